@@ -1,0 +1,1 @@
+"""The builders: from a project to a repaired wheel."""

@@ -1,0 +1,1 @@
+"""Distros as data: adding one needs no code."""

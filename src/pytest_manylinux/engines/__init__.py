@@ -1,0 +1,1 @@
+"""Engines: things that run commands in fresh sandboxes. `api` is the protocol, a file per member."""

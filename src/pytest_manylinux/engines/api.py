@@ -1,0 +1,152 @@
+"""The protocol of engines: something that runs commands in a fresh sandbox made from an image.
+
+Every engine passes the one suite in tests/conformance. The contract, in full:
+
+* `Engine.open` starts a sandbox: own process, network, IPC and host-name namespaces; the image's
+  root read-only; `/tmp` and `/scratch` writable, in memory, `Limits.scratch` bytes together at
+  most; no network unless `SandboxSpec.network`; only `Mount`s come in, read-only.
+* A sandbox lives until `close`, or until its owner's process dies: then it and everything in it
+  ends at once, and leaves no mount, process or file behind.
+* `Sandbox.exec` runs one command to its end with a cleared environment (`Command.environment` and
+  PATH, HOME=/scratch/home, LANG=C.UTF-8, TMPDIR=/tmp only), standard input closed. Files stay from
+  one exec to the next; processes a command leaves behind stay until close.
+* On timeout the whole sandbox is killed, `Completed.status` is TIMED_OUT, and further execs raise
+  SandboxError.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Protocol
+
+from pytest_manylinux.model.distro import Image
+
+MIB = 1024 * 1024
+SCRATCH = PurePosixPath("/scratch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a sandbox may use: bytes of memory and scratch, a count of processes."""
+
+    memory: int = 4096 * MIB
+    scratch: int = 2048 * MIB
+    processes: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or folder of the host, seen read-only inside under `target` (absolute)."""
+
+    source: Path
+    target: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """A folder of the host that builds may write: a compiler's cache. Never given to trials."""
+
+    source: Path
+    target: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSpec:
+    """What a sandbox is made from. `label` names it for people and leftovers' clean-up."""
+
+    image: Image
+    mounts: tuple[Mount, ...] = ()
+    caches: tuple[Cache, ...] = ()
+    network: bool = False
+    limits: Limits = field(default_factory=Limits)
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One program to run. `timeout` in seconds; `environment` is added to the cleared one."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: PurePosixPath = SCRATCH
+    timeout: float = 600.0
+
+
+class Status(enum.Enum):
+    """How a command ended."""
+
+    EXITED = "exited"
+    SIGNALLED = "signalled"
+    TIMED_OUT = "timed-out"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The end of a command: exit code (EXITED) or signal number (SIGNALLED), and its output.
+
+    `stdout` and `stderr` are kept up to a bound each (the engine says which); `truncated` tells.
+    `duration` is in seconds.
+    """
+
+    status: Status
+    exit_code: int | None
+    signal: int | None
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+    duration: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command ended by itself with exit code 0."""
+        return self.status is Status.EXITED and self.exit_code == 0
+
+
+OutputListener = Callable[[bytes], None]
+
+
+class Sandbox(Protocol):
+    """One running instance. Use it as a context manager: leaving closes it."""
+
+    def exec(self, command: Command, *, listener: OutputListener | None = None) -> Completed:
+        """Run a command to its end; `listener` gets stdout and stderr as they come."""
+
+    def copy_in(self, source: Path, target: PurePosixPath) -> None:
+        """Copy a file or folder of the host to `target` below /scratch or /tmp."""
+
+    def copy_out(self, source: PurePosixPath, target: Path) -> None:
+        """Copy a file or folder out; links and special files in it are refused, not followed."""
+
+    def close(self) -> None:
+        """Kill everything inside and forget it. May be called twice."""
+
+    def __enter__(self) -> Sandbox: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    """A way to make sandboxes. `name` is what `--manylinux-engine` takes."""
+
+    @property
+    def name(self) -> str:
+        """`bubblewrap`, `docker` or `podman`."""
+
+    def version(self) -> str:
+        """The engine's own version, for the header and the proof."""
+
+    def open(self, spec: SandboxSpec) -> Sandbox:
+        """Start a sandbox; raises SandboxError or EngineError."""
+
+    def close(self) -> None:
+        """Release what the engine holds for the run."""

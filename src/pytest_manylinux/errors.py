@@ -1,0 +1,102 @@
+"""Every error that a user can meet: what happened, why, and what to do next.
+
+One root, :class:`ManylinuxError`. Each class carries the exit code that a command of ours ends with
+(docs/reference/exit-codes.md). They are printed in one place each for the plugin and for the command;
+nobody sees a traceback for a mistake of their own or for a machine that lacks something.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of `pytest-manylinux` and of a run with `--manylinux`."""
+
+    OK = 0
+    NOT_PORTABLE = 1
+    INTERRUPTED = 2
+    NOT_PROVEN = 3
+    USAGE = 4
+    BAD_SIGNATURE = 5
+
+
+class ManylinuxError(Exception):
+    """The root of all errors that are meant for a user's eyes.
+
+    `what` is one sentence, `why` the cause in the words of whoever knows it, `remedy` the next step.
+    """
+
+    exit_code: ExitCode = ExitCode.NOT_PROVEN
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        """Join the three parts, a line each; absent parts leave no line."""
+        lines = [self.what]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        if self.remedy:
+            lines.append(f"  next: {self.remedy}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling: errors cross process boundaries under xdist and on a cluster."""
+        return (_rebuild, (type(self), self.what, self.why, self.remedy))
+
+
+def _rebuild(kind: type[ManylinuxError], what: str, why: str, remedy: str) -> ManylinuxError:
+    return kind(what, why=why, remedy=remedy)
+
+
+class UsageError(ManylinuxError):
+    """A setting, a flag or a path that cannot be meant."""
+
+    exit_code = ExitCode.USAGE
+
+
+class MalformedWheelError(ManylinuxError):
+    """A file that is called a wheel and is none, or breaks the wheel specification."""
+
+    exit_code = ExitCode.NOT_PORTABLE
+
+
+class ProjectError(ManylinuxError):
+    """A folder or sdist that cannot be built as it stands (no build system, unreadable archive)."""
+
+    exit_code = ExitCode.USAGE
+
+
+class BuildError(ManylinuxError):
+    """The project's build or repair failed; the log says how.
+
+    `finding` is the kebab-case name of the finding that the failure amounts to.
+    """
+
+    exit_code = ExitCode.NOT_PORTABLE
+
+    def __init__(
+        self, what: str, *, why: str = "", remedy: str = "", finding: str = "build-failed"
+    ) -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.finding = finding
+
+
+class EngineError(ManylinuxError):
+    """An engine that is missing, does not answer, or went away."""
+
+
+class ImageError(ManylinuxError):
+    """An image that could not be made or fetched."""
+
+
+class SandboxError(EngineError):
+    """One sandbox could not be started or was lost; others may still work."""
+
+
+class StoreError(ManylinuxError):
+    """Our cache folder is full, read-only or damaged."""

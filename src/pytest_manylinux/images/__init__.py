@@ -1,0 +1,1 @@
+"""Where root filesystems come from, and the store that keeps them."""

@@ -1,0 +1,1 @@
+"""Readers of wheels and ELF files. They state facts and never judge."""

@@ -1,0 +1,1 @@
+"""Frozen values that cross the walls between rooms. No I/O, no judgement."""

@@ -1,0 +1,110 @@
+"""Distros and targets: where a wheel is to work."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from datetime import date
+
+from pytest_manylinux.model.python import PythonVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """A Python that a distro packages, with the pip that comes with it.
+
+    `packages` are the distro packages that bring interpreter, pip and venv; `headers` those that
+    bring Python.h.
+    """
+
+    version: PythonVersion
+    executable: str
+    packages: tuple[str, ...]
+    headers: tuple[str, ...] = ()
+    pip: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveRecipe:
+    """How a root is made from a Debian-style archive with mmdebstrap.
+
+    `origin` names the archive family (`debian`): the mirror and the keyring are the machine's own.
+    `check_valid_until` is False for suites whose Release file may be past its date.
+    """
+
+    origin: str
+    suite: str
+    check_valid_until: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distro:
+    """One release of one distribution; a row of the catalogue.
+
+    `id` is stable and appears in node ids: `debian-12`. `glibc` is (major, minor). `end_of_life`
+    is None for rolling releases and where no date is known.
+    """
+
+    id: str
+    family: str
+    release: str
+    title: str
+    glibc: tuple[int, int]
+    architectures: tuple[str, ...]
+    interpreters: tuple[Interpreter, ...]
+    package_manager: str
+    aliases: tuple[str, ...] = ()
+    image: str | None = None
+    archive: ArchiveRecipe | None = None
+    symbol_maxima: tuple[tuple[str, str], ...] = ()
+    absent_libraries: tuple[str, ...] = ()
+    end_of_life: date | None = None
+    rolling: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """distro x architecture x interpreter: one place where a wheel is tried."""
+
+    distro: Distro
+    arch: str
+    interpreter: Interpreter
+
+    @property
+    def id(self) -> str:
+        """Such as `debian-12-cp311-x86_64`."""
+        return f"{self.distro.id}-{self.interpreter.version.tag}-{self.arch}"
+
+
+class ImageSource(enum.Enum):
+    """Where a root filesystem came from."""
+
+    REGISTRY = "registry"
+    ARCHIVE = "archive"
+    LOCAL = "local"
+
+
+class ImagePurpose(enum.Enum):
+    """What an image is for: a trial (a user's machine) or a build (headers added)."""
+
+    TRIAL = "trial"
+    BUILD = "build"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A root filesystem with an immutable identity.
+
+    `digest` is `sha256:…` over what identifies the content (for archive roots: architecture and
+    the sorted list of packages with versions). `root` is the folder that holds it, for engines
+    that need a folder. `reference` is what a container engine calls it, if it does.
+    """
+
+    digest: str
+    name: str
+    source: ImageSource
+    arch: str
+    root: str | None = None
+    reference: str | None = None
+    packages: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -1,0 +1,109 @@
+"""What was seen in a distro's sandbox. Nothing here judges."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class ImportKind(enum.Enum):
+    """Why a name is imported: top-level names decide, extension modules inform."""
+
+    TOP_LEVEL = "top-level"
+    EXTENSION = "extension"
+
+
+class ImportStatus(enum.Enum):
+    """How the interpreter that imported one name ended."""
+
+    OK = "ok"
+    RAISED = "raised"
+    EXITED = "exited"
+    SIGNALLED = "signalled"
+    HUNG = "hung"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedLibrary:
+    """A shared library mapped into the interpreter after the import, from /proc/self/maps."""
+
+    path: str
+    from_wheel: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOutcome:
+    """One name, imported in a fresh interpreter of the trial's venv. Durations in seconds.
+
+    `missing_module` is the name that a ModuleNotFoundError carried. `loader_words` is the dynamic
+    loader's sentence if it was the loader that refused (`libx.so.1: cannot open …`).
+    `signal` is the number, positive.
+    """
+
+    name: str
+    kind: ImportKind
+    status: ImportStatus
+    exception: str = ""
+    message: str = ""
+    missing_module: str = ""
+    loader_words: str = ""
+    traceback: str = ""
+    output: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    duration: float = 0.0
+    loaded: tuple[LoadedLibrary, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderCheck:
+    """One installed ELF file resolved by the distro's own loader without being run.
+
+    `problems` are the loader's words (missing library, symbol version not found, …).
+    """
+
+    path: str
+    missing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramOutcome:
+    """A console program that the configuration asked to run."""
+
+    command: tuple[str, ...]
+    exit_code: int | None
+    signal: int | None
+    output: str
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallOutcome:
+    """The distro's own pip at work. `output` is pip's words, in full."""
+
+    ok: bool
+    pip_version: str
+    exit_code: int
+    output: str
+    duration: float
+    installed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """All that one trial saw. `started` is seconds since the epoch (UTC), durations are seconds."""
+
+    target: str
+    image: str
+    image_name: str
+    image_source: str
+    engine: str
+    python: str
+    libc: str
+    install: InstallOutcome | None
+    imports: tuple[ImportOutcome, ...] = ()
+    loader: tuple[LoaderCheck, ...] = ()
+    programs: tuple[ProgramOutcome, ...] = ()
+    started: float = 0.0
+    duration: float = 0.0

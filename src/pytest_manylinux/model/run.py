@@ -1,0 +1,73 @@
+"""One run as a value: what the proof, the reports and the gate are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.model.wheel import Audit, Wheel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingRecord:
+    """A setting as the run used it; `source` says where it came from (`default`, a flag, a file)."""
+
+    name: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRecord:
+    """How a wheel of this run came to be.
+
+    `tools` are (name, version) of compiler, auditwheel, patchelf, front end; `requirements` the
+    build requirements as they were resolved. `commit` is empty outside version control; `dirty`
+    tells of changes that are not committed. `wheel_sha256` is empty where the build failed, and
+    `error` then has the reason. `reused` names an earlier build of this run whose wheel serves
+    this Python too (abi3, pure). Durations in seconds.
+    """
+
+    project: str
+    python: str
+    policy: str
+    builder: str
+    image: str = ""
+    image_name: str = ""
+    tools: tuple[tuple[str, str], ...] = ()
+    requirements: tuple[tuple[str, str], ...] = ()
+    commit: str = ""
+    dirty: bool = False
+    wheel_sha256: str = ""
+    reused: str = ""
+    error: str = ""
+    log: str = ""
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelRecord:
+    """A wheel of the run, what it is reported under (`group`: node path), and its audit."""
+
+    wheel: Wheel
+    group: str
+    audit: Audit | None = None
+    build: BuildRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run. `started` is seconds since the epoch (UTC), `duration` seconds."""
+
+    started: float
+    duration: float
+    tool_version: str
+    pytest_version: str
+    host_python: str
+    kernel: str
+    engine: str
+    engine_version: str
+    settings: tuple[SettingRecord, ...] = ()
+    wheels: tuple[WheelRecord, ...] = ()
+    builds: tuple[BuildRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = field(default=())

@@ -1,0 +1,95 @@
+"""Findings and verdicts: what facts and observations amount to."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from pytest_manylinux.model.observation import Observation
+
+
+class Severity(enum.Enum):
+    """How much a finding weighs: only an error makes a wheel not portable."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFORMATION = "information"
+
+
+class Outcome(enum.Enum):
+    """The verdict's word. Only PORTABLE and EXPECTED pass."""
+
+    PORTABLE = "portable"
+    NOT_PORTABLE = "not-portable"
+    EXPECTED = "expected"
+    NOT_PROVEN = "not-proven"
+
+    @property
+    def passes(self) -> bool:
+        """Whether a run with only such verdicts is green."""
+        return self in {Outcome.PORTABLE, Outcome.EXPECTED}
+
+
+class Cause(enum.Enum):
+    """Why a trial could not be proven; never a pass."""
+
+    ENGINE = "engine"
+    IMAGE = "image"
+    BUILD = "build"
+    DEPENDENCY = "dependency"
+    TIMEOUT = "timeout"
+    NO_TARGET = "no-target"
+    NOTHING_TO_IMPORT = "nothing-to-import"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong or worth knowing.
+
+    `code` (ML101) and `name` (`missing-library`) are stable. `message` is the decisive line;
+    `evidence` are facts, a line each (which file, which symbol, which library).
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    message: str
+    evidence: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """A fault that the project declares; strict, like xfail: it must happen.
+
+    `distro` is an id or `*`.
+    """
+
+    distro: str
+    finding: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one trial or audit amounts to.
+
+    `subject` is the trial's target id or `audit`; `cause` is set for NOT_PROVEN only; `reason`
+    is the sentence for people; `expectation` the declaration that turned a fault into EXPECTED.
+    """
+
+    outcome: Outcome
+    subject: str
+    wheel: str
+    wheel_sha256: str
+    findings: tuple[Finding, ...] = ()
+    cause: Cause | None = None
+    reason: str = ""
+    expectation: Expectation | None = None
+    observation: Observation | None = None
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that make a wheel not portable."""
+        return tuple(f for f in self.findings if f.severity is Severity.ERROR)

@@ -1,0 +1,1 @@
+"""The trial: install and import a wheel in a distro."""
