@@ -1,0 +1,1 @@
+"""The commands of `pytest-manylinux`, a file each; each has `register(subparsers)`."""

@@ -1,0 +1,101 @@
+"""Layers of settings put together: flags over environment over pyproject.toml over defaults."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_manylinux.config.keys import BY_NAME, KEYS
+from pytest_manylinux.config.readers import check_keys
+from pytest_manylinux.config.settings import Settings, Source, SourceKind
+from pytest_manylinux.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TABLE = "pytest-manylinux"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Raw values by key name, and the kind of place they came from.
+
+    `where` is the file's name for tables; flags and variables name themselves.
+    """
+
+    kind: SourceKind
+    where: str
+    values: Mapping[str, object]
+
+    def place(self, name: str) -> str:
+        """What to call the setting in a message."""
+        key = BY_NAME[name]
+        if self.kind is SourceKind.FLAG:
+            return key.option
+        if self.kind is SourceKind.ENVIRONMENT:
+            return key.variable
+        return f"{self.where}: tool.{TABLE}.{name}"
+
+
+def merge(layers: Iterable[Layer]) -> Settings:
+    """Read every layer's values and let the highest kind win, key by key.
+
+    Every value of every layer is read, so that a mistake in an overridden place is told as well.
+    Raises UsageError for unknown keys and unusable values.
+    """
+    values: dict[str, Any] = {key.field: key.default for key in KEYS}
+    sources: dict[str, Source] = {}
+    for layer in sorted(layers, key=lambda layer: layer.kind.value):
+        check_keys(layer.values, BY_NAME, f"{layer.where}: tool.{TABLE}")
+        for name, raw in layer.values.items():
+            key = BY_NAME[name]
+            value = key.read(raw, layer.place(name))
+            if layer.kind is SourceKind.PROJECT and key.per_run:
+                continue
+            values[key.field] = value
+            where = (
+                layer.where if layer.kind.value < SourceKind.ENVIRONMENT.value else layer.place(name)
+            )
+            sources[name] = Source(layer.kind, where)
+    return Settings(**values, sources=sources)
+
+
+def flag_layer(options: Mapping[str, str | None]) -> Layer:
+    """Make a layer of flags from pytest's option values by `Key.dest`; None means not given."""
+    given = {
+        key.name: options[key.dest] for key in KEYS if key.flag and options.get(key.dest) is not None
+    }
+    return Layer(SourceKind.FLAG, "command line", given)
+
+
+def environment_layer(environment: Mapping[str, str]) -> Layer:
+    """Make a layer of `PYTEST_MANYLINUX_…` variables; empty ones count as not set."""
+    given = {
+        key.name: environment[key.variable]
+        for key in KEYS
+        if key.flag and environment.get(key.variable)
+    }
+    return Layer(SourceKind.ENVIRONMENT, "environment", given)
+
+
+def file_layer(file: Path, *, shown: str, kind: SourceKind = SourceKind.PYPROJECT) -> Layer:
+    """Read `[tool.pytest-manylinux]` of a pyproject.toml; a file that is not there is empty.
+
+    Raises UsageError if the file is no TOML or the table no table. `shown` is its name in messages.
+    """
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Layer(kind, shown, {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{shown} cannot be read", why=str(error)) from error
+    tool = document.get("tool", {})
+    table = tool.get(TABLE, {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise UsageError(f"{shown}: tool.{TABLE} is no table", remedy=f"write [tool.{TABLE}]")
+    return Layer(kind, shown, table)

@@ -1,0 +1,187 @@
+"""Readers of single values. Each takes what TOML or a command line gave, and the place's name.
+
+All raise UsageError with the place, the value and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from pytest_manylinux.config.settings import GateRule, IgnoreRule
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.policy import Policy, parse_policy
+from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.verdict import Expectation
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Suggest the known word that is nearest, as the start of a sentence, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"perhaps you meant {near[0]!r}; " if near else ""
+
+
+def _wrong(where: str, raw: object, right: str) -> UsageError:
+    return UsageError(f"{where}: {raw!r} cannot be used", remedy=right)
+
+
+def text(raw: object, where: str) -> str:
+    """A non-empty string."""
+    if isinstance(raw, str) and raw.strip():
+        return raw.strip()
+    raise _wrong(where, raw, "give a string that is not empty")
+
+
+def words(raw: object, where: str) -> tuple[str, ...]:
+    """A list of strings, or one string with commas or spaces between; order kept, no repeats."""
+    if isinstance(raw, str):
+        found = [word for word in re.split(r"[\s,]+", raw) if word]
+    elif isinstance(raw, list) and all(isinstance(word, str) and word.strip() for word in raw):
+        found = [word.strip() for word in raw]
+    else:
+        raise _wrong(where, raw, "give a list of strings")
+    return tuple(dict.fromkeys(found))
+
+
+def command_lines(raw: object, where: str) -> tuple[str, ...]:
+    """A list of command lines, or a single one."""
+    if isinstance(raw, str) and raw.strip():
+        return (raw.strip(),)
+    if isinstance(raw, list) and all(isinstance(line, str) and line.strip() for line in raw):
+        return tuple(line.strip() for line in raw)
+    raise _wrong(where, raw, "give a command line, or a list of them")
+
+
+def path(raw: object, where: str) -> Path:
+    """A path, as written; who uses it resolves it against the root folder."""
+    return Path(text(raw, where)).expanduser()
+
+
+def policy(raw: object, where: str) -> Policy:
+    """A manylinux policy by any of its names."""
+    return parse_policy(text(raw, where), where=where)
+
+
+def pythons(raw: object, where: str) -> tuple[PythonVersion, ...]:
+    """CPython versions, oldest first."""
+    return tuple(sorted(parse_python(word, where=where) for word in words(raw, where)))
+
+
+def choice(what: str, known: tuple[str, ...]) -> Callable[[object, str], str]:
+    """Make a reader for one word out of `known`."""
+
+    def read(raw: object, where: str) -> str:
+        if isinstance(raw, str) and raw.strip() in known:
+            return raw.strip()
+        hint = nearest(str(raw), known)
+        raise UsageError(f"{where}: there is no {what} {raw!r}", remedy=f"{hint}use {', '.join(known)}")
+
+    return read
+
+
+def seconds(raw: object, where: str) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(raw) if isinstance(raw, (int, float, str)) else 0.0
+    except ValueError:
+        value = 0.0
+    if isinstance(raw, bool) or not 0 < value < float("inf"):
+        raise _wrong(where, raw, "give a number of seconds above 0")
+    return value
+
+
+def job_count(raw: object, where: str) -> int:
+    """`auto` (0) or a number from 1."""
+    if raw == "auto":
+        return 0
+    if isinstance(raw, (int, str)) and not isinstance(raw, bool):
+        digits = str(raw).strip()
+        if digits.isascii() and digits.isdigit() and int(digits) > 0:
+            return int(digits)
+    raise _wrong(where, raw, "give auto or a number from 1")
+
+
+def _tables(raw: object, where: str) -> list[Mapping[str, object]]:
+    if isinstance(raw, list) and all(isinstance(row, dict) for row in raw):
+        return raw
+    raise _wrong(where, raw, f"write it as tables: [[{where.rsplit(': ', maxsplit=1)[-1]}]]")
+
+
+def check_keys(row: Mapping[str, object], known: Collection[str], where: str) -> None:
+    """Raise UsageError for a key that is not known, with the nearest that is."""
+    for key in row:
+        if key not in known:
+            raise UsageError(
+                f"{where}: there is no setting {key!r}",
+                remedy=f"{nearest(key, known)}known are {', '.join(sorted(known))}",
+            )
+
+
+def _required(row: Mapping[str, object], key: str, where: str) -> str:
+    if key not in row:
+        raise UsageError(f"{where}: {key!r} is missing", remedy=f'add {key} = "…"')
+    return text(row[key], f"{where}: {key}")
+
+
+def _distro_words(raw: object, where: str) -> tuple[str, ...]:
+    return words(raw, where) or ("*",)
+
+
+def expectations(raw: object, where: str) -> tuple[Expectation, ...]:
+    """Tables of distro (an id, a list of ids, or `*`), finding and reason."""
+    found: list[Expectation] = []
+    for row in _tables(raw, where):
+        check_keys(row, ("distro", "finding", "reason"), where)
+        finding, reason = _required(row, "finding", where), _required(row, "reason", where)
+        found += [
+            Expectation(distro=distro, finding=finding, reason=reason)
+            for distro in _distro_words(row.get("distro", "*"), f"{where}: distro")
+        ]
+    return tuple(found)
+
+
+_LOWERED = choice("severity", ("ignore", "information", "warning"))
+
+
+def ignore_rules(raw: object, where: str) -> tuple[IgnoreRule, ...]:
+    """Tables of finding, reason and, where they narrow it, distro, file and severity."""
+    found: list[IgnoreRule] = []
+    for row in _tables(raw, where):
+        check_keys(row, ("finding", "reason", "distro", "file", "severity"), where)
+        found += [
+            IgnoreRule(
+                finding=_required(row, "finding", where),
+                reason=_required(row, "reason", where),
+                distro=distro,
+                file=text(row.get("file", "*"), f"{where}: file"),
+                severity=_LOWERED(row.get("severity", "ignore"), f"{where}: severity"),
+            )
+            for distro in _distro_words(row.get("distro", "*"), f"{where}: distro")
+        ]
+    return tuple(found)
+
+
+def rows(raw: object, where: str) -> tuple[Mapping[str, object], ...]:
+    """Catalogue rows; the catalogue itself reads what is in them."""
+    return tuple(dict(row) for row in _tables(raw, where))
+
+
+def gate_rule(raw: object, where: str) -> GateRule:
+    """The gate's table."""
+    if not isinstance(raw, dict):
+        raise _wrong(where, raw, "write it as a table")
+    check_keys(raw, ("require", "max-age", "allow-ignored", "signed-by"), where)
+    allow = raw.get("allow-ignored", True)
+    if not isinstance(allow, bool):
+        raise _wrong(f"{where}: allow-ignored", allow, "give true or false")
+    age = raw.get("max-age", 0)
+    if age != 0:
+        age = seconds(age, f"{where}: max-age (days)")
+    return GateRule(
+        require=words(raw.get("require", []), f"{where}: require"),
+        max_age=float(age),
+        allow_ignored=allow,
+        signed_by=words(raw.get("signed-by", []), f"{where}: signed-by"),
+    )

@@ -1,0 +1,105 @@
+"""The settings as values, and where each came from."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.verdict import Expectation
+
+
+class SourceKind(enum.Enum):
+    """Where a value came from; later ones win over earlier ones."""
+
+    DEFAULT = 0
+    PYPROJECT = 1
+    PROJECT = 2
+    ENVIRONMENT = 3
+    FLAG = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A place that set a value: its kind, and its name as a user knows it."""
+
+    kind: SourceKind
+    where: str
+
+    def __str__(self) -> str:
+        """The name alone: `--manylinux-policy`, `pyproject.toml`, `default`."""
+        return self.where
+
+
+DEFAULT = Source(SourceKind.DEFAULT, "default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoreRule:
+    """A finding that the project chooses to ignore or to weigh less; the proof keeps both.
+
+    `distro` and `file` are ids and paths inside the wheel, or `*`. `severity` is what the finding
+    is lowered to, or `ignore`.
+    """
+
+    finding: str
+    reason: str
+    distro: str = "*"
+    file: str = "*"
+    severity: str = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRule:
+    """What the gate requires. `max_age` is in days; 0 means any age.
+
+    `require` are ids or groups; empty means every distro that the proof speaks of.
+    `signed_by` are paths of public keys; empty means that no signature is asked for.
+    """
+
+    require: tuple[str, ...] = ()
+    max_age: float = 0.0
+    allow_ignored: bool = True
+    signed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, typed. Field names are the keys of the table with `-` as `_`.
+
+    Timeouts are in seconds. `python` empty means every Python that the chosen distros have;
+    `imports` empty means whatever the wheel's files offer; `jobs` 0 means one per core.
+    """
+
+    policy: Policy
+    distros: tuple[str, ...]
+    python: tuple[PythonVersion, ...]
+    engine: str
+    builder: str
+    wheelhouse: Path
+    imports: tuple[str, ...]
+    import_skip: tuple[str, ...]
+    programs: tuple[str, ...]
+    dependencies: str
+    build_timeout: float
+    trial_timeout: float
+    jobs: int
+    before_build: tuple[str, ...]
+    build_packages: tuple[str, ...]
+    image_source: str
+    registry_mirror: tuple[str, ...]
+    expect: tuple[Expectation, ...]
+    ignore: tuple[IgnoreRule, ...]
+    distro: tuple[Mapping[str, object], ...]
+    gate: GateRule
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    def source(self, name: str) -> Source:
+        """Where the setting `name` (as in the table) came from."""
+        return self.sources.get(name, DEFAULT)
+
+
+FIELD_NAMES = tuple(f.name for f in fields(Settings) if f.name != "sources")
