@@ -1,0 +1,125 @@
+"""Runs the work of a run: a graph of tasks on a `concurrent.futures` executor.
+
+A task starts when all that it needs has ended, whether well or badly: it is handed the futures of
+its needs and decides for itself what a failed one means. Nothing waits inside a thread, so a pool
+of any size cannot lock up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from heapq import heappop, heappush
+from itertools import count
+from os import cpu_count, sched_getaffinity
+from typing import Any
+
+Needs = Sequence["Future[Any]"]
+Work = Callable[[Needs], Any]
+
+
+@dataclass(slots=True)
+class _Task:
+    key: Hashable
+    work: Work
+    needs: tuple[_Task, ...]
+    weight: float
+    future: Future[Any] = field(default_factory=Future)
+    waiting: int = 0
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(sched_getaffinity(0))
+    except OSError:
+        return cpu_count() or 1
+
+
+class Graph:
+    """Tasks by key, each run once; heavier ones first among those that are ready.
+
+    `add` in any order as long as needs are there before whoever needs them. Thread-safe.
+    """
+
+    def __init__(self, jobs: int, executor: Executor | None = None) -> None:
+        self._jobs = jobs or core_count()
+        self._executor = executor or ThreadPoolExecutor(self._jobs, thread_name_prefix="manylinux")
+        self._lock = threading.RLock()
+        self._tasks: dict[Hashable, _Task] = {}
+        self._ready: list[tuple[float, int, _Task]] = []
+        self._order = count()
+        self._running = 0
+        self._stopped = False
+
+    def add(
+        self, key: Hashable, work: Work, *, needs: Sequence[Hashable] = (), weight: float = 0.0
+    ) -> Future[Any]:
+        """Add a task, or give the future of the one that already has this key."""
+        with self._lock:
+            if key in self._tasks:
+                return self._tasks[key].future
+            task = _Task(key, work, tuple(self._tasks[need] for need in needs), weight)
+            self._tasks[key] = task
+            task.waiting = len(task.needs)
+        for need in task.needs:
+            need.future.add_done_callback(partial(self._need_ended, task))
+        if not task.needs:
+            self._push(task)
+        return task.future
+
+    def counts(self) -> tuple[int, int]:
+        """(ended, all) tasks, for progress."""
+        with self._lock:
+            return sum(t.future.done() for t in self._tasks.values()), len(self._tasks)
+
+    def stop(self) -> None:
+        """Start nothing more; what has not begun is cancelled. Running work is not waited for."""
+        with self._lock:
+            self._stopped = True
+            self._ready.clear()
+            tasks = list(self._tasks.values())
+        for task in tasks:
+            task.future.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _need_ended(self, task: _Task, _: Future[Any]) -> None:
+        with self._lock:
+            task.waiting -= 1
+            ready = task.waiting == 0
+        if ready:
+            self._push(task)
+
+    def _push(self, task: _Task) -> None:
+        with self._lock:
+            heappush(self._ready, (-task.weight, next(self._order), task))
+        self._feed()
+
+    def _feed(self) -> None:
+        """Hand tasks to the executor while it has room, so that order stays ours to decide."""
+        while True:
+            with self._lock:
+                if self._stopped or not self._ready or self._running >= self._jobs:
+                    return
+                task = heappop(self._ready)[2]
+                if not task.future.set_running_or_notify_cancel():
+                    continue
+                self._running += 1
+            try:
+                self._executor.submit(self._run, task)
+            except RuntimeError:
+                task.future.set_exception(CancelledError())
+                return
+
+    def _run(self, task: _Task) -> None:
+        try:
+            outcome = partial(task.future.set_result, task.work([n.future for n in task.needs]))
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the task
+            outcome = partial(task.future.set_exception, error)
+        with self._lock:
+            self._running -= 1
+        outcome()
+        self._feed()

@@ -1,0 +1,179 @@
+"""Facts x catalogue -> builds and trials. Pure: no I/O, ordered, testable as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import Tag, compatible_tags, cpython_tags
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.distro import Distro, Interpreter, Target
+from pytest_manylinux.model.policy import ALIASES, Policy
+from pytest_manylinux.model.python import PythonVersion
+
+# The oldest glibc that any policy speaks of, per architecture: PEP 513 and PEP 571 know x86_64 and
+# i686 only, every other architecture begins with PEP 599.
+_FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}
+_OTHER_FLOOR = (2, 17)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBuild:
+    """One build of a project: `cp311-manylinux1_x86_64`, in a root of `distro`."""
+
+    python: PythonVersion
+    policy: Policy
+    arch: str
+    distro: Distro
+    interpreter: Interpreter
+
+    @property
+    def id(self) -> str:
+        """As in node ids; cibuildwheel's build identifiers look the same."""
+        return f"{self.python.tag}-{self.policy}_{self.arch}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectPlan:
+    """Builds, oldest Python first, and for each the targets that its wheel is tried on.
+
+    `unbuildable` are wanted Pythons that no root of the catalogue has headers for.
+    """
+
+    builds: tuple[tuple[PlannedBuild, tuple[Target, ...]], ...]
+    unbuildable: tuple[PythonVersion, ...] = ()
+
+
+def platform_tags(glibc: tuple[int, int], arch: str) -> tuple[str, ...]:
+    """Platform tags that a machine with this glibc supports, best first (PEP 600).
+
+    `linux_ARCH` comes last: pip takes it, an index does not.
+    """
+    floor = _FLOORS.get(arch, _OTHER_FLOOR)
+    minors = range(glibc[1], floor[1] - 1, -1) if glibc[0] == floor[0] else ()
+    perennial = (Policy((glibc[0], minor)) for minor in minors)
+    return (*chain.from_iterable(p.platform_tags(arch) for p in perennial), f"linux_{arch}")
+
+
+def supported_tags(target: Target) -> frozenset[Tag]:
+    """All tags that the target's interpreter can install, by the specification (PEP 425)."""
+    platforms = platform_tags(target.distro.glibc, target.arch)
+    version = (target.interpreter.version.major, target.interpreter.version.minor)
+    return frozenset(
+        chain(
+            cpython_tags(python_version=version, platforms=platforms),
+            compatible_tags(
+                python_version=version,
+                interpreter=target.interpreter.version.tag,
+                platforms=platforms,
+            ),
+        )
+    )
+
+
+def targets_of(
+    distros: Iterable[Distro], arch: str, pythons: Collection[PythonVersion]
+) -> tuple[Target, ...]:
+    """Every distro x interpreter on `arch`, in the order of the distros; all Pythons if none named."""
+    return tuple(
+        Target(distro=distro, arch=arch, interpreter=interpreter)
+        for distro in distros
+        if arch in distro.architectures
+        for interpreter in distro.interpreters
+        if not pythons or interpreter.version in pythons
+    )
+
+
+def accepts_python(requires_python: str, version: PythonVersion) -> bool:
+    """Whether a Requires-Python admits some release of the feature version.
+
+    A bound inside the series (`>=3.9.5`) is left for the distro's own pip to judge, so a high
+    patch release stands for the series. A specifier that cannot be read excludes nothing.
+    """
+    if not requires_python:
+        return True
+    try:
+        specifier = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return True
+    return any(specifier.contains(f"{version.dotted}.{patch}", prereleases=True) for patch in (0, 99))
+
+
+def wheel_targets(
+    tags: Collection[Tag], requires_python: str, targets: Iterable[Target]
+) -> tuple[Target, ...]:
+    """The targets that can take a wheel with these tags."""
+    return tuple(
+        target
+        for target in targets
+        if accepts_python(requires_python, target.interpreter.version)
+        and not supported_tags(target).isdisjoint(tags)
+    )
+
+
+def plan_project(
+    *,
+    policy: Policy,
+    requires_python: str,
+    targets: Sequence[Target],
+    builders: Sequence[Distro],
+    pythons: Sequence[PythonVersion],
+    arch: str,
+) -> ProjectPlan:
+    """Plan one build for each Python that a target has (or that is named), with its trials.
+
+    `builders` are the distros whose roots can build, best first.
+    """
+    wanted = sorted(set(pythons) or {target.interpreter.version for target in targets})
+    wanted = [version for version in wanted if accepts_python(requires_python, version)]
+    builds: list[tuple[PlannedBuild, tuple[Target, ...]]] = []
+    unbuildable: list[PythonVersion] = []
+    for version in wanted:
+        place = _builder_of(version, builders, arch)
+        if place is None:
+            unbuildable.append(version)
+            continue
+        build = PlannedBuild(
+            python=version, policy=policy, arch=arch, distro=place[0], interpreter=place[1]
+        )
+        builds.append((build, _targets_for(build, targets)))
+    return ProjectPlan(builds=tuple(builds), unbuildable=tuple(unbuildable))
+
+
+def _builder_of(
+    version: PythonVersion, builders: Sequence[Distro], arch: str
+) -> tuple[Distro, Interpreter] | None:
+    return next(
+        (
+            (distro, interpreter)
+            for distro in builders
+            if distro.archive is not None and arch in distro.architectures
+            for interpreter in distro.interpreters
+            if interpreter.version == version and interpreter.headers
+        ),
+        None,
+    )
+
+
+def _targets_for(build: PlannedBuild, targets: Iterable[Target]) -> tuple[Target, ...]:
+    """The targets with the build's Python whose glibc is not older than the policy's."""
+    return tuple(
+        target
+        for target in targets
+        if target.interpreter.version == build.python and target.distro.glibc >= build.policy.glibc
+    )
+
+
+def check_policy(policy: Policy, arch: str, *, where: str) -> None:
+    """Raise UsageError for a policy that does not exist on the architecture."""
+    floor = _FLOORS.get(arch, _OTHER_FLOOR)
+    if policy.glibc < floor:
+        oldest = next((alias for alias, glibc in ALIASES.items() if glibc == floor), "")
+        raise UsageError(
+            f"{where}: there is no {policy} on {arch}",
+            why=f"the oldest policy defined for {arch} is {oldest}",
+            remedy=f"use {oldest} or a newer policy",
+        )
