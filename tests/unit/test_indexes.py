@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_manylinux.indexes import MOUNTS, index_access, parse_pip_config, redact
+
+
+def test_command_section_beats_global_and_environment_beats_both() -> None:
+    text = """
+        :env:.timeout='3'
+        global.index-url='https://a.example/simple'
+        global.timeout='1'
+        install.index-url='https://b.example/simple'
+        install.timeout='2'
+        wheel.index-url='https://c.example/simple'
+    """
+    assert parse_pip_config(text) == {"timeout": "3", "index-url": "https://b.example/simple"}
+
+
+def test_values_over_several_lines_are_several_places() -> None:
+    settings = parse_pip_config(r"global.find-links='\nhttps://a.example/x\nhttps://b.example/y'")
+    access = index_access(settings, {}, home=Path("/nonexistent"))
+    assert access.environment["PIP_FIND_LINKS"] == "https://a.example/x https://b.example/y"
+
+
+def test_local_folders_are_mounted_and_absent_ones_left_out(tmp_path: Path) -> None:
+    links = tmp_path / "with space"
+    links.mkdir()
+    access = index_access(
+        {"find-links": f"file://{quote(str(links))} {tmp_path}/absent"}, {}, home=tmp_path
+    )
+    assert access.environment["PIP_FIND_LINKS"] == f"file://{MOUNTS}/0"
+    assert access.mounts[0] == (links.resolve(), MOUNTS / "0")
+
+
+def test_an_index_brings_the_files_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "mirror/simple").mkdir(parents=True)
+    access = index_access({"index-url": f"file://{tmp_path}/mirror/simple"}, {}, home=tmp_path)
+    assert access.environment["PIP_INDEX_URL"] == f"file://{MOUNTS}/0/simple"
+    assert access.mounts[0] == (tmp_path / "mirror", MOUNTS / "0")
+
+
+def test_the_home_folder_is_never_mounted_for_an_index_in_it(tmp_path: Path) -> None:
+    (tmp_path / "simple").mkdir()
+    access = index_access({"index-url": f"file://{tmp_path}/simple"}, {}, home=tmp_path)
+    assert access.mounts[0] == (tmp_path / "simple", MOUNTS / "0")
+
+
+def test_the_bundle_that_pip_trusts_comes_along(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("a certificate")
+    access = index_access({"cert": str(bundle)}, {"SSL_CERT_FILE": "/elsewhere"}, home=tmp_path)
+    assert (bundle, MOUNTS / "0.pem") in access.mounts
+    assert access.environment["PIP_CERT"] == access.environment["SSL_CERT_FILE"] == f"{MOUNTS}/0.pem"
+
+
+def test_proxies_are_passed_on_and_other_variables_are_not(tmp_path: Path) -> None:
+    environ = {"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "localhost", "AWS_SECRET": "x"}
+    found = index_access({}, environ, home=tmp_path).environment
+    assert found["HTTPS_PROXY"] == "http://proxy:3128"
+    assert found["no_proxy"] == "localhost"
+    assert "AWS_SECRET" not in found
+
+
+def test_netrc_credentials_go_into_the_url_and_not_into_words(tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("machine private.example login me password s/cret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    settings = {"index-url": "https://private.example:8443/simple"}
+    access = index_access(settings, {}, home=tmp_path)
+    assert access.environment["PIP_INDEX_URL"] == "https://me:s%2Fcret@private.example:8443/simple"
+    assert "cret" not in repr(access)
+
+
+def test_identity_knows_the_index_but_not_the_password(tmp_path: Path) -> None:
+    def identity(url: str) -> str:
+        return index_access({"index-url": url}, {}, home=tmp_path).identity
+
+    assert identity("https://u:one@a.example/s") == identity("https://u:two@a.example/s")
+    assert identity("https://a.example/s") != identity("https://b.example/s")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Looking in indexes: https://me:secret@a.example/simple, https://secret@b.example/",
+        "git+https://secret:x-oauth@a.example/r.git@main",
+        "'http://u:se@secret@proxy:3128'",
+    ],
+)
+def test_redact_known_forms(text: str) -> None:
+    assert "secret" not in redact(text)
+
+
+@given(before=st.text(), user=st.text(min_size=1), word=st.text(), after=st.text())
+def test_redact_hides_every_quoted_password(before: str, user: str, word: str, after: str) -> None:
+    url = f"https://{quote(user, '')}:{quote(f'<hidden>{word}', '')}@host.example/path"
+    assert "%3Chidden" not in redact(f"{before} {url} {after}")
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="@")))
+def test_redact_leaves_text_without_credentials_alone(text: str) -> None:
+    assert redact(text) == text
