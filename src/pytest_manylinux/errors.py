@@ -19,6 +19,7 @@ class ExitCode(enum.IntEnum):
     NOT_PROVEN = 3
     USAGE = 4
     BAD_SIGNATURE = 5
+    UPLOAD_FAILED = 6
 
 
 class ManylinuxError(Exception):
@@ -100,3 +101,25 @@ class SandboxError(EngineError):
 
 class StoreError(ManylinuxError):
     """Our cache folder is full, read-only or damaged."""
+
+
+class ProofError(ManylinuxError):
+    """A proof file that is missing, no proof, or of another version."""
+
+
+class ReportError(ManylinuxError):
+    """A report that could not be written where the user asked for it."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SignatureError(ManylinuxError):
+    """A proof that was changed after it was written, or not signed by whom it should be."""
+
+    exit_code = ExitCode.BAD_SIGNATURE
+
+
+class UploadError(ManylinuxError):
+    """The upload program did not take files that the gate had let through."""
+
+    exit_code = ExitCode.UPLOAD_FAILED

@@ -14,7 +14,8 @@ class Interpreter:
     """A Python that a distro packages, with the pip that comes with it.
 
     `packages` are the distro packages that bring interpreter, pip and venv; `headers` those that
-    bring Python.h.
+    bring Python.h. `measured` tells whether version and pip were read from a live root of the
+    distro rather than from its public package lists.
     """
 
     version: PythonVersion
@@ -22,6 +23,7 @@ class Interpreter:
     packages: tuple[str, ...]
     headers: tuple[str, ...] = ()
     pip: str = ""
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +31,14 @@ class ArchiveRecipe:
     """How a root is made from a Debian-style archive with mmdebstrap.
 
     `origin` names the archive family (`debian`): the mirror and the keyring are the machine's own.
-    `check_valid_until` is False for suites whose Release file may be past its date.
+    `check_valid_until` is False for suites whose Release file may be past its date. `live` is
+    False for suites that have left the mirrors for the historical archive.
     """
 
     origin: str
     suite: str
     check_valid_until: bool = True
+    live: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel
 
@@ -56,8 +57,36 @@ class WheelRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """Which part of a divided run this is: `index` of `count`, counted from 1.
+
+    `plan` is a digest of all the keys that were divided: shards with different plans do not add
+    up to one run.
+    """
+
+    index: int
+    count: int
+    plan: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedRecord:
+    """A run whose proof went into a merged one. `sha256` is over that proof's file."""
+
+    sha256: str
+    started: float
+    tool_version: str
+    engine: str
+    engine_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """One run. `started` is seconds since the epoch (UTC), `duration` seconds."""
+    """One run. `started` is seconds since the epoch (UTC), `duration` seconds.
+
+    `distros` are the catalogue's rows that the settings asked for, tried or deselected: the gate
+    wants them all. `pins` are (distro id, image digest). `shard` is None for a whole run.
+    """
 
     started: float
     duration: float
@@ -71,3 +100,8 @@ class RunRecord:
     wheels: tuple[WheelRecord, ...] = ()
     builds: tuple[BuildRecord, ...] = ()
     verdicts: tuple[Verdict, ...] = field(default=())
+    catalogue_version: str = ""
+    pins: tuple[tuple[str, str], ...] = ()
+    distros: tuple[Distro, ...] = ()
+    shard: ShardRecord | None = None
+    merged: tuple[MergedRecord, ...] = ()

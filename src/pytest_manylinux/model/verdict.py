@@ -72,6 +72,14 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """A finding that the configuration waves through, and the reason that it gives."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What one trial or audit amounts to.
 
@@ -88,6 +96,7 @@ class Verdict:
     reason: str = ""
     expectation: Expectation | None = None
     observation: Observation | None = None
+    ignored: tuple[Ignored, ...] = ()
 
     @property
     def errors(self) -> tuple[Finding, ...]:
