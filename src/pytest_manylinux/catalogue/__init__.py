@@ -1,1 +1,8 @@
 """Distros as data: adding one needs no code."""
+
+from __future__ import annotations
+
+from pytest_manylinux.catalogue.loader import load_catalogue
+from pytest_manylinux.catalogue.lookup import Catalogue
+
+__all__ = ["Catalogue", "load_catalogue"]

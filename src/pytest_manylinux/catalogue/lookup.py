@@ -1,0 +1,114 @@
+"""Find distros by the words that people use: ids, aliases, groups, patterns."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.distro import Distro
+
+_PATTERN = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All distros of a run. `version` is a digest of the rows and groups that it was made from."""
+
+    distros: tuple[Distro, ...]
+    groups: Mapping[str, tuple[str, ...]]
+    version: str
+
+    def get(self, word: str, *, where: str = "") -> Distro:
+        """Find a distro by id or alias (`debian-12`, `debian:12`, `bookworm`).
+
+        Raises UsageError with the nearest right word; `where` names the setting.
+        """
+        found = self._names().get(_normal(word))
+        if found is None:
+            raise self._unknown(word, [*self._names()], where=where)
+        return found
+
+    def select(self, words: Sequence[str], *, where: str = "") -> tuple[Distro, ...]:
+        """Find the distros that ids, aliases, groups and patterns such as `debian-*` name.
+
+        Each distro comes once, in the order of the words. Raises UsageError.
+        """
+        found: dict[str, Distro] = {}
+        for word in words:
+            for distro in self._expand(word, where=where):
+                found.setdefault(distro.id, distro)
+        return tuple(found.values())
+
+    @property
+    def group_names(self) -> tuple[str, ...]:
+        """Every word that stands for a group."""
+        return (*self.groups, *_COMPUTED)
+
+    def _expand(self, word: str, *, where: str) -> tuple[Distro, ...]:
+        if word in self.groups:
+            return self.select(self.groups[word], where=f"group {word}")
+        if word in _COMPUTED:
+            return tuple(_COMPUTED[word](self.distros))
+        if _PATTERN.search(word):
+            matched = tuple(d for d in self.distros if fnmatch.fnmatchcase(d.id, _normal(word)))
+            if matched:
+                return matched
+        known = [*self._names(), *self.group_names]
+        if _normal(word) not in self._names():
+            raise self._unknown(word, known, where=where)
+        return (self.get(word, where=where),)
+
+    def _names(self) -> dict[str, Distro]:
+        names = {_normal(alias): d for d in self.distros for alias in d.aliases}
+        return {**names, **{d.id: d for d in self.distros}}
+
+    @staticmethod
+    def _unknown(word: str, known: Sequence[str], *, where: str) -> UsageError:
+        near = difflib.get_close_matches(_normal(word), known, n=1)
+        hint = f"perhaps you meant {near[0]!r}; " if near else ""
+        return UsageError(
+            f"{where + ': ' if where else ''}no distro is called {word!r}",
+            remedy=f"{hint}`pytest-manylinux catalogue` lists them all",
+        )
+
+
+def is_supported(distro: Distro, today: date | None = None) -> bool:
+    """Whether its makers still mend it on `today` (default: this day, UTC)."""
+    day = today or datetime.now(tz=timezone.utc).date()
+    return distro.end_of_life is None or distro.end_of_life >= day
+
+
+def _normal(word: str) -> str:
+    return word.strip().lower().replace(":", "-")
+
+
+def _supported(distros: Sequence[Distro]) -> list[Distro]:
+    return [d for d in distros if is_supported(d)]
+
+
+def _oldest(distros: Sequence[Distro]) -> list[Distro]:
+    """The supported release with the lowest glibc of each family."""
+    found: dict[str, Distro] = {}
+    for distro in _supported(distros):
+        best = found.get(distro.family)
+        if not distro.rolling and (best is None or distro.glibc < best.glibc):
+            found[distro.family] = distro
+    return list(found.values())
+
+
+def _embedded(distros: Sequence[Distro]) -> list[Distro]:
+    """What a machine without a registry can make itself, from an archive that is still served."""
+    return [d for d in distros if d.archive is not None and d.archive.live]
+
+
+_COMPUTED: Mapping[str, Callable[[Sequence[Distro]], Sequence[Distro]]] = {
+    "supported": _supported,
+    "oldest": _oldest,
+    "all": tuple,
+    "embedded": _embedded,
+}

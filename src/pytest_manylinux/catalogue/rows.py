@@ -1,0 +1,149 @@
+"""The shape of a catalogue row as people write it, and its turning into a `Distro`.
+
+Rows are TOML tables with kebab-case keys; the packaged ones and a user's own have the same shape
+(docs/reference/catalogue.md).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from datetime import date
+
+import msgspec
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Interpreter
+from pytest_manylinux.model.python import parse_python
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
+_GLIBC = re.compile(r"(\d+)\.(\d+)")
+_UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`")
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """What all tables of a row have in common."""
+
+
+class InterpreterRow(_Row, frozen=True, kw_only=True):
+    """One entry of a row's `interpreters`."""
+
+    version: str
+    packages: tuple[str, ...]
+    executable: str = "/usr/bin/python3"
+    headers: tuple[str, ...] = ()
+    pip: str = ""
+    measured: bool = False
+
+
+class ArchiveRow(_Row, frozen=True, kw_only=True):
+    """A row's `archive`: how a root is made without a registry."""
+
+    origin: str
+    suite: str
+    check_valid_until: bool = True
+    live: bool = True
+
+
+class DistroRow(_Row, frozen=True, kw_only=True):
+    """One `[[distro]]`."""
+
+    id: str
+    family: str
+    release: str
+    glibc: str
+    package_manager: str
+    architectures: tuple[str, ...]
+    interpreters: tuple[InterpreterRow, ...]
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+    image: str | None = None
+    archive: ArchiveRow | None = None
+    symbols: dict[str, str] = {}
+    absent: tuple[str, ...] = ()
+    end_of_life: date | None = None
+    rolling: bool = False
+    source: str = ""
+
+
+def parse_row(raw: Mapping[str, object], *, where: str) -> Distro:
+    """Turn one table into a Distro.
+
+    Raises UsageError that names `where`, the row and the key, with the nearest right key for one
+    that is unknown.
+    """
+    name = raw.get("id", "a row without id")
+    try:
+        row = msgspec.convert(dict(raw), DistroRow)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"{where}: {name}: not a row of the catalogue", why=str(error), remedy=_hint(str(error))
+        ) from error
+    return _distro(row, where=f"{where}: {name}")
+
+
+def _distro(row: DistroRow, *, where: str) -> Distro:
+    if not _ID.fullmatch(row.id):
+        raise UsageError(
+            f"{where}: {row.id!r} cannot be an id",
+            remedy="use lower-case words and numbers joined by dashes, such as debian-12",
+        )
+    return Distro(
+        id=row.id,
+        family=row.family,
+        release=row.release,
+        title=row.title or row.id,
+        glibc=_glibc(row.glibc, where=where),
+        architectures=row.architectures,
+        interpreters=tuple(_interpreter(entry, where=where) for entry in row.interpreters),
+        package_manager=row.package_manager,
+        aliases=row.aliases,
+        image=row.image,
+        archive=None if row.archive is None else _archive(row.archive),
+        symbol_maxima=tuple(row.symbols.items()),
+        absent_libraries=row.absent,
+        end_of_life=row.end_of_life,
+        rolling=row.rolling,
+        source=row.source,
+    )
+
+
+def _interpreter(row: InterpreterRow, *, where: str) -> Interpreter:
+    return Interpreter(
+        version=parse_python(row.version, where=where),
+        executable=row.executable,
+        packages=row.packages,
+        headers=row.headers,
+        pip=row.pip,
+        measured=row.measured,
+    )
+
+
+def _archive(row: ArchiveRow) -> ArchiveRecipe:
+    return ArchiveRecipe(
+        origin=row.origin,
+        suite=row.suite,
+        check_valid_until=row.check_valid_until,
+        live=row.live,
+    )
+
+
+def _glibc(text: str, *, where: str) -> tuple[int, int]:
+    match = _GLIBC.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{where}: {text!r} is no glibc version", remedy="write it as 2.36")
+    return int(match[1]), int(match[2])
+
+
+def _hint(message: str) -> str:
+    match = _UNKNOWN_FIELD.search(message)
+    if match is None:
+        return ""
+    keys = [
+        field.encode_name
+        for kind in (DistroRow, InterpreterRow, ArchiveRow)
+        for field in msgspec.structs.fields(kind)
+    ]
+    near = difflib.get_close_matches(match["key"], keys, n=1)
+    return f"perhaps you meant {near[0]!r}" if near else ""
