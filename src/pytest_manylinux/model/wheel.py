@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,14 +50,57 @@ class SymbolWant:
     weak: bool = False
 
 
+class ElfKind(enum.Enum):
+    """What an ELF file is for; from e_type, PT_INTERP, DT_SONAME and DF_1_PIE."""
+
+    SHARED = "shared"  # a shared library or an extension module
+    PROGRAM = "program"  # an executable, position independent or not, static or not
+    OBJECT = "object"  # a relocatable object (`.o`): linked by tools, never loaded
+    OTHER = "other"  # core dumps, debug-only files and what else is never loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSegment:
+    """A PT_LOAD program header; sizes, offset and alignment in bytes, `flags` such as `r-x`."""
+
+    offset: int
+    address: int
+    file_size: int
+    memory_size: int
+    align: int
+    flags: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElfFacts:
     """What one ELF file inside a wheel says of itself.
 
     `path` is relative to the wheel's root, with forward slashes. `arch` is the field's name
-    (`x86_64`, `i686`, `aarch64`, …). `exports_init` are the module names of its `PyInit_` symbols.
-    `executable_stack`: PT_GNU_STACK has the X flag, or is absent on an architecture where absence
-    means executable.
+    (`x86_64`, `i686`, `aarch64`, …; for machines without a platform tag the lower-case rest of its
+    EM_ name, such as `bpf`, or `arm` for ARM that is not armv7l hard-float). `is_shared` is
+    `kind is ElfKind.SHARED`.
+
+    Search paths: `rpath` is what DT_RPATH says, `runpath` what DT_RUNPATH says, split at colons,
+    `$ORIGIN` unexpanded; the loader ignores `rpath` where `runpath` is given.
+
+    Symbols, from the dynamic table (never from debug symbols): `wants` are the undefined ones,
+    `version_needs` the versions asked of each library, `exports` the defined global and weak ones
+    (`name` or `name@VERSION`), `version_defs` the versions that the file itself defines.
+    `exports_init` are the module names of its `PyInit_`, `PyInitU_` and `PyModExport_` symbols.
+
+    Stack: `executable_stack` is true where PT_GNU_STACK has the X flag, or is absent
+    (`has_stack_header` false) on an architecture where glibc takes absence for executable.
+
+    `static_tls` is DF_STATIC_TLS (initial-exec thread storage: may not be loadable late), `tls_size`
+    the bytes of PT_TLS; `text_relocations` DT_TEXTREL or DF_TEXTREL; `relr` DT_RELR.
+    `isa_level` is what the GNU property X86_ISA_1_NEEDED states: 1 (baseline) to 4 (x86-64-v4), 0
+    if it states nothing. `loads` are the PT_LOAD segments, for page-size checks.
+
+    `has_sections`: the section headers can be read. `symbol_table`: .symtab is still there;
+    `debug_sections` are the names of .debug_* and .zdebug_* sections, `debug_size` their bytes.
+    `libraries_by_name` are names like `libfoo.so.1` among the read-only strings of a file that
+    calls dlopen (it may look for them at run time); `baked_paths` absolute paths among the strings
+    that OpenSSL-like libraries look at for certificates and configuration.
     """
 
     path: str
@@ -73,6 +117,23 @@ class ElfFacts:
     version_needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     exports_init: tuple[str, ...] = ()
     executable_stack: bool = False
+    kind: ElfKind = ElfKind.SHARED
+    machine: str = ""
+    exports: tuple[str, ...] = field(default=(), repr=False)
+    version_defs: tuple[str, ...] = ()
+    loads: tuple[LoadSegment, ...] = field(default=(), repr=False)
+    has_stack_header: bool = True
+    static_tls: bool = False
+    tls_size: int = 0
+    text_relocations: bool = False
+    relr: bool = False
+    isa_level: int = 0
+    has_sections: bool = True
+    symbol_table: bool = False
+    debug_sections: tuple[str, ...] = ()
+    debug_size: int = 0
+    libraries_by_name: tuple[str, ...] = ()
+    baked_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +142,14 @@ class WheelFacts:
 
     `top_level` are importable names backed by files (packages, modules, extension modules;
     namespace packages are entered, so `ns.pkg`). `extension_modules` are dotted names of ELF files
-    that export their own `PyInit_`. `problems` are breaches of the wheel specification, a sentence
-    each, that did not stop the reading.
+    that export their own `PyInit_`. `programs` are the paths in the wheel of ELF programs,
+    `scripts` the names that an installation puts on PATH (entry points and .data/scripts).
+    `problems` are breaches of the wheel specification, a sentence each, that did not stop the
+    reading; an ELF file that is damaged is named there and missing from `elf`.
+
+    `files` are all files, in RECORD's form; `unpacked_size` is their bytes together. `generator`
+    and `wheel_tags` are as in the WHEEL file. `extension_paths` are (dotted name, path in the
+    wheel) of the extension modules.
     """
 
     wheel: Wheel
@@ -97,6 +164,11 @@ class WheelFacts:
     extension_modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    unpacked_size: int = 0
+    generator: str = ""
+    wheel_tags: tuple[str, ...] = ()
+    extension_paths: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +176,10 @@ class Audit:
     """What auditwheel's own analysis says of a wheel, on the host.
 
     `promised` are the platform tags in the name, `deserved` the best one that the bytes keep
-    (auditwheel's overall tag). `true` tells whether every promised tag is kept. `reasons` say which
-    file and which symbol or library decides the tag, a line each.
+    (auditwheel's overall tag; `any` for a wheel without native code; empty where there is none,
+    for instance because an ELF file lies in purelib). `true` tells whether every promised tag is
+    kept. `reasons` say which file and which symbol or library decides the tag, a line each.
+    `tool` is what judged, with its version.
     """
 
     promised: tuple[str, ...]
