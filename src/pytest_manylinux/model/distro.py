@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -79,6 +80,15 @@ class Target:
     def id(self) -> str:
         """Such as `debian-12-cp311-x86_64`."""
         return f"{self.distro.id}-{self.interpreter.version.tag}-{self.arch}"
+
+
+_TARGET_ID = re.compile(r"(?P<distro>.+)-(?P<python>cp\d{2,})-(?P<arch>\w+)")
+
+
+def split_target_id(text: str) -> tuple[str, str, str] | None:
+    """Distro id, interpreter tag and architecture of a target's id; None for any other text."""
+    match = _TARGET_ID.fullmatch(text)
+    return None if match is None else (match["distro"], match["python"], match["arch"])
 
 
 class ImageSource(enum.Enum):
