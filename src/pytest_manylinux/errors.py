@@ -54,6 +54,10 @@ def _rebuild(kind: type[ManylinuxError], what: str, why: str, remedy: str) -> Ma
     return kind(what, why=why, remedy=remedy)
 
 
+def _rebuild_build(what: str, why: str, remedy: str, finding: str) -> BuildError:
+    return BuildError(what, why=why, remedy=remedy, finding=finding)
+
+
 class UsageError(ManylinuxError):
     """A setting, a flag or a path that cannot be meant."""
 
@@ -86,6 +90,10 @@ class BuildError(ManylinuxError):
         super().__init__(what, why=why, remedy=remedy)
         self.finding = finding
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling with the finding's name."""
+        return (_rebuild_build, (self.what, self.why, self.remedy, self.finding))
+
 
 class EngineError(ManylinuxError):
     """An engine that is missing, does not answer, or went away."""
@@ -97,6 +105,10 @@ class ImageError(ManylinuxError):
 
 class SandboxError(EngineError):
     """One sandbox could not be started or was lost; others may still work."""
+
+
+class DependencyError(ManylinuxError):
+    """What a wheel depends on cannot be had for a target; `why` is the resolver's decisive line."""
 
 
 class StoreError(ManylinuxError):
