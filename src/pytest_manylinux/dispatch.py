@@ -27,6 +27,7 @@ class _Task:
     work: Work
     needs: tuple[_Task, ...]
     weight: float
+    order: int
     future: Future[Any] = field(default_factory=Future)
     waiting: int = 0
 
@@ -40,7 +41,7 @@ def core_count() -> int:
 
 
 class Graph:
-    """Tasks by key, each run once; heavier ones first among those that are ready.
+    """Tasks by key, each run once; of those that are ready the heaviest, then the first added, begins.
 
     `add` in any order as long as needs are there before whoever needs them. Thread-safe.
     """
@@ -62,7 +63,7 @@ class Graph:
         with self._lock:
             if key in self._tasks:
                 return self._tasks[key].future
-            task = _Task(key, work, tuple(self._tasks[need] for need in needs), weight)
+            task = _Task(key, work, tuple(self._tasks[n] for n in needs), weight, next(self._order))
             self._tasks[key] = task
             task.waiting = len(task.needs)
         for need in task.needs:
@@ -95,7 +96,7 @@ class Graph:
 
     def _push(self, task: _Task) -> None:
         with self._lock:
-            heappush(self._ready, (-task.weight, next(self._order), task))
+            heappush(self._ready, (-task.weight, task.order, task))
         self._feed()
 
     def _feed(self) -> None:

@@ -1,3 +1,40 @@
-"""pytest hooks and options; nothing else. Heavy imports are inside, behind `--manylinux`."""
+"""pytest hooks and options; nothing else. Without `--manylinux` it costs nothing."""
 
 from __future__ import annotations
+
+import pytest
+
+MARKER = "manylinux: an item of pytest-manylinux: a build, an audit or a trial of a wheel"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, all in one group."""
+    from pytest_manylinux.config.keys import KEYS, REPORTS  # noqa: PLC0415 - only names and help
+
+    group = parser.getgroup("manylinux", "portability of wheels (pytest-manylinux)")
+    group.addoption(
+        "--manylinux",
+        action="store_true",
+        help="build the projects among the paths, and prove their wheels, and the wheels among the "
+        "paths, on several distros",
+    )
+    for key in KEYS:
+        if key.flag:
+            group.addoption(key.option, dest=key.dest, metavar=key.metavar, help=key.help)
+    for report in REPORTS:
+        group.addoption(report.option, dest=report.dest, metavar="FILE", help=report.help)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and the hooks of a portability run if one is wanted."""
+    config.addinivalue_line("markers", MARKER)
+    if config.getoption("manylinux"):
+        from pytest_manylinux.hooks import activate  # noqa: PLC0415 - the whole tool comes with it
+
+        activate(config)
+        return
+    for argument in config.invocation_params.args:
+        if str(argument).startswith("--manylinux-"):
+            raise pytest.UsageError(
+                f"{str(argument).partition('=')[0]} does nothing without --manylinux: add it"
+            )

@@ -217,4 +217,28 @@ KEYS: tuple[Key, ...] = (
     ),
 )
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A file that a run writes when asked: flag only, since nothing is written unasked."""
+
+    name: str
+    help: str
+
+    @property
+    def option(self) -> str:
+        """The flag."""
+        return f"--manylinux-{self.name}"
+
+    @property
+    def dest(self) -> str:
+        """Where pytest keeps the flag's value."""
+        return f"manylinux_{self.name.replace('-', '_')}"
+
+
+REPORTS: tuple[Report, ...] = (
+    Report(name="proof", help="write all verdicts, bound to digests, as an in-toto Statement"),
+    Report(name="html", help="write one self-contained page"),
+    Report(name="markdown", help="write the matrix as Markdown"),
+)
+
 BY_NAME = {key.name: key for key in KEYS}
