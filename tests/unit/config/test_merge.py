@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_manylinux.config.keys import BY_NAME, KEYS
+from pytest_manylinux.config.merge import (
+    Layer,
+    environment_layer,
+    file_layer,
+    flag_layer,
+    merge,
+)
+from pytest_manylinux.config.settings import FIELD_NAMES, SourceKind
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.policy import Policy
+
+VALUES: dict[str, list[object]] = {
+    "policy": ["manylinux1", "manylinux2014", "manylinux_2_28"],
+    "distros": [["debian-12"], "debian-11,debian-13", "default"],
+    "python": [["cp311"], "3.9 3.13"],
+    "engine": ["auto", "bubblewrap", "docker"],
+    "build-timeout": [1, 60.5, "900"],
+    "jobs": ["auto", 1, "8"],
+    "wheelhouse": ["wheelhouse", "out/wheels"],
+    "dependencies": ["resolve", "none"],
+}
+KINDS = [kind for kind in SourceKind if kind is not SourceKind.DEFAULT]
+
+layers = st.lists(
+    st.tuples(
+        st.sampled_from(KINDS),
+        st.fixed_dictionaries(
+            {}, optional={name: st.sampled_from(values) for name, values in VALUES.items()}
+        ),
+    ),
+    unique_by=lambda pair: pair[0],
+).map(lambda pairs: [Layer(kind, kind.name.lower(), values) for kind, values in pairs])
+
+
+def test_every_key_is_a_setting_and_every_setting_a_key() -> None:
+    assert {key.field for key in KEYS} == set(FIELD_NAMES)
+
+
+def test_without_layers_everything_is_default() -> None:
+    settings = merge([])
+    assert settings.policy == Policy((2, 5))
+    assert settings.distros == ("default",)
+    assert all(settings.source(key.name).kind is SourceKind.DEFAULT for key in KEYS)
+
+
+@given(layers)
+def test_the_highest_layer_that_has_a_key_wins(found: list[Layer]) -> None:
+    settings = merge(found)
+    for name in VALUES:
+        key = BY_NAME[name]
+        having = [
+            layer
+            for layer in found
+            if name in layer.values and not (key.per_run and layer.kind is SourceKind.PROJECT)
+        ]
+        if not having:
+            assert getattr(settings, key.field) == key.default
+            continue
+        top = max(having, key=lambda layer: layer.kind.value)
+        assert getattr(settings, key.field) == key.read(top.values[name], "here")
+        assert settings.source(name).kind is top.kind
+
+
+@given(layers)
+def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer]) -> None:
+    assert merge(found) == merge(list(reversed(found)))
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "said"),
+    [
+        ("policy", "manylinux2", "no manylinux policy"),
+        ("policy", "musllinux_1_2", "no manylinux policy"),
+        ("engine", "dokcer", "perhaps you meant 'docker'"),
+        ("python", "311", "no CPython version"),
+        ("jobs", 0, "auto or a number"),
+        ("jobs", True, "auto or a number"),
+        ("build-timeout", -1, "seconds above 0"),
+        ("trial-timeout", "soon", "seconds above 0"),
+        ("trial-timeout", float("inf"), "seconds above 0"),
+        ("distros", [1], "list of strings"),
+        ("before-build", {"a": 1}, "command line"),
+        ("expect", [{"distro": "debian-13"}], "'finding' is missing"),
+        ("expect", [{"finding": "crash", "reason": ""}], "not empty"),
+        ("expect", "crash", "write it as tables"),
+        ("ignore", [{"finding": "x", "reason": "y", "severty": "z"}], "'severity'"),
+        ("gate", {"max-age": "old"}, "seconds above 0"),
+        ("gate", {"allow-ignored": "yes"}, "true or false"),
+    ],
+)
+def test_a_wrong_value_is_a_usage_error_that_names_the_file(name: str, raw: object, said: str) -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: raw})
+    with pytest.raises(UsageError) as caught:
+        merge([layer])
+    assert f"pyproject.toml: tool.pytest-manylinux.{name}" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_an_unknown_key_suggests_the_nearest() -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"polcy": "manylinux1"})
+    with pytest.raises(UsageError, match="perhaps you meant 'policy'"):
+        merge([layer])
+
+
+def test_a_wrong_flag_or_variable_is_called_by_its_own_name() -> None:
+    with pytest.raises(UsageError, match="--manylinux-policy"):
+        merge([flag_layer({"manylinux_policy": "nope"})])
+    with pytest.raises(UsageError, match="PYTEST_MANYLINUX_TRIAL_TIMEOUT"):
+        merge([environment_layer({"PYTEST_MANYLINUX_TRIAL_TIMEOUT": "0"})])
+
+
+def test_a_mistake_in_an_overridden_layer_is_told_as_well() -> None:
+    table = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"engine": "doker"})
+    with pytest.raises(UsageError, match="doker"):
+        merge([table, flag_layer({"manylinux_engine": "docker"})])
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert environment_layer({"PYTEST_MANYLINUX_ENGINE": ""}).values == {}
+
+
+def test_one_expectation_with_several_distros_becomes_several() -> None:
+    row = {"distro": ["debian-13", "debian-testing"], "finding": "crash", "reason": "known"}
+    settings = merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"expect": [row]})])
+    assert [found.distro for found in settings.expect] == ["debian-13", "debian-testing"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[tool", "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b'[tool]\npytest-manylinux = "x"', "is no table"),
+    ],
+)
+def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        file_layer(file, shown="pyproject.toml")
+
+
+def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert file_layer(tmp_path / "pyproject.toml", shown="pyproject.toml").values == {}

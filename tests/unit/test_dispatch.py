@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_manylinux.dispatch import Graph
+
+
+def test_a_task_is_handed_the_futures_of_its_needs_even_failed_ones() -> None:
+    graph = Graph(2)
+    graph.add("good", lambda _: 1)
+    graph.add("bad", lambda _: 1 / 0)
+    both = graph.add(
+        "both",
+        lambda done: (done[0].result(), type(done[1].exception())),
+        needs=["good", "bad"],
+    )
+    assert both.result(timeout=10) == (1, ZeroDivisionError)
+    graph.stop()
+
+
+def test_a_key_runs_once() -> None:
+    graph = Graph(2)
+    calls: list[int] = []
+    first = graph.add("key", lambda _: calls.append(1))
+    assert graph.add("key", lambda _: calls.append(2)) is first
+    first.result(timeout=10)
+    assert calls == [1]
+    graph.stop()
+
+
+def test_stop_cancels_what_has_not_begun() -> None:
+    graph = Graph(1)
+    began, go = threading.Event(), threading.Event()
+
+    def work(_: object) -> str:
+        began.set()
+        go.wait(10)
+        return "ended"
+
+    running = graph.add("running", work)
+    waiting = graph.add("waiting", lambda _: 1)
+    depending = graph.add("depending", lambda _: 1, needs=["running"])
+    assert began.wait(10)
+    graph.stop()
+    go.set()
+    assert running.result(timeout=10) == "ended"
+    for future in (waiting, depending):
+        with pytest.raises(CancelledError):
+            future.result(timeout=10)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    jobs=st.integers(1, 4),
+    edges=st.lists(st.lists(st.integers(0, 30), max_size=3), min_size=1, max_size=30),
+)
+def test_needs_end_before_those_who_need_them(jobs: int, edges: list[list[int]]) -> None:
+    graph = Graph(jobs)
+    ended: list[int] = []
+    futures = []
+    for position, needs in enumerate(edges):
+        earlier = [need for need in needs if need < position]
+        futures.append(
+            graph.add(position, lambda _, position=position: ended.append(position), needs=earlier)
+        )
+    for future in futures:
+        future.result(timeout=10)
+    graph.stop()
+    assert sorted(ended) == list(range(len(edges)))
+    for position, needs in enumerate(edges):
+        for need in needs:
+            if need < position:
+                assert ended.index(need) < ended.index(position)
+
+
+def test_of_the_ready_the_heaviest_begins_then_the_first_added() -> None:
+    graph = Graph(1)
+    gate, began = threading.Event(), []
+    graph.add("gate", lambda _: gate.wait(10))
+    futures = [
+        graph.add(name, lambda _, name=name: began.append(name), weight=weight)
+        for name, weight in [("light", 0.0), ("heavy", 2.0), ("second", 0.0)]
+    ]
+    gate.set()
+    for future in futures:
+        future.result(timeout=10)
+    graph.stop()
+    assert began == ["heavy", "light", "second"]

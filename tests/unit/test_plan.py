@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.tags import Tag, parse_tag
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Interpreter, Target
+from pytest_manylinux.model.policy import ALIASES, Policy, parse_policy, policy_of_platform_tag
+from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.plan import (
+    ProjectPlan,
+    accepts_python,
+    check_policy,
+    plan_project,
+    platform_tags,
+    supported_tags,
+    targets_of,
+    wheel_targets,
+)
+
+
+def distro(id_: str, glibc: int, *minors: int, arch: str = "x86_64", headers: bool = True) -> Distro:
+    return Distro(
+        id=id_,
+        family=id_.partition("-")[0],
+        release=id_.partition("-")[2],
+        title=id_,
+        glibc=(2, glibc),
+        architectures=(arch,),
+        interpreters=tuple(
+            Interpreter(
+                version=PythonVersion(3, minor),
+                executable="/usr/bin/python3",
+                packages=("python3",),
+                headers=("python3-dev",) if headers else (),
+            )
+            for minor in minors
+        ),
+        package_manager="apt",
+        archive=ArchiveRecipe(origin="debian", suite=id_),
+    )
+
+
+DEBIANS = (
+    distro("debian-11", 31, 9),
+    distro("debian-12", 36, 11),
+    distro("debian-13", 41, 13),
+    distro("debian-testing", 43, 14),
+)
+TARGETS = targets_of(DEBIANS, "x86_64", ())
+
+
+def ids(targets: tuple[Target, ...]) -> list[str]:
+    return [target.id for target in targets]
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("cp311-cp311-manylinux1_x86_64", ["debian-12-cp311-x86_64"]),
+        ("cp39-abi3-manylinux2014_x86_64", ids(TARGETS)),
+        ("cp312-abi3-manylinux2014_x86_64", ids(TARGETS[2:])),
+        ("py3-none-any", ids(TARGETS)),
+        ("py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64", ids(TARGETS)),
+        ("cp313-cp313-manylinux_2_41_x86_64", ids(TARGETS[2:3])),
+        ("cp311-cp311-manylinux_2_37_x86_64", []),
+        ("cp311-cp311-linux_x86_64", ["debian-12-cp311-x86_64"]),
+        ("cp311-cp311-musllinux_1_2_x86_64", []),
+        ("cp311-cp311-manylinux2014_aarch64", []),
+        ("cp313-cp313t-manylinux2014_x86_64", []),
+        ("cp311-cp311-win_amd64", []),
+        ("pp310-pypy310_pp73-manylinux2014_x86_64", []),
+        ("cp27-cp27mu-manylinux1_x86_64", []),
+    ],
+)
+def test_wheels_go_where_their_tags_fit(tag: str, expected: list[str]) -> None:
+    assert ids(wheel_targets(parse_tag(tag), "", TARGETS)) == expected
+
+
+def test_requires_python_keeps_a_wheel_from_older_interpreters() -> None:
+    found = wheel_targets(parse_tag("py3-none-any"), ">=3.11", TARGETS)
+    assert ids(found) == ids(TARGETS[1:])
+
+
+glibcs = st.integers(min_value=17, max_value=50)
+
+
+@given(glibc=glibcs, minor=glibcs)
+def test_a_perennial_tag_fits_exactly_where_glibc_is_not_older(glibc: int, minor: int) -> None:
+    target = targets_of((distro("any-1", glibc, 11),), "x86_64", ())
+    tags = parse_tag(f"cp311-cp311-manylinux_2_{minor}_x86_64")
+    assert bool(wheel_targets(tags, "", target)) == (minor <= glibc)
+
+
+@given(glibc=glibcs, arch=st.sampled_from(["x86_64", "i686", "aarch64", "ppc64le"]))
+def test_platform_tags_begin_with_the_newest_and_hold_no_other_architecture(
+    glibc: int, arch: str
+) -> None:
+    tags = platform_tags((2, glibc), arch)
+    assert tags[0] == f"manylinux_2_{glibc}_{arch}"
+    assert tags[-1] == f"linux_{arch}"
+    assert len(set(tags)) == len(tags)
+    glibcs_of = [found[0].glibc for tag in tags[:-1] if (found := policy_of_platform_tag(tag))]
+    assert glibcs_of == sorted(glibcs_of, reverse=True)
+    assert ("manylinux1_x86_64" in tags) == (arch == "x86_64")
+
+
+@given(st.integers(5, 99))
+def test_policies_are_read_back_from_every_name(minor: int) -> None:
+    policy = Policy((2, minor))
+    assert parse_policy(policy.name) == parse_policy(str(policy)) == policy
+    for tag in policy.platform_tags("x86_64"):
+        assert policy_of_platform_tag(tag) == (policy, "x86_64")
+
+
+def test_aliases_mean_what_the_specifications_say() -> None:
+    assert {alias: parse_policy(alias).name for alias in ALIASES} == {
+        "manylinux1": "manylinux_2_5",
+        "manylinux2010": "manylinux_2_12",
+        "manylinux2014": "manylinux_2_17",
+    }
+
+
+@pytest.mark.parametrize("text", ["cp311", "3.11", " cp311 "])
+def test_python_versions_are_read(text: str) -> None:
+    assert parse_python(text) == PythonVersion(3, 11)
+
+
+def test_cp310_is_three_ten() -> None:
+    assert parse_python("cp310") == PythonVersion(3, 10)
+
+
+@pytest.mark.parametrize(
+    ("specifier", "minor", "accepted"),
+    [
+        ("", 9, True),
+        (">=3.9", 9, True),
+        (">=3.9.5", 9, True),
+        (">=3.10", 9, False),
+        ("<3.14", 14, False),
+        ("!=3.13.*", 13, False),
+        ("not a specifier", 9, True),
+        (">=3.8,<4", 14, True),
+    ],
+)
+def test_requires_python(specifier: str, minor: int, *, accepted: bool) -> None:
+    assert accepts_python(specifier, PythonVersion(3, minor)) is accepted
+
+
+MANYLINUX1 = Policy((2, 5))
+
+
+def plan(
+    policy: Policy = MANYLINUX1, requires: str = "", pythons: tuple[PythonVersion, ...] = ()
+) -> ProjectPlan:
+    return plan_project(
+        policy=policy,
+        requires_python=requires,
+        targets=TARGETS,
+        builders=DEBIANS,
+        pythons=pythons,
+        arch="x86_64",
+    )
+
+
+def rows(found: ProjectPlan) -> list[tuple[str, list[str]]]:
+    return [(build.id, ids(targets)) for build, targets in found.builds]
+
+
+def test_a_project_is_built_once_for_each_python_oldest_first() -> None:
+    assert rows(plan()) == [
+        ("cp39-manylinux1_x86_64", ["debian-11-cp39-x86_64"]),
+        ("cp311-manylinux1_x86_64", ["debian-12-cp311-x86_64"]),
+        ("cp313-manylinux1_x86_64", ["debian-13-cp313-x86_64"]),
+        ("cp314-manylinux1_x86_64", ["debian-testing-cp314-x86_64"]),
+    ]
+
+
+def test_requires_python_leaves_builds_out() -> None:
+    assert [row[0][:5] for row in rows(plan(requires=">=3.11"))] == ["cp311", "cp313", "cp314"]
+
+
+def test_a_policy_newer_than_a_distro_leaves_its_trial_out_but_not_the_build() -> None:
+    assert rows(plan(policy=Policy((2, 34))))[0] == ("cp39-manylinux_2_34_x86_64", [])
+
+
+def test_a_python_that_no_root_has_headers_for_is_told() -> None:
+    found = plan(pythons=(PythonVersion(3, 10), PythonVersion(3, 11)))
+    assert found.unbuildable == (PythonVersion(3, 10),)
+    assert len(rows(found)) == 1
+
+
+@given(
+    chosen=st.lists(st.sampled_from(DEBIANS), unique=True),
+    minors=st.sets(st.integers(8, 15)),
+    glibc=st.integers(5, 50),
+)
+def test_every_trial_of_a_plan_can_take_its_wheel(
+    chosen: list[Distro], minors: set[int], glibc: int
+) -> None:
+    pythons = tuple(PythonVersion(3, minor) for minor in sorted(minors))
+    targets = targets_of(chosen, "x86_64", pythons)
+    found = plan_project(
+        policy=Policy((2, glibc)),
+        requires_python="",
+        targets=targets,
+        builders=DEBIANS,
+        pythons=pythons,
+        arch="x86_64",
+    )
+    planned = [target for _, some in found.builds for target in some]
+    assert len(planned) == len(set(ids(tuple(planned))))
+    for build, some in found.builds:
+        tag = Tag(build.python.tag, build.python.tag, build.policy.platform_tags("x86_64")[0])
+        assert all(tag in supported_tags(target) for target in some)
+    unplanned = set(ids(targets)) - set(ids(tuple(planned)))
+    assert all(t.distro.glibc < (2, glibc) for t in targets if t.id in unplanned)
+
+
+def test_manylinux1_is_refused_where_it_was_never_defined() -> None:
+    with pytest.raises(UsageError, match="manylinux2014"):
+        check_policy(Policy((2, 5)), "aarch64", where="--manylinux-policy")
