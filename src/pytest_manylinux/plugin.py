@@ -9,7 +9,7 @@ MARKER = "manylinux: an item of pytest-manylinux: a build, an audit or a trial o
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, all in one group."""
-    from pytest_manylinux.config.keys import KEYS, REPORTS  # noqa: PLC0415 - only names and help
+    from pytest_manylinux.config.options import OPTIONS, REPORTS  # noqa: PLC0415
 
     group = parser.getgroup("manylinux", "portability of wheels (pytest-manylinux)")
     group.addoption(
@@ -18,11 +18,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build the projects among the paths, and prove their wheels, and the wheels among the "
         "paths, on several distros",
     )
-    for key in KEYS:
-        if key.flag:
-            group.addoption(key.option, dest=key.dest, metavar=key.metavar, help=key.help)
-    for report in REPORTS:
-        group.addoption(report.option, dest=report.dest, metavar="FILE", help=report.help)
+    for option in (*OPTIONS, *REPORTS):
+        if option.metavar:
+            group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_manylinux.config.keys import BY_NAME, KEYS
+from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.readers import check_keys
 from pytest_manylinux.config.settings import Settings, Source, SourceKind
 from pytest_manylinux.errors import UsageError
@@ -36,9 +37,9 @@ class Layer:
         """What to call the setting in a message."""
         key = BY_NAME[name]
         if self.kind is SourceKind.FLAG:
-            return key.option
+            return key.option.flag
         if self.kind is SourceKind.ENVIRONMENT:
-            return key.variable
+            return key.option.variable
         return f"{self.where}: tool.{TABLE}.{name}"
 
 
@@ -55,7 +56,7 @@ def merge(layers: Iterable[Layer]) -> Settings:
         for name, raw in layer.values.items():
             key = BY_NAME[name]
             value = key.read(raw, layer.place(name))
-            if layer.kind is SourceKind.PROJECT and key.per_run:
+            if layer.kind is SourceKind.PROJECT and key.option.per_run:
                 continue
             values[key.field] = value
             where = (
@@ -66,19 +67,22 @@ def merge(layers: Iterable[Layer]) -> Settings:
 
 
 def flag_layer(options: Mapping[str, str | None]) -> Layer:
-    """Make a layer of flags from pytest's option values by `Key.dest`; None means not given."""
+    """Make a layer of flags from pytest's option values by `Option.dest`; None means not given."""
     given = {
-        key.name: options[key.dest] for key in KEYS if key.flag and options.get(key.dest) is not None
+        option.name: options[option.dest]
+        for option in OPTIONS
+        if option.metavar and options.get(option.dest) is not None
     }
+
     return Layer(SourceKind.FLAG, "command line", given)
 
 
 def environment_layer(environment: Mapping[str, str]) -> Layer:
     """Make a layer of `PYTEST_MANYLINUX_…` variables; empty ones count as not set."""
     given = {
-        key.name: environment[key.variable]
-        for key in KEYS
-        if key.flag and environment.get(key.variable)
+        option.name: environment[option.variable]
+        for option in OPTIONS
+        if option.metavar and environment.get(option.variable)
     }
     return Layer(SourceKind.ENVIRONMENT, "environment", given)
 

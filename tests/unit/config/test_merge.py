@@ -60,7 +60,7 @@ def test_the_highest_layer_that_has_a_key_wins(found: list[Layer]) -> None:
         having = [
             layer
             for layer in found
-            if name in layer.values and not (key.per_run and layer.kind is SourceKind.PROJECT)
+            if name in layer.values and not (key.option.per_run and layer.kind is SourceKind.PROJECT)
         ]
         if not having:
             assert getattr(settings, key.field) == key.default

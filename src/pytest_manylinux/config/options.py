@@ -1,0 +1,166 @@
+"""The names, places and help of all options, as plain tuples.
+
+pytest asks every plugin for its options at every start, with or without `--manylinux`: this module
+imports nothing that pytest has not loaded already. `keys` adds how values are read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PREFIX = "--manylinux-"
+
+
+class Option(NamedTuple):
+    """A setting that a flag, a variable and the table can give.
+
+    `per_run` ones are taken from the root folder's table only, never from a project's below it.
+    Without a `metavar` there is no flag and no variable: only a table can say it.
+    """
+
+    name: str
+    help: str
+    metavar: str = ""
+    per_run: bool = False
+
+    @property
+    def field(self) -> str:
+        """The attribute of Settings."""
+        return self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """The flag."""
+        return f"{PREFIX}{self.name}"
+
+    @property
+    def dest(self) -> str:
+        """Where pytest keeps the flag's value."""
+        return f"manylinux_{self.field}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"PYTEST_MANYLINUX_{self.field.upper()}"
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "policy",
+        "the policy to build for: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y "
+        "(default: manylinux1)",
+        metavar="POLICY",
+    ),
+    Option(
+        "distros",
+        "ids, aliases or groups of distros to prove on, separated by commas or spaces "
+        "(default: the group `default`)",
+        metavar="IDS",
+    ),
+    Option(
+        "python",
+        "CPython versions, such as cp311 or 3.11 (default: all that the distros have)",
+        metavar="VERSIONS",
+    ),
+    Option(
+        "engine",
+        "auto, bubblewrap, docker, podman (default: auto, the first that answers)",
+        metavar="ENGINE",
+        per_run=True,
+    ),
+    Option(
+        "builder",
+        "auto, zig, official (default: auto)",
+        metavar="BUILDER",
+    ),
+    Option(
+        "wheelhouse",
+        "where built wheels go (default: wheelhouse/ in the root folder)",
+        metavar="DIR",
+        per_run=True,
+    ),
+    Option(
+        "imports",
+        "what to import (default: every importable name that the wheel's files offer)",
+        metavar="NAMES",
+    ),
+    Option(
+        "import-skip",
+        "importable names to leave out",
+        metavar="NAMES",
+    ),
+    Option(
+        "programs",
+        "programs of the wheel to run in each trial, such as `tool --version`",
+        metavar="COMMAND",
+    ),
+    Option(
+        "dependencies",
+        "resolve: a wheel's requirements are downloaded for each target beforehand; "
+        "none: the wheel is installed with --no-deps (default: resolve)",
+        metavar="HOW",
+    ),
+    Option(
+        "build-timeout",
+        "limit of one build (default: 1800)",
+        metavar="SECONDS",
+    ),
+    Option(
+        "trial-timeout",
+        "limit of one trial (default: 300)",
+        metavar="SECONDS",
+    ),
+    Option(
+        "jobs",
+        "builds and trials at once: auto or a number (default: auto, one per core)",
+        metavar="N",
+        per_run=True,
+    ),
+    Option(
+        "before-build",
+        "shell commands to run in the copied project before each build",
+        metavar="COMMAND",
+    ),
+    Option(
+        "build-packages",
+        "distro packages that the build needs",
+        metavar="PACKAGES",
+    ),
+    Option(
+        "image-source",
+        "where root filesystems come from: auto, archive, registry (default: auto)",
+        metavar="SOURCE",
+        per_run=True,
+    ),
+    Option(
+        "registry-mirror",
+        "registries to reach by another name",
+        metavar="REGISTRY=MIRROR",
+        per_run=True,
+    ),
+    Option(
+        "expect",
+        "faults that must happen",
+    ),
+    Option(
+        "ignore",
+        "findings to ignore",
+    ),
+    Option(
+        "distro",
+        "rows added to the catalogue, or overrides of its rows",
+        per_run=True,
+    ),
+    Option(
+        "gate",
+        "what the gate requires",
+        per_run=True,
+    ),
+)
+
+# Files that a run writes when asked: flags only, since nothing is written unasked.
+REPORTS: tuple[Option, ...] = (
+    Option("proof", "write all verdicts, bound to digests, as an in-toto Statement", metavar="FILE"),
+    Option("html", "write one self-contained page", metavar="FILE"),
+    Option("markdown", "write the matrix as Markdown", metavar="FILE"),
+)

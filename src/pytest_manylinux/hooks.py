@@ -1,0 +1,241 @@
+"""The hooks of a run with `--manylinux`; registered only then."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator, Iterable
+from pathlib import Path
+
+import pytest
+
+from pytest_manylinux import __version__
+from pytest_manylinux.config.merge import merge
+from pytest_manylinux.config.options import OPTIONS, REPORTS
+from pytest_manylinux.config.settings import SourceKind
+from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.nodes import (
+    CONTEXT,
+    PortabilityItem,
+    ProjectDir,
+    SdistFile,
+    WheelFile,
+    is_project,
+    is_sdist,
+)
+from pytest_manylinux.report import write_report
+from pytest_manylinux.report.terminal import matrix
+from pytest_manylinux.session.context import Context, read_layers
+from pytest_manylinux.session.record import load_entry, shown
+from pytest_manylinux.session.run import Run
+
+_HEADER = ("engine", "builder", "policy", "distros")
+
+
+def activate(config: pytest.Config) -> None:
+    """Make the run's context and register its hooks; a wrong setting is a usage error."""
+    try:
+        config.pluginmanager.register(Hooks(config), "manylinux-run")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:
+    """Take `FOLDER::item` arguments apart: pytest itself knows names inside files only.
+
+    Leaves the folders in `config.args`; gives the names asked for by folder.
+    """
+    chosen: dict[Path, set[str]] = {}
+    for position, argument in enumerate(config.args):
+        base, separator, name = argument.partition("::")
+        folder = config.invocation_params.dir / base
+        if separator and folder.is_dir():
+            config.args[position] = base
+            chosen.setdefault(folder.resolve(), set()).add(name)
+    return chosen
+
+
+def _shared_folder(config: pytest.Config) -> Path | None:
+    """A folder that all workers of one pytest-xdist run share; None outside of one."""
+    workers: dict[str, str] | None = getattr(config, "workerinput", None)
+    if workers is None:
+        return None
+    folder = Path(tempfile.gettempdir()) / f"pytest-manylinux-{os.getuid()}-{workers['testrunuid']}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UsageError(f"{folder} belongs to somebody else")
+    return folder
+
+
+class Hooks:
+    """One object per run, holding its context."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.is_worker = hasattr(config, "workerinput")
+        self.selection = _split_selection(config)
+        bare = config.args_source is not pytest.Config.ArgsSource.ARGS
+        if bare:
+            self._take_root(config)
+        layers = read_layers(root=config.rootpath, options=vars(config.option), environment=os.environ)
+        settings = merge(layers)
+        self.run = Run(
+            settings=settings,
+            root=config.rootpath,
+            show=self._show,
+            shared=_shared_folder(config),
+        )
+        self.run.check(settings)
+        self.context = Context(run=self.run, layers=layers, bare=bare)
+        config.stash[CONTEXT] = self.context
+
+    @staticmethod
+    def _take_root(config: pytest.Config) -> None:
+        """Bare `--manylinux` means the project in the root folder."""
+        if not is_project(config.rootpath):
+            raise UsageError(
+                f"{config.rootpath} is no Python project: neither setup.py nor a pyproject.toml"
+                " with [build-system]",
+                remedy="go to a project's folder, or name projects, sdists, wheels or folders of"
+                " them: pytest --manylinux PATH...",
+            )
+        config.args[:] = [os.fspath(config.rootpath)]
+
+    def _show(self, line: str) -> None:
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and reporter.verbosity >= 0 and not self.is_worker:
+            reporter.ensure_newline()
+            reporter.write_line(f"  {line}", cyan=True)
+
+    def pytest_report_header(self) -> list[str]:
+        """Engine, builder, policy and distros, and whatever else is not a default."""
+        settings = self.run.settings
+        lines = [f"manylinux: {__version__}, catalogue {self.run.catalogue.version}"]
+        for option in OPTIONS:
+            source = settings.source(option.name)
+            if option.name in _HEADER or source.kind is not SourceKind.DEFAULT:
+                value = (
+                    self._engine_line() if option.name == "engine" else self._header_value(option.name)
+                )
+                note = "" if source.kind is SourceKind.DEFAULT else f"  (from {source})"
+                lines.append(f"manylinux {option.name}: {value}{note}")
+        return lines
+
+    def _header_value(self, name: str) -> str:
+        settings = self.run.settings
+        if name == "distros":
+            return " ".join(distro.id for distro in self.run.distros(settings))
+        return shown(getattr(settings, name.replace("-", "_")))
+
+    def _engine_line(self) -> str:
+        if self.config.option.collectonly:
+            return self.run.settings.engine
+        try:
+            engine = self.run.engine()
+        except ManylinuxError as error:
+            return f"none: {error.what}"
+        return f"{engine.name} {engine.version()}"
+
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Collect project folders as projects."""
+        if is_project(path) and not (self.context.bare and path != self.config.rootpath):
+            return ProjectDir.from_parent(parent, path=path)
+        return None
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Collect wheels and sdists."""
+        if file_path.suffix == ".whl":
+            return WheelFile.from_parent(parent, path=file_path)
+        if is_sdist(file_path):
+            return SdistFile.from_parent(parent, path=file_path)
+        return None
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Keep of a folder only the items that were asked for as `FOLDER::item`."""
+        if not self.selection:
+            return
+        kept, dropped = [], []
+        for item in items:
+            folder = item.parent.path.resolve() if item.parent else item.path
+            names = self.selection.get(folder)
+            (kept if names is None or item.name in names else dropped).append(item)
+        items[:] = kept
+        config.hook.pytest_deselected(items=dropped)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Start the work of all chosen items at once; a worker starts what it is handed."""
+        if session.testsfailed or session.config.option.collectonly or self.is_worker:
+            return
+        for item in session.items:
+            if isinstance(item, PortabilityItem):
+                item.start()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add what an item found to its report."""
+        report = yield
+        if call.when == "call" and isinstance(item, PortabilityItem) and item.entry is not None:
+            report.manylinux = item.entry.dump()
+            if item.own_duration is not None:
+                report.duration = item.own_duration
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather the record from reports, so that it is whole under pytest-xdist as well."""
+        self.context.recorder.failed += report.failed
+        data = getattr(report, "manylinux", None)
+        if data is not None:
+            self.context.recorder.add(load_entry(data))
+
+    def _record(self) -> RunRecord:
+        engine = ("", "")
+        if self.context.recorder.verdicts or self.context.recorder.builds:
+            try:
+                chosen = self.run.engine()
+                engine = (chosen.name, chosen.version())
+            except ManylinuxError:
+                pass  # the verdicts say so
+        return self.context.recorder.record(self.run.settings, engine, pytest.__version__)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write what was asked for, and tell by the exit code if all that failed is unproven."""
+        if self.is_worker:
+            self.run.close()
+            return
+        for path in self._write_reports():
+            self.config.stash.setdefault(WRITTEN, []).append(path)
+        recorder = self.context.recorder
+        if session.exitstatus == pytest.ExitCode.TESTS_FAILED and recorder.only_not_proven:
+            session.exitstatus = ExitCode.NOT_PROVEN
+        self.run.close()
+
+    def _write_reports(self) -> Iterable[Path]:
+        for report in REPORTS:
+            value = self.config.getoption(report.dest)
+            if value:
+                path = self.config.invocation_params.dir / value
+                write_report(report.name, self._record(), path)
+                yield path
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show wheels down and distros across, a mark a cell."""
+        record = self._record()
+        if not record.verdicts:
+            return
+        terminalreporter.section("portability")
+        writer = terminalreporter._tw  # noqa: SLF001 - the width and colour that pytest settled on
+        terminalreporter.write(matrix(record, width=writer.fullwidth, color=writer.hasmarkup))
+        for path in self.config.stash.get(WRITTEN, []):
+            terminalreporter.write_line(f"manylinux: wrote {path}")
+
+    def pytest_unconfigure(self) -> None:
+        """Hold nothing beyond the session, however it ended."""
+        self.run.close()
+
+
+WRITTEN = pytest.StashKey[list[Path]]()

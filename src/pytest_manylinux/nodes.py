@@ -1,0 +1,271 @@
+"""pytest's view of a run: projects and wheels collect into build, audit and trial items."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.plan import PlannedBuild, ProjectPlan
+from pytest_manylinux.report.junit import properties
+from pytest_manylinux.report.terminal import verdict_text
+from pytest_manylinux.session.context import Context
+from pytest_manylinux.session.record import Entry
+from pytest_manylinux.session.subjects import (
+    BuildJob,
+    Origin,
+    ProjectSubject,
+    TrialJob,
+    WheelSubject,
+)
+from pytest_manylinux.session.work import Built, Judged, add_audit, add_build, add_trial
+
+CONTEXT = pytest.StashKey[Context]()
+
+
+class VerdictError(Exception):
+    """A verdict that does not pass; carries it to the report."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+class PortabilityItem(pytest.Item):
+    """Anything that a run with `--manylinux` adds: one build, audit or trial."""
+
+    def __init__(self, *, words: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_marker("manylinux")
+        self.extra_keyword_matches.update(words)
+        self.entry: Entry | None = None
+        self.own_duration: float | None = None
+
+    @property
+    def context(self) -> Context:
+        """What all items of the session share."""
+        return self.config.stash[CONTEXT]
+
+    @abstractmethod
+    def start(self) -> Future[Any] | None:
+        """Add this item's work to the run's graph."""
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the item is: its path; there is no line."""
+        return self.path, None, self.name
+
+    def conclude(self, entry: Entry) -> None:
+        """Keep what the item found, for reports, and pass or fail accordingly."""
+        self.entry = entry
+        self.user_properties.extend(properties(entry.verdict, entry.wheel, entry.build))
+        verdict = entry.verdict
+        if verdict is None or verdict.outcome is Outcome.PORTABLE:
+            return
+        if verdict.outcome is Outcome.EXPECTED and verdict.expectation is not None:
+            raise pytest.xfail.Exception(verdict.expectation.reason)
+        raise VerdictError(verdict)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Say what failed in words; only our own bugs show a traceback."""
+        error = excinfo.value
+        if isinstance(error, VerdictError):
+            return verdict_text(error.verdict, full=self.config.get_verbosity() > 1)
+        if isinstance(error, ManylinuxError):
+            return str(error)
+        return super().repr_failure(excinfo, style)
+
+
+class BuildItem(PortabilityItem):
+    """`build[cp311-manylinux1_x86_64]`."""
+
+    def __init__(self, *, job: BuildJob, **kwargs: Any) -> None:
+        super().__init__(name=f"build[{job.build.id}]", words=_build_words(job.build), **kwargs)
+        self.job = job
+
+    def start(self) -> Future[Any]:
+        """Add the build."""
+        return add_build(self.context.run, self.job)
+
+    def runtest(self) -> None:
+        """Wait for the build; its errors are the item's failure."""
+        try:
+            built: Built = self.context.run.wait(self.start())
+        except ManylinuxError as error:
+            self.entry = Entry(build=self.context.failed_build(self.job, error))
+            raise
+        self.own_duration = built.record.duration
+        self.conclude(Entry(build=built.record))
+
+
+class AuditItem(PortabilityItem):
+    """`audit` of a given wheel, or `audit[cp311-manylinux1_x86_64]` of one that this run builds."""
+
+    def __init__(self, *, origin: Origin, **kwargs: Any) -> None:
+        build = origin.build if isinstance(origin, BuildJob) else None
+        name = f"audit[{build.id}]" if build else "audit"
+        super().__init__(name=name, words=_build_words(build) if build else (), **kwargs)
+        self.origin = origin
+
+    def start(self) -> Future[Any]:
+        """Add the audit."""
+        return add_audit(self.context.run, self.origin)
+
+    def runtest(self) -> None:
+        """Wait for the audit."""
+        try:
+            judged: Judged = self.context.run.wait(self.start())
+        except ManylinuxError as error:
+            judged = self.context.unread(self.origin, error)
+        self.conclude(Entry(verdict=judged.verdict, wheel=judged.wheel))
+
+
+class TrialItem(PortabilityItem):
+    """`trial[debian-12-cp311]`, or `trial[cp311-manylinux1_x86_64-debian-12]` of a built wheel."""
+
+    def __init__(self, *, job: TrialJob, **kwargs: Any) -> None:
+        distro = job.target.distro
+        words = {distro.id, distro.family, job.target.interpreter.version.tag}
+        if isinstance(job.origin, BuildJob):
+            name = f"trial[{job.origin.build.id}-{distro.id}]"
+            words |= _build_words(job.origin.build)
+        else:
+            name = f"trial[{distro.id}-{job.target.interpreter.version.tag}]"
+            words |= {str(tag) for tag in job.origin.tags}
+        super().__init__(name=name, words=words, **kwargs)
+        self.job = job
+
+    def start(self) -> Future[Any]:
+        """Add the trial."""
+        return add_trial(self.context.run, self.job)
+
+    def runtest(self) -> None:
+        """Wait for the trial; the time it took by itself is what reports show."""
+        judged: Judged = self.context.run.wait(self.start())
+        if judged.verdict.observation is not None:
+            self.own_duration = judged.verdict.observation.duration
+        self.conclude(Entry(verdict=judged.verdict, wheel=judged.wheel))
+
+
+class UnplannedItem(PortabilityItem):
+    """A wheel or project that nothing could be planned for: visible, and never a pass."""
+
+    def __init__(self, *, name: str, reason: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.reason = reason
+
+    def start(self) -> None:
+        """There is nothing to do."""
+
+    def runtest(self) -> None:
+        """End as not proven."""
+        self.conclude(
+            Entry(
+                verdict=Verdict(
+                    outcome=Outcome.NOT_PROVEN,
+                    subject=self.name,
+                    wheel=self.path.name,
+                    wheel_sha256="",
+                    cause=Cause.NO_TARGET,
+                    reason=self.reason,
+                )
+            )
+        )
+
+
+def _build_words(build: PlannedBuild) -> set[str]:
+    return {build.id, build.python.tag, str(build.policy)}
+
+
+def _project_items(
+    parent: pytest.Collector, subject: ProjectSubject, plan: ProjectPlan
+) -> Iterator[PortabilityItem]:
+    """Build, audit and trials of each Python in turn, so that the first verdict comes early."""
+    builds = tuple(build for build, _ in plan.builds)
+    for position, (build, targets) in enumerate(plan.builds):
+        job = BuildJob(subject=subject, build=build, earlier=builds[:position])
+        yield BuildItem.from_parent(parent, job=job)
+        yield AuditItem.from_parent(parent, origin=job)
+        for target in targets:
+            yield TrialItem.from_parent(parent, job=TrialJob(origin=job, target=target))
+        if not targets:
+            reason = f"none of the chosen distros has {build.python} and the glibc of {build.policy}"
+            yield UnplannedItem.from_parent(parent, name=f"trial[{build.id}-no-target]", reason=reason)
+    for python in plan.unbuildable:
+        yield UnplannedItem.from_parent(
+            parent,
+            name=f"build[{python}-no-builder]",
+            reason=f"no distro of the catalogue can be made here with the headers of {python}",
+        )
+    if not plan.builds and not plan.unbuildable:
+        reason = (
+            "none of the chosen distros has a Python that the project accepts"
+            f" (requires-python {subject.project.requires_python!r})"
+        )
+        yield UnplannedItem.from_parent(parent, name="build[no-target]", reason=reason)
+
+
+class ProjectDir(pytest.Dir):
+    """A folder with a Python project: its portability items, then the ordinary tests below it."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Plan the project; nothing is built."""
+        context = self.config.stash[CONTEXT]
+        subject, plan = context.plan_project(self.path)
+        yield from _project_items(self, subject, plan)
+        if not context.bare:
+            yield from super().collect()
+
+
+class SdistFile(pytest.File):
+    """A source distribution."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Plan the project inside; nothing is built."""
+        subject, plan = self.config.stash[CONTEXT].plan_project(self.path)
+        yield from _project_items(self, subject, plan)
+
+
+class WheelFile(pytest.File):
+    """A wheel that is already there."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Plan from the file's name alone."""
+        subject, targets = self.config.stash[CONTEXT].plan_wheel(self.path)
+        yield AuditItem.from_parent(self, origin=subject)
+        if not subject.tags:
+            return  # the audit says what is wrong with the name
+        for target in targets:
+            yield TrialItem.from_parent(self, job=TrialJob(origin=subject, target=target))
+        if not targets:
+            yield UnplannedItem.from_parent(
+                self, name="trial[no-target]", reason=_no_target_reason(subject)
+            )
+
+
+def _no_target_reason(subject: WheelSubject) -> str:
+    tags = ", ".join(sorted(str(tag) for tag in subject.tags))
+    distros = " ".join(subject.settings.distros)
+    return f"no Python of the chosen distros ({distros}) can install a wheel with the tags {tags}"
+
+
+def is_project(path: Path) -> bool:
+    """Whether a folder can be built: a setup.py, or a pyproject.toml with a build system (PEP 518)."""
+    if (path / "setup.py").is_file():
+        return True
+    try:
+        text = (path / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return "[build-system]" in text
+
+
+def is_sdist(path: Path) -> bool:
+    """Whether a file's name is that of a source distribution (PEP 625; older ones may be zip)."""
+    return path.name.endswith((".tar.gz", ".zip")) and "-" in os.fspath(path.name)

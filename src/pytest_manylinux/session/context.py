@@ -1,0 +1,105 @@
+"""From paths to subjects and plans, with the settings that hold for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_manylinux.build.project import read_project
+from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, flag_layer, merge
+from pytest_manylinux.config.settings import Settings, SourceKind
+from pytest_manylinux.diagnose.judge import judge_unreadable
+from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.plan import ProjectPlan, plan_project, wheel_targets
+from pytest_manylinux.session.record import Recorder
+from pytest_manylinux.session.run import Run
+from pytest_manylinux.session.subjects import (
+    BuildJob,
+    Origin,
+    ProjectSubject,
+    WheelSubject,
+    tags_of_name,
+)
+from pytest_manylinux.session.work import Judged, not_proven
+
+
+class Context:
+    """What the collectors and items of one session share.
+
+    `bare` tells that no path was given, so that only the root project's own items are wanted.
+    """
+
+    def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool) -> None:
+        self.run = run
+        self.bare = bare
+        self.recorder = Recorder()
+        self._layers = layers
+
+    def settings_for(self, path: Path) -> Settings:
+        """The settings of a project: its own pyproject.toml under flags and environment."""
+        if not path.is_dir() or path == self.run.root:
+            return self.run.settings
+        shown = f"{self.shown(path)}/pyproject.toml"
+        own = file_layer(path / "pyproject.toml", shown=shown, kind=SourceKind.PROJECT)
+        if not own.values:
+            return self.run.settings
+        settings = merge((*self._layers, own))
+        self.run.check(settings)
+        return settings
+
+    def plan_project(self, path: Path) -> tuple[ProjectSubject, ProjectPlan]:
+        """Plan a project folder or sdist; raises ProjectError or UsageError."""
+        settings = self.settings_for(path)
+        project = read_project(path)
+        plan = plan_project(
+            policy=settings.policy,
+            requires_python=project.requires_python,
+            targets=self.run.targets(settings),
+            builders=self.run.builders(settings),
+            pythons=settings.python,
+            arch=self.run.arch,
+        )
+        return ProjectSubject(project=project, settings=settings, group=self.shown(path)), plan
+
+    def plan_wheel(self, path: Path) -> tuple[WheelSubject, tuple[Target, ...]]:
+        """Plan a wheel from its name."""
+        settings = self.run.settings
+        tags = tags_of_name(path)
+        subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
+        return subject, wheel_targets(tags, "", self.run.targets(settings))
+
+    def shown(self, path: Path) -> str:
+        """A path as in node ids: relative to the root folder where it is below it."""
+        if path.is_relative_to(self.run.root):
+            return path.relative_to(self.run.root).as_posix()
+        return os.fspath(path)
+
+    def failed_build(self, job: BuildJob, error: ManylinuxError) -> BuildRecord:
+        """The record of a build that gave no wheel."""
+        return BuildRecord(
+            project=job.subject.group,
+            python=job.build.python.tag,
+            policy=str(job.build.policy),
+            builder=job.subject.settings.builder,
+            error=str(error),
+        )
+
+    def unread(self, origin: Origin, error: ManylinuxError) -> Judged:
+        """The verdict on a wheel that could not be read (its own fault) or built (not proven)."""
+        if isinstance(origin, WheelSubject):
+            return Judged(verdict=judge_unreadable(origin.path.name, error))
+        return Judged(verdict=not_proven(error, "audit"))
+
+
+def read_layers(
+    *, root: Path, options: Mapping[str, str | None], environment: Mapping[str, str]
+) -> tuple[Layer, ...]:
+    """The layers that hold for the whole run; raises UsageError."""
+    return (
+        file_layer(root / "pyproject.toml", shown="pyproject.toml"),
+        environment_layer(environment),
+        flag_layer(options),
+    )

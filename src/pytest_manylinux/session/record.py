@@ -1,0 +1,108 @@
+"""The record of a run, gathered from test reports so that it is the same under pytest-xdist."""
+
+from __future__ import annotations
+
+import pickle
+import platform
+import sys
+import time
+from dataclasses import dataclass, field, replace
+
+from pytest_manylinux import __version__
+from pytest_manylinux.config.keys import KEYS
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, WheelRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one item adds to the record."""
+
+    verdict: Verdict | None = None
+    wheel: WheelRecord | None = None
+    build: BuildRecord | None = None
+
+    def dump(self) -> bytes:
+        """Bytes that a test report can carry from a worker to its controller."""
+        return pickle.dumps(self)
+
+
+def load_entry(data: bytes) -> Entry:
+    """Read what `Entry.dump` wrote; only ever bytes of this run's own workers."""
+    entry = pickle.loads(data)  # noqa: S301
+    if not isinstance(entry, Entry):
+        raise TypeError(f"not an entry: {type(entry)}")
+    return entry
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Entries as they come, and counts of what failed."""
+
+    started: float = field(default_factory=time.time)
+    verdicts: list[Verdict] = field(default_factory=list)
+    builds: list[BuildRecord] = field(default_factory=list)
+    failed: int = 0
+    not_proven: int = 0
+    _wheels: dict[tuple[str, str], WheelRecord] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry; a wheel that is known already is completed, not repeated."""
+        if entry.verdict is not None:
+            self.verdicts.append(entry.verdict)
+            self.not_proven += entry.verdict.outcome is Outcome.NOT_PROVEN
+        if entry.build is not None:
+            self.builds.append(entry.build)
+        if entry.wheel is not None:
+            self._add_wheel(entry.wheel)
+
+    def _add_wheel(self, wheel: WheelRecord) -> None:
+        key = (wheel.group, wheel.wheel.sha256)
+        known = self._wheels.get(key, wheel)
+        self._wheels[key] = replace(
+            known, audit=wheel.audit or known.audit, build=known.build or wheel.build
+        )
+
+    @property
+    def only_not_proven(self) -> bool:
+        """Whether every failure of the session is a verdict that could not be reached."""
+        return 0 < self.failed == self.not_proven
+
+    def record(self, settings: Settings, engine: tuple[str, str], pytest_version: str) -> RunRecord:
+        """The run as a value. `engine` is (name, version), empty strings if there was none."""
+        return RunRecord(
+            started=self.started,
+            duration=time.time() - self.started,
+            tool_version=__version__,
+            pytest_version=pytest_version,
+            host_python=platform.python_version(),
+            kernel=f"{sys.platform} {platform.release()}",
+            engine=engine[0],
+            engine_version=engine[1],
+            settings=setting_records(settings),
+            wheels=tuple(self._wheels.values()),
+            builds=tuple(self.builds),
+            verdicts=tuple(self.verdicts),
+        )
+
+
+def setting_records(settings: Settings) -> tuple[SettingRecord, ...]:
+    """Every setting as text, with its source."""
+    return tuple(
+        SettingRecord(
+            name=key.name,
+            value=shown(getattr(settings, key.field)),
+            source=str(settings.source(key.name)),
+        )
+        for key in KEYS
+    )
+
+
+def shown(value: object) -> str:
+    """A setting's value as a person would write it."""
+    if isinstance(value, (tuple, list)):
+        return " ".join(shown(part) for part in value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

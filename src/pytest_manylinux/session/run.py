@@ -1,0 +1,163 @@
+"""The run: engine, images, catalogue and the graph of tasks that all items draw on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from pytest_manylinux.catalogue import Catalogue, load_catalogue
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.dispatch import Graph
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.images.api import ImageProvider
+from pytest_manylinux.images.archive import ArchiveImages
+from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
+from pytest_manylinux.plan import check_policy, targets_of
+
+_T = TypeVar("_T")
+_TICK = 0.2  # seconds between two looks at the messages while an item waits
+
+# platform.machine() of the kernel -> the word in platform tags (PEP 600: what `uname -m` gives,
+# but i386 to i586 are called i686).
+_MACHINES = {"i386": "i686", "i486": "i686", "i586": "i686", "amd64": "x86_64", "arm64": "aarch64"}
+
+
+def host_arch() -> str:
+    """This machine's architecture as in platform tags."""
+    machine = platform.machine().lower()
+    return _MACHINES.get(machine, machine)
+
+
+@dataclass(slots=True)
+class Messages:
+    """Lines of progress from working threads, shown by the main thread when it has a moment."""
+
+    show: Callable[[str], None]
+    _lines: SimpleQueue[str] = field(default_factory=SimpleQueue)
+
+    def say(self, line: str) -> None:
+        """Take a line from any thread."""
+        self._lines.put(line)
+
+    def flush(self) -> None:
+        """Show what has come; for the main thread only."""
+        while True:
+            try:
+                self.show(self._lines.get_nowait())
+            except Empty:
+                return
+
+
+class Run:
+    """What one pytest process shares between its items. Everything costly is made on first use."""
+
+    def __init__(
+        self, *, settings: Settings, root: Path, show: Callable[[str], None], shared: Path | None
+    ) -> None:
+        self.settings = settings
+        self.root = root
+        self.shared = shared
+        self.arch = host_arch()
+        self.catalogue: Catalogue = load_catalogue(settings.distro)
+        self.messages = Messages(show)
+        self.graph = Graph(settings.jobs)
+        self._lock = threading.RLock()
+        self._engine: Engine | ManylinuxError | None = None
+        self._images: ImageProvider | None = None
+        self._store: ImageStore | None = None
+
+    @property
+    def wheelhouse(self) -> Path:
+        """Where built wheels go."""
+        return self.root / self.settings.wheelhouse
+
+    @property
+    def store(self) -> ImageStore:
+        """The store of images; raises StoreError if the cache cannot be used."""
+        with self._lock:
+            if self._store is None:
+                self._store = ImageStore()
+            return self._store
+
+    def engine(self) -> Engine:
+        """The engine, chosen once; raises the same EngineError each time if there is none."""
+        with self._lock:
+            if self._engine is None:
+                try:
+                    self._engine = select_engine(self.settings.engine, say=self.messages.say)
+                except ManylinuxError as error:
+                    self._engine = error
+            if isinstance(self._engine, ManylinuxError):
+                raise self._engine
+            return self._engine
+
+    def image(
+        self,
+        distro: Distro,
+        interpreter: Interpreter,
+        purpose: ImagePurpose,
+        extra_packages: tuple[str, ...] = (),
+    ) -> Image:
+        """Provide an image; raises ImageError or StoreError."""
+        with self._lock:
+            if self._images is None:
+                self._images = ArchiveImages(self.store, say=self.messages.say)
+        return self._images.provide(distro, self.arch, purpose, extra_packages, interpreter=interpreter)
+
+    def distros(self, settings: Settings) -> tuple[Distro, ...]:
+        """The chosen distros; raises UsageError for a word that the catalogue does not know."""
+        where = str(settings.source("distros"))
+        return self.catalogue.select(settings.distros, where=where)
+
+    def targets(self, settings: Settings) -> tuple[Target, ...]:
+        """The chosen distros x Pythons on this machine's architecture."""
+        return targets_of(self.distros(settings), self.arch, settings.python)
+
+    def builders(self, settings: Settings) -> Sequence[Distro]:
+        """Distros whose roots can build: chosen ones first, released before rolling."""
+        chosen = self.distros(settings)
+        others = [distro for distro in self.catalogue.distros if distro not in chosen]
+        return [*chosen, *sorted(others, key=lambda distro: distro.rolling)]
+
+    def check(self, settings: Settings) -> None:
+        """Raise UsageError for settings that make no sense together or on this machine."""
+        check_policy(settings.policy, self.arch, where=str(settings.source("policy")))
+        self.distros(settings)
+
+    def wait(self, future: Future[_T]) -> _T:
+        """Wait in the main thread, showing progress; gives or raises what the task did."""
+        while True:
+            try:
+                result = future.result(timeout=_TICK)
+            except FutureTimeoutError:
+                if future.done():
+                    raise
+                self.messages.flush()
+            else:
+                self.messages.flush()
+                return result
+
+    def close(self) -> None:
+        """End all that this run holds: nothing starts any more, sandboxes are killed."""
+        self.graph.stop()
+        with self._lock:
+            engine = self._engine
+        if engine is not None and not isinstance(engine, ManylinuxError):
+            engine.close()
+        self.messages.flush()
+
+
+def task_key(kind: str, *parts: object) -> tuple[Any, ...]:
+    """A key for the graph."""
+    return (kind, *(os.fspath(part) if isinstance(part, Path) else part for part in parts))

@@ -1,0 +1,276 @@
+"""The tasks of a run: images, builds, facts, audits, trials. Each runs in a thread of the graph."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from packaging.tags import Tag
+
+from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_wheel
+from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit
+from pytest_manylinux.dispatch import Needs
+from pytest_manylinux.errors import (
+    BuildError,
+    DependencyError,
+    EngineError,
+    ImageError,
+    ManylinuxError,
+    StoreError,
+)
+from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.run import BuildRecord, WheelRecord
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
+from pytest_manylinux.plan import PlannedBuild, supported_tags
+from pytest_manylinux.prove.dependencies import resolve_dependencies
+from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.session.run import Run, task_key
+from pytest_manylinux.session.shared import once
+from pytest_manylinux.session.subjects import (
+    BuildJob,
+    Origin,
+    TrialJob,
+    WheelSubject,
+    group_of,
+    key_of,
+    settings_of,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A build that gave a wheel; `record` tells how, and if it was an earlier build's wheel."""
+
+    wheel: Path
+    record: BuildRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A wheel with its facts and, where this run built it, the build's record."""
+
+    wheel: Wheel
+    facts: WheelFacts
+    record: BuildRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A verdict and the wheel it is about; None where there is no wheel."""
+
+    verdict: Verdict
+    wheel: WheelRecord | None = None
+
+
+def add_build(run: Run, job: BuildJob) -> Future[Any]:
+    """Add a build, after the project's first build: its wheel may serve this Python as well."""
+    settings = job.subject.settings
+    image = _add_image(
+        run, job.build.distro.id, _build_target(run, job), ImagePurpose.BUILD, settings.build_packages
+    )
+    needs = [image]
+    if job.earlier:
+        first = BuildJob(subject=job.subject, build=job.earlier[0])
+        add_build(run, first)
+        needs.append(task_key("build", *key_of(first)))
+    return run.graph.add(
+        task_key("build", *key_of(job)), lambda done: _build(run, job, done), needs=needs
+    )
+
+
+def add_facts(run: Run, origin: Origin) -> Future[Any]:
+    """Add the reading of a wheel, after its build if this run builds it."""
+    key = task_key("facts", *key_of(origin))
+    if isinstance(origin, WheelSubject):
+        return run.graph.add(key, lambda _: _read(origin.path, None))
+    add_build(run, origin)
+    return run.graph.add(
+        key,
+        lambda done: _read(done[0].result().wheel, done[0].result().record),
+        needs=[task_key("build", *key_of(origin))],
+    )
+
+
+def add_audit(run: Run, origin: Origin) -> Future[Any]:
+    """Add the audit of a wheel."""
+    add_facts(run, origin)
+    return run.graph.add(
+        task_key("audit", *key_of(origin)),
+        lambda done: _audit(origin, done[0].result()),
+        needs=[task_key("facts", *key_of(origin))],
+    )
+
+
+def add_trial(run: Run, job: TrialJob) -> Future[Any]:
+    """Add a trial, after the facts and the target's image."""
+    add_facts(run, job.origin)
+    image = _add_image(run, job.target.distro.id, job.target, ImagePurpose.TRIAL)
+    return run.graph.add(
+        task_key("trial", *key_of(job.origin), job.target.id),
+        lambda done: _trial(run, job, done),
+        needs=[task_key("facts", *key_of(job.origin)), image],
+    )
+
+
+def _add_image(
+    run: Run, distro: str, target: Target, purpose: ImagePurpose, extra: tuple[str, ...] = ()
+) -> tuple[Any, ...]:
+    key = task_key("image", distro, target.interpreter.version.tag, purpose.value, extra)
+    run.graph.add(key, lambda _: run.image(target.distro, target.interpreter, purpose, extra))
+    return key
+
+
+def _build_target(run: Run, job: BuildJob) -> Target:
+    return Target(distro=job.build.distro, arch=run.arch, interpreter=job.build.interpreter)
+
+
+def _build(run: Run, job: BuildJob, done: Needs) -> Built:
+    if len(done) > 1 and (reused := _reuse(job.build, job.earlier[0], done[1])):
+        return reused
+    image: Image = done[0].result()
+    run.messages.say(f"{job.subject.group}: building {job.build.id} in {image.name}")
+    built: Built = once(
+        run.shared, ("build", *key_of(job)), lambda: _built(run, _build_request(run, job, image))
+    )
+    run.messages.say(
+        f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({built.record.duration:.0f} s)"
+    )
+    return built
+
+
+def _built(run: Run, request: BuildRequest) -> Built:
+    outcome: BuildOutcome = build_wheel(request, run.engine(), say=run.messages.say)
+    if outcome.wheel is None:
+        finding = outcome.findings[0] if outcome.findings else None
+        raise BuildError(
+            finding.message if finding else "the build gave no wheel",
+            why="\n".join(finding.evidence) if finding else "",
+            remedy=finding.remedy if finding else "",
+            finding=finding.name if finding else "build-failed",
+        )
+    return Built(wheel=outcome.wheel, record=outcome.record)
+
+
+def _build_request(run: Run, job: BuildJob, image: Image) -> BuildRequest:
+    settings = job.subject.settings
+    log = run.store.path / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
+    return BuildRequest(
+        project=job.subject.project.path,
+        python=job.build.python,
+        policy=job.build.policy,
+        arch=job.build.arch,
+        image=image,
+        wheelhouse=run.wheelhouse,
+        before_build=settings.before_build,
+        timeout=settings.build_timeout,
+        cache=run.store.path / "build",
+        log=log,
+    )
+
+
+def _reuse(build: PlannedBuild, first: PlannedBuild, done: Future[Any]) -> Built | None:
+    """The project's first wheel, if its tags fit this Python under the policy too."""
+    if done.exception() is not None:
+        return None
+    earlier: Built = done.result()
+    if tags_fit(build, open_wheel(earlier.wheel).tags):
+        record = replace(earlier.record, python=build.python.tag, reused=first.id, duration=0.0)
+        return Built(wheel=earlier.wheel, record=record)
+    return None
+
+
+def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
+    """Whether a wheel with these tags serves the build's Python on the policy's own glibc."""
+    distro = replace(build.distro, glibc=build.policy.glibc)
+    place = Target(distro=distro, arch=build.arch, interpreter=build.interpreter)
+    return not supported_tags(place).isdisjoint(tags)
+
+
+def _read(path: Path, record: BuildRecord | None) -> Read:
+    wheel = open_wheel(path)
+    return Read(wheel=wheel, facts=read_wheel(wheel), record=record)
+
+
+def _audit(origin: Origin, read: Read) -> Judged:
+    audit = audit_wheel(read.facts)
+    return Judged(verdict=judge_audit(read.facts, audit), wheel=_wheel_record(origin, read, audit))
+
+
+def _wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
+    return WheelRecord(wheel=read.wheel, group=group_of(origin), audit=audit, build=read.record)
+
+
+def _trial(run: Run, job: TrialJob, done: Needs) -> Judged:
+    subject = job.target.id
+    if error := done[0].exception():
+        return Judged(verdict=not_proven(error, subject))
+    read: Read = done[0].result()
+    record = _wheel_record(job.origin, read)
+    if error := done[1].exception():
+        return Judged(verdict=not_proven(error, subject, read.wheel), wheel=record)
+    try:
+        verdict = _prove(run, job, read, done[1].result())
+    except ManylinuxError as error:
+        verdict = not_proven(error, subject, read.wheel)
+    return Judged(verdict=verdict, wheel=record)
+
+
+def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
+    settings = settings_of(job.origin)
+    engine = run.engine()
+    dependencies = None
+    if settings.dependencies == "resolve":
+        dependencies = resolve_dependencies(
+            read.wheel,
+            read.facts,
+            job.target,
+            image,
+            engine,
+            cache=run.store.path / "dependencies",
+            timeout=settings.trial_timeout,
+        )
+    request = TrialRequest(
+        wheel=read.wheel,
+        facts=read.facts,
+        target=job.target,
+        image=image,
+        imports=settings.imports,
+        import_skip=settings.import_skip,
+        dependencies=dependencies,
+        programs=tuple(tuple(line.split()) for line in settings.programs),
+        timeout=settings.trial_timeout,
+    )
+    observation = run_trial(request, engine)
+    verdict = judge(read.facts, observation, job.target, wheel=read.wheel)
+    return apply_expectations(verdict, settings.expect, job.target.distro.id)
+
+
+def not_proven(error: BaseException, subject: str, wheel: Wheel | None = None) -> Verdict:
+    """Turn a failure beside the wheel into a verdict; errors that are no ManylinuxError are raised."""
+    if not isinstance(error, ManylinuxError):
+        raise error
+    return Verdict(
+        outcome=Outcome.NOT_PROVEN,
+        subject=subject,
+        wheel=wheel.filename if wheel else "",
+        wheel_sha256=wheel.sha256 if wheel else "",
+        cause=_cause(error),
+        reason=str(error),
+    )
+
+
+def _cause(error: ManylinuxError) -> Cause:
+    match error:
+        case EngineError():
+            return Cause.ENGINE
+        case ImageError() | StoreError():
+            return Cause.IMAGE
+        case DependencyError():
+            return Cause.DEPENDENCY
+        case _:
+            return Cause.BUILD
