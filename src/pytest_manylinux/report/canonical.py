@@ -1,0 +1,159 @@
+"""A run as reports and proofs keep it: in a fixed order, bounded, with nothing of the host's in it.
+
+What is dropped: folders of the host, credentials in addresses, pip's words and output of trials that
+passed, all but the tail of long texts. Canonical form is what a proof gives back when it is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_manylinux.model.distro import Distro, Interpreter, split_target_id
+from pytest_manylinux.model.observation import (
+    ImportOutcome,
+    LoadedLibrary,
+    LoaderCheck,
+    Observation,
+)
+from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
+from pytest_manylinux.model.verdict import Verdict
+
+# Characters kept of one text; the end of a log or traceback is where its point is.
+TEXT_BOUND = 8000
+_CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@]+@")
+
+
+def canonical(record: RunRecord) -> RunRecord:
+    """The record in canonical form; doing it twice changes nothing."""
+    return replace(
+        record,
+        settings=tuple(
+            replace(setting, value=_redacted(setting.value))
+            for setting in sorted(record.settings, key=lambda s: s.name)
+        ),
+        wheels=_wheels(record.wheels),
+        builds=tuple(sorted((_build(b) for b in record.builds), key=_build_order)),
+        verdicts=_verdicts(record),
+        pins=tuple(sorted(record.pins)),
+        distros=tuple(_distro(distro) for distro in record.distros),
+    )
+
+
+def _redacted(text: str) -> str:
+    return _CREDENTIALS.sub(r"\g<scheme>[hidden]@", text)
+
+
+def _tail(text: str) -> str:
+    """The end of a text, whole lines if there are any, with credentials hidden."""
+    clean = _redacted(text)
+    if len(clean) <= TEXT_BOUND:
+        return clean
+    _, newline, rest = clean[-TEXT_BOUND:].partition("\n")
+    return rest if newline and rest else clean[-TEXT_BOUND:]
+
+
+def _wheels(records: Iterable[WheelRecord]) -> tuple[WheelRecord, ...]:
+    """Each wheel once (name and bytes), the first record of it; sorted."""
+    kept: dict[tuple[str, str], WheelRecord] = {}
+    for record in records:
+        wheel = replace(record.wheel, path=Path(record.wheel.filename))
+        build = None if record.build is None else _build(record.build)
+        kept.setdefault((wheel.filename, wheel.sha256), replace(record, wheel=wheel, build=build))
+    return tuple(kept[key] for key in sorted(kept))
+
+
+def _build(record: BuildRecord) -> BuildRecord:
+    return replace(
+        record,
+        project=Path(record.project).name if record.project.startswith("/") else record.project,
+        log=Path(record.log).name if record.log else "",
+        error=_tail(record.error),
+        tools=tuple(sorted(record.tools)),
+        requirements=tuple(sorted(record.requirements)),
+    )
+
+
+def _build_order(record: BuildRecord) -> tuple[str, ...]:
+    return (record.project, record.python, record.policy, record.wheel_sha256, record.error)
+
+
+def _verdicts(record: RunRecord) -> tuple[Verdict, ...]:
+    """By wheel; of a wheel the audit first, then the targets in the order of the distros."""
+    places = {distro.id: index for index, distro in enumerate(record.distros)}
+
+    def order(verdict: Verdict) -> tuple[str, str, int, str, str]:
+        target = split_target_id(verdict.subject)
+        place = -1 if target is None else places.get(target[0], len(places))
+        return (verdict.wheel, verdict.wheel_sha256, place, verdict.subject, verdict.outcome.value)
+
+    return tuple(sorted((_verdict(v) for v in record.verdicts), key=order))
+
+
+def _verdict(verdict: Verdict) -> Verdict:
+    seen = verdict.observation
+    return replace(
+        verdict,
+        reason=_redacted(verdict.reason),
+        observation=None if seen is None else _observation(seen, passes=verdict.outcome.passes),
+    )
+
+
+def _observation(seen: Observation, *, passes: bool) -> Observation:
+    install = seen.install
+    if install is not None:
+        install = replace(
+            install,
+            output="" if passes else _tail(install.output),
+            installed=tuple(sorted(install.installed)),
+        )
+    return replace(
+        seen,
+        install=install,
+        imports=_imports(seen.imports),
+        loader=tuple(check for check in seen.loader if _is_telling(check)),
+        programs=tuple(replace(p, output=_tail(p.output)) for p in seen.programs),
+    )
+
+
+def _is_telling(check: LoaderCheck) -> bool:
+    return bool(check.missing or check.problems)
+
+
+def _imports(outcomes: Iterable[ImportOutcome]) -> tuple[ImportOutcome, ...]:
+    """Bounded texts; a library stays with the first import that had it loaded."""
+    seen: set[LoadedLibrary] = set()
+    kept = []
+    for outcome in outcomes:
+        fresh = sorted(set(outcome.loaded) - seen, key=lambda lib: (lib.path, lib.from_wheel))
+        seen.update(fresh)
+        kept.append(
+            replace(
+                outcome,
+                loaded=tuple(fresh),
+                traceback=_tail(outcome.traceback),
+                message=_tail(outcome.message),
+                output=_tail(outcome.output),
+            )
+        )
+    return tuple(kept)
+
+
+def _distro(row: Distro) -> Distro:
+    """The fields that a verdict's reader wants; how a root is made is the catalogue's."""
+    return Distro(
+        id=row.id,
+        family=row.family,
+        release=row.release,
+        title=row.title,
+        glibc=row.glibc,
+        architectures=row.architectures,
+        interpreters=tuple(
+            Interpreter(version=i.version, executable="", packages=()) for i in row.interpreters
+        ),
+        package_manager="",
+        end_of_life=row.end_of_life,
+        rolling=row.rolling,
+    )

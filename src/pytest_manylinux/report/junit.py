@@ -1,0 +1,126 @@
+"""What `--junitxml` carries of a run: properties of the run and of each testcase.
+
+pytest writes the file; these functions say what goes in. Values hold no character that XML cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_manylinux.model.distro import split_target_id
+from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
+from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.report.plaintext import plain, plain_line
+
+Properties = tuple[tuple[str, str], ...]
+
+TAIL_LINES = 60
+TAIL_BOUND = 8000  # characters
+_NO_BUILDER = "none"  # the wheel was given as a file
+
+
+def properties(
+    verdict: Verdict,
+    *,
+    wheel: WheelRecord | None = None,
+    build: BuildRecord | None = None,
+    engine: str = "",
+) -> Properties:
+    """The properties of one testcase: all names always, empty where one does not apply.
+
+    `build` is the wheel's own if that is recorded; `engine` stands in where nothing was observed.
+    """
+    target = split_target_id(verdict.subject)
+    seen = verdict.observation
+    made = build or (wheel.build if wheel is not None else None)
+    install = None if seen is None else seen.install
+    values = {
+        "wheel": verdict.wheel,
+        "wheel.sha256": verdict.wheel_sha256,
+        "policy": _policy(None if wheel is None else wheel.wheel, made),
+        "distro": target[0] if target else "",
+        "python": seen.python if seen is not None else (target[1] if target else ""),
+        "pip": install.pip_version if install is not None else "",
+        "libc": seen.libc if seen is not None else "",
+        "image": seen.image if seen is not None else "",
+        "engine": seen.engine if seen is not None else engine,
+        "builder": made.builder if made is not None else _NO_BUILDER,
+        "verdict": verdict.outcome.value,
+        "findings": " ".join(dict.fromkeys(finding.name for finding in verdict.findings)),
+    }
+    return _named(values.items())
+
+
+def build_properties(build: BuildRecord, *, engine: str = "") -> Properties:
+    """The same names for a testcase that is a build: `verdict` is `built` or `build-failed`."""
+    values = dict.fromkeys(
+        ("wheel", "wheel.sha256", "policy", "distro", "python", "pip", "libc", "image"), ""
+    )
+    values |= {
+        "wheel.sha256": build.wheel_sha256,
+        "policy": build.policy,
+        "python": build.python,
+        "image": build.image,
+        "engine": engine,
+        "builder": build.builder,
+        "verdict": "build-failed" if build.error else "built",
+        "findings": "",
+    }
+    return _named(values.items())
+
+
+def suite_properties(record: RunRecord) -> Properties:
+    """Properties of the testsuite: versions, engine, builder, catalogue, pins, settings."""
+    builders = sorted({build.builder for build in record.builds}) or [_NO_BUILDER]
+    values = {
+        "tool": record.tool_version,
+        "pytest": record.pytest_version,
+        "host.python": record.host_python,
+        "host.kernel": record.kernel,
+        "engine": record.engine,
+        "engine.version": record.engine_version,
+        "builder": " ".join(builders),
+        "catalogue": record.catalogue_version,
+    }
+    for name, version in sorted({tool for build in record.builds for tool in build.tools}):
+        values[f"tool.{name}"] = version
+    if record.shard is not None:
+        values["shard"] = f"{record.shard.index}/{record.shard.count}"
+    values |= {f"pin.{distro}": digest for distro, digest in record.pins}
+    values |= {f"setting.{setting.name}": setting.value for setting in record.settings}
+    return _named(values.items())
+
+
+def log_tail(text: str) -> str:
+    """The end of a log, for system-out: whole lines, bounded, sound in XML."""
+    lines = text[-TAIL_BOUND:].splitlines()
+    if len(text) > TAIL_BOUND and len(lines) > 1:
+        lines = lines[1:]
+    return plain("\n".join(lines[-TAIL_LINES:]))
+
+
+def class_name(group: str) -> str:
+    """A testcase's class from its project's or wheel's path.
+
+    CI pages cut at dots and take what follows the last one for the class, so a wheel's own dots
+    (versions, `.whl`) become underscores: `dist.numpy-2_2_6-cp311-…`.
+    """
+    folders = plain_line(group).removesuffix(".whl").removesuffix(".tar.gz").split("/")
+    return ".".join(folder.replace(".", "_") for folder in folders if folder)
+
+
+def _policy(wheel: Wheel | None, build: BuildRecord | None) -> str:
+    """The policy that the file name promises (the strictest), else the one it was built for."""
+    if wheel is not None:
+        if wheel.is_pure:
+            return "any"
+        split = (policy_of_platform_tag(platform) for platform in wheel.platforms)
+        policies = [found[0] for found in split if found is not None]
+        return str(min(policies)) if policies else " ".join(wheel.platforms)
+    return "" if build is None else build.policy
+
+
+def _named(values: Iterable[tuple[str, str]]) -> Properties:
+    return tuple((f"manylinux.{name}", plain_line(value)) for name, value in values)

@@ -1,0 +1,158 @@
+"""The proof: what binds verdicts to wheel digests, image digests and tool versions.
+
+The file is an in-toto Statement (see wire.py), or a DSSE envelope around one where it was signed
+(see signing.py). Deterministic apart from times: two runs that saw the same differ in `started`,
+`duration` and the seal only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.report import signing, wire
+from pytest_manylinux.report.atomic import write_atomically
+from pytest_manylinux.report.canonical import canonical
+from pytest_manylinux.report.transcript import record_of, statement_of
+
+# A run of 200 wheels on 20 distros is some 10 MB; what is far above that is no proof of ours.
+SIZE_BOUND = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A proof that was read. `sha256` is over the file; `signed_by` are key ids that were checked."""
+
+    record: RunRecord
+    sha256: str
+    signed_by: tuple[str, ...] = ()
+
+
+def write_proof(record: RunRecord, path: Path, *, sign_key: Path | None = None) -> None:
+    """Write the run's proof, whole or not at all; signed if a private key is named.
+
+    Raises ReportError where the file cannot be written, UsageError for a key that is none.
+    """
+    payload = encode_proof(record)
+    if sign_key is not None:
+        payload = signing.sign(payload, signing.load_private_key(sign_key))
+    write_atomically(path, payload)
+
+
+def encode_proof(record: RunRecord) -> bytes:
+    """The statement as UTF-8 JSON, sealed, with a line break at its end."""
+    statement = _sealed(statement_of(canonical(record)))
+    return msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n"
+
+
+def read_proof(path: Path, *, keys: Iterable[signing.PublicKey] = ()) -> Proof:
+    """Read a proof and check its seal and, where keys are given, its signature.
+
+    Raises ProofError for a file that is missing or no proof, SignatureError if it was changed or
+    no signature is from one of `keys`. A signed proof without `keys` is a SignatureError too:
+    unchecked, its signature would say nothing.
+    """
+    content = _read(path)
+    try:
+        return decode_proof(content, keys=keys)
+    except ManylinuxError as error:
+        raise type(error)(f"{path}: {error.what}", why=error.why, remedy=error.remedy) from error
+
+
+def decode_proof(content: bytes, *, keys: Iterable[signing.PublicKey] = ()) -> Proof:
+    """Read a proof from bytes; see read_proof."""
+    trusted = tuple(keys)
+    signed_by: tuple[str, ...] = ()
+    payload = content
+    if signing.is_envelope(content):
+        payload, signed_by = signing.open_envelope(content, trusted)
+    elif trusted:
+        raise SignatureError(
+            "the proof is not signed, and a signature is required",
+            remedy="sign it when it is made: --manylinux-sign-key=FILE",
+        )
+    statement = _decoded(payload)
+    if _sealed(statement) != statement:
+        raise SignatureError(
+            "the proof was changed after it was written",
+            why="its seal does not fit its content",
+            remedy="make it again: pytest --manylinux --manylinux-proof=FILE",
+        )
+    record = record_of(statement)
+    _check_sense(statement, record)
+    return Proof(record=record, sha256=hashlib.sha256(content).hexdigest(), signed_by=signed_by)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(SIZE_BOUND + 1)
+    except OSError as error:
+        raise ProofError(
+            f"{path}: the proof cannot be read",
+            why=error.strerror or str(error),
+            remedy="make it: pytest --manylinux --manylinux-proof=FILE",
+        ) from error
+    if len(content) > SIZE_BOUND:
+        raise ProofError(f"{path}: no proof", why=f"larger than {SIZE_BOUND >> 20} MiB")
+    return content
+
+
+def _sealed(statement: wire.Statement) -> wire.Statement:
+    """The statement with the seal that its content asks for."""
+    replace = msgspec.structs.replace
+    bare = replace(statement, predicate=replace(statement.predicate, seal=""))
+    seal = hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
+    return replace(statement, predicate=replace(statement.predicate, seal=seal))
+
+
+def _decoded(payload: bytes) -> wire.Statement:
+    try:
+        return msgspec.json.decode(payload, type=wire.Statement)
+    except msgspec.ValidationError as error:
+        raise ProofError(
+            "no proof that this version reads",
+            why=str(error),
+            remedy=f"its predicateType must be {wire.PREDICATE_TYPE}; see docs/reference/proof.md",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProofError("no proof: not JSON", why=str(error)) from error
+
+
+def _check_sense(statement: wire.Statement, record: RunRecord) -> None:
+    """What types cannot say: subjects are the wheels, and each verdict agrees with itself."""
+    subjects = Counter((s.name, s.digest.sha256) for s in statement.subject)
+    wheels = Counter((w.wheel.filename, w.wheel.sha256) for w in record.wheels)
+    if subjects != wheels:
+        raise ProofError("a proof that contradicts itself", why="its subjects are not its wheels")
+    for verdict in record.verdicts:
+        if problem := _contradiction(verdict):
+            raise ProofError(
+                "a proof that contradicts itself",
+                why=f"{verdict.wheel or 'no wheel'} on {verdict.subject}: {problem}",
+            )
+        if verdict.wheel_sha256 and not wheels[verdict.wheel, verdict.wheel_sha256]:
+            raise ProofError(
+                "a proof that contradicts itself",
+                why=f"{verdict.wheel}: a verdict on a wheel that is not among its subjects",
+            )
+
+
+def _contradiction(verdict: Verdict) -> str:
+    if verdict.outcome is Outcome.PORTABLE and verdict.errors:
+        return "portable, yet with errors"
+    if verdict.outcome is Outcome.NOT_PROVEN and verdict.cause is None:
+        return "not proven, but for no cause"
+    if verdict.outcome is Outcome.EXPECTED and verdict.expectation is None:
+        return "expected, but nothing was declared"
+    if verdict.outcome.passes and verdict.subject != "audit" and not verdict.wheel_sha256:
+        return "passed without a wheel"
+    return ""

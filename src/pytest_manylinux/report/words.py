@@ -1,0 +1,151 @@
+"""Verdicts in sentences, the same in every report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pytest_manylinux.model.distro import split_target_id
+from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.model.verdict import Cause, Finding, Ignored, Outcome, Severity, Verdict
+from pytest_manylinux.report.plaintext import plain, plain_line
+
+_EVIDENCE_LINES = 6
+
+_OUTCOMES = {
+    Outcome.PORTABLE: "portable",
+    Outcome.NOT_PORTABLE: "not portable",
+    Outcome.EXPECTED: "expected fault",
+    Outcome.NOT_PROVEN: "not proven",
+}
+_CAUSES = {
+    Cause.ENGINE: "the engine failed",
+    Cause.IMAGE: "there is no image of the distro",
+    Cause.BUILD: "there is no wheel to try, its build failed",
+    Cause.DEPENDENCY: "its dependencies cannot be had there",
+    Cause.TIMEOUT: "the time was up",
+    Cause.NO_TARGET: "no target can take it",
+    Cause.NOTHING_TO_IMPORT: "it holds nothing to import",
+    Cause.INTERNAL: "a fault of pytest-manylinux itself",
+}
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """The outcome as people say it."""
+    return _OUTCOMES[outcome]
+
+
+def cause_words(cause: Cause) -> str:
+    """Why a trial could not be proven, as half a sentence."""
+    return _CAUSES.get(cause, cause.value)
+
+
+def decisive_line(verdict: Verdict) -> str:
+    """The one line that says why: the first error's, else the reason."""
+    for finding in (*verdict.errors, *verdict.findings):
+        return plain_line(f"{finding.name}: {finding.message}")
+    if verdict.reason:
+        return plain_line(verdict.reason)
+    return "" if verdict.cause is None else cause_words(verdict.cause)
+
+
+def place_words(verdict: Verdict) -> str:
+    """Where it was seen: `debian-12 (Python 3.11.2, pip 23.0.1, glibc 2.36)`."""
+    target = split_target_id(verdict.subject)
+    place = plain_line(verdict.subject if target is None else target[0])
+    details = [] if target is None else list(_details(verdict.observation))
+    if target is not None and not details:
+        details = [target[1]]
+    return f"{place} ({', '.join(details)})" if details else place
+
+
+def _details(seen: Observation | None) -> Iterator[str]:
+    if seen is None:
+        return
+    if seen.python:
+        yield f"Python {plain_line(seen.python)}"
+    if seen.install is not None and seen.install.pip_version:
+        yield f"pip {plain_line(seen.install.pip_version)}"
+    if seen.libc:
+        yield plain_line(seen.libc)
+
+
+def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
+    """What a failing item prints: what failed and where, the decisive line, evidence, remedy.
+
+    `full` adds every line of evidence, the tracebacks and pip's words. Ends without a line break.
+    """
+    sections = ["\n".join(_heading(verdict))]
+    sections += ["\n".join(_finding(finding, full=full)) for finding in _by_weight(verdict.findings)]
+    sections += ["\n".join(_ignored(ignored)) for ignored in verdict.ignored]
+    seen = verdict.observation
+    if full and seen is not None:
+        sections += [*_tracebacks(seen), *_pip_words(seen)]
+    elif seen is not None and _has_more(seen):
+        sections.append("tracebacks and pip's words in full: run again with -vv")
+    return "\n\n".join(sections)
+
+
+def _heading(verdict: Verdict) -> Iterator[str]:
+    wheel = plain_line(verdict.wheel) or "the wheel"
+    if verdict.subject == "audit":
+        yield f"{wheel}: {outcome_words(verdict.outcome)} by its audit"
+    else:
+        yield f"{wheel}: {outcome_words(verdict.outcome)} on {place_words(verdict)}"
+    if verdict.cause is not None:
+        yield f"  because {cause_words(verdict.cause)}"
+    if verdict.reason:
+        yield _indented(verdict.reason)
+    if verdict.expectation is not None:
+        yield _indented(f"declared: {verdict.expectation.finding}, {verdict.expectation.reason}")
+
+
+def _by_weight(findings: Iterable[Finding]) -> list[Finding]:
+    weights = list(Severity)
+    return sorted(findings, key=lambda finding: weights.index(finding.severity))
+
+
+def _finding(finding: Finding, *, full: bool) -> Iterator[str]:
+    weight = "" if finding.severity is Severity.ERROR else f" ({finding.severity.value})"
+    yield f"{finding.code} {finding.name}{weight}: {plain(finding.message).strip()}"
+    shown = finding.evidence if full else finding.evidence[:_EVIDENCE_LINES]
+    for line in shown:
+        yield _indented(line)
+    if hidden := len(finding.evidence) - len(shown):
+        yield f"  … {hidden} more, with -vv"
+    if finding.remedy:
+        yield _indented(f"remedy: {finding.remedy}")
+    if finding.severity is Severity.ERROR:
+        yield f"  more: pytest-manylinux explain {finding.name}"
+
+
+def _ignored(ignored: Ignored) -> Iterator[str]:
+    finding = ignored.finding
+    yield f"ignored: {finding.code} {finding.name}: {plain_line(finding.message)}"
+    yield _indented(f"reason: {ignored.reason}")
+
+
+def _has_more(seen: Observation) -> bool:
+    return bool(_tracebacks(seen)) or (seen.install is not None and not seen.install.ok)
+
+
+def _tracebacks(seen: Observation) -> list[str]:
+    """What each failed import said, under a heading of its own."""
+    failed = (outcome for outcome in seen.imports if outcome.status is not ImportStatus.OK)
+    return [text for outcome in failed if (text := _import_text(outcome))]
+
+
+def _pip_words(seen: Observation) -> list[str]:
+    if seen.install is None or not seen.install.output.strip():
+        return []
+    return [
+        f"--- pip install, exit code {seen.install.exit_code}\n{plain(seen.install.output).rstrip()}"
+    ]
+
+
+def _import_text(outcome: ImportOutcome) -> str:
+    text = "\n".join(part.rstrip() for part in (outcome.traceback, outcome.output) if part.strip())
+    return f"--- import {plain_line(outcome.name)}\n{plain(text)}" if text else ""
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in plain(text).strip().splitlines())
