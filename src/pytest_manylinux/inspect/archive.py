@@ -1,0 +1,194 @@
+"""A wheel's zip archive as a bounded stream of files: nothing is unpacked, nothing is believed.
+
+Every entry is checked before the first byte is read, so a hostile archive costs no more than its
+directory. Rules: the zip specification (APPNOTE 4.4.17: relative names, forward slashes) and the
+binary distribution format of the packaging specifications.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+from pytest_manylinux.errors import MalformedWheelError, UsageError
+
+MAX_ENTRIES = 200_000
+"""Files in one wheel. The largest real ones hold some 30,000; the directory is kept in memory."""
+
+MAX_UNPACKED = 16 * 1024**3
+"""Bytes of all files together. The largest real wheels unpack to some 5 GiB."""
+
+MAX_RATIO = 200
+"""Unpacked to packed size. Code and data pack 2 to 20 times; deflate itself ends at 1,032."""
+
+RATIO_MATTERS_FROM = 256 * 1024**2
+"""Below so many unpacked bytes the ratio is no danger: small archives of zeros are harmless."""
+
+MAX_NAME = 1024
+"""Characters of a path in the archive; Linux takes 4,096 for the whole installed path."""
+
+CHUNK = 1024 * 1024
+"""Bytes read at a time."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_REBUILD = "build the wheel again with a current build back end, or download it again"
+
+
+class Archive:
+    """An open wheel archive whose entries passed all checks. Use it as a context manager.
+
+    `files` maps each file's normal path to its entry, in the archive's order; folders are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip = _open_zip(path)
+        try:
+            self.files = _checked(path, self._zip.infolist())
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+
+    @property
+    def unpacked_size(self) -> int:
+        """The bytes of all files together, as the directory states and reading enforces."""
+        return sum(info.file_size for info in self.files.values())
+
+    def stream(self, name: str) -> Iterator[bytes]:
+        """Yield a file's bytes in pieces of CHUNK at most; raises MalformedWheelError if damaged."""
+        try:
+            with self._zip.open(self.files[name]) as member:
+                while piece := member.read(CHUNK):
+                    yield piece
+        except _UNREADABLE as error:
+            raise malformed(self.path, f"{name} cannot be unpacked", str(error)) from error
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """A small file as a whole; raises MalformedWheelError if it is larger than `limit` bytes."""
+        size = self.files[name].file_size
+        if size > limit:
+            raise malformed(
+                self.path, f"{name} is too large", f"{size} bytes, at most {limit} are read"
+            )
+        return b"".join(self.stream(name))
+
+
+def malformed(path: Path, what: str, why: str = "", remedy: str = _REBUILD) -> MalformedWheelError:
+    """Make the one kind of error that this room raises for a wheel, naming the file."""
+    return MalformedWheelError(f"{path.name}: {what}", why=why, remedy=remedy)
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"{path}: cannot be read", why=error.strerror or str(error)) from error
+    except _UNREADABLE as error:
+        raise malformed(path, "not a zip archive", str(error)) from error
+
+
+def _checked(path: Path, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Check all entries, cheapest first, and give the files by their normal paths."""
+    if len(infos) > MAX_ENTRIES:
+        raise malformed(path, "too many files", f"{len(infos)} entries, at most {MAX_ENTRIES} are read")
+    _check_sizes(path, infos)
+    files: dict[str, zipfile.ZipInfo] = {}
+    folders: set[str] = set()
+    for info in infos:
+        name = _plain_name(path, info)
+        _check_kind(path, info)
+        if info.is_dir():
+            folders.add(name)
+        elif name in files:
+            raise malformed(
+                path, f"{name} is in the archive twice", "which one is meant is anyone's guess"
+            )
+        else:
+            files[name] = info
+    _check_clashes(path, files, folders)
+    return files
+
+
+def _check_sizes(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    unpacked = sum(info.file_size for info in infos)
+    packed = sum(info.compress_size for info in infos)
+    if unpacked > MAX_UNPACKED:
+        raise malformed(
+            path, "unpacks to too much", f"{unpacked} bytes, at most {MAX_UNPACKED} are read"
+        )
+    size = max(1, path.stat().st_size)
+    if packed > size:
+        raise malformed(
+            path, "entries overlap", f"they state {packed} packed bytes in a file of {size}"
+        )
+    if unpacked > RATIO_MATTERS_FROM and unpacked > MAX_RATIO * size:
+        why = f"{size} bytes unpack to {unpacked}, more than {MAX_RATIO} times as many"
+        raise malformed(path, "a zip bomb", why)
+
+
+def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
+    """The entry's normal relative path; raises for every name that could lead elsewhere."""
+    raw = info.orig_filename
+    shown = ascii(raw)
+    if len(raw) > MAX_NAME:
+        raise malformed(path, "a path in it is too long", f"{len(raw)} characters, at most {MAX_NAME}")
+    if _CONTROL.search(raw):
+        raise malformed(path, f"the path {shown} in it holds control characters")
+    if raw.startswith("/") or _DRIVE.match(raw):
+        raise malformed(path, f"the path {shown} in it is absolute", "it would be written outside")
+    if "\\" in raw:
+        raise malformed(
+            path, f"the path {shown} in it holds a backslash", "zip paths use forward slashes"
+        )
+    if ".." in raw.split("/"):
+        raise malformed(path, f"the path {shown} in it leads outside (path traversal)")
+    name = posixpath.normpath(raw)
+    if name == ".":
+        raise malformed(path, f"the path {shown} in it names no file")
+    return name
+
+
+def _check_kind(path: Path, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & 0x1:
+        raise malformed(path, f"{info.filename!a} is encrypted", "installers cannot ask for a password")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        word = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
+        raise malformed(
+            path,
+            f"{info.filename!a} is {word}",
+            "the wheel format has plain files only",
+            "put a copy of the file in the place of the link",
+        )
+
+
+def _check_clashes(path: Path, files: Iterable[str], folders: set[str]) -> None:
+    """No file may stand where a folder must be."""
+    parents = set(folders)
+    for name in files:
+        parent = posixpath.dirname(name)
+        while parent and parent not in parents:
+            parents.add(parent)
+            parent = posixpath.dirname(parent)
+    for name in files:
+        if name in parents:
+            raise malformed(path, f"{name} is both a file and a folder in it")

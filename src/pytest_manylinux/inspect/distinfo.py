@@ -1,0 +1,250 @@
+"""The .dist-info folder of a wheel: METADATA, WHEEL, RECORD, entry points.
+
+Rules: the binary distribution format, core metadata and entry points specifications, and PEP 376
+for RECORD. What an installer would refuse, or what makes the bytes doubtful, raises
+MalformedWheelError; what installers pass over is a sentence in `problems`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import configparser
+import csv
+import email.parser
+import io
+import itertools
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.metadata import parse_email
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from pytest_manylinux.inspect.archive import Archive, malformed
+from pytest_manylinux.model.wheel import Wheel
+
+MAX_METADATA = 16 * 1024**2
+"""Bytes of METADATA or WHEEL; long descriptions stay below 1 MiB."""
+
+MAX_RECORD = 64 * 1024**2
+"""Bytes of RECORD; some 120 for each of the files that an archive may hold, and room."""
+
+_STRONG = frozenset({"sha256", "sha384", "sha512"})
+_WEAK = frozenset({"md5", "sha1", "sha224"})
+_UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordEntry:
+    """A row of RECORD: hash algorithm and digest (empty if none is given), size or None."""
+
+    algorithm: str = ""
+    digest: bytes = b""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistInfo:
+    """What the .dist-info folder says. `record` has every listed file, in RECORD's order."""
+
+    folder: str
+    name: str
+    version: str
+    requires_python: str
+    requires_dist: tuple[str, ...]
+    root_is_purelib: bool
+    generator: str
+    tags: tuple[str, ...]
+    scripts: tuple[str, ...]
+    record: Mapping[str, RecordEntry]
+    problems: tuple[str, ...]
+
+
+def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
+    """Read and check the folder against the file's name; raises MalformedWheelError."""
+    problems: list[str] = []
+    folder = _folder(archive)
+    metadata = _metadata(archive, folder, problems)
+    _check_name(wheel, folder, metadata)
+    purelib, generator, tags = _wheel_file(archive, folder, wheel, problems)
+    return DistInfo(
+        folder=folder,
+        name=metadata[0],
+        version=metadata[1],
+        requires_python=metadata[2],
+        requires_dist=metadata[3],
+        root_is_purelib=purelib,
+        generator=generator,
+        tags=tags,
+        scripts=_scripts(archive, folder, problems),
+        record=_record(archive, folder, problems),
+        problems=tuple(problems),
+    )
+
+
+def _folder(archive: Archive) -> str:
+    tops = {name.split("/", 1)[0] for name in archive.files if "/" in name}
+    folders = sorted(top for top in tops if top.endswith(".dist-info"))
+    if not folders:
+        raise malformed(archive.path, "a zip archive but no wheel", "it has no .dist-info folder")
+    if len(folders) > 1:
+        raise malformed(archive.path, "more than one .dist-info folder", ", ".join(folders))
+    for needed in ("METADATA", "WHEEL"):
+        if f"{folders[0]}/{needed}" not in archive.files:
+            raise malformed(
+                archive.path, "a zip archive but no wheel", f"{folders[0]}/{needed} is missing"
+            )
+    return folders[0]
+
+
+def _metadata(
+    archive: Archive, folder: str, problems: list[str]
+) -> tuple[str, str, str, tuple[str, ...]]:
+    """Name, version, requires-python and requirements of METADATA."""
+    place = f"{folder}/METADATA"
+    raw, _ = parse_email(archive.read(place, limit=MAX_METADATA))
+    name, version = raw.get("name", ""), raw.get("version", "")
+    if not name or not version:
+        lacks = "Name" if not name else "Version"
+        raise malformed(archive.path, f"METADATA has no {lacks}", "or has it more than once")
+    requires_python = raw.get("requires_python", "")
+    try:
+        SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        problems.append(f"METADATA: Requires-Python {requires_python!r} is no version specifier")
+    requires = tuple(raw.get("requires_dist", ()))
+    for line in requires:
+        try:
+            Requirement(line)
+        except InvalidRequirement:
+            problems.append(f"METADATA: Requires-Dist {line!r} is no requirement")
+    return name, version, requires_python, requires
+
+
+def _check_name(wheel: Wheel, folder: str, metadata: tuple[str, str, str, tuple[str, ...]]) -> None:
+    """File name, folder and METADATA must mean the same project and version."""
+    name, version = metadata[:2]
+    if canonicalize_name(name) != wheel.name:
+        why = f"METADATA says Name: {name}, the file's name says {wheel.name}"
+        raise malformed(wheel.path, "name and metadata disagree", why)
+    if not _same_version(version, wheel.version):
+        why = f"METADATA says Version: {version}, the file's name says {wheel.version}"
+        raise malformed(wheel.path, "name and metadata disagree", why)
+    project, _, release = folder.removesuffix(".dist-info").partition("-")
+    if canonicalize_name(project) != wheel.name or not _same_version(release, wheel.version):
+        why = f"the folder is called {folder}, the file's name says {wheel.name} {wheel.version}"
+        raise malformed(wheel.path, "name and .dist-info folder disagree", why)
+
+
+def _same_version(one: str, other: str) -> bool:
+    try:
+        return Version(one.replace("_", "+")) == Version(other)
+    except InvalidVersion:
+        return one == other
+
+
+def _wheel_file(
+    archive: Archive, folder: str, wheel: Wheel, problems: list[str]
+) -> tuple[bool, str, tuple[str, ...]]:
+    """Root-Is-Purelib, Generator and the expanded tags of the WHEEL file."""
+    text = archive.read(f"{folder}/WHEEL", limit=MAX_METADATA).decode("utf-8", "replace")
+    message = email.parser.HeaderParser().parsestr(text)
+    version = str(message.get("Wheel-Version", "")).strip()
+    if not version:
+        problems.append("WHEEL: no Wheel-Version")
+    elif version.split(".")[0] != "1":
+        raise malformed(
+            archive.path, f"Wheel-Version is {version}", "installers know version 1 of the format"
+        )
+    purelib = str(message.get("Root-Is-Purelib", "")).strip().lower() == "true"
+    tags = tuple(sorted({str(tag).strip() for tag in message.get_all("Tag", [])}))
+    stated = {single for tag in tags for single in _expanded(tag)}
+    if stated != {str(tag) for tag in wheel.tags}:
+        problems.append("WHEEL: its tags are not those of the file's name")
+    return purelib, str(message.get("Generator", "")).strip(), tags
+
+
+def _expanded(tag: str) -> list[str]:
+    """A compressed tag set (`py2.py3-none-any`) as single tags; PEP 425."""
+    sets = (part.split(".") for part in tag.split("-"))
+    return ["-".join(parts) for parts in itertools.product(*sets)]
+
+
+def _scripts(archive: Archive, folder: str, problems: list[str]) -> tuple[str, ...]:
+    """The names that an installation puts on PATH."""
+    names = {
+        name.rsplit("/", 1)[1]
+        for name in archive.files
+        if ".data/scripts/" in name and name.split("/", 2)[1] == "scripts"
+    }
+    place = f"{folder}/entry_points.txt"
+    if place in archive.files:
+        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+        parser.optionxform = str  # type: ignore[assignment,method-assign]
+        try:
+            parser.read_string(archive.read(place, limit=MAX_METADATA).decode("utf-8"))
+        except (configparser.Error, UnicodeDecodeError):
+            problems.append("entry_points.txt cannot be read")
+            return tuple(sorted(names))
+        for section in ("console_scripts", "gui_scripts"):
+            if parser.has_section(section):
+                names.update(parser.options(section))
+    return tuple(sorted(names))
+
+
+def _record(archive: Archive, folder: str, problems: list[str]) -> dict[str, RecordEntry]:
+    """RECORD's rows by normal path, checked against the list of files; digests come later."""
+    place = f"{folder}/RECORD"
+    if place not in archive.files:
+        raise malformed(archive.path, "RECORD is missing", f"no {place} in the archive")
+    rows = _rows(archive.path, archive.read(place, limit=MAX_RECORD))
+    unlisted = [name for name in archive.files if name not in rows]
+    signatures = {f"{folder}/{name}" for name in _UNHASHED}
+    unlisted = [name for name in unlisted if name not in signatures]
+    if unlisted:
+        raise malformed(archive.path, "RECORD is wrong", f"{_some(unlisted)} not listed in it")
+    absent = [name for name in rows if name not in archive.files and name not in signatures]
+    if absent:
+        raise malformed(archive.path, "RECORD is wrong", f"it lists {_some(absent)} not in the archive")
+    unhashed = [name for name, row in rows.items() if not row.digest and name not in signatures]
+    if unhashed:
+        problems.append(f"RECORD: no digest for {_some(unhashed)}")
+    weak = sorted({row.algorithm for row in rows.values() if row.algorithm in _WEAK})
+    if weak:
+        problems.append(f"RECORD: {', '.join(weak)} is too weak; sha256 or better is asked for")
+    return rows
+
+
+def _some(names: list[str]) -> str:
+    shown, hidden = names[:3], len(names[3:])
+    return f"{', '.join(shown)} and {hidden} more" if hidden else ", ".join(shown)
+
+
+def _rows(path: Path, data: bytes) -> dict[str, RecordEntry]:
+    rows: dict[str, RecordEntry] = {}
+    try:
+        for row in csv.reader(io.StringIO(data.decode("utf-8"), newline="")):
+            if row and row[0]:
+                rows[posixpath.normpath(row[0])] = _row(path, row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise malformed(path, "RECORD cannot be read", str(error)) from error
+    return rows
+
+
+def _row(path: Path, row: list[str]) -> RecordEntry:
+    _, stated, size = (*row, "", "")[:3]
+    algorithm, _, encoded = stated.partition("=")
+    if not encoded:
+        return RecordEntry(size=int(size) if size.isdecimal() else None)
+    if algorithm not in _STRONG | _WEAK:
+        raise malformed(path, "RECORD is wrong", f"{row[0]}: unknown hash {algorithm!r}")
+    try:
+        digest = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise malformed(path, "RECORD is wrong", f"{row[0]}: its digest is no base64") from error
+    return RecordEntry(algorithm=algorithm, digest=digest, size=int(size) if size.isdecimal() else None)

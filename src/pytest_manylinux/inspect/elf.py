@@ -1,0 +1,315 @@
+"""Facts of one ELF file, read from its bytes.
+
+Headers, program headers and section headers come from pyelftools; the dynamic section and its
+symbols from symbols.py. A file that contradicts itself raises MalformedElfError; damage that the
+dynamic loader would not notice (section headers) only leaves fields empty.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, cast
+
+from elftools.common.exceptions import ELFError
+from elftools.common.utils import struct_parse
+from elftools.elf.elffile import ELFFile
+
+from pytest_manylinux.errors import MalformedWheelError
+from pytest_manylinux.inspect import symbols as sym
+from pytest_manylinux.inspect.strings import baked_paths, library_names
+from pytest_manylinux.inspect.symbols import (
+    Data,
+    Dynamic,
+    ElfDamagedError,
+    Layout,
+    Pool,
+    Span,
+    Strings,
+)
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment
+
+MAGIC = b"\x7fELF"
+
+MAX_SEGMENTS = 1024
+"""Program headers of one file; real ones have 5 to 20."""
+
+MAX_SECTIONS = 65_536
+"""Section headers of one file; only relocatable objects come near."""
+
+MAX_NOTES = 1024 * 1024
+"""Bytes of one notes segment; real ones have a few hundred."""
+
+_ARCHITECTURES = {
+    ("EM_386", 32, "<"): "i686",
+    ("EM_X86_64", 64, "<"): "x86_64",
+    ("EM_X86_64", 32, "<"): "x32",
+    ("EM_AARCH64", 64, "<"): "aarch64",
+    ("EM_PPC64", 64, "<"): "ppc64le",
+    ("EM_PPC64", 64, ">"): "ppc64",
+    ("EM_S390", 64, ">"): "s390x",
+    ("EM_RISCV", 64, "<"): "riscv64",
+    ("EM_LOONGARCH", 64, "<"): "loongarch64",
+}
+# EABI version 5 with hard float, as the armv7l platform tags mean it (auditwheel reads it so too).
+_ARM_EABI_MASK, _ARM_EABI5, _ARM_HARD_FLOAT = 0xFF000000, 0x05000000, 0x400
+
+# Where an absent PT_GNU_STACK means an executable stack: DEFAULT_STACK_PERMS in glibc's
+# sysdeps/*/stackinfo.h; the 64-bit newcomers and 64-bit PowerPC default to none.
+_STACK_DEFAULTS_TO_EXECUTABLE = frozenset({"x86_64", "i686", "x32", "armv7l", "arm", "s390x"})
+
+_DF_TEXTREL, _DF_STATIC_TLS, _DF_1_PIE = 0x4, 0x10, 0x08000000
+_FLAGS = ((4, "r"), (2, "w"), (1, "x"))
+_NOTE_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
+_WORD = 4  # bytes: the padding of notes, and the size of this property
+
+_INITS = (("PyInit_", False), ("PyInitU_", True), ("PyModExport_", False), ("PyModExportU_", True))
+
+
+class MalformedElfError(MalformedWheelError):
+    """An ELF file that cannot be read; no loader would take it either."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    kind: str
+    flags: int
+    load: LoadSegment
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    name: str
+    kind: str
+    offset: int
+    size: int
+
+
+def read_elf(path: str, data: Data, *, pool: Pool | None = None) -> ElfFacts:
+    """Read one file; `path` is its place in the wheel, `data` all its bytes.
+
+    `pool` shares equal values between calls. Raises MalformedElfError and nothing else.
+    """
+    try:
+        return _read(path, data, {} if pool is None else pool)
+    except ElfDamagedError as error:
+        raise _damaged(path, str(error)) from error
+    except Exception as error:  # pyelftools raises all kinds on damaged headers
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(path: str, why: str) -> MalformedElfError:
+    return MalformedElfError(
+        f"{path}: a damaged ELF file", why=why, remedy="compare it with the file that the linker made"
+    )
+
+
+def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
+    elf = ELFFile(io.BytesIO(data) if isinstance(data, bytes) else cast("IO[bytes]", data))
+    header = elf.header
+    order = "<" if elf.little_endian else ">"
+    segments = _segments(elf)
+    sections = _sections(elf, data)
+    loads = tuple(s.load for s in segments if s.kind == "PT_LOAD")
+    spans = tuple(Span(load.address, load.offset, load.file_size) for load in loads)
+    layout = Layout(data, elf.elfclass, order, spans)
+    dynamic = _dynamic(layout, segments)
+    symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
+    interpreter = _interpreter(layout, segments)
+    kind = _kind(header["e_type"], segments, dynamic, interpreter)
+    arch = _arch(header, elf.elfclass, order)
+    flags = dynamic.value(sym.FLAGS)
+    rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
+    dlopens = any(want.name in {"dlopen", "dlmopen"} for want in symbols.wants)
+    stack = next((s for s in segments if s.kind == "PT_GNU_STACK"), None)
+    return ElfFacts(
+        path=path,
+        size=len(data),
+        arch=arch,
+        bits=elf.elfclass,
+        is_shared=kind is ElfKind.SHARED,
+        soname=next(iter(dynamic.texts(sym.SONAME)), ""),
+        needed=dynamic.texts(sym.NEEDED),
+        rpath=_paths(dynamic, sym.RPATH),
+        runpath=_paths(dynamic, sym.RUNPATH),
+        interpreter=interpreter,
+        wants=symbols.wants,
+        version_needs=symbols.version_needs,
+        exports_init=tuple(sorted(_inits(symbols.exports))),
+        executable_stack=_executable_stack(stack, arch, loads=bool(loads)),
+        kind=kind,
+        machine=str(header["e_machine"]),
+        exports=symbols.exports,
+        version_defs=symbols.version_defs,
+        loads=loads,
+        has_stack_header=stack is not None,
+        static_tls=bool(flags & _DF_STATIC_TLS),
+        tls_size=sum(s.load.memory_size for s in segments if s.kind == "PT_TLS"),
+        text_relocations=sym.TEXTREL in dynamic.tags or bool(flags & _DF_TEXTREL),
+        relr=sym.RELR in dynamic.tags,
+        isa_level=_isa_level(layout, segments) if arch == "x86_64" else 0,
+        has_sections=bool(sections),
+        symbol_table=any(s.kind == "SHT_SYMTAB" for s in sections),
+        debug_sections=tuple(s.name for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
+        debug_size=sum(s.size for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
+        libraries_by_name=library_names(data, rodata) if dlopens else (),
+        baked_paths=baked_paths(data, rodata),
+    )
+
+
+def _headers(elf: ELFFile, kind: str, count: int) -> Iterator[Mapping[str, Any]]:
+    """Parse the table of `ph` or `sh` headers; elftools' own iterators also read what they point at."""
+    form = elf.structs.Elf_Phdr if kind == "ph" else elf.structs.Elf_Shdr
+    start, width = elf.header[f"e_{kind}off"], elf.header[f"e_{kind}entsize"]
+    for index in range(count):
+        yield struct_parse(form, elf.stream, stream_pos=start + index * width)
+
+
+def _segments(elf: ELFFile) -> tuple[_Segment, ...]:
+    """The program headers; raises ElfDamagedError if there are too many to be true."""
+    head = elf.header
+    if head["e_phnum"] > MAX_SEGMENTS:
+        raise ElfDamagedError(f"{head['e_phnum']} program headers are not credible")
+    return tuple(
+        _Segment(
+            str(row["p_type"]),
+            row["p_flags"],
+            LoadSegment(
+                offset=row["p_offset"],
+                address=row["p_vaddr"],
+                file_size=row["p_filesz"],
+                memory_size=row["p_memsz"],
+                align=row["p_align"],
+                flags="".join(letter if row["p_flags"] & bit else "-" for bit, letter in _FLAGS),
+            ),
+        )
+        for row in _headers(elf, "ph", head["e_phnum"])
+    )
+
+
+def _sections(elf: ELFFile, data: Data) -> tuple[_Section, ...]:
+    """The section headers; none if they are missing or damaged: the loader never looks at them."""
+    head = elf.header
+    if not head["e_shoff"] or not 0 < head["e_shnum"] <= MAX_SECTIONS:
+        return ()
+    try:
+        rows = list(_headers(elf, "sh", head["e_shnum"]))
+        table = rows[head["e_shstrndx"]]
+        names = Strings(data[table["sh_offset"] : table["sh_offset"] + table["sh_size"]])
+        return tuple(
+            _Section(names.text(row["sh_name"]), str(row["sh_type"]), row["sh_offset"], row["sh_size"])
+            for row in rows
+        )
+    except (ELFError, ElfDamagedError, IndexError, ValueError, OverflowError):
+        return ()
+
+
+def _dynamic(layout: Layout, segments: tuple[_Segment, ...]) -> Dynamic:
+    """The dynamic section by its program header, as the loader finds it; empty if there is none."""
+    for segment in segments:
+        if segment.kind == "PT_DYNAMIC" and segment.load.file_size:
+            return sym.read_dynamic(layout, segment.load.offset, segment.load.file_size)
+    return Dynamic({}, Strings(b""))
+
+
+def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[_Section, ...]) -> int | None:
+    """The count of dynamic symbols by the section headers, if they mean the loader's table."""
+    if sym.SYMTAB not in dynamic.tags:
+        return None
+    offset = layout.offset(dynamic.value(sym.SYMTAB))
+    width = sym.symbol_size(layout)
+    sizes = (s.size for s in sections if s.kind == "SHT_DYNSYM" and s.offset == offset)
+    return next((size // width for size in sizes), None)
+
+
+def _interpreter(layout: Layout, segments: tuple[_Segment, ...]) -> str:
+    for segment in segments:
+        if segment.kind == "PT_INTERP":
+            text = layout.part(segment.load.offset, min(segment.load.file_size, sym.MAX_STRING))
+            return text.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    return ""
+
+
+def _kind(
+    e_type: object, segments: tuple[_Segment, ...], dynamic: Dynamic, interpreter: str
+) -> ElfKind:
+    loaded = any(s.kind == "PT_LOAD" and s.load.file_size for s in segments)
+    if e_type == "ET_REL":
+        return ElfKind.OBJECT
+    if not loaded or e_type not in {"ET_DYN", "ET_EXEC"}:
+        return ElfKind.OTHER
+    pie = bool(dynamic.value(sym.FLAGS_1) & _DF_1_PIE)
+    runs = interpreter and sym.SONAME not in dynamic.tags
+    return ElfKind.PROGRAM if e_type == "ET_EXEC" or pie or runs else ElfKind.SHARED
+
+
+def _arch(header: Mapping[str, Any], bits: int, order: str) -> str:
+    """The platform tag's word for the machine; see ElfFacts for those that have none."""
+    machine = str(header["e_machine"])
+    if machine == "EM_ARM":
+        flags = header["e_flags"]
+        hard = flags & _ARM_EABI_MASK == _ARM_EABI5 and flags & _ARM_HARD_FLOAT
+        return "armv7l" if hard and (bits, order) == (32, "<") else "arm"
+    return _ARCHITECTURES.get((machine, bits, order), machine.removeprefix("EM_").lower())
+
+
+def _paths(dynamic: Dynamic, tag: int) -> tuple[str, ...]:
+    """A search path's elements; empty ones are kept, the loader takes them for the working folder."""
+    return tuple(part for text in dynamic.texts(tag) for part in text.split(":"))
+
+
+def _executable_stack(stack: _Segment | None, arch: str, *, loads: bool) -> bool:
+    if stack is not None:
+        return bool(stack.flags & 1)
+    return loads and arch in _STACK_DEFAULTS_TO_EXECUTABLE
+
+
+def _inits(exports: tuple[str, ...]) -> Iterator[str]:
+    """Module names of init functions; PEP 489 encodes names beyond ASCII in punycode."""
+    for export in exports:
+        for prefix, encoded in _INITS:
+            if export.startswith(prefix):
+                name = export.removeprefix(prefix).split("@", 1)[0]
+                yield _decoded(name) if encoded else name
+
+
+def _decoded(name: str) -> str:
+    head, underscore, tail = name.rpartition("_")
+    try:
+        return f"{head}-{tail}".encode().decode("punycode") if underscore else name
+    except UnicodeError:
+        return name
+
+
+def _isa_level(layout: Layout, segments: tuple[_Segment, ...]) -> int:
+    """The highest x86-64 level that the notes say is needed (x86-64 psABI, GNU properties)."""
+    level = 0
+    for segment in segments:
+        if segment.kind in {"PT_NOTE", "PT_GNU_PROPERTY"}:
+            size = min(segment.load.file_size, MAX_NOTES)
+            notes = layout.data[segment.load.offset : segment.load.offset + size]
+            for bits in _isa_bits(layout, bytes(notes), segment.load.align):
+                level = max(level, (bits & 0xF).bit_length())
+    return level
+
+
+def _isa_bits(layout: Layout, notes: bytes, align: int) -> Iterator[int]:
+    """The values of X86_ISA_1_NEEDED in a block of notes; stops quietly where it ends early."""
+    position = 0
+    while position + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from(layout.order + "III", notes, position)
+        start = position + 12 + _rounded(name_size, _WORD)
+        if kind == _NOTE_GNU_PROPERTY and notes[position + 12 : position + 16] == b"GNU\0":
+            block, inner = notes[start : start + size], 0
+            while inner + 12 <= len(block):
+                what, length, value = struct.unpack_from(layout.order + "III", block, inner)
+                if what == _X86_ISA_1_NEEDED and length == _WORD:
+                    yield value
+                inner += 8 + _rounded(length, layout.bits // 8)
+        position = start + _rounded(size, max(_WORD, min(align, 2 * _WORD)))
+
+
+def _rounded(size: int, to: int) -> int:
+    return (size + to - 1) // to * to

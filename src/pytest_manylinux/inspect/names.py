@@ -1,0 +1,182 @@
+"""Which names a wheel makes importable, found from its files alone.
+
+top_level.txt is no help: it may list names that no file backs and leave out others. What counts,
+by the import system's own rules (the language reference on finders, PEP 420 for namespace
+packages, PEP 3149 for extension suffixes, PEP 489 for the names of init functions):
+
+* a folder with `__init__` (source, bytecode or extension module) is a package: one name;
+* a folder without is a namespace package and is entered: `ns.pkg`, `ns.module`;
+* `x.py`, `x.pyc` and extension modules that really export an init function for `x`.
+
+Left out: what is no identifier, stubs, `__main__` and other programs, `.libs` and metadata folders,
+and folders that are no namespace in earnest (see NOT_NAMESPACES).
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from packaging.tags import Tag
+
+NOT_NAMESPACES = frozenset(
+    {
+        *("docs", "doc", "examples", "example", "samples", "demo", "demos"),
+        *("tests", "test", "testing", "benchmarks", "benchmark", "scripts", "tools"),
+        *("include", "includes", "lib", "lib64", "bin", "share", "etc", "man", "licenses", "LICENSES"),
+    }
+)
+"""Top-level folders without `__init__` that land in a wheel by mistake or as data.
+
+Python could enter them as namespaces, but nobody imports them, and the programs in them act when
+they are imported. With an `__init__` they count as packages like any other.
+"""
+
+NOT_MODULES = frozenset({"__init__", "__main__", "setup", "conftest"})
+"""Files at the top that are programs, or are read by a tool: importing one runs it."""
+
+_EXTENSION = re.compile(r"(?P<stem>[^.]+)(?:\.(?P<abi>[^.]+))?\.so")
+_CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)(?:-.+)?")
+_DATA = re.compile(r"[^/]+\.data/(?P<scheme>purelib|platlib)/(?P<rest>.+)")
+
+Tree = dict[str, "Tree | None"]
+
+
+def installed_path(path: str) -> str | None:
+    """Where a wheel's file lands below site-packages; None if it lands elsewhere.
+
+    `.data/purelib` and `.data/platlib` go to the root, the other schemes and .dist-info do not.
+    """
+    top = path.split("/", 1)[0]
+    if top.endswith(".data"):
+        match = _DATA.fullmatch(path)
+        return match["rest"] if match else None
+    return None if top.endswith(".dist-info") else path
+
+
+def top_level_names(
+    files: Iterable[str], tags: Iterable[Tag], inits: Mapping[str, Iterable[str]]
+) -> tuple[str, ...]:
+    """The importable names, sorted; `inits` are the module names that each ELF file can init."""
+    tags = tuple(tags)
+    tree = _tree(files, tags, inits)
+    found: set[str] = set()
+    waiting: list[tuple[str, Tree]] = [("", tree)]
+    while waiting:
+        prefix, folder = waiting.pop()
+        for name, entry in folder.items():
+            if not _is_name(name):
+                continue
+            if entry is None:
+                if prefix or name not in NOT_MODULES:
+                    found.add(prefix + name)
+            elif "__init__" in entry:
+                found.add(prefix + name)
+            elif prefix or name not in NOT_NAMESPACES:
+                waiting.append((f"{prefix}{name}.", entry))
+    return tuple(sorted(name for name in found if not name.endswith((".__main__", ".__init__"))))
+
+
+def extension_modules(
+    tags: Iterable[Tag], inits: Mapping[str, Iterable[str]]
+) -> tuple[tuple[str, str], ...]:
+    """(dotted name, path in the wheel) of each extension module, sorted.
+
+    The last part may be no identifier (mypyc makes such names); importlib takes it.
+    """
+    tags = tuple(tags)
+    modules = []
+    for path, names in inits.items():
+        place = installed_path(path)
+        if place is None:
+            continue
+        *folders, file = place.split("/")
+        stem = extension_stem(file, tags)
+        if stem is None or not all(_is_name(folder) for folder in folders):
+            continue
+        if _can_init(stem, folders, names):
+            parts = folders if stem == "__init__" else [*folders, stem]
+            modules.append((".".join(parts), path))
+    return tuple(sorted(modules))
+
+
+def extension_stem(file: str, tags: Iterable[Tag]) -> str | None:
+    """The module name of a file with an extension suffix that the wheel's Pythons load, else None."""
+    match = _EXTENSION.fullmatch(file)
+    if match is None:
+        return None
+    abi = match["abi"]
+    if abi is None or abi in {"abi3", "abi3t"} or any(_loads(tag, abi) for tag in tags):
+        return match["stem"]
+    return None
+
+
+def _loads(tag: Tag, abi: str) -> bool:
+    """Whether an interpreter that `tag` fits loads files with the suffix `.{abi}.so`."""
+    match = _CPYTHON.fullmatch(abi)
+    if match is None:
+        return abi.startswith(tag.interpreter)
+    version, flags = match["version"], match["flags"]
+    if tag.abi.startswith("cp"):
+        return tag.abi == f"cp{version}{flags}"
+    if "d" in flags:
+        return False
+    if tag.abi == "none" and tag.interpreter.startswith("cp"):
+        return tag.interpreter in {f"cp{version}", f"cp{version[0]}"}
+    return True
+
+
+def _tree(files: Iterable[str], tags: tuple[Tag, ...], inits: Mapping[str, Iterable[str]]) -> Tree:
+    """Folders as dictionaries, modules as None under their bare names; other files left out."""
+    tree: Tree = {}
+    for path in files:
+        place = installed_path(path)
+        if place is None:
+            continue
+        *folders, file = place.split("/")
+        for module in _modules(file, folders, tags, inits.get(path, ())):
+            node = tree
+            for folder in folders:
+                # A module beside a folder of the same name: the package wins if it is one, so
+                # the folder takes the place and the module is kept under the same bare name.
+                inner = node.get(folder)
+                if inner is None:
+                    inner = {"__init__": None} if folder in node else {}
+                    node[folder] = inner
+                node = inner
+            if node.get(module) is None:
+                node[module] = None
+            else:
+                _mark_package(node, module)
+    return tree
+
+
+def _mark_package(node: Tree, name: str) -> None:
+    inner = node[name]
+    if inner is not None:
+        inner.setdefault("__init__", None)
+
+
+def _modules(
+    file: str, folders: list[str], tags: tuple[Tag, ...], names: Iterable[str]
+) -> Iterator[str]:
+    """The module that a file is, if it is one."""
+    stem, dot, suffix = file.partition(".")
+    if "__pycache__" in folders or not dot:
+        return
+    if suffix in {"py", "pyc"}:
+        yield stem
+    elif (found := extension_stem(file, tags)) and _can_init(found, folders, names):
+        yield found
+
+
+def _can_init(stem: str, folders: list[str], names: Iterable[str]) -> bool:
+    """A package's extension module is initialised under the package's own name."""
+    if stem == "__init__" and folders:
+        return bool({stem, folders[-1]} & set(names))
+    return stem in set(names)
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)

@@ -1,0 +1,305 @@
+"""The dynamic section of an ELF file and its symbols, read with struct over the file's bytes.
+
+pyelftools reads the headers for us (see elf.py), but makes a Python object of every symbol, which
+decides whether wheels with hundreds of ELF files take seconds or minutes (benchmarks/audit.py has
+the figures). What is read is what the dynamic loader reads, by the addresses in the dynamic
+section, so files without section headers lose nothing.
+
+Formats: System V ABI, "Dynamic Linking"; the Linux Standard Base on symbol versioning.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_manylinux.model.wheel import SymbolWant
+
+MAX_SYMBOLS = 4_000_000
+"""Dynamic symbols of one file; the largest real tables hold some 300,000."""
+
+MAX_NAME_BYTES = 128 * 1024**2
+"""Bytes of all symbol names of one file: damaged tables name overlapping strings without end."""
+
+MAX_STRING = 64 * 1024
+"""Bytes of one name; mangled C++ names stay below 10,000."""
+
+MAX_DYNAMIC = 4096
+"""Entries of a dynamic section; real ones have 20 to 60."""
+
+NEEDED, HASH, STRTAB, SYMTAB, STRSZ, SONAME, RPATH = 1, 4, 5, 6, 10, 14, 15
+TEXTREL, RUNPATH, FLAGS, RELR = 22, 29, 30, 36
+GNU_HASH, VERSYM, FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFB
+VERDEF, VERDEFNUM, VERNEED, VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
+
+_LOCAL, _WEAK = 0, 2
+_SECTION_OR_FILE = frozenset({3, 4})
+_VISIBLE = frozenset({0, 3})  # STV_DEFAULT, STV_PROTECTED
+_ABSOLUTE = 0xFFF1
+_INDEX = 0x7FFF  # the highest bit of a versym entry says hidden
+_BASE = 1  # VER_FLG_BASE: the file's own name, no version
+
+Data = bytes | mmap.mmap
+Pool = dict[tuple[str, str, str, bool], SymbolWant]
+
+
+class ElfDamagedError(Exception):
+    """The file contradicts itself; the message says where. elf.py turns it into words for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A PT_LOAD segment as a map from addresses to offsets."""
+
+    address: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What reading needs to know: the bytes, class (32 or 64), byte order (`<`, `>`), segments."""
+
+    data: Data
+    bits: int
+    order: str
+    spans: tuple[Span, ...]
+
+    @property
+    def wide(self) -> bool:
+        """Whether addresses have 64 bits."""
+        return self.bits == 64  # noqa: PLR2004 - the class itself
+
+    def offset(self, address: int) -> int:
+        """The file offset of an address; raises ElfDamagedError if no segment has it."""
+        for span in self.spans:
+            if span.address <= address < span.address + span.size:
+                return address - span.address + span.offset
+        raise ElfDamagedError(f"address {address:#x} lies in no segment")
+
+    def read(self, form: str, offset: int) -> tuple[int, ...]:
+        """Unpack one structure of integers; raises ElfDamagedError beyond the end."""
+        try:
+            return struct.unpack_from(self.order + form, self.data, offset)
+        except struct.error as error:
+            raise ElfDamagedError(f"the file ends before offset {offset:#x} is read") from error
+
+    def part(self, offset: int, size: int) -> bytes:
+        """A slice; raises ElfDamagedError beyond the end."""
+        if offset < 0 or size < 0 or offset + size > len(self.data):
+            raise ElfDamagedError(f"{size} bytes at offset {offset:#x} lie beyond the file's end")
+        return self.data[offset : offset + size]
+
+
+@dataclass(frozen=True, slots=True)
+class Strings:
+    """A string table. `text(offset)` is the string that starts there."""
+
+    data: bytes
+
+    def text(self, offset: int) -> str:
+        """Undecodable bytes are shown as escapes; raises ElfDamagedError outside the table."""
+        if not 0 <= offset < len(self.data):
+            raise ElfDamagedError(f"a name lies at {offset:#x}, outside the string table")
+        end = self.data.find(b"\0", offset, offset + MAX_STRING)
+        if end < 0:
+            raise ElfDamagedError(f"a name at {offset:#x} of the string table has no end")
+        return self.data[offset:end].decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    """The dynamic section: tag to values, in order, and its string table."""
+
+    tags: dict[int, list[int]]
+    strings: Strings
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """The strings that the tag's values name."""
+        return tuple(self.strings.text(value) for value in self.tags.get(tag, ()))
+
+    def value(self, tag: int, default: int = 0) -> int:
+        """The last value, as for the loader; `default` where the tag is absent."""
+        return self.tags.get(tag, [default])[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbols:
+    """The dynamic symbols; fields as in ElfFacts."""
+
+    wants: tuple[SymbolWant, ...] = ()
+    exports: tuple[str, ...] = ()
+    version_needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    version_defs: tuple[str, ...] = ()
+
+
+def read_dynamic(layout: Layout, offset: int, size: int) -> Dynamic:
+    """Read the dynamic section at a file offset; raises ElfDamagedError."""
+    form = layout.order + ("qQ" if layout.wide else "iI")
+    width = struct.calcsize(form)
+    table = layout.part(offset, min(size, MAX_DYNAMIC * width) // width * width)
+    tags: dict[int, list[int]] = {}
+    for tag, value in struct.iter_unpack(form, table):
+        if tag == 0:
+            break
+        tags.setdefault(tag, []).append(value)
+    strings = b""
+    if STRTAB in tags:
+        start = layout.offset(tags[STRTAB][-1])
+        strings = layout.part(start, min(tags.get(STRSZ, [0])[-1], len(layout.data) - start))
+    return Dynamic(tags, Strings(strings))
+
+
+def read_symbols(layout: Layout, dynamic: Dynamic, *, stated: int | None, pool: Pool) -> Symbols:
+    """Read the symbol table with its versions; raises ElfDamagedError.
+
+    `stated` is the count of symbols by the section headers, if known; `pool` shares equal values
+    between the files of a wheel.
+    """
+    if SYMTAB not in dynamic.tags:
+        return Symbols()
+    needs = dict(_version_needs(layout, dynamic))
+    definitions = dict(_version_definitions(layout, dynamic))
+    count = stated if stated is not None else _count(layout, dynamic)
+    rows = _rows(layout, dynamic, count)
+    wants, exports = _symbols(rows, dynamic.strings, needs, definitions, pool)
+    by_library: dict[str, list[str]] = {}
+    for version, library in needs.values():
+        by_library.setdefault(library, []).append(version)
+    return Symbols(
+        wants=wants,
+        exports=exports,
+        version_needs=tuple((library, tuple(sorted(set(v)))) for library, v in by_library.items()),
+        version_defs=tuple(definitions.values()),
+    )
+
+
+def _version_needs(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Version index to (version, library), from DT_VERNEED."""
+    if VERNEED not in dynamic.tags:
+        return
+    offset = layout.offset(dynamic.value(VERNEED))
+    budget = _INDEX
+    for _ in range(min(dynamic.value(VERNEEDNUM), _INDEX)):
+        _, count, file, first, following = layout.read("HHIII", offset)
+        library = dynamic.strings.text(file)
+        auxiliary = offset + first
+        for _ in range(count):
+            budget -= 1
+            if budget < 0:
+                raise ElfDamagedError("it asks for more versions than can be numbered")
+            _, _, index, name, further = layout.read("IHHII", auxiliary)
+            yield index & _INDEX, (dynamic.strings.text(name), library)
+            if not further:
+                break
+            auxiliary += further
+        if not following:
+            return
+        offset += following
+
+
+def _version_definitions(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int, str]]:
+    """Version index to version, from DT_VERDEF; the file's own name (the base) is left out."""
+    if VERDEF not in dynamic.tags:
+        return
+    offset = layout.offset(dynamic.value(VERDEF))
+    for _ in range(min(dynamic.value(VERDEFNUM), 0xFFFF)):
+        _, flags, index, _, _, first, following = layout.read("HHHHIII", offset)
+        name, _ = layout.read("II", offset + first)
+        if not flags & _BASE:
+            yield index & _INDEX, dynamic.strings.text(name)
+        if not following:
+            return
+        offset += following
+
+
+def _count(layout: Layout, dynamic: Dynamic) -> int:
+    """How many symbols there are; the dynamic section does not say it outright.
+
+    By the hash tables, or, where those hold no defined symbol, by the place of the string table,
+    which linkers put right behind.
+    """
+    if GNU_HASH in dynamic.tags and (count := _count_gnu(layout, dynamic.value(GNU_HASH))):
+        return count
+    if HASH in dynamic.tags:
+        return layout.read("II", layout.offset(dynamic.value(HASH)))[1]
+    start, behind = dynamic.value(SYMTAB), dynamic.value(STRTAB)
+    return (behind - start) // symbol_size(layout) if behind > start else 0
+
+
+def symbol_size(layout: Layout) -> int:
+    """Bytes of one entry of the symbol table."""
+    return 24 if layout.wide else 16
+
+
+def _count_gnu(layout: Layout, address: int) -> int:
+    """The count by DT_GNU_HASH: the end of the chain that starts last; 0 if it has no chain."""
+    offset = layout.offset(address)
+    buckets, first, bloom, _ = layout.read("IIII", offset)
+    start = offset + 16 + bloom * layout.bits // 8
+    table = layout.part(start, buckets * 4)
+    last = max((value for (value,) in struct.iter_unpack(layout.order + "I", table)), default=0)
+    if last < first or last == 0:
+        return 0
+    chains = start + buckets * 4
+    while last < MAX_SYMBOLS:
+        (chain,) = layout.read("I", chains + (last - first) * 4)
+        last += 1
+        if chain & 1:
+            return last
+    raise ElfDamagedError("the hash table has no end")
+
+
+def _symbols(
+    rows: Iterator[tuple[int, int, int, int]],
+    strings: Strings,
+    needs: dict[int, tuple[str, str]],
+    definitions: dict[int, str],
+    pool: Pool,
+) -> tuple[tuple[SymbolWant, ...], tuple[str, ...]]:
+    """The undefined symbols and the names of the visible defined ones."""
+    wants: list[SymbolWant] = []
+    exports: list[str] = []
+    budget = MAX_NAME_BYTES
+    for offset, bind, place, index in rows:
+        name = strings.text(offset)
+        budget -= len(name)
+        if budget < 0:
+            raise ElfDamagedError("the names of its symbols overlap beyond all measure")
+        if not place:
+            version, library = needs.get(index, ("", ""))
+            key = (name, version, library, bind == _WEAK)
+            wants.append(pool.get(key) or pool.setdefault(key, _want(key)))
+        elif index not in definitions:
+            exports.append(name)
+        elif place != _ABSOLUTE or name != definitions[index]:
+            exports.append(f"{name}@{definitions[index]}")
+    return tuple(wants), tuple(exports)
+
+
+def _want(key: tuple[str, str, str, bool]) -> SymbolWant:
+    return SymbolWant(name=key[0], version=key[1], library=key[2], weak=key[3])
+
+
+def _rows(layout: Layout, dynamic: Dynamic, count: int) -> Iterator[tuple[int, int, int, int]]:
+    """Name offset, binding, section and version index of each symbol that takes part in linking.
+
+    The first entry is empty by definition; local, hidden and nameless ones take no part.
+    """
+    if not 0 <= count <= MAX_SYMBOLS:
+        raise ElfDamagedError(f"{count} dynamic symbols are not credible")
+    size = symbol_size(layout)
+    table = layout.part(layout.offset(dynamic.value(SYMTAB)), count * size)
+    versions = [0] * count
+    if VERSYM in dynamic.tags:
+        spans = layout.part(layout.offset(dynamic.value(VERSYM)), count * 2)
+        versions = [index & _INDEX for (index,) in struct.iter_unpack(layout.order + "H", spans)]
+    form = layout.order + ("IBBH16x" if layout.wide else "I8xBBH")
+    for row, index in zip(struct.iter_unpack(form, table), versions, strict=True):
+        name, info, other, place = row
+        if not name or info >> 4 == _LOCAL or info & 0xF in _SECTION_OR_FILE:
+            continue
+        if not place or other & 3 in _VISIBLE:
+            yield name, info >> 4, place, index

@@ -1,0 +1,170 @@
+"""Opening and reading wheels: from a path to facts, in one pass over the archive."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from pytest_manylinux.errors import StoreError, UsageError
+from pytest_manylinux.inspect.archive import CHUNK, Archive, malformed
+from pytest_manylinux.inspect.distinfo import DistInfo, RecordEntry, read_distinfo
+from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
+from pytest_manylinux.inspect.names import extension_modules, top_level_names
+from pytest_manylinux.inspect.symbols import Pool
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts
+
+IN_MEMORY = 16 * 1024**2
+"""ELF files up to so many bytes are read in memory; larger ones are mapped from a nameless file."""
+
+
+def open_wheel(path: Path) -> Wheel:
+    """Read a wheel's name and digest; the archive is not looked into.
+
+    Raises UsageError if the file cannot be read, MalformedWheelError for a name that is no
+    wheel's (binary distribution format, file name convention).
+    """
+    try:
+        name, version, build, tags = parse_wheel_filename(path.name)
+    except InvalidWheelFilename as error:
+        raise malformed(
+            path,
+            "not the name of a wheel",
+            str(error),
+            "name it project-version-python-abi-platform.whl, as build back ends do",
+        ) from error
+    digest, size = _digest(path)
+    return Wheel(
+        path=path,
+        sha256=digest,
+        size=size,
+        name=name,
+        version=str(version),
+        build="".join(str(part) for part in build),
+        tags=tags,
+    )
+
+
+def read_wheel(wheel: Wheel) -> WheelFacts:
+    """Read everything that can be known without running anything.
+
+    Every file passes through once and is checked against RECORD; ELF files are looked into. Memory
+    is bounded by the archive's directory and one ELF file's symbols at a time, next to the facts.
+    Raises MalformedWheelError (MAX_… in archive.py are the bounds), UsageError if unreadable.
+    """
+    with Archive(wheel.path) as archive:
+        info = read_distinfo(archive, wheel)
+        problems = list(info.problems)
+        elf = tuple(_read_files(archive, info, problems))
+        return _facts(wheel, archive, info, elf, tuple(problems))
+
+
+def _facts(
+    wheel: Wheel,
+    archive: Archive,
+    info: DistInfo,
+    elf: tuple[ElfFacts, ...],
+    problems: tuple[str, ...],
+) -> WheelFacts:
+    inits = {file.path: file.exports_init for file in elf if file.exports_init}
+    extensions = extension_modules(wheel.tags, inits)
+    return WheelFacts(
+        wheel=wheel,
+        metadata_name=info.name,
+        metadata_version=info.version,
+        requires_python=info.requires_python,
+        requires_dist=info.requires_dist,
+        root_is_purelib=info.root_is_purelib,
+        files=tuple(info.record),
+        elf=elf,
+        top_level=top_level_names(archive.files, wheel.tags, inits),
+        extension_modules=tuple(sorted({name for name, _ in extensions})),
+        programs=tuple(file.path for file in elf if file.kind is ElfKind.PROGRAM),
+        problems=problems,
+        scripts=info.scripts,
+        unpacked_size=archive.unpacked_size,
+        generator=info.generator,
+        wheel_tags=info.tags,
+        extension_paths=extensions,
+    )
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(CHUNK):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read", why=error.strerror or str(error)) from error
+    return digest.hexdigest(), size
+
+
+def _read_files(archive: Archive, info: DistInfo, problems: list[str]) -> Iterator[ElfFacts]:
+    """Check every file's digest and yield the facts of those that are ELF, in RECORD's order."""
+    pool: Pool = {}
+    rest = (name for name in archive.files if name not in info.record)
+    for name in (*info.record, *rest):
+        if name not in archive.files:
+            continue
+        try:
+            facts = _read_file(archive, name, info.record.get(name, RecordEntry()), pool)
+        except MalformedElfError as error:
+            problems.append(f"{error.what} ({error.why})")
+        else:
+            if facts is not None:
+                yield facts
+
+
+def _read_file(archive: Archive, name: str, row: RecordEntry, pool: Pool) -> ElfFacts | None:
+    """Facts if the file is ELF; its digest is checked either way."""
+    pieces = _checked(archive, name, row)
+    first = next(pieces, b"")
+    if not first.startswith(MAGIC):
+        for _ in pieces:
+            pass
+        return None
+    if archive.files[name].file_size <= IN_MEMORY:
+        return read_elf(name, b"".join((first, *pieces)), pool=pool)
+    with _mapped(first, pieces) as data:
+        return read_elf(name, data, pool=pool)
+
+
+@contextlib.contextmanager
+def _mapped(first: bytes, rest: Iterator[bytes]) -> Iterator[mmap.mmap]:
+    """Bytes in a nameless file under memory mapping, gone at the end whatever happens."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(first)
+            for piece in rest:
+                file.write(piece)
+            file.flush()
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                yield data
+    except OSError as error:
+        raise StoreError(
+            "the temporary folder cannot take a large file of the wheel",
+            why=error.strerror or str(error),
+            remedy="make room in it, or set TMPDIR to a folder with more",
+        ) from error
+
+
+def _checked(archive: Archive, name: str, row: RecordEntry) -> Iterator[bytes]:
+    """A file's pieces; after the last, raises MalformedWheelError if RECORD says otherwise."""
+    digest = hashlib.new(row.algorithm, usedforsecurity=False) if row.algorithm else None
+    for piece in archive.stream(name):
+        if digest is not None:
+            digest.update(piece)
+        yield piece
+    if digest is not None and digest.digest() != row.digest:
+        why = f"{name} has another {row.algorithm} digest than RECORD says"
+        raise malformed(archive.path, "RECORD is wrong", why)
+    if row.size is not None and row.size != archive.files[name].file_size:
+        why = f"{name} has {archive.files[name].file_size} bytes, RECORD says {row.size}"
+        raise malformed(archive.path, "RECORD is wrong", why)
