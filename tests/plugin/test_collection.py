@@ -1,0 +1,236 @@
+"""What `--collect-only` shows: ids, selection, usage errors. Nothing here is built or run."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "sample"
+version = "1.0"
+requires-python = ">=3.9"
+"""
+WHEEL = "sample-1.0-cp311-cp311-manylinux1_x86_64.whl"
+FOUR = "--manylinux-distros=debian-11,debian-12,debian-13,debian-testing"
+
+
+def make_project(folder: Path, more: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text(PROJECT + more, encoding="utf-8")
+    return folder
+
+
+def make_wheel(folder: Path, name: str = WHEEL) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / name, "w") as archive:
+        archive.writestr("sample.py", "")
+    return folder / name
+
+
+def ids(result: pytest.RunResult) -> list[str]:
+    return [line for line in result.outlines if "::" in line and not line.startswith(" ")]
+
+
+def collect(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
+    return pytester.runpytest("--manylinux", "--collect-only", "-q", *arguments)
+
+
+def test_a_project_collects_a_build_an_audit_and_trials_for_each_python(
+    pytester: pytest.Pytester,
+) -> None:
+    make_project(pytester.path / "projects" / "sample")
+    result = collect(pytester, FOUR, "projects")
+    assert ids(result) == [
+        f"projects/sample::{kind}"
+        for python, distro in [
+            ("cp39", "debian-11"),
+            ("cp311", "debian-12"),
+            ("cp313", "debian-13"),
+            ("cp314", "debian-testing"),
+        ]
+        for kind in (
+            f"build[{python}-manylinux1_x86_64]",
+            f"audit[{python}-manylinux1_x86_64]",
+            f"trial[{python}-manylinux1_x86_64-{distro}]",
+        )
+    ]
+    assert result.ret == pytest.ExitCode.OK
+
+
+def test_a_wheel_collects_an_audit_and_its_trials(pytester: pytest.Pytester) -> None:
+    make_wheel(pytester.path / "dist")
+    expected = [f"dist/{WHEEL}::audit", f"dist/{WHEEL}::trial[debian-12-cp311]"]
+    assert ids(collect(pytester, FOUR, "dist")) == expected
+    assert ids(collect(pytester, FOUR, f"dist/{WHEEL}")) == expected
+
+
+def test_a_wheel_that_no_target_takes_is_a_visible_item(pytester: pytest.Pytester) -> None:
+    wheel = make_wheel(pytester.path / "dist", "sample-1.0-cp27-cp27mu-manylinux1_x86_64.whl")
+    assert ids(collect(pytester, FOUR, "dist")) == [
+        f"dist/{wheel.name}::audit",
+        f"dist/{wheel.name}::trial[no-target]",
+    ]
+
+
+def test_an_sdist_collects_like_a_project(pytester: pytest.Pytester) -> None:
+    import tarfile  # noqa: PLC0415
+
+    project = make_project(pytester.path / "sample-1.0")
+    (project / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
+    (pytester.path / "sdists").mkdir()
+    with tarfile.open(pytester.path / "sdists" / "sample-1.0.tar.gz", "w:gz") as archive:
+        archive.add(project, "sample-1.0")
+    found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "sdists"))
+    assert found[0] == "sdists/sample-1.0.tar.gz::build[cp311-manylinux1_x86_64]"
+    assert len(found) == 3
+
+
+def test_bare_means_the_root_project_and_only_its_portability_items(
+    pytester: pytest.Pytester,
+) -> None:
+    make_project(pytester.path)
+    make_project(pytester.path / "below")
+    pytester.makepyfile(test_ordinary="def test_one(): pass")
+    found = ids(collect(pytester, FOUR, "--manylinux-python=cp311"))
+    assert [name.partition("::")[2] for name in found] == [
+        "build[cp311-manylinux1_x86_64]",
+        "audit[cp311-manylinux1_x86_64]",
+        "trial[cp311-manylinux1_x86_64-debian-12]",
+    ]
+
+
+def test_with_paths_ordinary_tests_are_collected_too(pytester: pytest.Pytester) -> None:
+    project = make_project(pytester.path / "sample")
+    (project / "test_ordinary.py").write_text("def test_one(): pass\n")
+    found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "sample"))
+    assert "sample/test_ordinary.py::test_one" in found
+    assert "sample::build[cp311-manylinux1_x86_64]" in found
+
+
+def test_bare_in_a_folder_without_a_project_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    result = collect(pytester)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*is no Python project*", "*pytest --manylinux PATH*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("-k", "debian-12"), ["trial[debian-12-cp311]"]),
+        (("-k", "debian-12", "-m", "manylinux"), ["trial[debian-12-cp311]"]),
+        (("-k", "cp311"), ["trial[debian-12-cp311]"]),
+        (("-m", "not manylinux"), []),
+        (("-k", "audit"), ["audit"]),
+    ],
+)
+def test_selection_by_keyword_and_marker(
+    pytester: pytest.Pytester, arguments: tuple[str, ...], expected: list[str]
+) -> None:
+    # The wheel's own name holds cp311, as every name of an item below it then does.
+    make_wheel(pytester.path / "dist", "sample-1.0-py3-none-any.whl")
+    found = ids(collect(pytester, FOUR, *arguments, "dist"))
+    assert [name.partition("::")[2] for name in found] == expected
+
+
+def test_an_id_as_printed_selects_that_item(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "sample")
+    wanted = "sample::audit[cp313-manylinux1_x86_64]"
+    assert ids(collect(pytester, FOUR, wanted)) == [wanted]
+
+
+def test_the_project_s_own_table_sets_its_policy(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "sample", '[tool.pytest-manylinux]\npolicy = "manylinux2014"\n')
+    found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "sample"))
+    assert found[0] == "sample::build[cp311-manylinux2014_x86_64]"
+    flagged = ids(
+        collect(
+            pytester, FOUR, "--manylinux-python=cp311", "--manylinux-policy=manylinux_2_12", "sample"
+        )
+    )
+    assert flagged[0] == "sample::build[cp311-manylinux2010_x86_64]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--manylinux-policy=manylinx1"], "*manylinx1*no manylinux policy*"),
+        (["--manylinux-distros=debain-12"], "*debain-12*"),
+        (["--manylinux-engine=dockr"], "*--manylinux-engine*dockr*"),
+        (["--manylinux-python=311"], "*--manylinux-python*311*"),
+    ],
+)
+def test_a_wrong_flag_is_one_usage_error(
+    pytester: pytest.Pytester, arguments: list[str], said: str
+) -> None:
+    make_project(pytester.path / "sample")
+    result = collect(pytester, *arguments, "sample")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+    assert "Traceback" not in result.stderr.str() + result.stdout.str()
+
+
+def test_a_wrong_table_is_a_usage_error_that_names_the_file(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "sample", '[tool.pytest-manylinux]\npolcy = "manylinux1"\n')
+    result = collect(pytester, "sample")
+    assert result.ret != pytest.ExitCode.OK
+    text = result.stdout.str() + result.stderr.str()
+    assert "sample/pyproject.toml: tool.pytest-manylinux: there is no setting 'polcy'" in text
+    assert "perhaps you meant 'policy'" in text
+    assert "Traceback" not in text
+
+
+def test_flags_without_the_switch_are_refused(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest("--manylinux-engine=docker")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--manylinux-engine does nothing without --manylinux*"])
+
+
+def test_without_the_switch_wheels_and_projects_are_not_collected(
+    pytester: pytest.Pytester,
+) -> None:
+    make_wheel(pytester.path / "sample")
+    make_project(pytester.path / "sample")
+    result = pytester.runpytest("--collect-only", "-q", "sample")
+    assert ids(result) == []
+
+
+def test_without_the_switch_nothing_heavy_is_imported(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_light():
+            ours = {name for name in sys.modules if name.startswith("pytest_manylinux")}
+            assert ours == {
+                "pytest_manylinux",
+                "pytest_manylinux.plugin",
+                "pytest_manylinux.config",
+                "pytest_manylinux.config.options",
+            }
+            assert not {"auditwheel", "elftools", "rich", "packaging.metadata"} & set(sys.modules)
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+
+
+def test_the_header_says_what_is_used_and_where_it_came_from(pytester: pytest.Pytester) -> None:
+    make_wheel(pytester.path / "dist")
+    result = pytester.runpytest(
+        "--manylinux", "--collect-only", "--manylinux-distros=debian-12", "dist"
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "manylinux policy: manylinux1",
+            "manylinux distros: debian-12  (from --manylinux-distros)",
+            "manylinux engine: auto",
+            "manylinux builder: auto",
+        ]
+    )
