@@ -48,7 +48,8 @@ class Finding:
     """One thing that is wrong or worth knowing.
 
     `code` (ML101) and `name` (`missing-library`) are stable. `message` is the decisive line;
-    `evidence` are facts, a line each (which file, which symbol, which library).
+    `evidence` are facts, a line each (which file, which symbol, which library). `files` are the
+    paths in the wheel that it is about; empty where it is about no file of the wheel.
     """
 
     code: str
@@ -57,6 +58,7 @@ class Finding:
     message: str
     evidence: tuple[str, ...] = ()
     remedy: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
