@@ -22,53 +22,65 @@ _NO_BUILDER = "none"  # the wheel was given as a file
 
 
 def properties(
-    verdict: Verdict,
-    *,
+    verdict: Verdict | None,
     wheel: WheelRecord | None = None,
     build: BuildRecord | None = None,
+    *,
     engine: str = "",
 ) -> Properties:
     """The properties of one testcase: all names always, empty where one does not apply.
 
-    `build` is the wheel's own if that is recorded; `engine` stands in where nothing was observed.
+    Without a verdict the testcase is a build, and `verdict` is `built` or `build-failed`. `build`
+    is the wheel's own if none is given; `engine` stands in where nothing was observed.
     """
+    made = build or (wheel.build if wheel is not None else None)
+    file = None if wheel is None else wheel.wheel
+    values = {
+        "wheel": file.filename if file is not None else "",
+        "wheel.sha256": file.sha256 if file is not None else "",
+        "policy": _policy(file, made),
+        **dict.fromkeys(("distro", "python", "pip", "libc", "image"), ""),
+        "engine": engine,
+        "builder": made.builder if made is not None else _NO_BUILDER,
+    }
+    if verdict is not None:
+        values |= _judged(verdict)
+    elif made is not None:
+        values |= _built(made)
+    return _named(values.items())
+
+
+def _judged(verdict: Verdict) -> dict[str, str]:
+    """What a verdict knows, and the observation that it rests on if there is one."""
     target = split_target_id(verdict.subject)
     seen = verdict.observation
-    made = build or (wheel.build if wheel is not None else None)
-    install = None if seen is None else seen.install
     values = {
         "wheel": verdict.wheel,
         "wheel.sha256": verdict.wheel_sha256,
-        "policy": _policy(None if wheel is None else wheel.wheel, made),
         "distro": target[0] if target else "",
-        "python": seen.python if seen is not None else (target[1] if target else ""),
-        "pip": install.pip_version if install is not None else "",
-        "libc": seen.libc if seen is not None else "",
-        "image": seen.image if seen is not None else "",
-        "engine": seen.engine if seen is not None else engine,
-        "builder": made.builder if made is not None else _NO_BUILDER,
+        "python": target[1] if target else "",
         "verdict": verdict.outcome.value,
         "findings": " ".join(dict.fromkeys(finding.name for finding in verdict.findings)),
     }
-    return _named(values.items())
+    if seen is not None:
+        values |= {
+            "python": seen.python or values["python"],
+            "pip": "" if seen.install is None else seen.install.pip_version,
+            "libc": seen.libc,
+            "image": seen.image,
+            "engine": seen.engine,
+        }
+    return values
 
 
-def build_properties(build: BuildRecord, *, engine: str = "") -> Properties:
-    """The same names for a testcase that is a build: `verdict` is `built` or `build-failed`."""
-    values = dict.fromkeys(
-        ("wheel", "wheel.sha256", "policy", "distro", "python", "pip", "libc", "image"), ""
-    )
-    values |= {
+def _built(build: BuildRecord) -> dict[str, str]:
+    return {
         "wheel.sha256": build.wheel_sha256,
-        "policy": build.policy,
         "python": build.python,
         "image": build.image,
-        "engine": engine,
-        "builder": build.builder,
         "verdict": "build-failed" if build.error else "built",
         "findings": "",
     }
-    return _named(values.items())
 
 
 def suite_properties(record: RunRecord) -> Properties:
