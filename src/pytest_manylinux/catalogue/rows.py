@@ -44,6 +44,8 @@ class ArchiveRow(_Row, frozen=True, kw_only=True):
     suite: str
     check_valid_until: bool = True
     live: bool = True
+    merged_usr: bool = False
+    extra_suites: tuple[str, ...] = ()
 
 
 class DistroRow(_Row, frozen=True, kw_only=True):
@@ -126,6 +128,8 @@ def _archive(row: ArchiveRow) -> ArchiveRecipe:
         suite=row.suite,
         check_valid_until=row.check_valid_until,
         live=row.live,
+        merged_usr=row.merged_usr,
+        extra_suites=row.extra_suites,
     )
 
 

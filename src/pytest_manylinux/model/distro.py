@@ -33,13 +33,17 @@ class ArchiveRecipe:
 
     `origin` names the archive family (`debian`): the mirror and the keyring are the machine's own.
     `check_valid_until` is False for suites whose Release file may be past its date. `live` is
-    False for suites that have left the mirrors for the historical archive.
+    False for suites that have left the mirrors for the historical archive. `merged_usr` lays
+    /usr out merged from the start, for suites whose packages would else convert it. `extra_suites`
+    are those of updates and security that official images have too.
     """
 
     origin: str
     suite: str
     check_valid_until: bool = True
     live: bool = True
+    merged_usr: bool = False
+    extra_suites: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

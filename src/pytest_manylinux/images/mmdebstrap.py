@@ -1,0 +1,155 @@
+"""Make a Debian root with mmdebstrap, watched, bounded, and gone if we are."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import shutil
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
+from pytest_manylinux.images.namespace import contained, install_command
+from pytest_manylinux.images.recipe import Recipe
+
+_HOOKS = Path(__file__).with_name("hooks")
+_MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+_SILENCE = 900.0
+"""Seconds without a word after which a making counts as hung."""
+_KEPT = 400
+"""Lines of output kept for finding the decisive one."""
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PASSED_ON = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+# The files of subordinate ids become the user's own, who must be able to read and remove them.
+_RUN = 'mmdebstrap "$@" && { [ -z "$PM_OWN" ] || chown --no-dereference --recursive 0:0 "$PM_OWN"; }'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """One run of mmdebstrap. `folder` gets root/ and log; `base` is the root to grow, if any."""
+
+    recipe: Recipe
+    sources: tuple[str, ...]
+    transport: str
+    check_valid_until: bool
+    folder: Path
+    apt_cache: Path
+    base: Path | None = None
+
+
+class MmdebstrapFailedError(Exception):
+    """mmdebstrap ended with an error; `lines` are the last of its output."""
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        super().__init__(lines[-1] if lines else "")
+        self.lines = lines
+
+
+def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
+    """Make the root; `listener` gets each line of output.
+
+    Raises ImageError if mmdebstrap is missing or hangs, MmdebstrapFailedError if it fails.
+    """
+    if shutil.which("mmdebstrap") is None:
+        raise ImageError(
+            "mmdebstrap is missing, which makes Debian roots", remedy=install_command("mmdebstrap")
+        )
+    _prepare(making)
+    kept: deque[str] = deque(maxlen=_KEPT)
+    with (making.folder / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            contained(("sh", "-c", _RUN, "sh", *_arguments(making))),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(making),
+            cwd=making.folder,
+            start_new_session=True,
+        )
+        try:
+            for line in _lines(process):
+                log.write(line + "\n")
+                kept.append(line)
+                listener(line)
+        finally:
+            process.kill()
+            code = process.wait()
+    if code != 0:
+        raise MmdebstrapFailedError(tuple(kept))
+
+
+def _prepare(making: Making) -> None:
+    (making.folder / "apt.conf").write_text(making.transport, "utf-8")
+    (making.folder / "tmp").mkdir()
+    making.apt_cache.mkdir(parents=True, exist_ok=True)
+
+
+def _arguments(making: Making) -> Iterator[str]:
+    recipe = making.recipe
+    yield from ("--verbose", "--mode=root", "--format=directory", "--dpkgopt=force-unsafe-io")
+    yield f"--architectures={DEBIAN_ARCHITECTURES[recipe.arch]}"
+    yield from ("--skip=essential/unlink", "--skip=cleanup/apt")
+    if not making.check_valid_until:
+        yield '--aptopt=Acquire::Check-Valid-Until "false"'
+    yield f'--setup-hook=sh "{_HOOKS}/setup.sh" "$1"'
+    if making.base is not None:
+        yield "--variant=custom"
+        yield f'--customize-hook=sh "{_HOOKS}/install.sh" "$1"'
+    else:
+        yield f"--variant={recipe.variant}"
+        yield f"--include={','.join(recipe.packages)}"
+        if recipe.merged_usr and _MERGED_USR.is_dir():
+            yield f"--hook-dir={_MERGED_USR}"
+    yield f'--customize-hook=sh "{_HOOKS}/finish.sh" "$1"'
+    yield from (recipe.suite, str(making.folder / "root"), *making.sources)
+
+
+def _environment(making: Making) -> Mapping[str, str]:
+    proxies = {
+        name: value
+        for wanted in _PASSED_ON
+        for name in (wanted, wanted.upper())
+        if (value := os.environ.get(name))
+    }
+    root = making.folder / "root"
+    return {
+        **proxies,
+        "PATH": _PATH,
+        "HOME": "/root",
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": str(making.folder / "tmp"),
+        "PM_OWN": "" if os.geteuid() == 0 else str(root),
+        "PM_BASE": "" if making.base is None else str(making.base),
+        "PM_PACKAGES": " ".join(making.recipe.packages),
+        "PM_APT_CACHE": str(making.apt_cache),
+        "PM_APT_CONF": str(making.folder / "apt.conf"),
+    }
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """Lines as they come; raises ImageError after a long silence."""
+    if process.stdout is None:
+        return
+    rest = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        deadline = time.monotonic() + _SILENCE
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            chunk = os.read(process.stdout.fileno(), 65536)
+            if not chunk:
+                break
+            deadline = time.monotonic() + _SILENCE
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in whole)
+        else:
+            raise ImageError(
+                f"making a root hung: not a word for {_SILENCE:.0f} s",
+                remedy="see whether the mirror answers, then run it again",
+            )
+    if rest:
+        yield rest.decode("utf-8", "replace")

@@ -1,0 +1,58 @@
+"""What an archive image is made from, as a value with a key."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from pytest_manylinux.model.distro import ArchiveRecipe, Distro, ImagePurpose, Interpreter
+
+FORMAT = 1
+"""Raise it when the way roots are made changes, so that none of the older ones is taken."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to make a root; equal recipes share one image.
+
+    `base` are the packages of the trial image that a build image is grown from, empty for an image
+    made from nothing.
+    """
+
+    distro: str
+    suite: str
+    arch: str
+    packages: tuple[str, ...]
+    base: tuple[str, ...] = ()
+    variant: str = "minbase"
+    merged_usr: bool = False
+    extra_suites: tuple[str, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def key(self) -> str:
+        """A digest of all of it: the name in the index and of the lock."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+
+def recipe_of(
+    distro: Distro,
+    archive: ArchiveRecipe,
+    arch: str,
+    purpose: ImagePurpose,
+    *,
+    extra_packages: tuple[str, ...],
+    interpreter: Interpreter,
+) -> Recipe:
+    """The recipe of an image; a build image is the trial image grown by headers and extras."""
+    trial = purpose is ImagePurpose.TRIAL
+    wanted = interpreter.packages if trial else (*interpreter.headers, *extra_packages)
+    return Recipe(
+        distro=distro.id,
+        suite=archive.suite,
+        arch=arch,
+        packages=tuple(sorted(set(wanted))),
+        base=() if trial else tuple(sorted(set(interpreter.packages))),
+        merged_usr=archive.merged_usr,
+        extra_suites=archive.extra_suites,
+    )

@@ -1,0 +1,279 @@
+"""The store of images: content-addressed folders that several runs share.
+
+    images/<architecture>/<digest>/root, image.json, log     finished images, never written again
+    recipes/<key>                                             which digest a recipe came out as
+    aside/<random>, aside/<random>.lock                       unfinished work of runs that live
+    locks/, apt/                                              waiting rooms; downloaded packages
+
+A finished image appears by one rename. A run holds the images that it uses (a shared lock on
+image.json, which the kernel drops with the process), and only images that nobody holds are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import filelock
+import msgspec
+import platformdirs
+
+from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.api import Say
+from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
+from pytest_manylinux.images.dpkg import Packages, identity, installed_packages
+from pytest_manylinux.images.locks import hold_alone, hold_shared
+from pytest_manylinux.images.recipe import FORMAT, Recipe
+from pytest_manylinux.model.distro import Image, ImageSource
+
+CACHE_VARIABLE = "PYTEST_MANYLINUX_CACHE"
+_RECORD = "image.json"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What image.json holds. `made` is UTC; `size` in bytes, `seconds` what the making took."""
+
+    digest: str
+    name: str
+    arch: str
+    recipe: Recipe
+    packages: Packages
+    made: datetime
+    size: int
+    seconds: float
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    """A finished image in the store. `used` is when a run last took it (UTC)."""
+
+    folder: Path
+    record: ImageRecord
+    used: datetime
+
+    @property
+    def image(self) -> Image:
+        """The image as engines take it."""
+        return Image(
+            digest=self.record.digest,
+            name=self.record.name,
+            source=ImageSource.ARCHIVE,
+            arch=self.record.arch,
+            root=str(self.folder / "root"),
+            packages=self.record.packages,
+        )
+
+
+class ImageStore:
+    """The images below `root`.
+
+    By default that is the user's cache folder (platformdirs), or what the environment's
+    PYTEST_MANYLINUX_CACHE names.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = default_root() if root is None else root
+        self._held: dict[Path, int] = {}
+
+    def find(self, recipe: Recipe) -> Image | None:
+        """The image that a recipe came out as, now held by this process; None if there is none."""
+        with store_errors(self.root):
+            index = self._index(recipe)
+            if not index.is_file():
+                return None
+            stored = self._read(self._folder(recipe.arch, index.read_text("ascii").strip()))
+            if stored is None or not self._hold(stored.folder):
+                return None
+            if not _intact(stored):
+                os.close(self._held.pop(stored.folder))
+                return None
+            _touch(stored.folder)
+            return stored.image
+
+    def adopt(self, aside: Path, recipe: Recipe, *, name: str, seconds: float) -> Image:
+        """Take a finished root (`aside`/root, `aside`/log) into the store, and hold it.
+
+        A root with the same packages may be there already: then that one stays.
+        """
+        with store_errors(self.root):
+            packages = installed_packages(aside / "root")
+            record = ImageRecord(
+                digest=identity(recipe.arch, packages),
+                name=name,
+                arch=recipe.arch,
+                recipe=recipe,
+                packages=packages,
+                made=datetime.now(tz=timezone.utc),
+                size=_size(aside / "root"),
+                seconds=round(seconds, 1),
+            )
+            folder = self._folder(recipe.arch, record.digest)
+            self._clear(folder)
+            if not folder.exists():
+                (aside / _RECORD).write_bytes(msgspec.json.encode(record))
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                aside.rename(folder)
+            index = self._index(recipe)
+            index.parent.mkdir(parents=True, exist_ok=True)
+            _write(index, record.digest)
+        found = self.find(recipe)
+        if found is None:
+            raise StoreError(f"{folder} is damaged", remedy="pytest-manylinux cache prune --all")
+        return found
+
+    def images(self) -> tuple[StoredImage, ...]:
+        """Every finished image, the most recently used first."""
+        with store_errors(self.root):
+            folders = sorted(self.root.glob("images/*/*"))
+            stored = [image for folder in folders if (image := self._read(folder)) is not None]
+        return tuple(sorted(stored, key=lambda image: image.used, reverse=True))
+
+    def remove(self, stored: StoredImage) -> bool:
+        """Remove an image; False if a run uses it. Recipes that led to it are forgotten."""
+        with store_errors(self.root), self.aside() as aside:
+            held = hold_alone(stored.folder / _RECORD)
+            if held is None:
+                return False
+            try:
+                stored.folder.rename(aside / "image")
+            finally:
+                os.close(held)
+            for index in self.root.glob("recipes/*"):
+                if index.read_text("ascii").strip() == stored.record.digest:
+                    index.unlink(missing_ok=True)
+        return True
+
+    @contextlib.contextmanager
+    def making(self, recipe: Recipe, *, waiting: Say) -> Iterator[None]:
+        """Be the only one who makes a recipe; `waiting` is called if another one is at it."""
+        with self.locked(f"recipe-{recipe.key}", waiting=waiting):
+            with store_errors(self.root):
+                sweep(self.root / "aside")
+            yield
+
+    @contextlib.contextmanager
+    def locked(self, name: str, *, waiting: Say) -> Iterator[None]:
+        """Hold a named lock of the store, which is dropped at the end or with the process."""
+        with store_errors(self.root):
+            folder = self.root / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(folder / f"{name}.lock")
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                waiting("waiting for another run that makes the same")
+                lock.acquire(poll_interval=0.2)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[Path]:
+        """A folder for unfinished work, on the store's own file system; removed at the end."""
+        with store_errors(self.root), aside_folder(self.root / "aside") as folder:
+            yield folder
+
+    def apt_cache(self, suite: str, arch: str) -> Path:
+        """The folder that keeps package lists and downloaded packages of a suite."""
+        return self.root / "apt" / f"{suite}-{arch}"
+
+    def _folder(self, arch: str, digest: str) -> Path:
+        return self.root / "images" / arch / digest.removeprefix("sha256:")
+
+    def _index(self, recipe: Recipe) -> Path:
+        return self.root / "recipes" / recipe.key
+
+    def _read(self, folder: Path) -> StoredImage | None:
+        try:
+            record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=ImageRecord)
+            used = (folder / "used" if (folder / "used").exists() else folder / _RECORD).stat()
+        except (OSError, msgspec.MsgspecError):
+            return None
+        when = datetime.fromtimestamp(used.st_mtime, tz=timezone.utc)
+        return StoredImage(folder=folder, record=record, used=when)
+
+    def _hold(self, folder: Path) -> bool:
+        if folder not in self._held:
+            held = hold_shared(folder / _RECORD)
+            if held is None:
+                return False
+            self._held[folder] = held
+        return True
+
+    def _clear(self, folder: Path) -> None:
+        """Make room for a sound image where a damaged one, or one of an older format, stands."""
+        stored = self._read(folder)
+        sound = stored is not None and _intact(stored) and stored.record.format == FORMAT
+        if folder.exists() and not sound and folder not in self._held:
+            remove_tree(folder)
+
+
+def default_root() -> Path:
+    """Where images are kept unless told otherwise."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else platformdirs.user_cache_path("pytest-manylinux")
+
+
+@contextlib.contextmanager
+def store_errors(root: Path) -> Iterator[None]:
+    """Turn the file system's refusals into StoreErrors that say what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise full(root, str(error)) from error
+        if error.errno in _READ_ONLY:
+            raise StoreError(
+                f"the cache folder {root} cannot be written",
+                why=str(error),
+                remedy=f"name another one in {CACHE_VARIABLE}",
+            ) from error
+        raise
+
+
+def full(root: Path, why: str) -> StoreError:
+    """The error for a disk that has no room left."""
+    return StoreError(
+        f"no room left for images in {root}",
+        why=why,
+        remedy=f"`pytest-manylinux cache prune`, or name a roomier folder in {CACHE_VARIABLE}",
+    )
+
+
+def _intact(stored: StoredImage) -> bool:
+    """A cheap check: the root's own package list still gives the digest."""
+    try:
+        packages = installed_packages(stored.folder / "root")
+    except StoreError:
+        return False
+    return identity(stored.record.arch, packages) == stored.record.digest
+
+
+def _touch(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        (folder / "used").touch()
+
+
+def _write(path: Path, text: str) -> None:
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_text(text, "ascii")
+    fresh.replace(path)
+
+
+def _size(root: Path) -> int:
+    """Bytes on disk, each file once however many names it has."""
+    seen: dict[tuple[int, int], int] = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            status = Path(folder, name).lstat()
+            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(seen.values())
