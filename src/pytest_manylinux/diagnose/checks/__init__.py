@@ -1,0 +1,1 @@
+"""The checks, a file each; each file holds one `CHECK`. See docs/reference/findings."""

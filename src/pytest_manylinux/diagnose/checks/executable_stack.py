@@ -1,0 +1,103 @@
+"""ML108: a file asks for an executable stack."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
+
+# glibc 2.41, NEWS: "dlopen and dlmopen no longer make the stack executable if the shared library
+# requires it, either implicitly because of a missing GNU_STACK ELF header (and default ABI permission
+# having the executable bit set) or explicitly because of the executable bit in GNU_STACK".
+FIRST_REFUSAL = (2, 41)
+
+
+def stack_files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
+    """The wheel's shared objects that ask for an executable stack."""
+    return tuple(elf for elf in facts.elf if elf.executable_stack and elf.kind is ElfKind.SHARED)
+
+
+def _why(elf: ElfFacts) -> str:
+    if elf.has_stack_header:
+        return f"{elf.path}: PT_GNU_STACK has the flag X"
+    return f"{elf.path}: no PT_GNU_STACK, which means executable on {elf.arch}"
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    files = stack_files(facts)
+    if files:
+        yield CHECK.finding(
+            f"{files[0].path} asks for an executable stack, which glibc 2.41 and later refuse",
+            evidence=[_why(elf) for elf in files],
+            severity=Severity.WARNING,
+            files=[elf.path for elf in files],
+        )
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    files = stack_files(facts)
+    if files and target.distro.glibc >= FIRST_REFUSAL:
+        have = ".".join(map(str, target.distro.glibc))
+        yield CHECK.finding(
+            f"{files[0].path} asks for an executable stack; glibc {have} refuses to load it",
+            evidence=[_why(elf) for elf in files],
+            files=[elf.path for elf in files],
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = list(blamed("executable-stack", facts, observation, target))
+    if not found:
+        return
+    files = stack_files(facts)
+    subject = files[0].path if files else "a library that is not in the wheel"
+    yield CHECK.finding(
+        f"{subject} asks for an executable stack; the loader refused it ({observation.libc})",
+        evidence=[*(failure.line for failure in found), *(_why(elf) for elf in files)],
+        severity=min((f.severity for f in found), key=list(Severity).index),
+        files=[elf.path for elf in files],
+    )
+
+
+CHECK = Check(
+    code="ML108",
+    name="executable-stack",
+    severity=Severity.ERROR,
+    title="A file asks for an executable stack",
+    meaning=(
+        "The program header PT_GNU_STACK of a shared object has the flag X, or is missing, so the "
+        "loader would have to make every thread's stack executable. Up to glibc 2.40 it did so "
+        "silently. From glibc 2.41 on dlopen refuses such a file, and the import fails; SELinux may "
+        "refuse it earlier. auditwheel does not look at it. It is nearly always an accident: one "
+        "assembler source without a .note.GNU-stack section marks the whole library."
+    ),
+    by_hand="readelf -lW FILE.so | grep GNU_STACK   # RWE is executable, RW is not",
+    remedies=(
+        Remedy(
+            words=(
+                'add `.section .note.GNU-stack,"",%progbits` to the assembler sources, or link with '
+                "-Wl,-z,noexecstack; for a library of others, `patchelf --clear-execstack FILE`"
+            )
+        ),
+        Remedy(tool="setuptools", words='extra_link_args=["-Wl,-z,noexecstack"] on the Extension'),
+        Remedy(
+            tool="scikit-build-core",
+            words='target_link_options(NAME PRIVATE "LINKER:-z,noexecstack") in CMakeLists.txt',
+        ),
+        Remedy(tool="meson-python", words="link_args : ['-Wl,-z,noexecstack'] on py.extension_module"),
+        Remedy(tool="maturin", words='rustflags = ["-C", "link-arg=-Wl,-z,noexecstack"]'),
+    ),
+    links=(
+        Link(
+            title="glibc 2.41 release notes",
+            address="https://sourceware.org/glibc/wiki/Release/2.41",
+        ),
+        Link(title="ld -z noexecstack", address="https://sourceware.org/binutils/docs/ld/Options.html"),
+    ),
+    wheel=_wheel,
+    static=_static,
+    dynamic=_dynamic,
+)

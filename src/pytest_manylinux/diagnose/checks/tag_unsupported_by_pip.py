@@ -1,0 +1,64 @@
+"""ML201: the distro's own pip does not know the wheel's tag."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
+from pytest_manylinux.diagnose.tags import Misfit, best_fit, first_pip
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    fit = best_fit(facts.wheel.tags, target)
+    if fit.misfit is Misfit.PIP:
+        platform, pip = fit.tag.platform, target.interpreter.pip
+        yield CHECK.finding(
+            f"pip {pip} of {target.distro.id} does not know the tag {platform}",
+            evidence=[f"the first pip that knows {platform} is {first_pip(platform)}"],
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    refusal = refusal_of(facts, observation, target)
+    if refusal is None or refusal.kind is not PipRefusal.TAG:
+        return
+    fit = best_fit(facts.wheel.tags, target)
+    if fit.misfit in {Misfit.PIP, None}:
+        platform = fit.tag.platform
+        first = first_pip(platform)
+        known = [f"the first pip that knows {platform} is {first}"] if first else []
+        yield CHECK.finding(
+            f"pip {refusal.pip} of {target.distro.id} does not take the tag {fit.tag}",
+            evidence=[*refusal.lines, *known],
+        )
+
+
+CHECK = Check(
+    code="ML201",
+    name="tag-unsupported-by-pip",
+    severity=Severity.ERROR,
+    title="The distro's own pip does not know the wheel's tag",
+    meaning=(
+        "By the specifications the wheel fits, but the pip that this distro ships is older than the "
+        "tag: manylinux1 is known since pip 8.1, manylinux2010 since 19.0, manylinux2014 since 19.3, "
+        "manylinux_X_Y since 20.3. Its users get the sdist, or nothing, until they upgrade pip."
+    ),
+    by_hand="python3 -m pip --version; python3 -m pip debug --verbose | grep manylinux",
+    remedies=(
+        Remedy(
+            words=(
+                "give the file the legacy alias beside the perennial tag "
+                "(manylinux_2_17_x86_64.manylinux2014_x86_64), or build for an older policy"
+            )
+        ),
+    ),
+    links=(
+        Link(title="PEP 600", address="https://peps.python.org/pep-0600/"),
+        Link(title="manylinux: pip versions", address="https://github.com/pypa/manylinux#readme"),
+    ),
+    static=_static,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,60 @@
+"""ML107: a needed symbol that no loaded library provides."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import Failure, blamed, grouped
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _symbol(failure: Failure) -> str:
+    return failure.words.symbol if failure.words else ""
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = blamed("undefined-symbol", facts, observation, target)
+    for symbol, members in grouped(found, _symbol):
+        files = [elf.path for elf in facts.elf if any(w.name == symbol for w in elf.wants)]
+        yield CHECK.finding(
+            f"no loaded library defines {symbol}",
+            evidence=[
+                *(failure.line for failure in members),
+                *(f"{path} wants {symbol}" for path in files),
+            ],
+            severity=members[0].severity,
+            files=files,
+        )
+
+
+CHECK = Check(
+    code="ML107",
+    name="undefined-symbol",
+    severity=Severity.ERROR,
+    title="A needed symbol that no loaded library provides",
+    meaning=(
+        "An ELF file refers to a symbol that none of the libraries that it needs defines "
+        "(under-linking), or that the library on this system does not have. The linker lets it pass "
+        "when it makes a shared object, because an extension module's Python symbols are undefined "
+        "too; the loader then refuses the import. auditwheel looks only at symbols with versions."
+    ),
+    by_hand=(
+        "ldd -r FILE.so 2>&1 | grep 'undefined symbol' | grep -v ' Py\\| _Py'\n"
+        "nm -D --undefined-only FILE.so"
+    ),
+    remedies=(
+        Remedy(
+            words=(
+                "link the library that defines the symbol; -Wl,-z,defs makes the linker tell (Python's "
+                "own symbols have to be allowed)"
+            )
+        ),
+        Remedy(tool="setuptools", words="add the library to libraries= of the Extension"),
+        Remedy(tool="scikit-build-core", words="add it to target_link_libraries"),
+        Remedy(tool="meson-python", words="add it to dependencies : of py.extension_module"),
+    ),
+    links=(Link(title="ld -z defs", address="https://sourceware.org/binutils/docs/ld/Options.html"),),
+    dynamic=_dynamic,
+)

@@ -1,0 +1,136 @@
+"""From facts and observations to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from pytest_manylinux.diagnose.expectations import apply_expectations
+from pytest_manylinux.diagnose.registry import checks, make_finding
+from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Severity, Verdict
+from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
+
+__all__ = ["apply_expectations", "judge", "judge_audit", "judge_unreadable"]
+
+_WEIGHT = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFORMATION: 2}
+
+
+def judge(facts: WheelFacts, observation: Observation, target: Target, *, wheel: Wheel) -> Verdict:
+    """Say what one trial amounts to.
+
+    Only what was observed decides; the errors of the verdict are findings of what the trial saw.
+    """
+    findings = merged(_observed(facts, observation, target))
+    outcome, cause, reason = _outcome(facts, observation, findings)
+    return Verdict(
+        outcome=outcome,
+        subject=target.id,
+        wheel=wheel.filename,
+        wheel_sha256=wheel.sha256,
+        findings=findings,
+        cause=cause,
+        reason=reason,
+        observation=observation,
+    )
+
+
+def judge_audit(facts: WheelFacts, audit: Audit) -> Verdict:
+    """Say what the audit amounts to: the tag's truth, and what the bytes alone show."""
+    findings = merged(_audited(facts, audit))
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    return Verdict(
+        outcome=Outcome.NOT_PORTABLE if errors else Outcome.PORTABLE,
+        subject="audit",
+        wheel=facts.wheel.filename,
+        wheel_sha256=facts.wheel.sha256,
+        findings=findings,
+        reason=errors[0].message if errors else "",
+    )
+
+
+def judge_unreadable(filename: str, error: ManylinuxError, *, subject: str = "audit") -> Verdict:
+    """The verdict on a file that is called a wheel and cannot be read as one."""
+    finding = make_finding(
+        "wheel-malformed",
+        error.what,
+        evidence=[error.why] if error.why else [],
+        remedy=error.remedy,
+    )
+    return Verdict(
+        outcome=Outcome.NOT_PORTABLE,
+        subject=subject,
+        wheel=filename,
+        wheel_sha256="",
+        findings=(finding,),
+        reason=error.what,
+    )
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings that say the same made one, the heaviest first; evidence and files are united."""
+    found: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        key = (finding.name, finding.message)
+        found[key] = _united(found[key], finding) if key in found else finding
+    return tuple(sorted(found.values(), key=lambda finding: _WEIGHT[finding.severity]))
+
+
+def _united(first: Finding, second: Finding) -> Finding:
+    return replace(
+        first,
+        severity=min(first.severity, second.severity, key=_WEIGHT.__getitem__),
+        evidence=tuple(dict.fromkeys((*first.evidence, *second.evidence))),
+        files=tuple(dict.fromkeys((*first.files, *second.files))),
+    )
+
+
+def _observed(facts: WheelFacts, observation: Observation, target: Target) -> Iterator[Finding]:
+    for check in checks():
+        if check.dynamic is not None:
+            yield from check.dynamic(facts, observation, target)
+
+
+def _audited(facts: WheelFacts, audit: Audit) -> Iterator[Finding]:
+    for check in checks():
+        if check.audit is not None:
+            yield from check.audit(facts, audit)
+        if check.wheel is not None:
+            yield from check.wheel(facts)
+
+
+def _outcome(
+    facts: WheelFacts, observation: Observation, findings: tuple[Finding, ...]
+) -> tuple[Outcome, Cause | None, str]:
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    if errors:
+        return Outcome.NOT_PORTABLE, None, errors[0].message
+    if observation.install is None:
+        return Outcome.NOT_PROVEN, Cause.ENGINE, "the trial ended before pip was asked"
+    if not observation.install.ok:
+        lacking = next((f for f in findings if f.name == "dependency-unavailable"), None)
+        words = lacking.message if lacking else "pip did not install the wheel"
+        return Outcome.NOT_PROVEN, Cause.DEPENDENCY, words
+    return _untouched(facts, observation)
+
+
+def _untouched(facts: WheelFacts, observation: Observation) -> tuple[Outcome, Cause | None, str]:
+    """The verdict on a wheel that was installed and that nothing speaks against.
+
+    Something must speak for it: an import, a program that the loader resolved or that ran. A wheel
+    of data alone is proven by its installation, because there is nothing else that it could do.
+    """
+    if observation.imports or observation.programs:
+        return Outcome.PORTABLE, None, ""
+    if observation.loader:
+        return Outcome.PORTABLE, None, "nothing to import; the loader resolved every program"
+    if facts.elf or facts.top_level:
+        names = ", ".join(facts.top_level[:3]) or "only libraries that nothing here loads"
+        return (
+            Outcome.NOT_PROVEN,
+            Cause.NOTHING_TO_IMPORT,
+            f"nothing was imported and no program resolved (the wheel holds: {names})",
+        )
+    return Outcome.PORTABLE, None, "nothing to import or run: installed, which is all it can do"

@@ -1,0 +1,99 @@
+"""Python modules that could not be found, and whose fault it is."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.wheel import WheelFacts
+
+# Modules that left Python's own library, and the first version without them: "What's New in Python"
+# 3.10 (formatter, parser, symbol), 3.11 (binhex, asynchat's deprecation), 3.12 (PEP 594, PEP 632 and
+# others), 3.13 (PEP 594).
+REMOVED: dict[str, tuple[int, int]] = {
+    "formatter": (3, 10),
+    "parser": (3, 10),
+    "symbol": (3, 10),
+    "macpath": (3, 8),
+    "_bootlocale": (3, 10),
+    "binhex": (3, 11),
+    "asynchat": (3, 12),
+    "asyncore": (3, 12),
+    "distutils": (3, 12),
+    "imp": (3, 12),
+    "smtpd": (3, 12),
+    **dict.fromkeys(
+        (
+            "aifc",
+            "audioop",
+            "cgi",
+            "cgitb",
+            "chunk",
+            "crypt",
+            "imghdr",
+            "lib2to3",
+            "mailcap",
+            "msilib",
+            "nis",
+            "nntplib",
+            "ossaudiodev",
+            "pipes",
+            "sndhdr",
+            "spwd",
+            "sunau",
+            "telnetlib",
+            "uu",
+            "xdrlib",
+        ),
+        (3, 13),
+    ),
+}
+
+# Not Python's own, but in every environment that venv seeded with setuptools: up to Python 3.11.
+SEEDED = {"pkg_resources": (3, 12), "setuptools": (3, 12)}
+
+_EXTENSION = re.compile(r"\.(?P<tag>cpython-\d+[a-z]*|abi3)?[^/]*\.so$|\.so$")
+
+
+def blame_missing_module(module: str, facts: WheelFacts, target: Target) -> str:
+    """The name of the finding that a ModuleNotFoundError for `module` amounts to."""
+    root = module.partition(".")[0]
+    version = (target.interpreter.version.major, target.interpreter.version.minor)
+    if is_own(module, facts):
+        return "python-mismatch" if built_for(module, facts) else "import-error"
+    gone = REMOVED.get(root) or SEEDED.get(root)
+    if gone is not None and version >= gone and not declared(root, facts):
+        return "removed-module"
+    if root in sys.stdlib_module_names:
+        return "import-error"
+    return "import-error" if declared(root, facts) else "undeclared-dependency"
+
+
+def is_own(module: str, facts: WheelFacts) -> bool:
+    """Whether the module would belong to this wheel, by its place in a package of this wheel."""
+    tops = set(facts.top_level)
+    parts = module.split(".")
+    return any(".".join(parts[:depth]) in tops for depth in range(1, len(parts) + 1))
+
+
+def built_for(module: str, facts: WheelFacts) -> tuple[str, ...]:
+    """The wheel's extension files for that module, whichever interpreter they are named for."""
+    prefix = module.replace(".", "/") + "."
+    return tuple(f for f in facts.files if f.startswith(prefix) and _EXTENSION.search(f))
+
+
+def declared(module: str, facts: WheelFacts) -> Requirement | None:
+    """The Requires-Dist that is named like the module, if any; markers and extras unregarded."""
+    wanted = canonicalize_name(module)
+    for line in facts.requires_dist:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if canonicalize_name(requirement.name) == wanted:
+            return requirement
+    return None

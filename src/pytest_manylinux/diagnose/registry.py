@@ -1,0 +1,58 @@
+"""Every check there is, found in the package `checks`: a new file there is a new check."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from pytest_manylinux.diagnose import checks as package
+from pytest_manylinux.diagnose.api import Check
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.verdict import Finding, Severity
+
+
+@cache
+def checks() -> tuple[Check, ...]:
+    """All checks, sorted by code."""
+    modules = (import_module(f"{package.__name__}.{m.name}") for m in iter_modules(package.__path__))
+    found: list[Check] = [module.CHECK for module in modules]
+    return tuple(sorted(found, key=lambda check: check.code))
+
+
+@cache
+def _by_word() -> dict[str, Check]:
+    by_code = {check.code.lower(): check for check in checks()}
+    return {**by_code, **{check.name: check for check in checks()}}
+
+
+def find_check(word: str) -> Check:
+    """Find a check by code (`ML105`) or name (`missing-library`); case does not matter.
+
+    Raises UsageError with the nearest right word.
+    """
+    check = _by_word().get(word.strip().lower().replace("_", "-"))
+    if check is None:
+        near = difflib.get_close_matches(word.strip().lower(), _by_word(), n=1)
+        hint = f"perhaps you meant {near[0]!r}; " if near else ""
+        raise UsageError(
+            f"no finding is called {word!r}", remedy=f"{hint}`pytest-manylinux explain` lists them all"
+        )
+    return check
+
+
+def make_finding(
+    name: str,
+    message: str,
+    *,
+    evidence: Sequence[str] = (),
+    severity: Severity | None = None,
+    remedy: str = "",
+) -> Finding:
+    """Make a finding by its check's name, for those who hold a name only (a failed build).
+
+    Raises UsageError for a name that no check has.
+    """
+    return find_check(name).finding(message, evidence=evidence, severity=severity, remedy=remedy)

@@ -1,0 +1,96 @@
+"""Why a target takes a wheel's tags, or does not."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+
+from packaging.tags import Tag
+from packaging.version import InvalidVersion, Version
+
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.policy import ALIASES, policy_of_platform_tag
+from pytest_manylinux.model.python import PythonVersion
+
+# The first pip that knows each kind of platform tag: pip's changelog; the same table is in the
+# manylinux project's README.
+FIRST_PIP = {"manylinux1": "8.1", "manylinux2010": "19.0", "manylinux2014": "19.3"}
+FIRST_PIP_PERENNIAL = "20.3"
+_INTERPRETER = re.compile(r"(?P<kind>py|cp)(?P<major>\d)(?P<minor>\d*)(?P<threads>t?)")
+
+
+class Misfit(enum.Enum):
+    """Why a tag does not fit a target, in the order in which it is told: the nearest miss last."""
+
+    ARCHITECTURE = "architecture"
+    PYTHON = "python"
+    GLIBC = "glibc"
+    PIP = "pip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How a set of tags fits: `misfit` is None if one of them does; `tag` is the nearest."""
+
+    misfit: Misfit | None
+    tag: Tag
+
+
+_DISTANCE = {
+    Misfit.ARCHITECTURE: 4,
+    Misfit.PYTHON: 3,
+    Misfit.GLIBC: 2,
+    Misfit.PIP: 1,
+}
+
+
+def best_fit(tags: frozenset[Tag], target: Target) -> Fit:
+    """The tag that fits best, and what it lacks. `tags` is never empty."""
+    fits = (Fit(misfit=misfit_of(tag, target), tag=tag) for tag in sorted(tags, key=str))
+    return min(fits, key=lambda fit: 0 if fit.misfit is None else _DISTANCE[fit.misfit])
+
+
+def misfit_of(tag: Tag, target: Target) -> Misfit | None:
+    """What keeps the target from taking this tag (PEP 425, PEP 600); None if nothing does."""
+    policy = policy_of_platform_tag(tag.platform)
+    if tag.platform != "any" and not tag.platform.endswith(f"_{target.arch}"):
+        return Misfit.ARCHITECTURE
+    if policy is None and tag.platform not in {"any", f"linux_{target.arch}"}:
+        return Misfit.ARCHITECTURE
+    if not fits_python(tag, target.interpreter.version):
+        return Misfit.PYTHON
+    if policy is not None and policy[0].glibc > target.distro.glibc:
+        return Misfit.GLIBC
+    pip = target.interpreter.pip
+    return Misfit.PIP if pip and not pip_knows(pip, tag.platform) else None
+
+
+def fits_python(tag: Tag, version: PythonVersion) -> bool:
+    """Whether a CPython of this version takes the tag's interpreter and ABI."""
+    match = _INTERPRETER.fullmatch(tag.interpreter)
+    if match is None or match["threads"] or int(match["major"]) != version.major:
+        return False
+    minor = int(match["minor"]) if match["minor"] else None
+    if match["kind"] == "py":
+        return tag.abi == "none" and (minor is None or minor <= version.minor)
+    if tag.abi == "abi3":
+        return minor is not None and minor <= version.minor
+    return minor in {None, version.minor} and tag.abi in {"none", version.tag, f"{version.tag}m"}
+
+
+def first_pip(platform: str) -> str:
+    """The first pip that knows the platform tag; empty for tags that every pip knows."""
+    alias = next((alias for alias in ALIASES if platform.startswith(f"{alias}_")), None)
+    if alias is not None:
+        return FIRST_PIP[alias]
+    return FIRST_PIP_PERENNIAL if platform.startswith("manylinux_") else ""
+
+
+def pip_knows(pip: str, platform: str) -> bool:
+    """Whether a pip of this version knows the platform tag; an unreadable version knows all."""
+    first = first_pip(platform)
+    try:
+        return not first or Version(pip) >= Version(first)
+    except InvalidVersion:
+        return True
