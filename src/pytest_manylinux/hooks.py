@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
 
 from pytest_manylinux import __version__
 from pytest_manylinux.config.merge import merge
@@ -24,12 +26,16 @@ from pytest_manylinux.nodes import (
     is_project,
     is_sdist,
 )
-from pytest_manylinux.report import write_report
+from pytest_manylinux.report.junit import suite_properties
+from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.report.terminal import matrix
 from pytest_manylinux.session.context import Context, read_layers
 from pytest_manylinux.session.record import load_entry, shown
 from pytest_manylinux.session.run import Run
 
+SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
+ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry
+WRITERS: dict[str, Callable[[RunRecord, Path], None]] = {"proof": write_proof}
 _HEADER = ("engine", "builder", "policy", "distros")
 
 
@@ -57,15 +63,9 @@ def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:
 
 
 def _shared_folder(config: pytest.Config) -> Path | None:
-    """A folder that all workers of one pytest-xdist run share; None outside of one."""
-    workers: dict[str, str] | None = getattr(config, "workerinput", None)
-    if workers is None:
-        return None
-    folder = Path(tempfile.gettempdir()) / f"pytest-manylinux-{os.getuid()}-{workers['testrunuid']}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise UsageError(f"{folder} belongs to somebody else")
-    return folder
+    """The folder that all workers of one pytest-xdist run share; None outside of one."""
+    folder = getattr(config, "workerinput", {}).get(SHARED)
+    return None if folder is None else Path(folder)
 
 
 class Hooks:
@@ -74,6 +74,8 @@ class Hooks:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.is_worker = hasattr(config, "workerinput")
+        self.written: list[Path] = []
+        self.common: tempfile.TemporaryDirectory[str] | None = None
         self.selection = _split_selection(config)
         bare = config.args_source is not pytest.Config.ArgsSource.ARGS
         if bare:
@@ -89,6 +91,13 @@ class Hooks:
         self.run.check(settings)
         self.context = Context(run=self.run, layers=layers, bare=bare)
         config.stash[CONTEXT] = self.context
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist's, untyped
+        """Give pytest-xdist's workers a folder in common, so that each wheel is built once."""
+        if self.common is None:
+            self.common = tempfile.TemporaryDirectory(prefix="pytest-manylinux-")
+        node.workerinput[SHARED] = self.common.name
 
     @staticmethod
     def _take_root(config: pytest.Config) -> None:
@@ -155,7 +164,8 @@ class Hooks:
         """Keep of a folder only the items that were asked for as `FOLDER::item`."""
         if not self.selection:
             return
-        kept, dropped = [], []
+        kept: list[pytest.Item] = []
+        dropped: list[pytest.Item] = []
         for item in items:
             folder = item.parent.path.resolve() if item.parent else item.path
             names = self.selection.get(folder)
@@ -179,7 +189,7 @@ class Hooks:
         """Add what an item found to its report."""
         report = yield
         if call.when == "call" and isinstance(item, PortabilityItem) and item.entry is not None:
-            report.manylinux = item.entry.dump()
+            vars(report)[ENTRY] = item.entry.dump()
             if item.own_duration is not None:
                 report.duration = item.own_duration
         return report
@@ -187,7 +197,7 @@ class Hooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather the record from reports, so that it is whole under pytest-xdist as well."""
         self.context.recorder.failed += report.failed
-        data = getattr(report, "manylinux", None)
+        data = vars(report).get(ENTRY)
         if data is not None:
             self.context.recorder.add(load_entry(data))
 
@@ -199,27 +209,44 @@ class Hooks:
                 engine = (chosen.name, chosen.version())
             except ManylinuxError:
                 pass  # the verdicts say so
-        return self.context.recorder.record(self.run.settings, engine, pytest.__version__)
+        settings = self.run.settings
+        return self.context.recorder.record(
+            settings,
+            engine=engine,
+            pytest_version=pytest.__version__,
+            distros=self.run.distros(settings),
+            catalogue_version=self.run.catalogue.version,
+        )
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write what was asked for, and tell by the exit code if all that failed is unproven."""
+        """Write what was asked for, and tell by the exit code if all that failed is unproven.
+
+        Before all others: the JUnit file is written in this hook too.
+        """
         if self.is_worker:
             self.run.close()
             return
-        for path in self._write_reports():
-            self.config.stash.setdefault(WRITTEN, []).append(path)
         recorder = self.context.recorder
+        if recorder.verdicts or recorder.builds:
+            self._add_suite_properties()
+            self.written = list(self._write_reports())
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and recorder.only_not_proven:
             session.exitstatus = ExitCode.NOT_PROVEN
         self.run.close()
 
+    def _add_suite_properties(self) -> None:
+        junit = self.config.stash.get(xml_key, None)
+        if junit is not None:
+            for name, value in suite_properties(self._record()):
+                junit.add_global_property(name, value)
+
     def _write_reports(self) -> Iterable[Path]:
-        for report in REPORTS:
-            value = self.config.getoption(report.dest)
+        for option in REPORTS:
+            value = self.config.getoption(option.dest)
             if value:
                 path = self.config.invocation_params.dir / value
-                write_report(report.name, self._record(), path)
+                WRITERS[option.name](self._record(), path)
                 yield path
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -230,12 +257,11 @@ class Hooks:
         terminalreporter.section("portability")
         writer = terminalreporter._tw  # noqa: SLF001 - the width and colour that pytest settled on
         terminalreporter.write(matrix(record, width=writer.fullwidth, color=writer.hasmarkup))
-        for path in self.config.stash.get(WRITTEN, []):
+        for path in self.written:
             terminalreporter.write_line(f"manylinux: wrote {path}")
 
     def pytest_unconfigure(self) -> None:
         """Hold nothing beyond the session, however it ended."""
         self.run.close()
-
-
-WRITTEN = pytest.StashKey[list[Path]]()
+        if self.common is not None:
+            self.common.cleanup()

@@ -211,7 +211,7 @@ def _project_items(
         yield UnplannedItem.from_parent(parent, name="build[no-target]", reason=reason)
 
 
-class ProjectDir(pytest.Dir):
+class ProjectDir(pytest.Directory):
     """A folder with a Python project: its portability items, then the ordinary tests below it."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
@@ -220,7 +220,20 @@ class ProjectDir(pytest.Dir):
         subject, plan = context.plan_project(self.path)
         yield from _project_items(self, subject, plan)
         if not context.bare:
-            yield from super().collect()
+            for entry in sorted(self.path.iterdir(), key=lambda path: path.name):
+                yield from self._collect_entry(entry)
+
+    def _collect_entry(self, entry: Path) -> Iterable[pytest.Item | pytest.Collector]:
+        """Collect a file or folder as `pytest.Dir` does, which is final."""
+        folder = entry.is_dir()
+        wanted = self.session.isinitpath(entry, with_parents=folder)
+        if not wanted and self.ihook.pytest_ignore_collect(collection_path=entry, config=self.config):
+            return
+        if folder:
+            below = self.ihook.pytest_collect_directory(path=entry, parent=self)
+            yield from [] if below is None else [below]
+        elif entry.is_file():
+            yield from self.ihook.pytest_collect_file(file_path=entry, parent=self)
 
 
 class SdistFile(pytest.File):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pytest_manylinux import __version__
 from pytest_manylinux.config.keys import KEYS
 from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, WheelRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 
@@ -69,7 +70,15 @@ class Recorder:
         """Whether every failure of the session is a verdict that could not be reached."""
         return 0 < self.failed == self.not_proven
 
-    def record(self, settings: Settings, engine: tuple[str, str], pytest_version: str) -> RunRecord:
+    def record(
+        self,
+        settings: Settings,
+        *,
+        engine: tuple[str, str],
+        pytest_version: str,
+        distros: tuple[Distro, ...],
+        catalogue_version: str,
+    ) -> RunRecord:
         """The run as a value. `engine` is (name, version), empty strings if there was none."""
         return RunRecord(
             started=self.started,
@@ -81,6 +90,8 @@ class Recorder:
             engine=engine[0],
             engine_version=engine[1],
             settings=setting_records(settings),
+            distros=distros,
+            catalogue_version=catalogue_version,
             wheels=tuple(self._wheels.values()),
             builds=tuple(self.builds),
             verdicts=tuple(self.verdicts),

@@ -158,7 +158,7 @@ def _built(run: Run, request: BuildRequest) -> Built:
 
 def _build_request(run: Run, job: BuildJob, image: Image) -> BuildRequest:
     settings = job.subject.settings
-    log = run.store.path / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
+    log = run.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
     return BuildRequest(
         project=job.subject.project.path,
         python=job.build.python,
@@ -168,7 +168,7 @@ def _build_request(run: Run, job: BuildJob, image: Image) -> BuildRequest:
         wheelhouse=run.wheelhouse,
         before_build=settings.before_build,
         timeout=settings.build_timeout,
-        cache=run.store.path / "build",
+        cache=run.store.root / "build",
         log=log,
     )
 
@@ -231,7 +231,7 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
             job.target,
             image,
             engine,
-            cache=run.store.path / "dependencies",
+            cache=run.store.root / "dependencies",
             timeout=settings.trial_timeout,
         )
     request = TrialRequest(
