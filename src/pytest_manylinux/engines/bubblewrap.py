@@ -1,0 +1,224 @@
+"""Sandboxes by bubblewrap: no daemon, no registry, started in milliseconds, for root and users.
+
+What it needs: the `bwrap` program (0.8 or newer) and a kernel that gives user namespaces. Memory
+and processes are limited by control groups where we may make one, else by rlimits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO
+
+from pytest_manylinux.engines import transfer
+from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
+from pytest_manylinux.engines.cgroup import Group, find_control_groups
+from pytest_manylinux.engines.environment import clean_environment, generated_files
+from pytest_manylinux.engines.exchange import DeadlineError, Streams, Warden
+from pytest_manylinux.engines.layout import isolation_arguments, mount_arguments
+from pytest_manylinux.engines.machine import find_bubblewrap
+from pytest_manylinux.engines.output import BoundedOutput, Sink
+from pytest_manylinux.errors import EngineError, SandboxError
+
+_START_TIMEOUT = 60.0
+_ADDRESS_SPACE = 4  # multiples of the memory limit: what is reserved is not all used
+
+
+class BubblewrapEngine:
+    """Makes sandboxes with bubblewrap. Raises EngineError at once if this machine cannot."""
+
+    name = "bubblewrap"
+
+    def __init__(self) -> None:
+        self._program, self._version = find_bubblewrap()
+        self._groups = find_control_groups()
+        if self._groups is not None:
+            self._groups.sweep()
+        self._sandboxes: set[BubblewrapSandbox] = set()
+        self._lock = threading.Lock()
+
+    def version(self) -> str:
+        """The version of bubblewrap, such as `0.8.0`."""
+        return self._version
+
+    @property
+    def limits_by(self) -> str:
+        """What limits memory and processes: `cgroup-v1`, `cgroup-v2` or `rlimits`."""
+        return f"cgroup-v{self._groups.version}" if self._groups else "rlimits"
+
+    def open(self, spec: SandboxSpec) -> BubblewrapSandbox:
+        """Start a sandbox from the folder `spec.image.root`."""
+        if spec.image.root is None:
+            raise EngineError(
+                f"engine bubblewrap cannot use image {spec.image.name}",
+                why="it needs a root in a folder, and this image has none",
+                remedy="use images from an archive, or the engine docker or podman",
+            )
+        setup = _setup(self._program, Path(spec.image.root), spec)
+        group = self._make_group(spec)
+        if group is None:
+            limits = {"AS": spec.limits.memory * _ADDRESS_SPACE, "NPROC": spec.limits.processes}
+            setup["rlimits"] = limits
+        else:
+            setup["groups"] = [str(folder) for folder in group.folders]
+        sandbox = BubblewrapSandbox(spec, setup, forget=self._forget)
+        with self._lock:
+            self._sandboxes.add(sandbox)
+        return sandbox
+
+    def _make_group(self, spec: SandboxSpec) -> Group | None:
+        try:
+            return self._groups.make(spec.limits) if self._groups else None
+        except OSError:
+            self._groups = None
+            return None
+
+    def _forget(self, sandbox: BubblewrapSandbox) -> None:
+        with self._lock:
+            self._sandboxes.discard(sandbox)
+
+    def close(self) -> None:
+        """Close all sandboxes that are still open."""
+        for sandbox in tuple(self._sandboxes):
+            sandbox.close()
+
+
+class BubblewrapSandbox:
+    """One running bubblewrap, kept by a warden process of its own."""
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        setup: dict[str, object],
+        *,
+        forget: Callable[[BubblewrapSandbox], None],
+    ) -> None:
+        self._bound = spec.limits.scratch
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._closed = False
+        self._warden = Warden()
+        try:
+            answer = self._warden.ask(setup, timeout=_START_TIMEOUT)
+        except DeadlineError:
+            answer = {"failed": f"it did not start within {_START_TIMEOUT:.0f} seconds"}
+        if "ready" not in answer:
+            self.close()
+            raise SandboxError(
+                f"no sandbox could be started from image {spec.image.name}",
+                why=str(answer.get("failed", "its keeper ended at once")),
+            )
+
+    def exec(self, command: Command, *, listener: OutputListener | None = None) -> Completed:
+        """Run a command; keeps up to 8 MiB each of stdout and stderr (output.BOUND)."""
+        return self._run(command, listener=listener)
+
+    def _run(
+        self,
+        command: Command,
+        stdin: IO[bytes] | None = None,
+        sink: Sink | None = None,
+        listener: OutputListener | None = None,
+    ) -> Completed:
+        stdout, stderr = BoundedOutput(), BoundedOutput()
+        streams = Streams(
+            stdin=None if stdin is None else stdin.fileno(),
+            stdout=sink or _tee(stdout, listener),
+            stderr=_tee(stderr, listener),
+        )
+        started = time.monotonic()
+        status, number = self._ask(command, streams)
+        return Completed(
+            status=status,
+            exit_code=number if status is Status.EXITED else None,
+            signal=number if status is Status.SIGNALLED else None,
+            stdout=stdout.value(),
+            stderr=stderr.value(),
+            truncated=stdout.truncated or stderr.truncated,
+            duration=time.monotonic() - started,
+        )
+
+    def _ask(self, command: Command, streams: Streams) -> tuple[Status, int | None]:
+        """How the command ended, with its exit code or signal."""
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+        try:
+            answer = self._warden.ask(_request(command), timeout=command.timeout, streams=streams)
+        except DeadlineError:
+            self.close()
+            return Status.TIMED_OUT, None
+        except BaseException:
+            self.close()  # the command may still run, and nobody reads it any more
+            raise
+        match answer:
+            case {"exit_code": int(code)}:
+                return Status.EXITED, code
+            case {"signal": int(number)}:
+                return Status.SIGNALLED, number
+            case {"failed": str(words)}:
+                raise SandboxError(f"{command.argv[0]} could not be started", why=words)
+            case _:
+                self.close()
+                return Status.LOST, None
+
+    def copy_in(self, source: Path, target: PurePosixPath) -> None:
+        """Copy `source` to the path `target`; a folder is merged into one that is there."""
+        transfer.send(self._run, source, target)
+
+    def copy_out(self, source: PurePosixPath, target: Path) -> None:
+        """Copy `source` to the path `target`; a file that is there already is an error."""
+        transfer.fetch(self._run, source, target, bound=self._bound)
+
+    def close(self) -> None:
+        """Kill everything inside; return when it is gone, mounts and control groups too."""
+        with self._lock:
+            self._closed = True
+            self._warden.close()
+        self._forget(self)
+
+    def __enter__(self) -> BubblewrapSandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _setup(program: str, root: Path, spec: SandboxSpec) -> dict[str, object]:
+    """The warden's first request, without limits."""
+    files = generated_files(root, network=spec.network)
+    before, after = mount_arguments(root, spec, files)
+    return {
+        "program": program,
+        "before": [*isolation_arguments(spec), *before],
+        "files": files,
+        "after": after,
+        "groups": [],
+        "rlimits": {},
+    }
+
+
+def _request(command: Command) -> dict[str, object]:
+    return {
+        "argv": list(command.argv),
+        "environment": clean_environment(command.environment),
+        "cwd": str(command.cwd),
+    }
+
+
+def _tee(output: BoundedOutput, listener: OutputListener | None) -> Sink:
+    if listener is None:
+        return output.write
+
+    def write(data: bytes) -> None:
+        output.write(data)
+        listener(data)
+
+    return write

@@ -1,0 +1,57 @@
+"""What every sandbox's commands find around them, whatever the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+USER = 1000
+"""User and group id inside a sandbox."""
+
+_BASE = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/scratch/home",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
+}
+_HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost\n"
+
+
+def clean_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a command: ours, and what it adds or overrides."""
+    return {**_BASE, **added}
+
+
+def user_database(passwd: str, group: str) -> dict[str, str]:
+    """The image's /etc/passwd and /etc/group with our user: `getpwuid` works for a distro's users."""
+    user = f"user:x:{USER}:{USER}::/scratch/home:/bin/sh\n"
+    return {
+        "/etc/passwd": _without(passwd, str(USER)) + user,
+        "/etc/group": _without(group, str(USER)) + f"user:x:{USER}:\n",
+    }
+
+
+def _without(table: str, number: str) -> str:
+    lines = [line for line in table.splitlines() if line and line.split(":")[2:3] != [number]]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def generated_files(root: Path, *, network: bool) -> dict[str, str]:
+    """Small files that a root needs to be a machine: users, host names, name servers.
+
+    With `network` the host's own name servers and host names, since its network is used.
+    """
+    files = user_database(_read(root / "etc/passwd"), _read(root / "etc/group"))
+    if network:
+        files["/etc/resolv.conf"] = _read(Path("/etc/resolv.conf"))
+        files["/etc/hosts"] = _read(Path("/etc/hosts")) or _HOSTS
+    elif (root / "etc/hosts").is_file():
+        files["/etc/hosts"] = _HOSTS
+    return files
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="surrogateescape")
+    except OSError:
+        return ""

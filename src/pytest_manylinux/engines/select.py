@@ -1,0 +1,74 @@
+"""Which engine a run uses."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Callable
+
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.errors import EngineError, UsageError
+
+
+class EngineName(enum.Enum):
+    """The engines, in the order in which `auto` asks them.
+
+    bubblewrap first: it needs no daemon and no registry, and starts a sandbox in a tenth of a
+    container's time. It lacks where the distros that one wants come from a registry only; then
+    docker or podman is named in the settings.
+    """
+
+    BUBBLEWRAP = "bubblewrap"
+    DOCKER = "docker"
+    PODMAN = "podman"
+
+
+def select_engine(choice: str, *, say: Callable[[str], None] = lambda _: None) -> Engine:
+    """The engine named `choice`, or for `auto` the first that answers; `say` is told which and why.
+
+    Raises UsageError for another word, EngineError if the engine (with `auto`: every one) does not
+    answer, with the cure.
+    """
+    if choice != "auto":
+        return _start(_parse(choice))
+    reasons = []
+    for name in EngineName:
+        try:
+            engine = _start(name)
+        except EngineError as error:
+            reasons.append(error)
+        else:
+            before = ", ".join(f"{reason.what}: {reason.why}" for reason in reasons)
+            say(f"engine {engine.name}{f' ({before})' if before else ''}")
+            return engine
+    raise EngineError(
+        "no engine answers on this machine",
+        why="; ".join(f"{reason.what}: {reason.why}" for reason in reasons),
+        remedy=reasons[0].remedy,
+    )
+
+
+def _parse(choice: str) -> EngineName:
+    try:
+        return EngineName(choice)
+    except ValueError:
+        words = ["auto", *(name.value for name in EngineName)]
+        near = difflib.get_close_matches(choice, words, n=1)
+        hint = f"perhaps you meant {near[0]!r}; " if near else ""
+        raise UsageError(
+            f"{choice!r} is no engine", remedy=f"{hint}use one of {', '.join(words)}"
+        ) from None
+
+
+def _start(name: EngineName) -> Engine:
+    match name:
+        case EngineName.BUBBLEWRAP:
+            from pytest_manylinux.engines.bubblewrap import BubblewrapEngine  # noqa: PLC0415 - its own start-up cost only
+
+            return BubblewrapEngine()
+        case EngineName.DOCKER | EngineName.PODMAN:
+            raise EngineError(
+                f"engine {name.value} is not available",
+                why="it is not built in yet",
+                remedy="use the engine bubblewrap",
+            )

@@ -1,0 +1,184 @@
+"""Files into and out of sandboxes, as tar streams; what comes out is not trusted.
+
+Inside, the image's own `tar` does the work, or its `python3` where an image has no tar.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Protocol
+
+from pytest_manylinux.engines.api import MIB, SCRATCH, Command, Completed
+from pytest_manylinux.engines.output import Sink
+from pytest_manylinux.errors import SandboxError
+
+_NO_SUCH_PROGRAM = (126, 127)
+_TIMEOUT = 600.0
+_TAR_OVERHEAD = 64 * MIB
+_WRITABLE = (SCRATCH, PurePosixPath("/tmp"))  # noqa: S108 - the sandbox's own
+_PY_EXTRACT = "import sys,tarfile;tarfile.open(fileobj=sys.stdin.buffer,mode='r|').extractall('/')"
+_PY_CREATE = (
+    "import sys,tarfile;t=tarfile.open(fileobj=sys.stdout.buffer,mode='w|',format=tarfile.PAX_FORMAT);"
+    "t.add(sys.argv[1]+'/'+sys.argv[2],arcname=sys.argv[2]);t.close()"
+)
+
+
+def extract_commands() -> tuple[tuple[str, ...], ...]:
+    """Commands that unpack a tar stream on standard input at /; the next if one is missing."""
+    return ("tar", "-x", "-o", "-f", "-", "-C", "/"), ("python3", "-I", "-c", _PY_EXTRACT)
+
+
+def create_commands(source: PurePosixPath) -> tuple[tuple[str, ...], ...]:
+    """Commands that pack `source`, under its last name, to standard output."""
+    folder, name = str(source.parent), source.name
+    return (
+        ("tar", "-c", "-f", "-", "-C", folder, "--", name),
+        ("python3", "-I", "-c", _PY_CREATE, folder, name),
+    )
+
+
+def check_inside(target: PurePosixPath) -> None:
+    """Raise SandboxError unless `target` lies below a writable folder of the sandbox."""
+    if ".." in target.parts or not any(folder in target.parents for folder in _WRITABLE):
+        raise SandboxError(f"{target} is no place to copy to: it must be below /scratch or /tmp")
+
+
+def pack(source: Path, target: PurePosixPath, stream: IO[bytes]) -> None:
+    """Write `source` as a tar stream whose members lie at `target`, seen from /.
+
+    Links stay links; raises SandboxError for a missing source and for special files.
+    """
+    name = str(target).lstrip("/")
+    try:
+        with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            for path in _walk(source):
+                relative = path.relative_to(source)
+                _add(archive, path, f"{name}/{relative}" if relative.parts else name)
+    except OSError as error:
+        raise SandboxError(f"cannot copy {source} into the sandbox", why=str(error)) from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    yield folder
+    if folder.is_dir() and not folder.is_symlink():
+        for entry in sorted(folder.iterdir()):
+            yield from _walk(entry)
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+    member = archive.gettarinfo(path, arcname=name)
+    if member is None:
+        raise SandboxError(f"cannot copy {path} into the sandbox: it is a special file")
+    if member.islnk():  # a second name of a file seen before: copied as a file of its own
+        member.type, member.size = tarfile.REGTYPE, path.stat().st_size
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode |= stat.S_IRUSR | stat.S_IWUSR | (stat.S_IXUSR if member.isdir() else 0)
+    if member.isreg():
+        with path.open("rb") as content:
+            archive.addfile(member, content)
+    elif member.isdir() or member.issym():
+        archive.addfile(member)
+    else:
+        raise SandboxError(f"cannot copy {path} into the sandbox: it is a special file")
+
+
+def unpack(stream: IO[bytes], name: str, target: Path, *, bound: int) -> None:
+    """Write the tar stream's member `name`, and all below it, to `target`.
+
+    The stream comes from a sandbox: links, special files, paths that lead elsewhere, repeated
+    names and more than `bound` bytes raise SandboxError. Nothing outside `target` is touched.
+    """
+    left = bound
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                left -= member.size
+                if left < 0:
+                    raise SandboxError(f"{name} in the sandbox is too big to copy out")
+                _extract(archive, member, _destination(member.name, name, target))
+    except (tarfile.TarError, OSError) as error:
+        raise SandboxError(f"cannot copy {name} out of the sandbox", why=str(error)) from error
+
+
+def _destination(member: str, name: str, target: Path) -> Path:
+    parts = PurePosixPath(member).parts
+    if not parts or parts[0] != name or ".." in parts:
+        raise SandboxError(f"the sandbox offered {member!r} when asked for {name!r}")
+    return target.joinpath(*parts[1:])
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    if member.isdir():
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return
+    if not member.isreg():
+        raise SandboxError(f"{member.name} in the sandbox is a link or special file: not copied out")
+    content = archive.extractfile(member)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    mode = 0o755 if member.mode & stat.S_IXUSR else 0o644
+    with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        while content is not None and (chunk := content.read(1 << 20)):
+            file.write(chunk)
+
+
+class Run(Protocol):
+    """Run a command in a sandbox with an open file as input; stdout goes to `sink` if there is one."""
+
+    def __call__(self, command: Command, stdin: IO[bytes] | None, sink: Sink | None) -> Completed:
+        """Run it to its end."""
+
+
+def send(run: Run, source: Path, target: PurePosixPath) -> None:
+    """Copy `source` to the path `target` in a sandbox; a folder is merged into one that is there."""
+    check_inside(target)
+    with tempfile.TemporaryFile() as archive:
+        pack(source, target, archive)
+        _first_that_exists(run, extract_commands(), str(target), archive, None)
+
+
+def fetch(run: Run, source: PurePosixPath, target: Path, *, bound: int) -> None:
+    """Copy `source` in a sandbox to the path `target`; see `unpack` for what is refused.
+
+    A folder is merged into one that is there; a file that is there is an error.
+    """
+    with tempfile.TemporaryFile() as archive:
+        sink = _bounded(archive, bound + _TAR_OVERHEAD)
+        _first_that_exists(run, create_commands(source), str(source), None, sink)
+        archive.seek(0)
+        unpack(archive, source.name, target, bound=bound)
+
+
+def _first_that_exists(
+    run: Run,
+    commands: Iterable[tuple[str, ...]],
+    what: str,
+    stdin: IO[bytes] | None,
+    sink: Sink | None,
+) -> None:
+    words = ""
+    for argv in commands:
+        if stdin is not None:
+            stdin.seek(0)
+        completed = run(Command(argv=argv, cwd=PurePosixPath("/"), timeout=_TIMEOUT), stdin, sink)
+        if completed.ok:
+            return
+        words = completed.stderr.decode(errors="replace").strip() or completed.status.value
+        if completed.exit_code not in _NO_SUCH_PROGRAM:
+            break
+    raise SandboxError(f"copying {what} in or out of the sandbox failed", why=words)
+
+
+def _bounded(file: IO[bytes], bound: int) -> Sink:
+    def write(data: bytes) -> None:
+        if file.tell() + len(data) > bound:
+            raise SandboxError("what is to be copied out of the sandbox is too big")
+        file.write(data)
+
+    return write

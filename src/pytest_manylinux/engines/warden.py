@@ -1,0 +1,291 @@
+"""The keeper of one bubblewrap sandbox: a small program of its own, standard library only.
+
+It starts bubblewrap, runs commands inside, and ends everything when its owner closes the socket
+between them or dies, SIGKILL included: the kernel closes the socket then. A program of its own,
+because entering namespaces changes the whole process and wants exactly one thread.
+
+Requests come over a SOCK_SEQPACKET socket whose number is argv[1]; each is one byte with open
+files. The first file holds a JSON object, the last takes the JSON answer. The first request has
+the files (setup, answer) and is answered by {"ready": true} or {"failed": words}. Every other has
+(command, stdin, stdout, stderr, answer) and is answered by one of {"exit_code": n}, {"signal": n},
+{"failed": words}, {"lost": true}, or by nothing if the sandbox was ended meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION_3 = 0x20080522  # capset(2)
+_NS_GET_USERNS = 0xB701  # ioctl_ns(2): the user namespace that owns a namespace
+_NAMESPACES = ("cgroup", "ipc", "uts", "net", "pid", "mnt")
+_HOLDER = ("/bin/sh", "-c", "echo ready; exec cat >/dev/null 2>&1")
+_GRACE = 250  # milliseconds that a dying namespace may need until its first process is gone
+_OPEN_FILES = 1024  # the soft limit that a login on a distro gives
+
+
+def main() -> None:
+    """Serve one sandbox until the owner hangs up."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps our children
+    if os.geteuid() == 0:
+        os.setgroups([])
+    owner = socket.socket(fileno=int(sys.argv[1]))
+    files = _receive(owner)
+    if not files:
+        return
+    setup = _read_json(files[0])
+    try:
+        sandbox = _Sandbox(setup)
+    except OSError as error:
+        _answer(files[-1], {"failed": str(error)})
+    else:
+        _answer(files[-1], {"ready": True})
+        _close(files)
+        sandbox.serve(owner)
+        sandbox.end()
+    _remove_groups(setup["groups"])
+
+
+class _Sandbox:
+    """A running bubblewrap, its namespaces held open."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self._doors: list[str] = [f"{group}/cgroup.procs" for group in setup["groups"]]
+        self._limits: dict[str, int] = setup["rlimits"]
+        self._monitor, info, self._stdin, output = _start_bubblewrap(setup)
+        try:
+            first = _first_process(info, output)
+            self._alive = os.pidfd_open(first)
+            self._user, self._others = _open_namespaces(first)
+            self._root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY)
+        except OSError:
+            os.kill(self._monitor, signal.SIGKILL)
+            _wait_for_children()
+            raise
+
+    def serve(self, owner: socket.socket) -> None:
+        """Run what is asked for, each in a process of its own, until the owner hangs up."""
+        while files := _receive(owner):
+            if os.fork() == 0:
+                owner.close()
+                _answer(files[-1], self._attempt(files))
+                os._exit(0)
+            _close(files)
+
+    def end(self) -> None:
+        """Kill everything inside, and return when it is gone."""
+        if not self._is_gone(0):
+            signal.pidfd_send_signal(self._alive, signal.SIGKILL)
+        self._is_gone(None)
+        _wait_for_children()
+
+    def _is_gone(self, milliseconds: int | None) -> bool:
+        poll = select.poll()
+        poll.register(self._alive, select.POLLIN)
+        return bool(poll.poll(milliseconds))
+
+    def _attempt(self, files: list[int]) -> dict[str, object]:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            return self._run(_read_json(files[0]), files[1:4])
+        except OSError as error:
+            return {"lost": True} if self._is_gone(_GRACE) else {"failed": str(error)}
+
+    def _run(self, command: dict[str, Any], streams: list[int]) -> dict[str, object]:
+        for door in self._doors:
+            with open(door, "w") as file:
+                file.write("0")  # the writer itself
+        self._enter()
+        child = os.fork()  # a process id namespace takes in children only
+        if child == 0:
+            _become(command, streams, self._limits)
+        _close(streams)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            return {"exit_code": os.waitstatus_to_exitcode(status)}
+        if os.WTERMSIG(status) == signal.SIGKILL and self._is_gone(_GRACE):
+            return {"lost": True}
+        return {"signal": os.WTERMSIG(status)}
+
+    def _enter(self) -> None:
+        """Join all namespaces of the sandbox, and make its root ours.
+
+        The mount namespace may belong to a parent of the sandbox's user namespace (bubblewrap
+        nests two): that parent first, since it gives the right to join the rest.
+        """
+        owner = fcntl.ioctl(self._others[-1], _NS_GET_USERNS)
+        _join(owner)
+        for namespace in self._others:
+            _join(namespace)
+        if os.fstat(owner).st_ino != os.fstat(self._user).st_ino:
+            _join(self._user)
+        os.fchdir(self._root)
+        os.chroot(".")
+
+
+def _start_bubblewrap(setup: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Start it; give its process id, and our ends of its info, standard input and output."""
+    info, info_end = os.pipe()
+    stdin_end, stdin = os.pipe()
+    output, output_end = os.pipe()
+    data = [(_in_memory(text), path) for path, text in setup["files"].items()]
+    binds = [word for file, path in data for word in ("--ro-bind-data", str(file), path)]
+    argv = [setup["program"], *setup["before"], *binds, *setup["after"]]
+    argv += ["--info-fd", str(info_end), "--", *_HOLDER]
+    monitor = os.fork()
+    if monitor == 0:
+        for file, _ in data:
+            os.set_inheritable(file, True)  # noqa: FBT003 - the name says what
+        os.set_inheritable(info_end, True)  # noqa: FBT003
+        _execute(argv, dict(os.environ), [stdin_end, output_end, output_end])
+    _close([info_end, stdin_end, output_end, *(file for file, _ in data)])
+    return monitor, info, stdin, output
+
+
+def _first_process(info: int, output: int) -> int:
+    """Wait until the sandbox is set up; give the id of its first process. Raises OSError."""
+    facts = _read_all(info)
+    words = b""
+    while not words.endswith(b"ready\n"):
+        if not (more := os.read(output, 4096)):
+            raise OSError(words.decode(errors="replace").strip() or "bubblewrap ended at once")
+        words += more
+    return int(json.loads(facts)["child-pid"])
+
+
+def _open_namespaces(first: int) -> tuple[int, list[int]]:
+    """Open the user namespace and the others of a process, those left out that are ours too."""
+    others = []
+    for name in _NAMESPACES:
+        theirs = f"/proc/{first}/ns/{name}"
+        if os.stat(theirs).st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
+            others.append(os.open(theirs, os.O_RDONLY))
+    return os.open(f"/proc/{first}/ns/user", os.O_RDONLY), others
+
+
+def _join(namespace: int) -> None:
+    if _LIBC.setns(namespace, 0) != 0:
+        raise _os_error("setns")
+
+
+def _become(command: dict[str, Any], streams: list[int], limits: dict[str, int]) -> NoReturn:
+    """Turn this process, inside already, into the command: no rights, no signals ignored."""
+    try:
+        _give_up_rights()
+        _set_limits(limits)
+        os.umask(0o022)
+        os.chdir(command["cwd"])
+    except OSError as error:
+        os.write(streams[2], f"sandbox: {error}\n".encode(errors="replace"))
+        os._exit(126)
+    _execute(command["argv"], command["environment"], streams)
+
+
+def _execute(argv: list[str], environment: dict[str, str], streams: list[int]) -> NoReturn:
+    os.setsid()
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    try:
+        os.execvpe(argv[0], argv, environment)
+    except OSError as error:
+        os.write(2, f"{argv[0]}: {error.strerror}\n".encode(errors="replace"))
+        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def _give_up_rights() -> None:
+    """No new privileges, an empty bounding set, no capabilities."""
+    if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise _os_error("prctl")
+    capability = 0
+    while _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+        capability += 1
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    if _LIBC.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise _os_error("capset")
+
+
+def _set_limits(limits: dict[str, int]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, value in {"NOFILE": _OPEN_FILES, **limits}.items():
+        kind = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(kind)[1]
+        soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (soft, hard if name == "NOFILE" else soft))
+
+
+def _receive(owner: socket.socket) -> list[int]:
+    """The files of the next request; none when the owner has hung up."""
+    _, ancillary, _, _ = owner.recvmsg(1, socket.CMSG_SPACE(32), socket.MSG_CMSG_CLOEXEC)
+    data = b"".join(part[2] for part in ancillary)
+    return list(memoryview(data).cast("i")) if data else []
+
+
+def _read_json(file: int) -> dict[str, Any]:
+    os.lseek(file, 0, os.SEEK_SET)
+    content: dict[str, Any] = json.loads(_read_all(file))
+    return content
+
+
+def _read_all(file: int) -> bytes:
+    content = b""
+    while more := os.read(file, 65536):
+        content += more
+    return content
+
+
+def _in_memory(text: str) -> int:
+    file = os.memfd_create("pytest-manylinux")
+    os.write(file, text.encode(errors="surrogateescape"))
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def _answer(file: int, content: dict[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the owner may no longer wait
+        os.write(file, json.dumps(content).encode())
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def _wait_for_children() -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(-1, 0)  # SIGCHLD is ignored: this fails as soon as all have ended
+
+
+def _remove_groups(groups: list[str]) -> None:
+    for group in groups:
+        for _ in range(200):
+            try:
+                os.rmdir(group)
+            except FileNotFoundError:
+                break
+            except OSError:
+                time.sleep(0.01)
+
+
+def _os_error(call: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, f"{call}: {os.strerror(number)}")
+
+
+if __name__ == "__main__":
+    main()
