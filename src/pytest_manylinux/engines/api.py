@@ -4,12 +4,14 @@ Every engine passes the one suite in tests/conformance. The contract, in full:
 
 * `Engine.open` starts a sandbox: own process, network, IPC and host-name namespaces; the image's
   root read-only; `/tmp` and `/scratch` writable, in memory, `Limits.scratch` bytes together at
-  most; no network unless `SandboxSpec.network`; only `Mount`s come in, read-only.
+  most (half each); no network unless `SandboxSpec.network`, then the host's; only `Mount`s come in,
+  read-only, at any absolute path. `/dev/shm` is writable too, 64 MiB.
 * A sandbox lives until `close`, or until its owner's process dies: then it and everything in it
   ends at once, and leaves no mount, process or file behind.
 * `Sandbox.exec` runs one command to its end with a cleared environment (`Command.environment` and
   PATH, HOME=/scratch/home, LANG=C.UTF-8, TMPDIR=/tmp only), standard input closed. Files stay from
   one exec to the next; processes a command leaves behind stay until close.
+* A program that is not there ends as EXITED with 127 (126 if it is no program), as in a shell.
 * On timeout the whole sandbox is killed, `Completed.status` is TIMED_OUT, and further execs raise
   SandboxError.
 """
@@ -117,10 +119,18 @@ class Sandbox(Protocol):
         """Run a command to its end; `listener` gets stdout and stderr as they come."""
 
     def copy_in(self, source: Path, target: PurePosixPath) -> None:
-        """Copy a file or folder of the host to `target` below /scratch or /tmp."""
+        """Copy a file or folder of the host to the path `target` below /scratch or /tmp.
+
+        Missing folders above are made; a folder is merged into one that is there; links stay links.
+        Raises SandboxError for anything else, special files too.
+        """
 
     def copy_out(self, source: PurePosixPath, target: Path) -> None:
-        """Copy a file or folder out; links and special files in it are refused, not followed."""
+        """Copy a file or folder to the path `target` of the host; a folder is merged into one there.
+
+        Raises SandboxError for links and special files (they are never followed), for more bytes
+        than `Limits.scratch`, and rather than overwrite a file.
+        """
 
     def close(self) -> None:
         """Kill everything inside and forget it. May be called twice."""
