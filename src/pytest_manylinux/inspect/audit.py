@@ -1,0 +1,223 @@
+"""Whether the tags in a wheel's name are true for every ELF file in it.
+
+`audit_wheel` answers from facts, with auditwheel's policies and rules but without its minutes of
+waiting. `reference_audit` asks auditwheel itself; it is what the answers are tested against.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import islice
+from pathlib import PurePosixPath
+
+from auditwheel.architecture import Architecture
+from auditwheel.libc import Libc
+
+from pytest_manylinux.inspect.policy import Assessment, PolicyRules, assess
+from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.wheel import Audit, ElfFacts, WheelFacts
+
+MAX_REASONS = 20
+"""Reasons given; one wheel may break a policy in thousands of places."""
+
+REFERENCE_TIMEOUT = 600.0
+"""Seconds for auditwheel; it takes 20 to 72 on wheels with hundreds of ELF files."""
+
+_SOABI = re.compile(r"\.cpython-3(\d\d)[a-z]*-.*-linux-(gnu|musl)")
+_GNU_MEANS_GLIBC_FROM = 11  # before CPython 3.11 builds for musl carried that suffix too
+_MUSL = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
+_KNOWN: tuple[str, ...] = tuple(architecture.value for architecture in Architecture)
+
+
+def audit_wheel(facts: WheelFacts) -> Audit:
+    """Judge the name's platform tags by the facts; never raises.
+
+    The tag deserved is auditwheel's overall tag, except where auditwheel's depends on the machine
+    it runs on: then it is what a machine with every library that the policies allow would give.
+    """
+    if not facts.elf:
+        return _answer(
+            facts, "any", true=True, reasons=["no ELF file in it: nothing depends on a platform"]
+        )
+    misplaced = [f.path for f in facts.elf if "purelib" in PurePosixPath(f.path).parts[:-1]]
+    if misplaced:
+        reasons = [f"{path}: native code in purelib; it belongs in platlib" for path in misplaced]
+        return _answer(facts, "", true=False, reasons=reasons)
+    arch = _arch(facts)
+    libc = _libc(facts, arch)
+    members = tuple(f for f in facts.elf if f.arch == arch and _libc_of(f) in {None, libc})
+    if arch not in _KNOWN or not members:
+        reasons = [f"{f.path}: made for {f.arch}, the name says {arch}" for f in facts.elf]
+        return _answer(facts, "", true=False, reasons=reasons)
+    return _judge(facts, assess(facts, members, arch, libc))
+
+
+def _judge(facts: WheelFacts, assessment: Assessment) -> Audit:
+    deserved = assessment.deserved
+    broken = [tag for tag in facts.wheel.platforms if not _kept(tag, deserved.name, assessment.arch)]
+    reasons: list[str] = []
+    for tag in broken:
+        reasons += _why_broken(tag, assessment, facts)
+    if not broken:
+        reasons += _why_no_better(deserved, assessment)
+    return _answer(facts, deserved.name, true=not broken, reasons=reasons)
+
+
+def _why_broken(tag: str, assessment: Assessment, facts: WheelFacts) -> Iterator[str]:
+    """What in the files contradicts one tag of the name, a line each."""
+    if tag == "any":
+        yield from (f"{file.path}: native code, while the name says any platform" for file in facts.elf)
+        return
+    rules = _nearest(tag, assessment)
+    if rules is None:
+        lowest = assessment.rules[-1].name
+        yield f"{tag}: no policy that old is known for {assessment.arch}; {lowest} reaches furthest"
+        return
+    for obstacle in assessment.obstacles(rules):
+        yield f"{obstacle.path}: {obstacle.clause} ({rules.name})"
+
+
+def _why_no_better(deserved: PolicyRules, assessment: Assessment) -> Iterator[str]:
+    """What keeps the wheel from the policy with the next wider reach."""
+    better = assessment.rules[assessment.rules.index(deserved) + 1 :]
+    if not better:
+        yield f"every file keeps {deserved.name}; no policy reaches further"
+        return
+    for obstacle in assessment.obstacles(better[0]):
+        yield f"{obstacle.path}: {obstacle.clause} ({better[0].name})"
+
+
+def _nearest(tag: str, assessment: Assessment) -> PolicyRules | None:
+    """The newest known policy that promises no more systems than `tag` does."""
+    promise = _promise(tag)
+    if promise is None or promise[2] != assessment.arch:
+        return None
+    known = ((_promise(rules.name), rules) for rules in assessment.rules)
+    fitting = [
+        (p[1], r) for p, r in known if p is not None and p[0] == promise[0] and p[1] <= promise[1]
+    ]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def _kept(tag: str, deserved: str, arch: str) -> bool:
+    """Whether a wheel that deserves one tag may carry another in its name."""
+    if tag == f"linux_{arch}":
+        return True
+    asked, had = _promise(tag), _promise(deserved)
+    if asked is None or had is None:
+        return False
+    return asked[0] == had[0] and asked[2] == had[2] == arch and had[1] <= asked[1]
+
+
+def _promise(tag: str) -> tuple[str, tuple[int, int], str] | None:
+    """A tag as libc, its lowest version, and architecture; None if it promises none (PEP 600, 656)."""
+    if split := policy_of_platform_tag(tag):
+        return "glibc", split[0].glibc, split[1]
+    if match := _MUSL.fullmatch(tag):
+        return "musl", (int(match[1]), int(match[2])), match[3]
+    return None
+
+
+def _arch(facts: WheelFacts) -> str:
+    """The architecture that the name says, or else that of the first ELF file."""
+    named = {arch for tag in facts.wheel.platforms for arch in _KNOWN if tag.endswith(f"_{arch}")}
+    if len(named) == 1:
+        return named.pop()
+    return next((f.arch for f in facts.elf if f.arch in _KNOWN), facts.elf[0].arch)
+
+
+def _libc(facts: WheelFacts, arch: str) -> Libc:
+    """The libc that the name says, or else the first one that an ELF file betrays, or else glibc."""
+    platforms = facts.wheel.platforms
+    if all(tag.startswith("manylinux") for tag in platforms):
+        return Libc.GLIBC
+    if all(tag.startswith("musllinux") for tag in platforms):
+        return Libc.MUSL
+    betrayed = (_libc_of(file) for file in facts.elf if file.arch == arch)
+    return next((libc for libc in betrayed if libc is not None), Libc.GLIBC)
+
+
+def _libc_of(file: ElfFacts) -> Libc | None:
+    """The libc that a file is linked with; None if it does not say."""
+    if file.interpreter:
+        musl = PurePosixPath(file.interpreter).name.startswith("ld-musl-")
+        return Libc.MUSL if musl else Libc.GLIBC
+    for library in file.needed:
+        if library.startswith(("libc.musl-", "ld-musl-")):
+            return Libc.MUSL
+        if library == "libc.so.6" or library.startswith(("ld-linux-", "ld64.so.")):
+            return Libc.GLIBC
+    if match := _SOABI.search(file.path):
+        if match[2] == "musl":
+            return Libc.MUSL
+        return Libc.GLIBC if int(match[1]) >= _GNU_MEANS_GLIBC_FROM else None
+    return None
+
+
+def _ours() -> str:
+    policies = f"policies of auditwheel {version('auditwheel')}"
+    return f"pytest-manylinux {version('pytest-manylinux')}, {policies}"
+
+
+def _answer(facts: WheelFacts, deserved: str, *, true: bool, reasons: Iterable[str]) -> Audit:
+    lines = list(islice(reasons, MAX_REASONS + 1))
+    if len(lines) > MAX_REASONS:
+        lines[-1] = "and more of the kind"
+    return Audit(
+        promised=facts.wheel.platforms,
+        deserved=deserved,
+        true=true,
+        reasons=tuple(lines),
+        tool=_ours(),
+    )
+
+
+def reference_audit(facts: WheelFacts, *, timeout: float = REFERENCE_TIMEOUT) -> Audit:
+    """Ask auditwheel itself; `timeout` in seconds.
+
+    It runs in a process of its own: it unpacks into a temporary folder, makes that its working
+    folder and keeps what it read, none of which a process with threads could bear. Where it ends
+    with an error, `deserved` is empty and the reasons hold its words.
+    """
+    command = [sys.executable, "-m", "auditwheel", "show", "--json", str(facts.wheel.path)]
+    tool = f"auditwheel {version('auditwheel')}"
+    platforms = facts.wheel.platforms
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+        answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        words = [f"auditwheel gave no answer within {timeout:g} s"]
+        return Audit(promised=platforms, deserved="", true=False, reasons=tuple(words), tool=tool)
+    except json.JSONDecodeError:
+        words = done.stderr.strip().splitlines()[-1:] or [f"auditwheel ended with {done.returncode}"]
+        return Audit(promised=platforms, deserved="", true=False, reasons=tuple(words), tool=tool)
+    return _reference_answer(facts, answer, tool)
+
+
+def _reference_answer(facts: WheelFacts, answer: dict[str, object], tool: str) -> Audit:
+    """Put auditwheel's JSON (its `show --json`, version 1) into our words."""
+    platforms = facts.wheel.platforms
+    if "overall_tag" not in answer:
+        pure = not facts.elf
+        words = str(answer.get("error", "auditwheel gave no tag")).splitlines()
+        deserved = "any" if pure else ""
+        return Audit(promised=platforms, deserved=deserved, true=pure, reasons=tuple(words), tool=tool)
+    deserved = str(answer["overall_tag"])
+    arch = _arch(facts)
+    true = all(_kept(tag, deserved, arch) for tag in platforms)
+    upgrades = answer.get("policy_upgrades")
+    reasons = (
+        [f"{name}: {what}" for name, what in upgrades.items()] if isinstance(upgrades, dict) else []
+    )
+    return Audit(
+        promised=platforms,
+        deserved=deserved,
+        true=true,
+        reasons=tuple(reasons[:MAX_REASONS]),
+        tool=tool,
+    )

@@ -1,0 +1,221 @@
+"""The platform policies, and which of them a wheel's bytes keep.
+
+The policies are auditwheel's own data, read through its API; the judgement follows its
+`analyze_wheel_abi`, so that the tag is the same. What auditwheel spends minutes on in wheels with
+hundreds of ELF files, resolving each one's libraries and symbols anew, is here a walk over facts
+that are read already.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from auditwheel.architecture import Architecture
+from auditwheel.libc import Libc
+from auditwheel.policy import Policy as AuditwheelPolicy
+from auditwheel.policy import WheelPolicies
+
+from pytest_manylinux.inspect.reach import Shelf, Tree, mended
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+_MUSL = re.compile(r"musllinux_\d+_\d+")
+_PYFPE = frozenset({"PyFPE_jbuf", "PyFPE_dummy", "PyFPE_counter"})
+_LOADERS = frozenset({"ld64.so.1", "ld64.so.2"})
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRules:
+    """What one policy allows on one architecture.
+
+    `name` is the platform tag (`manylinux_2_17_x86_64`), `priority` auditwheel's (0 for plain
+    `linux`, which allows everything; higher reaches more systems). `versions` maps a prefix such as
+    `GLIBC` to the allowed versions in full (`GLIBC_2.17`), oldest first.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    priority: int
+    versions: Mapping[str, tuple[str, ...]]
+    libraries: frozenset[str]
+    forbidden: Mapping[str, frozenset[str]]
+
+    def allows(self, library: str) -> bool:
+        """Whether a wheel may take this library from the system; the loader itself always."""
+        return library in self.libraries or is_loader(library)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a wheel does not keep a policy: the file, and a clause that names symbol or library."""
+
+    path: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """One file that counts. `tree` is None where the files that load it answer for its libraries."""
+
+    file: ElfFacts
+    tree: Tree | None
+    extension: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A wheel to be measured against every policy for its architecture and libc, best last."""
+
+    arch: str
+    rules: tuple[PolicyRules, ...]
+    subjects: tuple[_Subject, ...]
+
+    @property
+    def deserved(self) -> PolicyRules:
+        """The policy with the widest reach that every file keeps; plain `linux` if none."""
+        kept = (rules for rules in reversed(self.rules) if not any(True for _ in self.obstacles(rules)))
+        return next(kept)
+
+    def obstacles(self, rules: PolicyRules) -> Iterator[Obstacle]:
+        """What keeps the wheel from a policy, file by file; nothing for plain `linux`."""
+        if rules.priority:
+            for subject in self.subjects:
+                for clause in _clauses(subject, rules):
+                    yield Obstacle(subject.file.path, clause)
+
+
+def assess(facts: WheelFacts, members: tuple[ElfFacts, ...], arch: str, libc: Libc) -> Assessment:
+    """Prepare to measure `members`: a wheel's ELF files of one architecture and libc."""
+    rules = load_rules(libc, arch, _musl_name(facts, arch))
+    extensions = {file.path for file in members if is_extension(file)}
+    shelf = Shelf(facts.files, facts.elf)
+    trees = [shelf.tree(file) for file in sorted(members, key=lambda f: f.path not in extensions)]
+    trees = mended(trees, fixed=extensions, present=lambda name: any(r.allows(name) for r in rules))
+    by_path = {tree.root.path: tree for tree in trees}
+    needed = {name for file in members for name in file.needed}
+    subjects = []
+    for file in members:
+        extension = file.path in extensions
+        loaded_by_others = not extension and PurePosixPath(file.path).name in needed
+        tree = None if loaded_by_others else by_path[file.path]
+        subjects.append(_Subject(file, tree, extension))
+    return Assessment(arch, rules, tuple(subjects))
+
+
+@functools.cache
+def load_rules(libc: Libc, arch: str, musl_policy: str | None = None) -> tuple[PolicyRules, ...]:
+    """Auditwheel's policies for an architecture, plain `linux` first, the widest reach last.
+
+    For musl only the one in the name (or the newest) applies: musl's symbols carry no versions, so
+    that bytes do not tell one musllinux from another. Raises ValueError for an unknown `arch`.
+    """
+    architecture = Architecture(arch)
+    logger = logging.getLogger("auditwheel.policy")
+    before, logger.disabled = logger.disabled, True  # it warns where the machine has no musl
+    try:
+        policies = WheelPolicies(libc=libc, arch=architecture, musl_policy=musl_policy)
+    except AssertionError:  # a musllinux version that the data does not know
+        policies = WheelPolicies(libc=libc, arch=architecture)
+    finally:
+        logger.disabled = before
+    return tuple(_rules(policy) for policy in policies)
+
+
+def is_extension(file: ElfFacts) -> bool:
+    """Whether a file is an extension module by auditwheel's rule: it exports its own init function."""
+    stem = PurePosixPath(file.path).name.split(".", 1)[0]
+    if stem in file.exports_init:
+        return True
+    old = {f"init{stem}", f"_cffi_pypyinit_{stem}"}
+    return any(export in old for export in file.exports)
+
+
+def is_loader(library: str) -> bool:
+    """Whether a soname is the dynamic loader's, which every system with that libc has."""
+    return "ld-linux" in library or library in _LOADERS
+
+
+def _musl_name(facts: WheelFacts, arch: str) -> str | None:
+    names = (name.removesuffix(f"_{arch}") for name in facts.wheel.platforms)
+    return next((name for name in names if _MUSL.fullmatch(name)), None)
+
+
+def _rules(policy: AuditwheelPolicy) -> PolicyRules:
+    versions = {
+        prefix: tuple(f"{prefix}_{v}" for v in sorted(known, key=_version_key))
+        for prefix, known in policy.symbol_versions.items()
+    }
+    return PolicyRules(
+        name=policy.name,
+        aliases=policy.aliases,
+        priority=policy.priority,
+        versions=versions,
+        libraries=policy.whitelist,
+        forbidden=policy.blacklist,
+    )
+
+
+def _version_key(version: str) -> tuple[tuple[int, str], ...]:
+    """Numbers by value, words by alphabet, so that 2.5 stands before 2.12."""
+    parts = re.findall(r"\d+|[A-Za-z_]+", version)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
+
+
+def _clauses(subject: _Subject, rules: PolicyRules) -> Iterator[str]:
+    """What one file does that a policy does not allow; cheapest to find out first."""
+    file = subject.file
+    yield from _versions(file, rules)
+    if subject.tree is not None:
+        for library in sorted(subject.tree.outside(rules.allows)):
+            yield _outside(subject.tree, library)
+        yield from _forbidden(file, rules)
+        if file.isa_level > 1:
+            yield f"states that it needs x86-64-v{file.isa_level} instructions"
+    if subject.extension:
+        yield from _old_pythons(file)
+
+
+def _versions(file: ElfFacts, rules: PolicyRules) -> Iterator[str]:
+    for library, versions in file.version_needs:
+        if library.startswith("ld-linux") or library in _LOADERS:
+            continue
+        for version in sorted(versions, key=_version_key, reverse=True):
+            allowed = rules.versions.get(version.partition("_")[0])
+            if allowed is not None and version not in allowed:
+                symbols = [w.name for w in file.wants if (w.library, w.version) == (library, version)]
+                yield f"wants {_symbols(symbols, version)} from {library}; allowed up to {allowed[-1]}"
+
+
+def _symbols(names: list[str], version: str) -> str:
+    if not names:
+        return version
+    shown = ", ".join(f"{name}@{version}" for name in names[:2])
+    return f"{shown} and {len(names) - 2} more" if len(names) > 2 else shown  # noqa: PLR2004
+
+
+def _outside(tree: Tree, library: str) -> str:
+    if library in tree.root.needed:
+        return f"needs {library}, which its search path does not find in the wheel and no policy allows"
+    asking = (f for f in tree.libraries.values() if f is not None and library in f.needed)
+    through = next((file.path for file in asking), "another library")
+    return f"needs {library} through {through}; it is not found in the wheel, and not allowed"
+
+
+def _forbidden(file: ElfFacts, rules: PolicyRules) -> Iterator[str]:
+    for library in sorted(rules.forbidden.keys() & set(file.needed)):
+        names = rules.forbidden[library]
+        used = sorted({want.name for want in file.wants if not want.weak} & names)
+        if used or "*" in names:
+            yield f"uses {', '.join(used) or 'any symbol'} of {library}, which the policy forbids"
+
+
+def _old_pythons(file: ElfFacts) -> Iterator[str]:
+    names = {want.name for want in file.wants}
+    if used := sorted(names & _PYFPE):
+        yield f"uses {used[0]}: made for a Python with fpectl, which others lack (PEP 513)"
+    if used := sorted(name for name in names if name.startswith("PyUnicodeUCS2_")):
+        yield f"uses {used[0]}: made for a narrow-Unicode Python 2 (PEP 513)"
