@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 from pytest_manylinux.model.distro import Distro, Interpreter, split_target_id
@@ -40,6 +40,27 @@ def canonical(record: RunRecord) -> RunRecord:
         pins=tuple(sorted(record.pins)),
         distros=tuple(_distro(distro) for distro in record.distros),
     )
+
+
+def without_surrogates(record: RunRecord) -> RunRecord:
+    """Spell out lone surrogates, which UTF-8 cannot hold: a file name of other bytes has some."""
+    spelt = _spelt(record)
+    if not isinstance(spelt, RunRecord):
+        raise TypeError(type(spelt))
+    return spelt
+
+
+def _spelt(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Path):
+        return Path(str(_spelt(str(value))))
+    if isinstance(value, tuple):
+        return tuple(_spelt(part) for part in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {field.name: _spelt(getattr(value, field.name)) for field in fields(value)}
+        return replace(value, **parts)
+    return value
 
 
 def _redacted(text: str) -> str:

@@ -20,7 +20,7 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report import signing, wire
 from pytest_manylinux.report.atomic import write_atomically
-from pytest_manylinux.report.canonical import canonical
+from pytest_manylinux.report.canonical import canonical, without_surrogates
 from pytest_manylinux.report.transcript import record_of, statement_of
 
 # A run of 200 wheels on 20 distros is some 10 MB; what is far above that is no proof of ours.
@@ -49,7 +49,10 @@ def write_proof(record: RunRecord, path: Path, *, sign_key: Path | None = None) 
 
 def encode_proof(record: RunRecord) -> bytes:
     """The statement as UTF-8 JSON, sealed, with a line break at its end."""
-    statement = _sealed(statement_of(canonical(record)))
+    try:
+        statement = _sealed(statement_of(canonical(record)))
+    except UnicodeEncodeError:
+        statement = _sealed(statement_of(canonical(without_surrogates(record))))
     return msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n"
 
 

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from run_records import hostile_text, make_run, make_verdict, make_wheel_record
+
+from pytest_manylinux.model.run import BuildRecord, SettingRecord, ShardRecord
+from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.report.junit import (
+    TAIL_BOUND,
+    TAIL_LINES,
+    class_name,
+    log_tail,
+    properties,
+    suite_properties,
+)
+from pytest_manylinux.report.plaintext import plain, plain_line
+
+WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
+BUILD = BuildRecord(
+    project="demo", python="cp311", policy="manylinux1", builder="zig", tools=(("zig", "0.17.1"),)
+)
+NAMES = [
+    f"manylinux.{name}"
+    for name in (
+        "wheel",
+        "wheel.sha256",
+        "policy",
+        "distro",
+        "python",
+        "pip",
+        "libc",
+        "image",
+        "engine",
+        "builder",
+        "verdict",
+        "findings",
+    )
+]
+
+
+def test_a_trial_has_all_its_properties() -> None:
+    verdict = make_verdict(WHEEL, "debian-12-cp311-x86_64", Outcome.NOT_PORTABLE)
+    found = dict(properties(verdict, WHEEL, BUILD))
+    assert list(found) == NAMES
+    assert verdict.observation is not None
+    assert found == {
+        "manylinux.wheel": WHEEL.wheel.filename,
+        "manylinux.wheel.sha256": WHEEL.wheel.sha256,
+        "manylinux.policy": "manylinux1",
+        "manylinux.distro": "debian-12",
+        "manylinux.python": "3.11.2",
+        "manylinux.pip": "23.0.1",
+        "manylinux.libc": "glibc 2.36",
+        "manylinux.image": verdict.observation.image,
+        "manylinux.engine": "bubblewrap",
+        "manylinux.builder": "zig",
+        "manylinux.verdict": "not-portable",
+        "manylinux.findings": "executable-stack",
+    }
+
+
+def test_a_trial_that_saw_nothing_still_names_its_place() -> None:
+    verdict = make_verdict(WHEEL, "debian-12-cp311-x86_64", Outcome.NOT_PROVEN, observation=None)
+    found = dict(properties(verdict, WHEEL, engine="docker"))
+    assert found["manylinux.distro"] == "debian-12"
+    assert found["manylinux.python"] == "cp311"
+    assert found["manylinux.engine"] == "docker"
+    assert found["manylinux.builder"] == "none"
+
+
+def test_a_build_has_the_same_names() -> None:
+    found = dict(properties(None, None, replace(BUILD, error="gcc said no")))
+    assert sorted(found) == sorted(NAMES)
+    assert found["manylinux.verdict"] == "build-failed"
+    assert dict(properties(None, None, BUILD))["manylinux.verdict"] == "built"
+
+
+@pytest.mark.parametrize(
+    ("filename", "policy"),
+    [
+        ("demo-1.0-py3-none-any.whl", "any"),
+        ("demo-1.0-cp311-cp311-linux_x86_64.whl", "linux_x86_64"),
+        ("demo-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", "manylinux_2_28"),
+        ("demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux_2_28_x86_64.whl", "manylinux2014"),
+    ],
+)
+def test_the_policy_is_what_the_file_name_promises(filename: str, policy: str) -> None:
+    wheel = make_wheel_record(filename)
+    found = dict(properties(make_verdict(wheel, "audit"), wheel))
+    assert found["manylinux.policy"] == policy
+
+
+def test_the_suite_tells_versions_pins_and_settings() -> None:
+    record = make_run(
+        builds=(BUILD,),
+        pins=(("debian-12", "sha256:9"),),
+        shard=ShardRecord(index=2, count=5, plan="x"),
+        settings=(SettingRecord(name="policy", value="manylinux1", source="default"),),
+    )
+    found = dict(suite_properties(record))
+    assert found["manylinux.tool"] == "0.1.0"
+    assert found["manylinux.engine.version"] == "0.8.0"
+    assert found["manylinux.builder"] == "zig"
+    assert found["manylinux.tool.zig"] == "0.17.1"
+    assert found["manylinux.catalogue"] == "sha256:0123"
+    assert found["manylinux.pin.debian-12"] == "sha256:9"
+    assert found["manylinux.shard"] == "2/5"
+    assert found["manylinux.setting.policy"] == "manylinux1"
+
+
+_ANY_TEXT = st.text(st.characters(exclude_categories=())) | hostile_text
+
+
+@given(_ANY_TEXT)
+def test_text_survives_a_round_through_xml(text: str) -> None:
+    element = ET.Element("property", value=plain_line(text))
+    element.text = plain(text)
+    again = ET.fromstring(ET.tostring(element, "utf-8"))  # noqa: S314 - our own
+    assert again.get("value") == plain_line(text)
+    assert (again.text or "") == plain(text)
+
+
+@given(_ANY_TEXT)
+def test_made_plain_twice_is_made_plain_once(text: str) -> None:
+    assert plain(plain(text)) == plain(text)
+    assert "\n" not in plain_line(text)
+
+
+def test_harmless_text_is_left_alone() -> None:
+    text = "Größe ½ — 日本語 \U0001f600\n\tindented"
+    assert plain(text) == text
+
+
+def test_a_logs_end_is_kept() -> None:
+    tail = log_tail("\n".join(f"line {n}" for n in range(100_000)))
+    assert tail.endswith("line 99999")
+    assert len(tail.splitlines()) == TAIL_LINES
+    assert log_tail("x" * 100_000) == "x" * TAIL_BOUND
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("sample_projects/portable/c_extension", "sample_projects.portable.c_extension"),
+        ("dist/numpy-2.2.6-cp311-cp311-linux_x86_64.whl", "dist.numpy-2_2_6-cp311-cp311-linux_x86_64"),
+        ("demo-1.0.tar.gz", "demo-1_0"),
+        ("/abs//x", "abs.x"),
+    ],
+)
+def test_class_names_group_by_project_or_wheel(group: str, expected: str) -> None:
+    assert class_name(group) == expected

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from run_records import hostile_text
+
+from pytest_manylinux.report.grid import wheel_order
+from pytest_manylinux.report.labels import wheel_labels
+
+NUMPY = "numpy-2.2.6-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+NUMPY_39 = "numpy-2.2.6-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+NUMPY_ARM = "numpy-2.2.6-cp311-cp311-manylinux2014_aarch64.whl"
+RUFF = "ruff-0.4.0-py3-none-manylinux1_x86_64.whl"
+CRYPTOGRAPHY = "cryptography-44.0-1-cp39-abi3-manylinux_2_28_x86_64.whl"
+
+
+def test_a_label_says_name_version_python_and_platform() -> None:
+    assert wheel_labels([NUMPY, CRYPTOGRAPHY, RUFF], 80) == (
+        "numpy 2.2.6 cp311 manylinux2014_x86_64",
+        "cryptography 44.0-1 cp39-abi3 manylinux_2_28_x86_64",
+        "ruff 0.4.0 py3 manylinux1_x86_64",
+    )
+
+
+def test_what_all_share_is_dropped_first() -> None:
+    assert wheel_labels([NUMPY, NUMPY_39], 32) == (
+        "numpy 2.2.6 cp311 manylinux2014",
+        "numpy 2.2.6 cp39 manylinux2014",
+    )
+    assert wheel_labels([NUMPY, NUMPY_39], 20) == ("numpy 2.2.6 cp311", "numpy 2.2.6 cp39")
+    assert wheel_labels([NUMPY, NUMPY_39], 12) == ("numpy cp311", "numpy cp39")
+
+
+def test_what_tells_two_apart_stays() -> None:
+    assert wheel_labels([NUMPY, NUMPY_ARM], 30) == (
+        "numpy 2.2.6 cp311 x86_64",
+        "numpy 2.2.6 cp311 aarch64",
+    )
+
+
+def test_the_middle_goes_last() -> None:
+    long = "a_very_long_project_name_indeed-1.0-cp39-abi3-manylinux1_x86_64.whl"
+    (label,) = wheel_labels([long], 20)
+    assert label == "a_very_lon…cp39-abi3"
+    assert len(label) == 20
+
+
+_NAMES = st.lists(
+    st.sampled_from([NUMPY, NUMPY_39, NUMPY_ARM, RUFF, CRYPTOGRAPHY]) | hostile_text.filter(bool),
+    unique=True,
+    max_size=6,
+)
+
+
+@given(_NAMES, st.integers(1, 60))
+def test_labels_differ_and_fit(wheels: list[str], width: int) -> None:
+    labels = wheel_labels(wheels, width)
+    assert len(labels) == len(wheels)
+    assert len(set(labels)) == len(set(wheels))
+    assert all(len(label) <= max(width, 8) for label in labels)
+    assert all(label.isprintable() for label in labels)
+
+
+def test_wheels_sort_as_people_count() -> None:
+    wheels = [NUMPY, NUMPY_39, "numpy-2.10.0-cp39-cp39-linux_x86_64.whl", CRYPTOGRAPHY]
+    assert sorted(wheels, key=lambda wheel: wheel_order(wheel, "")) == [
+        CRYPTOGRAPHY,
+        NUMPY_39,
+        NUMPY,
+        "numpy-2.10.0-cp39-cp39-linux_x86_64.whl",
+    ]
+
+
+@given(st.lists(hostile_text, max_size=6))
+def test_any_names_can_be_sorted(names: list[str]) -> None:
+    assert len(sorted(names, key=lambda name: wheel_order(name, ""))) == len(names)

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from run_records import (
+    STARTED,
+    make_large_run,
+    make_run,
+    make_verdict,
+    make_wheel_record,
+    runs,
+)
+
+from pytest_manylinux.errors import ExitCode, ManylinuxError, ProofError, ReportError, SignatureError
+from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.report import wire
+from pytest_manylinux.report.canonical import TEXT_BOUND, canonical, without_surrogates
+from pytest_manylinux.report.proof import decode_proof, encode_proof, read_proof, write_proof
+
+SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "proof.schema.json"
+WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
+TARGET = "debian-12-cp311-x86_64"
+
+
+def without_times(value: object) -> object:
+    if isinstance(value, dict):
+        timed = {"started", "duration", "seal"}
+        return {key: without_times(part) for key, part in value.items() if key not in timed}
+    if isinstance(value, list):
+        return [without_times(part) for part in value]
+    return value
+
+
+def edited(record: RunRecord, change: Callable[[dict[str, Any]], None]) -> bytes:
+    statement = json.loads(encode_proof(record))
+    change(statement)
+    return json.dumps(statement).encode()
+
+
+def resealed(record: RunRecord, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """A statement that was changed and got a seal that fits, as a forger would."""
+    import msgspec  # noqa: PLC0415
+
+    from pytest_manylinux.report.proof import _sealed  # noqa: PLC0415
+
+    statement = msgspec.json.decode(edited(record, change), type=wire.Statement)
+    return msgspec.json.encode(_sealed(statement))
+
+
+@given(runs())
+def test_a_proof_gives_back_the_canonical_run(record: RunRecord) -> None:
+    proof = decode_proof(encode_proof(record))
+    assert proof.record == canonical(without_surrogates(record))
+    assert encode_proof(proof.record) == encode_proof(record)
+    assert canonical(proof.record) == proof.record
+
+
+@settings(max_examples=40)
+@given(runs())
+def test_every_proof_fits_the_published_schema(record: RunRecord) -> None:
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads(encode_proof(record)))
+
+
+def test_the_published_schema_is_the_one_of_the_code() -> None:
+    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(wire.json_schema()))
+
+
+def test_the_schema_is_strict() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    statement = json.loads(encode_proof(make_run([WHEEL])))
+    statement["predicate"]["run"]["extra"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema).validate(statement)
+
+
+def test_it_is_an_in_toto_statement_over_the_wheels() -> None:
+    statement = json.loads(encode_proof(make_run([WHEEL], [make_verdict(WHEEL, TARGET)])))
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicateType"] == "urn:pytest-manylinux:proof:1"
+    assert statement["subject"] == [
+        {"name": WHEEL.wheel.filename, "digest": {"sha256": WHEEL.wheel.sha256}}
+    ]
+
+
+def test_what_was_seen_in_another_order_at_another_time_gives_the_same_proof() -> None:
+    record = make_large_run(6, 4)
+    verdicts, wheels = list(record.verdicts), list(record.wheels)
+    random.Random(7).shuffle(verdicts)  # noqa: S311 - an order, no secret
+    random.Random(8).shuffle(wheels)  # noqa: S311 - an order, no secret
+    later = [
+        replace(v, observation=v.observation and replace(v.observation, started=1.0, duration=2.0))
+        for v in verdicts
+    ]
+    other = replace(
+        record, started=5.0, duration=6.0, verdicts=tuple(later), wheels=tuple(wheels + wheels)
+    )
+    one, two = json.loads(encode_proof(record)), json.loads(encode_proof(other))
+    assert without_times(one) == without_times(two)
+    assert one != two
+
+
+@pytest.mark.parametrize("model", [RunRecord, Verdict, BuildRecord])
+def test_the_proof_has_every_field_of_the_model(model: type) -> None:
+    rows = {RunRecord: wire.Run, Verdict: wire.VerdictRow, BuildRecord: wire.BuildRow}
+    beside = {"wheels", "builds", "verdicts", "distros"} if model is RunRecord else set()
+    assert {field.name for field in fields(model)} - beside == set(rows[model].__struct_fields__)
+
+
+def test_nothing_of_the_host_gets_into_a_proof() -> None:
+    record = make_run(
+        [replace(WHEEL, build=_build("/home/me/project"))],
+        [make_verdict(WHEEL, TARGET)],
+        settings=(
+            SettingRecord(name="mirror", value="https://me:secret@index.invalid/simple", source="flag"),
+        ),
+    )
+    text = encode_proof(record).decode()
+    assert "/somewhere" not in text
+    assert "/home/me" not in text
+    assert "secret" not in text
+    assert "https://[hidden]@index.invalid/simple" in text
+
+
+def _build(project: str) -> BuildRecord:
+    return BuildRecord(
+        project=project, python="cp311", policy="manylinux1", builder="zig", log="/somewhere/log.txt"
+    )
+
+
+def test_long_words_keep_their_end() -> None:
+    verdict = make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)
+    assert verdict.observation is not None
+    words = "\n".join(f"line {n}" for n in range(5000))
+    loud = replace(verdict.observation.imports[0], traceback=words)
+    seen = replace(verdict.observation, imports=(loud,))
+    record = canonical(make_run([WHEEL], [replace(verdict, observation=seen)]))
+    kept = record.verdicts[0].observation
+    assert kept is not None
+    assert kept.imports[0].traceback.endswith("line 4999")
+    assert kept.imports[0].traceback.startswith("line ")
+    assert len(kept.imports[0].traceback) <= TEXT_BOUND
+
+
+def test_a_failed_write_leaves_the_old_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "proof.json"
+    write_proof(make_run([WHEEL]), path)
+    before = path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(ReportError, match=r"proof\.json could not be written") as caught:
+        write_proof(make_run([WHEEL], started=2.0), path)
+    assert "No space left" in str(caught.value)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_has_ordinary_permissions_and_its_folder_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "proof.json"
+    write_proof(make_run(), path)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_linked_proof_is_replaced_where_the_link_points(tmp_path: Path) -> None:
+    link, real = tmp_path / "latest.json", tmp_path / "real.json"
+    link.symlink_to(real)
+    write_proof(make_run(), link)
+    assert link.is_symlink()
+    assert read_proof(real).record.tool_version == "0.1.0"
+
+
+def test_an_edit_is_noticed() -> None:
+    def lie(statement: dict[str, Any]) -> None:
+        verdict = statement["predicate"]["verdicts"][0]
+        verdict["outcome"] = "portable"
+        verdict["findings"] = []
+
+    record = make_run([WHEEL], [make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)])
+    with pytest.raises(SignatureError, match="changed after it was written"):
+        decode_proof(edited(record, lie))
+
+
+def test_other_white_space_is_no_edit() -> None:
+    content = edited(make_run([WHEEL]), lambda _: None)
+    assert decode_proof(content).record.wheels[0].wheel.filename == WHEEL.wheel.filename
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s["predicate"]["run"].update(surprise=1), "unknown field `surprise`"),
+        (lambda s: s["predicate"]["run"].update(started="now"), "Expected `float`, got `str`"),
+        (lambda s: s["predicate"]["run"].pop("engine"), "missing required field `engine`"),
+        (lambda s: s["predicate"]["verdicts"][0].update(outcome="fine"), "Invalid enum value 'fine'"),
+        (lambda s: s.update(predicateType="urn:pytest-manylinux:proof:2"), "Invalid enum value"),
+        (lambda s: s["subject"][0]["digest"].update(sha256="abc"), "matching regex"),
+    ],
+)
+def test_another_form_is_refused_with_the_place(
+    change: Callable[[dict[str, Any]], None], words: str
+) -> None:
+    record = make_run([WHEEL], [make_verdict(WHEEL, TARGET)])
+    with pytest.raises(ProofError) as caught:
+        decode_proof(edited(record, change))
+    assert words in caught.value.why
+    assert caught.value.exit_code is ExitCode.NOT_PROVEN
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"payload": 3}', b"PK\x03\x04"],
+)
+def test_what_is_no_proof_is_refused(content: bytes) -> None:
+    with pytest.raises(ManylinuxError):
+        decode_proof(content)
+
+
+def _portable_with_errors(statement: dict[str, Any]) -> None:
+    statement["predicate"]["verdicts"][0]["outcome"] = "portable"
+
+
+def _foreign_subject(statement: dict[str, Any]) -> None:
+    statement["subject"][0]["digest"]["sha256"] = "0" * 64
+
+
+def _foreign_wheel(statement: dict[str, Any]) -> None:
+    statement["predicate"]["verdicts"][0]["wheelSha256"] = "0" * 64
+
+
+def _no_cause(statement: dict[str, Any]) -> None:
+    statement["predicate"]["verdicts"][0]["outcome"] = "not-proven"
+
+
+def _undeclared(statement: dict[str, Any]) -> None:
+    statement["predicate"]["verdicts"][0]["outcome"] = "expected"
+
+
+def _wheelless_pass(statement: dict[str, Any]) -> None:
+    verdict = statement["predicate"]["verdicts"][0]
+    verdict.update(outcome="portable", findings=[], wheelSha256="")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_portable_with_errors, _foreign_subject, _foreign_wheel, _no_cause, _undeclared, _wheelless_pass],
+)
+def test_a_proof_that_contradicts_itself_is_refused_even_with_a_fitting_seal(
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    record = make_run([WHEEL], [make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)])
+    with pytest.raises(ProofError, match="contradicts itself"):
+        decode_proof(resealed(record, change))
+
+
+def test_a_missing_proof_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ProofError, match=re.escape("nothing.json: the proof cannot be read")) as caught:
+        read_proof(tmp_path / "nothing.json")
+    assert "--manylinux-proof" in caught.value.remedy
+
+
+def test_the_started_time_is_seconds_since_the_epoch() -> None:
+    statement = json.loads(encode_proof(make_run([WHEEL], [make_verdict(WHEEL, TARGET)])))
+    assert statement["predicate"]["run"]["started"] == STARTED
+    assert statement["predicate"]["verdicts"][0]["observation"]["started"] == STARTED

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from run_records import (
+    EXECUTABLE_STACK,
+    make_large_run,
+    make_observation,
+    make_run,
+    make_verdict,
+    make_wheel_record,
+    runs,
+)
+
+from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity
+from pytest_manylinux.report.terminal import matrix, verdict_text
+
+WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
+TARGET = "debian-13-cp313-x86_64"
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def test_twelve_wheels_on_twenty_distros_fit_eighty_columns() -> None:
+    lines = matrix(make_large_run(12, 20), width=80, color=False).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].endswith("╮")  # the labels stand on a staircase
+    assert sum("╮" in line for line in lines) == 21  # twenty distros and the audit
+    rows = [line for line in lines if line.startswith(("package-", "package_"))]
+    assert len(rows) == 12
+    assert len({row.split("  ")[0] for row in rows}) == 12
+
+
+def test_a_stroke_leads_from_each_label_to_its_marks() -> None:
+    lines = matrix(make_large_run(3, 20), width=80, color=False).splitlines()
+    steps = [line for line in lines if "╮" in line]
+    places = [line.index("╮") for line in steps]
+    assert places == sorted(places, reverse=True)
+    marks = next(line for line in lines if line.startswith("package_"))
+    assert all(marks[place] in "✓✗e?·" for place in places)
+
+
+def test_few_distros_have_their_names_above() -> None:
+    record = make_run([WHEEL], [make_verdict(WHEEL, "audit"), make_verdict(WHEEL, TARGET)])
+    assert matrix(record, width=80, color=False).splitlines() == [
+        "                                         debian-13",
+        "wheel                             audit    cp313",
+        "demo 1.0 cp311 manylinux1_x86_64    ✓        ✓",
+        "",
+        "1 wheel, 1 distro:  ✓ portable 2",
+    ]
+
+
+@settings(max_examples=60)
+@given(runs(), st.integers(40, 120), st.booleans())
+def test_no_line_is_wider_than_the_terminal(record: RunRecord, width: int, unicode: bool) -> None:  # noqa: FBT001
+    text = matrix(record, width=width, color=False, unicode=unicode)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "\x1b" not in text
+    if not unicode:
+        assert text.isascii()
+
+
+def test_colour_adds_nothing_but_colour() -> None:
+    record = make_large_run(5, 4)
+    coloured = matrix(record, width=100, color=True)
+    plain = matrix(record, width=100, color=False)
+    assert "\x1b[" in coloured
+    assert [ESCAPE.sub("", line).rstrip() for line in coloured.splitlines()] == plain.splitlines()
+
+
+def test_every_outcome_has_its_mark_and_its_count() -> None:
+    targets = [f"debian-1{n}-cp311-x86_64" for n in range(4)]
+    record = make_run(
+        [WHEEL], [make_verdict(WHEEL, t, o) for t, o in zip(targets, Outcome, strict=True)]
+    )
+    text = matrix(record, width=100, color=False)
+    for words in ("✓ portable 1", "✗ not portable 1", "e expected fault 1", "? not proven 1"):
+        assert words in text
+
+
+def test_wheels_of_several_pythons_share_a_distros_column() -> None:
+    old = make_wheel_record("demo-1.0-cp39-cp39-manylinux1_x86_64.whl")
+    record = make_run(
+        [WHEEL, old],
+        [make_verdict(WHEEL, "alma-9-cp311-x86_64"), make_verdict(old, "alma-9-cp39-x86_64")],
+    )
+    assert "1 distro:" in matrix(record, width=80, color=False)
+
+
+def test_a_wheel_tried_on_two_interpreters_of_a_distro_has_a_column_for_each() -> None:
+    abi3 = make_wheel_record("demo-1.0-cp39-abi3-manylinux1_x86_64.whl")
+    record = make_run(
+        [abi3],
+        [
+            make_verdict(abi3, "alma-9-cp311-x86_64"),
+            make_verdict(abi3, "alma-9-cp39-x86_64", Outcome.NOT_PORTABLE),
+        ],
+    )
+    lines = matrix(record, width=80, color=False).splitlines()
+    assert lines[1].split() == ["wheel", "cp39", "cp311"]  # in the order of versions
+    assert lines[2].split()[-2:] == ["✗", "✓"]
+
+
+def test_of_two_verdicts_in_one_cell_the_worse_is_shown() -> None:
+    record = make_run(
+        [WHEEL], [make_verdict(WHEEL, TARGET), make_verdict(WHEEL, TARGET, Outcome.NOT_PROVEN)]
+    )
+    assert "?" in matrix(record, width=80, color=False).splitlines()[2]
+
+
+def test_what_was_never_built_is_a_row_all_the_same() -> None:
+    missing = replace(
+        make_verdict(WHEEL, "trial[no-target]", Outcome.NOT_PROVEN, cause=Cause.NO_TARGET),
+        wheel="broken_project",
+        wheel_sha256="",
+        observation=None,
+    )
+    text = matrix(make_run([], [missing]), width=80, color=False)
+    assert re.search(r"^broken_project +\?$", text, re.MULTILINE)
+
+
+def test_a_run_without_verdicts_has_no_table() -> None:
+    assert matrix(make_run(), width=80, color=False) == ""
+
+
+def test_a_failure_says_what_where_why_and_what_to_do() -> None:
+    text = verdict_text(make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE))
+    lines = text.splitlines()
+    assert lines[0] == (
+        f"{WHEEL.wheel.filename}: not portable on debian-13 (Python 3.13.2, pip 23.0.1, glibc 2.36)"
+    )
+    assert f"ML107 executable-stack: {EXECUTABLE_STACK.message}" in lines
+    assert "  demo/_native.so: PT_GNU_STACK is RWE" in lines
+    assert "  remedy: link with -Wl,-z,noexecstack" in lines
+    assert "  more: pytest-manylinux explain executable-stack" in lines
+
+
+def _failed_import() -> ImportOutcome:
+    return ImportOutcome(
+        name="demo",
+        kind=ImportKind.TOP_LEVEL,
+        status=ImportStatus.RAISED,
+        traceback="Traceback (most recent call last):\n  deep inside\nImportError: no",
+    )
+
+
+def test_the_long_texts_are_shown_on_request() -> None:
+    install = InstallOutcome(
+        ok=False,
+        pip_version="23.0.1",
+        exit_code=1,
+        output="ERROR: no matching distribution",
+        duration=1,
+    )
+    verdict = make_verdict(
+        WHEEL,
+        TARGET,
+        Outcome.NOT_PORTABLE,
+        observation=make_observation(TARGET, imports=(_failed_import(),), install=install),
+    )
+    short, full = verdict_text(verdict), verdict_text(verdict, full=True)
+    assert "deep inside" not in short
+    assert short.endswith("-vv")
+    assert "deep inside" in full
+    assert "--- pip install, exit code 1\nERROR: no matching distribution" in full
+
+
+def test_more_evidence_than_fits_is_counted() -> None:
+    finding = replace(EXECUTABLE_STACK, evidence=tuple(f"file {n}" for n in range(20)))
+    verdict = make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE, findings=(finding,))
+    assert "  … 14 more, with -vv" in verdict_text(verdict)
+    assert "file 19" in verdict_text(verdict, full=True)
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_every_cause_has_words(cause: Cause) -> None:
+    text = verdict_text(make_verdict(WHEEL, TARGET, Outcome.NOT_PROVEN, cause=cause))
+    because = re.search(r"^  because (.+)$", text, re.MULTILINE)
+    assert because is not None
+    assert because[1] != cause.value
+    assert "nothing came back within 300 s" in text
+
+
+def test_errors_come_before_warnings_and_what_is_ignored() -> None:
+    warning = replace(EXECUTABLE_STACK, name="oversized", severity=Severity.WARNING)
+    verdict = make_verdict(
+        WHEEL,
+        TARGET,
+        Outcome.NOT_PORTABLE,
+        findings=(warning, EXECUTABLE_STACK),
+        ignored=(Ignored(finding=replace(EXECUTABLE_STACK, name="unstripped"), reason="wanted"),),
+    )
+    text = verdict_text(verdict)
+    assert text.index("executable-stack") < text.index("oversized (warning)") < text.index("unstripped")
+    assert "  reason: wanted" in text
+
+
+@settings(max_examples=60)
+@given(runs())
+def test_words_of_a_wheel_cannot_steer_the_terminal(record: RunRecord) -> None:
+    for verdict in record.verdicts:
+        text = verdict_text(verdict, full=True)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", text)
