@@ -3,7 +3,8 @@
     images/<architecture>/<digest>/root, image.json, log     finished images, never written again
     recipes/<key>                                             which digest a recipe came out as
     aside/<random>, aside/<random>.lock                       unfinished work of runs that live
-    locks/, apt/                                              waiting rooms; downloaded packages
+    locks/, runs.lock                                         who waits for whom; who is at work
+    apt/                                                      package lists and downloads
 
 A finished image appears by one rename. A run holds the images that it uses (a shared lock on
 image.json, which the kernel drops with the process), and only images that nobody holds are removed.
@@ -112,7 +113,7 @@ class ImageStore:
                 recipe=recipe,
                 packages=packages,
                 made=datetime.now(tz=timezone.utc),
-                size=_size(aside / "root"),
+                size=folder_size(aside / "root"),
                 seconds=round(seconds, 1),
             )
             folder = self._folder(recipe.arch, record.digest)
@@ -186,6 +187,11 @@ class ImageStore:
         """The folder that keeps package lists and downloaded packages of a suite."""
         return self.root / "apt" / f"{suite}-{arch}"
 
+    @property
+    def runs_lock(self) -> Path:
+        """The file that every process using the store holds shared."""
+        return self.root / "runs.lock"
+
     def _folder(self, arch: str, digest: str) -> Path:
         return self.root / "images" / arch / digest.removeprefix("sha256:")
 
@@ -207,7 +213,17 @@ class ImageStore:
             if held is None:
                 return False
             self._held[folder] = held
+        self._hold_run()
         return True
+
+    def _hold_run(self) -> None:
+        """Say that a run is under way; where the store cannot be written, nobody can prune it."""
+        if self.runs_lock not in self._held:
+            with contextlib.suppress(OSError):
+                self.runs_lock.touch()
+                held = hold_shared(self.runs_lock)
+                if held is not None:
+                    self._held[self.runs_lock] = held
 
     def _clear(self, folder: Path) -> None:
         """Make room for a sound image where a damaged one, or one of an older format, stands."""
@@ -269,11 +285,12 @@ def _write(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _size(root: Path) -> int:
-    """Bytes on disk, each file once however many names it has."""
+def folder_size(root: Path) -> int:
+    """Bytes on disk of a folder, each file once however many names it has."""
     seen: dict[tuple[int, int], int] = {}
     for folder, _, names in os.walk(root):
         for name in names:
-            status = Path(folder, name).lstat()
-            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+            with contextlib.suppress(FileNotFoundError):
+                status = Path(folder, name).lstat()
+                seen[status.st_dev, status.st_ino] = status.st_blocks * 512
     return sum(seen.values())

@@ -1,0 +1,135 @@
+"""`pytest-manylinux cache`: what the store holds, and how to make room."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import datetime, timedelta, timezone
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.images.prune import Wish, prune, side_caches
+from pytest_manylinux.images.store import ImageStore, StoredImage
+from pytest_manylinux.images.verify import verify
+
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[kMGT]?)i?B?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SHOWN_FAULTS = 10
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command; without an action it lists."""
+    parser = subparsers.add_parser("cache", help="list, verify or prune the images kept here")
+    parser.set_defaults(func=_list)
+    actions = parser.add_subparsers(metavar="ACTION")
+    actions.add_parser("list", help="the images, newest use first (default)").set_defaults(func=_list)
+    actions.add_parser("path", help="print the folder").set_defaults(func=_path)
+    _add_verify(actions)
+    _add_prune(actions)
+
+
+def _add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = actions.add_parser("verify", help="compare every file with its package's checksum")
+    parser.add_argument("--remove", action="store_true", help="remove the images that are damaged")
+    parser.set_defaults(func=_verify)
+
+
+def _add_prune(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = actions.add_parser(
+        "prune",
+        help="make room; images that a run uses always stay",
+        description="Without options, removes only what killed runs left half-made.",
+    )
+    parser.add_argument("--all", action="store_true", help="all images, downloads and build caches")
+    parser.add_argument("--older-than", type=_days, metavar="DAYS", help="images unused for so long")
+    parser.add_argument(
+        "--max-size", type=_bytes, metavar="SIZE", help="least recently used images, down to 2G or so"
+    )
+    parser.set_defaults(func=_prune)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    del arguments
+    store = ImageStore()
+    console = Console()
+    table = Table("image", "architecture", "digest", "size", "last used", box=None, pad_edge=False)
+    images = store.images()
+    for stored in images:
+        table.add_row(*_row(stored))
+    if images:
+        console.print(table)
+    caches = dict(side_caches(store))
+    for name, size in caches.items():
+        console.print(f"{name}: {decimal(size)}", highlight=False)
+    total = sum(stored.record.size for stored in images) + sum(caches.values())
+    console.print(f"{len(images)} images, {decimal(total)} in {store.root}", soft_wrap=True)
+    return ExitCode.OK
+
+
+def _row(stored: StoredImage) -> tuple[str, ...]:
+    record = stored.record
+    used = _ago(datetime.now(tz=timezone.utc) - stored.used)
+    return record.name, record.arch, record.digest[7:19], decimal(record.size), used
+
+
+def _path(arguments: argparse.Namespace) -> int:
+    del arguments
+    print(ImageStore().root)
+    return ExitCode.OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    store = ImageStore()
+    damaged = 0
+    for stored in store.images():
+        faults = list(verify(stored))
+        damaged += bool(faults)
+        print(f"{stored.record.name} {stored.record.digest[7:19]}: {_faults(faults)}")
+        if faults and arguments.remove:
+            print("  removed" if store.remove(stored) else "  not removed: a run uses it")
+    if damaged and not arguments.remove:
+        print("`pytest-manylinux cache verify --remove` removes them; a run makes them anew")
+    return ExitCode.NOT_PROVEN if damaged and not arguments.remove else ExitCode.OK
+
+
+def _faults(faults: list[str]) -> str:
+    if not faults:
+        return "sound"
+    more = len(faults) - _SHOWN_FAULTS
+    lines = [*faults[:_SHOWN_FAULTS], *([f"and {more} more"] if more > 0 else [])]
+    return "\n  ".join(["damaged", *lines])
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    wish = Wish(everything=arguments.all, unused_for=arguments.older_than, max_size=arguments.max_size)
+    done = prune(ImageStore(), wish)
+    for stored in done.removed:
+        print(f"removed {stored.record.name} {stored.record.digest[7:19]}")
+    for stored in done.in_use:
+        print(f"kept {stored.record.name} {stored.record.digest[7:19]}: a run uses it")
+    if done.leftovers:
+        print(f"removed {done.leftovers} half-made by runs that ended early")
+    print(f"freed {decimal(done.freed)}")
+    return ExitCode.OK
+
+
+def _days(text: str) -> timedelta:
+    return timedelta(days=float(text))
+
+
+def _bytes(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 500M or 2G")
+    return int(float(match["number"]) * _UNITS[match["unit"].upper()])
+
+
+def _ago(age: timedelta) -> str:
+    for seconds, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        count = int(age.total_seconds() // seconds)
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"

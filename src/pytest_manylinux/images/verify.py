@@ -1,0 +1,59 @@
+"""Compare a Debian root with the checksums that dpkg keeps of every packaged file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.dpkg import identity, installed_packages
+from pytest_manylinux.images.store import StoredImage
+
+_INFO = "var/lib/dpkg/info"
+
+
+def verify(stored: StoredImage) -> Iterator[str]:
+    """A sentence for each fault of an image; none if it is sound.
+
+    What packages made at installation (bytecode, caches, configuration) has no checksum and is not
+    looked at.
+    """
+    root = stored.folder / "root"
+    try:
+        packages = installed_packages(root)
+    except StoreError as error:
+        yield str(error)
+        return
+    if identity(stored.record.arch, packages) != stored.record.digest:
+        yield "the list of installed packages has changed"
+    diverted = _diverted(root)
+    for sums in sorted((root / _INFO).glob("*.md5sums")):
+        for line in sums.read_text("utf-8").splitlines():
+            expected, _, name = line.partition("  ")
+            if name not in diverted and (fault := _fault(root / name, expected)):
+                yield f"/{name} {fault}"
+
+
+def _fault(path: Path, expected: str) -> str:
+    if path.is_symlink():
+        return ""
+    digest = hashlib.md5(usedforsecurity=False)  # the sum that dpkg keeps
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if digest.hexdigest() == expected else "has changed"
+
+
+def _diverted(root: Path) -> frozenset[str]:
+    """Paths that another package's file took the place of (dpkg-divert(1))."""
+    try:
+        lines = (root / "var/lib/dpkg/diversions").read_text("utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(name.lstrip("/") for name in lines[::3])
