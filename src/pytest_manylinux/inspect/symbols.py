@@ -218,15 +218,16 @@ def _version_definitions(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int
 def _count(layout: Layout, dynamic: Dynamic) -> int:
     """How many symbols there are; the dynamic section does not say it outright.
 
-    By the hash tables, or, where those hold no defined symbol, by the place of the string table,
-    which linkers put right behind.
+    By the hash tables, or, where those hold no defined symbol, by the place of whatever comes next.
     """
     if GNU_HASH in dynamic.tags and (count := _count_gnu(layout, dynamic.value(GNU_HASH))):
         return count
     if HASH in dynamic.tags:
         return layout.read("II", layout.offset(dynamic.value(HASH)))[1]
-    start, behind = dynamic.value(SYMTAB), dynamic.value(STRTAB)
-    return (behind - start) // symbol_size(layout) if behind > start else 0
+    start = dynamic.value(SYMTAB)
+    tables = (STRTAB, HASH, GNU_HASH, VERSYM, VERDEF, VERNEED)
+    behind = [dynamic.value(tag) for tag in tables if dynamic.value(tag) > start]
+    return (min(behind) - start) // symbol_size(layout) if behind else 0
 
 
 def symbol_size(layout: Layout) -> int:
