@@ -168,12 +168,16 @@ def rows(raw: object, where: str) -> tuple[Mapping[str, object], ...]:
     return tuple(dict(row) for row in _tables(raw, where))
 
 
+_GATE_KEYS = ("require", "max-age", "allow-ignored", "signed-by", "other-platforms")
+_LET_THROUGH = choice("way with other platforms", ("refuse", "allow"))
+
+
 def gate_rule(raw: object, where: str) -> GateRule:
     """The gate's table."""
     if not isinstance(raw, dict):
         raise _wrong(where, raw, "write it as a table")
-    check_keys(raw, ("require", "max-age", "allow-ignored", "signed-by"), where)
-    allow = raw.get("allow-ignored", True)
+    check_keys(raw, _GATE_KEYS, where)
+    allow = raw.get("allow-ignored", False)
     if not isinstance(allow, bool):
         raise _wrong(f"{where}: allow-ignored", allow, "give true or false")
     age = raw.get("max-age", 0)
@@ -184,4 +188,7 @@ def gate_rule(raw: object, where: str) -> GateRule:
         max_age=float(age),
         allow_ignored=allow,
         signed_by=words(raw.get("signed-by", []), f"{where}: signed-by"),
+        other_platforms=_LET_THROUGH(
+            raw.get("other-platforms", "refuse"), f"{where}: other-platforms"
+        ),
     )

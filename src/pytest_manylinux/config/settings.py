@@ -57,13 +57,16 @@ class GateRule:
     """What the gate requires. `max_age` is in days; 0 means any age.
 
     `require` are ids or groups; empty means every distro that the proof speaks of.
+    `allow_ignored` lets findings that were ignored and faults that were declared through.
     `signed_by` are paths of public keys; empty means that no signature is asked for.
+    `other_platforms` is `allow` or `refuse`: wheels for other systems, which cannot be proven.
     """
 
     require: tuple[str, ...] = ()
     max_age: float = 0.0
-    allow_ignored: bool = True
+    allow_ignored: bool = False
     signed_by: tuple[str, ...] = ()
+    other_platforms: str = "refuse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
