@@ -64,7 +64,8 @@ def build_wheel(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for place, data in content.items():
             if place.removeprefix(f"{info}/") not in leave_out:
-                archive.writestr(zipfile.ZipInfo(place, (2020, 1, 1, 0, 0, 0)), data)
+                entry = zipfile.ZipInfo(place, (2020, 1, 1, 0, 0, 0))
+                archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
     return path
 
 

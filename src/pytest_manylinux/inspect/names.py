@@ -17,6 +17,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from packaging.tags import Tag
 
@@ -33,14 +34,26 @@ Python could enter them as namespaces, but nobody imports them, and the programs
 they are imported. With an `__init__` they count as packages like any other.
 """
 
-NOT_MODULES = frozenset({"__init__", "__main__", "setup", "conftest"})
+_PROGRAMS = frozenset({"__init__", "__main__"})
+
+NOT_MODULES = _PROGRAMS | {"setup", "conftest"}
 """Files at the top that are programs, or are read by a tool: importing one runs it."""
 
 _EXTENSION = re.compile(r"(?P<stem>[^.]+)(?:\.(?P<abi>[^.]+))?\.so")
 _CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)(?:-.+)?")
 _DATA = re.compile(r"[^/]+\.data/(?P<scheme>purelib|platlib)/(?P<rest>.+)")
 
-Tree = dict[str, "Tree | None"]
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder below site-packages: its modules by bare name, and its folders."""
+
+    modules: set[str] = field(default_factory=set)
+    folders: dict[str, _Folder] = field(default_factory=dict)
+
+    @property
+    def is_package(self) -> bool:
+        return "__init__" in self.modules
 
 
 def installed_path(path: str) -> str | None:
@@ -60,22 +73,21 @@ def top_level_names(
 ) -> tuple[str, ...]:
     """The importable names, sorted; `inits` are the module names that each ELF file can init."""
     tags = tuple(tags)
-    tree = _tree(files, tags, inits)
     found: set[str] = set()
-    waiting: list[tuple[str, Tree]] = [("", tree)]
+    waiting = [("", _tree(files, tags, inits))]
     while waiting:
         prefix, folder = waiting.pop()
-        for name, entry in folder.items():
+        for name in filter(_is_name, folder.modules):
+            if name not in (NOT_MODULES if not prefix else _PROGRAMS):
+                found.add(prefix + name)
+        for name, inner in folder.folders.items():
             if not _is_name(name):
                 continue
-            if entry is None:
-                if prefix or name not in NOT_MODULES:
-                    found.add(prefix + name)
-            elif "__init__" in entry:
+            if inner.is_package:
                 found.add(prefix + name)
-            elif prefix or name not in NOT_NAMESPACES:
-                waiting.append((f"{prefix}{name}.", entry))
-    return tuple(sorted(name for name in found if not name.endswith((".__main__", ".__init__"))))
+            elif name not in folder.modules and (prefix or name not in NOT_NAMESPACES):
+                waiting.append((f"{prefix}{name}.", inner))
+    return tuple(sorted(found))
 
 
 def extension_modules(
@@ -127,35 +139,20 @@ def _loads(tag: Tag, abi: str) -> bool:
     return True
 
 
-def _tree(files: Iterable[str], tags: tuple[Tag, ...], inits: Mapping[str, Iterable[str]]) -> Tree:
-    """Folders as dictionaries, modules as None under their bare names; other files left out."""
-    tree: Tree = {}
+def _tree(files: Iterable[str], tags: tuple[Tag, ...], inits: Mapping[str, Iterable[str]]) -> _Folder:
+    """The folders and modules of site-packages after an installation; other files left out."""
+    root = _Folder()
     for path in files:
         place = installed_path(path)
         if place is None:
             continue
         *folders, file = place.split("/")
         for module in _modules(file, folders, tags, inits.get(path, ())):
-            node = tree
+            node = root
             for folder in folders:
-                # A module beside a folder of the same name: the package wins if it is one, so
-                # the folder takes the place and the module is kept under the same bare name.
-                inner = node.get(folder)
-                if inner is None:
-                    inner = {"__init__": None} if folder in node else {}
-                    node[folder] = inner
-                node = inner
-            if node.get(module) is None:
-                node[module] = None
-            else:
-                _mark_package(node, module)
-    return tree
-
-
-def _mark_package(node: Tree, name: str) -> None:
-    inner = node[name]
-    if inner is not None:
-        inner.setdefault("__init__", None)
+                node = node.folders.setdefault(folder, _Folder())
+            node.modules.add(module)
+    return root
 
 
 def _modules(

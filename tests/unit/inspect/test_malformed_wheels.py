@@ -1,0 +1,370 @@
+"""Every kind of bad wheel ends in one clear error that says what, why and what next."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from wheels import NATIVE, PURE, build_wheel, make_record
+
+from pytest_manylinux.errors import ExitCode, MalformedWheelError, UsageError
+from pytest_manylinux.inspect import archive
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+
+FILES = {"demo/__init__.py": "", "demo/data.txt": "x" * 100}
+NAME = "demo-1.0-py3-none-any.whl"
+
+
+def read(path: Path) -> object:
+    return read_wheel(open_wheel(path))
+
+
+def added(folder: Path, name: str, data: bytes = b"", **fields: int) -> Path:
+    """A sound wheel with one more entry, whatever it is called."""
+    path = build_wheel(folder, FILES)
+    info = zipfile.ZipInfo("placeholder")
+    info.filename = name
+    for field, value in fields.items():
+        setattr(info, field, value)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(info, data)
+    return path
+
+
+def not_a_zip(folder: Path) -> Path:
+    (folder / NAME).write_bytes(b"<html>404</html>")
+    return folder / NAME
+
+
+def empty(folder: Path) -> Path:
+    (folder / NAME).write_bytes(b"")
+    return folder / NAME
+
+
+def cut_short(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def any_zip(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / NAME, "w") as file:
+        file.writestr("readme.txt", "hello")
+    return folder / NAME
+
+
+def other_project(folder: Path) -> Path:
+    return build_wheel(folder, FILES, metadata=b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+
+
+def other_version(folder: Path) -> Path:
+    return build_wheel(folder, FILES, metadata=b"Metadata-Version: 2.1\nName: demo\nVersion: 1.1\n")
+
+
+def renamed(folder: Path) -> Path:
+    return build_wheel(folder, FILES, filename="other-1.0-py3-none-any.whl")
+
+
+def no_name(folder: Path) -> Path:
+    return build_wheel(folder, FILES, metadata=b"Metadata-Version: 2.1\nVersion: 1.0\n")
+
+
+def two_infos(folder: Path) -> Path:
+    return build_wheel(folder, {**FILES, "other-1.0.dist-info/METADATA": ""})
+
+
+def no_record(folder: Path) -> Path:
+    return build_wheel(folder, FILES, leave_out=("RECORD",))
+
+
+def no_wheel_file(folder: Path) -> Path:
+    return build_wheel(folder, FILES, leave_out=("WHEEL",))
+
+
+def future_format(folder: Path) -> Path:
+    return build_wheel(folder, FILES, wheel_file=b"Wheel-Version: 2.0\nTag: py3-none-any\n")
+
+
+def wrong_digest(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    content["demo/data.txt"] = b"y" * 100
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+    return path
+
+
+def wrong_size(folder: Path) -> Path:
+    path = build_wheel(folder, {"demo/__init__.py": ""})
+    with zipfile.ZipFile(path) as file:
+        record = file.read("demo-1.0.dist-info/RECORD")
+    grown = record.replace(b",0\n", b",7\n", 1)
+    assert grown != record
+    return build_wheel(folder, {"demo/__init__.py": ""}, record=grown)
+
+
+def unlisted(folder: Path) -> Path:
+    return added(folder, "demo/stowaway.py")
+
+
+def listed_but_absent(folder: Path) -> Path:
+    return build_wheel(folder, FILES, leave_out=("METADATA.extra",), record=_record_of_a_ghost())
+
+
+def _record_of_a_ghost() -> bytes:
+    # RECORD is checked against the list of files before any digest is.
+    names = ("demo/__init__.py", "demo/data.txt", "demo/ghost.py")
+    infos = ("demo-1.0.dist-info/METADATA", "demo-1.0.dist-info/WHEEL")
+    return make_record(dict.fromkeys((*names, *infos), b""), "demo-1.0.dist-info/RECORD")
+
+
+def unknown_hash(folder: Path) -> Path:
+    return build_wheel(folder, FILES, record=b"demo/__init__.py,crc32=abc,0\n")
+
+
+def binary_record(folder: Path) -> Path:
+    return build_wheel(folder, FILES, record=b"\xff\xfe\x00")
+
+
+def traversal(folder: Path) -> Path:
+    return added(folder, "demo/../../../etc/cron.d/x")
+
+
+def absolute(folder: Path) -> Path:
+    return added(folder, "/etc/cron.d/x")
+
+
+def drive(folder: Path) -> Path:
+    return added(folder, "C:/x")
+
+
+def backslash(folder: Path) -> Path:
+    return added(folder, "demo\\..\\x")
+
+
+def control_character(folder: Path) -> Path:
+    return added(folder, "demo/\x1b[2Jx\n.py")
+
+
+def twice(folder: Path) -> Path:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        return added(folder, "demo/__init__.py")
+
+
+def twice_in_disguise(folder: Path) -> Path:
+    return added(folder, "demo/./__init__.py")
+
+
+def file_and_folder(folder: Path) -> Path:
+    return added(folder, "demo/data.txt/inside")
+
+
+def symbolic_link(folder: Path) -> Path:
+    return added(folder, "demo/link", b"/etc/passwd", external_attr=(stat.S_IFLNK | 0o777) << 16)
+
+
+def device(folder: Path) -> Path:
+    return added(folder, "demo/dev", external_attr=(stat.S_IFCHR | 0o666) << 16)
+
+
+def encrypted(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b"PK\x01\x02")
+    data[place + 8] |= 1
+    path.write_bytes(data)
+    return path
+
+
+def bit_flip(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = data.find(b"demo/data.txt") + len("demo/data.txt")
+    data[place + 2] ^= 0xFF
+    path.write_bytes(data)
+    return path
+
+
+def overlapping(folder: Path) -> Path:
+    """A bomb whose entries share their packed bytes: each states the size of the whole file."""
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = -1
+    while (place := data.find(b"PK\x01\x02", place + 1)) >= 0:
+        struct.pack_into("<I", data, place + 20, len(data))
+    path.write_bytes(data)
+    return path
+
+
+def huge_claim(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = -1
+    while (place := data.find(b"PK\x01\x02", place + 1)) >= 0:
+        struct.pack_into("<I", data, place + 24, 0xFFFFFFF0)
+    path.write_bytes(data)
+    return path
+
+
+def bad_name(folder: Path) -> Path:
+    return build_wheel(folder, FILES, filename="demo.whl")
+
+
+BAD: dict[Callable[[Path], Path], str] = {
+    not_a_zip: "not a zip archive",
+    empty: "not a zip archive",
+    cut_short: "not a zip archive",
+    any_zip: "no wheel",
+    other_project: "name and metadata disagree",
+    other_version: "name and metadata disagree",
+    renamed: "name and metadata disagree",
+    no_name: "METADATA has no Name",
+    two_infos: "more than one .dist-info",
+    no_record: "RECORD is missing",
+    no_wheel_file: "no wheel",
+    future_format: "Wheel-Version is 2.0",
+    wrong_digest: "RECORD is wrong",
+    wrong_size: "RECORD is wrong",
+    unlisted: "RECORD is wrong",
+    listed_but_absent: "RECORD is wrong",
+    unknown_hash: "RECORD is wrong",
+    binary_record: "RECORD cannot be read",
+    traversal: "path traversal",
+    absolute: "is absolute",
+    drive: "is absolute",
+    backslash: "holds a backslash",
+    control_character: "control characters",
+    twice: "twice",
+    twice_in_disguise: "twice",
+    file_and_folder: "both a file and a folder",
+    symbolic_link: "a symbolic link",
+    device: "a special file",
+    encrypted: "encrypted",
+    bit_flip: "cannot be unpacked",
+    overlapping: "overlap",
+    huge_claim: "unpacks to too much|a zip bomb",
+    bad_name: "not the name of a wheel",
+}
+
+
+@pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
+def test_bad_wheel_is_one_clear_error(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = make(tmp_path)
+
+    with pytest.raises(MalformedWheelError, match=BAD[make]) as caught:
+        read(path)
+
+    error = caught.value
+    assert error.what.startswith(f"{path.name}: ")
+    assert error.remedy
+    assert error.exit_code is ExitCode.NOT_PORTABLE
+    assert "\x1b" not in str(error)
+
+
+def test_every_error_but_the_plainest_says_why(tmp_path: Path) -> None:
+    silent = set()
+    for number, make in enumerate(BAD):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with pytest.raises(MalformedWheelError) as caught:
+            read(make(folder))
+        if not caught.value.why:
+            silent.add(make)
+
+    assert silent <= {control_character, traversal, file_and_folder}  # their sentence is the reason
+
+
+def test_a_missing_file_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        open_wheel(tmp_path / NAME)
+
+
+def test_a_folder_is_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(UsageError, match="cannot be read"):
+        open_wheel(tmp_path / NAME)
+
+
+def test_bounds_are_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build_wheel(tmp_path, {**FILES, "demo/zeros.bin": bytes(2_000_000)})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "RATIO_MATTERS_FROM", 1_000_000)
+        with pytest.raises(MalformedWheelError, match="zip bomb"):
+            read(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "MAX_ENTRIES", 3)
+        with pytest.raises(MalformedWheelError, match="too many files"):
+            read(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "MAX_UNPACKED", 1_000_000)
+        with pytest.raises(MalformedWheelError, match="unpacks to too much"):
+            read(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "MAX_NAME", 10)
+        with pytest.raises(MalformedWheelError, match="too long"):
+            read(path)
+    read(path)
+
+
+def test_small_breaches_are_problems_not_errors(tmp_path: Path) -> None:
+    path = build_wheel(
+        tmp_path,
+        FILES,
+        wheel_file=b"Root-Is-Purelib: true\nTag: py2-none-any\n",
+        metadata=b"Metadata-Version: 2.1\nName: Demo\nVersion: 1.0.0\nRequires-Dist: a b c\n"
+        b"Requires-Python: three\n",
+    )
+
+    problems = read_wheel(open_wheel(path)).problems
+
+    assert len(problems) == 4
+    for word in ("Wheel-Version", "tags", "Requires-Dist", "Requires-Python"):
+        assert any(word in problem for problem in problems)
+
+
+def test_weak_digests_and_none_are_problems(tmp_path: Path) -> None:
+    infos = "".join(f"demo-1.0.dist-info/{name},,\n" for name in ("METADATA", "WHEEL", "RECORD"))
+    empty_md5 = "1B2M2Y8AsgTpgAmY7PhCfg"
+    record = f"demo/__init__.py,md5={empty_md5},0\n{infos}".encode()
+
+    problems = read_wheel(
+        open_wheel(build_wheel(tmp_path, {"demo/__init__.py": ""}, record=record))
+    ).problems
+
+    assert any("md5 is too weak" in problem for problem in problems)
+    assert any("no digest for" in problem for problem in problems)
+
+
+def test_a_damaged_elf_file_is_named_and_left_out(tmp_path: Path) -> None:
+    path = build_wheel(
+        tmp_path, {**FILES, "demo/_x.so": b"\x7fELF\x02\x01\x01" + bytes(20)}, tag=NATIVE
+    )
+
+    facts = read_wheel(open_wheel(path))
+
+    assert facts.elf == ()
+    assert [problem for problem in facts.problems if problem.startswith("demo/_x.so: a damaged ELF")]
+
+
+def test_names_are_compared_as_installers_do(tmp_path: Path) -> None:
+    path = build_wheel(
+        tmp_path,
+        FILES,
+        name="Demo.Project",
+        version="1.0",
+        filename=f"demo_project-1.0-{PURE}.whl",
+        metadata=b"Metadata-Version: 2.1\nName: Demo.Project\nVersion: 1.0\n",
+    )
+
+    facts = read_wheel(open_wheel(path))
+
+    assert facts.wheel.name == "demo-project"
+    assert facts.metadata_name == "Demo.Project"
+    assert facts.problems == ()
