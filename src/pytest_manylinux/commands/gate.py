@@ -1,0 +1,192 @@
+"""`pytest-manylinux gate`: let files through only if a proof covers their exact bytes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_manylinux.artifacts import Artifact, collect_artifacts
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.config.merge import file_layer, merge
+from pytest_manylinux.config.settings import GateRule
+from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.gate import Decision, Ruling, decide
+from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.report.plaintext import plain_line
+from pytest_manylinux.report.proof import Proof, read_proof
+from pytest_manylinux.report.signing import PublicKey, load_public_key
+
+_CONFIG = Path("pyproject.toml")
+_WORDS = {ExitCode.OK: "allowed", ExitCode.NOT_PORTABLE: "refused", ExitCode.NOT_PROVEN: "refused"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSetup:
+    """The rules in force: from the configuration, narrowed or widened by flags."""
+
+    rule: GateRule
+    required: tuple[Distro, ...]
+    keys: tuple[PublicKey, ...]
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "gate",
+        help="let files through only if a proof covers their exact bytes",
+        description="Exit codes: 0 all allowed, 1 one is not portable, 3 one is not proven, 4 usage, "
+        "5 the proof's signature or seal does not fit.",
+    )
+    add_gate_arguments(parser)
+    parser.add_argument("--explain", action="store_true", help="say every reason, and the rules")
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.set_defaults(func=run)
+
+
+def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the gate and the upload have in common."""
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="files, or their folders")
+    parser.add_argument("--proof", type=Path, required=True, metavar="FILE", help="the proof")
+    rules = parser.add_argument_group("rules, instead of those in [tool.pytest-manylinux.gate]")
+    rules.add_argument(
+        "--require", action="append", metavar="DISTRO", help="a distro or group; may be repeated"
+    )
+    rules.add_argument("--max-age", type=float, metavar="DAYS", help="how old a verdict may be")
+    rules.add_argument(
+        "--allow-ignored", action="store_true", default=None, help="let declared faults through"
+    )
+    rules.add_argument(
+        "--signed-by", action="append", metavar="FILE", help="public key; may be repeated"
+    )
+    rules.add_argument(
+        "--other-platforms", choices=("allow", "refuse"), help="wheels for other systems"
+    )
+    rules.add_argument(
+        "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
+    )
+
+
+def gate_setup(arguments: argparse.Namespace) -> GateSetup:
+    """Read the rules. Raises UsageError for words that mean nothing and keys that are none."""
+    config: Path = arguments.config or _CONFIG
+    if arguments.config is not None and not config.is_file():
+        raise UsageError(f"{config}: there is no such file", remedy="name a pyproject.toml")
+    settings = merge([file_layer(config, shown=str(config))])
+    rule = settings.gate
+    keys = [config.parent / key for key in rule.signed_by]
+    if arguments.signed_by:
+        keys = [Path(key) for key in arguments.signed_by]
+    rule = replace(
+        rule,
+        require=_words(arguments.require) or rule.require,
+        max_age=rule.max_age if arguments.max_age is None else _age(arguments.max_age),
+        allow_ignored=rule.allow_ignored if arguments.allow_ignored is None else True,
+        signed_by=tuple(map(str, keys)),
+        other_platforms=arguments.other_platforms or rule.other_platforms,
+    )
+    required: tuple[Distro, ...] = ()
+    if rule.require:
+        required = load_catalogue(settings.distro).select(rule.require, where="gate: require")
+    return GateSetup(rule=rule, required=required, keys=tuple(map(load_public_key, keys)))
+
+
+def _words(values: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(word for value in values or () for word in value.replace(",", " ").split())
+
+
+def _age(days: float) -> float:
+    if not days > 0:
+        raise UsageError(f"--max-age: {days} is no age", remedy="give a number of days above 0")
+    return days
+
+
+def check(artifacts: Sequence[Artifact], proof: Proof, setup: GateSetup) -> Decision:
+    """Decide, with the proof's own distros where the rules name none."""
+    required = setup.required or proof.record.distros
+    return decide(artifacts, proof.record, setup.rule, required=required, now=time.time())
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Decide on the files and say why."""
+    setup = gate_setup(arguments)
+    proof = read_proof(arguments.proof, keys=setup.keys)
+    if not arguments.files and arguments.explain:
+        print("\n".join(rule_lines(setup, proof)))
+        return ExitCode.OK
+    decision = check(collect_artifacts(arguments.files), proof, setup)
+    if arguments.json:
+        print(json.dumps(_as_json(decision), indent=1))
+        return decision.code
+    if arguments.explain:
+        print("\n".join([*rule_lines(setup, proof), ""]))
+    print_decision(decision, explain=arguments.explain)
+    return decision.code
+
+
+def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
+    """The rules in force, a line each."""
+    rule = setup.rule
+    distros = setup.required or proof.record.distros
+    source = (
+        f"from require = {' '.join(rule.require)}" if rule.require else "all that the proof asks for"
+    )
+    age = f"at most {rule.max_age:g} days old" if rule.max_age else "of any age"
+    ignored = "let through" if rule.allow_ignored else "refused"
+    if setup.keys:
+        signed = f"signed by {' or '.join(key.source for key in setup.keys)}: the signature fits"
+    else:
+        signed = "not signed: whoever can write the file decides (signed-by is not set)"
+    return [
+        "rules:",
+        f"  each wheel is portable on {' '.join(d.id for d in distros) or 'no distro'} ({source}),",
+        "    as far as the distro has a Python that the wheel is for; its audit holds;",
+        "    at least one trial passed",
+        f"  verdicts are {age}",
+        f"  ignored findings and declared faults are {ignored}",
+        f"  wheels for other systems: {rule.other_platforms}",
+        f"  the proof is {signed}",
+    ]
+
+
+def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -> None:
+    """One line a file and below it the reasons: those against it, all with `explain`."""
+    for ruling in decision.rulings:
+        file = str(ruling.artifact.path) if folders else ruling.artifact.filename
+        print(f"{_WORDS[ruling.code]}: {plain_line(file)}{_because(ruling)}")
+        for reason in ruling.reasons:
+            if explain or reason.code is not ExitCode.OK:
+                sign = "+" if reason.code is ExitCode.OK else "-"
+                print(f"  {sign} {plain_line(reason.text)}")
+    allowed = sum(ruling.code is ExitCode.OK for ruling in decision.rulings)
+    if allowed < len(decision.rulings):
+        print(f"{len(decision.rulings) - allowed} of {len(decision.rulings)} refused", file=sys.stderr)
+
+
+def _because(ruling: Ruling) -> str:
+    if ruling.code is ExitCode.NOT_PORTABLE:
+        return ": not portable"
+    if ruling.code is ExitCode.NOT_PROVEN:
+        return ": not proven"
+    return ""
+
+
+def _as_json(decision: Decision) -> dict[str, object]:
+    return {
+        "exitCode": int(decision.code),
+        "files": [
+            {
+                "file": str(ruling.artifact.path),
+                "sha256": ruling.artifact.sha256,
+                "exitCode": int(ruling.code),
+                "reasons": [
+                    {"exitCode": int(reason.code), "text": reason.text} for reason in ruling.reasons
+                ],
+            }
+            for ruling in decision.rulings
+        ],
+    }

@@ -1,0 +1,259 @@
+"""The gate: a file passes only if a proof covers its exact bytes where the rules ask for it.
+
+Pure: artifacts.py has read the files. What decides is the proof, never a fresh trial; whatever is
+missing, too old or contradictory refuses. The rules are the table `[tool.pytest-manylinux.gate]`, which
+docs/reference/gate.md explains.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from packaging.tags import Tag
+
+from pytest_manylinux.artifacts import Artifact, ArtifactKind
+from pytest_manylinux.config.settings import GateRule
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.model.distro import Distro, split_target_id
+from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.plan import accepts_python, supported_tags, targets_of, wheel_targets
+
+DAY = 86_400.0
+# Clocks of two machines differ; a proof from further ahead than this is not believed.
+CLOCK_SLACK = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One sentence of a ruling. `code` is OK for what speaks for the file."""
+
+    code: ExitCode
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """The gate's word on one file, with every reason."""
+
+    artifact: Artifact
+    reasons: tuple[Reason, ...]
+
+    @property
+    def code(self) -> ExitCode:
+        """OK only if every reason is; not portable outweighs not proven."""
+        return _worst(reason.code for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The gate's word on all files together."""
+
+    rulings: tuple[Ruling, ...]
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code: OK only if there are files and every one passes."""
+        if not self.rulings:
+            return ExitCode.NOT_PROVEN
+        return _worst(ruling.code for ruling in self.rulings)
+
+
+class Demand(enum.Enum):
+    """What a required distro asks of a wheel, by the wheel's name and the distro's row."""
+
+    TRIAL = "trial"
+    OTHER_PYTHON = "its Python is another one"
+    OTHER_PLATFORM = "the wheel is for other machines"
+    TOO_OLD = "its glibc is older than the wheel's policy"
+
+
+def decide(
+    artifacts: Iterable[Artifact],
+    record: RunRecord,
+    rule: GateRule,
+    *,
+    required: Sequence[Distro],
+    now: float,
+) -> Decision:
+    """Rule on each file.
+
+    `required` are the rows of `rule.require`; if that is empty, the proof's own distros. `now` is in
+    seconds since the epoch.
+    """
+    gate = _Gate(record=record, rule=rule, required=tuple(required), now=now)
+    return Decision(tuple(Ruling(artifact, tuple(gate.reasons(artifact))) for artifact in artifacts))
+
+
+def _worst(codes: Iterable[ExitCode]) -> ExitCode:
+    found = set(codes)
+    for code in (ExitCode.NOT_PORTABLE, ExitCode.NOT_PROVEN):
+        if code in found:
+            return code
+    return ExitCode.OK
+
+
+def demand(tags: frozenset[Tag], requires_python: str, distro: Distro) -> Demand:
+    """Whether a distro asks for a trial of a wheel with these tags, and if not, why.
+
+    A distro whose Python the wheel is not for asks for nothing. One whose Python fits but whose
+    glibc is older than every policy in the name cannot take the wheel, which is a refusal.
+    """
+    targets = [target for arch in distro.architectures for target in targets_of((distro,), arch, ())]
+    if wheel_targets(tags, requires_python, targets):
+        return Demand.TRIAL
+    pairs = {(tag.interpreter, tag.abi) for tag in tags}
+    fitting = [
+        target
+        for target in targets
+        if accepts_python(requires_python, target.interpreter.version)
+        and pairs & {(tag.interpreter, tag.abi) for tag in supported_tags(target)}
+    ]
+    if not fitting:
+        return Demand.OTHER_PYTHON
+    policies = [policy_of_platform_tag(tag.platform) for tag in tags]
+    if any(found is not None and found[1] in distro.architectures for found in policies):
+        return Demand.TOO_OLD
+    return Demand.OTHER_PLATFORM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gate:
+    record: RunRecord
+    rule: GateRule
+    required: tuple[Distro, ...]
+    now: float
+
+    def reasons(self, artifact: Artifact) -> Iterator[Reason]:
+        """Every reason for and against one file."""
+        if artifact.kind is ArtifactKind.SDIST:
+            yield Reason(ExitCode.OK, "a source distribution: there is nothing to prove")
+        elif artifact.kind is ArtifactKind.OTHER:
+            yield _unproven(f"neither wheel nor source distribution: {artifact.problem}")
+        elif artifact.is_foreign and self.rule.other_platforms == "allow":
+            yield Reason(ExitCode.OK, "not for Linux: let through unproven (other-platforms = allow)")
+        elif artifact.is_foreign:
+            yield _unproven("not for Linux, so nothing can be proven (other-platforms = refuse)")
+        else:
+            yield from self._wheel(artifact)
+
+    def _wheel(self, artifact: Artifact) -> Iterator[Reason]:
+        shard = self.record.shard
+        if shard is not None and shard.count > 1:
+            yield _unproven(
+                f"the proof is part {shard.index} of {shard.count} only; pytest-manylinux proof merge"
+            )
+        if problem := self._uncovered(artifact):
+            yield _unproven(problem)
+            return
+        verdicts = [
+            verdict
+            for verdict in self.record.verdicts
+            if (verdict.wheel, verdict.wheel_sha256) == (artifact.filename, artifact.sha256)
+        ]
+        yield from self._audit(verdicts)
+        yield from self._trials(artifact, verdicts)
+
+    def _uncovered(self, artifact: Artifact) -> str:
+        """Why the proof is not of this file; empty if it is."""
+        digests = {r.wheel.sha256: r.wheel.filename for r in self.record.wheels}
+        files = {(r.wheel.filename, r.wheel.sha256) for r in self.record.wheels}
+        if (artifact.filename, artifact.sha256) in files:
+            return ""
+        if artifact.sha256 in digests:
+            return (
+                f"proven under another name, {digests[artifact.sha256]}: the tags are part of the proof"
+            )
+        if artifact.filename in digests.values():
+            return f"the proof is of other bytes under this name; these have SHA-256 {artifact.sha256}"
+        return f"the proof does not know these bytes (SHA-256 {artifact.sha256})"
+
+    def _audit(self, verdicts: Sequence[Verdict]) -> Iterator[Reason]:
+        audits = [verdict for verdict in verdicts if verdict.subject == "audit"]
+        if not audits:
+            yield _unproven("its audit is not in the proof")
+        for verdict in audits:
+            yield self._judge(verdict, "audit")
+
+    def _trials(self, artifact: Artifact, verdicts: Sequence[Verdict]) -> Iterator[Reason]:
+        by_distro: dict[str, list[Verdict]] = {}
+        for verdict in verdicts:
+            if target := split_target_id(verdict.subject):
+                by_distro.setdefault(target[0], []).append(verdict)
+        others = [verdict for verdict in verdicts if split_target_id(verdict.subject) is None]
+        for verdict in others:
+            if verdict.subject != "audit":
+                yield self._judge(verdict, verdict.subject)
+        for distro in self.required:
+            yield from self._distro(artifact, distro, by_distro.pop(distro.id, []))
+        if not self.rule.require:
+            for found in by_distro.values():
+                yield from (self._judge(verdict, verdict.subject) for verdict in found)
+        if not any(_is_pass(verdict) for verdict in verdicts if split_target_id(verdict.subject)):
+            yield _unproven("no trial of it passed anywhere")
+
+    def _distro(
+        self, artifact: Artifact, distro: Distro, verdicts: Sequence[Verdict]
+    ) -> Iterator[Reason]:
+        if verdicts:
+            yield from (self._judge(verdict, verdict.subject) for verdict in verdicts)
+            return
+        wanted = demand(artifact.tags, artifact.requires_python, distro)
+        if wanted is Demand.TRIAL:
+            yield _unproven(f"{distro.id}: required, and not in the proof")
+        elif wanted is Demand.TOO_OLD:
+            glibc = ".".join(map(str, distro.glibc))
+            yield Reason(
+                ExitCode.NOT_PORTABLE, f"{distro.id}: required, but {wanted.value} (it has {glibc})"
+            )
+        else:
+            yield Reason(ExitCode.OK, f"{distro.id}: not asked, {wanted.value}")
+
+    def _judge(self, verdict: Verdict, place: str) -> Reason:
+        """One verdict: its outcome, what was waved through, and its age."""
+        if verdict.outcome is Outcome.NOT_PROVEN:
+            cause = "" if verdict.cause is None else verdict.cause.value
+            return _unproven(f"{place}: not proven ({verdict.reason or cause})")
+        if verdict.outcome is Outcome.NOT_PORTABLE:
+            return Reason(ExitCode.NOT_PORTABLE, f"{place}: not portable ({_names(verdict)})")
+        if waved := _waved_through(verdict):
+            if not self.rule.allow_ignored:
+                return Reason(ExitCode.NOT_PORTABLE, f"{place}: {waved} (allow-ignored = false)")
+            return self._aged(verdict, f"{place}: {waved}, allowed")
+        return self._aged(verdict, f"{place}: portable")
+
+    def _aged(self, verdict: Verdict, text: str) -> Reason:
+        """The reason for a pass, unless that is too old, or from the future."""
+        seen = verdict.observation
+        started = self.record.started if seen is None or not seen.started else seen.started
+        age = self.now - started
+        if age < -CLOCK_SLACK:
+            return _unproven(f"{text}, but at a time that is still to come: a clock is wrong")
+        if self.rule.max_age and age > self.rule.max_age * DAY:
+            return _unproven(
+                f"{text}, but {age / DAY:.1f} days ago (max-age is {self.rule.max_age:g} days)"
+            )
+        return Reason(ExitCode.OK, text)
+
+
+def _unproven(text: str) -> Reason:
+    return Reason(ExitCode.NOT_PROVEN, text)
+
+
+def _is_pass(verdict: Verdict) -> bool:
+    return verdict.outcome.passes
+
+
+def _names(verdict: Verdict) -> str:
+    return ", ".join(dict.fromkeys(finding.name for finding in verdict.errors)) or verdict.reason
+
+
+def _waved_through(verdict: Verdict) -> str:
+    """Faults that the project declared or chose to ignore, in words; empty if there are none."""
+    if verdict.outcome is Outcome.EXPECTED:
+        return f"a declared fault ({_names(verdict)})"
+    names = ", ".join(dict.fromkeys(ignored.finding.name for ignored in verdict.ignored))
+    return f"portable with ignored findings ({names})" if names else ""

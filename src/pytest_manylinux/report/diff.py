@@ -1,0 +1,185 @@
+"""Two nights compared: what broke, what was mended, and what changed underneath.
+
+The digests tell the cause: of the wheel, of the image, the versions of interpreter, pip and installed
+dependencies, the engine and the tool itself.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.report.grid import worst
+from pytest_manylinux.report.pairing import Key, pair_wheels
+
+
+class Change(enum.Enum):
+    """What became of one cell."""
+
+    NEWLY_FAILING = "newly failing"
+    NEWLY_NOT_PROVEN = "newly not proven"
+    MENDED = "mended"
+    FAILS_OTHERWISE = "fails in another way"
+    NEW = "new"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """One thing underneath that changed. `kind` is `wheel`, `image`, `interpreter` or another word."""
+
+    kind: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One cell that is not as it was.
+
+    `causes` are all recorded differences underneath, the likeliest first; none means that nothing
+    recorded changed: then the fault comes and goes by itself.
+    """
+
+    change: Change
+    wheel: str
+    subject: str
+    before: Verdict | None
+    after: Verdict | None
+    causes: tuple[Shift, ...] = ()
+
+
+def diff(old: RunRecord, new: RunRecord) -> tuple[Difference, ...]:
+    """Every cell that changed, the worst first, then by wheel and target."""
+    pairs = pair_wheels(old, new)
+    before, after = _cells(old), _cells(new)
+    tools = tuple(_tool_causes(old, new))
+    found: list[Difference] = []
+    for (key, subject), verdict in after.items():
+        earlier = before.pop((pairs[key], subject), None) if key in pairs else None
+        change = _change(earlier, verdict)
+        if change is not None:
+            causes = () if earlier is None else (*_causes(earlier, verdict), *tools)
+            found.append(_difference(change, earlier, verdict, causes))
+    found += [_difference(Change.GONE, verdict, None, ()) for verdict in before.values()]
+    changes = list(Change)
+    return tuple(sorted(found, key=lambda d: (changes.index(d.change), d.wheel, d.subject)))
+
+
+def _difference(
+    change: Change, before: Verdict | None, after: Verdict | None, causes: tuple[Shift, ...]
+) -> Difference:
+    named = after or before
+    if named is None:
+        raise ValueError("a difference between nothing and nothing")
+    return Difference(
+        change=change,
+        wheel=named.wheel,
+        subject=named.subject,
+        before=before,
+        after=after,
+        causes=causes,
+    )
+
+
+def _cells(record: RunRecord) -> dict[tuple[Key, str], Verdict]:
+    groups: dict[tuple[Key, str], list[Verdict]] = {}
+    for verdict in record.verdicts:
+        key = (verdict.wheel, verdict.wheel_sha256)
+        groups.setdefault((key, verdict.subject), []).append(verdict)
+    return {cell: found for cell, group in groups.items() if (found := worst(group)) is not None}
+
+
+def _change(before: Verdict | None, after: Verdict) -> Change | None:
+    if before is None:
+        return Change.NEW
+    if after.outcome.passes:
+        return None if before.outcome.passes else Change.MENDED
+    if after.outcome is Outcome.NOT_PROVEN:
+        return None if before.outcome is Outcome.NOT_PROVEN else Change.NEWLY_NOT_PROVEN
+    if before.outcome is not Outcome.NOT_PORTABLE:
+        return Change.NEWLY_FAILING
+    return None if _error_names(before) == _error_names(after) else Change.FAILS_OTHERWISE
+
+
+def _error_names(verdict: Verdict) -> frozenset[str]:
+    return frozenset(finding.name for finding in verdict.errors)
+
+
+def _causes(before: Verdict, after: Verdict) -> Iterator[Shift]:
+    """What differs underneath one cell."""
+    yield from _unlike("wheel", _wheel(before), _wheel(after))
+    old, new = before.observation, after.observation
+    if old is None or new is None:
+        return
+    yield from _unlike("image", old.image, new.image)
+    yield from _unlike("interpreter", old.python, new.python)
+    yield from _unlike("libc", old.libc, new.libc)
+    if old.install is not None and new.install is not None:
+        yield from _unlike("pip", old.install.pip_version, new.install.pip_version)
+        yield from _dependencies(old.install.installed, new.install.installed, after.wheel)
+    yield from _unlike("engine", old.engine, new.engine)
+
+
+def _wheel(verdict: Verdict) -> str:
+    return f"{verdict.wheel} {verdict.wheel_sha256[:12]}".strip()
+
+
+def _unlike(kind: str, before: str, after: str) -> Iterator[Shift]:
+    if before != after:
+        yield Shift(kind, before, after)
+
+
+def _dependencies(
+    before: Iterable[tuple[str, str]], after: Iterable[tuple[str, str]], wheel: str
+) -> Iterator[Shift]:
+    """Installed distributions that differ, but for the wheel's own."""
+    own = _normal(wheel.partition("-")[0])
+    old, new = _versions(before), _versions(after)
+    for name in sorted((old.keys() | new.keys()) - {own}):
+        if old.get(name) != new.get(name):
+            versions = (f"{name} {old.get(name, 'absent')}", f"{name} {new.get(name, 'absent')}")
+            yield Shift("dependency", *versions)
+
+
+def _versions(installed: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    return {_normal(name): version for name, version in installed}
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _tool_causes(old: RunRecord, new: RunRecord) -> Iterator[Shift]:
+    """Versions of our own side; they come last among the causes."""
+    yield from _unlike(
+        "tool", f"pytest-manylinux {old.tool_version}", f"pytest-manylinux {new.tool_version}"
+    )
+    yield from _unlike(
+        "engine",
+        f"{old.engine} {old.engine_version}".strip(),
+        f"{new.engine} {new.engine_version}".strip(),
+    )
+    yield from _unlike("catalogue", old.catalogue_version, new.catalogue_version)
+    settings = {setting.name: setting.value for setting in old.settings}
+    for setting in new.settings:
+        if setting.name in settings and settings[setting.name] != setting.value:
+            yield Shift(
+                "setting",
+                f"{setting.name} = {settings[setting.name]}",
+                f"{setting.name} = {setting.value}",
+            )
+
+
+def cause_line(difference: Difference) -> str:
+    """The causes in one sentence."""
+    if difference.before is None or difference.after is None:
+        return ""
+    if not difference.causes:
+        return "nothing recorded changed: it comes and goes by itself"
+    kinds = list(dict.fromkeys(cause.kind for cause in difference.causes))
+    only = "only " if len(kinds) == 1 else ""
+    return f"{only}the {' and the '.join(kinds)} changed"

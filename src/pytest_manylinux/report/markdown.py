@@ -1,0 +1,181 @@
+"""Markdown: the matrix and every failure, as GitHub, GitLab and Gitea render it in comments.
+
+Written where `--manylinux-markdown` says, and appended to what GITHUB_STEP_SUMMARY names. Words of
+wheels stand in code spans, where nothing is markup, a link or a mention.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pytest_manylinux.errors import ReportError
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
+from pytest_manylinux.report.atomic import write_atomically
+from pytest_manylinux.report.grid import Grid, Row, grid, worst
+from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.plaintext import plain, plain_line
+from pytest_manylinux.report.words import decisive_line, outcome_words
+
+MARKS = {
+    Outcome.PORTABLE: "✅",
+    Outcome.NOT_PORTABLE: "❌",
+    Outcome.EXPECTED: "☑️",
+    Outcome.NOT_PROVEN: "❓",
+}
+# GitHub takes 1 MiB as the summary of a step and 65,536 characters in a comment.
+SUMMARY_BOUND = 1_000_000
+COMMENT_BOUND = 65_000
+_LABEL_WIDTH = 60
+
+
+def write_markdown(record: RunRecord, path: Path) -> None:
+    """Write the report; short enough for a comment. Raises ReportError."""
+    write_atomically(path, markdown(record, bound=COMMENT_BOUND).encode())
+
+
+def append_summary(record: RunRecord, path: Path) -> None:
+    """Add the report to a step's summary, which other steps write to as well. Raises ReportError."""
+    try:
+        room = SUMMARY_BOUND - (path.stat().st_size if path.exists() else 0)
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + markdown(record, bound=max(room, 0) // 4))
+    except OSError as error:
+        raise ReportError(f"{path}: no summary written", why=error.strerror or str(error)) from error
+
+
+def markdown(record: RunRecord, *, bound: int = COMMENT_BOUND) -> str:
+    """The report, at most `bound` characters: details go first, then rows that passed, then rows.
+
+    Whatever is left out is said to be. Ends with a line break.
+    """
+    view = grid(record)
+    failures = [v for v in record.verdicts if not v.outcome.passes]
+    head = ["## Portability of wheels", "", _counts(view), ""]
+    legend = ["", " · ".join(f"{mark} {outcome_words(o)}" for o, mark in MARKS.items()), ""]
+    details = [detail for group in _grouped(failures) for detail in ["", *_details(group)]]
+    for rows, shown in (
+        (view.rows, details),
+        (view.rows, [_left_out(failures)]),
+        (_troubled(view), [_left_out(failures), _passed(view)]),
+        ((), [_left_out(failures), "", "The table is too long for this place."]),
+    ):
+        text = _safely("\n".join([*head, *_table(view, rows), *legend, *shown]))
+        if len(text) + 1 <= bound:
+            return text + "\n"
+    return (_counts(view) + "\n")[:bound]
+
+
+def _safely(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def span(text: str) -> str:
+    """Text as a code span, on one line; its fence is longer than any run of backticks inside."""
+    sound = plain_line(text).strip()
+    if not sound:
+        return ""
+    fence = "`" * (_longest_run(sound) + 1)
+    pad = " " if "`" in (sound[0], sound[-1]) else ""
+    return f"{fence}{pad}{sound}{pad}{fence}"
+
+
+def _cell(text: str) -> str:
+    """A code span in a table, where a bar would end the cell even inside of it."""
+    return span(text).replace("|", "\\|")
+
+
+def _html(text: str) -> str:
+    """Text as code inside of an HTML block, where Markdown is not read."""
+    return f"<code>{html.escape(plain_line(text))}</code>"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def _counts(view: Grid) -> str:
+    total = sum(view.counts.values())
+    if not total:
+        return "No verdicts."
+    counts = (f"{view.counts[o]} {outcome_words(o)}" for o in MARKS if view.counts[o])
+    return f"{len(view.rows)} wheels, {len(view.columns)} distros: {', '.join(counts)}."
+
+
+def _table(view: Grid, rows: Iterable[Row]) -> Iterator[str]:
+    shown = list(rows)
+    if not shown:
+        return
+    general = any(row.general for row in view.rows)
+    heads = ["wheel", *(["audit"] if general else []), *(_cell(c.label) for c in view.columns)]
+    yield f"| {' | '.join(heads)} |"
+    yield f"|:---|{':-:|' * (len(heads) - 1)}"
+    labels = wheel_labels([row.wheel for row in view.rows], _LABEL_WIDTH)
+    names = dict(zip(((row.wheel, row.sha256) for row in view.rows), labels, strict=True))
+    for row in shown:
+        verdicts = [*([worst(row.general)] if general else []), *row.cells]
+        marks = [MARKS[verdict.outcome] if verdict else "" for verdict in verdicts]
+        yield f"| {_cell(names[row.wheel, row.sha256])} | {' | '.join(marks)} |"
+
+
+def _troubled(view: Grid) -> tuple[Row, ...]:
+    def fails(row: Row) -> bool:
+        return any(v is not None and not v.outcome.passes for v in (*row.general, *row.cells))
+
+    return tuple(row for row in view.rows if fails(row))
+
+
+def _passed(view: Grid) -> str:
+    return f"\n{len(view.rows) - len(_troubled(view))} wheels that passed everywhere are left out."
+
+
+def _left_out(failures: list[Verdict]) -> str:
+    return f"\nDetails of {len(failures)} failures are left out: too long for this place."
+
+
+def _grouped(failures: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Failures of one wheel for one reason are told once, with all their distros."""
+    groups: dict[tuple[str, str, Outcome, str], list[Verdict]] = {}
+    for verdict in failures:
+        key = (verdict.wheel, verdict.wheel_sha256, verdict.outcome, decisive_line(verdict))
+        groups.setdefault(key, []).append(verdict)
+    return list(groups.values())
+
+
+def _details(group: list[Verdict]) -> Iterator[str]:
+    first = group[0]
+    places = ", ".join(_html(verdict.subject) for verdict in group)
+    yield "<details>"
+    yield (
+        f"<summary>{MARKS[first.outcome]} {_html(first.wheel)}: {outcome_words(first.outcome)}"
+        f" on {places}</summary>"
+    )
+    yield ""
+    if first.reason:
+        yield f"{span(first.reason)}\n"
+    for finding in first.errors or first.findings:
+        yield from _finding(finding)
+    yield "</details>"
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"**{span(f'{finding.code} {finding.name}')}**: {span(finding.message)}"
+    if finding.evidence:
+        yield ""
+        yield from _code_block("\n".join(finding.evidence))
+    if finding.remedy:
+        yield "\nRemedy:\n"
+        yield from _code_block(finding.remedy)
+    yield ""
+
+
+def _code_block(text: str) -> Iterator[str]:
+    """A fence that is longer than any run of backticks inside."""
+    sound = plain(text)
+    fence = "`" * max(3, _longest_run(sound) + 1)
+    yield f"{fence}text"
+    yield sound
+    yield fence
