@@ -1,0 +1,90 @@
+# Two commands matter, `make prove` and `make test`; both start from a bare clone and may be repeated.
+# What was set up once is kept in .venv and .tox, and is set up again only if pyproject.toml changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REPORTS := reports
+CHECK := sample_projects
+
+.DEFAULT_GOAL := help
+.PHONY: help prove test lint develop system clean
+
+help: ## Say what can be made
+	@echo "make TARGET, where TARGET is"
+	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo
+	@echo "Variables: PYTHON (the Python for $(VENV); now $(PYTHON)), CHECK (what is proven; now $(CHECK))"
+
+prove: system $(BIN)/.package ## Build the sample projects and prove their wheels on several distros
+	@mkdir -p $(REPORTS)
+	@status=0; \
+	$(BIN)/python -m pytest --manylinux $(CHECK) --manylinux-wheelhouse=$(REPORTS)/wheelhouse \
+	  --manylinux-proof=$(REPORTS)/proof.json --junitxml=$(REPORTS)/junit.xml || status=$$?; \
+	echo; \
+	echo "wheels   $(CURDIR)/$(REPORTS)/wheelhouse"; \
+	echo "JUnit    $(CURDIR)/$(REPORTS)/junit.xml"; \
+	echo "proof    $(CURDIR)/$(REPORTS)/proof.json"; \
+	exit $$status
+
+test: system $(BIN)/.tox ## Check the style and types, and run the whole test suite, through tox
+	$(BIN)/tox run
+
+lint: $(BIN)/.tox ## Only check the style and types
+	$(BIN)/tox run -e lint
+
+develop: system $(BIN)/.develop ## Set up .venv for working on the project itself
+	@echo "Ready: $(BIN)/pytest tests/unit"
+
+clean: ## Remove what the other targets made here (not the cache: see pytest-manylinux cache)
+	rm -rf $(VENV) .tox $(REPORTS)
+
+# The system programs. As root nothing else is needed; a user's namespaces take uidmap as well.
+system:
+	@missing=""; \
+	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
+	command -v mmdebstrap >/dev/null || missing="$$missing mmdebstrap"; \
+	[ "$$(id -u)" = 0 ] || command -v newuidmap >/dev/null || missing="$$missing uidmap"; \
+	$(install_missing)
+
+# Debian keeps the venv module in a package of its own, python3-venv.
+$(BIN)/.venv:
+	@command -v $(PYTHON) >/dev/null && missing="" || missing="python3 python3-venv"; \
+	[ -n "$$missing" ] || $(PYTHON) -c "import ensurepip, venv" 2>/dev/null || missing="python3-venv"; \
+	$(install_missing)
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10))" || \
+	  { echo "$(PYTHON) is older than 3.10: name a newer one with make PYTHON=…" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(BIN)/.package: pyproject.toml $(BIN)/.venv
+	@echo "Installing pytest-manylinux into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(BIN)/.tox: $(BIN)/.venv
+	@echo "Installing tox into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "tox>=4.22"
+	@touch $@
+
+# Dependency groups want a pip newer than most distros' own.
+$(BIN)/.develop: $(BIN)/.package $(BIN)/.tox
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint
+	@touch $@
+
+define install_missing
+if [ -n "$$missing" ]; then \
+  command -v apt-get >/dev/null || { \
+    echo "Missing on this machine, which has no apt to install them with:$$missing" >&2; exit 1; }; \
+  as_root=""; \
+  [ "$$(id -u)" = 0 ] || as_root="sudo"; \
+  [ -z "$$as_root" ] || command -v sudo >/dev/null || { \
+    echo "Missing on this machine; let root install them: apt-get install$$missing" >&2; exit 1; }; \
+  echo "Missing on this machine, now installed with $$as_root apt-get:$$missing"; \
+  $$as_root apt-get update -qq </dev/null && \
+  $$as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq --yes --no-install-recommends $$missing </dev/null >/dev/null; \
+fi
+endef
