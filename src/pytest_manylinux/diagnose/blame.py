@@ -14,6 +14,7 @@ from signal import SIGILL
 
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module
+from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.verdict import Severity
@@ -27,6 +28,7 @@ _DEPENDENCY_ABI = re.compile(
     r"|module was compiled against NumPy"
     r"|does not export expected C (?:function|variable)"
     r"|has wrong signature \(expected"
+    r"|library version mismatch"
 )
 # Refusals that need no look at the wheel; the two others have functions.
 _OF_REFUSAL = {
@@ -40,7 +42,6 @@ _OF_REFUSAL = {
     Refusal.ARCHITECTURE: "wrong-architecture",
     Refusal.OTHER: "import-error",
 }
-_LIBPYTHON = re.compile(r"libpython\d[\d.]*[a-z]*\.so")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +118,14 @@ def blame(failure: Failure, facts: WheelFacts, target: Target) -> str:
 
 def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str:
     outcome = failure.outcome
-    if _DEPENDENCY_ABI.search(f"{outcome.message}\n{outcome.output}"):
-        return "dependency-abi"
     if failure.words is not None:
         return _blame_loader(failure.words, outcome, facts, target)
+    if _DEPENDENCY_ABI.search(f"{outcome.message}\n{outcome.output}"):
+        return "dependency-abi"
     if outcome.missing_module:
         return blame_missing_module(outcome.missing_module, facts, target)
+    if any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
+        return "baked-path"
     return "import-error"
 
 
@@ -139,7 +142,7 @@ def _blame_library(
 ) -> str:
     """A file that could not be opened: needed by this wheel's files, or looked for by its code."""
     name = PurePosixPath(words.library).name
-    if _LIBPYTHON.match(name):
+    if is_libpython(name):
         return "libpython-linked"
     own = files_named(name, facts)
     if needing(name, facts):

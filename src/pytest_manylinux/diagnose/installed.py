@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pytest_manylinux.diagnose.loading import installed_path
 from pytest_manylinux.model.observation import ImportStatus, LoaderCheck, Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
@@ -69,8 +70,6 @@ def _import_failed(module: str, observation: Observation) -> bool:
 
 def same_file(installed: str, in_wheel: str) -> bool:
     """Whether an installed path is that of a file in the wheel, `.data` folders resolved."""
-    head, _, rest = in_wheel.partition("/")
-    if head.endswith(".data"):
-        rest = rest.partition("/")[2]
-        return installed == rest or installed.endswith(f"/{rest}")
-    return installed == in_wheel or installed.endswith(f"/{in_wheel}")
+    place = installed_path(in_wheel).removeprefix("../")
+    place = f"bin/{place.removeprefix('scripts/')}" if place.startswith("scripts/") else place
+    return installed in {place, in_wheel} or installed.endswith(f"/{place}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
+from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
@@ -25,14 +27,16 @@ class Excess:
     files: tuple[str, ...]
 
 
+@once_per_wheel
 def highest_wants(facts: WheelFacts) -> dict[str, tuple[Version, dict[str, Version]]]:
     """Per namespace: the highest version wanted, and the highest of each file.
 
-    Versions of libraries that the wheel brings itself do not count: they come from the wheel.
+    Versions of libraries that the wheel brings itself do not count: they come from the wheel. Nor do
+    files that nothing in the wheel loads.
     """
     brought = {elf.soname or elf.path.rpartition("/")[2] for elf in facts.elf}
     found: dict[str, dict[str, Version]] = {}
-    for elf in facts.elf:
+    for elf in loaded_files(facts):
         for namespace, version in _outside_versions(elf, brought):
             files = found.setdefault(namespace, {})
             files[elf.path] = max(version, files.get(elf.path, version))

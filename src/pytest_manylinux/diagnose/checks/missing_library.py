@@ -5,8 +5,18 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import Failure, blamed, grouped, needing
+from pytest_manylinux.diagnose.blame import (
+    Failure,
+    blamed,
+    files_named,
+    grafted_copies,
+    grouped,
+    needing,
+)
 from pytest_manylinux.diagnose.installed import loader_missing
+from pytest_manylinux.diagnose.libraries import how_to_get, is_on
+from pytest_manylinux.diagnose.loading import unreached
+from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
@@ -14,9 +24,17 @@ from pytest_manylinux.model.wheel import WheelFacts
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    for library in target.distro.absent_libraries:
-        if needing(library, facts):
-            yield _finding(library, [], Severity.ERROR, facts, target)
+    for library in unreached(facts):
+        if not _is_plainly_missing(library, facts):
+            continue
+        present = is_on(library, target.distro)
+        if present:
+            continue
+        # A library that no policy lists may lie in a dependency's folder, loaded before (what
+        # PyTorch's and PyQt's parts do): with dependencies the bytes alone do not tell.
+        sure = present is False or not facts.requires_dist
+        severity = Severity.ERROR if sure else Severity.WARNING
+        yield _finding(library, [], severity, facts, target)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -25,7 +43,15 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
         lines = [failure.line for failure in members]
         yield _finding(library, lines, members[0].severity, facts, target)
     for problem in loader_missing(facts, observation):
-        yield _finding(problem.text, [problem.line], problem.severity, facts, target)
+        if _is_plainly_missing(problem.text, facts):
+            yield _finding(problem.text, [problem.line], problem.severity, facts, target)
+
+
+def _is_plainly_missing(library: str, facts: WheelFacts) -> bool:
+    """Whether no other finding speaks of a library that was not found."""
+    if is_libpython(library):
+        return False
+    return not files_named(library, facts) and not grafted_copies(library, facts)
 
 
 def _library(failure: Failure) -> str:
@@ -41,7 +67,7 @@ def _finding(
         who = [f"no ELF file of this wheel needs {library}: a dependency does"]
     return CHECK.finding(
         f"{library} is neither in the wheel nor on {target.distro.id}",
-        evidence=[*lines, *who],
+        evidence=[*lines, *who, how_to_get(library, target.distro)],
         severity=severity,
         files=files,
     )
@@ -55,9 +81,11 @@ CHECK = Check(
     meaning=(
         "An ELF file lists a shared library as needed (DT_NEEDED) and the distro's loader does not "
         "find it. If the policy's allow list permits the library (libGL.so.1, libX11.so.6, "
-        "libcrypt.so.1 …), the wheel keeps its promise and auditwheel is content, but a minimal "
+        "libglib-2.0.so.0 …), the wheel keeps its promise and auditwheel is content, but a minimal "
         "installation of the distro does not have it; the evidence names the package that brings it. "
-        "If the list does not permit it, repair should have grafted it."
+        "If the list does not permit it, repair should have grafted it. Where the loader misses the "
+        "library of an extension module that was imported all the same, the package loads it first "
+        "by itself, and this is a warning."
     ),
     by_hand="readelf -d FILE.so | grep NEEDED; ldd FILE.so | grep 'not found'",
     remedies=(

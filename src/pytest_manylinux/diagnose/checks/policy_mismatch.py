@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.places import is_misplaced
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import Audit, WheelFacts
 
 
 def _audit(facts: WheelFacts, audit: Audit) -> Findings:
-    del facts
-    if audit.true:
+    if audit.true or is_misplaced(facts):
         return
     promised = ".".join(audit.promised)
     deserved = audit.deserved or "no policy at all"

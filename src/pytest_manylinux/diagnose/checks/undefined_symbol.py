@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import Failure, blamed, grouped
+from pytest_manylinux.diagnose.linking import loose_symbols
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
-from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import WheelFacts
+
+_SHOWN = 10
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    # Another module may have put the symbols into the process before; a trial shows it.
+    return _loose(facts, Severity.WARNING)
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    del target
+    return _loose(facts, Severity.ERROR)
+
+
+def _loose(facts: WheelFacts, severity: Severity) -> list[Finding]:
+    found = []
+    for path, group in groupby(loose_symbols(facts), lambda loose: loose.path):
+        symbols = [loose.symbol for loose in group]
+        lines = [f"{path} wants {symbol}" for symbol in symbols[:_SHOWN]]
+        if len(symbols) > _SHOWN:
+            lines.append(f"and {len(symbols) - _SHOWN} more")
+        message = f"{path} wants {symbols[0]}, which nothing that it loads defines"
+        found.append(CHECK.finding(message, evidence=lines, severity=severity, files=[path]))
+    return found
 
 
 def _symbol(failure: Failure) -> str:
@@ -56,5 +83,7 @@ CHECK = Check(
         Remedy(tool="meson-python", words="add it to dependencies : of py.extension_module"),
     ),
     links=(Link(title="ld -z defs", address="https://sourceware.org/binutils/docs/ld/Options.html"),),
+    wheel=_wheel,
+    static=_static,
     dynamic=_dynamic,
 )

@@ -1,0 +1,71 @@
+"""What modules for the stable ABI use beyond it, by the data of abi3info (PEP 384, PEP 387).
+
+A symbol counts as Python's if its name begins with Py or _Py, it is undefined in the module and no
+other file of the wheel defines it. The same rule is abi3audit's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+_CP = re.compile(r"cp(?P<major>\d)(?P<minor>\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbiBreach:
+    """A symbol that a module may not use. `since`: when it joined the stable ABI; None if never."""
+
+    path: str
+    symbol: str
+    since: PythonVersion | None
+    promised: PythonVersion
+
+
+@once_per_wheel
+def breaches(facts: WheelFacts) -> tuple[AbiBreach, ...]:
+    """All breaches of the stable ABI that the wheel's tag or a module's own name promises."""
+    promised = _promised(facts)
+    if promised is None:
+        return ()
+    defined = {export.partition("@")[0] for elf in facts.elf for export in elf.exports}
+    return tuple(
+        breach for elf in facts.elf if elf.exports_init for breach in _of_file(elf, promised, defined)
+    )
+
+
+def _of_file(elf: ElfFacts, promised: PythonVersion, defined: set[str]) -> list[AbiBreach]:
+    found = []
+    for want in elf.wants:
+        if not want.name.startswith(("Py", "_Py")) or want.weak or want.name in defined:
+            continue
+        since = stable_since().get(want.name)
+        if since is None or since > promised:
+            found.append(AbiBreach(path=elf.path, symbol=want.name, since=since, promised=promised))
+    return found
+
+
+def _promised(facts: WheelFacts) -> PythonVersion | None:
+    """The oldest Python of the wheel's abi3 tags; None if it promises no stable ABI."""
+    tags = [_CP.fullmatch(tag.interpreter) for tag in facts.wheel.tags if tag.abi == "abi3"]
+    return min(
+        (PythonVersion(int(tag["major"]), int(tag["minor"])) for tag in tags if tag), default=None
+    )
+
+
+@cache
+def stable_since() -> dict[str, PythonVersion]:
+    """Every symbol of the stable ABI, and the first Python that has it there."""
+    # Only wheels for the stable ABI want this table, and it is large.
+    from abi3info import DATAS, FUNCTIONS  # noqa: PLC0415
+
+    return {
+        symbol.name: PythonVersion(entry.added.major, entry.added.minor)
+        for table in (FUNCTIONS, DATAS)
+        for symbol, entry in table.items()
+    }

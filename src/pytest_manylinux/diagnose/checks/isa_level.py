@@ -1,0 +1,81 @@
+"""ML110: a file needs a newer processor than the policy promises."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+
+def _files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
+    return tuple(elf for elf in loaded_files(facts) if elf.isa_level > 1)
+
+
+def _lines(files: tuple[ElfFacts, ...]) -> list[str]:
+    return [f"{elf.path}: its note asks for x86-64-v{elf.isa_level}" for elf in files]
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    files = _files(facts)
+    if files:
+        level = max(elf.isa_level for elf in files)
+        yield CHECK.finding(
+            f"{files[0].path} needs a processor of x86-64-v{level}; the tag promises any x86_64",
+            evidence=_lines(files),
+            severity=Severity.WARNING,
+            files=[elf.path for elf in files],
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = list(blamed("isa-level", facts, observation, target))
+    if found:
+        files = _files(facts)
+        yield CHECK.finding(
+            f"import {found[0].outcome.name}: an instruction that this processor does not have",
+            evidence=[*(failure.line for failure in found), *_lines(files)],
+            severity=min((f.severity for f in found), key=list(Severity).index),
+            files=[elf.path for elf in files],
+        )
+
+
+CHECK = Check(
+    code="ML110",
+    name="isa-level",
+    severity=Severity.ERROR,
+    title="A file needs a newer processor than the policy promises",
+    meaning=(
+        "The tag x86_64 promises every 64-bit x86 processor. A file either says in a note that it "
+        "needs x86-64-v2, v3 or v4 (glibc 2.33 and later refuse it on lesser processors: CPU ISA "
+        "level is lower than required), or it says nothing and the interpreter dies of SIGILL when "
+        "the first such instruction comes. Only a note can be seen in the bytes; a trial sees what "
+        "the machine that runs it lacks."
+    ),
+    by_hand=(
+        "readelf -n FILE.so | grep -i 'x86 ISA needed'\n/lib64/ld-linux-x86-64.so.2 --help | tail -8"
+    ),
+    remedies=(
+        Remedy(
+            words=(
+                "build for the baseline (no -march=native, -march=x86-64-v3) and choose faster code at "
+                "run time (function multiversioning, cpuid)"
+            )
+        ),
+        Remedy(tool="setuptools", words="check CFLAGS of the build image for -march"),
+        Remedy(
+            tool="maturin", words='no target-cpu=native in RUSTFLAGS; is_x86_feature_detected!("avx2")'
+        ),
+    ),
+    links=(
+        Link(
+            title="x86-64 psABI: micro-architecture levels",
+            address="https://gitlab.com/x86-psABIs/x86-64-ABI",
+        ),
+    ),
+    wheel=_wheel,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,81 @@
+"""ML109: a file is linked to libpython."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed, grouped, needing
+from pytest_manylinux.diagnose.installed import loader_missing
+from pytest_manylinux.diagnose.loading import unreached
+from pytest_manylinux.diagnose.python_library import has_libpython, is_libpython
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Finding, Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    for library in filter(is_libpython, unreached(facts)):
+        yield _finding(library, [], Severity.WARNING, facts)
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    for library in filter(is_libpython, unreached(facts)):
+        if has_libpython(library, target) is False:
+            lines = [f"the Python of {target.distro.id} does not use {library}"]
+            yield _finding(library, lines, Severity.ERROR, facts)
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = blamed("libpython-linked", facts, observation, target)
+    for library, members in grouped(found, lambda f: f.words.library if f.words else ""):
+        lines = [failure.line for failure in members]
+        yield _finding(library.rpartition("/")[2], lines, members[0].severity, facts)
+    for problem in loader_missing(facts, observation):
+        if is_libpython(problem.text):
+            yield _finding(problem.text, [problem.line], problem.severity, facts)
+
+
+def _finding(library: str, lines: list[str], severity: Severity, facts: WheelFacts) -> Finding:
+    files = [elf.path for elf in needing(library, facts)]
+    where = files[0] if files else "a dependency"
+    return CHECK.finding(
+        f"{where} is linked to {library}",
+        evidence=[*lines, *(f"{path} needs {library}" for path in files)],
+        severity=severity,
+        files=files,
+    )
+
+
+CHECK = Check(
+    code="ML109",
+    name="libpython-linked",
+    severity=Severity.ERROR,
+    title="A file is linked to libpython",
+    meaning=(
+        "An extension module must not list libpythonX.Y.so as needed: its Python symbols come from "
+        "the interpreter that loads it. Debian and Ubuntu build Python without that library, so the "
+        "import fails there unless an unrelated package installed it; where it is installed, a second "
+        "copy of the interpreter's state may be loaded. auditwheel passes over libpython silently."
+    ),
+    by_hand="readelf -d FILE.so | grep libpython",
+    remedies=(
+        Remedy(words="do not link -lpythonX.Y into extension modules (PEP 513)"),
+        Remedy(
+            tool="scikit-build-core",
+            words="find_package(Python COMPONENTS Development.Module), then Python::Module",
+        ),
+        Remedy(
+            tool="meson-python", words="dependency('python'), not dependency('python', embed : true)"
+        ),
+        Remedy(tool="maturin", words="the pyo3 feature extension-module"),
+    ),
+    links=(
+        Link(
+            title="PEP 513: libpythonX.Y.so.1",
+            address="https://peps.python.org/pep-0513/#libpythonx-y-so-1",
+        ),
+    ),
+    wheel=_wheel,
+    static=_static,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,75 @@
+"""ML106: a file asks for a library by its old name; repair grafted it under a new one."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import Failure, blamed, grafted_copies, grouped, needing
+from pytest_manylinux.diagnose.installed import loader_missing
+from pytest_manylinux.diagnose.libraries import is_on
+from pytest_manylinux.diagnose.loading import unreached
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Finding, Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    for library in unreached(facts):
+        if grafted_copies(library, facts) and is_on(library, target.distro) is not True:
+            yield _finding(library, [], Severity.ERROR, facts)
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = blamed("library-not-grafted", facts, observation, target)
+    for library, members in grouped(found, _library):
+        lines = [failure.line for failure in members]
+        yield _finding(library, lines, members[0].severity, facts)
+    for problem in loader_missing(facts, observation):
+        if grafted_copies(problem.text, facts):
+            yield _finding(problem.text, [problem.line], problem.severity, facts)
+
+
+def _library(failure: Failure) -> str:
+    return PurePosixPath(failure.words.library).name if failure.words else ""
+
+
+def _finding(library: str, lines: list[str], severity: Severity, facts: WheelFacts) -> Finding:
+    askers = [elf.path for elf in needing(library, facts)]
+    copy = grafted_copies(library, facts)[0].path
+    return CHECK.finding(
+        f"{askers[0]} still needs {library}, which repair grafted as {PurePosixPath(copy).name}",
+        evidence=[*lines, *(f"{path} needs {library}" for path in askers), f"the wheel holds {copy}"],
+        severity=severity,
+        files=askers,
+    )
+
+
+CHECK = Check(
+    code="ML106",
+    name="library-not-grafted",
+    severity=Severity.ERROR,
+    title="A file asks for a library by its old name; repair grafted it under a new one",
+    meaning=(
+        "`auditwheel repair` copies a library into the wheel under a name with a digest "
+        "(libfoo-0a1b2c3d.so.1) and rewrites the needs of the files that it looked at. One file still "
+        "asks for the old name: it was added or replaced after the repair, or the repair did not "
+        "regard it as part of the wheel. The copy is there and nobody finds it."
+    ),
+    by_hand="for f in $(find . -name '*.so*'); do echo $f; readelf -d $f | grep NEEDED; done",
+    remedies=(
+        Remedy(
+            words=(
+                "repair the finished wheel once, as the last step; or rewrite the need: "
+                "patchelf --replace-needed OLD NEW FILE.so"
+            )
+        ),
+    ),
+    links=(
+        Link(title="auditwheel repair", address="https://github.com/pypa/auditwheel"),
+        Link(title="patchelf", address="https://github.com/NixOS/patchelf"),
+    ),
+    static=_static,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,106 @@
+"""ML111: a load segment is aligned to less than a page of the kernel."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+_SMALLEST_PAGE = 4096
+# The largest page that kernels of mainstream distros use: 64K on RHEL 7 and 8 for aarch64 and on
+# ppc64le; 16K on Asahi Linux and loongarch64. All others have 4K pages only.
+_LARGEST_PAGE = {"aarch64": 65536, "ppc64le": 65536, "ppc64": 65536, "loongarch64": 16384}
+# glibc 2.35 took to demanding that address and offset agree within a page; before, p_align itself
+# had to be a multiple of the page (elf/dl-load.c).
+_CONGRUENCE_SINCE = (2, 35)
+
+
+def _unfit(elf: ElfFacts, page: int, *, congruence: bool) -> bool:
+    for load in elf.loads:
+        if congruence and (load.address - load.offset) % page:
+            return True
+        if not congruence and load.align % page:
+            return True
+    return False
+
+
+def _line(elf: ElfFacts) -> str:
+    least = min(load.align for load in elf.loads)
+    return f"{elf.path}: a load segment is aligned to {least} bytes"
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    files = [
+        elf
+        for elf in loaded_files(facts)
+        if _unfit(elf, _LARGEST_PAGE.get(elf.arch, _SMALLEST_PAGE), congruence=False)
+    ]
+    if files:
+        page = _LARGEST_PAGE.get(files[0].arch, _SMALLEST_PAGE)
+        yield CHECK.finding(
+            f"{files[0].path} cannot be loaded by kernels with pages of {page // 1024}K",
+            evidence=[_line(elf) for elf in files],
+            severity=Severity.WARNING,
+            files=[elf.path for elf in files],
+        )
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    congruence = target.distro.glibc >= _CONGRUENCE_SINCE
+    files = [e for e in loaded_files(facts) if _unfit(e, _SMALLEST_PAGE, congruence=congruence)]
+    if files:
+        yield CHECK.finding(
+            f"{files[0].path} is aligned to less than a page; {target.distro.id} refuses to load it",
+            evidence=[_line(elf) for elf in files],
+            files=[elf.path for elf in files],
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = list(blamed("page-alignment", facts, observation, target))
+    if found:
+        page = _LARGEST_PAGE.get(target.arch, _SMALLEST_PAGE)
+        files = [e for e in facts.elf if e.loads and _unfit(e, page, congruence=False)]
+        yield CHECK.finding(
+            f"import {found[0].outcome.name}: a load segment is aligned to less than a page",
+            evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],
+            severity=min((f.severity for f in found), key=list(Severity).index),
+            files=[elf.path for elf in files],
+        )
+
+
+CHECK = Check(
+    code="ML111",
+    name="page-alignment",
+    severity=Severity.ERROR,
+    title="A load segment is aligned to less than a page of the kernel",
+    meaning=(
+        "The loader maps a file page by page. Kernels for x86_64 have pages of 4K; those for aarch64 "
+        "and ppc64le may have 16K or 64K (RHEL 8 for aarch64, Asahi Linux). A file whose segments are "
+        "aligned to less cannot be loaded there: ELF load command alignment not page-aligned. It "
+        "works on the machine that built it, whose pages are smaller."
+    ),
+    by_hand="readelf -lW FILE.so | grep LOAD   # the last column; getconf PAGESIZE",
+    remedies=(
+        Remedy(
+            words=(
+                "link with -Wl,-z,max-page-size=65536 on aarch64 and ppc64le, 4096 or more elsewhere; "
+                "a file that patchelf changed wants patchelf --page-size 65536"
+            )
+        ),
+        Remedy(tool="setuptools", words='extra_link_args=["-Wl,-z,max-page-size=65536"]'),
+        Remedy(tool="maturin", words='rustflags = ["-C", "link-arg=-Wl,-z,max-page-size=65536"]'),
+    ),
+    links=(
+        Link(
+            title="ld -z max-page-size", address="https://sourceware.org/binutils/docs/ld/Options.html"
+        ),
+    ),
+    wheel=_wheel,
+    static=_static,
+    dynamic=_dynamic,
+)

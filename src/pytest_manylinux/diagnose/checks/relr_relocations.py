@@ -1,0 +1,87 @@
+"""ML113: a file has packed relocations that older loaders do not know."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+# glibc 2.36, NEWS: support for DT_RELR; files that have it must depend on GLIBC_ABI_DT_RELR. Some
+# distros carried it back to older versions: their row says GLIBC_ABI = "DT_RELR".
+_SINCE = (2, 36)
+_MARK = "GLIBC_ABI_DT_RELR"
+
+
+def _files(facts: WheelFacts) -> list[ElfFacts]:
+    return [elf for elf in loaded_files(facts) if elf.relr]
+
+
+def _is_marked(elf: ElfFacts) -> bool:
+    return any(_MARK in versions for _, versions in elf.version_needs)
+
+
+def _knows(distro: Distro) -> bool:
+    return distro.glibc >= _SINCE or ("GLIBC_ABI", "DT_RELR") in distro.symbol_maxima
+
+
+def _line(elf: ElfFacts) -> str:
+    mark = "asks for" if _is_marked(elf) else "does not ask for"
+    return f"{elf.path} has DT_RELR and {mark} {_MARK}"
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    known = _knows(target.distro)
+    files = [elf for elf in _files(facts) if not (known and _is_marked(elf))]
+    if files:
+        have = ".".join(map(str, target.distro.glibc))
+        why = "wants the mark GLIBC_ABI_DT_RELR beside it" if known else "does not know it"
+        yield CHECK.finding(
+            f"{files[0].path} has packed relocations (DT_RELR); glibc {have} {why}",
+            evidence=[_line(elf) for elf in files],
+            files=[elf.path for elf in files],
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = list(blamed("relr-relocations", facts, observation, target))
+    if found:
+        files = _files(facts)
+        yield CHECK.finding(
+            f"import {found[0].outcome.name}: the loader does not take packed relocations (DT_RELR)",
+            evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],
+            severity=min((f.severity for f in found), key=list(Severity).index),
+            files=[elf.path for elf in files],
+        )
+
+
+CHECK = Check(
+    code="ML113",
+    name="relr-relocations",
+    severity=Severity.ERROR,
+    title="A file has packed relocations that older loaders do not know",
+    meaning=(
+        "DT_RELR packs relative relocations. glibc knows it since 2.36, and then demands that the "
+        "file also depends on the version GLIBC_ABI_DT_RELR. An older glibc refuses a file with that "
+        "dependency, and crashes on one without it, because it leaves the relocations undone."
+    ),
+    by_hand="readelf -d FILE.so | grep RELR; readelf -V FILE.so | grep DT_RELR",
+    remedies=(
+        Remedy(
+            words="link without -Wl,-z,pack-relative-relocs (or with -Wl,-z,nopack-relative-relocs)"
+        ),
+        Remedy(
+            tool="maturin", words="remove -Wl,-z,pack-relative-relocs from RUSTFLAGS and the linker"
+        ),
+    ),
+    links=(
+        Link(
+            title="glibc 2.36 release notes", address="https://sourceware.org/glibc/wiki/Release/2.36"
+        ),
+    ),
+    static=_static,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,100 @@
+"""ML105: the wheel has the needed library, but the search path does not reach it."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import Failure, blamed, files_named, grouped, needing
+from pytest_manylinux.diagnose.installed import loader_missing
+from pytest_manylinux.diagnose.libraries import is_on
+from pytest_manylinux.diagnose.loading import unreached
+from pytest_manylinux.diagnose.python_library import is_libpython
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Finding, Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _lost(facts: WheelFacts) -> list[str]:
+    return [lib for lib in unreached(facts) if files_named(lib, facts) and not is_libpython(lib)]
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    for library in _lost(facts):
+        # Code may load it first by its path; whether it does, a trial shows.
+        yield _finding(library, [], Severity.WARNING, facts)
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    for library in _lost(facts):
+        if is_on(library, target.distro) is not True:
+            yield _finding(library, [], Severity.ERROR, facts)
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = blamed("rpath-lost", facts, observation, target)
+    for library, members in grouped(found, _library):
+        lines = [failure.line for failure in members]
+        yield _finding(library, lines, members[0].severity, facts)
+    for problem in loader_missing(facts, observation):
+        if files_named(problem.text, facts) and not is_libpython(problem.text):
+            yield _finding(problem.text, [problem.line], problem.severity, facts)
+
+
+def _library(failure: Failure) -> str:
+    return PurePosixPath(failure.words.library).name if failure.words else ""
+
+
+def _finding(library: str, lines: list[str], severity: Severity, facts: WheelFacts) -> Finding:
+    place = files_named(library, facts)[0].path
+    askers = needing(library, facts)
+    paths = [
+        f"{elf.path} needs it and searches {', '.join(elf.runpath or elf.rpath) or 'no folder'}"
+        for elf in askers
+    ]
+    return CHECK.finding(
+        f"{library} is in the wheel as {place}, where no search path leads",
+        evidence=[*lines, *paths],
+        severity=severity,
+        files=[elf.path for elf in askers],
+    )
+
+
+CHECK = Check(
+    code="ML105",
+    name="rpath-lost",
+    severity=Severity.ERROR,
+    title="The wheel has the needed library, but the search path does not reach it",
+    meaning=(
+        "An ELF file needs a library that lies in the same wheel, and neither its own DT_RUNPATH or "
+        "DT_RPATH nor that of whoever loads it leads there. Usual causes: the file was stripped, "
+        "moved or rebuilt after `auditwheel repair` had written the path, or the build wrote an "
+        "absolute path of the build machine. On the build machine the library is found elsewhere, "
+        "so nothing shows."
+    ),
+    by_hand="readelf -d FILE.so | grep -i 'rpath\\|runpath\\|needed'; unzip -l WHEEL | grep '\\.libs/'",
+    remedies=(
+        Remedy(
+            words=(
+                "strip and move files before `auditwheel repair`, never after it; or set the path: "
+                "patchelf --set-rpath '$ORIGIN/../NAME.libs' FILE.so"
+            )
+        ),
+        Remedy(
+            tool="setuptools", words='runtime_library_dirs=["$ORIGIN"] for libraries of the package'
+        ),
+        Remedy(
+            tool="scikit-build-core",
+            words='set_target_properties(NAME PROPERTIES INSTALL_RPATH "$ORIGIN")',
+        ),
+        Remedy(tool="meson-python", words="install_rpath : '$ORIGIN' on py.extension_module"),
+    ),
+    links=(
+        Link(title="ld.so(8): $ORIGIN", address="https://man7.org/linux/man-pages/man8/ld.so.8.html"),
+        Link(title="patchelf", address="https://github.com/NixOS/patchelf"),
+    ),
+    wheel=_wheel,
+    static=_static,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,66 @@
+"""ML122: a file wants a Python with two-byte characters."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _lines(facts: WheelFacts) -> dict[str, str]:
+    return {
+        elf.path: f"{elf.path} wants {want.name}"
+        for elf in facts.elf
+        for want in elf.wants
+        if want.name.startswith("PyUnicodeUCS")
+    }
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    lines = _lines(facts)
+    if lines:
+        first = next(iter(lines))
+        yield CHECK.finding(
+            f"{first} wants a Python built with one width of Unicode characters",
+            evidence=list(lines.values()),
+            files=list(lines),
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = list(blamed("ucs2", facts, observation, target))
+    if found:
+        lines = _lines(facts)
+        yield CHECK.finding(
+            f"import {found[0].outcome.name}: made for a Python with another width of characters",
+            evidence=[*(failure.line for failure in found), *lines.values()],
+            severity=min((f.severity for f in found), key=list(Severity).index),
+            files=list(lines),
+        )
+
+
+CHECK = Check(
+    code="ML122",
+    name="ucs2",
+    severity=Severity.WARNING,
+    title="A file wants a Python built with one width of Unicode characters",
+    meaning=(
+        "Symbols such as PyUnicodeUCS2_FromString exist only in Pythons before 3.3 that were built "
+        "with that width. No Python of today has them: the import fails with an undefined symbol. "
+        "auditwheel gives such a wheel no manylinux tag."
+    ),
+    by_hand="nm -D --undefined-only FILE.so | grep PyUnicodeUCS",
+    remedies=(Remedy(words="build anew with the headers of the Python that the tag names"),),
+    links=(
+        Link(
+            title="PEP 513: UCS-2 and UCS-4",
+            address="https://peps.python.org/pep-0513/#ucs-2-vs-ucs-4-builds",
+        ),
+        Link(title="PEP 393", address="https://peps.python.org/pep-0393/"),
+    ),
+    wheel=_wheel,
+    dynamic=_dynamic,
+)

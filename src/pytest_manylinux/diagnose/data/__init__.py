@@ -1,0 +1,1 @@
+"""Data of the checks: libraries and the packages that bring them."""

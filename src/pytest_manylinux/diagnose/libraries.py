@@ -1,0 +1,83 @@
+"""What is known of the libraries that a wheel may take from the system."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from pytest_manylinux.inspect.policy import is_loader
+from pytest_manylinux.model.distro import Distro
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Package managers that take the packages of another one.
+_KIN = {"microdnf": "dnf"}
+# Releases from which Debian and Ubuntu call some libraries by names that end in t64.
+_T64 = {"debian": (2, 41), "ubuntu": (2, 39)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemLibrary:
+    """A library of the policies' allow list. `minimal` and `packages` are by package manager."""
+
+    name: str
+    title: str
+    minimal: frozenset[str]
+    packages: dict[str, str]
+
+    def is_minimal(self, distro: Distro) -> bool:
+        """Whether a minimal installation of the distro with python3 has it."""
+        manager = _KIN.get(distro.package_manager, distro.package_manager)
+        return "*" in self.minimal or manager in self.minimal
+
+    def package(self, distro: Distro) -> str:
+        """The package of the distro that brings it; empty where that is not known."""
+        manager = _KIN.get(distro.package_manager, distro.package_manager)
+        since = _T64.get(distro.family)
+        if manager == "apt" and since is not None and distro.glibc >= since:
+            return self.packages.get("apt-t64", self.packages.get("apt", ""))
+        return self.packages.get(manager, "")
+
+
+@cache
+def system_libraries() -> dict[str, SystemLibrary]:
+    """The allow list by soname."""
+    text = (files("pytest_manylinux.diagnose.data") / "libraries.toml").read_text("utf-8")
+    return {
+        name: SystemLibrary(
+            name=name,
+            title=row["title"],
+            minimal=frozenset(row["minimal"]),
+            packages=row["packages"],
+        )
+        for name, row in tomllib.loads(text)["libraries"].items()
+    }
+
+
+def is_on(library: str, distro: Distro) -> bool | None:
+    """Whether a minimal installation of the distro has the library; None if nothing is known of it."""
+    if library in distro.absent_libraries:
+        return False
+    if is_loader(library):
+        return True
+    known = system_libraries().get(library)
+    return None if known is None else known.is_minimal(distro)
+
+
+def how_to_get(library: str, distro: Distro) -> str:
+    """A sentence on who brings the library to the distro, and whether the policies permit it."""
+    known = system_libraries().get(library)
+    if known is None:
+        return f"no policy's allow list permits {library}: repair should have grafted it"
+    permitted = f"the policies permit {library} ({known.title})"
+    if library in distro.absent_libraries:
+        return f"{permitted}, but {distro.id} has no package that brings it"
+    package = known.package(distro)
+    if not package:
+        return f"{permitted}; which package of {distro.id} brings it is not known"
+    return f"{permitted}; on {distro.id} the package {package} brings it"

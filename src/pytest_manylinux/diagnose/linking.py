@@ -1,0 +1,86 @@
+"""Symbols that nothing in reach defines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_manylinux.diagnose.loading import Loading, loadings
+from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.inspect.policy import is_loader
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+# Libraries whose symbols all carry versions: a want that was linked against them has one. So a want
+# without a version, in a file that needs nothing else from outside, comes from nowhere.
+_VERSIONED = frozenset(
+    {
+        "libc.so.6",
+        "libm.so.6",
+        "libmvec.so.1",
+        "libpthread.so.0",
+        "libdl.so.2",
+        "librt.so.1",
+        "libutil.so.1",
+        "libresolv.so.2",
+        "libanl.so.1",
+        "libnsl.so.1",
+        "libcrypt.so.1",
+        "libgcc_s.so.1",
+        "libstdc++.so.6",
+        "libatomic.so.1",
+        "libgomp.so.1",
+    }
+)
+# Defined by the linker, the compiler's start-up files or the loader itself.
+_AMBIENT = frozenset({"__gmon_start__", "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loose:
+    """A symbol that a file wants and that neither it nor anything it loads defines."""
+
+    symbol: str
+    path: str
+    root: str
+
+
+@once_per_wheel
+def loose_symbols(facts: WheelFacts) -> tuple[Loose, ...]:
+    """All wants that certainly nothing in reach defines.
+
+    Extension modules are opened with all their symbols bound at once (RTLD_NOW), so each such want
+    refuses the import. Python's own symbols come from the interpreter. Nothing is said of a file
+    that needs libraries from outside whose symbols have no versions.
+    """
+    seen: set[str] = set()
+    return tuple(
+        loose
+        for loading in loadings(facts)
+        if not loading.program and _all_versioned(loading)
+        for loose in _of_loading(loading, seen)
+    )
+
+
+def _all_versioned(loading: Loading) -> bool:
+    return all(need.library in _VERSIONED or is_loader(need.library) for need in loading.unreached)
+
+
+def _of_loading(loading: Loading, seen: set[str]) -> Iterator[Loose]:
+    """Each file once, in the first loading that has it."""
+    fresh = [elf for elf in loading.files if elf.path not in seen]
+    if not fresh:
+        return
+    defined = {export.partition("@")[0] for elf in loading.files for export in elf.exports}
+    for elf in fresh:
+        seen.add(elf.path)
+        for name in _unversioned(elf):
+            if name not in defined:
+                yield Loose(symbol=name, path=elf.path, root=loading.root.path)
+
+
+def _unversioned(elf: ElfFacts) -> Iterator[str]:
+    for want in elf.wants:
+        if want.weak or want.version or want.name in _AMBIENT:
+            continue
+        if not want.name.startswith(("Py", "_Py")):
+            yield want.name

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_manylinux.diagnose.judge import apply_expectations
+from pytest_manylinux.diagnose.registry import make_finding
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.verdict import Cause, Expectation, Outcome, Severity, Verdict
+
+
+def expect(finding: str, distro: str = "debian-13") -> Expectation:
+    return Expectation(distro=distro, finding=finding, reason="known")
+
+
+def verdict_with(*names: str, severity: Severity | None = None) -> Verdict:
+    findings = tuple(make_finding(name, "m", severity=severity) for name in names)
+    errors = any(f.severity is Severity.ERROR for f in findings)
+    return Verdict(
+        outcome=Outcome.NOT_PORTABLE if errors else Outcome.PORTABLE,
+        subject="debian-13-cp313-x86_64",
+        wheel="demo.whl",
+        wheel_sha256="0",
+        findings=findings,
+    )
+
+
+@pytest.mark.parametrize("word", ["crash", "ML303"])
+def test_the_declared_fault_alone_is_expected(word: str) -> None:
+    declared = expect(word)
+    verdict = apply_expectations(verdict_with("crash"), [declared], "debian-13")
+    assert verdict.outcome is Outcome.EXPECTED
+    assert verdict.expectation == declared
+    assert verdict.findings  # what happened stays on record
+
+
+def test_a_declared_fault_that_did_not_happen_is_a_fault() -> None:
+    verdict = apply_expectations(verdict_with(), [expect("crash")], "debian-13")
+    assert verdict.outcome is Outcome.NOT_PORTABLE
+    assert [f.name for f in verdict.errors] == ["expectation-not-met"]
+    assert "crash" in verdict.reason
+
+
+def test_a_lighter_finding_of_that_name_is_not_the_fault() -> None:
+    light = verdict_with("crash", severity=Severity.WARNING)
+    assert apply_expectations(light, [expect("crash")], "debian-13").outcome is Outcome.NOT_PORTABLE
+
+
+def test_another_error_beside_the_expected_one_counts() -> None:
+    verdict = apply_expectations(verdict_with("crash", "hang"), [expect("crash")], "debian-13")
+    assert verdict.outcome is Outcome.NOT_PORTABLE
+
+
+def test_two_declared_faults_must_both_happen() -> None:
+    both = [expect("crash"), expect("hang", "*")]
+    assert apply_expectations(verdict_with("crash", "hang"), both, "debian-13").outcome.passes
+    assert not apply_expectations(verdict_with("crash"), both, "debian-13").outcome.passes
+
+
+def test_other_distros_are_not_spoken_of() -> None:
+    verdict = verdict_with("crash")
+    assert apply_expectations(verdict, [expect("crash")], "debian-12") == verdict
+
+
+def test_every_distro_is_no_audit() -> None:
+    verdict = verdict_with()
+    assert apply_expectations(verdict, [expect("crash", "*")], "audit") == verdict
+    named = verdict_with("policy-mismatch")
+    declared = [expect("policy-mismatch", "audit")]
+    assert apply_expectations(named, declared, "audit").outcome is Outcome.EXPECTED
+
+
+def test_not_proven_stays_so() -> None:
+    verdict = Verdict(
+        outcome=Outcome.NOT_PROVEN, subject="s", wheel="w", wheel_sha256="", cause=Cause.IMAGE
+    )
+    assert apply_expectations(verdict, [expect("crash", "*")], "debian-13") == verdict
+
+
+def test_a_finding_that_does_not_exist_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="crsh"):
+        apply_expectations(verdict_with("crash"), [expect("crsh")], "debian-13")
