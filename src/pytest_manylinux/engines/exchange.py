@@ -18,6 +18,7 @@ from pytest_manylinux.engines.output import Sink
 from pytest_manylinux.errors import SandboxError
 
 _WARDEN = Path(__file__).with_name("warden.py")
+_KEPT = ("LD_LIBRARY_PATH",)  # some Pythons do not start without
 _CHUNK = 1 << 16
 
 
@@ -44,6 +45,7 @@ class Warden:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-X", "utf8", str(_WARDEN), str(number)],
                 pass_fds=[number],
+                env={name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for pytest, which then closes its sandboxes

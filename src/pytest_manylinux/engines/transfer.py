@@ -6,6 +6,7 @@ Inside, the image's own `tar` does the work, or its `python3` where an image has
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -95,13 +96,20 @@ def unpack(stream: IO[bytes], name: str, target: Path, *, bound: int) -> None:
     names and more than `bound` bytes raise SandboxError. Nothing outside `target` is touched.
     """
     left = bound
+    sizes: dict[str, int] = {}
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
-                left -= member.size
+                sizes[member.name] = sizes.get(member.linkname, 0) if member.islnk() else member.size
+                left -= sizes[member.name]
                 if left < 0:
                     raise SandboxError(f"{name} in the sandbox is too big to copy out")
-                _extract(archive, member, _destination(member.name, name, target))
+                path = _destination(member.name, name, target)
+                if member.islnk() and member.linkname in sizes:  # a second name of a file before
+                    with _destination(member.linkname, name, target).open("rb") as first:
+                        _write(first, path, member.mode)
+                else:
+                    _extract(archive, member, path)
     except (tarfile.TarError, OSError) as error:
         raise SandboxError(f"cannot copy {name} out of the sandbox", why=str(error)) from error
 
@@ -121,11 +129,16 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> N
         raise SandboxError(f"{member.name} in the sandbox is a link or special file: not copied out")
     content = archive.extractfile(member)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if content is not None:
+        _write(content, path, member.mode)
+
+
+def _write(content: IO[bytes], path: Path, mode: int) -> None:
+    """Make the file `path`, which must not be there."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    mode = 0o755 if member.mode & stat.S_IXUSR else 0o644
-    with os.fdopen(os.open(path, flags, mode), "wb") as file:
-        while content is not None and (chunk := content.read(1 << 20)):
-            file.write(chunk)
+    permissions = 0o755 if mode & stat.S_IXUSR else 0o644
+    with os.fdopen(os.open(path, flags, permissions), "wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 class Run(Protocol):

@@ -27,6 +27,7 @@ import time
 from typing import Any, NoReturn
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522  # capset(2)
@@ -40,6 +41,8 @@ _OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 def main() -> None:
     """Serve one sandbox until the owner hangs up."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps our children
+    if _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:  # nothing inside may look into us
+        raise _os_error("prctl")
     if os.geteuid() == 0:
         os.setgroups([])
     owner = socket.socket(fileno=int(sys.argv[1]))
@@ -143,15 +146,17 @@ def _start_bubblewrap(setup: dict[str, Any]) -> tuple[int, int, int, int]:
     output, output_end = os.pipe()
     data = [(_in_memory(text), path) for path, text in setup["files"].items()]
     binds = [word for file, path in data for word in ("--ro-bind-data", str(file), path)]
-    argv = [setup["program"], *setup["before"], *binds, *setup["after"]]
-    argv += ["--info-fd", str(info_end), "--", *_HOLDER]
+    words = [*setup["before"], *binds, *setup["after"], "--info-fd", str(info_end)]
+    # A command inside can read the arguments and environment of its first process: bubblewrap.
+    words_file = _in_memory("".join(f"{word}\0" for word in words))
+    argv = [setup["program"], "--args", str(words_file), "--", *_HOLDER]
+    theirs = [info_end, words_file, *(file for file, _ in data)]
     monitor = os.fork()
     if monitor == 0:
-        for file, _ in data:
+        for file in theirs:
             os.set_inheritable(file, True)  # noqa: FBT003 - the name says what
-        os.set_inheritable(info_end, True)  # noqa: FBT003
-        _execute(argv, dict(os.environ), [stdin_end, output_end, output_end])
-    _close([info_end, stdin_end, output_end, *(file for file, _ in data)])
+        _execute(argv, {}, [stdin_end, output_end, output_end])
+    _close([stdin_end, output_end, *theirs])
     return monitor, info, stdin, output
 
 

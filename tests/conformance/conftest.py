@@ -1,0 +1,42 @@
+"""Every test here runs on every engine; an engine that this machine lacks is an error, not a skip.
+
+Leave an engine out with `-k "not podman"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.api import Engine, Sandbox, SandboxSpec
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.model.distro import Image, ImagePurpose
+
+
+@pytest.fixture(scope="session")
+def image() -> Image:
+    """A small Debian with Python, from the same store that runs use: made once, then kept."""
+    distro = load_catalogue().get("debian-12")
+    images = ArchiveImages(ImageStore())
+    return images.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
+
+
+@pytest.fixture(scope="session", params=["bubblewrap"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    engine = select_engine(request.param)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def spec(image: Image) -> SandboxSpec:
+    return SandboxSpec(image=image, label="conformance")
+
+
+@pytest.fixture
+def sandbox(engine: Engine, spec: SandboxSpec) -> Iterator[Sandbox]:
+    with engine.open(spec) as sandbox:
+        yield sandbox
