@@ -95,6 +95,10 @@ class BuildError(ManylinuxError):
         return (_rebuild_build, (self.what, self.why, self.remedy, self.finding))
 
 
+class ToolchainError(ManylinuxError):
+    """What builds need but no project brings (compiler, front end, repair tools) cannot be had."""
+
+
 class EngineError(ManylinuxError):
     """An engine that is missing, does not answer, or went away."""
 
@@ -105,6 +109,10 @@ class ImageError(ManylinuxError):
 
 class SandboxError(EngineError):
     """One sandbox could not be started or was lost; others may still work."""
+
+
+class TrialTimeoutError(SandboxError):
+    """A trial's time was over before anything could be seen of the wheel."""
 
 
 class DependencyError(ManylinuxError):
