@@ -35,7 +35,9 @@ class LoadedLibrary:
 class ImportOutcome:
     """One name, imported in a fresh interpreter of the trial's venv. Durations in seconds.
 
-    `missing_module` is the name that a ModuleNotFoundError carried. `loader_words` is the dynamic
+    `completed` tells whether the import itself came to its end: an interpreter may still crash or
+    hang while it shuts down. `loaded`, where an extension module was imported beside its package,
+    are only the libraries that it brought besides. `missing_module` is the name that a ModuleNotFoundError carried. `loader_words` is the dynamic
     loader's sentence if it was the loader that refused (`libx.so.1: cannot open …`).
     `signal` is the number, positive.
     """
@@ -53,6 +55,7 @@ class ImportOutcome:
     signal: int | None = None
     duration: float = 0.0
     loaded: tuple[LoadedLibrary, ...] = field(default=(), repr=False)
+    completed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

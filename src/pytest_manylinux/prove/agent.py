@@ -1,0 +1,210 @@
+"""The trial's hands inside the distro: installs one wheel, imports its names, tells what it saw.
+
+Runs with the distro's own Python, 3.6 or later, and only the standard library, as
+`python3 -I -S -B -c "…; main(REQUEST)"`. REQUEST is a JSON file; request.py of this room writes it,
+answers.py reads what is told. Nothing here judges.
+
+Answers are lines on the descriptor that was standard output when the agent started:
+`NONCE NUMBER JSON`. The first line brings the nonce, before any foreign code has run; lines are
+numbered from 0; the last one is of the kind `end`. No child ever holds that descriptor. The code under
+import has the agent's user id, so the agent makes itself undumpable (no ptrace, no /proc/PID/fd:
+prctl(2)) and children run without capabilities. They can still kill the agent: then the last line is
+missing.
+
+An importing interpreter reports through a named pipe (importer.py says why), with a token that it was
+told before. Code inside the same interpreter that searches the interpreter's own frames can find that
+token; nothing that runs in that process can be kept from it.
+"""
+
+import ast
+import base64
+import contextlib
+import json
+import os
+import sys
+import time
+
+from pytest_manylinux.prove.children import WORK, Task, protect_agent, random_word, run
+
+TYPE_CHECKING = False  # `typing` is not free to import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+VENV = "/scratch/venv"
+PYTHON = f"{VENV}/bin/python"
+
+
+class Channel:
+    """The way out: what was standard output, taken away from everything that is started later."""
+
+    def __init__(self) -> None:
+        """Take it, and leave /dev/null in its place."""
+        self.descriptor = os.dup(1)
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.close(null)
+        self.nonce = random_word()
+        self.number = 0
+
+    def tell(self, kind: str, **words: object) -> None:
+        """Send one line of a kind that answers.py knows; what is no text in UTF-8 becomes `?`."""
+        line = json.dumps(dict(words, kind=kind), ensure_ascii=False)
+        rest = f"{self.nonce} {self.number} {line}\n".encode("utf-8", "replace")
+        self.number += 1
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+
+
+class Trial:
+    """One request (request.py describes its keys), carried out step by step."""
+
+    def __init__(self, request: "dict[str, Any]", tell: "Callable[..., None]") -> None:
+        """Take the request; `tell` sends a line."""
+        self.request = request
+        self.tell = tell
+        self.deadline = time.monotonic() + float(request["timeout"])
+        self.fine = []  # type: list[str]
+        self.inner = set()  # type: set[str]
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds that a step may take: what is left, and of the whole at most `share`."""
+        whole = float(self.request["timeout"])
+        return max(min(self.deadline - time.monotonic(), whole * share), 0.1)
+
+    def lay_out(self) -> None:
+        """Make the venv from its recorded layout, around what is mounted there already."""
+        for kind, path, mode, content in self.request["venv"]:
+            place = os.path.join(VENV, path)
+            if kind == "folder":
+                os.makedirs(place, exist_ok=True)
+            elif kind == "link":
+                os.symlink(content, place)
+            else:
+                with open(place, "wb") as file:
+                    file.write(base64.b64decode(content))
+                os.chmod(place, mode)
+        for source, path in self.request["copies"]:
+            import shutil  # not free either, and seldom needed
+
+            shutil.copytree(source, os.path.join(VENV, path))
+
+    def pip(self) -> bool:
+        """Run the venv's pip, tell its words and what is there then; return whether it went well."""
+        (task,) = run([Task([PYTHON, "-m", "pip", *self.request["pip"]], self.left())])
+        names = [name for site in self.request["sites"] for name in os.listdir(site)]
+        found = {name for name in names if name.endswith(".dist-info")}
+        self.tell("pip", ending=task.ending(), installed=sorted(found))
+        return task.status == 0
+
+    def resolve(self) -> None:
+        """Have the distro's own loader resolve ELF files without running them (ld.so(8), --list)."""
+        tasks = {}  # type: dict[Task, str]
+        for path, interpreter in self.request["elf"]:
+            loader = os.path.realpath(interpreter or own_loader())
+            if not os.path.isfile(path):
+                self.tell("elf", path=path, words="", absent=True)
+            elif os.path.isfile(loader) and loader.startswith(("/usr/", "/lib")):
+                tasks[Task([loader, "--list", path], self.left())] = path
+            else:
+                self.tell("elf", path=path, words=f"{interpreter}: no such loader on this distro")
+        for task in run(tasks, self.request["parallel"]):
+            self.tell("elf", path=tasks[task], words=task.output.text())
+
+    def load(self, names: "list[str]") -> None:
+        """Import names, each in an interpreter of its own; note which other modules that brought."""
+        tasks = {}  # type: dict[Task, tuple[str, str]]
+        for name in names:
+            task, token = self.importing(name)
+            tasks[task] = (name, token)
+        for task in run(
+            tasks, self.request["parallel"], lambda task: self.tell("begin", name=tasks[task][0])
+        ):
+            name, token = tasks[task]
+            found = [report for report in reports(task, token) if report.get("pid") == task.pid]
+            report = found[0] if len(found) == 1 else None
+            self.tell("import", name=name, ending=task.ending(), report=report)
+            if report and report["status"] == "ok" and task.status == 0:
+                self.fine.append(name)
+                self.inner.update(
+                    key for key, file in report["inner"].items() if file in report["loaded"]
+                )
+
+    def importing(self, name: str, *more: str) -> "tuple[Task, str]":
+        """Prepare an interpreter that imports `name`, with the token that its reports will bear."""
+        token, pipe = random_word(), f"{WORK}/{random_word()}"
+        words = "\n".join((token, pipe, name, *more)).encode()
+        argv = [PYTHON, "-X", "faulthandler", "-c", importer()]
+        return Task(argv, self.left(0.5), words, pipe), token
+
+    def load_extensions(self) -> None:
+        """Import the extension modules that no import has brought yet.
+
+        `import a.b` imports `a` first, so where that failed the rest would only fail alike, and where
+        it brought `a.b` along nothing is left to be seen. The others are tried in forks of one
+        interpreter that has `a`; what does not succeed there gets an interpreter of its own.
+        """
+        failed = tuple(f"{name}." for name in self.request["imports"] if name not in self.fine)
+        wanted = [name for name in self.request["extensions"] if name not in self.inner]
+        wanted = [name for name in wanted if not name.startswith(failed)]
+        tasks = {}  # type: dict[Task, str]
+        for name in self.fine:
+            inside = [other for other in wanted if other.startswith(f"{name}.")]
+            if len(inside) > 1:
+                task, token = self.importing(name, *inside)
+                tasks[task] = token
+        for task in run(tasks, self.request["parallel"]):
+            for report in reports(task, tasks[task]):
+                if report.get("name") in wanted and report["status"] == "ok":
+                    wanted.remove(report["name"])
+                    self.tell("beside", name=report["name"], report=report)
+        self.load(wanted)
+
+    def programs(self) -> None:
+        """Run the programs that the configuration asks for, by their names in the venv's bin."""
+        for name, *arguments in self.request["programs"]:
+            (task,) = run([Task([f"{VENV}/bin/{name}", *arguments], self.left(0.5))])
+            self.tell("program", command=[name, *arguments], ending=task.ending())
+
+
+def reports(task: Task, token: str) -> "list[dict[str, Any]]":
+    """Find what an importing interpreter, or forks that the import made, reported with the token."""
+    found = []
+    for line in task.report.text().splitlines():
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            report = ast.literal_eval(line[len(token) + 1 :]) if line.startswith(token) else None
+            if isinstance(report, dict):
+                found.append(report)
+    return found
+
+
+def importer() -> str:
+    """Read the program that importing interpreters run."""
+    with open(os.path.join(os.path.dirname(__file__), "importer.py"), encoding="utf-8") as file:
+        return file.read()
+
+
+def own_loader() -> str:
+    """Find the dynamic loader that started this interpreter (proc(5), maps)."""
+    with open("/proc/self/maps", errors="replace") as maps:
+        paths = {line.split()[-1] for line in maps}
+    return min(path for path in paths if os.path.basename(path).startswith(("ld-", "ld.", "ld64.")))
+
+
+def main(path: str) -> None:
+    """Carry out the request in the file at `path`."""
+    with open(path, encoding="utf-8") as file:
+        request = json.load(file)
+    channel = Channel()
+    protect_agent()
+    channel.tell("start", python=sys.version.split()[0], libc=os.confstr("CS_GNU_LIBC_VERSION"))
+    os.mkdir(WORK)
+    trial = Trial(request, channel.tell)
+    trial.lay_out()
+    if trial.pip():
+        trial.resolve()
+        trial.load(request["imports"])
+        trial.load_extensions()
+        trial.programs()
+    channel.tell("end")

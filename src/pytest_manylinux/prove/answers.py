@@ -1,0 +1,180 @@
+"""What the agent told, read strictly: anything else on its channel is no answer.
+
+The form of the lines is in agent.py. A line that breaks it means that something else got hold of the
+channel, or that the output was cut: then nothing of it can be believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+_LINE = re.compile(rb"(?P<nonce>[0-9a-f]{32}) (?P<number>\d{1,9}) (?P<content>\{.*\})")
+
+
+class GarbledError(ValueError):
+    """The channel carried something that the agent does not say."""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a child process ended: by exit code or signal (positive); `duration` is seconds."""
+
+    exit_code: int | None
+    signal: int | None
+    overdue: bool
+    output: str
+    duration: float
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What an importing interpreter said of itself (importer.py)."""
+
+    status: Literal["ok", "raised", "exited"]
+    loaded: tuple[str, ...] = ()
+    inner: dict[str, str] = {}
+    exception: str = ""
+    message: str = ""
+    traceback: str = ""
+    chain: tuple[str, ...] = ()
+    missing: str | None = None
+    code: int | None = None
+    duration: float = 0.0
+
+
+class Told(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
+    """A line of the agent."""
+
+
+class Start(Told, frozen=True, tag="start"):
+    """The first line: the distro's Python and C library."""
+
+    python: str
+    libc: str
+
+
+class Pip(Told, frozen=True, tag="pip"):
+    """pip has ended; `installed` are the names of all .dist-info folders then."""
+
+    ending: Ending
+    installed: tuple[str, ...]
+
+
+class Elf(Told, frozen=True, tag="elf"):
+    """The loader's words on a file; `absent` if there is no such file."""
+
+    path: str
+    words: str
+    absent: bool = False
+
+
+class Begin(Told, frozen=True, tag="begin"):
+    """An interpreter that imports `name` is about to start."""
+
+    name: str
+
+
+class Import(Told, frozen=True, tag="import"):
+    """That interpreter has ended; no report if it did not make exactly one."""
+
+    name: str
+    ending: Ending
+    report: Report | None
+
+
+class Beside(Told, frozen=True, tag="beside"):
+    """An extension module that was imported beside others, once its package was there."""
+
+    name: str
+    report: Report
+
+
+class Program(Told, frozen=True, tag="program"):
+    """A program has ended."""
+
+    command: tuple[str, ...]
+    ending: Ending
+
+
+class End(Told, frozen=True, tag="end"):
+    """The last line: everything was done."""
+
+
+_DECODER = msgspec.json.Decoder(Start | Pip | Elf | Begin | Import | Beside | Program | End)
+
+
+@dataclass(slots=True)
+class Answers:
+    """All that an agent told. `complete` if it came to its end."""
+
+    start: Start | None = None
+    pip: Pip | None = None
+    elf: list[Elf] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
+    imports: dict[str, Import] = field(default_factory=dict)
+    beside: dict[str, Beside] = field(default_factory=dict)
+    programs: list[Program] = field(default_factory=list)
+    complete: bool = False
+
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The names whose import began and was not seen to end."""
+        return tuple(name for name in self.begun if name not in self.imports)
+
+
+def read_answers(data: bytes) -> Answers:
+    """Read the agent's channel.
+
+    Output that stops in the middle gives what was told until then, not `complete`. Raises
+    GarbledError for lines that are not the agent's, out of order, or after the end.
+    """
+    answers = Answers()
+    for number, content in enumerate(_contents(data)):
+        try:
+            told = _DECODER.decode(content)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise GarbledError(f"line {number}: {error}") from error
+        if (number == 0) is not isinstance(told, Start) or answers.complete:
+            raise GarbledError(f"line {number} is out of order")
+        _take(answers, told)
+    return answers
+
+
+def _contents(data: bytes) -> Iterator[bytes]:
+    nonce = b""
+    *lines, _ = data.split(b"\n")  # the last part is empty, or a line that was cut
+    for number, line in enumerate(lines):
+        match = _LINE.fullmatch(line)
+        if (
+            match is None
+            or int(match["number"]) != number
+            or match["nonce"] != (nonce or match["nonce"])
+        ):
+            raise GarbledError(f"line {number} is not the agent's")
+        nonce = match["nonce"]
+        yield match["content"]
+
+
+def _take(answers: Answers, told: Told) -> None:
+    match told:
+        case Start():
+            answers.start = told
+        case Pip():
+            answers.pip = told
+        case Elf():
+            answers.elf.append(told)
+        case Begin():
+            answers.begun.append(told.name)
+        case Import(name=name) if name in answers.unfinished:
+            answers.imports[name] = told
+        case Beside():
+            answers.beside[told.name] = told
+        case Program():
+            answers.programs.append(told)
+        case End():
+            answers.complete = True
+        case _:
+            raise GarbledError(f"an import that had not begun: {told!r}")

@@ -1,0 +1,165 @@
+"""What a wheel depends on, resolved for exactly one target by that target's own pip.
+
+Runs with network in a sandbox of its own, from the user's index; only wheels are taken, so no foreign
+code runs there. The trial then installs from the folder without any network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import filelock
+from packaging.requirements import InvalidRequirement, Requirement
+
+from pytest_manylinux.engines.api import SCRATCH, Engine, Limits, Mount
+from pytest_manylinux.errors import DependencyError
+from pytest_manylinux.images.aside import aside_folder, sweep
+from pytest_manylinux.images.store import store_errors
+from pytest_manylinux.indexes import IndexAccess, host_index, redact
+from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.prove.errand import INPUTS, QUIET, Errand, make_request, sent
+from pytest_manylinux.prove.observe import Asked, look
+from pytest_manylinux.prove.venv import prepared_venv
+
+MAX_AGE = 24 * 3600.0
+"""Seconds for which a resolution counts as what users get today."""
+
+_OUT = SCRATCH / "out"
+_ROOM = 16 * 1024**3  # bytes; PyTorch with its CUDA libraries comes to 3 GB
+_UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
+
+
+def resolve_dependencies(
+    wheel: Wheel,
+    facts: WheelFacts,
+    target: Target,
+    image: Image,
+    engine: Engine,
+    *,
+    cache: Path,
+    timeout: float,
+) -> Path | None:
+    """Give a folder with the wheels of everything that `wheel` depends on, on this target.
+
+    None if it depends on nothing there. Folders are kept below `cache`, for a day, by wheel name,
+    version, requirements, image and index; other runs may use them too, so nobody changes them.
+    `timeout` is in seconds. Raises DependencyError with the resolver's decisive words, and the
+    engine's, image's and store's errors.
+    """
+    if not needed_requirements(facts.requires_dist, target):
+        return None
+    index = host_index()
+    words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.digest, index.identity)
+    words += (target.interpreter.executable,)
+    folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+    with store_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(cache / f"{folder.name}.lock"):
+            if not _is_fresh(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                _resolve(wheel, target, image, engine, index=index, folder=folder, timeout=timeout)
+    return folder
+
+
+def needed_requirements(requires_dist: Iterable[str], target: Target) -> tuple[str, ...]:
+    """The requirements that apply on `target` without extras (dependency specifiers, PEP 508).
+
+    What cannot be told for certain from here, such as a marker on the kernel's release or a line
+    that breaks the specification, counts as needed: the target's own pip then decides.
+    """
+    return tuple(line for line in requires_dist if _applies(line, target))
+
+
+def _applies(line: str, target: Target) -> bool:
+    try:
+        marker = Requirement(line).marker
+    except InvalidRequirement:
+        return True
+    if marker is None or any(word in str(marker) for word in _UNSURE):
+        return True
+    return marker.evaluate(_environment(target))
+
+
+def _environment(target: Target) -> dict[str, str]:
+    version = target.interpreter.version
+    return {
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": target.arch,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "python_version": version.dotted,
+        "extra": "",
+    }
+
+
+def _is_fresh(folder: Path) -> bool:
+    return folder.is_dir() and time.time() - folder.stat().st_mtime < MAX_AGE
+
+
+def _resolve(
+    wheel: Wheel,
+    target: Target,
+    image: Image,
+    engine: Engine,
+    *,
+    index: IndexAccess,
+    folder: Path,
+    timeout: float,
+) -> None:
+    """Have the target's pip download everything but the wheel itself, and keep it as `folder`."""
+    cache = folder.parent
+    venv = prepared_venv(image, target.interpreter, engine, cache.parent / "venvs")
+    inside = INPUTS / "wheel" / wheel.filename
+    mounts = [Mount(source=wheel.path.resolve(), target=inside)]
+    mounts += [Mount(source=source, target=place) for source, place in index.mounts]
+    arguments = ("download", *QUIET, "--only-binary", ":all:", "--dest", str(_OUT), str(inside))
+    errand = Errand(
+        image=image,
+        interpreter=target.interpreter,
+        venv=venv,
+        request=make_request(venv, arguments, timeout),
+        label=f"dependencies of {wheel.filename} on {target.id}",
+        mounts=tuple(mounts),
+        network=True,
+        environment=index.environment,
+        limits=Limits(memory=_ROOM, scratch=_ROOM),
+    )
+    sweep(cache / "aside")
+    with sent(errand, engine) as (sandbox, completed), aside_folder(cache / "aside") as aside:
+        outcome = look(completed, Asked()).install
+        if not outcome.ok:
+            raise _unavailable(wheel, target, redact(outcome.output))
+        sandbox.copy_out(_OUT, aside / "wheels")
+        (aside / "wheels" / wheel.filename).unlink(missing_ok=True)
+        (aside / "wheels").rename(folder)
+
+
+def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:
+    remote = "connection broken by" in output or "Could not fetch URL" in output
+    return DependencyError(
+        f"the dependencies of {wheel.filename} cannot be had on {target.id}",
+        why=decisive_words(output),
+        remedy="is the index within reach? `pip config list` shows which one is asked"
+        if remote
+        else "offer wheels of them for this target (find-links in pip's configuration), or change "
+        "what the wheel requires",
+    )
+
+
+def decisive_words(output: str) -> str:
+    """The lines of pip's output that tell why it found no solution."""
+    lines = [line.rstrip() for line in output.splitlines()]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    start = next((n for n, line in enumerate(lines) if line.startswith("The conflict is caused")), None)
+    conflict = [] if start is None else list(itertools.takewhile(str.strip, lines[start:]))
+    broken = [line for line in lines if "connection broken by" in line or "Could not fetch" in line]
+    found = dict.fromkeys([*broken[:1], *conflict, *errors])
+    return "\n".join(found) or "\n".join(lines[-10:])

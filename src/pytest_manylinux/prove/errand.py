@@ -1,0 +1,126 @@
+"""Sending the agent into a sandbox: what it is asked, and what it finds there."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from pytest_manylinux.engines.api import (
+    Command,
+    Completed,
+    Engine,
+    Limits,
+    Mount,
+    Sandbox,
+    SandboxSpec,
+)
+from pytest_manylinux.model.distro import Image, Interpreter
+from pytest_manylinux.prove.venv import VENV, Entry, PreparedVenv
+
+INPUTS = PurePosixPath("/tmp/trial")  # noqa: S108 -- inside a sandbox, where /tmp is its own
+GRACE = 20.0
+"""Seconds that the agent gets beyond its own time limit before the sandbox is killed."""
+
+QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off")
+"""What keeps pip's output to words that matter."""
+
+_SEEDED = INPUTS / "seeded"
+_LIBRARY = INPUTS / "lib"
+_REQUEST = INPUTS / "request.json"
+_MODULES = ("agent.py", "children.py", "importer.py")
+_START = (
+    f"import sys; sys.path.insert(0, {str(_LIBRARY)!r}); "
+    f"from pytest_manylinux.prove.agent import main; main({str(_REQUEST)!r})"
+)
+_PARALLEL = 2
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent is asked, as it reads it from a JSON file.
+
+    `timeout` is seconds for all steps together, `parallel` how many children may run at once.
+    `venv` is the layout to make, `copies` are (folder in the sandbox, path in the venv) besides,
+    `sites` the folders that hold .dist-info folders. `pip` are arguments for the venv's pip; if it
+    fails, nothing else is done. `elf` are (installed path, its own loader or empty) of files for the
+    loader to resolve, `imports` names to import, each in an interpreter of its own, `extensions`
+    names of extension modules to try besides, `programs` command lines whose first word is in the
+    venv's folder of scripts.
+    """
+
+    timeout: float
+    venv: tuple[Entry, ...]
+    sites: tuple[str, ...]
+    pip: tuple[str, ...]
+    copies: tuple[tuple[str, str], ...] = ()
+    elf: tuple[tuple[str, str], ...] = ()
+    imports: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    programs: tuple[tuple[str, ...], ...] = ()
+    parallel: int = _PARALLEL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A request, and the sandbox for it.
+
+    `replaced` are distributions (normalized names) that pip may put in; if it may replace seeded
+    ones, those must be writable, so they are copied then.
+    """
+
+    image: Image
+    interpreter: Interpreter
+    venv: PreparedVenv
+    request: Request
+    label: str
+    mounts: tuple[Mount, ...] = ()
+    replaced: Collection[str] = ()
+    network: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits = field(default_factory=Limits)
+
+
+def make_request(venv: PreparedVenv, pip: tuple[str, ...], timeout: float) -> Request:
+    """A request that only has pip run; `msgspec.structs.replace` adds to it."""
+    layout = venv.layout
+    sites = dict.fromkeys(str(VENV / path) for path in (layout.purelib, layout.platlib))
+    return Request(timeout=timeout, venv=layout.entries, sites=tuple(sites), pip=pip)
+
+
+@contextlib.contextmanager
+def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
+    """Run an errand; gives the sandbox, still open, and how the agent ended there.
+
+    Raises the engine's errors.
+    """
+    request, mounts = errand.request, errand.venv.mounts()
+    if not errand.venv.layout.seeded.isdisjoint(errand.replaced):
+        copies = tuple(
+            (str(_SEEDED / str(n)), str(m.target.relative_to(VENV))) for n, m in enumerate(mounts)
+        )
+        mounts = tuple(Mount(source=m.source, target=_SEEDED / str(n)) for n, m in enumerate(mounts))
+        request = msgspec.structs.replace(request, copies=copies)
+    with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as folder:
+        file = Path(folder, _REQUEST.name)
+        file.write_bytes(msgspec.json.encode(request))
+        spec = SandboxSpec(
+            image=errand.image,
+            mounts=(*errand.mounts, *mounts, *_agent(), Mount(source=file, target=_REQUEST)),
+            network=errand.network,
+            limits=errand.limits,
+            label=errand.label,
+        )
+        argv = (errand.interpreter.executable, "-I", "-S", "-B", "-c", _START)
+        command = Command(argv=argv, environment=errand.environment, timeout=request.timeout + GRACE)
+        with engine.open(spec) as sandbox:
+            yield sandbox, sandbox.exec(command)
+
+
+def _agent() -> tuple[Mount, ...]:
+    here = Path(__file__).parent
+    inside = _LIBRARY / "pytest_manylinux" / "prove"
+    return tuple(Mount(source=here / name, target=inside / name) for name in _MODULES)

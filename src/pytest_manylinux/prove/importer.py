@@ -1,0 +1,143 @@
+"""What an importing interpreter runs: as near to `python -c "import NAME"` as can be.
+
+Never imported: the agent hands this text to the trial's interpreter by `-c`. Python 3.6 or later. Only
+modules that every interpreter loads by itself are used before the import, so that a wheel that forgets
+an import of its own is not helped; what the report needs is held from before, since the code under
+import may replace it. The report goes through a named pipe that is opened only once the import has
+ended: a package that closes all descriptors, or writes to all of them, neither breaks nor forges it.
+
+Asked for more names, all inside the first, it imports each in a fork once the first is there:
+`import a.b` begins with `import a` in any interpreter. Only successes are told then; a failure may be
+the fork's fault, so the agent tries such a name again in an interpreter of its own.
+"""
+
+import builtins
+import os
+import sys
+
+LONGEST_CHAIN = 20
+LONGEST_FORK = 20  # seconds
+FIELDS_OF_A_FILE = 6  # of a line in /proc/self/maps that has a path (proc(5))
+
+
+class Importer:
+    """One import, and the report on it. Everything it calls is taken before the import."""
+
+    modules = sys.modules
+    load = staticmethod(builtins.__import__)
+    open_file = staticmethod(builtins.open)
+    open = staticmethod(os.open)
+    write = staticmethod(os.write)
+    close = staticmethod(os.close)
+    leave = staticmethod(os._exit)
+    process = staticmethod(os.getpid)
+    fork = staticmethod(os.fork)
+    wait = staticmethod(os.waitpid)
+    known = frozenset()  # type: frozenset[str]
+
+    def __init__(self) -> None:
+        """Read token, pipe and name from standard input, and close it as a user's would be."""
+        words = b""
+        more = b"."
+        while more:
+            more = os.read(0, 4096)
+            words += more
+        self.token, self.path, self.name, *self.more = words.decode().split("\n")
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        sys.argv[:] = ["-c"]
+
+    def run(self) -> None:
+        """Import and report; after a success the interpreter ends by itself, as a user's would."""
+        try:
+            self.load(self.name)
+            if self.name not in self.modules:
+                raise ImportError(f"{self.name!r} left nothing in sys.modules")  # noqa: TRY301
+        except BaseException as error:  # noqa: BLE001 -- whatever ends an import is reported
+            self.report(refused(error))
+            self.leave(1)
+        if self.more:
+            self.run_forks()
+        self.report({"status": "ok", "inner": self.inner()})
+
+    def run_forks(self) -> None:
+        """Import the other names, each in a fork, and end; forks report what they loaded besides."""
+        self.known = frozenset(self.loaded())
+        for name in self.more:
+            process = self.fork()
+            if process == 0:
+                try:
+                    self.run_fork(name)
+                finally:
+                    self.leave(1)
+            self.wait(process, 0)
+        self.leave(0)
+
+    def run_fork(self, name: str) -> None:
+        """Import one name in this fork, and end."""
+        import signal
+        import time
+
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LONGEST_FORK)
+        started = time.monotonic()
+        self.load(name)
+        if name in self.modules:
+            self.report({"status": "ok", "name": name, "duration": time.monotonic() - started})
+        self.leave(0)
+
+    def inner(self) -> "dict[str, str]":
+        """The extension modules inside the imported name that came along, and their files."""
+        files = {key: getattr(module, "__file__", None) for key, module in list(self.modules.items())}
+        inside = {key: file for key, file in files.items() if key.startswith(f"{self.name}.")}
+        return {key: file for key, file in inside.items() if isinstance(file, str) and ".so" in file}
+
+    def report(self, found: "dict[str, object]") -> None:
+        """Send what was found, with the files that are mapped into this process, as a literal."""
+        found.update(pid=self.process(), loaded=self.loaded())
+        channel = self.open(self.path, os.O_WRONLY)
+        rest = f"\n{self.token} {found!a}\n".encode("ascii")
+        while rest:
+            rest = rest[self.write(channel, rest) :]
+        self.close(channel)
+
+    def loaded(self) -> "list[str]":
+        """The paths in /proc/self/maps, but for those known before."""
+        with self.open_file("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            lines = [line.rstrip("\n").split(None, FIELDS_OF_A_FILE - 1) for line in maps]
+        paths = {line[-1] for line in lines if len(line) == FIELDS_OF_A_FILE}
+        return sorted(path for path in paths - self.known if path[0] == "/")
+
+
+def refused(error: BaseException) -> "dict[str, object]":
+    """Describe an exception, or the SystemExit, that ended the import."""
+    import traceback
+
+    frames = error.__traceback__.tb_next if error.__traceback__ else None
+    found = {
+        "status": "raised",
+        "exception": type(error).__name__,
+        "message": str(error)[:4000],
+        "traceback": "".join(traceback.format_exception(type(error), error, frames))[-30000:],
+        "chain": chain(error),
+    }  # type: dict[str, object]
+    if isinstance(error, ModuleNotFoundError):
+        found["missing"] = error.name
+    if isinstance(error, SystemExit):
+        code = 0 if error.code is None else error.code
+        found.update(status="exited", code=code & 255 if isinstance(code, int) else 1)
+    return found
+
+
+def chain(error: BaseException) -> "list[str]":
+    """The words of the import and system errors that led to `error`, the latest first."""
+    seen = []  # type: list[BaseException]
+    link = error  # type: BaseException | None
+    while link is not None and len(seen) < LONGEST_CHAIN:
+        seen.append(link)
+        link = link.__cause__ or link.__context__
+    return [str(one)[:2000] for one in seen if isinstance(one, (ImportError, OSError))]
+
+
+Importer().run()
