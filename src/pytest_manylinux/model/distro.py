@@ -51,7 +51,8 @@ class Distro:
     """One release of one distribution; a row of the catalogue.
 
     `id` is stable and appears in node ids: `debian-12`. `glibc` is (major, minor). `end_of_life`
-    is None for rolling releases and where no date is known.
+    is None for rolling releases and where no date is known. `libraries` are the sonames that a
+    surveyed image of it has, all of them; None where no image was surveyed.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Distro:
     end_of_life: date | None = None
     rolling: bool = False
     source: str = ""
+    libraries: frozenset[str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
