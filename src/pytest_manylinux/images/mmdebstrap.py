@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,25 +62,36 @@ def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
             "mmdebstrap is missing, which makes Debian roots", remedy=install_command("mmdebstrap")
         )
     _prepare(making)
-    kept: deque[str] = deque(maxlen=_KEPT)
-    with (making.folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            contained(("sh", "-c", _RUN, "sh", *_arguments(making))),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=_environment(making),
-            cwd=making.folder,
-            start_new_session=True,
-        )
+    with (
+        (making.folder / "log").open("w", encoding="utf-8") as log,
+        contextlib.closing(_output(making)) as lines,
+    ):
+        for line in lines:
+            log.write(line + "\n")
+            listener(line)
+
+
+def _output(making: Making) -> Generator[str, None, None]:
+    """The lines of a run as they come; raises MmdebstrapFailedError after the last of a bad one."""
+    with subprocess.Popen(
+        contained(("sh", "-c", _RUN, "sh", *_arguments(making))),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(making),
+        cwd=making.folder,
+        start_new_session=True,
+    ) as process:
+        kept: deque[str] = deque(maxlen=_KEPT)
         try:
             for line in _lines(process):
-                log.write(line + "\n")
                 kept.append(line)
-                listener(line)
-        finally:
-            process.kill()
+                yield line
             code = process.wait()
+        except BaseException:
+            # An interrupt, or an error of whoever listens: nothing may go on without us.
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     if code != 0:
         raise MmdebstrapFailedError(tuple(kept))
 

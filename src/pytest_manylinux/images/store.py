@@ -35,7 +35,7 @@ from pytest_manylinux.model.distro import Image, ImageSource
 CACHE_VARIABLE = "PYTEST_MANYLINUX_CACHE"
 _RECORD = "image.json"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +129,11 @@ class ImageStore:
         if found is None:
             raise StoreError(f"{folder} is damaged", remedy="pytest-manylinux cache prune --all")
         return found
+
+    def release(self) -> None:
+        """Hold no image any more; the end of the process does the same."""
+        while self._held:
+            os.close(self._held.popitem()[1])
 
     def images(self) -> tuple[StoredImage, ...]:
         """Every finished image, the most recently used first."""
@@ -247,9 +252,9 @@ def store_errors(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise full(root, str(error)) from error
-        if error.errno in _READ_ONLY:
+        if error.errno in _UNUSABLE:
             raise StoreError(
-                f"the cache folder {root} cannot be written",
+                f"the cache folder {root} cannot be used",
                 why=str(error),
                 remedy=f"name another one in {CACHE_VARIABLE}",
             ) from error

@@ -3,7 +3,7 @@
 set -eu
 root=$1
 umount "$root/var/cache/apt/archives" "$root/var/lib/apt/lists"
-rm -f "$root/etc/apt/apt.conf.d/00pytest-manylinux"
+rm -f "$root/etc/apt/apt.conf.d/00pytest-manylinux" "$root"/var/cache/apt/*.bin
 sed -i 's,://[^/@ ]*@,://,' "$root/etc/apt/sources.list"
 : > "$root/etc/resolv.conf"
 : > "$root/etc/hostname"

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from pytest_manylinux.catalogue.rows import parse_row
+from pytest_manylinux.errors import UsageError
+
+ROW: dict[str, object] = {
+    "id": "example-1",
+    "family": "example",
+    "release": "1",
+    "glibc": "2.36",
+    "package-manager": "apt",
+    "architectures": ["x86_64"],
+    "interpreters": [{"version": "3.11", "packages": ["python3"]}],
+}
+
+
+def test_a_row_becomes_a_distro() -> None:
+    archive = {"origin": "debian", "suite": "one", "check-valid-until": False}
+    distro = parse_row({**ROW, "end-of-life": date(2030, 1, 2), "archive": archive}, where="here")
+    assert distro.glibc == (2, 36)
+    assert distro.title == "example-1"
+    assert distro.end_of_life == date(2030, 1, 2)
+    assert distro.archive is not None
+    assert not distro.archive.check_valid_until
+    assert distro.interpreters[0].version.tag == "cp311"
+    assert distro.interpreters[0].executable == "/usr/bin/python3"
+
+
+def test_an_unknown_key_is_named_with_the_nearest_right_one() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_row({**ROW, "packagemanager": "apt"}, where="pyproject.toml")
+    assert "pyproject.toml: example-1" in str(caught.value)
+    assert "packagemanager" in str(caught.value)
+    assert "perhaps you meant 'package-manager'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("glibc", "2", "'2' is no glibc version"),
+        ("id", "Example 1", "cannot be an id"),
+        ("architectures", "x86_64", "Expected `array`"),
+        ("interpreters", [{"version": "py3", "packages": []}], "no CPython version"),
+        ("end-of-life", "soon", "end-of-life"),
+    ],
+)
+def test_a_wrong_value_is_named(key: str, value: object, word: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_row({**ROW, key: value}, where="here")
+    assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["id", "family", "glibc", "interpreters"])
+def test_a_missing_key_is_named(key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_row({name: value for name, value in ROW.items() if name != key}, where="here")
+    assert key in str(caught.value)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images import namespace
+
+
+def test_it_dies_with_us_and_has_its_own_mounts_and_processes() -> None:
+    argv = namespace.contained(("true",))
+    assert argv[1:3] == ("--pdeathsig", "KILL")
+    assert str(os.getpid()) in argv
+    assert {"--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"} <= set(argv)
+    assert argv[-2:] == ("--", "true")
+
+
+def test_a_missing_program_comes_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(ImageError) as caught:
+        namespace.contained(("true",))
+    assert "apt-get install --yes util-linux" in str(caught.value)
+
+
+def test_an_ordinary_user_without_subordinate_ids_is_told_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+    monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
+    with pytest.raises(ImageError) as caught:
+        namespace.contained(("true",))
+    assert "usermod --add-subuids" in str(caught.value)
+    assert namespace.install_command("uidmap") == "sudo apt-get install --yes uidmap"
+
+
+def test_a_range_belongs_to_a_name_or_a_number(tmp_path: Path) -> None:
+    table = tmp_path / "subuid"
+    table.write_text(f"someone:100000:65536\n{os.geteuid()}:165536:65536\n")
+    assert namespace._has_range(table, "someone")
+    assert namespace._has_range(table, "nobody-here")
+    assert not namespace._has_range(tmp_path / "none", "someone")

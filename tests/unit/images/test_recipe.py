@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.images.recipe import Recipe, recipe_of
+from pytest_manylinux.model.distro import ImagePurpose
+
+DISTRO = load_catalogue().get("debian-12")
+
+
+def _recipe(
+    purpose: ImagePurpose = ImagePurpose.BUILD, extra: tuple[str, ...] = (), arch: str = "x86_64"
+) -> Recipe:
+    assert DISTRO.archive is not None
+    interpreter = DISTRO.interpreters[0]
+    return recipe_of(
+        DISTRO, DISTRO.archive, arch, purpose, extra_packages=extra, interpreter=interpreter
+    )
+
+
+def test_a_trial_image_has_no_headers() -> None:
+    recipe = _recipe(ImagePurpose.TRIAL)
+    assert "python3-pip" in recipe.packages
+    assert "python3-dev" not in recipe.packages
+    assert recipe.base == ()
+
+
+def test_a_build_image_grows_from_the_trial_image() -> None:
+    recipe = _recipe(extra=("libffi-dev",))
+    assert set(recipe.packages) == {"python3-dev", "libffi-dev"}
+    assert recipe.base == _recipe(ImagePurpose.TRIAL).packages
+
+
+def test_the_order_of_packages_does_not_matter() -> None:
+    assert _recipe(extra=("b", "a", "b")).key == _recipe(extra=("a", "b")).key
+
+
+@pytest.mark.parametrize(
+    "other",
+    [_recipe(ImagePurpose.TRIAL), _recipe(extra=("libffi-dev",)), _recipe(arch="i686")],
+    ids=["purpose", "packages", "architecture"],
+)
+def test_whatever_changes_the_root_changes_the_key(other: Recipe) -> None:
+    assert other.key != _recipe().key
+
+
+def test_a_new_suite_is_a_new_key() -> None:
+    assert DISTRO.archive is not None
+    moved = replace(DISTRO.archive, suite="trixie")
+    other = recipe_of(
+        DISTRO,
+        moved,
+        "x86_64",
+        ImagePurpose.BUILD,
+        extra_packages=(),
+        interpreter=DISTRO.interpreters[0],
+    )
+    assert other.key != _recipe().key
