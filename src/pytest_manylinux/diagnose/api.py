@@ -48,7 +48,8 @@ class Check:
     """One finding: its identity, its words, and the functions that find it.
 
     `severity` is the usual one; a function may report less (`Check.finding`). `by_hand` are shell
-    commands that show the fault without this project. The first remedy is the general one.
+    commands that show the fault without this project. The first remedy is the general one. `sample`
+    is the sample project that brings it about, if there is one (its path in the repository).
     """
 
     code: str
@@ -59,6 +60,7 @@ class Check:
     by_hand: str
     remedies: tuple[Remedy, ...]
     links: tuple[Link, ...] = ()
+    sample: str = ""
     wheel: Callable[[WheelFacts], Findings] | None = None
     static: Callable[[WheelFacts, Target], Findings] | None = None
     dynamic: Callable[[WheelFacts, Observation, Target], Findings] | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
 from pytest_manylinux.diagnose.expectations import apply_expectations
+from pytest_manylinux.diagnose.ignoring import apply_ignores
+from pytest_manylinux.diagnose.merging import merged
+from pytest_manylinux.diagnose.predict import disagreement, predict_target
 from pytest_manylinux.diagnose.registry import checks, make_finding
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
@@ -13,18 +15,18 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Severity, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 
-__all__ = ["apply_expectations", "judge", "judge_audit", "judge_unreadable"]
-
-_WEIGHT = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFORMATION: 2}
+__all__ = ["apply_expectations", "apply_ignores", "judge", "judge_audit", "judge_unreadable"]
 
 
 def judge(facts: WheelFacts, observation: Observation, target: Target, *, wheel: Wheel) -> Verdict:
     """Say what one trial amounts to.
 
     Only what was observed decides; the errors of the verdict are findings of what the trial saw.
+    What the bytes had led one to expect is held against it: `prediction-wrong` where they disagree.
     """
     findings = merged(_observed(facts, observation, target))
     outcome, cause, reason = _outcome(facts, observation, findings)
+    findings += disagreement(predict_target(facts, target), outcome, findings)
     return Verdict(
         outcome=outcome,
         subject=target.id,
@@ -66,24 +68,6 @@ def judge_unreadable(filename: str, error: ManylinuxError, *, subject: str = "au
         wheel_sha256="",
         findings=(finding,),
         reason=error.what,
-    )
-
-
-def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings that say the same made one, the heaviest first; evidence and files are united."""
-    found: dict[tuple[str, str], Finding] = {}
-    for finding in findings:
-        key = (finding.name, finding.message)
-        found[key] = _united(found[key], finding) if key in found else finding
-    return tuple(sorted(found.values(), key=lambda finding: _WEIGHT[finding.severity]))
-
-
-def _united(first: Finding, second: Finding) -> Finding:
-    return replace(
-        first,
-        severity=min(first.severity, second.severity, key=_WEIGHT.__getitem__),
-        evidence=tuple(dict.fromkeys((*first.evidence, *second.evidence))),
-        files=tuple(dict.fromkeys((*first.files, *second.files))),
     )
 
 

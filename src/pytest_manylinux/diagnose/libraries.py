@@ -60,7 +60,12 @@ def system_libraries() -> dict[str, SystemLibrary]:
 
 
 def is_on(library: str, distro: Distro) -> bool | None:
-    """Whether a minimal installation of the distro has the library; None if nothing is known of it."""
+    """Whether the distro has the library: its surveyed image, or else a minimal installation.
+
+    None if nothing is known of it.
+    """
+    if distro.libraries is not None:
+        return library in distro.libraries or is_loader(library)
     if library in distro.absent_libraries:
         return False
     if is_loader(library):

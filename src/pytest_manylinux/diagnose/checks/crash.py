@@ -62,5 +62,6 @@ CHECK = Check(
         Link(title="faulthandler", address="https://docs.python.org/3/library/faulthandler.html"),
         Link(title="signal(7)", address="https://man7.org/linux/man-pages/man7/signal.7.html"),
     ),
+    sample="sample_projects/faulty/crash_on_import",
     dynamic=_dynamic,
 )

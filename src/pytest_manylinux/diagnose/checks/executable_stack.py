@@ -97,6 +97,7 @@ CHECK = Check(
         ),
         Link(title="ld -z noexecstack", address="https://sourceware.org/binutils/docs/ld/Options.html"),
     ),
+    sample="sample_projects/faulty/executable_stack",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -46,5 +46,6 @@ CHECK = Check(
             address="https://docs.python.org/3/library/faulthandler.html#faulthandler.dump_traceback_later",
         ),
     ),
+    sample="sample_projects/faulty/hang_on_import",
     dynamic=_dynamic,
 )

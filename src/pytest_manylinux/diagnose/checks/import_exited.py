@@ -41,5 +41,6 @@ CHECK = Check(
         ),
     ),
     links=(Link(title="os._exit", address="https://docs.python.org/3/library/os.html#os._exit"),),
+    sample="sample_projects/faulty/exit_on_import",
     dynamic=_dynamic,
 )

@@ -59,5 +59,6 @@ CHECK = Check(
             address="https://github.com/pypa/auditwheel#limitations",
         ),
     ),
+    sample="sample_projects/faulty/unlisted_library",
     dynamic=_dynamic,
 )

@@ -43,5 +43,6 @@ CHECK = Check(
             address="https://packaging.python.org/en/latest/specifications/pyproject-toml/#dependencies-optional-dependencies",
         ),
     ),
+    sample="sample_projects/faulty/undeclared_dependency",
     dynamic=_dynamic,
 )

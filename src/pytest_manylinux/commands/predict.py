@@ -1,0 +1,118 @@
+"""`pytest-manylinux predict`: where wheels will work, without a sandbox."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_manylinux.errors import ExitCode, UsageError
+
+TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pytest_manylinux.diagnose.forecast import Forecast
+    from pytest_manylinux.diagnose.reach import FamilyReach, Served
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `predict`."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="tell from a wheel's bytes on which distros it will work, and why not on others",
+        description="Hold wheels against every distro of the catalogue, without a sandbox. Wheels of "
+        "one project and version are taken together. Exit code 0 if each project is served somewhere.",
+    )
+    parser.add_argument("wheels", nargs="+", metavar="WHEEL", help="wheel files, or folders of them")
+    parser.add_argument(
+        "--distros", default="", metavar="WORDS", help="ids, aliases, groups (default: all rows)"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.set_defaults(func=_predict)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
+    from pytest_manylinux.diagnose.forecast import forecasts, to_json  # noqa: PLC0415
+    from pytest_manylinux.inspect.wheel import open_wheel, read_wheel  # noqa: PLC0415
+
+    catalogue = load_catalogue()
+    words = [word.strip() for word in arguments.distros.split(",") if word.strip()]
+    distros = catalogue.select(words, where="--distros") if words else catalogue.distros
+    facts = (read_wheel(open_wheel(path)) for path in _paths(arguments.wheels))
+    found = forecasts(facts, distros)
+    if arguments.json:
+        print(to_json(found, catalogue_version=catalogue.version))
+    else:
+        for forecast in found:
+            _show(forecast)
+    served = all(forecast.reach.served for forecast in found)
+    return ExitCode.OK if served else ExitCode.NOT_PORTABLE
+
+
+def _paths(words: Sequence[str]) -> Iterator[Path]:
+    for word in words:
+        path = Path(word)
+        inside = sorted(path.glob("*.whl")) if path.is_dir() else [path]
+        if not inside or not inside[0].is_file():
+            raise UsageError(
+                f"{word}: no wheel there", remedy="name wheel files, or a folder that holds some"
+            )
+        yield from inside
+
+
+def _show(forecast: Forecast) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console()
+    reach = forecast.reach
+    console.print(f"[bold]{forecast.title}[/]", highlight=False)
+    for wheel in forecast.wheels:
+        console.print(f"  {wheel.filename}", highlight=False, markup=False, soft_wrap=True)
+    console.print(_table(forecast))
+    console.print(
+        f"Reach: {reach.served} of {reach.total} distros of the catalogue ({reach.share:.0%}).",
+        highlight=False,
+    )
+    if reach.widest is not None:
+        gains = ", ".join(reach.widest.gains)
+        console.print("To widen it most: ", end="", highlight=False)
+        console.print(
+            f"{reach.widest.words} (+{len(reach.widest.gains)}: {gains})",
+            highlight=False,
+            markup=False,
+        )
+    console.print()
+
+
+def _table(forecast: Forecast) -> Table:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("family", "works from", "on", "fails on", "because"):
+        table.add_column(heading, overflow="fold")
+    for family in forecast.reach.families:
+        table.add_row(*_row(family))
+    return table
+
+
+def _row(family: FamilyReach) -> tuple[str, str, str, str, str]:
+    from rich.markup import escape  # noqa: PLC0415
+
+    oldest, first, reason = family.oldest, family.first_unserved, family.reason
+    served = sum(row.works for row in family.served)
+    because = f"{reason.name}: {reason.message}" if reason else ""
+    return (
+        family.family,
+        f"[green]{_release(oldest)}[/]" if oldest else "[red]none[/]",
+        f"{served}/{len(family.served)}",
+        f"[red]{_release(first)}[/]" if first else "",
+        escape(because),
+    )
+
+
+def _release(served: Served) -> str:
+    """The release, with a mark where only figures are known of it."""
+    mark = "" if served.best.certainty.value != "figures" else "~"
+    return f"{mark}{served.distro.release}"

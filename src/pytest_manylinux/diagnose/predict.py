@@ -1,0 +1,141 @@
+"""Where a wheel will work, from its bytes and the catalogue alone.
+
+Pure: facts and rows in, findings out; no sandbox, no file. What bytes cannot show (a crash, a module
+that nobody declared, a library that code loads by name) is not predicted.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from packaging.version import InvalidVersion, Version
+
+from pytest_manylinux.diagnose.merging import merged
+from pytest_manylinux.diagnose.registry import checks, find_check, make_finding
+from pytest_manylinux.diagnose.symbols import NAMESPACES
+from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.survey import Survey
+from pytest_manylinux.model.verdict import Finding, Outcome, Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+class Certainty(enum.Enum):
+    """What a prediction stands on.
+
+    SURVEYED: the libraries of the very image. MEASURED: an interpreter and pip that were read from a
+    live root of the distro. FIGURES: public package lists and surveys only.
+    """
+
+    SURVEYED = "surveyed"
+    MEASURED = "measured"
+    FIGURES = "figures"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What is to be expected of a wheel on one target; findings that decide come first."""
+
+    target: Target
+    findings: tuple[Finding, ...]
+    certainty: Certainty
+
+    @property
+    def works(self) -> bool:
+        """Whether nothing in the bytes speaks against it."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What speaks against it."""
+        return tuple(f for f in self.findings if f.severity is Severity.ERROR)
+
+
+def predict(facts: WheelFacts, targets: Iterable[Target]) -> tuple[Prediction, ...]:
+    """Predict for each target, in the order given."""
+    return tuple(predict_target(facts, target) for target in targets)
+
+
+def predict_target(facts: WheelFacts, target: Target) -> Prediction:
+    """Predict for one target."""
+    found = (
+        finding
+        for check in checks()
+        if check.static is not None
+        for finding in check.static(facts, target)
+    )
+    return Prediction(target=target, findings=merged(found), certainty=_certainty(target))
+
+
+def targets_on(distros: Iterable[Distro], arch: str) -> tuple[Target, ...]:
+    """Every distro x interpreter on an architecture."""
+    return tuple(
+        Target(distro=distro, arch=arch, interpreter=interpreter)
+        for distro in distros
+        if arch in distro.architectures
+        for interpreter in distro.interpreters
+    )
+
+
+def with_survey(distro: Distro, survey: Survey) -> Distro:
+    """The row with what its live image was seen to have, in place of figures."""
+    versions = {v for library in survey.libraries for v in library.versions}
+    maxima = {name: best for name in NAMESPACES if (best := _highest(name, versions))}
+    if "GLIBC_ABI_DT_RELR" in versions:
+        maxima["GLIBC_ABI"] = "DT_RELR"
+    return replace(
+        distro,
+        symbol_maxima=tuple({**dict(distro.symbol_maxima), **maxima}.items()),
+        libraries=frozenset(library.soname for library in survey.libraries),
+    )
+
+
+def disagreement(
+    prediction: Prediction, outcome: Outcome, observed: tuple[Finding, ...]
+) -> tuple[Finding, ...]:
+    """A `prediction-wrong` finding if the trial went otherwise than predicted, else nothing."""
+    if outcome is Outcome.PORTABLE and not prediction.works:
+        seen = ["seen: installed and imported"]
+        return (_wrong("failure was predicted, and it worked", prediction, seen),)
+    if outcome is Outcome.NOT_PORTABLE and prediction.works:
+        told = {finding.name for finding in prediction.findings}
+        missed = [f for f in observed if _could_be_predicted(f) and f.name not in told]
+        if missed:
+            seen = [f"seen: {finding.name}: {finding.message}" for finding in missed]
+            return (_wrong("success was predicted, and it failed", prediction, seen),)
+    return ()
+
+
+def _could_be_predicted(finding: Finding) -> bool:
+    """Whether the bytes should have shown it: its check predicts, and it is this wheel's own fault."""
+    if finding.severity is not Severity.ERROR or find_check(finding.name).static is None:
+        return False
+    return bool(finding.files) or finding.code.startswith("ML2")
+
+
+def _wrong(message: str, prediction: Prediction, seen: list[str]) -> Finding:
+    predicted = [f"predicted: {f.name}: {f.message}" for f in prediction.errors]
+    ground = f"the prediction stands on: {prediction.certainty.value}"
+    return make_finding(
+        "prediction-wrong", message, evidence=[*(predicted or ["predicted: success"]), *seen, ground]
+    )
+
+
+def _certainty(target: Target) -> Certainty:
+    if target.distro.libraries is not None:
+        return Certainty.SURVEYED
+    return Certainty.MEASURED if target.interpreter.measured else Certainty.FIGURES
+
+
+def _highest(namespace: str, versions: Iterable[str]) -> str:
+    numbers = [v.removeprefix(f"{namespace}_") for v in versions if v.startswith(f"{namespace}_")]
+    parsed = [(version, number) for number in numbers if (version := _version(number))]
+    return max(parsed)[1] if parsed else ""
+
+
+def _version(number: str) -> Version | None:
+    try:
+        return Version(number)
+    except InvalidVersion:
+        return None

@@ -1,0 +1,150 @@
+"""A wheel's reach: what it serves of the catalogue, and the one change that would widen it most.
+
+A project's wheels of one version count together: a distro is served if one of them works on one of
+its interpreters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_manylinux.diagnose.predict import Certainty, Prediction
+from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.verdict import Finding
+
+# What undoes a finding, as a change that one would make to the project; others have none in common.
+_OLDER_POLICY = "build for an older policy"
+_CHANGES: Mapping[str, str] = {
+    "glibc-too-old": _OLDER_POLICY,
+    "symbol-too-new": _OLDER_POLICY,
+    "relr-relocations": "link without packed relocations (DT_RELR)",
+    "tag-unsupported-by-pip": "give the file the older alias of its tag too",
+    "python-mismatch": "add wheels for more Pythons, or one for the stable ABI",
+    "requires-python": "admit more Pythons",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One distro as the wheels meet it: the best prediction for any wheel and interpreter there."""
+
+    distro: Distro
+    best: Prediction
+    wheel: str
+
+    @property
+    def works(self) -> bool:
+        """Whether some wheel works on some interpreter of the distro."""
+        return self.best.works
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyReach:
+    """A family of distros: the oldest release that is served, and the newest older one that is not.
+
+    `oldest` is None where no release is served; `reason` then says why for the newest one.
+    """
+
+    family: str
+    served: tuple[Served, ...]
+    oldest: Served | None
+    first_unserved: Served | None
+
+    @property
+    def reason(self) -> Finding | None:
+        """Why the first release that is not served fails."""
+        return self.first_unserved.best.errors[0] if self.first_unserved else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change to the project, and the distros that it alone would win."""
+
+    words: str
+    gains: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What the wheels serve. `share` is of the catalogue's distros, from 0 to 1."""
+
+    families: tuple[FamilyReach, ...]
+    served: int
+    total: int
+    widest: Change | None
+
+    @property
+    def share(self) -> float:
+        """The served part of the catalogue."""
+        return self.served / self.total if self.total else 0.0
+
+
+def reach_of(predictions: Mapping[str, Sequence[Prediction]]) -> Reach:
+    """Sum up predictions, given by the wheels' file names."""
+    met: dict[str, list[tuple[str, Prediction]]] = {}
+    for wheel, found in predictions.items():
+        for prediction in found:
+            met.setdefault(prediction.target.distro.id, []).append((wheel, prediction))
+    best = [_best(pairs) for pairs in met.values()]
+    families: dict[str, list[Served]] = {}
+    for served in best:
+        families.setdefault(served.distro.family, []).append(served)
+    return Reach(
+        families=tuple(_family(name, rows) for name, rows in sorted(families.items())),
+        served=sum(served.works for served in best),
+        total=len(best),
+        widest=_widest(met),
+    )
+
+
+def _best(pairs: Sequence[tuple[str, Prediction]]) -> Served:
+    wheel, prediction = min(pairs, key=lambda pair: _rank(pair[1]))
+    return Served(distro=prediction.target.distro, best=prediction, wheel=wheel)
+
+
+def _rank(prediction: Prediction) -> tuple[bool, bool, int, int]:
+    """Working ones first; of failing ones those that a wheel for another Python would not change."""
+    names = {finding.name for finding in prediction.errors}
+    other_python = bool(names & {"python-mismatch", "requires-python"})
+    sure = 0 if prediction.certainty is not Certainty.FIGURES else 1
+    return not prediction.works, other_python, len(names), sure
+
+
+def _family(name: str, rows: Sequence[Served]) -> FamilyReach:
+    by_age = sorted(rows, key=lambda served: (served.distro.glibc, served.distro.release))
+    oldest = next((served for served in by_age if served.works), None)
+    older = by_age if oldest is None else by_age[: by_age.index(oldest)]
+    return FamilyReach(
+        family=name,
+        served=tuple(by_age),
+        oldest=oldest,
+        first_unserved=older[-1] if older else None,
+    )
+
+
+def _widest(met: Mapping[str, Sequence[tuple[str, Prediction]]]) -> Change | None:
+    gains: dict[str, list[str]] = {}
+    for distro, pairs in met.items():
+        if any(prediction.works for _, prediction in pairs):
+            continue
+        for words in sorted({w for _, prediction in pairs if (w := _cure(prediction.errors))}):
+            gains.setdefault(words, []).append(distro)
+    if not gains:
+        return None
+    words = max(gains, key=lambda change: (len(gains[change]), change))
+    return Change(words=words, gains=tuple(gains[words]))
+
+
+def _cure(errors: Iterable[Finding]) -> str:
+    """The one change that undoes all of these; empty if it takes more than one."""
+    changes = {_change(finding) for finding in errors}
+    return changes.pop() if len(changes) == 1 else ""
+
+
+def _change(finding: Finding) -> str:
+    if finding.name in _CHANGES:
+        return _CHANGES[finding.name]
+    if finding.name == "missing-library":
+        return f"bring {finding.message.partition(' ')[0]} in the wheel, or do without it"
+    return f"mend {finding.name} ({finding.remedy.partition(';')[0]})"
