@@ -15,10 +15,11 @@ from signal import SIGILL
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module
 from pytest_manylinux.diagnose.python_library import is_libpython
+from pytest_manylinux.diagnose.shelf import files_named, grafted_copies, needing
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 _DEPENDENCY_ABI = re.compile(
     r"size changed, may indicate binary incompatibility"
@@ -177,23 +178,6 @@ def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
     if is_abi3 and words.symbol.startswith(("Py", "_Py")):
         return "abi3-violation"
     return "undefined-symbol"
-
-
-def needing(library: str, facts: WheelFacts) -> tuple[ElfFacts, ...]:
-    """The wheel's ELF files whose DT_NEEDED names the library."""
-    return tuple(elf for elf in facts.elf if library in elf.needed)
-
-
-def files_named(library: str, facts: WheelFacts) -> tuple[ElfFacts, ...]:
-    """The wheel's ELF files that are called so."""
-    return tuple(elf for elf in facts.elf if PurePosixPath(elf.path).name == library)
-
-
-def grafted_copies(library: str, facts: WheelFacts) -> tuple[ElfFacts, ...]:
-    """Copies of the library under the name that repair gave them: `libfoo-0a1b2c3d.so.1`."""
-    stem, dot, rest = library.partition(".so")
-    pattern = re.compile(rf"{re.escape(stem)}-[0-9a-f]{{6,}}{re.escape(dot + rest)}(?:\.[\d.]+)?")
-    return tuple(elf for elf in facts.elf if pattern.fullmatch(PurePosixPath(elf.path).name))
 
 
 def _words(outcome: ImportOutcome) -> LoaderWords | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_manylinux.diagnose.loading import Loading, loadings
+from pytest_manylinux.diagnose.loading import Loading, is_loader, loadings
 from pytest_manylinux.diagnose.memo import once_per_wheel
-from pytest_manylinux.inspect.policy import is_loader
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
 # Libraries whose symbols all carry versions: a want that was linked against them has one. So a want

@@ -74,6 +74,11 @@ def unreached(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
     return {library: tuple(askers) for library, askers in found.items()}
 
 
+def is_loader(library: str) -> bool:
+    """Whether a soname is the dynamic loader's own, which every system has."""
+    return library.startswith(("ld-linux", "ld64.so"))
+
+
 def installed_path(path: str) -> str:
     """Where a file of the wheel lies after installation, seen from site-packages."""
     head, _, rest = path.partition("/")
