@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ class Hooks:
             root=config.rootpath,
             show=self._show,
             shared=_shared_folder(config),
+            fresh=config.getoption("manylinux_fresh"),
         )
         self.run.check(settings)
         self.context = Context(run=self.run, layers=layers, bare=bare)
@@ -113,14 +115,17 @@ class Hooks:
 
     def _show(self, line: str) -> None:
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        if reporter is not None and reporter.verbosity >= 0 and not self.is_worker:
+        if reporter is None or reporter.verbosity < 0 or self.is_worker:
+            return
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter.ensure_newline()
             reporter.write_line(f"  {line}", cyan=True)
 
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""
         settings = self.run.settings
-        lines = [f"manylinux: {__version__}, catalogue {self.run.catalogue.version}"]
+        lines = [f"manylinux: {__version__}, catalogue {self.run.catalogue.version[:19]}"]
         for option in OPTIONS:
             source = settings.source(option.name)
             if option.name in _HEADER or source.kind is not SourceKind.DEFAULT:
@@ -256,7 +261,9 @@ class Hooks:
             return
         terminalreporter.section("portability")
         writer = terminalreporter._tw  # noqa: SLF001 - the width and colour that pytest settled on
-        terminalreporter.write(matrix(record, width=writer.fullwidth, color=writer.hasmarkup))
+        terminalreporter.write_line(
+            matrix(record, width=writer.fullwidth, color=writer.hasmarkup).rstrip("\n")
+        )
         for path in self.written:
             terminalreporter.write_line(f"manylinux: wrote {path}")
 

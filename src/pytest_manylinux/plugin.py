@@ -18,6 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build the projects among the paths, and prove their wheels, and the wheels among the "
         "paths, on several distros",
     )
+    group.addoption(
+        "--manylinux-fresh",
+        action="store_true",
+        help="try everything again, also what an earlier run saw going well in the same place",
+    )
     for option in (*OPTIONS, *REPORTS):
         if option.metavar:
             group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)

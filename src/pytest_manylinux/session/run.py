@@ -24,6 +24,7 @@ from pytest_manylinux.images.archive import ArchiveImages
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
 from pytest_manylinux.plan import check_policy, targets_of
+from pytest_manylinux.session.memory import Memory
 
 _T = TypeVar("_T")
 _TICK = 0.2  # seconds between two looks at the messages while an item waits
@@ -63,11 +64,18 @@ class Run:
     """What one pytest process shares between its items. Everything costly is made on first use."""
 
     def __init__(
-        self, *, settings: Settings, root: Path, show: Callable[[str], None], shared: Path | None
+        self,
+        *,
+        settings: Settings,
+        root: Path,
+        show: Callable[[str], None],
+        shared: Path | None,
+        fresh: bool,
     ) -> None:
         self.settings = settings
         self.root = root
         self.shared = shared
+        self.fresh = fresh
         self.arch = host_arch()
         self.catalogue: Catalogue = load_catalogue(settings.distro)
         self.messages = Messages(show)
@@ -76,6 +84,7 @@ class Run:
         self._engine: Engine | ManylinuxError | None = None
         self._images: ImageProvider | None = None
         self._store: ImageStore | None = None
+        self._memory: Memory | None = None
 
     @property
     def wheelhouse(self) -> Path:
@@ -89,6 +98,14 @@ class Run:
             if self._store is None:
                 self._store = ImageStore()
             return self._store
+
+    @property
+    def memory(self) -> Memory:
+        """What earlier runs saw."""
+        with self._lock:
+            if self._memory is None:
+                self._memory = Memory(self.store.root / "observations", fresh=self.fresh)
+            return self._memory
 
     def engine(self) -> Engine:
         """The engine, chosen once; raises the same EngineError each time if there is none."""
@@ -155,6 +172,8 @@ class Run:
             engine = self._engine
         if engine is not None and not isinstance(engine, ManylinuxError):
             engine.close()
+        if self._memory is not None:
+            self._memory.prune()
         self.messages.flush()
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from packaging.tags import Tag
 
 from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_wheel
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit
 from pytest_manylinux.dispatch import Needs
 from pytest_manylinux.errors import (
@@ -19,6 +21,7 @@ from pytest_manylinux.errors import (
     ImageError,
     ManylinuxError,
     StoreError,
+    TrialTimeoutError,
 )
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
@@ -29,6 +32,7 @@ from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.plan import PlannedBuild, supported_tags
 from pytest_manylinux.prove.dependencies import resolve_dependencies
 from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.session.memory import observation_key
 from pytest_manylinux.session.run import Run, task_key
 from pytest_manylinux.session.shared import once
 from pytest_manylinux.session.subjects import (
@@ -167,6 +171,7 @@ def _build_request(run: Run, job: BuildJob, image: Image) -> BuildRequest:
         image=image,
         wheelhouse=run.wheelhouse,
         before_build=settings.before_build,
+        build_packages=settings.build_packages,
         timeout=settings.build_timeout,
         cache=run.store.root / "build",
         log=log,
@@ -198,7 +203,14 @@ def _read(path: Path, record: BuildRecord | None) -> Read:
 
 def _audit(origin: Origin, read: Read) -> Judged:
     audit = audit_wheel(read.facts)
-    return Judged(verdict=judge_audit(read.facts, audit), wheel=_wheel_record(origin, read, audit))
+    verdict = _declared(judge_audit(read.facts, audit), settings_of(origin), "audit")
+    return Judged(verdict=verdict, wheel=_wheel_record(origin, read, audit))
+
+
+def _declared(verdict: Verdict, settings: Settings, where: str) -> Verdict:
+    """Hold a verdict against what the project ignores and expects; `where` is a distro or `audit`."""
+    verdict = apply_ignores(verdict, settings.ignore, where)
+    return apply_expectations(verdict, settings.expect, where)
 
 
 def _wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
@@ -244,10 +256,15 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
         dependencies=dependencies,
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
+        cache=run.store.root / "venvs",
     )
-    observation = run_trial(request, engine)
+    key = observation_key(request, f"{engine.name} {engine.version()}")
+    observation = run.memory.recall(key)
+    if observation is None:
+        observation = run_trial(request, engine)
+        run.memory.keep(key, observation)
     verdict = judge(read.facts, observation, job.target, wheel=read.wheel)
-    return apply_expectations(verdict, settings.expect, job.target.distro.id)
+    return _declared(verdict, settings, job.target.distro.id)
 
 
 def not_proven(error: BaseException, subject: str, wheel: Wheel | None = None) -> Verdict:
@@ -266,6 +283,8 @@ def not_proven(error: BaseException, subject: str, wheel: Wheel | None = None) -
 
 def _cause(error: ManylinuxError) -> Cause:
     match error:
+        case TrialTimeoutError():
+            return Cause.TIMEOUT
         case EngineError():
             return Cause.ENGINE
         case ImageError() | StoreError():
