@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_manylinux.model.distro import split_target_id
+from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 
@@ -59,7 +59,7 @@ class Grid:
 def grid(record: RunRecord) -> Grid:
     """Arrange a run's verdicts."""
     columns = _columns(record.verdicts)
-    ordered = _ordered(columns.values(), [distro.id for distro in record.distros])
+    ordered = _ordered(columns.values(), {distro.id: distro for distro in record.distros})
     by_wheel: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in record.verdicts:
         by_wheel.setdefault((verdict.wheel, verdict.wheel_sha256), []).append(verdict)
@@ -131,13 +131,24 @@ def _is_digit(character: str) -> bool:
     return character in "0123456789"
 
 
-def _ordered(columns: Iterable[Column], distros: Sequence[str]) -> tuple[Column, ...]:
+def family_of(column: Column, distros: Mapping[str, Distro]) -> str:
+    """The distro's family: the catalogue's word, else the first part of the id."""
+    distro = distros.get(column.distro)
+    return distro.family if distro is not None else column.distro.partition("-")[0]
+
+
+def _ordered(columns: Iterable[Column], distros: Mapping[str, Distro]) -> tuple[Column, ...]:
+    """Families together, in the order of their first distros; inside as the distros come."""
     places = {distro: place for place, distro in enumerate(distros)}
+    families: dict[str, int] = {}
+    for place, distro in enumerate(distros.values()):
+        families.setdefault(distro.family, place)
 
     def key(column: Column) -> tuple[object, ...]:
+        family = families.get(family_of(column, distros), len(places))
         place = places.get(column.distro, len(places))
         pythons = tuple(tuple(_natural(python)) for python in column.pythons)
-        return (place, tuple(_natural(column.distro)), pythons, column.arch)
+        return (family, place, tuple(_natural(column.distro)), pythons, column.arch)
 
     return tuple(sorted(set(columns), key=key))
 

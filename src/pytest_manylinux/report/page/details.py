@@ -1,0 +1,167 @@
+"""What the page shows of one cell or wheel when it is clicked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+
+from pytest_manylinux.model.observation import ImportStatus, Observation
+from pytest_manylinux.model.run import WheelRecord
+from pytest_manylinux.model.verdict import Finding, Verdict
+from pytest_manylinux.report.grid import Row
+from pytest_manylinux.report.plaintext import plain, plain_line
+from pytest_manylinux.report.words import cause_words, outcome_words
+
+
+class Texts:
+    """Texts by number, each kept once."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str) -> int:
+        """The number of a text, made sound first."""
+        sound = plain(text)
+        if sound not in self._numbers:
+            self._numbers[sound] = len(self.all)
+            self.all.append(sound)
+        return self._numbers[sound]
+
+    def numbers(self, texts: Iterable[str]) -> list[int]:
+        """The numbers of several."""
+        return [self.number(text) for text in texts]
+
+
+def cell_details(
+    verdict: Verdict, texts: Texts, *, label: str, place: str, nights: str
+) -> dict[str, object]:
+    """Title, facts, findings, long texts, libraries and earlier nights of one cell.
+
+    `facts` are pairs of text numbers, `blocks` are (heading, text) that fold out.
+    """
+    details: dict[str, object] = {
+        "o": texts.number(outcome_words(verdict.outcome)),
+        "t": texts.number(f"{label}, {place}"),
+    }
+    parts: dict[str, Sequence[object]] = {
+        "facts": [texts.numbers(pair) for pair in _facts(verdict)],
+        "findings": [_finding(finding, texts) for finding in verdict.findings],
+        "ignored": [
+            texts.numbers((f"{i.finding.code} {i.finding.name}: {i.finding.message}", i.reason))
+            for i in verdict.ignored
+        ],
+    }
+    seen = verdict.observation
+    if seen is not None:
+        parts["blocks"] = [texts.numbers(block) for block in _blocks(seen)]
+        own, foreign = _libraries(seen, from_wheel=True), _libraries(seen, from_wheel=False)
+        details |= _present({"own": texts.numbers(own), "sys": texts.numbers(foreign)})
+    details |= _present(parts)
+    if nights:
+        details["nights"] = nights
+    return details
+
+
+def _present(parts: Mapping[str, Sequence[object]]) -> dict[str, object]:
+    return {name: part for name, part in parts.items() if part}
+
+
+def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
+    yield "wheel", plain_line(verdict.wheel)
+    if verdict.cause is not None:
+        yield "because", cause_words(verdict.cause)
+    if verdict.reason:
+        yield "reason", verdict.reason
+    if verdict.expectation is not None:
+        yield "declared", f"{verdict.expectation.finding}: {verdict.expectation.reason}"
+    seen = verdict.observation
+    if seen is None:
+        return
+    yield "Python", seen.python
+    if seen.install is not None:
+        yield "pip", seen.install.pip_version
+    yield "C library", seen.libc
+    yield "image", " ".join(filter(None, (seen.image_name, seen.image_source, seen.image)))
+    yield "engine", seen.engine
+    if seen.install is not None and seen.install.installed:
+        yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
+    if names := [o.name for o in seen.imports if o.status is ImportStatus.OK]:
+        yield "imported", ", ".join(names)
+    if seen.started:
+        at = datetime.fromtimestamp(seen.started, tz=timezone.utc)
+        yield "tried", f"{at:%Y-%m-%d %H:%M} UTC"
+    yield "took", f"{seen.duration:.1f} s"
+
+
+def _finding(finding: Finding, texts: Texts) -> list[object]:
+    return [
+        texts.number(f"{finding.code} {finding.name}"),
+        finding.severity.value,
+        texts.number(finding.message),
+        texts.numbers(finding.evidence),
+        texts.number(finding.remedy),
+    ]
+
+
+def _blocks(seen: Observation) -> Iterable[tuple[str, str]]:
+    """The long texts, each with its heading."""
+    for outcome in seen.imports:
+        if outcome.status is ImportStatus.OK:
+            continue
+        words = f"import {plain_line(outcome.name)}: {outcome.status.value}"
+        if outcome.signal is not None:
+            words += f" {outcome.signal}"
+        yield words, "\n".join(filter(None, (outcome.traceback, outcome.output, outcome.loader_words)))
+    for check in seen.loader:
+        lines = [f"not found: {name}" for name in check.missing] + list(check.problems)
+        yield f"loader: {plain_line(check.path)}", "\n".join(lines)
+    for program in seen.programs:
+        yield f"program: {plain_line(' '.join(program.command))}", program.output
+    if seen.install is not None and seen.install.output.strip():
+        yield f"pip install: exit code {seen.install.exit_code}", seen.install.output
+
+
+def _libraries(seen: Observation, *, from_wheel: bool) -> list[str]:
+    return [
+        library.path
+        for outcome in seen.imports
+        for library in outcome.loaded
+        if library.from_wheel is from_wheel
+    ]
+
+
+def wheel_details(
+    row: Row, record: WheelRecord | None, texts: Texts, *, reach: int | None
+) -> dict[str, object]:
+    """Facts of one wheel and which picture of its reach to show."""
+    facts: list[tuple[str, str]] = [("file", plain_line(row.wheel))]
+    if record is not None:
+        wheel, audit, build = record.wheel, record.audit, record.build
+        facts += [
+            ("SHA-256", wheel.sha256),
+            ("size", f"{wheel.size:,} bytes"),
+            ("tags", " ".join(sorted(str(tag) for tag in wheel.tags))),
+            ("reported under", record.group),
+        ]
+        if audit is not None:
+            facts += [
+                ("promises", " ".join(audit.promised)),
+                ("keeps", audit.deserved),
+                *(("decided by", reason) for reason in audit.reasons),
+            ]
+        if build is not None:
+            changed = " with changes that are not committed" if build.dirty else ""
+            facts += [
+                ("built from", f"{build.project} {build.commit}{changed}"),
+                ("builder", f"{build.builder} {build.image_name} {build.image}"),
+                ("tools", ", ".join(f"{name} {version}" for name, version in build.tools)),
+                ("build requirements", ", ".join(f"{n} {v}" for n, v in build.requirements)),
+            ]
+    details: dict[str, object] = {
+        "t": texts.number(plain_line(row.wheel)),
+        "facts": [texts.numbers(fact) for fact in facts if fact[1].strip()],
+    }
+    if reach is not None:
+        details["reach"] = reach
+    return details

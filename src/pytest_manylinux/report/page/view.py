@@ -1,0 +1,339 @@
+"""A run as the HTML page shows it: plain values, in the order of the page.
+
+Everything here is data; the template escapes it. The details of cells are looked up by the script
+in a table of texts, for a page of 4,000 cells repeats most of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from pytest_manylinux.model.distro import Distro, split_target_id
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.report.grid import SEVERITY_ORDER, Grid, Row, family_of, grid, worst
+from pytest_manylinux.report.history import History, Night
+from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
+from pytest_manylinux.report.page.reach import Reach, reaches
+from pytest_manylinux.report.pairing import Key
+from pytest_manylinux.report.words import decisive_line, outcome_words
+
+LABEL_WIDTH = 56
+MARKS = {
+    Outcome.PORTABLE: "✓",
+    Outcome.NOT_PORTABLE: "✗",
+    Outcome.EXPECTED: "e",
+    Outcome.NOT_PROVEN: "?",
+}
+# One letter an outcome: class names, and histories in a string.
+LETTERS = {
+    Outcome.PORTABLE: "p",
+    Outcome.NOT_PORTABLE: "n",
+    Outcome.EXPECTED: "e",
+    Outcome.NOT_PROVEN: "u",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One mark of the matrix; `index` finds its details, `findings` is for the filter."""
+
+    index: int
+    letter: str
+    mark: str
+    label: str
+    findings: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnView:
+    """A column's heading. `place` counts from 0, the audit's column first."""
+
+    place: int
+    label: str
+    family: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowView:
+    """A wheel's row; `cells` are as many as there are columns."""
+
+    index: int
+    label: str
+    filename: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Verdicts of one wheel that fail for one reason, told once."""
+
+    letter: str
+    mark: str
+    words: str
+    wheel: str
+    places: tuple[str, ...]
+    cells: tuple[int, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """One earlier run: its day and the share of each outcome, in percent from the left."""
+
+    day: str
+    words: str
+    parts: tuple[tuple[str, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageView:
+    """All that the template shows."""
+
+    title: str
+    counts: tuple[tuple[str, str, str, int], ...]
+    facts: tuple[tuple[str, str], ...]
+    families: tuple[tuple[str, int], ...]
+    columns: tuple[ColumnView, ...]
+    rows: tuple[RowView, ...]
+    findings: tuple[tuple[str, int], ...]
+    failures: tuple[Failure, ...]
+    reaches: tuple[Reach, ...]
+    trend: tuple[Trend, ...]
+    images: tuple[tuple[str, str, str], ...]
+    builds: tuple[tuple[str, ...], ...]
+    settings: tuple[tuple[str, str, str], ...]
+    data: Mapping[str, object] = field(repr=False)
+
+
+def page_view(record: RunRecord, *, history: History | None = None) -> PageView:
+    """Arrange a canonical run for the page."""
+    layout = grid(record)
+    assembly = _Assembly(record, layout, history)
+    rows = tuple(assembly.row(index, row) for index, row in enumerate(layout.rows))
+    return PageView(
+        title=_title(layout),
+        counts=tuple(
+            (LETTERS[outcome], MARKS[outcome], outcome_words(outcome), layout.counts[outcome])
+            for outcome in MARKS
+        ),
+        facts=_facts(record),
+        families=assembly.families(),
+        columns=assembly.columns(),
+        rows=rows,
+        findings=_findings(record.verdicts),
+        failures=assembly.failures(),
+        reaches=tuple(assembly.reaches),
+        trend=_trend(history, record),
+        images=_images(record.verdicts),
+        builds=_builds(record),
+        settings=tuple((s.name, s.value, s.source) for s in record.settings),
+        data=assembly.data(),
+    )
+
+
+class _Assembly:
+    """Builds rows and, beside them, the details that the script shows."""
+
+    def __init__(self, record: RunRecord, layout: Grid, history: History | None) -> None:
+        self.record = record
+        self.layout = layout
+        self.general = any(row.general for row in layout.rows)
+        self.distros = {distro.id: distro for distro in record.distros}
+        self.wheels = {(w.wheel.filename, w.wheel.sha256): w for w in record.wheels}
+        self.labels = wheel_labels([row.wheel for row in layout.rows], LABEL_WIDTH)
+        self.texts = Texts()
+        self.cells: list[object] = []
+        self.cell_of: dict[int, int] = {}
+        self.nights = {} if history is None else history.nights(record)
+        self.night_days = () if history is None else tuple(_day(r.started) for r in history.records)
+        day = datetime.fromtimestamp(record.started, tz=timezone.utc).date()
+        self.reaches, self.reach_of = reaches(layout, self.distros, today=day)
+        self.wheel_data: list[object] = []
+
+    def row(self, index: int, row: Row) -> RowView:
+        """A row and the details of its cells and wheel."""
+        key = (row.wheel, row.sha256)
+        label = self.labels[index]
+        found: list[Cell | None] = [
+            None if verdict is None else self._cell(verdict, key, label, name)
+            for verdict, name in zip(self._verdicts(row), self._names(), strict=True)
+        ]
+        self.wheel_data.append(
+            wheel_details(row, self.wheels.get(key), self.texts, reach=self.reach_of.get(key))
+        )
+        return RowView(index=index, label=label, filename=row.wheel, cells=tuple(found))
+
+    def _verdicts(self, row: Row) -> list[Verdict | None]:
+        return [*([worst(row.general)] if self.general else []), *row.cells]
+
+    def _names(self) -> list[str]:
+        return [*(["audit"] if self.general else []), *(c.label for c in self.layout.columns)]
+
+    def _cell(self, verdict: Verdict, key: Key, label: str, place: str) -> Cell:
+        nights = "".join(_letter(night) for night in self.nights.get((key, verdict.subject), ()))
+        index = len(self.cells)
+        self.cells.append(cell_details(verdict, self.texts, label=label, place=place, nights=nights))
+        self.cell_of[id(verdict)] = index
+        return Cell(
+            index=index,
+            letter=LETTERS[verdict.outcome],
+            mark=MARKS[verdict.outcome],
+            label=f"{outcome_words(verdict.outcome)}: {label}, {place}",
+            findings=" ".join(dict.fromkeys(finding.name for finding in verdict.findings)),
+        )
+
+    def families(self) -> tuple[tuple[str, int], ...]:
+        """Runs of neighbouring columns of one family, and how many each has."""
+        runs: list[tuple[str, int]] = []
+        for column in self.columns():
+            if runs and runs[-1][0] == column.family:
+                runs[-1] = (column.family, runs[-1][1] + 1)
+            else:
+                runs.append((column.family, 1))
+        return tuple(runs)
+
+    def columns(self) -> tuple[ColumnView, ...]:
+        """Headings, the audit's first if any wheel was audited."""
+        found = [ColumnView(place=0, label="audit", family="", note="")] if self.general else []
+        for column in self.layout.columns:
+            distro = self.distros.get(column.distro)
+            found.append(
+                ColumnView(
+                    place=len(found),
+                    label=column.label,
+                    family=family_of(column, self.distros),
+                    note=_note(distro),
+                )
+            )
+        return tuple(found)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """All that does not pass, the worst first."""
+        groups: dict[tuple[str, str, Outcome, str], list[Verdict]] = {}
+        for verdict in self.record.verdicts:
+            if not verdict.outcome.passes:
+                line = decisive_line(verdict)
+                key = (verdict.wheel, verdict.wheel_sha256, verdict.outcome, line)
+                groups.setdefault(key, []).append(verdict)
+        ordered = sorted(groups.values(), key=lambda group: SEVERITY_ORDER.index(group[0].outcome))
+        return tuple(self._failure(group) for group in ordered)
+
+    def _failure(self, group: Sequence[Verdict]) -> Failure:
+        first = group[0]
+        return Failure(
+            letter=LETTERS[first.outcome],
+            mark=MARKS[first.outcome],
+            words=outcome_words(first.outcome),
+            wheel=first.wheel,
+            places=tuple(" ".join(split_target_id(v.subject) or (v.subject,)) for v in group),
+            cells=tuple(self.cell_of.get(id(verdict), -1) for verdict in group),
+            verdict=first,
+        )
+
+    def data(self) -> Mapping[str, object]:
+        """What the script reads."""
+        return {
+            "texts": self.texts.all,
+            "cells": self.cells,
+            "wheels": self.wheel_data,
+            "nights": self.night_days,
+            "words": {LETTERS[outcome]: outcome_words(outcome) for outcome in MARKS},
+        }
+
+
+def _note(distro: Distro | None) -> str:
+    if distro is None:
+        return ""
+    glibc = ".".join(map(str, distro.glibc))
+    end = "rolling" if distro.rolling else ""
+    if distro.end_of_life is not None:
+        end = f"supported until {distro.end_of_life.isoformat()}"
+    return ", ".join(filter(None, (distro.title, f"glibc {glibc}", end)))
+
+
+def _letter(night: Night) -> str:
+    return "-" if night.outcome is None else LETTERS[night.outcome]
+
+
+def _day(started: float) -> str:
+    return f"{datetime.fromtimestamp(started, tz=timezone.utc):%Y-%m-%d}"
+
+
+def _title(layout: Grid) -> str:
+    failed = layout.counts[Outcome.NOT_PORTABLE] + layout.counts[Outcome.NOT_PROVEN]
+    total = sum(layout.counts.values())
+    if not total:
+        return "no verdicts"
+    return "every wheel passed" if not failed else f"{failed} of {total} verdicts do not pass"
+
+
+def _facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    started = datetime.fromtimestamp(record.started, tz=timezone.utc)
+    facts = [
+        ("run", f"{started:%Y-%m-%d %H:%M} UTC, {record.duration:.0f} s"),
+        ("pytest-manylinux", record.tool_version),
+        ("engine", f"{record.engine} {record.engine_version}"),
+        ("host", f"{record.kernel}, Python {record.host_python}, pytest {record.pytest_version}"),
+        ("catalogue", record.catalogue_version),
+    ]
+    if record.shard is not None:
+        facts.append(("shard", f"{record.shard.index} of {record.shard.count}"))
+    if record.merged:
+        facts.append(("merged from", f"{len(record.merged)} proofs"))
+    return tuple(fact for fact in facts if fact[1].strip())
+
+
+def _findings(verdicts: Iterable[Verdict]) -> tuple[tuple[str, int], ...]:
+    """Names of findings and how many cells have each."""
+    counts = Counter(name for v in verdicts for name in {finding.name for finding in v.findings})
+    return tuple(sorted(counts.items()))
+
+
+def _trend(history: History | None, record: RunRecord) -> tuple[Trend, ...]:
+    if history is None:
+        return ()
+    return tuple(_night(run) for run in (*history.records, record))
+
+
+def _night(run: RunRecord) -> Trend:
+    counts = Counter(verdict.outcome for verdict in run.verdicts)
+    total = max(sum(counts.values()), 1)
+    parts: list[tuple[str, float, float]] = []
+    left = 0.0
+    for outcome, letter in LETTERS.items():
+        width = 100 * counts[outcome] / total
+        if width:
+            parts.append((letter, round(left, 3), round(width, 3)))
+            left += width
+    words = ", ".join(f"{counts[o]} {outcome_words(o)}" for o in LETTERS if counts[o])
+    return Trend(day=_day(run.started), words=words or "no verdicts", parts=tuple(parts))
+
+
+def _images(verdicts: Iterable[Verdict]) -> tuple[tuple[str, str, str], ...]:
+    seen = {
+        (v.observation.image_name, v.observation.image_source, v.observation.image)
+        for v in verdicts
+        if v.observation is not None
+    }
+    return tuple(sorted(seen))
+
+
+def _builds(record: RunRecord) -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (
+            build.project,
+            build.python,
+            build.policy,
+            build.builder,
+            f"{build.commit[:12]}{' with changes' if build.dirty else ''}",
+            ", ".join(f"{name} {version}" for name, version in build.tools),
+            build.error or ("reused" if build.reused else "built"),
+        )
+        for build in record.builds
+    )
