@@ -14,6 +14,7 @@ import csv
 import email.parser
 import io
 import itertools
+import math
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ MAX_METADATA = 16 * 1024**2
 
 MAX_RECORD = 64 * 1024**2
 """Bytes of RECORD; some 120 for each of the files that an archive may hold, and room."""
+
+MAX_TAGS = 10_000
+"""Single tags in one compressed set; real ones hold some ten, and they multiply."""
 
 _STRONG = frozenset({"sha256", "sha384", "sha512"})
 _WEAK = frozenset({"md5", "sha1", "sha224"})
@@ -170,8 +174,10 @@ def _wheel_file(
 
 
 def _expanded(tag: str) -> list[str]:
-    """A compressed tag set (`py2.py3-none-any`) as single tags; PEP 425."""
-    sets = (part.split(".") for part in tag.split("-"))
+    """A compressed tag set (`py2.py3-none-any`) as single tags (PEP 425); itself if it is none."""
+    sets = [part.split(".") for part in tag.split("-")]
+    if math.prod(len(part) for part in sets) > MAX_TAGS:
+        return [tag]
     return ["-".join(parts) for parts in itertools.product(*sets)]
 
 

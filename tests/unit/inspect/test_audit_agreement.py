@@ -1,0 +1,106 @@
+"""Whatever the wheel, our audit from facts and auditwheel's own analysis give the same tag."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+import pytest
+from auditwheel.error import NonPlatformWheelError
+from auditwheel.wheel_abi import analyze_wheel_abi, get_wheel_elfdata
+from auditwheel.wheeltools import get_wheel_architecture, get_wheel_libc
+from elf_files import ElfSpec, Want
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from wheels import build_wheel
+
+from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+
+# Libraries that no machine has, one that every glibc machine has, and one allowed from 2.12 on that
+# is never opened because policies are asked first. A library that is allowed but missing here would
+# make auditwheel's answer depend on this machine.
+NAMES = ("liba.so.1", "libb.so.1", "libc.so.6", "libd-1234abcd.so")
+FOLDERS = ("demo", "demo/inner", "demo.libs", "demo-1.0.data/platlib/demo")
+PATHS = (
+    "",
+    "$ORIGIN",
+    "$ORIGIN/../demo.libs",
+    "${ORIGIN}/..",
+    "$ORIGIN/../../demo.libs",
+    "/nowhere",
+    ":",
+)
+WANTS = (
+    Want("memcpy", "GLIBC_2.2.5", "libc.so.6"),
+    Want("memcpy", "GLIBC_2.14", "libc.so.6"),
+    Want("stat", "GLIBC_2.33", "libc.so.6"),
+    Want("private", "GLIBC_PRIVATE", "libc.so.6"),
+    Want("pow", "GLIBC_2.29", "libm.so.6"),
+    Want("own", "LIBA_9", "liba.so.1"),
+    Want("__cxa_thread_atexit_impl"),
+    Want("__cxa_thread_atexit_impl", weak=True),
+    Want("PyFPE_jbuf"),
+)
+
+elf = st.builds(
+    ElfSpec,
+    needed=st.lists(st.sampled_from(NAMES), unique=True, max_size=3).map(tuple),
+    wants=st.lists(st.sampled_from(WANTS), unique=True, max_size=3).map(tuple),
+    rpath=st.sampled_from(PATHS),
+    runpath=st.sampled_from(PATHS),
+    exports=st.sampled_from([(), ("PyInit_ext",), ("initext",), ("plain",)]),
+    isa=st.sampled_from([0, 0, 0, 0, 1, 2]),
+    arch=st.sampled_from(["x86_64", "x86_64", "x86_64", "x86_64", "x86_64", "aarch64"]),
+)
+place = st.tuples(st.sampled_from(FOLDERS), st.sampled_from([*NAMES, "ext.so", "other.so"]))
+wheel = st.dictionaries(place.map("/".join), elf, min_size=1, max_size=6)
+
+
+def auditwheel_says(path: Path) -> str:
+    """What `auditwheel show` computes, without its process; empty where it refuses."""
+    get_wheel_elfdata.cache_clear()
+    try:
+        answer = analyze_wheel_abi(
+            get_wheel_libc(path.name),
+            get_wheel_architecture(path.name),
+            path,
+            frozenset(),
+            disable_isa_ext_check=False,
+            allow_graft=False,
+        )
+    except NonPlatformWheelError:
+        return ""
+    return str(answer.overall_policy.name)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(files=wheel)
+def test_same_tag_as_auditwheel(files: dict[str, ElfSpec]) -> None:
+    logging.getLogger("auditwheel").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as folder:
+        content: dict[str, bytes | str] = {name: spec.build() for name, spec in files.items()}
+        path = build_wheel(Path(folder), content, tag="cp311-cp311-manylinux_2_17_x86_64")
+        ours = audit_wheel(read_wheel(open_wheel(path)))
+
+        assert ours.deserved == auditwheel_says(path)
+        assert ours.reasons
+
+
+@pytest.mark.parametrize("name", ["demo/ext.so", "demo/other.so"])
+def test_the_comparison_can_tell_apart(name: str, tmp_path: Path) -> None:
+    tags = set()
+    for number, want in enumerate(WANTS[:3]):
+        spec = ElfSpec(needed=("libc.so.6",), wants=(want,))
+        tags.add(
+            auditwheel_says(
+                build_wheel(
+                    tmp_path / str(number),
+                    {name: spec.build()},
+                    tag="cp311-cp311-manylinux_2_17_x86_64",
+                )
+            )
+        )
+
+    assert len(tags) == 3
