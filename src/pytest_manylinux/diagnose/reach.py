@@ -14,6 +14,7 @@ from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.verdict import Finding
 
 # What undoes a finding, as a change that one would make to the project; others have none in common.
+_MISSING = "missing-library"
 _OLDER_POLICY = "build for an older policy"
 _CHANGES: Mapping[str, str] = {
     "glibc-too-old": _OLDER_POLICY,
@@ -138,13 +139,13 @@ def _widest(met: Mapping[str, Sequence[tuple[str, Prediction]]]) -> Change | Non
 
 def _cure(errors: Iterable[Finding]) -> str:
     """The one change that undoes all of these; empty if it takes more than one."""
-    changes = {_change(finding) for finding in errors}
+    errors = tuple(errors)
+    libraries = sorted({f.message.partition(" ")[0] for f in errors if f.name == _MISSING})
+    changes = {_change(finding) for finding in errors if finding.name != _MISSING}
+    if libraries:
+        changes.add(f"bring {', '.join(libraries)} in the wheel, or do without")
     return changes.pop() if len(changes) == 1 else ""
 
 
 def _change(finding: Finding) -> str:
-    if finding.name in _CHANGES:
-        return _CHANGES[finding.name]
-    if finding.name == "missing-library":
-        return f"bring {finding.message.partition(' ')[0]} in the wheel, or do without it"
-    return f"mend {finding.name} ({finding.remedy.partition(';')[0]})"
+    return _CHANGES.get(finding.name, f"mend {finding.name}: {finding.remedy.partition(';')[0]}")

@@ -50,9 +50,11 @@ def make_finding(
     evidence: Sequence[str] = (),
     severity: Severity | None = None,
     remedy: str = "",
+    files: Sequence[str] = (),
 ) -> Finding:
     """Make a finding by its check's name, for those who hold a name only (a failed build).
 
     Raises UsageError for a name that no check has.
     """
-    return find_check(name).finding(message, evidence=evidence, severity=severity, remedy=remedy)
+    check = find_check(name)
+    return check.finding(message, evidence=evidence, severity=severity, remedy=remedy, files=files)

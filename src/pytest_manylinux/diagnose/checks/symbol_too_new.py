@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import Failure, blamed, grouped
+from pytest_manylinux.diagnose.firsts import first_releases
 from pytest_manylinux.diagnose.installed import loader_problems
 from pytest_manylinux.diagnose.loader_words import Refusal, read_words
 from pytest_manylinux.diagnose.symbols import Excess, excesses, wanted_symbols
@@ -52,6 +53,8 @@ def _finding(excess: Excess, lines: list[str], severity: Severity, facts: WheelF
         if elf.path in excess.files:
             symbols = ", ".join(wanted_symbols(elf, version) or ())
             evidence.append(f"{elf.path} wants {version}{f' for {symbols}' if symbols else ''}")
+    if firsts := first_releases(excess.namespace, excess.wanted):
+        evidence.append(f"first offered by {', '.join(firsts)}")
     return CHECK.finding(
         f"{where} wants {version}, which is newer than this distro",
         evidence=evidence,
