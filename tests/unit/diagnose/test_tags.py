@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.tags import Tag
 from trial_values import make_target, make_wheel
@@ -44,6 +44,7 @@ _PLATFORMS = st.sampled_from(
 _TAGS = st.builds(Tag, interpreter=_INTERPRETERS, abi=_ABIS, platform=_PLATFORMS)
 
 
+@settings(deadline=None)
 @given(tag=_TAGS)
 def test_what_fits_is_what_the_specification_supports(tag: Tag) -> None:
     target = make_target(pip="26.0")

@@ -1,0 +1,230 @@
+"""For every finding a wheel, with a target or a trial, that brings it about.
+
+The wheels are made byte by byte (elf_files.py) and read from disk like any other; what a trial would
+have seen of them is given as a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from elf_files import ElfSpec, Want
+from trial_values import imported, make_observation, make_target, raised, refused
+from wheels import NATIVE, PURE, build_wheel, extension_spec
+
+from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit, judge_unreadable
+from pytest_manylinux.diagnose.predict import predict_target
+from pytest_manylinux.errors import MalformedWheelError
+from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.observation import (
+    ImportStatus,
+    LoadedLibrary,
+    Observation,
+    ProgramOutcome,
+)
+from pytest_manylinux.model.verdict import Expectation, Finding
+from pytest_manylinux.model.wheel import WheelFacts
+
+MODULE = "demo/_x.cpython-311-x86_64-linux-gnu.so"
+LIBC = ("libc.so.6",)
+GRAFTED = "demo.libs/libfoo-0a1b2c3d.so.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """A wheel and what is done with it; `also` are the findings that rightly come along.
+
+    With an observation it is tried, with `target` alone predicted, with neither audited. `size` and
+    `expect` stand for a large file and a declared fault.
+    """
+
+    finding: str
+    files: Mapping[str, bytes | str] = field(default_factory=dict)
+    tag: str = NATIVE
+    target: Mapping[str, Any] | None = None
+    observation: Observation | None = None
+    also: frozenset[str] = frozenset()
+    made: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
+    expect: str = ""
+
+    def facts(self, folder: Path) -> WheelFacts:
+        """Make the wheel and read it."""
+        files = {"demo/__init__.py": "", **self.files}
+        facts = read_wheel(open_wheel(build_wheel(folder, files, tag=self.tag, **self.made)))
+        size = self.size or facts.wheel.size
+        return replace(facts, wheel=replace(facts.wheel, size=size))
+
+    def pull(self, folder: Path) -> tuple[Finding, ...]:
+        """The findings that it brings about."""
+        try:
+            facts = self.facts(folder)
+        except MalformedWheelError as error:
+            return judge_unreadable("demo.whl", error).findings
+        if self.observation is None and self.target is None:
+            return judge_audit(facts, audit_wheel(facts)).findings
+        target = make_target(**(self.target or {}))
+        if self.observation is None:
+            return predict_target(facts, target).findings
+        verdict = judge(facts, self.observation, target, wheel=facts.wheel)
+        if self.expect:
+            expectation = Expectation(distro="*", finding=self.expect, reason="known")
+            verdict = apply_expectations(verdict, [expectation], target.distro.id)
+        return verdict.findings
+
+
+def native(**fields: Any) -> dict[str, bytes | str]:  # noqa: ANN401
+    """One extension module, made to order."""
+    return {MODULE: extension_spec("_x", **fields).build()}
+
+
+def wanting(*wants: Want, **fields: Any) -> dict[str, bytes | str]:  # noqa: ANN401
+    """One extension module that wants these symbols besides the usual ones."""
+    usual = (Want("memcpy", "GLIBC_2.2.5", "libc.so.6"), Want("PyModule_Create2"))
+    return native(wants=(*usual, *wants), **fields)
+
+
+def library(**fields: Any) -> bytes:  # noqa: ANN401
+    """A shared library for the folder of grafted ones."""
+    return ElfSpec(**({"soname": "libfoo.so.1", "needed": LIBC} | fields)).build()
+
+
+def loaded(*paths: str) -> Observation:
+    """A trial whose import loaded these; those with a digest in their name are the wheel's."""
+    libraries = tuple(LoadedLibrary(path=path, from_wheel="-0a1b" in path) for path in paths)
+    return make_observation(imported(loaded=libraries))
+
+
+def missing(module: str) -> Observation:
+    """A trial in which a Python module was not there."""
+    return make_observation(
+        raised("ModuleNotFoundError", f"No module named {module!r}", missing_module=module)
+    )
+
+
+def program(**fields: Any) -> Observation:  # noqa: ANN401
+    """A trial in which a program was run."""
+    ended = {"exit_code": 0, "signal": None, "output": "", "duration": 0.1} | fields
+    return make_observation(imported(), programs=(ProgramOutcome(command=("demo",), **ended),))
+
+
+OLD = {"glibc": (2, 31), "id": "debian-11"}
+NEW = {"glibc": (2, 41), "id": "debian-13"}
+STATIC_TLS = 0x10
+NEWER = Want("fcntl64", "GLIBC_2.28", "libc.so.6")
+LOST = native(needed=("libfoo-0a1b2c3d.so.1", *LIBC)) | {GRAFTED: library()}
+UNGRAFTED = native(needed=("libfoo.so.1", *LIBC)) | {GRAFTED: library()}
+SIZE_CHANGED = "numpy.dtype size changed, may indicate binary incompatibility. Expected 96, got 88"
+
+TRIGGERS = (
+    Trigger(finding="wheel-malformed", made={"record": b"demo/__init__.py,,\n"}, tag=PURE),
+    Trigger(finding="policy-mismatch", files=wanting(NEWER)),
+    Trigger(finding="symbol-too-new", files=wanting(NEWER), target={"glibc": (2, 27)}),
+    Trigger(finding="missing-library", files=native(needed=("libGL.so.1", *LIBC)), target={}),
+    Trigger(finding="rpath-lost", files=LOST, target={}),
+    Trigger(finding="library-not-grafted", files=UNGRAFTED, target={}),
+    Trigger(finding="undefined-symbol", files=wanting(Want("frobnicate")), target={}),
+    Trigger(finding="executable-stack", files=native(stack="rwx"), target=NEW),
+    Trigger(
+        finding="libpython-linked", files=native(needed=("libpython3.11.so.1.0", *LIBC)), target={}
+    ),
+    Trigger(finding="isa-level", files=native(isa=3), also=frozenset({"policy-mismatch"})),
+    Trigger(finding="page-alignment", files=native(align=0x800), target=OLD),
+    Trigger(finding="static-tls", files=native(flags=STATIC_TLS, tls_size=4096), target={}),
+    Trigger(finding="relr-relocations", files=native(relr=True), target=OLD),
+    Trigger(finding="text-relocations", files=native(text_relocations=True)),
+    Trigger(
+        finding="abi3-violation",
+        files={"demo/_x.abi3.so": wanting(Want("PyType_FromModuleAndSpec"))[MODULE]},
+        tag="cp37-abi3-manylinux_2_17_x86_64",
+        target={"python": "3.9"},
+    ),
+    Trigger(finding="baked-path", files=native(rodata=b"\0/opt/build/ssl/cert.pem\0")),
+    Trigger(finding="wrong-architecture", files=native(arch="aarch64", align=0x10000)),
+    Trigger(finding="elf-in-purelib", files={f"demo-1.0.data/purelib/{MODULE}": native()[MODULE]}),
+    Trigger(finding="elf-in-pure-wheel", files=native(), tag=PURE),
+    Trigger(finding="unstripped", files=native(debug=True)),
+    Trigger(finding="oversized", files=native(), size=200_000_000),
+    Trigger(
+        finding="ucs2",
+        files=wanting(Want("PyUnicodeUCS2_FromString")),
+        also=frozenset({"policy-mismatch"}),
+    ),
+    Trigger(finding="fpe", files=wanting(Want("PyFPE_jbuf")), also=frozenset({"policy-mismatch"})),
+    Trigger(finding="tag-unsupported-by-pip", files=native(), target={"pip": "18.1"}),
+    Trigger(finding="python-mismatch", files=native(), target={"python": "3.12"}),
+    Trigger(
+        finding="requires-python",
+        tag=PURE,
+        made={"requires_python": ">=3.12"},
+        target={},
+    ),
+    Trigger(finding="glibc-too-old", files=native(), target={"glibc": (2, 12)}),
+    Trigger(
+        finding="dependency-unavailable",
+        tag=PURE,
+        observation=make_observation(install=refused("ERROR: No matching distribution found for x>=9")),
+    ),
+    Trigger(
+        finding="install-failed",
+        tag=PURE,
+        observation=make_observation(install=refused("ERROR: No space left on device")),
+    ),
+    Trigger(finding="import-error", tag=PURE, observation=make_observation(raised("ValueError", "no"))),
+    Trigger(
+        finding="import-exited",
+        tag=PURE,
+        observation=make_observation(imported(status=ImportStatus.EXITED, exit_code=0)),
+    ),
+    Trigger(
+        finding="crash",
+        tag=PURE,
+        observation=make_observation(imported(status=ImportStatus.SIGNALLED, signal=11)),
+    ),
+    Trigger(
+        finding="hang",
+        tag=PURE,
+        observation=make_observation(imported(status=ImportStatus.HUNG, duration=10.0)),
+    ),
+    Trigger(finding="undeclared-dependency", tag=PURE, observation=missing("yaml")),
+    Trigger(
+        finding="runtime-dlopen",
+        files=native(),
+        observation=make_observation(
+            raised("OSError", "libusb-1.0.so.0: cannot open shared object file: No such file")
+        ),
+    ),
+    Trigger(
+        finding="removed-module",
+        tag=PURE,
+        target={"python": "3.13"},
+        observation=missing("distutils.core"),
+    ),
+    Trigger(
+        finding="dependency-abi",
+        files=native(),
+        observation=make_observation(raised("ValueError", SIZE_CHANGED)),
+        made={"requires": ["numpy"]},
+    ),
+    Trigger(
+        finding="system-library-shadowed",
+        files=native(),
+        observation=loaded("/v/demo.libs/libssl-0a1b2c3d.so.1.1", "/usr/lib/libssl.so.3"),
+    ),
+    Trigger(finding="program-failed", tag=PURE, observation=program(exit_code=3)),
+    Trigger(
+        finding="expectation-not-met",
+        tag=PURE,
+        observation=make_observation(imported()),
+        expect="crash",
+    ),
+    Trigger(
+        finding="prediction-wrong",
+        files=native(needed=("libGL.so.1", *LIBC)),
+        observation=make_observation(imported()),
+    ),
+)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elf_files import Want
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trial_values import (
+    imported,
+    make_distro,
+    make_elf,
+    make_facts,
+    make_observation,
+    make_target,
+    raised,
+)
+from wheels import NATIVE, build_wheel, extension_spec
+
+from pytest_manylinux.cli import main
+from pytest_manylinux.diagnose.forecast import forecasts
+from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.diagnose.predict import (
+    Certainty,
+    predict,
+    predict_target,
+    targets_on,
+    with_survey,
+)
+from pytest_manylinux.diagnose.reach import reach_of
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.survey import Survey, SurveyedLibrary
+from pytest_manylinux.model.wheel import WheelFacts
+
+
+def facts_wanting(
+    version: str,
+    *,
+    needed: tuple[str, ...] = (),
+    **fields: Any,  # noqa: ANN401
+) -> WheelFacts:
+    elf = make_elf(needed=("libc.so.6", *needed), version_needs=(("libc.so.6", (version,)),))
+    return make_facts(elf=(elf,), extension_paths=(("demo._native", elf.path),), **fields)
+
+
+def release(family: str, number: str, minor: int, **fields: object) -> Distro:
+    return make_distro(
+        id=f"{family}-{number}", family=family, release=number, glibc=(2, minor), **fields
+    )
+
+
+@settings(deadline=None)  # the first call imports every check
+@given(wanted=st.integers(5, 45), offered=st.integers(17, 45))
+def test_a_symbol_is_too_new_exactly_where_glibc_is_older(wanted: int, offered: int) -> None:
+    prediction = predict_target(facts_wanting(f"GLIBC_2.{wanted}"), make_target(glibc=(2, offered)))
+    assert prediction.works == (wanted <= offered)
+    assert {f.name for f in prediction.errors} <= {"symbol-too-new"}
+
+
+def test_other_libraries_are_held_against_the_figures_of_the_row() -> None:
+    elf = make_elf(version_needs=(("libstdc++.so.6", ("GLIBCXX_3.4.30", "CXXABI_FLOAT128")),))
+    facts = make_facts(elf=(elf,), extension_paths=(("demo._native", elf.path),))
+    old = make_target(symbol_maxima=(("GLIBCXX", "3.4.28"),))
+    (finding,) = predict_target(facts, old).errors
+    assert "GLIBCXX_3.4.30" in finding.message
+    assert any("debian-11 offers" in line or "offers up to" in line for line in finding.evidence)
+    assert predict_target(facts, make_target()).works  # the row says nothing of libstdc++
+
+
+def test_what_the_wheel_brings_is_not_asked_of_the_distro() -> None:
+    own = make_elf("demo.libs/libstdc++-0a1b2c3d.so.6", soname="libstdc++-0a1b2c3d.so.6")
+    elf = make_elf(
+        needed=("libstdc++-0a1b2c3d.so.6",),
+        rpath=("$ORIGIN/../demo.libs",),
+        version_needs=(("libstdc++-0a1b2c3d.so.6", ("GLIBCXX_3.4.30",)),),
+    )
+    facts = make_facts(elf=(elf, own), extension_paths=(("demo._native", elf.path),))
+    assert predict_target(facts, make_target(symbol_maxima=(("GLIBCXX", "3.4.20"),))).works
+
+
+def test_files_that_nothing_loads_do_not_count() -> None:
+    plugin = make_elf("demo/plugins/libx.so", version_needs=(("libc.so.6", ("GLIBC_2.40",)),))
+    elf = make_elf(needed=("libc.so.6",))
+    facts = make_facts(elf=(elf, plugin), extension_paths=(("demo._native", elf.path),))
+    assert predict_target(facts, make_target(glibc=(2, 31))).works
+
+
+@pytest.mark.parametrize(
+    ("fields", "certainty"),
+    [
+        ({}, Certainty.FIGURES),
+        ({"libraries": frozenset({"libc.so.6"})}, Certainty.SURVEYED),
+    ],
+)
+def test_certainty(fields: dict[str, object], certainty: Certainty) -> None:
+    assert predict_target(make_facts(), make_target(**fields)).certainty is certainty
+
+
+SURVEY = Survey(
+    distro="debian-12",
+    image="sha256:1",
+    arch="x86_64",
+    libraries=(
+        SurveyedLibrary(
+            soname="libc.so.6",
+            path="/lib/libc.so.6",
+            versions=frozenset({"GLIBC_2.2.5", "GLIBC_2.38", "GLIBC_PRIVATE", "GLIBC_ABI_DT_RELR"}),
+        ),
+        SurveyedLibrary(soname="libGL.so.1", path="/lib/libGL.so.1"),
+    ),
+)
+
+
+def test_a_survey_replaces_figures() -> None:
+    surveyed = with_survey(make_distro(), SURVEY)
+    assert dict(surveyed.symbol_maxima) == {"GLIBC": "2.38", "GLIBC_ABI": "DT_RELR"}
+    wants_gl = facts_wanting("GLIBC_2.38", needed=("libGL.so.1",))
+    (target,) = targets_on([surveyed], "x86_64")
+    assert predict_target(wants_gl, target).works
+    assert {f.name for f in predict_target(wants_gl, make_target()).errors} == {
+        "missing-library",
+        "symbol-too-new",
+    }
+    lacking = facts_wanting("GLIBC_2.2.5", needed=("libusb-1.0.so.0",))
+    assert not predict_target(lacking, target).works
+
+
+def test_with_dependencies_an_unknown_library_is_no_certain_fault() -> None:
+    lonely = facts_wanting("GLIBC_2.5", needed=("libtorch.so",))
+    accompanied = facts_wanting("GLIBC_2.5", needed=("libtorch.so",), requires_dist=("torch",))
+    assert not predict_target(lonely, make_target()).works
+    assert predict_target(accompanied, make_target()).works
+    assert predict_target(accompanied, make_target()).findings
+
+
+DISTROS = (
+    release("debian", "10", 28, python="3.11", pip="18.1"),
+    release("debian", "11", 31),
+    release("debian", "12", 36),
+    release("ubuntu", "22.04", 35, python="3.10"),
+    release("fedora", "39", 38),
+)
+
+
+def test_reach_names_the_oldest_release_and_why_the_next_fails() -> None:
+    facts = facts_wanting("GLIBC_2.34")
+    reach = reach_of({"demo.whl": predict(facts, targets_on(DISTROS, "x86_64"))})
+    assert (reach.served, reach.total) == (2, 5)
+    debian, fedora, ubuntu = reach.families
+    assert debian.oldest is not None
+    assert debian.oldest.distro.id == "debian-12"
+    assert debian.first_unserved is not None
+    assert debian.first_unserved.distro.id == "debian-11"
+    assert debian.reason is not None
+    assert debian.reason.name == "symbol-too-new"
+    assert fedora.first_unserved is None
+    assert ubuntu.oldest is None
+    assert ubuntu.reason is not None
+    assert ubuntu.reason.name == "python-mismatch"
+
+
+def test_the_change_that_wins_most_is_named() -> None:
+    facts = facts_wanting("GLIBC_2.34")
+    older = (*DISTROS, release("debian", "9", 30), release("alma", "9", 29))
+    reach = reach_of({"demo.whl": predict(facts, targets_on(older, "x86_64"))})
+    assert reach.widest is not None
+    assert reach.widest.words == "build for an older policy"
+    assert set(reach.widest.gains) == {
+        "debian-11",
+        "debian-9",
+        "alma-9",
+    }  # debian-10's pip is too old as well
+
+
+def test_wheels_of_one_version_count_together() -> None:
+    names = [f"demo-1.0-cp3{n}-cp3{n}-manylinux_2_17_x86_64.whl" for n in (10, 11)]
+    all_facts = [facts_wanting("GLIBC_2.17", filename=name) for name in names]
+    (forecast,) = forecasts(all_facts, DISTROS)
+    assert forecast.reach.served == 4  # debian-10's pip does not know the tag
+    assert forecast.reach.widest is not None
+    assert forecast.reach.widest.gains == ("debian-10",)
+
+
+def test_no_distro_no_reach() -> None:
+    assert reach_of({}).share == 0.0
+    assert reach_of({}).widest is None
+
+
+def test_a_prediction_that_was_wrong_is_told_with_both_sides() -> None:
+    facts = facts_wanting("GLIBC_2.38")
+    verdict = judge(facts, make_observation(imported()), make_target(), wheel=facts.wheel)
+    (finding,) = verdict.findings
+    assert finding.name == "prediction-wrong"
+    assert any(line.startswith("predicted: symbol-too-new") for line in finding.evidence)
+    assert any(line.startswith("seen: ") for line in finding.evidence)
+
+
+def test_a_fault_that_the_bytes_should_have_shown_is_a_disagreement() -> None:
+    facts = facts_wanting("GLIBC_2.5")
+    words = "/lib/libc.so.6: version `GLIBC_2.5' not found (required by /v/demo/_native.so)"
+    seen = make_observation(raised("ImportError", words))
+    verdict = judge(facts, seen, make_target(), wheel=facts.wheel)
+    assert [f.name for f in verdict.findings] == ["symbol-too-new", "prediction-wrong"]
+
+
+def test_what_bytes_cannot_show_is_no_disagreement() -> None:
+    facts = facts_wanting("GLIBC_2.5")
+    seen = make_observation(raised("ValueError", "no"))
+    verdict = judge(facts, seen, make_target(), wheel=facts.wheel)
+    assert [f.name for f in verdict.findings] == ["import-error"]
+
+
+def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    module = "demo/_x.cpython-311-x86_64-linux-gnu.so"
+    spec = extension_spec("_x", wants=(Want("fcntl64", "GLIBC_2.28", "libc.so.6"),))
+    wheel = build_wheel(tmp_path, {module: spec.build(), "demo/__init__.py": ""}, tag=NATIVE)
+    assert main(["predict", str(tmp_path), "--distros", "debian-*"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert wheel.name in said
+    assert "Reach: 1 of" in said
+    assert main(["predict", str(wheel), "--json", "--distros", "debian-12,debian-11"]) == ExitCode.OK
+    told = json.loads(capsys.readouterr().out)
+    (project,) = told["projects"]
+    works = {p["distro"]: p["works"] for p in project["wheels"][0]["predictions"]}
+    assert works == {"debian-12": True, "debian-11": False}
+    assert project["reach"]["families"][0]["oldest"] == "debian-12"
+    assert main(["predict", str(wheel), "--distros", "debian-11"]) == ExitCode.NOT_PORTABLE
+    assert main(["predict", str(tmp_path / "none.whl")]) == ExitCode.USAGE

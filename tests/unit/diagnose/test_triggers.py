@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from elf_files import Want
+from trial_values import imported, make_observation, make_target
+from triggers import LIBC, TRIGGERS, Trigger, library, native, wanting
+from wheels import NATIVE
+
+from pytest_manylinux.diagnose.judge import judge, judge_audit
+from pytest_manylinux.diagnose.predict import predict_target
+from pytest_manylinux.diagnose.registry import checks, find_check
+from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.model.verdict import Outcome, Severity
+
+# What only a build brings about; the builder's tests hold that.
+OF_BUILDS = {"extension-not-built", "build-failed"}
+
+
+def test_every_finding_has_a_trigger() -> None:
+    assert {trigger.finding for trigger in TRIGGERS} | OF_BUILDS == {c.name for c in checks()}
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS, ids=lambda trigger: trigger.finding)
+def test_each_trigger_brings_its_finding_and_no_false_one(trigger: Trigger, tmp_path: Path) -> None:
+    findings = trigger.pull(tmp_path)
+    named = {finding.name for finding in findings}
+    assert trigger.finding in named
+    heavy = {f.name for f in findings if f.severity is not Severity.INFORMATION}
+    assert heavy - {trigger.finding} <= trigger.also
+    for finding in findings:
+        assert finding.code == find_check(finding.name).code
+        assert finding.message
+        assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        native(),
+        native(needed=("libfoo.so.1", *LIBC), runpath="$ORIGIN/../demo.libs")
+        | {"demo.libs/libfoo.so.1": library()},
+        native(needed=("libfoo.so.1", *LIBC), rpath="$ORIGIN/../demo.libs")
+        | {
+            "demo.libs/libfoo.so.1": library(needed=("libbar.so.1", *LIBC)),
+            "demo.libs/libbar.so.1": library(soname="libbar.so.1"),
+        },
+        wanting(Want("optional", weak=True)),
+        {},
+    ],
+    ids=["plain", "runpath", "inherited-rpath", "weak", "pure"],
+)
+def test_sound_wheels_bring_nothing_about(files: dict[str, bytes | str], tmp_path: Path) -> None:
+    tag = NATIVE if files else "py3-none-any"
+    facts = Trigger(finding="", files=files, tag=tag).facts(tmp_path)
+    audit = judge_audit(facts, audit_wheel(facts))
+    assert (audit.outcome, audit.findings) == (Outcome.PORTABLE, ())
+    for fields in ({}, {"glibc": (2, 17)}, {"glibc": (2, 43)}):
+        target = make_target(**fields)
+        assert predict_target(facts, target).findings == ()
+        verdict = judge(facts, make_observation(imported()), target, wheel=facts.wheel)
+        assert (verdict.outcome, verdict.findings) == (Outcome.PORTABLE, ())
