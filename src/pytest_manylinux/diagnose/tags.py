@@ -60,6 +60,8 @@ def misfit_of(tag: Tag, target: Target) -> Misfit | None:
         return Misfit.ARCHITECTURE
     if not fits_python(tag, target.interpreter.version):
         return Misfit.PYTHON
+    if tag.platform == "any" and tag.abi != "none":  # no installer makes such a tag
+        return Misfit.PYTHON
     if policy is not None and policy[0].glibc > target.distro.glibc:
         return Misfit.GLIBC
     pip = target.interpreter.pip

@@ -61,7 +61,7 @@ def test_what_fits_is_what_the_specification_supports(tag: Tag) -> None:
         ("19.2", "manylinux2014_x86_64", Misfit.PIP),
         ("20.2", "manylinux_2_17_x86_64", Misfit.PIP),
         ("20.3.4", "manylinux_2_17_x86_64", None),
-        ("9.0", "any", None),
+        ("9.0", "linux_x86_64", None),
         ("", "manylinux_2_17_x86_64", None),
         ("what", "manylinux_2_17_x86_64", None),
     ],
