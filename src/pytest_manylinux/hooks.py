@@ -86,6 +86,7 @@ class Hooks:
         self.run = Run(
             settings=settings,
             root=config.rootpath,
+            here=config.invocation_params.dir,
             show=self._show,
             shared=_shared_folder(config),
             fresh=config.getoption("manylinux_fresh"),
@@ -238,6 +239,8 @@ class Hooks:
             self.written = list(self._write_reports())
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and recorder.only_not_proven:
             session.exitstatus = ExitCode.NOT_PROVEN
+        if session.exitstatus == pytest.ExitCode.INTERRUPTED and self.context.collect_errors:
+            session.exitstatus = self.context.collect_errors[0].exit_code
         self.run.close()
 
     def _add_suite_properties(self) -> None:

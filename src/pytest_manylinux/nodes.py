@@ -6,6 +6,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -211,14 +212,24 @@ def _project_items(
         yield UnplannedItem.from_parent(parent, name="build[no-target]", reason=reason)
 
 
+@contextmanager
+def told(context: Context) -> Iterator[None]:
+    """Turn an error for the user's eyes into a collection error that shows its words alone."""
+    try:
+        yield
+    except ManylinuxError as error:
+        context.collect_errors.append(error)
+        raise pytest.Collector.CollectError(str(error)) from error
+
+
 class ProjectDir(pytest.Directory):
     """A folder with a Python project: its portability items, then the ordinary tests below it."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Plan the project; nothing is built."""
         context = self.config.stash[CONTEXT]
-        subject, plan = context.plan_project(self.path)
-        yield from _project_items(self, subject, plan)
+        with told(context):
+            yield from _project_items(self, *context.plan_project(self.path))
         if not context.bare:
             for entry in sorted(self.path.iterdir(), key=lambda path: path.name):
                 yield from self._collect_entry(entry)
@@ -241,8 +252,9 @@ class SdistFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Plan the project inside; nothing is built."""
-        subject, plan = self.config.stash[CONTEXT].plan_project(self.path)
-        yield from _project_items(self, subject, plan)
+        context = self.config.stash[CONTEXT]
+        with told(context):
+            yield from _project_items(self, *context.plan_project(self.path))
 
 
 class WheelFile(pytest.File):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.errors import ExitCode
+
 PROJECT = """
 [build-system]
 requires = ["setuptools"]
@@ -39,6 +41,7 @@ def ids(result: pytest.RunResult) -> list[str]:
 
 
 def collect(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
+    pytester.makeini("[pytest]")  # makes this the root folder, whatever the arguments are
     return pytester.runpytest("--manylinux", "--collect-only", "-q", *arguments)
 
 
@@ -179,7 +182,7 @@ def test_a_wrong_flag_is_one_usage_error(
 def test_a_wrong_table_is_a_usage_error_that_names_the_file(pytester: pytest.Pytester) -> None:
     make_project(pytester.path / "sample", '[tool.pytest-manylinux]\npolcy = "manylinux1"\n')
     result = collect(pytester, "sample")
-    assert result.ret != pytest.ExitCode.OK
+    assert result.ret == ExitCode.USAGE
     text = result.stdout.str() + result.stderr.str()
     assert "sample/pyproject.toml: tool.pytest-manylinux: there is no setting 'polcy'" in text
     assert "perhaps you meant 'policy'" in text

@@ -75,7 +75,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "wheelhouse",
-        "where built wheels go (default: wheelhouse/ in the root folder)",
+        "where built wheels go (default: wheelhouse/)",
         metavar="DIR",
         per_run=True,
     ),

@@ -36,6 +36,7 @@ class Context:
         self.run = run
         self.bare = bare
         self.recorder = Recorder()
+        self.collect_errors: list[ManylinuxError] = []
         self._layers = layers
 
     def settings_for(self, path: Path) -> Settings:
@@ -72,7 +73,9 @@ class Context:
         return subject, wheel_targets(tags, "", self.run.targets(settings))
 
     def shown(self, path: Path) -> str:
-        """A path as in node ids: relative to the root folder where it is below it."""
+        """A path as in node ids, relative to the root folder; the root itself by its name."""
+        if path == self.run.root:
+            return path.name
         if path.is_relative_to(self.run.root):
             return path.relative_to(self.run.root).as_posix()
         return os.fspath(path)

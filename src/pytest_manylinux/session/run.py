@@ -68,12 +68,14 @@ class Run:
         *,
         settings: Settings,
         root: Path,
+        here: Path,
         show: Callable[[str], None],
         shared: Path | None,
         fresh: bool,
     ) -> None:
         self.settings = settings
         self.root = root
+        self.here = here
         self.shared = shared
         self.fresh = fresh
         self.arch = host_arch()
@@ -88,8 +90,8 @@ class Run:
 
     @property
     def wheelhouse(self) -> Path:
-        """Where built wheels go."""
-        return self.root / self.settings.wheelhouse
+        """Where built wheels go; relative to the current folder, as cibuildwheel's is."""
+        return self.here / self.settings.wheelhouse
 
     @property
     def store(self) -> ImageStore:
