@@ -1,0 +1,66 @@
+"""What every builder takes and gives: the official images' builder stands beside zig's by this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.model.distro import Image
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.model.verdict import Finding
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One wheel to make.
+
+    `project` is a folder or an sdist, only read. `image` is a root with the headers of `python` and
+    with `build_packages`. `before_build` are shell commands that run in the copied source, with
+    network. `timeout` is seconds for the project's own build, the making of tools not counted.
+    `cache` is a folder of ours that may be shared by builds at the same time. `log` is overwritten.
+    """
+
+    project: Path
+    python: PythonVersion
+    policy: Policy
+    arch: str
+    image: Image
+    wheelhouse: Path
+    before_build: tuple[str, ...] = ()
+    build_packages: tuple[str, ...] = ()
+    timeout: float = 1800.0
+    cache: Path
+    log: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOutcome:
+    """The wheel in the wheelhouse, under its true tags, and how it came to be."""
+
+    wheel: Path | None
+    record: BuildRecord
+    findings: tuple[Finding, ...] = ()
+
+
+class Builder(Protocol):
+    """A way to make wheels for a policy. `name` is what `--manylinux-builder` takes."""
+
+    @property
+    def name(self) -> str:
+        """Such as `zig`."""
+
+    def build(self, request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutcome:
+        """Make the wheel; `say` gets a line for each long step.
+
+        Raises BuildError where the project is at fault (its `finding` says how), ProjectError for a
+        project that cannot be built at all, ToolchainError where compiler or tools cannot be had,
+        StoreError for a full or read-only disk and for a wheelhouse that holds a file of the
+        wheel's name with other bytes, and what the engine raises.
+        """

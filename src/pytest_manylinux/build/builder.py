@@ -1,0 +1,60 @@
+"""The builder `zig`: from a project to a repaired wheel in the wheelhouse, on any Debian root."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_manylinux.build import zig
+from pytest_manylinux.build.api import Builder, BuildOutcome, BuildRequest, Say
+from pytest_manylinux.build.job import Job
+from pytest_manylinux.build.kit import Kit, prepare_kit
+from pytest_manylinux.build.project import read_project
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.errors import StoreError
+from pytest_manylinux.indexes import host_index
+from pytest_manylinux.model.policy import Policy
+
+__all__ = ["BuildOutcome", "BuildRequest", "Builder", "ZigBuilder", "build_wheel"]
+
+
+class ZigBuilder:
+    """Builds with zig in a Debian root that has the wanted Python's headers."""
+
+    name = "zig"
+
+    def build(self, request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutcome:
+        """Make the wheel; see `api.Builder`."""
+        started = time.monotonic()
+        zig.machine(request.arch)
+        project = read_project(request.project)
+        index = host_index()
+        python = f"python{request.python.dotted}"
+        kit = prepare_kit(request.cache, request.image, python, engine, index, say=say)
+        policy = repairable(request.policy, kit)
+        if policy != request.policy:
+            say(f"auditwheel knows no {request.policy}: building for {policy}, which promises more")
+        job = Job(request=request, project=project, kit=kit, index=index, policy=policy)
+        try:
+            with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as here:
+                outcome = job.run(engine, Path(here))
+        except OSError as error:
+            raise StoreError(f"{job.what}: the disk does not do", why=str(error)) from error
+        record = replace(outcome.record, duration=time.monotonic() - started)
+        return replace(outcome, record=record)
+
+
+def build_wheel(request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutcome:
+    """Make a wheel with zig; see `api.Builder` for what is raised."""
+    return ZigBuilder().build(request, engine, say=say)
+
+
+def repairable(wanted: Policy, kit: Kit) -> Policy:
+    """The newest policy not above the wanted one that auditwheel repairs to.
+
+    PEP 600 allows any manylinux_X_Y; auditwheel knows those that some distro stands behind. A wheel
+    for the next lower one keeps the wanted one's promise too.
+    """
+    return max((known for known in kit.policies if known <= wanted), default=wanted)

@@ -1,0 +1,203 @@
+"""What a build does inside its sandbox, with the Python and the tools of the build's kit.
+
+    agent.py requires SOURCE LIST               static build requirements, a line each
+    agent.py wheel SOURCE PYTHON FOLDER LIST    the wheel into FOLDER; if the back end asks for more
+                                                requirements: those to LIST, and exit code 75
+    agent.py exports PYTHON LIST                names that a Python executable offers, a line each
+    agent.py libraries WHEEL LIST PATH...       libraries outside of a wheel, as JSON (see `libraries`)
+
+Runs on Python 3.8 and later. Its own failures are sentences on standard error and exit code 1.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+
+ASKS_FOR_MORE = 75
+
+
+def requires(source: str, listing: str) -> int:
+    """Write the static build requirements of a project, PEP 517's defaults included."""
+    import build
+
+    builder = build.ProjectBuilder(source)
+    write_lines(listing, sorted(builder.build_system_requires))
+    return 0
+
+
+def wheel(source: str, python: str, folder: str, listing: str) -> int:
+    """Build, or write down what the back end still wants (PEP 517, get_requires_for_build_wheel)."""
+    import build
+
+    def run(
+        cmd: Sequence[str],
+        cwd: str | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        subprocess.run(cmd, cwd=cwd, env={**os.environ, **(extra_environ or {})}, check=True)
+
+    builder = build.ProjectBuilder(source, python_executable=python, runner=run)
+    wanted = builder.get_requires_for_build("wheel")
+    installed = installed_by(python)
+    write_lines(f"{listing}.installed", [f"{name} {version}" for name, version in installed.items()])
+    missing = [line for line in sorted(wanted) if not satisfied(line, installed)]
+    if missing and not Path(listing).exists():
+        write_lines(listing, missing)
+        return ASKS_FOR_MORE
+    print("== building the wheel", flush=True)
+    builder.build("wheel", folder)
+    return 0
+
+
+def installed_by(python: str) -> dict[str, str]:
+    """Normalized names and versions of what is installed in an environment."""
+    words = (
+        "import sysconfig; print(sysconfig.get_path('purelib')); print(sysconfig.get_path('platlib'))"
+    )
+    paths = subprocess.run([python, "-I", "-c", words], check=True, stdout=subprocess.PIPE).stdout
+    found = importlib.metadata.distributions(path=sorted(set(os.fsdecode(paths).split("\n")) - {""}))
+    return {re.sub(r"[-_.]+", "-", item.metadata["Name"]).lower(): item.version for item in found}
+
+
+def satisfied(line: str, installed: Mapping[str, str]) -> bool:
+    """Whether a requirement holds as things are; extras always go through pip."""
+    from packaging.requirements import Requirement
+
+    wanted = Requirement(line)
+    if wanted.marker is not None and not wanted.marker.evaluate():
+        return True
+    version = installed.get(re.sub(r"[-_.]+", "-", wanted.name).lower())
+    plain = not wanted.extras and not wanted.url
+    return plain and version is not None and wanted.specifier.contains(version, prereleases=True)
+
+
+def exports(python: str, listing: str) -> int:
+    """Write the dynamic names that an executable defines."""
+    with Path(python).resolve().open("rb") as file:
+        table: Any = ELFFile(file).get_section_by_name(".dynsym")
+        names = {s.name for s in table.iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF"}
+    write_lines(listing, sorted(names))
+    return 0
+
+
+def libraries(archive: str, listing: str, *folders: str) -> int:
+    """Where repair would find each library that files of a wheel need and the wheel lacks.
+
+    A JSON list of {"name", "needed_by", "path" (null if nowhere), "glibc" (the highest GLIBC_
+    version that the library wants, such as "2.34", or ""), "symbol" (one that wants it)}, the
+    libraries' own needs included.
+    """
+    found: dict[str, dict[str, str | None]] = {}
+    with tempfile.TemporaryDirectory() as here:
+        with zipfile.ZipFile(archive) as wheel_file:
+            wheel_file.extractall(here)
+        files = [path for path in Path(here).rglob("*") if path.is_file() and is_elf(path)]
+        inside = {path.name for path in files}
+        queue = [(path, path.relative_to(here).as_posix()) for path in files]
+        while queue:
+            path, name = queue.pop()
+            needed, run_paths, _, _ = read_elf(path)
+            for library in needed:
+                if library not in inside and library not in found:
+                    place = locate(library, [*run_paths, *folders])
+                    found[library] = described(library, name, place)
+                    queue += [(place, library)] if place else []
+    Path(listing).write_text(json.dumps(list(found.values())), encoding="utf-8")
+    return 0
+
+
+def described(library: str, needed_by: str, place: Path | None) -> dict[str, str | None]:
+    """One entry of what `libraries` writes."""
+    _, _, glibc, symbol = read_elf(place) if place else ([], [], "", "")
+    path = str(place) if place else None
+    return {"name": library, "needed_by": needed_by, "path": path, "glibc": glibc, "symbol": symbol}
+
+
+def is_elf(path: Path) -> bool:
+    """Whether a file starts as ELF files do."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+def read_elf(path: Path) -> tuple[list[str], list[str], str, str]:
+    """What it needs, where it looks first, the highest glibc it wants and a symbol that wants it."""
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        dynamic: Any = elf.get_section_by_name(".dynamic")
+        tags = list(dynamic.iter_tags()) if dynamic else []
+        needed = [tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"]
+        paths = [getattr(tag, "rpath", None) or getattr(tag, "runpath", None) for tag in tags]
+        origin = str(Path(path).parent)
+        run_paths = [
+            part.replace("$ORIGIN", origin) for words in paths if words for part in words.split(":")
+        ]
+        return (needed, run_paths, *highest_glibc(elf))
+
+
+def highest_glibc(elf: ELFFile) -> tuple[str, str]:
+    """The highest GLIBC_ version among the wanted symbols, and one that wants it; empty if none."""
+    table: Any = elf.get_section_by_name(".gnu.version")
+    needs: Any = elf.get_section_by_name(".gnu.version_r")
+    symbols: Any = elf.get_section_by_name(".dynsym")
+    if not table or not needs:
+        return "", ""
+    names = {item["vna_other"]: item.name for _, group in needs.iter_versions() for item in group}
+    best: tuple[tuple[int, ...], str] = ((), "")
+    for index, symbol in enumerate(symbols.iter_symbols()):
+        match = re.match(r"GLIBC_([0-9.]+)$", names.get(table.get_symbol(index)["ndx"], ""))
+        if match:
+            best = max(best, (tuple(int(part) for part in match.group(1).split(".")), symbol.name))
+    return ".".join(map(str, best[0])), best[1]
+
+
+def locate(library: str, folders: Iterable[str]) -> Path | None:
+    """The first file of that name in the folders, then where the dynamic loader looks."""
+    for folder in [*folders, *loader_folders()]:
+        path = Path(folder) / library
+        if folder and path.is_file() and is_elf(path):
+            return path
+    return None
+
+
+def loader_folders() -> list[str]:
+    """The folders that the dynamic loader's configuration names, then its own."""
+    lines = []
+    for path in sorted(Path("/etc/ld.so.conf.d").glob("*.conf")):
+        lines += path.read_text(encoding="utf-8").splitlines()
+    return [*(line.strip() for line in lines if line.startswith("/")), "/lib", "/usr/lib", "/lib64"]
+
+
+def write_lines(path: str, lines: Iterable[str]) -> None:
+    """Write a line each."""
+    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do one piece of work; its errors are sentences."""
+    work: dict[str, Callable[..., int]] = {
+        "requires": requires,
+        "wheel": wheel,
+        "exports": exports,
+        "libraries": libraries,
+    }
+    try:
+        return work[arguments[0]](*arguments[1:])
+    except Exception as error:
+        print(f"ERROR: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,77 @@
+#!/bin/sh
+# The compiler and linker of a build: zig, aimed at the policy's glibc. Its name says which tool it is.
+#
+# Build systems pass flags that GNU tools know. What zig refuses and what changes no behaviour of the
+# result is left out here; every other flag goes through, and zig's own words are the error.
+set -f
+. /scratch/toolchain/target.sh # sets zig, target, triplet, includes, libraries
+
+case ${0##*/} in
+  *ar) exec "$zig" ar "$@" ;;
+  *ranlib) exec "$zig" ranlib "$@" ;;
+  *strip) exit 0 ;; # everything is linked stripped; zig has no strip
+  *++) language=c++ ;;
+  *) language=cc ;;
+esac
+
+# One -Wl,… argument in; the words of it that zig's linker knows out, in $kept.
+linker_words() {
+  kept=
+  IFS=,
+  set -- ${1#-Wl,}
+  unset IFS
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -O* | -Bsymbolic-functions | --warn-common | --sort-common* | --push-state | --pop-state) ;;
+      --icf=* | --exclude-libs=* | -Map=* | -rpath-link=* | --rpath-link=*) ;;
+      --exclude-libs | -Map | -rpath-link | --rpath-link) shift ;;
+      -h) kept="$kept,-soname" ;;
+      *) kept="$kept,$1" ;;
+    esac
+    [ $# -eq 0 ] || shift
+  done
+}
+
+# Whether a folder holds the C library of the root: newer than the policy's, in headers and library.
+is_system_folder() {
+  case ${1%/} in
+    /usr/include | /usr/include/"$triplet") ;;
+    /lib | /lib64 | /usr/lib | /usr/lib64 | /lib/"$triplet" | /usr/lib/"$triplet") ;;
+    *) return 1 ;;
+  esac
+}
+
+link=yes
+option= # an option that was seen and whose folder comes next
+for argument do
+  shift
+  if [ -n "$option" ]; then
+    is_system_folder "$argument" || set -- "$@" "$option" "$argument"
+    option=
+    continue
+  fi
+  case $argument in
+    -I | -L | -isystem | -idirafter)
+      option=$argument
+      continue
+      ;;
+    -I* | -L*) ! is_system_folder "${argument#-?}" || continue ;;
+    -isystem*) ! is_system_folder "${argument#-isystem}" || continue ;;
+    -c | -S | -E | -M | -MM | -fsyntax-only) link=no ;;
+    -dump* | -print-* | --print-*) target=${target%%.*} ;;
+    -mtune=* | -static-libgcc | -static-libstdc++ | -fuse-ld=*) continue ;;
+    -Wp,-D* | -Wp,-U*) argument=${argument#-Wp,} ;;
+    -Wl,*)
+      linker_words "$argument"
+      [ -n "$kept" ] || continue
+      argument=-Wl$kept
+      ;;
+  esac
+  set -- "$@" "$argument"
+done
+
+# An unoptimised link would pull in zig's sanitizer runtime, which wants symbols far newer than old
+# policies have. Debug information would make wheels several times too big.
+set -- -target "$target" -fno-sanitize=all $includes "$@" -g0
+[ $link = no ] || set -- "$@" -s $libraries
+exec "$zig" $language "$@"

@@ -1,0 +1,159 @@
+"""One build under way: snapshot, sandbox, front end, repair, checks, wheelhouse."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pytest_manylinux.build import zig
+from pytest_manylinux.build.api import BuildOutcome, BuildRequest
+from pytest_manylinux.build.front_end import BUILT, FrontEnd
+from pytest_manylinux.build.glibc import load_symbols
+from pytest_manylinux.build.kit import Kit
+from pytest_manylinux.build.log import BuildLog
+from pytest_manylinux.build.native import check_native
+from pytest_manylinux.build.project import Project
+from pytest_manylinux.build.repair import REPAIRED, Repair, check_symbols
+from pytest_manylinux.build.source import OBJECTS, Snapshot, pack
+from pytest_manylinux.build.symbols import too_new_symbols
+from pytest_manylinux.build.wheelhouse import put
+from pytest_manylinux.build.workbench import Workbench
+from pytest_manylinux.engines.api import Cache, Engine, Mount, SandboxSpec
+from pytest_manylinux.errors import BuildError
+from pytest_manylinux.indexes import IndexAccess
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.model.wheel import WheelFacts
+
+_ARCHIVE = zig.SCRATCH / "source.tar"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Everything that one build needs to know. `policy` is what the wheel will promise."""
+
+    request: BuildRequest
+    project: Project
+    kit: Kit
+    index: IndexAccess
+    policy: Policy
+
+    @property
+    def what(self) -> str:
+        """The build in people's words: `markupsafe for cp311 as manylinux1`."""
+        name = self.project.name or self.project.path.resolve().name
+        return f"{name} for {self.request.python} as {self.policy}"
+
+    def run(self, engine: Engine, here: Path) -> BuildOutcome:
+        """Do it all; `here` is an empty folder of this machine for files in between."""
+        archive = here / "source.tar"
+        snapshot = self._snapshot(archive)
+        with BuildLog(self.request.log) as log, engine.open(self._spec(snapshot)) as sandbox:
+            bench = Workbench(sandbox, log, self.what, timeout=self.request.timeout)
+            environment = self._environment(snapshot)
+            front_end = FrontEnd(bench=bench, kit=self.kit, index=self.index, environment=environment)
+            sandbox.copy_in(archive, _ARCHIVE)
+            archive.unlink()
+            front_end.prepare(_ARCHIVE, self._set_up(), self.request.before_build)
+            front_end.build()
+            requirements = front_end.requirements()
+            facts = self._fetch(bench, BUILT, here / "built")
+            check_native(self.what, self.project, facts, log, self.request.wheelhouse)
+            if facts.elf:
+                facts = self._repaired(bench, facts, environment, here)
+        wheel = put(facts.wheel.path, self.request.wheelhouse)
+        record = self._record(snapshot, requirements, facts.wheel.sha256)
+        return BuildOutcome(wheel=wheel, record=record)
+
+    def _snapshot(self, target: Path) -> Snapshot:
+        ours = (self.request.wheelhouse, self.request.cache, self.request.log)
+        with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            return pack(self.project, archive, below=zig.SOURCE.name, leave_out=ours)
+
+    def _spec(self, snapshot: Snapshot) -> SandboxSpec:
+        caches = {"zig-cache": zig.CACHES / "zig", "pip": zig.CACHES / "pip"}
+        for name in caches:
+            (self.request.cache / name).mkdir(parents=True, exist_ok=True)
+        mounts = [Mount(source=source, target=target) for source, target in self.index.mounts]
+        if snapshot.objects is not None:
+            mounts.append(Mount(source=snapshot.objects, target=OBJECTS))
+        return SandboxSpec(
+            image=self.request.image,
+            mounts=(*mounts, *self.kit.mounts),
+            caches=tuple(
+                Cache(source=self.request.cache / name, target=target)
+                for name, target in caches.items()
+            ),
+            network=True,
+            label=f"build {self.what}",
+        )
+
+    def _environment(self, snapshot: Snapshot) -> dict[str, str]:
+        """Proxies and the CA bundle are for all; where the index is, and its password, is for pip."""
+        network = {
+            name: value for name, value in self.index.environment.items() if not name.startswith("PIP_")
+        }
+        return zig.build_environment(self.request.arch, snapshot.epoch, network)
+
+    def _set_up(self) -> dict[str, str]:
+        return zig.set_up_environment(
+            self.policy,
+            self.request.arch,
+            f"python{self.request.python.dotted}",
+            self.request.build_packages,
+        )
+
+    def _repaired(
+        self, bench: Workbench, facts: WheelFacts, environment: Mapping[str, str], here: Path
+    ) -> WheelFacts:
+        """Check before the repair, for the plainest words, and after it, for what was put in."""
+        self._check(facts)
+        repair = Repair(
+            bench=bench,
+            kit=self.kit,
+            environment=environment,
+            policy=self.policy,
+            arch=self.request.arch,
+        )
+        repair.run(facts.wheel.filename)
+        repaired = self._fetch(bench, REPAIRED, here / "repaired")
+        self._check(repaired)
+        return repaired
+
+    def _check(self, facts: WheelFacts) -> None:
+        offered = load_symbols(self.kit.symbols, zig.machine(self.request.arch).zig)
+        found = too_new_symbols(facts, self.policy.glibc, offered, self.kit.python_exports())
+        check_symbols(self.what, self.policy, found, self.kit.policies)
+
+    def _fetch(self, bench: Workbench, source: PurePosixPath, target: Path) -> WheelFacts:
+        bench.sandbox.copy_out(source, target)
+        wheels = sorted(target.glob("*.whl"))
+        if len(wheels) != 1:
+            raise BuildError(
+                f"{self.what}: the build gave {len(wheels)} wheels, not one",
+                why=bench.log.decisive(),
+                remedy=f"the whole log is {bench.log.path}",
+            )
+        return read_wheel(open_wheel(wheels[0]))
+
+    def _record(
+        self, snapshot: Snapshot, requirements: tuple[tuple[str, str], ...], sha256: str
+    ) -> BuildRecord:
+        request = self.request
+        return BuildRecord(
+            project=str(request.project),
+            python=request.python.tag,
+            policy=str(self.policy),
+            builder="zig",
+            image=request.image.digest,
+            image_name=request.image.name,
+            tools=self.kit.versions,
+            requirements=requirements,
+            commit=snapshot.commit,
+            dirty=snapshot.dirty,
+            wheel_sha256=sha256,
+            log=str(request.log),
+        )

@@ -1,0 +1,125 @@
+"""The log of one build: everything on disk, what decides in memory, credentials nowhere."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+from pytest_manylinux.errors import StoreError
+from pytest_manylinux.indexes import redact
+
+_BOUND = 64 * 1024 * 1024
+_TAIL = 400
+_ERRORS = 60
+_LINE = 64 * 1024
+_CONTEXT = 3
+_ERROR = re.compile(
+    r"\b(?:fatal )?error\b(?: [A-Z]+\d+)?:|undefined (?:symbol|reference)|^\w*(?:Error|Exception): |"
+    r"^ERROR\b|: command not found|CMake Error",
+)
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_NOT_THE_CAUSE = re.compile(
+    r"-Werror|--?error|subprocess-exited-with-error|Failed building|errors? generated"
+)
+
+
+class BuildLog:
+    """Writes a build's output to a file as it comes, line by line, terminal controls taken out.
+
+    On disk at most 64 MiB are kept (a build that writes without end must not fill the disk); in
+    memory the last lines and the first errors with a few lines that follow them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._errors: list[str] = []
+        self._follow = 0
+        self._rest = b""
+        self._written = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(
+                f"the build log {path} cannot be written",
+                why=str(error),
+                remedy="make room there, or set another cache folder",
+            ) from error
+
+    def heading(self, text: str) -> None:
+        """Mark the start of a step."""
+        self._flush()
+        self._write(f"== {text}\n")
+
+    def feed(self, data: bytes) -> None:
+        """Take output as it comes: an `OutputListener` of engines."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if len(self._rest) > _LINE:
+            self._flush()
+
+    def tail(self, count: int = 15) -> str:
+        """The last lines."""
+        self._flush()
+        return "\n".join(list(self._tail)[-count:])
+
+    def errors(self, count: int = 12) -> str:
+        """The first errors that compilers, linkers and build back ends spoke of; may be empty."""
+        self._flush()
+        return "\n".join(self._errors[:count])
+
+    def decisive(self) -> str:
+        """What to show of a failure: its first errors, or the end where nothing looks like one."""
+        return self.errors() or self.tail()
+
+    def text(self) -> str:
+        """The whole log as kept on disk."""
+        self._flush()
+        self._file.flush()
+        return self.path.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flush()
+        self._file.close()
+
+    def __enter__(self) -> BuildLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _flush(self) -> None:
+        if self._rest:
+            self._line(self._rest)
+            self._rest = b""
+
+    def _line(self, raw: bytes) -> None:
+        line = redact(_ESCAPES.sub("", raw.decode("utf-8", errors="replace")))
+        self._tail.append(line)
+        if _ERROR.search(line) and not _NOT_THE_CAUSE.search(line):
+            self._follow = _CONTEXT
+        elif self._follow:
+            self._follow -= 1
+        else:
+            self._write(f"{line}\n")
+            return
+        if len(self._errors) < _ERRORS:
+            self._errors.append(line)
+        self._write(f"{line}\n")
+
+    def _write(self, text: str) -> None:
+        if self._written < _BOUND:
+            self._file.write(text)
+            self._written += len(text)
+            if self._written >= _BOUND:
+                self._file.write("== the log is cut here: it grew beyond 64 MiB\n")
