@@ -14,16 +14,17 @@ _SMALLEST_PAGE = 4096
 # The largest page that kernels of mainstream distros use: 64K on RHEL 7 and 8 for aarch64 and on
 # ppc64le; 16K on Asahi Linux and loongarch64. All others have 4K pages only.
 _LARGEST_PAGE = {"aarch64": 65536, "ppc64le": 65536, "ppc64": 65536, "loongarch64": 16384}
-# glibc 2.35 took to demanding that address and offset agree within a page; before, p_align itself
-# had to be a multiple of the page (elf/dl-load.c).
-_CONGRUENCE_SINCE = (2, 35)
+# Older loaders demand that p_align is a multiple of the page and that address and offset agree by it;
+# since glibc 2.35 they only have to agree within a page (elf/dl-load.c; seen on 2.31 and on 2.36, 2.41,
+# 2.43).
+_LENIENT_SINCE = (2, 35)
 
 
-def _unfit(elf: ElfFacts, page: int, *, congruence: bool) -> bool:
+def _unfit(elf: ElfFacts, page: int, *, lenient: bool) -> bool:
     for load in elf.loads:
-        if congruence and (load.address - load.offset) % page:
-            return True
-        if not congruence and load.align % page:
+        apart = load.address - load.offset
+        strict = load.align % page or (apart % load.align if load.align else apart)
+        if apart % page if lenient else strict:
             return True
     return False
 
@@ -37,7 +38,7 @@ def _wheel(facts: WheelFacts) -> Findings:
     files = [
         elf
         for elf in loaded_files(facts)
-        if _unfit(elf, _LARGEST_PAGE.get(elf.arch, _SMALLEST_PAGE), congruence=False)
+        if _unfit(elf, _LARGEST_PAGE.get(elf.arch, _SMALLEST_PAGE), lenient=False)
     ]
     if files:
         page = _LARGEST_PAGE.get(files[0].arch, _SMALLEST_PAGE)
@@ -50,8 +51,8 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    congruence = target.distro.glibc >= _CONGRUENCE_SINCE
-    files = [e for e in loaded_files(facts) if _unfit(e, _SMALLEST_PAGE, congruence=congruence)]
+    lenient = target.distro.glibc >= _LENIENT_SINCE
+    files = [e for e in loaded_files(facts) if _unfit(e, _SMALLEST_PAGE, lenient=lenient)]
     if files:
         yield CHECK.finding(
             f"{files[0].path} is aligned to less than a page; {target.distro.id} refuses to load it",
@@ -64,7 +65,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     found = list(blamed("page-alignment", facts, observation, target))
     if found:
         page = _LARGEST_PAGE.get(target.arch, _SMALLEST_PAGE)
-        files = [e for e in facts.elf if e.loads and _unfit(e, page, congruence=False)]
+        files = [e for e in facts.elf if e.loads and _unfit(e, page, lenient=False)]
         yield CHECK.finding(
             f"import {found[0].outcome.name}: a load segment is aligned to less than a page",
             evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],

@@ -11,7 +11,8 @@ from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
 # glibc 2.36, NEWS: support for DT_RELR; files that have it must depend on GLIBC_ABI_DT_RELR. Some
-# distros carried it back to older versions: their row says GLIBC_ABI = "DT_RELR".
+# distros carried it back to older versions: their row says GLIBC_ABI = "DT_RELR". A glibc without it
+# refuses marked files and crashes on others (seen on 2.31).
 _SINCE = (2, 36)
 _MARK = "GLIBC_ABI_DT_RELR"
 
@@ -28,6 +29,14 @@ def _knows(distro: Distro) -> bool:
     return distro.glibc >= _SINCE or ("GLIBC_ABI", "DT_RELR") in distro.symbol_maxima
 
 
+def _is_refused(elf: ElfFacts, *, known: bool) -> bool:
+    """The mark is asked only of files with versioned needs of libc (seen on 2.36, 2.41, 2.43)."""
+    if not known:
+        return True
+    uses_libc = any(library.startswith("libc.so") for library, _ in elf.version_needs)
+    return uses_libc and not _is_marked(elf)
+
+
 def _line(elf: ElfFacts) -> str:
     mark = "asks for" if _is_marked(elf) else "does not ask for"
     return f"{elf.path} has DT_RELR and {mark} {_MARK}"
@@ -35,10 +44,10 @@ def _line(elf: ElfFacts) -> str:
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
     known = _knows(target.distro)
-    files = [elf for elf in _files(facts) if not (known and _is_marked(elf))]
+    files = [elf for elf in _files(facts) if _is_refused(elf, known=known)]
     if files:
         have = ".".join(map(str, target.distro.glibc))
-        why = "wants the mark GLIBC_ABI_DT_RELR beside it" if known else "does not know it"
+        why = f"wants the mark {_MARK} beside it" if known else "does not know it"
         yield CHECK.finding(
             f"{files[0].path} has packed relocations (DT_RELR); glibc {have} {why}",
             evidence=[_line(elf) for elf in files],
