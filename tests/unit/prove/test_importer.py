@@ -1,0 +1,166 @@
+"""The importing interpreter by itself, with this Python in place of a venv's."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_manylinux.prove
+
+SOURCE = (Path(pytest_manylinux.prove.__file__).parent / "importer.py").read_text()
+TOKEN = "0123456789abcdef"  # noqa: S105 -- nothing secret
+
+
+class Run:
+    """One run of the importer: its reports, and how it ended."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        pipe = folder / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        words = "\n".join([TOKEN, str(pipe), *names])
+        environment = {"PYTHONPATH": str(folder), "LANG": "C.UTF-8"}
+        argv = [sys.executable, "-B", "-c", SOURCE]
+        self.done = subprocess.run(
+            argv, input=words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        try:
+            self.raw = os.read(reader, 1 << 20).decode()
+        except BlockingIOError:
+            self.raw = ""
+        os.close(reader)
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        lines = [line for line in self.raw.splitlines() if line.startswith(f"{TOKEN} ")]
+        return [ast.literal_eval(line.removeprefix(f"{TOKEN} ")) for line in lines]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        (report,) = self.reports
+        return report
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    package = tmp_path / "demo"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "part.py").write_text("")
+    return tmp_path
+
+
+def module(folder: Path, text: str) -> None:
+    (folder / "tried.py").write_text(text)
+
+
+def test_success_is_told_after_the_import(folder: Path) -> None:
+    run = Run(folder, "demo.part")
+    assert run.report["status"] == "ok"
+    assert run.done.returncode == 0
+    assert any("libc.so" in path for path in run.report["loaded"])
+
+
+def test_the_interpreter_looks_as_a_users_does(folder: Path) -> None:
+    module(folder, "import sys; print(sys.argv, sys.path[0] == '', sys.stdin.read() == '')")
+    assert Run(folder, "tried").done.stdout == "['-c'] True True\n"
+
+
+def test_nothing_is_loaded_that_a_bare_interpreter_has_not(folder: Path) -> None:
+    module(folder, "import sys; print(*sorted(set(sys.modules) - {'tried'}))")
+    bare = "import sys, tried"
+    environment = {"PYTHONPATH": str(folder), "LANG": "C.UTF-8"}
+    argv = [sys.executable, "-B", "-c", bare]
+    expected = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    assert Run(folder, "tried").done.stdout == expected.stdout
+
+
+def test_an_exception_is_told_with_its_traceback_but_not_with_ours(folder: Path) -> None:
+    module(folder, "def f():\n    raise ValueError('seven')\nf()\n")
+    report = Run(folder, "tried").report
+    assert report["status"] == "raised"
+    assert report["exception"] == "ValueError"
+    assert report["message"] == "seven"
+    assert 'tried.py", line 2, in f' in report["traceback"]
+    assert "<string>" not in report["traceback"]
+
+
+def test_a_missing_module_is_named(folder: Path) -> None:
+    module(folder, "import demo.absent.deep")
+    assert Run(folder, "tried").report["missing"] == "demo.absent"
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [("sys.exit()", 0), ("sys.exit(0)", 0), ("sys.exit(3)", 3), ("sys.exit('words')", 1)],
+)
+def test_sys_exit_is_told_with_its_code(folder: Path, statement: str, code: int) -> None:
+    module(folder, f"import sys; {statement}")
+    report = Run(folder, "tried").report
+    assert (report["status"], report["code"]) == ("exited", code)
+
+
+def test_leaving_at_once_leaves_no_report(folder: Path) -> None:
+    module(folder, "import os; os._exit(0)")
+    run = Run(folder, "tried")
+    assert run.raw == ""
+    assert run.done.returncode == 0
+
+
+def test_a_module_that_takes_itself_away_was_not_imported(folder: Path) -> None:
+    module(folder, "import sys; del sys.modules['tried']")
+    assert Run(folder, "tried").report["status"] == "raised"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import os; os.closerange(0, 1024)",
+        "import os\nfor n in range(64):\n try: os.write(n, b'{}')\n except OSError: pass",
+        "import builtins, os; os.write = os.open = builtins.open = builtins.__import__ = None",
+        "import sys; sys.stdout = sys.stderr = None",
+        "import os; os.chdir('/')",
+        "import signal; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 13, 14, 15)]",
+    ],
+    ids=["closes all", "writes to all", "replaces functions", "no streams", "moves", "signals"],
+)
+def test_careless_code_does_not_break_the_report(folder: Path, text: str) -> None:
+    module(folder, text)
+    assert Run(folder, "tried").report["status"] == "ok"
+
+
+def test_a_fork_reports_under_its_own_number(folder: Path) -> None:
+    module(folder, "import os; os.fork()")
+    run = Run(folder, "tried")
+    assert len({report["pid"] for report in run.reports}) == len(run.reports) == 2
+
+
+def test_the_words_of_errors_that_led_there_are_told(folder: Path) -> None:
+    text = """
+        try:
+            try:
+                import ctypes; ctypes.CDLL("libabsent.so.7")
+            except OSError as error:
+                raise ImportError("wrapped") from error
+        except ImportError:
+            raise RuntimeError("outer")
+    """
+    module(folder, "if True:\n" + text)
+    report = Run(folder, "tried").report
+    assert report["exception"] == "RuntimeError"
+    assert report["chain"][0] == "wrapped"
+    assert "libabsent.so.7: cannot open shared object file" in report["chain"][1]
+
+
+def test_more_names_are_tried_in_forks_and_only_successes_told(folder: Path) -> None:
+    (folder / "demo" / "bad.py").write_text("raise ValueError")
+    (folder / "demo" / "gone.py").write_text("import os; os._exit(0)")
+    (folder / "demo" / "mark.py").write_text("import demo; assert not hasattr(demo, 'part')")
+    run = Run(folder, "demo", "demo.part", "demo.bad", "demo.gone", "demo.mark")
+    assert [(r["name"], r["status"]) for r in run.reports] == [("demo.part", "ok"), ("demo.mark", "ok")]
