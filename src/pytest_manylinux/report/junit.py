@@ -5,7 +5,12 @@ pytest writes the file; these functions say what goes in. Values hold no charact
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+from xml.etree import ElementTree as ET
 
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.policy import policy_of_platform_tag
@@ -136,3 +141,49 @@ def _policy(wheel: Wheel | None, build: BuildRecord | None) -> str:
 
 def _named(values: Iterable[tuple[str, str]]) -> Properties:
     return tuple((f"manylinux.{name}", plain_line(value)) for name, value in values)
+
+
+class CaseReporter(Protocol):
+    """What pytest's junitxml plugin offers for one testcase (`LogXML.node_reporter`)."""
+
+    def add_attribute(self, name: str, value: object) -> None:
+        """Set an attribute of the testcase."""
+
+    def append(self, node: ET.Element) -> None:
+        """Add a child element."""
+
+
+def describe_case(reporter: CaseReporter, *, group: str, name: str, output: str) -> None:
+    """Give a testcase the class that CI pages group it under, its name, and its log's tail.
+
+    To be called before pytest records the report: it keeps attributes that are set already.
+    """
+    reporter.add_attribute("classname", class_name(group))
+    reporter.add_attribute("name", plain_line(name))
+    if tail := log_tail(output):
+        element = ET.Element("system-out")
+        element.text = tail
+        reporter.append(element)
+
+
+def case_output(verdict: Verdict | None, build: BuildRecord | None) -> str:
+    """The log of a testcase: pip's words and what the imports said, or the build's log."""
+    if verdict is None or verdict.observation is None:
+        return _build_log(build) if verdict is None and build is not None else ""
+    seen = verdict.observation
+    parts = [seen.install.output] if seen.install is not None else []
+    for outcome in seen.imports:
+        parts += [f"import {outcome.name}: {outcome.status.value}", outcome.traceback, outcome.output]
+    parts += [program.output for program in seen.programs]
+    return "\n".join(part.rstrip() for part in parts if part.strip())
+
+
+def _build_log(build: BuildRecord) -> str:
+    """The end of the build's log file, if it is still there, and what became of it."""
+    log = ""
+    if build.log:
+        with suppress(OSError), Path(build.log).open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(stream.tell() - TAIL_BOUND, 0))
+            log = stream.read().decode("utf-8", "replace")
+    return "\n".join(filter(None, (log.rstrip(), build.error)))

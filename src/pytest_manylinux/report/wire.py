@@ -240,6 +240,7 @@ class ObservationRow(_Wire, frozen=True):
     programs: tuple[ProgramRow, ...] = ()
     started: Epoch = 0.0
     duration: Seconds = 0.0
+    remembered: Annotated[bool, Meta(description="seen by an earlier run, at `started`")] = False
 
 
 class VerdictRow(_Wire, frozen=True):
