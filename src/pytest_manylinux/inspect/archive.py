@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 import stat
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,9 @@ MAX_NAME = 1024
 CHUNK = 1024 * 1024
 """Bytes read at a time."""
 
+FIRST = 4096
+"""Bytes in the first piece: enough to tell what a file is."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
@@ -51,6 +55,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip = _open_zip(path)
+        self._lock = threading.Lock()  # ZipFile counts its open members without one
         try:
             self.files = _checked(path, self._zip.infolist())
         except BaseException:
@@ -74,11 +79,21 @@ class Archive:
         return sum(info.file_size for info in self.files.values())
 
     def stream(self, name: str) -> Iterator[bytes]:
-        """Yield a file's bytes in pieces of CHUNK at most; raises MalformedWheelError if damaged."""
+        """Yield a file's bytes, FIRST of them and then CHUNK at a time.
+
+        Raises MalformedWheelError if it is damaged. Threads may read different files at once.
+        """
         try:
-            with self._zip.open(self.files[name]) as member:
-                while piece := member.read(CHUNK):
+            with self._lock:
+                member = self._zip.open(self.files[name])
+            try:
+                size = FIRST
+                while piece := member.read(size):
                     yield piece
+                    size = CHUNK
+            finally:
+                with self._lock:
+                    member.close()
         except _UNREADABLE as error:
             raise malformed(self.path, f"{name} cannot be unpacked", str(error)) from error
 

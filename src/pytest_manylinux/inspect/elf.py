@@ -1,24 +1,18 @@
 """Facts of one ELF file, read from its bytes.
 
-Headers, program headers and section headers come from pyelftools; the dynamic section and its
-symbols from symbols.py. A file that contradicts itself raises MalformedElfError; damage that the
-dynamic loader would not notice (section headers) only leaves fields empty.
+The headers come from pyelftools (headers.py), the dynamic section and its symbols from symbols.py.
+A file that contradicts itself raises MalformedElfError; damage that the dynamic loader would not
+notice (section headers) only leaves fields empty.
 """
 
 from __future__ import annotations
 
-import io
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import IO, Any, cast
-
-from elftools.common.exceptions import ELFError
-from elftools.common.utils import struct_parse
-from elftools.elf.elffile import ELFFile
+from collections.abc import Iterator
 
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect import symbols as sym
+from pytest_manylinux.inspect.headers import Headers, Section, Segment, read_headers
 from pytest_manylinux.inspect.strings import baked_paths, library_names
 from pytest_manylinux.inspect.symbols import (
     Data,
@@ -29,15 +23,9 @@ from pytest_manylinux.inspect.symbols import (
     Span,
     Strings,
 )
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind
 
 MAGIC = b"\x7fELF"
-
-MAX_SEGMENTS = 1024
-"""Program headers of one file; real ones have 5 to 20."""
-
-MAX_SECTIONS = 65_536
-"""Section headers of one file; only relocatable objects come near."""
 
 MAX_NOTES = 1024 * 1024
 """Bytes of one notes segment; real ones have a few hundred."""
@@ -61,7 +49,6 @@ _ARM_EABI_MASK, _ARM_EABI5, _ARM_HARD_FLOAT = 0xFF000000, 0x05000000, 0x400
 _STACK_DEFAULTS_TO_EXECUTABLE = frozenset({"x86_64", "i686", "x32", "armv7l", "arm", "s390x"})
 
 _DF_TEXTREL, _DF_STATIC_TLS, _DF_1_PIE = 0x4, 0x10, 0x08000000
-_FLAGS = ((4, "r"), (2, "w"), (1, "x"))
 _NOTE_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
 _WORD = 4  # bytes: the padding of notes, and the size of this property
 
@@ -70,21 +57,6 @@ _INITS = (("PyInit_", False), ("PyInitU_", True), ("PyModExport_", False), ("PyM
 
 class MalformedElfError(MalformedWheelError):
     """An ELF file that cannot be read; no loader would take it either."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    kind: str
-    flags: int
-    load: LoadSegment
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    name: str
-    kind: str
-    offset: int
-    size: int
 
 
 def read_elf(path: str, data: Data, *, pool: Pool | None = None) -> ElfFacts:
@@ -107,19 +79,16 @@ def _damaged(path: str, why: str) -> MalformedElfError:
 
 
 def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
-    elf = ELFFile(io.BytesIO(data) if isinstance(data, bytes) else cast("IO[bytes]", data))
-    header = elf.header
-    order = "<" if elf.little_endian else ">"
-    segments = _segments(elf)
-    sections = _sections(elf, data)
+    headers = read_headers(data)
+    segments, sections = headers.segments, headers.sections
     loads = tuple(s.load for s in segments if s.kind == "PT_LOAD")
     spans = tuple(Span(load.address, load.offset, load.file_size) for load in loads)
-    layout = Layout(data, elf.elfclass, order, spans)
+    layout = Layout(data, headers.bits, headers.order, spans)
     dynamic = _dynamic(layout, segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     interpreter = _interpreter(layout, segments)
-    kind = _kind(header["e_type"], segments, dynamic, interpreter)
-    arch = _arch(header, elf.elfclass, order)
+    kind = _kind(headers.e_type, segments, dynamic, interpreter)
+    arch = _arch(headers)
     flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     dlopens = any(want.name in {"dlopen", "dlmopen"} for want in symbols.wants)
@@ -128,7 +97,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         path=path,
         size=len(data),
         arch=arch,
-        bits=elf.elfclass,
+        bits=headers.bits,
         is_shared=kind is ElfKind.SHARED,
         soname=next(iter(dynamic.texts(sym.SONAME)), ""),
         needed=dynamic.texts(sym.NEEDED),
@@ -140,7 +109,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         exports_init=tuple(sorted(_inits(symbols.exports))),
         executable_stack=_executable_stack(stack, arch, loads=bool(loads)),
         kind=kind,
-        machine=str(header["e_machine"]),
+        machine=headers.machine,
         exports=symbols.exports,
         version_defs=symbols.version_defs,
         loads=loads,
@@ -159,54 +128,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     )
 
 
-def _headers(elf: ELFFile, kind: str, count: int) -> Iterator[Mapping[str, Any]]:
-    """Parse the table of `ph` or `sh` headers; elftools' own iterators also read what they point at."""
-    form = elf.structs.Elf_Phdr if kind == "ph" else elf.structs.Elf_Shdr
-    start, width = elf.header[f"e_{kind}off"], elf.header[f"e_{kind}entsize"]
-    for index in range(count):
-        yield struct_parse(form, elf.stream, stream_pos=start + index * width)
-
-
-def _segments(elf: ELFFile) -> tuple[_Segment, ...]:
-    """The program headers; raises ElfDamagedError if there are too many to be true."""
-    head = elf.header
-    if head["e_phnum"] > MAX_SEGMENTS:
-        raise ElfDamagedError(f"{head['e_phnum']} program headers are not credible")
-    return tuple(
-        _Segment(
-            str(row["p_type"]),
-            row["p_flags"],
-            LoadSegment(
-                offset=row["p_offset"],
-                address=row["p_vaddr"],
-                file_size=row["p_filesz"],
-                memory_size=row["p_memsz"],
-                align=row["p_align"],
-                flags="".join(letter if row["p_flags"] & bit else "-" for bit, letter in _FLAGS),
-            ),
-        )
-        for row in _headers(elf, "ph", head["e_phnum"])
-    )
-
-
-def _sections(elf: ELFFile, data: Data) -> tuple[_Section, ...]:
-    """The section headers; none if they are missing or damaged: the loader never looks at them."""
-    head = elf.header
-    if not head["e_shoff"] or not 0 < head["e_shnum"] <= MAX_SECTIONS:
-        return ()
-    try:
-        rows = list(_headers(elf, "sh", head["e_shnum"]))
-        table = rows[head["e_shstrndx"]]
-        names = Strings(data[table["sh_offset"] : table["sh_offset"] + table["sh_size"]])
-        return tuple(
-            _Section(names.text(row["sh_name"]), str(row["sh_type"]), row["sh_offset"], row["sh_size"])
-            for row in rows
-        )
-    except (ELFError, ElfDamagedError, IndexError, ValueError, OverflowError):
-        return ()
-
-
-def _dynamic(layout: Layout, segments: tuple[_Segment, ...]) -> Dynamic:
+def _dynamic(layout: Layout, segments: tuple[Segment, ...]) -> Dynamic:
     """The dynamic section by its program header, as the loader finds it; empty if there is none."""
     for segment in segments:
         if segment.kind == "PT_DYNAMIC" and segment.load.file_size:
@@ -214,7 +136,7 @@ def _dynamic(layout: Layout, segments: tuple[_Segment, ...]) -> Dynamic:
     return Dynamic({}, Strings(b""))
 
 
-def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[_Section, ...]) -> int | None:
+def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[Section, ...]) -> int | None:
     """The count of dynamic symbols by the section headers, if they mean the loader's table."""
     if sym.SYMTAB not in dynamic.tags:
         return None
@@ -224,7 +146,7 @@ def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[_Section, ...]) ->
     return next((size // width for size in sizes), None)
 
 
-def _interpreter(layout: Layout, segments: tuple[_Segment, ...]) -> str:
+def _interpreter(layout: Layout, segments: tuple[Segment, ...]) -> str:
     for segment in segments:
         if segment.kind == "PT_INTERP":
             text = layout.part(segment.load.offset, min(segment.load.file_size, sym.MAX_STRING))
@@ -232,9 +154,7 @@ def _interpreter(layout: Layout, segments: tuple[_Segment, ...]) -> str:
     return ""
 
 
-def _kind(
-    e_type: object, segments: tuple[_Segment, ...], dynamic: Dynamic, interpreter: str
-) -> ElfKind:
+def _kind(e_type: str, segments: tuple[Segment, ...], dynamic: Dynamic, interpreter: str) -> ElfKind:
     loaded = any(s.kind == "PT_LOAD" and s.load.file_size for s in segments)
     if e_type == "ET_REL":
         return ElfKind.OBJECT
@@ -245,14 +165,14 @@ def _kind(
     return ElfKind.PROGRAM if e_type == "ET_EXEC" or pie or runs else ElfKind.SHARED
 
 
-def _arch(header: Mapping[str, Any], bits: int, order: str) -> str:
+def _arch(headers: Headers) -> str:
     """The platform tag's word for the machine; see ElfFacts for those that have none."""
-    machine = str(header["e_machine"])
-    if machine == "EM_ARM":
-        flags = header["e_flags"]
-        hard = flags & _ARM_EABI_MASK == _ARM_EABI5 and flags & _ARM_HARD_FLOAT
-        return "armv7l" if hard and (bits, order) == (32, "<") else "arm"
-    return _ARCHITECTURES.get((machine, bits, order), machine.removeprefix("EM_").lower())
+    form = (headers.bits, headers.order)
+    if headers.machine == "EM_ARM":
+        hard = headers.flags & _ARM_HARD_FLOAT and headers.flags & _ARM_EABI_MASK == _ARM_EABI5
+        return "armv7l" if hard and form == (32, "<") else "arm"
+    word = headers.machine.removeprefix("EM_").lower()
+    return _ARCHITECTURES.get((headers.machine, *form), word)
 
 
 def _paths(dynamic: Dynamic, tag: int) -> tuple[str, ...]:
@@ -260,7 +180,7 @@ def _paths(dynamic: Dynamic, tag: int) -> tuple[str, ...]:
     return tuple(part for text in dynamic.texts(tag) for part in text.split(":"))
 
 
-def _executable_stack(stack: _Segment | None, arch: str, *, loads: bool) -> bool:
+def _executable_stack(stack: Segment | None, arch: str, *, loads: bool) -> bool:
     if stack is not None:
         return bool(stack.flags & 1)
     return loads and arch in _STACK_DEFAULTS_TO_EXECUTABLE
@@ -283,7 +203,7 @@ def _decoded(name: str) -> str:
         return name
 
 
-def _isa_level(layout: Layout, segments: tuple[_Segment, ...]) -> int:
+def _isa_level(layout: Layout, segments: tuple[Segment, ...]) -> int:
     """The highest x86-64 level that the notes say is needed (x86-64 psABI, GNU properties)."""
     level = 0
     for segment in segments:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from wheels import NATIVE, PURE, build_wheel, make_record
+from wheels import NATIVE, PURE, build_wheel, extension_spec, make_record
 
 from pytest_manylinux.errors import ExitCode, MalformedWheelError, UsageError
 from pytest_manylinux.inspect import archive
+from pytest_manylinux.inspect import wheel as wheel_module
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 
 FILES = {"demo/__init__.py": "", "demo/data.txt": "x" * 100}
@@ -368,3 +369,39 @@ def test_names_are_compared_as_installers_do(tmp_path: Path) -> None:
     assert facts.wheel.name == "demo-project"
     assert facts.metadata_name == "Demo.Project"
     assert facts.problems == ()
+
+
+def test_without_verifying_only_the_digests_go_unseen(tmp_path: Path) -> None:
+    for make in (wrong_digest, wrong_size):
+        wheel = open_wheel(make(tmp_path))
+        with pytest.raises(MalformedWheelError):
+            read_wheel(wheel)
+        assert read_wheel(wheel, verify=False).top_level == ("demo",)
+    for make in (unlisted, no_record, traversal, other_project):
+        with pytest.raises(MalformedWheelError):
+            read_wheel(open_wheel(make(tmp_path)), verify=False)
+
+
+def test_threads_find_what_one_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[str, bytes | str] = {"demo/__init__.py": ""}
+    files |= {f"demo/x{n}.so": extension_spec(f"x{n}").build() for n in range(40)}
+    files["demo/bad.so"] = b"\x7fELF"
+    wheel = open_wheel(build_wheel(tmp_path, files, tag=NATIVE))
+    one = read_wheel(wheel)
+
+    monkeypatch.setattr(wheel_module, "BATCH", 3000)
+    monkeypatch.setattr(wheel_module, "IN_MEMORY", 100)
+    many = read_wheel(wheel)
+
+    assert many == one
+    assert len(many.elf) == 40
+    assert [elf.path for elf in many.elf] == [f"demo/x{n}.so" for n in range(40)]
+
+
+def test_an_error_in_a_thread_is_the_same_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel_module, "BATCH", 1)
+
+    with pytest.raises(MalformedWheelError, match="RECORD is wrong"):
+        read(wrong_digest(tmp_path))
