@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.build.git import commit_of, listed_files, repository_of
 from pytest_manylinux.build.project import Project
-from pytest_manylinux.build.tree import is_junk, read_sdist, walk
+from pytest_manylinux.build.tree import is_junk, reading_sdist, walk
 from pytest_manylinux.errors import ProjectError
 
 OBJECTS = PurePosixPath("/scratch/objects")
@@ -44,7 +44,7 @@ def pack(
     """Add the project's files to `archive` under the folder `below`.
 
     `leave_out` are files and folders of ours that may lie in the project (a wheelhouse). Raises
-    ProjectError for a file that cannot be read, and for what `read_sdist` refuses.
+    ProjectError for a file that cannot be read, and for what `reading_sdist` refuses.
     """
     if project.is_sdist:
         return Snapshot(epoch=_epoch(_pack_sdist(project.path, archive, below)))
@@ -122,15 +122,15 @@ def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
 def _pack_sdist(path: Path, archive: tarfile.TarFile, below: str) -> int:
     """The time of the newest member."""
     newest = 0
-    for member in read_sdist(path):
-        entry = tarfile.TarInfo(f"{below}/{member.name}")
-        entry.mode, entry.mtime = member.mode, member.mtime
-        newest = max(newest, member.mtime)
-        if member.link:
-            entry.type, entry.linkname = tarfile.SYMTYPE, member.link
-            archive.addfile(entry)
-        else:
-            entry.size = member.size
+    with reading_sdist(path) as members:
+        for member in members:
+            entry = tarfile.TarInfo(f"{below}/{member.name}")
+            entry.mode, entry.mtime = member.mode, member.mtime
+            newest = max(newest, member.mtime)
+            if member.link:
+                entry.type, entry.linkname = tarfile.SYMTYPE, member.link
+            else:
+                entry.size = member.size
             archive.addfile(_plain(entry), member.content)
     return newest
 

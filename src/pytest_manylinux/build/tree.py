@@ -7,7 +7,8 @@ import os
 import tarfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -59,10 +60,11 @@ def open_tree(path: Path) -> Tree:
         )
     names: set[str] = set()
     texts: dict[str, str] = {}
-    for member in read_sdist(path):
-        names.add(member.name)
-        if member.content is not None and _describes(member.name) and member.size <= _MAX_TEXT:
-            texts[member.name] = member.content.read().decode("utf-8", errors="replace")
+    with reading_sdist(path) as members:
+        for member in members:
+            names.add(member.name)
+            if member.content is not None and _describes(member.name) and member.size <= _MAX_TEXT:
+                texts[member.name] = member.content.read().decode("utf-8", errors="replace")
     return Tree(path=path, names=frozenset(names), texts=texts)
 
 
@@ -121,38 +123,37 @@ class Member:
     content: IO[bytes] | None = None
 
 
-def read_sdist(path: Path) -> Iterator[Member]:
+@contextmanager
+def reading_sdist(path: Path) -> Iterator[Iterator[Member]]:
     """Stream the files and links of an sdist.
 
-    Raises ProjectError for an archive that cannot be read, holds more than one top folder, is
-    bigger than bounds allow, or holds members that tarfile's `data` filter (PEP 706) would refuse:
-    absolute names, names or links that lead out of the top folder, devices, pipes.
+    Raises ProjectError, also while contents are read, for an archive that cannot be read, holds
+    more than one top folder, is bigger than bounds allow, or holds members that tarfile's `data`
+    filter (PEP 706) would refuse: absolute names, names or links that lead out of the top folder,
+    devices, pipes.
     """
-    total = 0
-    top: str | None = None
     try:
-        for count, member in enumerate(_members(path)):
-            total += member.size
-            if total > MAX_UNPACKED or count >= MAX_ENTRIES:
-                raise ProjectError(f"{path.name} is too big", why="it unpacks to more than 4 GiB")
-            first, _, rest = member.name.removeprefix("./").partition("/")
-            if top is None:
-                top = first
-            _check(path, member, rest, same_top=first == top)
-            yield Member(
-                name=rest,
-                size=member.size,
-                mode=member.mode,
-                mtime=member.mtime,
-                link=member.link,
-                content=member.content,
-            )
+        yield _checked(path)
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, KeyError) as error:
         raise ProjectError(
             f"{path.name} cannot be read as an sdist",
             why=str(error) or type(error).__name__,
             remedy="download or make it again",
         ) from error
+
+
+def _checked(path: Path) -> Iterator[Member]:
+    total = 0
+    top: str | None = None
+    for count, member in enumerate(_members(path)):
+        total += member.size
+        if total > MAX_UNPACKED or count >= MAX_ENTRIES:
+            raise ProjectError(f"{path.name} is too big", why="it unpacks to more than 4 GiB")
+        first, _, rest = member.name.removeprefix("./").partition("/")
+        if top is None:
+            top = first
+        _check(path, member, rest, same_top=first == top)
+        yield replace(member, name=rest)
 
 
 def _check(path: Path, member: Member, rest: str, *, same_top: bool) -> None:

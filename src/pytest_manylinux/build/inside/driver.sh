@@ -4,7 +4,7 @@
 # Build systems pass flags that GNU tools know. What zig refuses and what changes no behaviour of the
 # result is left out here; every other flag goes through, and zig's own words are the error.
 set -f
-. /scratch/toolchain/target.sh # sets zig, target, triplet, includes, libraries
+. "${0%/*}/../target.sh" # sets zig, target, triplet, includes, libraries
 
 case ${0##*/} in
   *ar) exec "$zig" ar "$@" ;;
