@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from pytest_manylinux.diagnose.loading import Loading, is_loader, loadings
 from pytest_manylinux.diagnose.memo import once_per_wheel
@@ -32,6 +34,17 @@ _VERSIONED = frozenset(
 )
 # Defined by the linker, the compiler's start-up files or the loader itself.
 _AMBIENT = frozenset({"__gmon_start__", "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"})
+
+
+@cache
+def _glibc_names() -> frozenset[str]:
+    """What glibc's libraries offer that every interpreter has loaded; a want needs no version for it.
+
+    NumPy, for one, calls dladdr without linking libdl. That a name is too new for an old glibc goes
+    unseen here.
+    """
+    text = (files("pytest_manylinux.diagnose.data") / "glibc-symbols.txt").read_text("utf-8")
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +86,7 @@ def _of_loading(loading: Loading, seen: set[str]) -> Iterator[Loose]:
     for elf in fresh:
         seen.add(elf.path)
         for name in _unversioned(elf):
-            if name not in defined:
+            if name not in defined and name not in _glibc_names():
                 yield Loose(symbol=name, path=elf.path, root=loading.root.path)
 
 

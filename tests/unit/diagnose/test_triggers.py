@@ -61,3 +61,8 @@ def test_sound_wheels_bring_nothing_about(files: dict[str, bytes | str], tmp_pat
         assert predict_target(facts, target).findings == ()
         verdict = judge(facts, make_observation(imported()), target, wheel=facts.wheel)
         assert (verdict.outcome, verdict.findings) == (Outcome.PORTABLE, ())
+
+
+def test_a_symbol_that_the_interpreter_has_loaded_anyway_is_not_loose(tmp_path: Path) -> None:
+    facts = Trigger(finding="", files=wanting(Want("dladdr")), tag=NATIVE).facts(tmp_path)
+    assert predict_target(facts, make_target()).findings == ()
