@@ -24,7 +24,7 @@ class Catalogue:
     version: str
 
     def get(self, word: str, *, where: str = "") -> Distro:
-        """Find a distro by id or alias (`debian-12`, `debian:12`, `bookworm`).
+        """Find a distro by id, alias or image (`debian-12`, `bookworm`, `debian:12-slim`).
 
         Raises UsageError with the nearest right word; `where` names the setting.
         """
@@ -64,8 +64,9 @@ class Catalogue:
         return (self.get(word, where=where),)
 
     def _names(self) -> dict[str, Distro]:
-        names = {_normal(alias): d for d in self.distros for alias in d.aliases}
-        return {**names, **{d.id: d for d in self.distros}}
+        images = {_normal(d.image): d for d in reversed(self.distros) if d.image}
+        aliases = {_normal(alias): d for d in self.distros for alias in d.aliases}
+        return {**images, **aliases, **{d.id: d for d in self.distros}}
 
     @staticmethod
     def _unknown(word: str, known: Sequence[str], *, where: str) -> UsageError:
@@ -102,8 +103,8 @@ def _oldest(distros: Sequence[Distro]) -> list[Distro]:
 
 
 def _embedded(distros: Sequence[Distro]) -> list[Distro]:
-    """What a machine without a registry can make itself, from an archive that is still served."""
-    return [d for d in distros if d.archive is not None and d.archive.live]
+    """What a Debian machine without a registry makes itself, from the archive it lives on."""
+    return [d for d in distros if d.archive and d.archive.live and d.archive.origin == "debian"]
 
 
 _COMPUTED: Mapping[str, Callable[[Sequence[Distro]], Sequence[Distro]]] = {

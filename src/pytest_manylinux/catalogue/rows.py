@@ -46,6 +46,7 @@ class ArchiveRow(_Row, frozen=True, kw_only=True):
     live: bool = True
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("main",)
 
 
 class DistroRow(_Row, frozen=True, kw_only=True):
@@ -63,6 +64,7 @@ class DistroRow(_Row, frozen=True, kw_only=True):
     image: str | None = None
     archive: ArchiveRow | None = None
     symbols: dict[str, str] = {}
+    symbols_on: dict[str, dict[str, str]] = {}
     absent: tuple[str, ...] = ()
     end_of_life: date | None = None
     rolling: bool = False
@@ -104,6 +106,9 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
         image=row.image,
         archive=None if row.archive is None else _archive(row.archive),
         symbol_maxima=tuple(row.symbols.items()),
+        arch_symbol_maxima=tuple(
+            (arch, tuple(symbols.items())) for arch, symbols in row.symbols_on.items()
+        ),
         absent_libraries=row.absent,
         end_of_life=row.end_of_life,
         rolling=row.rolling,
@@ -130,6 +135,7 @@ def _archive(row: ArchiveRow) -> ArchiveRecipe:
         live=row.live,
         merged_usr=row.merged_usr,
         extra_suites=row.extra_suites,
+        components=row.components,
     )
 
 

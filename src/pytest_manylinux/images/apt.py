@@ -51,10 +51,10 @@ class Mirror:
     keyring: Path | None
     security: bool
 
-    def entry(self, suite: str) -> str:
+    def entry(self, suite: str, components: tuple[str, ...]) -> str:
         """The line of a sources.list for one suite."""
         option = "" if self.keyring is None else f"[signed-by={self.keyring}] "
-        return f"deb {option}{self.url} {suite} main"
+        return f"deb {option}{self.url} {suite} {' '.join(components)}"
 
 
 class MachineApt:
@@ -71,11 +71,11 @@ class MachineApt:
         if main is None:
             raise _no_mirror(recipe.origin)
         security = next((mirror for mirror in mirrors if mirror.security), None)
-        lines = [main.entry(recipe.suite)]
+        lines = [main.entry(recipe.suite, recipe.components)]
         for suite in recipe.extra_suites if extras else ():
             mirror = security if is_security(suite) else main
             if mirror is not None:
-                lines.append(mirror.entry(suite))
+                lines.append(mirror.entry(suite, recipe.components))
         return tuple(lines)
 
     def transport(self) -> str:

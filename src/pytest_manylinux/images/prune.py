@@ -11,8 +11,7 @@ from pytest_manylinux.images.aside import remove_tree, sweep
 from pytest_manylinux.images.locks import hold_alone
 from pytest_manylinux.images.store import ImageStore, StoredImage, folder_size, store_errors
 
-SIDE_CACHES = ("apt", "build", "dependencies", "logs")
-"""Folders of the store that only save work: package downloads, compilers' caches, wheels."""
+_OWN = frozenset({"images", "recipes", "aside", "locks"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +68,11 @@ def choose(images: Sequence[StoredImage], wish: Wish, now: datetime) -> Iterator
 
 
 def side_caches(store: ImageStore) -> Iterator[tuple[str, int]]:
-    """(name, bytes) of each side cache that exists."""
-    for name in SIDE_CACHES:
-        if (store.root / name).is_dir():
-            yield name, folder_size(store.root / name)
+    """(name, bytes) of each folder that only saves work: downloads, compilers' caches, wheels."""
+    folders = sorted(store.root.iterdir()) if store.root.is_dir() else []
+    for folder in folders:
+        if folder.is_dir() and folder.name not in _OWN:
+            yield folder.name, folder_size(folder)
 
 
 def _remove_side_caches(store: ImageStore) -> int:

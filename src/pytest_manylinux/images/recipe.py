@@ -12,7 +12,7 @@ FORMAT = 1
 """Raise it when the way roots are made changes, so that none of the older ones is taken."""
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One way to make a root; equal recipes share one image.
 
     `base` are the packages of the trial image that a build image is grown from, empty for an image
@@ -27,6 +27,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     variant: str = "minbase"
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("main",)
     format: int = FORMAT
 
     @property
@@ -55,4 +56,5 @@ def recipe_of(
         base=() if trial else tuple(sorted(set(interpreter.packages))),
         merged_usr=archive.merged_usr,
         extra_suites=archive.extra_suites,
+        components=archive.components,
     )

@@ -35,7 +35,8 @@ class ArchiveRecipe:
     `check_valid_until` is False for suites whose Release file may be past its date. `live` is
     False for suites that have left the mirrors for the historical archive. `merged_usr` lays
     /usr out merged from the start, for suites whose packages would else convert it. `extra_suites`
-    are those of updates and security that official images have too.
+    are those of updates and security that official images have too. `components` are the parts of
+    the archive that hold Python and pip.
     """
 
     origin: str
@@ -44,6 +45,7 @@ class ArchiveRecipe:
     live: bool = True
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("main",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,8 @@ class Distro:
 
     `id` is stable and appears in node ids: `debian-12`. `glibc` is (major, minor). `end_of_life`
     is None for rolling releases and where no date is known. `libraries` are the sonames that a
-    surveyed image of it has, all of them; None where no image was surveyed.
+    surveyed image of it has, all of them; None where no image was surveyed. `symbol_maxima` are
+    those of x86_64, `arch_symbol_maxima` what differs elsewhere.
     """
 
     id: str
@@ -72,6 +75,11 @@ class Distro:
     rolling: bool = False
     source: str = ""
     libraries: frozenset[str] | None = field(default=None, repr=False)
+    arch_symbol_maxima: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+
+    def symbols_on(self, arch: str) -> dict[str, str]:
+        """The highest version of each symbol namespace on an architecture."""
+        return {**dict(self.symbol_maxima), **dict(dict(self.arch_symbol_maxima).get(arch, ()))}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

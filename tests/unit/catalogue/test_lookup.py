@@ -14,7 +14,9 @@ CATALOGUE = load_catalogue()
 IDS = [distro.id for distro in CATALOGUE.distros]
 
 
-@pytest.mark.parametrize("word", ["debian-12", "bookworm", "debian:12", " Debian-12 "])
+@pytest.mark.parametrize(
+    "word", ["debian-12", "bookworm", "debian:12", " Debian-12 ", "debian:12-slim"]
+)
 def test_a_distro_has_many_names(word: str) -> None:
     assert CATALOGUE.get(word).id == "debian-12"
 
