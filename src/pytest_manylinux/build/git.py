@@ -18,7 +18,11 @@ _CAREFUL = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """The commit that a folder stands at; `time` is seconds since the epoch."""
+    """The commit that a folder stands at.
+
+    `time` is when the last change within the folder was committed, in seconds since the epoch: other
+    commits do not alter what is built from it. 0 if nothing of it is committed.
+    """
 
     id: str
     time: int
@@ -39,12 +43,12 @@ def listed_files(folder: Path) -> tuple[list[str], list[str]] | None:
 
 def commit_of(folder: Path) -> Commit | None:
     """The commit checked out; None outside of git and before the first commit."""
-    head = _git(folder, "log", "-1", "--format=%H %ct")
+    head = _git(folder, "rev-parse", "HEAD")
+    changed = _git(folder, "log", "-1", "--format=%ct", "--", ".")
     changes = _git(folder, "status", "--porcelain", "--", ".")
-    if not head or changes is None:
+    if not head or changed is None or changes is None:
         return None
-    name, _, time = head.decode().strip().partition(" ")
-    return Commit(id=name, time=int(time), dirty=bool(changes))
+    return Commit(id=head.decode().strip(), time=int(changed or 0), dirty=bool(changes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ _TAIL = 400
 _ERRORS = 60
 _LINE = 64 * 1024
 _CONTEXT = 3
+_ERROR_WORDS = ("rror", "ERROR", "undefined ", "xception: ", "command not found")
 _ERROR = re.compile(
     r"\b(?:fatal )?error\b(?: [A-Z]+\d+)?:|undefined (?:symbol|reference)|^\w*(?:Error|Exception): |"
     r"^ERROR\b|: command not found|CMake Error",
@@ -104,18 +105,19 @@ class BuildLog:
             self._rest = b""
 
     def _line(self, raw: bytes) -> None:
-        line = redact(_ESCAPES.sub("", raw.decode("utf-8", errors="replace")))
+        line = raw.decode("utf-8", errors="replace")
+        if not line.isprintable():
+            line = _ESCAPES.sub("", line)
+        if "@" in line:
+            line = redact(line)
         self._tail.append(line)
-        if _ERROR.search(line) and not _NOT_THE_CAUSE.search(line):
-            self._follow = _CONTEXT
-        elif self._follow:
-            self._follow -= 1
-        else:
-            self._write(f"{line}\n")
-            return
-        if len(self._errors) < _ERRORS:
-            self._errors.append(line)
         self._write(f"{line}\n")
+        if _is_error(line):
+            self._follow = _CONTEXT + 1
+        if self._follow:
+            self._follow -= 1
+            if len(self._errors) < _ERRORS:
+                self._errors.append(line)
 
     def _write(self, text: str) -> None:
         if self._written < _BOUND:
@@ -123,3 +125,10 @@ class BuildLog:
             self._written += len(text)
             if self._written >= _BOUND:
                 self._file.write("== the log is cut here: it grew beyond 64 MiB\n")
+
+
+def _is_error(line: str) -> bool:
+    """The words first: logs are long, and patterns slow."""
+    if not any(word in line for word in _ERROR_WORDS):
+        return False
+    return bool(_ERROR.search(line)) and not _NOT_THE_CAUSE.search(line)

@@ -107,7 +107,20 @@ def test_a_folder_below_the_top_takes_itself_only(repository: Path) -> None:
     snapshot, members = packed(below)
     assert sorted(members) == ["source/setup.py"]
     assert snapshot.objects is None
-    assert snapshot.epoch == COMMIT_TIME
+
+
+def test_commits_elsewhere_do_not_change_the_epoch(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = repository / "python"
+    below.mkdir()
+    (below / "setup.py").write_text("setup()")
+    assert packed(below)[0].epoch == 315_619_200  # not committed: no time to take
+    run_git(repository, "add", "python")
+    run_git(repository, "commit", "-q", "-m", "two")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", f"{COMMIT_TIME + 1000} +0000")
+    run_git(repository, "commit", "-q", "-m", "three", "--allow-empty")
+    assert packed(below)[0].epoch == COMMIT_TIME
 
 
 def test_our_own_folders_are_left_out(repository: Path) -> None:
