@@ -28,12 +28,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
-    format: int = FORMAT
 
     @property
     def key(self) -> str:
-        """A digest of all of it: the name in the index and of the lock."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        """A digest of all of it and of FORMAT: the name in the index and of the lock."""
+        content = msgspec.json.encode([FORMAT, self], order="sorted")
+        return hashlib.sha256(content).hexdigest()
 
 
 def recipe_of(

@@ -59,3 +59,9 @@ def test_a_new_suite_is_a_new_key() -> None:
         interpreter=DISTRO.interpreters[0],
     )
     assert other.key != _recipe().key
+
+
+def test_a_new_way_of_making_roots_is_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _recipe().key
+    monkeypatch.setattr("pytest_manylinux.images.recipe.FORMAT", 0)
+    assert _recipe().key != before
