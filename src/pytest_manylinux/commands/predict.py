@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pytest_manylinux.diagnose.reach import FamilyReach, Served
 
 
+_SHOWN = 8  # distros named in a line; --json has all
+
+
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `predict`."""
     parser = subparsers.add_parser(
@@ -76,7 +79,8 @@ def _show(forecast: Forecast) -> None:
         highlight=False,
     )
     if reach.widest is not None:
-        gains = ", ".join(reach.widest.gains)
+        gains = ", ".join(reach.widest.gains[:_SHOWN])
+        gains += ", …" if len(reach.widest.gains) > _SHOWN else ""
         console.print("To widen it most: ", end="", highlight=False)
         console.print(
             f"{reach.widest.words} (+{len(reach.widest.gains)}: {gains})",

@@ -42,9 +42,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyReach:
-    """A family of distros: the oldest release that is served, and the newest older one that is not.
+    """A family of distros, releases by age, and the oldest one that is served.
 
-    `oldest` is None where no release is served; `reason` then says why for the newest one.
+    `first_unserved` is the nearest release that is not: the newest of the older ones, else the oldest
+    of the newer ones. Where none is served, `oldest` is None and it is the newest of all.
     """
 
     family: str
@@ -116,11 +117,12 @@ def _family(name: str, rows: Sequence[Served]) -> FamilyReach:
     by_age = sorted(rows, key=lambda served: (served.distro.glibc, served.distro.release))
     oldest = next((served for served in by_age if served.works), None)
     older = by_age if oldest is None else by_age[: by_age.index(oldest)]
+    newer = (served for served in by_age if not served.works)
     return FamilyReach(
         family=name,
         served=tuple(by_age),
         oldest=oldest,
-        first_unserved=older[-1] if older else None,
+        first_unserved=older[-1] if older else next(newer, None),
     )
 
 
