@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,7 @@ from typing import Any
 import pytest
 from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
 
-from pytest_manylinux import __version__
 from pytest_manylinux.config.merge import merge
-from pytest_manylinux.config.options import OPTIONS, REPORTS
-from pytest_manylinux.config.settings import SourceKind
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
@@ -28,16 +25,16 @@ from pytest_manylinux.nodes import (
     is_sdist,
 )
 from pytest_manylinux.report.junit import suite_properties
-from pytest_manylinux.report.proof import write_proof
+from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import matrix
 from pytest_manylinux.session.context import Context, read_layers
-from pytest_manylinux.session.record import load_entry, shown
+from pytest_manylinux.session.header import header_lines
+from pytest_manylinux.session.outputs import Outputs, divide, gate_words, speak_to_forge
+from pytest_manylinux.session.record import load_entry
 from pytest_manylinux.session.run import Run
 
 SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
 ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry
-WRITERS: dict[str, Callable[[RunRecord, Path], None]] = {"proof": write_proof}
-_HEADER = ("engine", "builder", "policy", "distros")
 
 
 def activate(config: pytest.Config) -> None:
@@ -75,7 +72,11 @@ class Hooks:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.is_worker = hasattr(config, "workerinput")
-        self.written: list[Path] = []
+        self.record: RunRecord | None = None
+        self.notes: list[str] = []
+        self.annotations: Sequence[str] = ()
+        self.outputs = self._outputs()
+        self.shard = self._parsed_shard()
         self.common: tempfile.TemporaryDirectory[str] | None = None
         self.selection = _split_selection(config)
         bare = config.args_source is not pytest.Config.ArgsSource.ARGS
@@ -94,6 +95,16 @@ class Hooks:
         self.run.check(settings)
         self.context = Context(run=self.run, layers=layers, bare=bare)
         config.stash[CONTEXT] = self.context
+
+    def _outputs(self) -> Outputs:
+        here = self.config.invocation_params.dir
+        names = ("proof", "html", "markdown", "sign_key", "history")
+        values = {name: self.config.getoption(f"manylinux_{name}") for name in names}
+        return Outputs(**{name: here / value for name, value in values.items() if value})
+
+    def _parsed_shard(self) -> tuple[int, int] | None:
+        text = self.config.getoption("manylinux_shard")
+        return None if text is None else parse_shard(text)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist's, untyped
@@ -125,32 +136,7 @@ class Hooks:
 
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""
-        settings = self.run.settings
-        lines = [f"manylinux: {__version__}, catalogue {self.run.catalogue.version[:19]}"]
-        for option in OPTIONS:
-            source = settings.source(option.name)
-            if option.name in _HEADER or source.kind is not SourceKind.DEFAULT:
-                value = (
-                    self._engine_line() if option.name == "engine" else self._header_value(option.name)
-                )
-                note = "" if source.kind is SourceKind.DEFAULT else f"  (from {source})"
-                lines.append(f"manylinux {option.name}: {value}{note}")
-        return lines
-
-    def _header_value(self, name: str) -> str:
-        settings = self.run.settings
-        if name == "distros":
-            return " ".join(distro.id for distro in self.run.distros(settings))
-        return shown(getattr(settings, name.replace("-", "_")))
-
-    def _engine_line(self) -> str:
-        if self.config.option.collectonly:
-            return self.run.settings.engine
-        try:
-            engine = self.run.engine()
-        except ManylinuxError as error:
-            return f"none: {error.what}"
-        return f"{engine.name} {engine.version()}"
+        return header_lines(self.run, ask_engine=not self.config.option.collectonly)
 
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect project folders as projects."""
@@ -167,17 +153,26 @@ class Hooks:
         return None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Keep of a folder only the items that were asked for as `FOLDER::item`."""
-        if not self.selection:
-            return
-        kept: list[pytest.Item] = []
-        dropped: list[pytest.Item] = []
-        for item in items:
-            folder = item.parent.path.resolve() if item.parent else item.path
-            names = self.selection.get(folder)
-            (kept if names is None or item.name in names else dropped).append(item)
-        items[:] = kept
-        config.hook.pytest_deselected(items=dropped)
+        """Keep what was asked for as `FOLDER::item`, and of that this shard's part."""
+        dropped = [item for item in items if not self._is_selected(item)]
+        if self.shard is not None:
+            dropped += self._other_shards(self.shard, [i for i in items if i not in dropped])
+        if dropped:
+            left_out = set(dropped)
+            items[:] = [item for item in items if item not in left_out]
+            config.hook.pytest_deselected(items=dropped)
+
+    def _is_selected(self, item: pytest.Item) -> bool:
+        folder = item.parent.path.resolve() if item.parent else item.path
+        names = self.selection.get(folder)
+        return names is None or item.name in names
+
+    def _other_shards(self, shard: tuple[int, int], items: list[pytest.Item]) -> list[pytest.Item]:
+        """Items of projects and wheels that other shards do; ordinary tests go by their files."""
+        groups = {item: self.context.shown(item.path) for item in items}
+        parts = divide(groups.values(), self.outputs.weights(), shard[1])
+        self.context.shard = shard_record(shard[0], parts)
+        return [item for item, group in groups.items() if group not in parts[shard[0] - 1]]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -222,53 +217,57 @@ class Hooks:
             pytest_version=pytest.__version__,
             distros=self.run.distros(settings),
             catalogue_version=self.run.catalogue.version,
+            shard=self.context.shard,
         )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write what was asked for, and tell by the exit code if all that failed is unproven.
+        """Write what was asked for, and say by the exit code what kind of failure it was.
 
         Before all others: the JUnit file is written in this hook too.
         """
-        if self.is_worker:
-            self.run.close()
-            return
         recorder = self.context.recorder
-        if recorder.verdicts or recorder.builds:
-            self._add_suite_properties()
-            self.written = list(self._write_reports())
-        if session.exitstatus == pytest.ExitCode.TESTS_FAILED and recorder.only_not_proven:
-            session.exitstatus = ExitCode.NOT_PROVEN
-        if session.exitstatus == pytest.ExitCode.INTERRUPTED and self.context.collect_errors:
-            session.exitstatus = self.context.collect_errors[0].exit_code
+        if not self.is_worker:
+            if session.exitstatus == pytest.ExitCode.TESTS_FAILED and recorder.only_not_proven:
+                session.exitstatus = ExitCode.NOT_PROVEN
+            if session.exitstatus == pytest.ExitCode.INTERRUPTED and self.context.collect_errors:
+                session.exitstatus = self.context.collect_errors[0].exit_code
+            if recorder.verdicts or recorder.builds:
+                self._finish(session)
         self.run.close()
 
-    def _add_suite_properties(self) -> None:
+    def _finish(self, session: pytest.Session) -> None:
+        self.record = record = self._record()
+        self._add_suite_properties(record)
+        try:
+            self.notes += [f"wrote {path}" for path in self.outputs.write(record)]
+            self.annotations = speak_to_forge(record, os.environ)
+            if self.config.getoption("manylinux_gate"):
+                code, lines = gate_words(self.run, record)
+                self.notes += lines
+                session.exitstatus = session.exitstatus or code
+        except ManylinuxError as error:
+            self.notes.append(str(error))
+            session.exitstatus = session.exitstatus or error.exit_code
+
+    def _add_suite_properties(self, record: RunRecord) -> None:
         junit = self.config.stash.get(xml_key, None)
         if junit is not None:
-            for name, value in suite_properties(self._record()):
+            for name, value in suite_properties(record):
                 junit.add_global_property(name, value)
-
-    def _write_reports(self) -> Iterable[Path]:
-        for option in REPORTS:
-            value = self.config.getoption(option.dest)
-            if value:
-                path = self.config.invocation_params.dir / value
-                WRITERS[option.name](self._record(), path)
-                yield path
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show wheels down and distros across, a mark a cell."""
-        record = self._record()
-        if not record.verdicts:
+        if self.record is None:
             return
         terminalreporter.section("portability")
         writer = terminalreporter._tw  # noqa: SLF001 - the width and colour that pytest settled on
-        terminalreporter.write_line(
-            matrix(record, width=writer.fullwidth, color=writer.hasmarkup).rstrip("\n")
-        )
-        for path in self.written:
-            terminalreporter.write_line(f"manylinux: wrote {path}")
+        table = matrix(self.record, width=writer.fullwidth, color=writer.hasmarkup)
+        terminalreporter.write_line(table.rstrip("\n"))
+        for note in self.notes:
+            terminalreporter.write_line(f"manylinux: {note}")
+        for annotation in self.annotations:
+            terminalreporter.write_line(annotation)
 
     def pytest_unconfigure(self) -> None:
         """Hold nothing beyond the session, however it ended."""

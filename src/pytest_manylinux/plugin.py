@@ -9,7 +9,7 @@ MARKER = "manylinux: an item of pytest-manylinux: a build, an audit or a trial o
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options, all in one group."""
-    from pytest_manylinux.config.options import OPTIONS, REPORTS  # noqa: PLC0415
+    from pytest_manylinux.config.options import OPTIONS, REPORTS, SWITCHES  # noqa: PLC0415
 
     group = parser.getgroup("manylinux", "portability of wheels (pytest-manylinux)")
     group.addoption(
@@ -18,14 +18,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build the projects among the paths, and prove their wheels, and the wheels among the "
         "paths, on several distros",
     )
-    group.addoption(
-        "--manylinux-fresh",
-        action="store_true",
-        help="try everything again, also what an earlier run saw going well in the same place",
-    )
     for option in (*OPTIONS, *REPORTS):
         if option.metavar:
             group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
+    for switch in SWITCHES:
+        group.addoption(switch.flag, dest=switch.dest, action="store_true", help=switch.help)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -163,4 +163,13 @@ REPORTS: tuple[Option, ...] = (
     Option("proof", "write all verdicts, bound to digests, as an in-toto Statement", metavar="FILE"),
     Option("html", "write one self-contained page", metavar="FILE"),
     Option("markdown", "write the matrix as Markdown", metavar="FILE"),
+    Option("sign-key", "sign the proof with this private Ed25519 key (PEM)", metavar="FILE"),
+    Option("history", "keep each run's proof here, and use earlier ones", metavar="DIR"),
+    Option("shard", "do one part of the run: 2/5 is the second of five", metavar="N/M"),
+)
+
+# Flags that take no value.
+SWITCHES: tuple[Option, ...] = (
+    Option("fresh", "try everything again, also what an earlier run saw going well in the same place"),
+    Option("gate", "fail unless the gate's rules let every wheel of this run through"),
 )

@@ -188,7 +188,5 @@ def gate_rule(raw: object, where: str) -> GateRule:
         max_age=float(age),
         allow_ignored=allow,
         signed_by=words(raw.get("signed-by", []), f"{where}: signed-by"),
-        other_platforms=_LET_THROUGH(
-            raw.get("other-platforms", "refuse"), f"{where}: other-platforms"
-        ),
+        other_platforms=_LET_THROUGH(raw.get("other-platforms", "refuse"), f"{where}: other-platforms"),
     )

@@ -95,7 +95,10 @@ class InstallOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """All that one trial saw. `started` is seconds since the epoch (UTC), durations are seconds."""
+    """All that one trial saw. `started` is seconds since the epoch (UTC), durations are seconds.
+
+    `remembered` tells that an earlier run saw it, in the same place and with the same bytes.
+    """
 
     target: str
     image: str
@@ -110,3 +113,4 @@ class Observation:
     programs: tuple[ProgramOutcome, ...] = ()
     started: float = 0.0
     duration: float = 0.0
+    remembered: bool = False

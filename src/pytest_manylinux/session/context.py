@@ -12,7 +12,7 @@ from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.diagnose.judge import judge_unreadable
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.plan import ProjectPlan, plan_project, wheel_targets
 from pytest_manylinux.session.record import Recorder
 from pytest_manylinux.session.run import Run
@@ -36,6 +36,7 @@ class Context:
         self.run = run
         self.bare = bare
         self.recorder = Recorder()
+        self.shard: ShardRecord | None = None
         self.collect_errors: list[ManylinuxError] = []
         self._layers = layers
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import importlib.resources
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Memory:
             os.utime(path)
         except (OSError, msgspec.MsgspecError):
             return None
-        return observation
+        return replace(observation, remembered=True)
 
     def keep(self, key: str, observation: Observation) -> None:
         """Keep an observation if all went well; a cache that cannot be written keeps nothing."""

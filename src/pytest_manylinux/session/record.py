@@ -12,7 +12,13 @@ from pytest_manylinux import __version__
 from pytest_manylinux.config.keys import KEYS
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.model.distro import Distro
-from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, WheelRecord
+from pytest_manylinux.model.run import (
+    BuildRecord,
+    RunRecord,
+    SettingRecord,
+    ShardRecord,
+    WheelRecord,
+)
 from pytest_manylinux.model.verdict import Outcome, Verdict
 
 
@@ -78,6 +84,7 @@ class Recorder:
         pytest_version: str,
         distros: tuple[Distro, ...],
         catalogue_version: str,
+        shard: ShardRecord | None = None,
     ) -> RunRecord:
         """The run as a value. `engine` is (name, version), empty strings if there was none."""
         return RunRecord(
@@ -92,6 +99,7 @@ class Recorder:
             settings=setting_records(settings),
             distros=distros,
             catalogue_version=catalogue_version,
+            shard=shard,
             wheels=tuple(self._wheels.values()),
             builds=tuple(self.builds),
             verdicts=tuple(self.verdicts),

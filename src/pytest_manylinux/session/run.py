@@ -114,7 +114,7 @@ class Run:
         with self._lock:
             if self._engine is None:
                 try:
-                    self._engine = select_engine(self.settings.engine, say=self.messages.say)
+                    self._engine = select_engine(self.settings.engine, say=lambda _: None)
                 except ManylinuxError as error:
                     self._engine = error
             if isinstance(self._engine, ManylinuxError):
