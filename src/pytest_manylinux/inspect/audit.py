@@ -31,6 +31,7 @@ REFERENCE_TIMEOUT = 600.0
 _SOABI = re.compile(r"\.cpython-3(\d\d)[a-z]*-.*-linux-(gnu|musl)")
 _GNU_MEANS_GLIBC_FROM = 11  # before CPython 3.11 builds for musl carried that suffix too
 _MUSL = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
+_OURS_TO_JUDGE = ("any", "linux_", "manylinux", "musllinux")
 _KNOWN: tuple[str, ...] = tuple(architecture.value for architecture in Architecture)
 
 
@@ -40,6 +41,11 @@ def audit_wheel(facts: WheelFacts) -> Audit:
     The tag deserved is auditwheel's overall tag, except where auditwheel's depends on the machine
     it runs on: then it is what a machine with every library that the policies allow would give.
     """
+    strange = [tag for tag in facts.wheel.platforms if not tag.startswith(_OURS_TO_JUDGE)]
+    if strange:
+        return _answer(
+            facts, "", true=False, reasons=[f"{tag} is no Linux platform" for tag in strange]
+        )
     if not facts.elf:
         return _answer(
             facts, "any", true=True, reasons=["no ELF file in it: nothing depends on a platform"]

@@ -221,6 +221,14 @@ def test_glibc_code_under_a_musl_name(tmp_path: Path) -> None:
     assert not answer.true
 
 
+@pytest.mark.parametrize("platform", ["macosx_11_0_arm64", "win_amd64", "android_21_arm64_v8a"])
+def test_platforms_that_are_not_linux(platform: str, tmp_path: Path) -> None:
+    answer = audit(tmp_path, {}, f"cp311-cp311-{platform}")
+
+    assert (answer.deserved, answer.true) == ("", False)
+    assert answer.reasons == (f"{platform} is no Linux platform",)
+
+
 def test_reasons_are_bounded(tmp_path: Path) -> None:
     spec = extension_spec("_x", needed=("libnone.so.1", "libc.so.6"))
     files = {f"demo/_x{n}.so": spec for n in range(audit_module.MAX_REASONS + 10)}
