@@ -322,6 +322,7 @@ class _Writer:
         strings = order.index(".dynstr") + 1 if ".dynstr" in order else 0
         sizes = {".dynsym": 24 if self.wide else 16, ".symtab": 24 if self.wide else 16}
         sizes[".dynamic"] = 16 if self.wide else 8
+        sizes[".gnu.version"] = 2
         rows = [bytes(64 if self.wide else 40)]
         for name, (offset, size) in self.places.items():
             kind = 3 if name == ".shstrtab" else kinds.get(name, 1)
