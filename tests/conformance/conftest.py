@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from engine_daemons import engine_running
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine, Sandbox, SandboxSpec
@@ -24,11 +25,12 @@ def image() -> Image:
     return images.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
 
 
-@pytest.fixture(scope="session", params=["bubblewrap"])
+@pytest.fixture(scope="session", params=["bubblewrap", "docker", "podman"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    engine = select_engine(request.param)
-    yield engine
-    engine.close()
+    with engine_running(request.param):
+        engine = select_engine(request.param)
+        yield engine
+        engine.close()
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_kernel_settings_are_read_only(sandbox: Sandbox) -> None:
         "            except OSError:\n"
         "                continue\n"
         "            print(f'{folder}/{name}')\n"
-        "for name in ('sysrq-trigger', 'mtrr', 'timer_list', 'kcore'):\n"
+        "for name in ('sysrq-trigger', 'mtrr'):\n"
         "    if os.access(f'/proc/{name}', os.W_OK): print(name)\n"
     )
     assert lines(python(sandbox, program)) == []
@@ -136,7 +136,6 @@ def test_kernel_settings_are_read_only(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "attempt",
     [
-        "unshare -U true",
         "mount -t tmpfs x /tmp",
         "mknod /tmp/null c 1 3",
         "chroot / true",

@@ -20,7 +20,7 @@ from pytest_manylinux.engines.environment import clean_environment, generated_fi
 from pytest_manylinux.engines.exchange import DeadlineError, Streams, Warden
 from pytest_manylinux.engines.layout import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.machine import find_bubblewrap
-from pytest_manylinux.engines.output import BoundedOutput, Sink
+from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
 from pytest_manylinux.errors import EngineError, SandboxError
 
 _START_TIMEOUT = 60.0
@@ -126,8 +126,8 @@ class BubblewrapSandbox:
         stdout, stderr = BoundedOutput(), BoundedOutput()
         streams = Streams(
             stdin=None if stdin is None else stdin.fileno(),
-            stdout=sink or _tee(stdout, listener),
-            stderr=_tee(stderr, listener),
+            stdout=sink or tee(stdout, listener),
+            stderr=tee(stderr, listener),
         )
         started = time.monotonic()
         status, number = self._ask(command, streams)
@@ -211,14 +211,3 @@ def _request(command: Command) -> dict[str, object]:
         "environment": clean_environment(command.environment),
         "cwd": str(command.cwd),
     }
-
-
-def _tee(output: BoundedOutput, listener: OutputListener | None) -> Sink:
-    if listener is None:
-        return output.write
-
-    def write(data: bytes) -> None:
-        output.write(data)
-        listener(data)
-
-    return write

@@ -22,17 +22,17 @@ def clean_environment(added: Mapping[str, str]) -> dict[str, str]:
     return {**_BASE, **added}
 
 
-def user_database(passwd: str, group: str) -> dict[str, str]:
+def user_database(passwd: str, group: str, *, uid: int = USER, gid: int = USER) -> dict[str, str]:
     """The image's /etc/passwd and /etc/group with our user: `getpwuid` works for a distro's users."""
-    user = f"user:x:{USER}:{USER}::/scratch/home:/bin/sh\n"
     return {
-        "/etc/passwd": _without(passwd, str(USER)) + user,
-        "/etc/group": _without(group, str(USER)) + f"user:x:{USER}:\n",
+        "/etc/passwd": f"{_without(passwd, uid)}user:x:{uid}:{gid}::/scratch/home:/bin/sh\n",
+        "/etc/group": f"{_without(group, gid)}user:x:{gid}:\n",
     }
 
 
-def _without(table: str, number: str) -> str:
-    lines = [line for line in table.splitlines() if line and line.split(":")[2:3] != [number]]
+def _without(table: str, number: int) -> str:
+    """The lines whose third field is another number."""
+    lines = [line for line in table.splitlines() if line and line.split(":")[2:3] != [str(number)]]
     return "".join(f"{line}\n" for line in lines)
 
 

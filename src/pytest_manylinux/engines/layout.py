@@ -46,7 +46,13 @@ def mount_arguments(
     for a root, a source or a target that cannot be.
     """
     wanted: tuple[Mount | Cache, ...] = (*spec.mounts, *spec.caches)
-    _check(root, spec.image.name, wanted)
+    if not root.is_dir():
+        raise SandboxError(
+            f"the root of image {spec.image.name} is not there: {root}",
+            why="the folder was removed or never made",
+            remedy="run again; the image is then made anew",
+        )
+    check_mounts(wanted)
     targets = [*(PurePosixPath(path) for path in generated), *(mount.target for mount in wanted)]
     opened = _folders_to_open(root, targets)
     before = [
@@ -60,13 +66,8 @@ def mount_arguments(
     return before, after
 
 
-def _check(root: Path, name: str, mounts: Iterable[Mount | Cache]) -> None:
-    if not root.is_dir():
-        raise SandboxError(
-            f"the root of image {name} is not there: {root}",
-            why="the folder was removed or never made",
-            remedy="run again; the image is then made anew",
-        )
+def check_mounts(mounts: Iterable[Mount | Cache]) -> None:
+    """Raise SandboxError for a source that is not there and for a target that is no place."""
     for mount in mounts:
         if not mount.source.exists():
             raise SandboxError(f"{mount.source} is to be seen in the sandbox but does not exist")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from pytest_manylinux.engines.api import MIB
+from pytest_manylinux.engines.api import MIB, OutputListener
 
 Sink = Callable[[bytes], object]
 """Takes output as it comes."""
@@ -55,3 +55,15 @@ class BoundedOutput:
         """What was kept, with a line in the middle that counts what was not."""
         gap = _GAP % self._dropped if self._dropped else b""
         return bytes(self._head) + gap + b"".join(self._tail)
+
+
+def tee(output: BoundedOutput, listener: OutputListener | None) -> Sink:
+    """A sink that feeds `output` and, if there is one, the `listener`."""
+    if listener is None:
+        return output.write
+
+    def write(data: bytes) -> None:
+        output.write(data)
+        listener(data)
+
+    return write

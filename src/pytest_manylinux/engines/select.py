@@ -66,9 +66,11 @@ def _start(name: EngineName) -> Engine:
             from pytest_manylinux.engines.bubblewrap import BubblewrapEngine  # noqa: PLC0415 - its own start-up cost only
 
             return BubblewrapEngine()
-        case EngineName.DOCKER | EngineName.PODMAN:
-            raise EngineError(
-                f"engine {name.value} is not available",
-                why="it is not built in yet",
-                remedy="use the engine bubblewrap",
-            )
+        case EngineName.DOCKER:
+            from pytest_manylinux.engines.docker import open_docker  # noqa: PLC0415 - the same
+
+            return open_docker()
+        case EngineName.PODMAN:
+            from pytest_manylinux.engines.docker import open_podman  # noqa: PLC0415 - the same
+
+            return open_podman()

@@ -1,0 +1,231 @@
+"""One running container, and commands in it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO
+
+import docker
+from docker.errors import APIError, NotFound
+
+from pytest_manylinux.engines import transfer
+from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
+from pytest_manylinux.engines.daemons import speaking_to
+from pytest_manylinux.engines.environment import clean_environment
+from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
+from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
+from pytest_manylinux.errors import EngineError, SandboxError
+
+# The shell reaps what is left behind; it ends, and the container with it, when `cat` does: at the
+# end of its input, which is our connection.
+HOLDER = (
+    "/bin/sh",
+    "-c",
+    "mkdir /scratch/home && echo ready; exec 3<&0; cat <&3 >/dev/null 2>&1 & wait",
+)
+_START_TIMEOUT = 60.0
+_END_TIMEOUT = 30.0
+_IDLE = 0.2  # seconds without output after which we ask whether the command still runs
+_SETTLE = 1.0  # seconds in which the last output of a command arrives
+_GRACE = 0.5  # seconds in which a container whose processes were killed ends too
+_SIGNALS = range(129, 193)  # exit codes that mean 128 + a signal
+_SIGKILLED = 137
+
+
+class ContainerSandbox:
+    """A started container whose first process reads from a connection of ours."""
+
+    def __init__(
+        self,
+        engine: str,
+        client: docker.DockerClient,
+        container: str,
+        spec: SandboxSpec,
+        *,
+        forget: Callable[[ContainerSandbox], None],
+    ) -> None:
+        self._engine = engine
+        self._api = client.api
+        self._container = container
+        self._bound = spec.limits.scratch
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._closed = False
+        self._line: Hijacked | None = None
+        try:
+            parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            self._line = Hijacked(self._api.attach_socket(container, params=parameters))
+            self._api.start(container)
+            self._await_ready(self._line, spec.image.name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_ready(self, line: Hijacked, name: str) -> None:
+        words = bytearray()
+        frames = Frames({STDOUT: words.extend, STDERR: words.extend})
+        end = time.monotonic() + _START_TIMEOUT
+        while not words.endswith(b"ready\n"):
+            data = line.receive(end - time.monotonic())
+            if not data:
+                raise SandboxError(
+                    f"no sandbox could be started from image {name}",
+                    why=words.decode(errors="replace").strip() or "its first process ended at once",
+                )
+            frames.feed(data)
+
+    def exec(self, command: Command, *, listener: OutputListener | None = None) -> Completed:
+        """Run a command; keeps up to 8 MiB each of stdout and stderr (output.BOUND).
+
+        The API tells a signal as exit code 128 + n, so that a command which exits with such a code
+        of its own accord counts as signalled.
+        """
+        return self._run(command, listener=listener)
+
+    def _run(
+        self,
+        command: Command,
+        stdin: IO[bytes] | None = None,
+        sink: Sink | None = None,
+        listener: OutputListener | None = None,
+    ) -> Completed:
+        stdout, stderr = BoundedOutput(), BoundedOutput()
+        frames = Frames({STDOUT: sink or tee(stdout, listener), STDERR: tee(stderr, listener)})
+        started = time.monotonic()
+        status, number = self._attempt(command, stdin, frames)
+        return Completed(
+            status=status,
+            exit_code=number if status is Status.EXITED else None,
+            signal=number if status is Status.SIGNALLED else None,
+            stdout=stdout.value(),
+            stderr=stderr.value(),
+            truncated=stdout.truncated or stderr.truncated,
+            duration=time.monotonic() - started,
+        )
+
+    def _attempt(
+        self, command: Command, stdin: IO[bytes] | None, frames: Frames
+    ) -> tuple[Status, int | None]:
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+        deadline = time.monotonic() + command.timeout
+        execution, stream = self._start(command, with_input=stdin is not None)
+        try:
+            # Closed before the container: a daemon waits long for a reader that has stopped reading.
+            with contextlib.closing(stream):
+                if stdin is not None:
+                    stream.send(stdin, deadline)
+                self._follow(execution, stream, frames, deadline)
+        except TimeoutError:
+            self.close()
+            return Status.TIMED_OUT, None
+        except BaseException:
+            self.close()  # the command may still run, and nobody reads it any more
+            raise
+        return self._ending(execution)
+
+    def _start(self, command: Command, *, with_input: bool) -> tuple[str, Hijacked]:
+        values = clean_environment(command.environment)
+        environment = [f"{name}={value}" for name, value in values.items()]
+        with speaking_to(self._engine, f"running {command.argv[0]}"):
+            execution = self._api.exec_create(
+                self._container,
+                ["/usr/bin/env", "-i", *environment, *command.argv],
+                stdin=with_input,
+                workdir=str(command.cwd),
+            )["Id"]
+            return execution, Hijacked(self._api.exec_start(execution, socket=True))
+
+    def _follow(self, execution: str, stream: Hijacked, frames: Frames, deadline: float) -> None:
+        """Take output until the command ends. What it left behind may hold the stream open."""
+        ended = False
+        while (remaining := deadline - time.monotonic()) > 0:
+            data = stream.receive(min(_IDLE, remaining))
+            if data:
+                frames.feed(data)
+            elif data == b"" or ended:
+                return
+            elif not self._runs(execution):
+                ended, deadline = True, min(deadline, time.monotonic() + _SETTLE)
+        if not ended:
+            raise TimeoutError
+
+    def _runs(self, execution: str) -> bool:
+        try:
+            with speaking_to(self._engine, "asking after a command"):
+                return bool(self._api.exec_inspect(execution)["Running"])
+        except SandboxError:
+            return False
+
+    def _ending(self, execution: str) -> tuple[Status, int | None]:
+        code = self._exit_code(execution)
+        if code is None or (code == _SIGKILLED and self._is_gone(_GRACE)):
+            self.close()
+            return Status.LOST, None
+        return (Status.SIGNALLED, code - 128) if code in _SIGNALS else (Status.EXITED, code)
+
+    def _exit_code(self, execution: str) -> int | None:
+        """The exit code, which the daemon may learn a little after the stream's end; None: lost."""
+        end = time.monotonic() + _END_TIMEOUT
+        while time.monotonic() < end:
+            try:
+                with speaking_to(self._engine, "asking how a command ended"):
+                    facts = self._api.exec_inspect(execution)
+            except SandboxError:
+                return None
+            if not facts["Running"] and facts["ExitCode"] is not None:
+                return int(facts["ExitCode"])
+            if self._is_gone(0.02):
+                return None
+        return None
+
+    def _is_gone(self, seconds: float) -> bool:
+        return self._line is None or self._line.receive(seconds) == b""
+
+    def copy_in(self, source: Path, target: PurePosixPath) -> None:
+        """Copy `source` to the path `target`; a folder is merged into one that is there."""
+        transfer.send(self._run, source, target)
+
+    def copy_out(self, source: PurePosixPath, target: Path) -> None:
+        """Copy `source` to the path `target`; a file that is there already is an error."""
+        transfer.fetch(self._run, source, target, bound=self._bound)
+
+    def close(self) -> None:
+        """Kill everything inside; return when the container is removed, or the daemon is gone."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            with contextlib.suppress(EngineError), speaking_to(self._engine, "ending a sandbox"):
+                self._remove()
+            if self._line is not None:
+                self._line.close()
+        self._forget(self)
+
+    def _remove(self) -> None:
+        end = time.monotonic() + _END_TIMEOUT
+        while time.monotonic() < end:
+            try:
+                self._api.remove_container(self._container, force=True, v=True)
+            except NotFound:
+                return
+            except APIError as error:
+                if error.status_code != 409:  # its removal is under way  # noqa: PLR2004
+                    raise
+                time.sleep(0.02)
+
+    def __enter__(self) -> ContainerSandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

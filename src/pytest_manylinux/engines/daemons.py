@@ -1,0 +1,168 @@
+"""Connections to Docker's and Podman's API, which is the same one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound
+from docker.utils import kwargs_from_env
+
+from pytest_manylinux.engines.tether import Tether
+from pytest_manylinux.errors import EngineError, SandboxError
+
+TIMEOUT = 60
+"""Seconds that a daemon may take for any one answer; none of ours takes it long."""
+
+_DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+_SERVICE_START = 60.0
+# Podman keeps a monitor for each finished command, for five minutes unless told otherwise.
+_SETTINGS = "[engine]\nexit_command_delay = 10\n"
+_START = """
+folder=$1; shift
+export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
+"$@" >"$folder/log" 2>&1 </dev/null &
+service=$!
+"""
+_STOP = """
+kill $service; wait
+rm -rf "$folder"
+"""
+
+
+@contextlib.contextmanager
+def speaking_to(name: str, doing: str) -> Iterator[None]:
+    """Turn the SDK's errors into ours: SandboxError if it refused, EngineError if it is gone."""
+    try:
+        yield
+    except NotFound as error:
+        raise SandboxError(f"{name}: {doing}: gone", why=_words(error)) from error
+    except APIError as error:
+        raise SandboxError(f"{name} refused: {doing}", why=_words(error)) from error
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise EngineError(
+            f"{name} does not answer any more ({doing})",
+            why=_words(error),
+            remedy=f"see that the daemon of {name} runs, then run again",
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "explanation", None) or error)
+
+
+def connect_docker() -> docker.DockerClient:
+    """A client for the Docker daemon that `docker` itself would use.
+
+    DOCKER_HOST with its TLS settings, then DOCKER_CONTEXT, then the current context of Docker's
+    configuration, then the default socket. Raises EngineError if that daemon does not answer.
+    """
+    context = os.environ.get("DOCKER_CONTEXT")
+    if "DOCKER_HOST" not in os.environ and context and ContextAPI.get_context(context) is None:
+        raise EngineError(
+            f"Docker has no context {context!r}",
+            why="DOCKER_CONTEXT names it",
+            remedy="see `docker context ls`",
+        )
+    try:
+        settings = kwargs_from_env() or ContextAPI.kwargs_from_context()
+        _knock(str(settings.get("base_url", _DEFAULT_SOCKET)))
+        return docker.DockerClient(timeout=TIMEOUT, version="auto", **settings)
+    except (DockerException, requests.RequestException, OSError, ValueError) as error:
+        raise EngineError(
+            "engine docker does not answer on this machine",
+            why=_words(error),
+            remedy="start the Docker daemon, or set DOCKER_HOST or a context, and see that "
+            "`docker version` works for this user",
+        ) from error
+
+
+class PodmanService:
+    """Podman's API service, ours for the run. It ends with its owner, however that dies."""
+
+    def __init__(self, program: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="pytest-manylinux-podman-"))
+        self.address = f"unix://{self._folder}/podman.sock"
+        (self._folder / "containers.conf").write_text(_SETTINGS)
+        command = (program, "system", "service", "--time=0", self.address)
+        self._tether = Tether(str(self._folder), *command, before=_START, after=_STOP)
+
+    def words(self) -> str:
+        """What the service has said."""
+        with contextlib.suppress(OSError):
+            return (self._folder / "log").read_text(errors="replace").strip()
+        return ""
+
+    def close(self) -> None:
+        """End the service and remove its folder."""
+        self._tether.close()
+
+
+def connect_podman() -> tuple[docker.DockerClient, PodmanService | None]:
+    """A client for Podman's API: CONTAINER_HOST, the usual sockets, else a service of our own.
+
+    Raises EngineError if none answers.
+    """
+    for address in _podman_addresses():
+        with contextlib.suppress(DockerException, requests.RequestException, OSError):
+            return _client(address), None
+    program = shutil.which("podman")
+    if program is None:
+        raise EngineError(
+            "engine podman is not on this machine",
+            why="no socket of Podman answers, and there is no program `podman` on PATH",
+            remedy="install podman, or start its API: systemctl --user start podman.socket",
+        )
+    service = PodmanService(program)
+    try:
+        return _wait_for(service), service
+    except BaseException:
+        service.close()
+        raise
+
+
+def _podman_addresses() -> Iterator[str]:
+    if address := os.environ.get("CONTAINER_HOST"):
+        yield address
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+    for path in (Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")):
+        if os.access(path, os.W_OK):
+            yield f"unix://{path}"
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens on a local socket: the SDK would leave its own end open."""
+    kind, _, path = address.partition("://")
+    if kind == "unix":
+        with socket.socket(socket.AF_UNIX) as ours:
+            ours.settimeout(TIMEOUT)
+            ours.connect(path)
+
+
+def _client(address: str) -> docker.DockerClient:
+    _knock(address)
+    return docker.DockerClient(base_url=address, timeout=TIMEOUT, version="auto")
+
+
+def _wait_for(service: PodmanService) -> docker.DockerClient:
+    end = time.monotonic() + _SERVICE_START
+    while True:
+        try:
+            return _client(service.address)
+        except (DockerException, requests.RequestException, OSError) as error:
+            if time.monotonic() > end:
+                raise EngineError(
+                    "Podman's API service does not start",
+                    why=service.words() or _words(error),
+                    remedy="see that `podman info` works for this user",
+                ) from error
+        time.sleep(0.1)

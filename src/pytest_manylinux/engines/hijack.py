@@ -1,0 +1,107 @@
+"""The raw stream under an attach or exec request of the Docker API.
+
+The answer "101 UPGRADED" turns the connection into a stream. Output comes in frames of eight bytes
+(stream, three zeros, length as a big-endian 32-bit number) and a payload: the Docker Engine API
+reference, "Attach to a container".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from pytest_manylinux.engines.output import Sink
+
+_CHUNK = 1 << 16
+_HEADER = struct.Struct(">BxxxL")
+STDOUT, STDERR = 1, 2
+
+
+class Hijacked:
+    """A connection that the Docker SDK handed over (`socket=True`)."""
+
+    def __init__(self, handed_over: Any) -> None:  # noqa: ANN401 - one of several kinds, by transport
+        # The SDK gives the file or socket below its HTTP response, whose buffer may have read ahead.
+        self._response = handed_over._response  # noqa: SLF001 - kept there by the SDK
+        self._socket: socket.socket = getattr(handed_over, "_sock", handed_over)
+        self._socket.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._early: bytes = self._response.raw._fp.fp.read1(_CHUNK) or b""  # noqa: SLF001
+
+    def receive(self, seconds: float) -> bytes | None:
+        """The next bytes; empty at the end; None if nothing came within `seconds`."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return self._socket.recv(_CHUNK)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                if not self._wait(select.POLLIN, end - time.monotonic()):
+                    return None
+            except ConnectionError:
+                return b""
+
+    def send(self, content: IO[bytes], deadline: float) -> None:
+        """Write all of `content`, then end the input; raises TimeoutError, ConnectionError."""
+        while chunk := content.read(_CHUNK):
+            view = memoryview(chunk)
+            while view:
+                try:
+                    view = view[self._socket.send(view) :]
+                except (BlockingIOError, ssl.SSLWantWriteError):
+                    if not self._wait(select.POLLOUT, deadline - time.monotonic()):
+                        raise TimeoutError from None
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _wait(self, event: int, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, event)
+        return seconds > 0 and bool(poll.poll(seconds * 1000))
+
+    def close(self) -> None:
+        """Hang up."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._response.close()
+        self._socket.close()
+
+
+class Frames:
+    """Sorts a stream of frames, cut anywhere, into the sinks of its streams."""
+
+    def __init__(self, sinks: Mapping[int, Sink]) -> None:
+        self._sinks = sinks
+        self._header = b""
+        self._left = 0
+        self._sink: Callable[[bytes], object] = _ignore
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        view = memoryview(data)
+        while view:
+            if self._left == 0:
+                missing = _HEADER.size - len(self._header)
+                self._header += bytes(view[:missing])
+                view = view[missing:]
+                if len(self._header) == _HEADER.size:
+                    stream, self._left = _HEADER.unpack(self._header)
+                    self._sink = self._sinks.get(stream, _ignore)
+                    self._header = b""
+            else:
+                payload = bytes(view[: self._left])
+                view = view[len(payload) :]
+                self._left -= len(payload)
+                self._sink(payload)
+
+
+def _ignore(data: bytes) -> None:
+    del data
