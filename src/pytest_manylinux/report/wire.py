@@ -183,6 +183,7 @@ class ImportRow(_Wire, frozen=True):
     name: str
     kind: ImportKind
     status: ImportStatus
+    completed: Annotated[bool, Meta(description="whether the import came to its end")] = False
     exception: str = ""
     message: str = ""
     missing_module: str = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given, settings
 from run_records import (
@@ -21,8 +22,23 @@ from run_records import (
 )
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, ProofError, ReportError, SignatureError
-from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord
-from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.observation import (
+    ImportOutcome,
+    InstallOutcome,
+    LoadedLibrary,
+    LoaderCheck,
+    Observation,
+    ProgramOutcome,
+)
+from pytest_manylinux.model.run import (
+    BuildRecord,
+    MergedRecord,
+    RunRecord,
+    SettingRecord,
+    ShardRecord,
+)
+from pytest_manylinux.model.verdict import Expectation, Finding, Ignored, Outcome, Verdict
+from pytest_manylinux.model.wheel import Audit
 from pytest_manylinux.report import wire
 from pytest_manylinux.report.canonical import TEXT_BOUND, canonical, without_surrogates
 from pytest_manylinux.report.proof import decode_proof, encode_proof, read_proof, write_proof
@@ -49,8 +65,6 @@ def edited(record: RunRecord, change: Callable[[dict[str, Any]], None]) -> bytes
 
 def resealed(record: RunRecord, change: Callable[[dict[str, Any]], None]) -> bytes:
     """A statement that was changed and got a seal that fits, as a forger would."""
-    import msgspec  # noqa: PLC0415
-
     from pytest_manylinux.report.proof import _sealed  # noqa: PLC0415
 
     statement = msgspec.json.decode(edited(record, change), type=wire.Statement)
@@ -111,11 +125,30 @@ def test_what_was_seen_in_another_order_at_another_time_gives_the_same_proof() -
     assert one != two
 
 
-@pytest.mark.parametrize("model", [RunRecord, Verdict, BuildRecord])
-def test_the_proof_has_every_field_of_the_model(model: type) -> None:
-    rows = {RunRecord: wire.Run, Verdict: wire.VerdictRow, BuildRecord: wire.BuildRow}
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [
+        (RunRecord, wire.Run),
+        (ShardRecord, wire.Shard),
+        (MergedRecord, wire.Merged),
+        (SettingRecord, wire.Setting),
+        (BuildRecord, wire.BuildRow),
+        (Audit, wire.AuditRow),
+        (Verdict, wire.VerdictRow),
+        (Finding, wire.FindingRow),
+        (Ignored, wire.IgnoredRow),
+        (Expectation, wire.ExpectationRow),
+        (Observation, wire.ObservationRow),
+        (InstallOutcome, wire.InstallRow),
+        (ImportOutcome, wire.ImportRow),
+        (LoadedLibrary, wire.LibraryRow),
+        (LoaderCheck, wire.LoaderRow),
+        (ProgramOutcome, wire.ProgramRow),
+    ],
+)
+def test_the_proof_has_every_field_of_the_model(model: type, row: type[msgspec.Struct]) -> None:
     beside = {"wheels", "builds", "verdicts", "distros"} if model is RunRecord else set()
-    assert {field.name for field in fields(model)} - beside == set(rows[model].__struct_fields__)
+    assert {field.name for field in fields(model)} - beside == set(row.__struct_fields__)
 
 
 def test_nothing_of_the_host_gets_into_a_proof() -> None:
