@@ -32,6 +32,7 @@ _SOABI = re.compile(r"\.cpython-3(\d\d)[a-z]*-.*-linux-(gnu|musl)")
 _GNU_MEANS_GLIBC_FROM = 11  # before CPython 3.11 builds for musl carried that suffix too
 _MUSL = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
 _OURS_TO_JUDGE = ("any", "linux_", "manylinux", "musllinux")
+_Promise = tuple[Libc, tuple[int, int], str]  # libc, its lowest version, architecture
 _KNOWN: tuple[str, ...] = tuple(architecture.value for architecture in Architecture)
 
 
@@ -66,26 +67,44 @@ def audit_wheel(facts: WheelFacts) -> Audit:
 def _judge(facts: WheelFacts, assessment: Assessment) -> Audit:
     deserved = assessment.deserved
     broken = [tag for tag in facts.wheel.platforms if not _kept(tag, deserved.name, assessment.arch)]
-    reasons: list[str] = []
-    for tag in broken:
-        reasons += _why_broken(tag, assessment, facts)
-    if not broken:
-        reasons += _why_no_better(deserved, assessment)
-    return _answer(facts, deserved.name, true=not broken, reasons=reasons)
+    reasons = {tag: list(_why_broken(tag, assessment, facts)) for tag in broken}
+    lines = [line for tag in broken for line in reasons[tag]]
+    if not lines:
+        lines += _why_no_better(deserved, assessment)
+    return _answer(facts, deserved.name, true=not any(reasons.values()), reasons=lines)
 
 
 def _why_broken(tag: str, assessment: Assessment, facts: WheelFacts) -> Iterator[str]:
-    """What in the files contradicts one tag of the name, a line each."""
+    """What in the files contradicts one tag of the name, a line each; nothing if it is kept."""
     if tag == "any":
         yield from (f"{file.path}: native code, while the name says any platform" for file in facts.elf)
         return
-    rules = _nearest(tag, assessment)
+    promise = _promise(tag)
+    if promise is None or promise[2] != assessment.arch:
+        yield f"{tag}: the files are made for {assessment.arch}"
+        return
+    if promise[0] is not assessment.libc:
+        yield from _why_not_both(tag, promise[0], assessment, facts)
+        return
+    rules = _nearest(promise, assessment)
     if rules is None:
         lowest = assessment.rules[-1].name
         yield f"{tag}: no policy that old is known for {assessment.arch}; {lowest} reaches furthest"
         return
     for obstacle in assessment.obstacles(rules):
         yield f"{obstacle.path}: {obstacle.clause} ({rules.name})"
+
+
+def _why_not_both(tag: str, libc: Libc, assessment: Assessment, facts: WheelFacts) -> Iterator[str]:
+    """A name may promise glibc and musl at once; only files that need neither keep that."""
+    members = tuple(subject.file for subject in assessment.subjects)
+    bound = [f.path for f in members if _libc_of(f) not in {None, libc}]
+    if bound:
+        yield from (f"{path}: linked with {assessment.libc}, {tag} promises {libc}" for path in bound)
+        return
+    other = assess(facts, members, assessment.arch, libc)
+    if not _kept(tag, other.deserved.name, assessment.arch):
+        yield from _why_broken(tag, other, facts)
 
 
 def _why_no_better(deserved: PolicyRules, assessment: Assessment) -> Iterator[str]:
@@ -98,16 +117,14 @@ def _why_no_better(deserved: PolicyRules, assessment: Assessment) -> Iterator[st
         yield f"{obstacle.path}: {obstacle.clause} ({better[0].name})"
 
 
-def _nearest(tag: str, assessment: Assessment) -> PolicyRules | None:
-    """The newest known policy that promises no more systems than `tag` does."""
-    promise = _promise(tag)
-    if promise is None or promise[2] != assessment.arch:
-        return None
-    known = ((_promise(rules.name), rules) for rules in assessment.rules)
-    fitting = [
-        (p[1], r) for p, r in known if p is not None and p[0] == promise[0] and p[1] <= promise[1]
-    ]
-    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+def _nearest(promise: _Promise, assessment: Assessment) -> PolicyRules | None:
+    """The newest known policy that promises no more systems than the name does."""
+    fitting: dict[tuple[int, int], PolicyRules] = {}
+    for rules in assessment.rules:
+        known = _promise(rules.name)
+        if known is not None and known[0] is promise[0] and known[1] <= promise[1]:
+            fitting[known[1]] = rules
+    return fitting[max(fitting)] if fitting else None
 
 
 def _kept(tag: str, deserved: str, arch: str) -> bool:
@@ -120,12 +137,12 @@ def _kept(tag: str, deserved: str, arch: str) -> bool:
     return asked[0] == had[0] and asked[2] == had[2] == arch and had[1] <= asked[1]
 
 
-def _promise(tag: str) -> tuple[str, tuple[int, int], str] | None:
-    """A tag as libc, its lowest version, and architecture; None if it promises none (PEP 600, 656)."""
+def _promise(tag: str) -> _Promise | None:
+    """What a tag promises; None for tags that promise no libc (PEP 600, PEP 656)."""
     if split := policy_of_platform_tag(tag):
-        return "glibc", split[0].glibc, split[1]
+        return Libc.GLIBC, split[0].glibc, split[1]
     if match := _MUSL.fullmatch(tag):
-        return "musl", (int(match[1]), int(match[2])), match[3]
+        return Libc.MUSL, (int(match[1]), int(match[2])), match[3]
     return None
 
 

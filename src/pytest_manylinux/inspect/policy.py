@@ -71,6 +71,7 @@ class Assessment:
     """A wheel to be measured against every policy for its architecture and libc, best last."""
 
     arch: str
+    libc: Libc
     rules: tuple[PolicyRules, ...]
     subjects: tuple[_Subject, ...]
 
@@ -90,7 +91,7 @@ class Assessment:
 
 def assess(facts: WheelFacts, members: tuple[ElfFacts, ...], arch: str, libc: Libc) -> Assessment:
     """Prepare to measure `members`: a wheel's ELF files of one architecture and libc."""
-    rules = load_rules(libc, arch, _musl_name(facts, arch))
+    rules = load_rules(libc, arch, _musl_name(facts, arch) if libc is Libc.MUSL else None)
     extensions = {file.path for file in members if is_extension(file)}
     shelf = Shelf(facts.files, facts.elf)
     trees = [shelf.tree(file) for file in sorted(members, key=lambda f: f.path not in extensions)]
@@ -103,7 +104,7 @@ def assess(facts: WheelFacts, members: tuple[ElfFacts, ...], arch: str, libc: Li
         loaded_by_others = not extension and PurePosixPath(file.path).name in needed
         tree = None if loaded_by_others else by_path[file.path]
         subjects.append(_Subject(file, tree, extension))
-    return Assessment(arch, rules, tuple(subjects))
+    return Assessment(arch, libc, rules, tuple(subjects))
 
 
 @functools.cache

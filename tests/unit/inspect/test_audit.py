@@ -221,6 +221,36 @@ def test_glibc_code_under_a_musl_name(tmp_path: Path) -> None:
     assert not answer.true
 
 
+BOTH = "py3-none-manylinux1_x86_64.musllinux_1_1_x86_64"
+
+
+def test_a_static_program_keeps_glibc_and_musl_at_once(tmp_path: Path) -> None:
+    answer = audit(tmp_path, {"demo-1.0.data/scripts/tool": ElfSpec(e_type=2, dynamic=False)}, BOTH)
+
+    assert (answer.deserved, answer.true) == ("manylinux_2_5_x86_64", True)
+
+
+def test_a_linked_program_keeps_only_one(tmp_path: Path) -> None:
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    spec = ElfSpec(e_type=2, interpreter=loader, needed=("libc.so.6",), wants=(glibc("2.2.5"),))
+
+    answer = audit(tmp_path, {"demo-1.0.data/scripts/tool": spec}, BOTH)
+
+    assert (answer.deserved, answer.true) == ("manylinux_2_5_x86_64", False)
+    assert answer.reasons == (
+        "demo-1.0.data/scripts/tool: linked with glibc, musllinux_1_1_x86_64 promises musl",
+    )
+
+
+def test_a_name_that_promises_two_architectures(tmp_path: Path) -> None:
+    tag = "cp311-cp311-manylinux_2_17_x86_64.manylinux_2_17_aarch64"
+
+    answer = audit(tmp_path, {X: extension_spec("_x")}, tag)
+
+    assert not answer.true
+    assert answer.reasons == ("manylinux_2_17_aarch64: the files are made for x86_64",)
+
+
 @pytest.mark.parametrize("platform", ["macosx_11_0_arm64", "win_amd64", "android_21_arm64_v8a"])
 def test_platforms_that_are_not_linux(platform: str, tmp_path: Path) -> None:
     answer = audit(tmp_path, {}, f"cp311-cp311-{platform}")
