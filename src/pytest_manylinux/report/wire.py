@@ -153,6 +153,7 @@ class FindingRow(_Wire, frozen=True):
     message: str
     evidence: tuple[str, ...] = ()
     remedy: str = ""
+    files: Annotated[tuple[str, ...], Meta(description="paths in the wheel")] = ()
 
 
 class IgnoredRow(_Wire, frozen=True):
