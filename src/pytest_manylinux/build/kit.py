@@ -178,7 +178,7 @@ class _Maker:
         commands = [
             (self.python, "-m", "venv", "--without-pip", str(_TOOLS)),
             (self.python, "-m", "pip", "install", "--target", str(library), *REQUIREMENTS),
-            (inside, agent, "exports", f"/usr/bin/{self.python}", str(_TOOLS / _EXPORTS)),
+            (inside, agent, "exports", inside, str(_TOOLS / _EXPORTS)),
         ]
         self._run(commands, Cache(source=folder, target=_TOOLS), "the front end and repair tools")
 

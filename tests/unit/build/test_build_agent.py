@@ -68,9 +68,16 @@ def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None
 
 
 def test_what_a_python_offers(tmp_path: Path) -> None:
-    program = tmp_path / "python"
-    program.write_bytes(ElfSpec(exports=("PyList_New", "main"), wants=(Want("read"),)).build())
-    agent.main(["exports", str(program), str(tmp_path / "list")])
+    program, shared = tmp_path / "python", tmp_path / "libpython3.so.1"
+    spec = ElfSpec(
+        needed=("libpython3.so.1", "libc.so.6"),
+        runpath="$ORIGIN",
+        exports=("main",),
+        wants=(Want("read"),),
+    )
+    program.write_bytes(spec.build())
+    shared.write_bytes(ElfSpec(exports=("PyList_New",)).build())
+    assert agent.main(["exports", str(program), str(tmp_path / "list")]) == 0
     assert (tmp_path / "list").read_text().split() == ["PyList_New", "main"]
 
 

@@ -84,12 +84,21 @@ def satisfied(line: str, installed: Mapping[str, str]) -> bool:
 
 
 def exports(python: str, listing: str) -> int:
-    """Write the dynamic names that an executable defines."""
-    with Path(python).resolve().open("rb") as file:
-        table: Any = ELFFile(file).get_section_by_name(".dynsym")
-        names = {s.name for s in table.iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF"}
+    """Write the dynamic names that an interpreter defines, itself or in its libpython."""
+    program = Path(python).resolve()
+    needed, run_paths, _, _ = read_elf(program)
+    shared = [locate(name, run_paths) for name in needed if name.startswith("libpython")]
+    names = {name for path in (program, *shared) if path for name in defined_in(path)}
     write_lines(listing, sorted(names))
     return 0
+
+
+def defined_in(path: Path) -> list[str]:
+    """The names that a file's dynamic symbol table defines."""
+    with path.open("rb") as file:
+        table: Any = ELFFile(file).get_section_by_name(".dynsym")
+        symbols = table.iter_symbols() if table else ()
+        return [one.name for one in symbols if one.name and one["st_shndx"] != "SHN_UNDEF"]
 
 
 def libraries(archive: str, listing: str, *folders: str) -> int:
