@@ -1,0 +1,268 @@
+"""Builds in real roots: what comes out, what is kept away from the project, and how failures read."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_manylinux import indexes
+from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_wheel
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.errors import BuildError, StoreError
+from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.inspect.audit import audit_wheel, reference_audit
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.distro import Image, ImagePurpose
+from pytest_manylinux.model.policy import parse_policy
+from pytest_manylinux.model.wheel import WheelFacts
+
+pytestmark = pytest.mark.integration
+
+DISTROS = {"cp39": "debian-11", "cp311": "debian-12", "cp313": "debian-13", "cp314": "debian-testing"}
+SETUPTOOLS = '[build-system]\nrequires = ["setuptools>=68"]\nbuild-backend = "setuptools.build_meta"\n'
+MODULE = """
+#define _GNU_SOURCE
+#include <Python.h>
+%s
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "demo", NULL, -1, NULL};
+PyMODINIT_FUNC PyInit_demo(void) { %s return PyModule_Create(&definition); }
+"""
+
+Build = Callable[..., BuildOutcome]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = select_engine("bubblewrap")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def build(engine: Engine, tmp_path: Path) -> Build:
+    store = ImageStore()
+
+    def run(
+        project: Path, python: str = "cp311", policy: str = "manylinux1", **fields: object
+    ) -> BuildOutcome:
+        distro = load_catalogue().get(DISTROS[python])
+        interpreter = next(one for one in distro.interpreters if one.version.tag == python)
+        image: Image = ArchiveImages(store, say=print).provide(
+            distro, "x86_64", ImagePurpose.BUILD, interpreter=interpreter
+        )
+        request = BuildRequest(
+            project=project,
+            python=interpreter.version,
+            policy=parse_policy(policy),
+            arch="x86_64",
+            image=image,
+            wheelhouse=tmp_path / "wheelhouse",
+            cache=store.root / "build",
+            log=tmp_path / "build.log",
+            **fields,  # type: ignore[arg-type]
+        )
+        return build_wheel(request, engine, say=print)
+
+    return run
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Callable[..., Path]:
+    """A setuptools project with one extension module."""
+
+    def write(
+        *,
+        declarations: str = "",
+        body: str = "",
+        arguments: str = "",
+        before: str = "",
+        suffix: str = "c",
+    ) -> Path:
+        folder = tmp_path / "demo"
+        folder.mkdir()
+        source = MODULE % (declarations, body)
+        (folder / f"demo.{suffix}").write_text(source)
+        (folder / "pyproject.toml").write_text(
+            f'{SETUPTOOLS}[project]\nname = "demo"\nversion = "1.0"\n'
+        )
+        (folder / "setup.py").write_text(
+            f"from setuptools import Extension, setup\n{before}\n"
+            f"setup(ext_modules=[Extension('demo', ['demo.{suffix}'], {arguments})])\n"
+        )
+        return folder
+
+    return write
+
+
+def facts_of(outcome: BuildOutcome) -> WheelFacts:
+    assert outcome.wheel is not None
+    return read_wheel(open_wheel(outcome.wheel))
+
+
+def contents(folder: Path) -> dict[str, tuple[int, str]]:
+    return {
+        str(path): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("python", DISTROS)
+@pytest.mark.parametrize("name", ["markupsafe==2.1.5", "ujson==5.9.0"])
+def test_real_sdists_become_true_manylinux1_wheels(
+    build: Build, name: str, python: str, tmp_path: Path
+) -> None:
+    fetch = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:")
+    subprocess.run([*fetch, "-d", str(tmp_path / "sdist"), name], check=True)
+    [sdist] = (tmp_path / "sdist").iterdir()
+    facts = facts_of(build(sdist, python))
+    assert facts.wheel.platforms == ("manylinux1_x86_64", "manylinux_2_5_x86_64")
+    assert {tag.interpreter for tag in facts.wheel.tags} == {python}
+    assert audit_wheel(facts).true
+    assert reference_audit(facts).deserved == "manylinux_2_5_x86_64"
+
+
+def test_the_users_tree_stays_as_it_is_and_a_second_build_gives_the_same_bytes(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    project = demo(body='char b[9]; int i; sscanf("1", "%d", &i); snprintf(b, 9, "%s", __FILE__);')
+    before = contents(project)
+    first = build(project)
+    second = build(project)
+    assert contents(project) == before
+    assert first.wheel == second.wheel
+    assert first.record.wheel_sha256 == second.record.wheel_sha256
+    assert dict(first.record.tools).keys() == {"zig", "auditwheel", "patchelf", "build", "pip"}
+    assert "setuptools" in dict(first.record.requirements)
+    [extension] = facts_of(first).elf
+    assert not [want for want in extension.wants if "isoc99" in want.name]
+    assert not extension.debug_sections
+    assert not extension.symbol_table
+
+
+def test_other_bytes_of_that_name_are_not_overwritten(build: Build, demo: Callable[..., Path]) -> None:
+    project = demo()
+    first = build(project)
+    assert first.wheel is not None
+    (project / "demo.c").write_text((project / "demo.c").read_text().replace("-1", "0"))
+    with pytest.raises(StoreError, match="other bytes"):
+        build(project)
+    assert hashlib.sha256(first.wheel.read_bytes()).hexdigest() == first.record.wheel_sha256
+
+
+def test_a_project_that_does_not_compile(build: Build, demo: Callable[..., Path]) -> None:
+    with pytest.raises(BuildError, match="does not build") as caught:
+        build(demo(body="nonsense;"))
+    assert "error: use of undeclared identifier 'nonsense'" in caught.value.why
+    assert caught.value.finding == "build-failed"
+
+
+def test_an_optional_extension_whose_compile_fails_is_no_pure_wheel(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    with pytest.raises(BuildError, match="no native code") as caught:
+        build(demo(declarations="#include <no_such_header.h>", arguments="optional=True"))
+    assert caught.value.finding == "extension-not-built"
+    assert "'no_such_header.h' file not found" in caught.value.why
+
+
+def test_a_symbol_of_a_newer_glibc_names_the_policy_that_would_do(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    project = demo(declarations="#include <sys/mman.h>", body='memfd_create("x", 0);')
+    with pytest.raises(BuildError, match="newer glibc than manylinux1") as caught:
+        build(project)
+    assert caught.value.finding == "symbol-too-new"
+    assert "memfd_create (without a version), which glibc offers since 2.27" in caught.value.why
+    assert "'manylinux_2_27'" in caught.value.remedy
+    assert facts_of(build(project, policy="manylinux_2_27")).wheel.platforms == (
+        "manylinux_2_27_x86_64",
+    )
+
+
+def test_cxx17_that_old_glibc_cannot_give_names_the_policy_that_would_do(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    project = demo(
+        declarations="#include <new>",
+        body="::operator new(64, std::align_val_t(64));",
+        arguments="language='c++', extra_compile_args=['-std=c++17']",
+        suffix="cpp",
+    )
+    with pytest.raises(BuildError, match="too new for this policy") as caught:
+        build(project)
+    assert caught.value.finding == "symbol-too-new"
+    assert "'manylinux2014'" in caught.value.remedy
+
+
+def test_a_library_that_nobody_has_is_named(build: Build, demo: Callable[..., Path]) -> None:
+    project = demo(
+        before="import subprocess\n"
+        "subprocess.run(['cc', '-shared', '-Wl,-soname,libgone.so.7', '-o', 'libgone.so', 'gone.c'])\n",
+        declarations="int gone(void);",
+        body="gone();",
+        arguments="extra_objects=['libgone.so']",
+    )
+    (project / "gone.c").write_text("int gone(void) { return 0; }\n")
+    with pytest.raises(BuildError, match=r"libgone\.so\.7 is needed and nowhere to be found") as caught:
+        build(project)
+    assert caught.value.finding == "missing-library"
+    assert "demo.cpython-311-x86_64-linux-gnu.so needs it" in caught.value.why
+
+
+def test_a_library_in_the_source_is_put_in(build: Build, demo: Callable[..., Path]) -> None:
+    project = demo(
+        declarations="int here(void);", body="here();", arguments="extra_objects=['libhere.so.7']"
+    )
+    (project / "here.c").write_text("int here(void) { return 0; }\n")
+    made = "cc -shared -Wl,-soname,libhere.so.7 -o libhere.so.7 here.c"
+    facts = facts_of(build(project, before_build=(made,)))
+    assert [file.path for file in facts.elf if "libhere" in file.path]
+    assert facts.wheel.platforms == ("manylinux1_x86_64", "manylinux_2_5_x86_64")
+
+
+def test_a_library_of_the_root_that_is_too_new_is_named(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    project = demo(
+        declarations="const char *XML_ExpatVersion(void);",
+        body="XML_ExpatVersion();",
+        arguments="extra_objects=['/lib/x86_64-linux-gnu/libexpat.so.1']",
+    )
+    with pytest.raises(BuildError, match="newer glibc than manylinux1") as caught:
+        build(project)
+    assert caught.value.finding == "symbol-too-new"
+    assert "libexpat.so.1, which demo.cpython-311-x86_64-linux-gnu.so needs, wants" in caught.value.why
+
+
+def test_a_build_that_hangs(build: Build, demo: Callable[..., Path]) -> None:
+    with pytest.raises(BuildError, match="longer than 30 s") as caught:
+        build(demo(before="import time; print('waiting', flush=True); time.sleep(900)"), timeout=30.0)
+    assert caught.value.finding == "build-timeout"
+
+
+def test_a_before_build_command_that_fails(build: Build, demo: Callable[..., Path]) -> None:
+    with pytest.raises(BuildError, match="before-build command failed: false"):
+        build(demo(), before_build=("true", "false"))
+
+
+def test_credentials_of_the_index_reach_neither_project_nor_log(
+    build: Build, demo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://someone:sesame@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    indexes._host_index.cache_clear()
+    try:
+        build(demo(before="import os; print('SEEN', dict(os.environ))"))
+    finally:
+        indexes._host_index.cache_clear()
+    log = (tmp_path / "build.log").read_text()
+    assert "sesame" not in log
+    assert "SEEN {" in log
