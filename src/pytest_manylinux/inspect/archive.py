@@ -7,9 +7,11 @@ binary distribution format of the packaging specifications.
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import re
 import stat
+import struct
 import threading
 import zipfile
 import zlib
@@ -42,7 +44,13 @@ FIRST = 4096
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError),
+    *(RuntimeError, ValueError, OverflowError, IndexError),
+)
+"""What zipfile raises for damaged archives, besides OSError for places before the beginning."""
+
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
 
 
@@ -94,7 +102,7 @@ class Archive:
             finally:
                 with self._lock:
                     member.close()
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, OSError) as error:
             raise malformed(self.path, f"{name} cannot be unpacked", str(error)) from error
 
     def read(self, name: str, *, limit: int) -> bytes:
@@ -115,10 +123,12 @@ def malformed(path: Path, what: str, why: str = "", remedy: str = _REBUILD) -> M
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise UsageError(f"{path}: cannot be read", why=error.strerror or str(error)) from error
     except _UNREADABLE as error:
         raise malformed(path, "not a zip archive", str(error)) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise malformed(path, "not a zip archive", "its directory lies outside of it") from error
+        raise UsageError(f"{path}: cannot be read", why=error.strerror or str(error)) from error
 
 
 def _checked(path: Path, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -185,6 +195,9 @@ def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
 def _check_kind(path: Path, info: zipfile.ZipInfo) -> None:
     if info.flag_bits & 0x1:
         raise malformed(path, f"{info.filename!a} is encrypted", "installers cannot ask for a password")
+    if info.compress_type not in _METHODS:
+        why = f"method {info.compress_type}; installers surely know only stored and deflated"
+        raise malformed(path, f"{info.filename!a} is packed in an unusual way", why)
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         word = "a symbolic link" if kind == stat.S_IFLNK else "a special file"

@@ -183,6 +183,22 @@ def encrypted(folder: Path) -> Path:
     return path
 
 
+def packed_with_lzma(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("demo/x.bin", b"x", zipfile.ZIP_LZMA)
+    return path
+
+
+def directory_before_the_beginning(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    end = data.rfind(b"PK\x05\x06")
+    struct.pack_into("<II", data, end + 12, len(data) * 4, 0)
+    path.write_bytes(data)
+    return path
+
+
 def bit_flip(folder: Path) -> Path:
     path = build_wheel(folder, FILES)
     data = bytearray(path.read_bytes())
@@ -247,6 +263,8 @@ BAD: dict[Callable[[Path], Path], str] = {
     symbolic_link: "a symbolic link",
     device: "a special file",
     encrypted: "encrypted",
+    packed_with_lzma: "packed in an unusual way",
+    directory_before_the_beginning: "not a zip archive",
     bit_flip: "cannot be unpacked",
     overlapping: "overlap",
     huge_claim: "unpacks to too much|a zip bomb",
