@@ -65,6 +65,7 @@ def build_wheel(
         for place, data in content.items():
             if place.removeprefix(f"{info}/") not in leave_out:
                 entry = zipfile.ZipInfo(place, (2020, 1, 1, 0, 0, 0))
+                entry.external_attr = (0o100755 if ".data/scripts/" in place else 0o100644) << 16
                 archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
     return path
 

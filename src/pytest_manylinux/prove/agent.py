@@ -99,18 +99,31 @@ class Trial:
         return task.status == 0
 
     def resolve(self) -> None:
-        """Have the distro's own loader resolve ELF files without running them (ld.so(8), --list)."""
+        """Have the distro's own loader resolve ELF files without running them (ld.so(8)).
+
+        The environment variable is what ldd uses; `--list` would stop at the first missing library.
+        """
         tasks = {}  # type: dict[Task, str]
         for path, interpreter in self.request["elf"]:
             loader = os.path.realpath(interpreter or own_loader())
             if not os.path.isfile(path):
                 self.tell("elf", path=path, words="", absent=True)
             elif os.path.isfile(loader) and loader.startswith(("/usr/", "/lib")):
-                tasks[Task([loader, "--list", path], self.left())] = path
+                task = Task([loader, path], self.left())
+                task.environment["LD_TRACE_LOADED_OBJECTS"] = "1"
+                tasks[task] = path
             else:
                 self.tell("elf", path=path, words=f"{interpreter}: no such loader on this distro")
         for task in run(tasks, self.request["parallel"]):
             self.tell("elf", path=tasks[task], words=task.output.text())
+
+    def load_one_by_one(self, names: "list[str]") -> None:
+        """Import names that decide: no other code of the wheel is at work meanwhile, or was before."""
+        start = StartUp(self.request["sites"])
+        for number, name in enumerate(names):
+            if number > 0:
+                start.restore()
+            self.load([name])
 
     def load(self, names: "list[str]") -> None:
         """Import names, each in an interpreter of its own; note which other modules that brought."""
@@ -168,6 +181,72 @@ class Trial:
             self.tell("program", command=[name, *arguments], ending=task.ending())
 
 
+class StartUp:
+    """The files that every interpreter of the venv reads before the code that it is to run.
+
+    An import may write some, and compiled files of modules that it knows will be imported later.
+    """
+
+    def __init__(self, sites: "list[str]") -> None:
+        """Remember them as they are now, which is as pip left them."""
+        self.sites = sites
+        self.python = os.readlink(PYTHON)
+        self.files = {path: read_bytes(path) for path in self.paths()}
+
+    def paths(self) -> "list[str]":
+        """Their paths: pyvenv.cfg, and what the module site looks for."""
+        names = [os.path.join(site, name) for site in self.sites for name in os.listdir(site)]
+        found = [name for name in names if is_start_up(os.path.basename(name))]
+        return [f"{VENV}/pyvenv.cfg", *found]
+
+    def restore(self) -> None:
+        """Make them what they were, and forget all compiled files that imports have left."""
+        for path in set(self.paths()).difference(self.files):
+            remove(path)
+        for path, content in self.files.items():
+            if read_bytes(path) != content:
+                remove(path)
+                write_bytes(path, content)
+        if not os.path.islink(PYTHON) or os.readlink(PYTHON) != self.python:
+            remove(PYTHON)
+            os.symlink(self.python, PYTHON)
+        for site in self.sites:
+            for folder, names, _ in os.walk(site):
+                if "__pycache__" in names:
+                    remove(os.path.join(folder, "__pycache__"))
+
+
+def is_start_up(name: str) -> bool:
+    """Whether the module site reads a file or folder of this name."""
+    return name.endswith(".pth") or name.partition(".")[0] in ("sitecustomize", "usercustomize")
+
+
+def read_bytes(path: str) -> "bytes | None":
+    """Read a file; None for what is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def write_bytes(path: str, content: "bytes | None") -> None:
+    """Write a file; None writes nothing."""
+    if content is not None:
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def remove(path: str) -> None:
+    """Remove a file, a link or a folder with all in it, as far as that can be."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def reports(task: Task, token: str) -> "list[dict[str, Any]]":
     """Find what an importing interpreter, or forks that the import made, reported with the token."""
     found = []
@@ -204,7 +283,7 @@ def main(path: str) -> None:
     trial.lay_out()
     if trial.pip():
         trial.resolve()
-        trial.load(request["imports"])
+        trial.load_one_by_one(request["imports"])
         trial.load_extensions()
         trial.programs()
     channel.tell("end")

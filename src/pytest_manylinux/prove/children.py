@@ -85,6 +85,7 @@ class Task:
         self.timeout = timeout
         self.stdin = stdin
         self.pipe = pipe
+        self.environment = {}  # type: dict[str, str]
         self.cwd = f"{WORK}/{random_word()}"
         self.output = Output()
         self.report = Output(KEPT_REPORT)
@@ -130,7 +131,7 @@ class Task:
                 signal.signal(number, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             confine_child()
-            os.execve(self.argv[0], self.argv, os.environ)  # noqa: S606 -- no shell is the point
+            os.execve(self.argv[0], self.argv, dict(os.environ, **self.environment))  # noqa: S606 -- no shell is the point
         except OSError as error:
             os.write(2, f"{self.argv[0]}: {error.strerror}\n".encode("utf-8", "replace"))
         finally:

@@ -1,0 +1,149 @@
+"""Dependencies, resolved by a distro's own pip from an index that is a folder here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from wheels import build_wheel
+
+from pytest_manylinux import indexes
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.errors import DependencyError
+from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.observation import ImportStatus, Observation
+from pytest_manylinux.prove.dependencies import resolve_dependencies
+from pytest_manylinux.prove.trial import TrialRequest, run_trial
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = select_engine("bubblewrap")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that is the only index there is."""
+    folder = tmp_path / "an index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", folder.as_uri())
+    indexes._host_index.cache_clear()
+    yield folder
+    indexes._host_index.cache_clear()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A target, and where dependencies for it are kept."""
+
+    target: Target
+    image: Image
+    engine: Engine
+    cache: Path
+
+
+@pytest.fixture(scope="module")
+def place(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    distro = load_catalogue().get("debian-12")
+    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    image = ArchiveImages(ImageStore()).provide(
+        distro, target.arch, ImagePurpose.TRIAL, interpreter=target.interpreter
+    )
+    cache = tmp_path_factory.mktemp("store") / "dependencies"
+    return Place(target=target, image=image, engine=engine, cache=cache)
+
+
+def resolve(path: Path, place: Place) -> Path | None:
+    wheel = open_wheel(path)
+    return resolve_dependencies(
+        wheel,
+        read_wheel(wheel),
+        place.target,
+        place.image,
+        place.engine,
+        cache=place.cache,
+        timeout=120.0,
+    )
+
+
+def attempt(path: Path, place: Place, dependencies: Path | None) -> Observation:
+    wheel = open_wheel(path)
+    request = TrialRequest(
+        wheel=wheel,
+        facts=read_wheel(wheel),
+        target=place.target,
+        image=place.image,
+        dependencies=dependencies,
+        timeout=120.0,
+    )
+    return run_trial(request, place.engine)
+
+
+def test_dependencies_are_resolved_kept_and_installed(
+    index: Path, tmp_path: Path, place: Place
+) -> None:
+    build_wheel(index, {"one.py": "import two"}, name="one", requires=["two"])
+    build_wheel(index, {"two.py": ""}, name="two")
+    build_wheel(index, {"two.py": "0/0"}, name="two", version="2", requires_python=">=3.12")
+    requires = ["one>=1", "three; python_version < '3'"]
+    path = build_wheel(tmp_path, {"demo.py": "import one"}, requires=requires)
+    folder = resolve(path, place)
+    assert folder is not None
+    names = sorted(file.name for file in folder.iterdir())
+    assert names == ["one-1.0-py3-none-any.whl", "two-1.0-py3-none-any.whl"]
+    seen = attempt(path, place, folder)
+    assert seen.install is not None
+    assert dict(seen.install.installed).keys() >= {"demo", "one", "two"}
+    assert seen.imports[0].status is ImportStatus.OK
+    dates = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert resolve(path, place) == folder
+    assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == dates
+
+
+def test_a_missing_dependency_is_told_in_pips_words(index: Path, tmp_path: Path, place: Place) -> None:
+    build_wheel(index, {"one.py": ""}, name="one", version="1")
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["one>=2"])
+    with pytest.raises(DependencyError) as caught:
+        resolve(path, place)
+    assert "No matching distribution found for one>=2" in caught.value.why
+    assert "find-links" in caught.value.remedy
+
+
+def test_conflicting_requirements_are_told_with_their_parties(
+    index: Path, tmp_path: Path, place: Place
+) -> None:
+    build_wheel(index, {"one.py": ""}, name="one", requires=["two>=2"])
+    for version in ("1", "2"):
+        build_wheel(index, {"two.py": ""}, name="two", version=version)
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["one", "two<2"])
+    with pytest.raises(DependencyError) as caught:
+        resolve(path, place)
+    assert "demo 1.0 depends on two<2" in caught.value.why
+    assert "one 1.0 depends on two>=2" in caught.value.why
+
+
+def test_a_trial_with_too_few_dependencies_ends_at_pip(tmp_path: Path, place: Place) -> None:
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["one"])
+    (tmp_path / "empty").mkdir()
+    seen = attempt(path, place, tmp_path / "empty")
+    assert seen.install is not None
+    assert not seen.install.ok
+    assert "No matching distribution found for one" in seen.install.output
+    assert seen.imports == ()
+
+
+def test_nothing_needed_needs_no_folder(tmp_path: Path, place: Place) -> None:
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["one; extra == 'more'"])
+    assert resolve(path, place) is None

@@ -1,0 +1,366 @@
+"""Trials in real sandboxes, of wheels made to fail in one way each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from wheels import build_wheel, compile_shared
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.prove.trial import TrialRequest, run_trial
+
+pytestmark = pytest.mark.integration
+
+Files = dict[str, bytes | str]
+TAG = "cp36-abi3-linux_x86_64"
+SITE = {"debian-12": "lib/python3.11/site-packages", "debian-13": "lib/python3.13/site-packages"}
+
+# An extension module in C that wants no headers: the first fields of PyModuleDef on 64-bit machines
+# (Include/moduleobject.h; the same from Python 3.5 on).
+MODULE = """
+{before}
+extern void *PyModule_Create2(void *, int);
+static struct {{ long count; void *type, *init; long index; void *copy; const char *name, *doc;
+                 long size; void *rest[5]; }} definition = {{1, 0, 0, 0, 0, "{name}", 0, -1, {{0}}}};
+void *PyInit_{name}(void) {{ {body}; return PyModule_Create2(&definition, 1013); }}
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One target, and what is needed to try wheels there."""
+
+    target: Target
+    image: Image
+    engine: Engine
+    folder: Path
+
+    def try_wheel(self, path: Path, **settings: object) -> Observation:
+        wheel = open_wheel(path)
+        request = TrialRequest(
+            wheel=wheel,
+            facts=read_wheel(wheel),
+            target=self.target,
+            image=self.image,
+            **settings,  # type: ignore[arg-type]
+        )
+        return run_trial(request, self.engine)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = select_engine("bubblewrap")
+    yield engine
+    engine.close()
+
+
+def make_place(distro_id: str, engine: Engine, folder: Path) -> Place:
+    distro = load_catalogue().get(distro_id)
+    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    images = ArchiveImages(ImageStore())
+    image = images.provide(distro, target.arch, ImagePurpose.TRIAL, interpreter=target.interpreter)
+    return Place(target=target, image=image, engine=engine, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def bookworm(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place("debian-12", engine, tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture(scope="module")
+def trixie(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place("debian-13", engine, tmp_path_factory.mktemp("wheels"))
+
+
+def compiled(
+    folder: Path, name: str, *, before: str = "", body: str = "", flags: tuple[str, ...] = ()
+) -> bytes:
+    return compile_shared(folder, name, MODULE.format(name=name, before=before, body=body), flags=flags)
+
+
+def outcomes(observation: Observation) -> dict[str, ImportOutcome]:
+    return {outcome.name: outcome for outcome in observation.imports}
+
+
+FORGE = """
+import json, os
+def scribble(text):
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            numbers = os.listdir(f"/proc/{process}/fd")
+        except OSError:
+            continue
+        for number in numbers:
+            try:
+                descriptor = os.open(f"/proc/{process}/fd/{number}", os.O_WRONLY | os.O_NONBLOCK)
+                os.write(descriptor, text)
+            except OSError:
+                pass
+    for number in range(64):
+        try:
+            os.write(number, text)
+        except OSError:
+            pass
+ok = {"status": "ok", "pid": os.getpid(), "loaded": [], "inner": {}}
+line = {"kind": "import", "name": __name__, "report": ok, "ending":
+    {"exit_code": 0, "signal": None, "overdue": False, "output": "", "duration": 0}}
+for text in (json.dumps(ok), json.dumps(line), "0" * 32 + " 5 " + json.dumps(line), repr(ok)):
+    scribble((text + "\\n").encode())
+"""
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for number in range(3):
+            os.close(number)
+        os.execv("/bin/sleep", ["sleep", "86399"])
+    os._exit(0)
+time.sleep(0.2)
+"""
+PTRACE = """
+import ctypes, os
+PTRACE_ATTACH = 16
+assert ctypes.CDLL(None).ptrace(PTRACE_ATTACH, os.getppid(), 0, 0) == 0, "kept out"
+"""
+
+FINE = {
+    "closes": "import os; os.closerange(0, 4096)",
+    "daemon": DAEMON,
+    "garbage": FORGE,
+    "chatty": 'print(\'{"status": "ok"}\\n\' * 1000000)',
+    "threads": "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start()",
+}
+BAD = {
+    "exits": "import sys; sys.exit(0)",
+    "leaves": "import os; os._exit(0)",
+    "crashes": "import _crash",
+    "hangs": "import time\ndef sleep_for_ever():\n    time.sleep(86400)\nsleep_for_ever()",
+    "undeclared": "import certainly_absent.deep",
+    "forges": FORGE + "raise ValueError('after forging')",
+    "dlopens": "import ctypes; ctypes.CDLL('libabsent.so.7')",
+    "peeks": PTRACE,
+    "unclean": "import atexit, os; atexit.register(os.abort)",
+    "outside": "import wheel",
+    "online": "import socket; socket.create_connection(('192.0.2.1', 80), timeout=5)",
+}
+
+
+@pytest.fixture(scope="module")
+def zoo(bookworm: Place) -> dict[str, ImportOutcome]:
+    """The outcomes of one wheel with a module for each way to go wrong, or nearly."""
+    crash = compiled(bookworm.folder, "_crash", body="*(volatile int *)0 = 1")
+    files: Files = {f"{name}.py": text for name, text in (FINE | BAD).items()}
+    path = build_wheel(bookworm.folder, {**files, "_crash.abi3.so": crash}, name="zoo", tag=TAG)
+    return outcomes(bookworm.try_wheel(path, timeout=60.0))
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_odd_code_that_imports_is_fine(zoo: dict[str, ImportOutcome], name: str) -> None:
+    assert zoo[name].status is ImportStatus.OK, zoo[name]
+    assert zoo[name].completed
+
+
+def test_nothing_that_fails_is_taken_for_a_success(zoo: dict[str, ImportOutcome]) -> None:
+    assert {name for name, found in zoo.items() if found.status is ImportStatus.OK} == set(FINE)
+    assert set(zoo) == {*FINE, *BAD, "_crash"}
+
+
+@pytest.mark.parametrize("name", ["exits", "leaves"])
+def test_exit_half_way(zoo: dict[str, ImportOutcome], name: str) -> None:
+    assert zoo[name].status is ImportStatus.EXITED
+    assert zoo[name].exit_code == 0
+    assert not zoo[name].completed
+
+
+@pytest.mark.parametrize("name", ["crashes", "_crash"])
+def test_crash(zoo: dict[str, ImportOutcome], name: str) -> None:
+    assert zoo[name].status is ImportStatus.SIGNALLED
+    assert zoo[name].signal == 11
+    assert "Segmentation fault" in zoo[name].output
+
+
+def test_hang_tells_where(zoo: dict[str, ImportOutcome]) -> None:
+    assert zoo["hangs"].status is ImportStatus.HUNG
+    assert "in sleep_for_ever" in zoo["hangs"].output
+
+
+def test_crash_after_the_import(zoo: dict[str, ImportOutcome]) -> None:
+    assert zoo["unclean"].status is ImportStatus.SIGNALLED
+    assert zoo["unclean"].completed
+
+
+def test_missing_module(zoo: dict[str, ImportOutcome]) -> None:
+    assert zoo["undeclared"].missing_module == "certainly_absent"
+    assert zoo["undeclared"].loader_words == ""
+
+
+def test_system_site_packages_are_not_seen(zoo: dict[str, ImportOutcome]) -> None:
+    assert zoo["outside"].missing_module == "wheel"
+
+
+def test_library_missing_at_run_time(zoo: dict[str, ImportOutcome]) -> None:
+    assert zoo["dlopens"].exception == "OSError"
+    assert zoo["dlopens"].loader_words.startswith("libabsent.so.7: cannot open shared object file")
+
+
+def test_the_agent_is_out_of_reach(zoo: dict[str, ImportOutcome]) -> None:
+    assert zoo["peeks"].message == "kept out"
+    assert zoo["forges"].message == "after forging"
+
+
+def test_output_is_bounded(zoo: dict[str, ImportOutcome]) -> None:
+    assert len(zoo["chatty"].output) < 70_000
+    assert "bytes left out" in zoo["chatty"].output
+
+
+def test_healthy_wheel(bookworm: Place) -> None:
+    look = "import os, demo._x; print(os.environ.get('HOME'), os.listdir('.'))"
+    files: Files = {"demo/__init__.py": look, "demo/_x.abi3.so": compiled(bookworm.folder, "_x")}
+    seen = bookworm.try_wheel(build_wheel(bookworm.folder, files, tag=TAG))
+    assert seen.install is not None
+    assert seen.install.ok
+    assert seen.install.pip_version == "23.0.1"
+    assert dict(seen.install.installed).keys() == {"demo", "pip", "setuptools"}
+    assert (seen.python, seen.libc) == ("3.11.2", "glibc 2.36")
+    assert [(o.name, o.kind, o.status) for o in seen.imports] == [
+        ("demo", ImportKind.TOP_LEVEL, ImportStatus.OK),
+        ("demo._x", ImportKind.EXTENSION, ImportStatus.OK),
+    ]
+    assert seen.imports[0].output == "/scratch/home []\n"
+    ours = [library.path for library in seen.imports[0].loaded if library.from_wheel]
+    assert ours == [f"/scratch/venv/{SITE['debian-12']}/demo/_x.abi3.so"]
+    assert [(c.path, c.missing, c.problems) for c in seen.loader] == [
+        (f"{SITE['debian-12']}/demo/_x.abi3.so", (), ())
+    ]
+
+
+def test_extension_modules_inform(bookworm: Place) -> None:
+    """Besides the package, which imports none of them: one loads, one is refused, two fail."""
+    extra = "extern void PyErr_SetString(void *, const char *); extern void *PyExc_OSError;"
+    raise_ = 'PyErr_SetString(PyExc_OSError, "no display"); return 0'
+    folder = bookworm.folder
+    compile_shared(folder, "libabsent", "int absent;", flags=("-Wl,-soname,libabsent.so.7",))
+    linked = ("-Wl,--no-as-needed", str(folder / "libabsent.so"))
+    files: Files = {
+        "demo/__init__.py": "",
+        "demo/_good.abi3.so": compiled(folder, "_good"),
+        "demo/_linked.abi3.so": compiled(folder, "_linked", flags=linked),
+        "demo/_moody.abi3.so": compiled(folder, "_moody", before=extra, body=raise_),
+        "demo/_wild.abi3.so": compiled(folder, "_wild", body="__builtin_trap()"),
+    }
+    seen = bookworm.try_wheel(build_wheel(folder, files, name="informs", tag=TAG))
+    found = outcomes(seen)
+    assert found["demo"].status is ImportStatus.OK
+    assert found["demo._good"].status is ImportStatus.OK
+    assert found["demo._linked"].status is ImportStatus.RAISED
+    assert "libabsent.so.7: cannot open shared object" in found["demo._linked"].loader_words
+    assert found["demo._moody"].status is ImportStatus.RAISED
+    assert found["demo._moody"].loader_words == ""
+    assert found["demo._wild"].status is ImportStatus.SIGNALLED
+    missing = {check.path.rpartition("/")[2]: check.missing for check in seen.loader}
+    assert missing == {
+        "_good.abi3.so": (),
+        "_linked.abi3.so": ("libabsent.so.7",),
+        "_moody.abi3.so": (),
+        "_wild.abi3.so": (),
+    }
+
+
+def test_executable_stack_is_refused_where_glibc_refuses_it(bookworm: Place, trixie: Place) -> None:
+    flags = ("-Wl,-z,execstack",)
+    files: Files = {
+        "stack/__init__.py": "import stack._x",
+        "stack/_x.abi3.so": compiled(bookworm.folder, "_x", flags=flags),
+    }
+    path = build_wheel(bookworm.folder, files, name="stack", tag=TAG)
+    assert outcomes(bookworm.try_wheel(path))["stack"].status is ImportStatus.OK
+    refused = outcomes(trixie.try_wheel(path))["stack"]
+    assert refused.status is ImportStatus.RAISED
+    assert "cannot enable executable stack" in refused.loader_words
+
+
+def test_setuptools_is_there_only_where_the_distros_venv_seeds_it(
+    bookworm: Place, trixie: Place
+) -> None:
+    path = build_wheel(bookworm.folder, {"seeded.py": "import pkg_resources"}, name="seeded")
+    assert outcomes(bookworm.try_wheel(path))["seeded"].status is ImportStatus.OK
+    assert outcomes(trixie.try_wheel(path))["seeded"].missing_module == "pkg_resources"
+
+
+def test_a_wheel_may_replace_what_venv_seeded(bookworm: Place) -> None:
+    files = {"setuptools/__init__.py": "__version__ = 'replaced'; print(__version__)"}
+    seen = bookworm.try_wheel(build_wheel(bookworm.folder, files, name="setuptools", version="999"))
+    assert seen.install is not None
+    assert dict(seen.install.installed)["setuptools"] == "999"
+    assert outcomes(seen)["setuptools"].output == "replaced\n"
+
+
+def test_killing_the_agent_is_seen_as_the_imports_doing(bookworm: Place) -> None:
+    files = {"killer.py": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"}
+    seen = bookworm.try_wheel(build_wheel(bookworm.folder, files, name="killer"))
+    assert [(o.name, o.status) for o in seen.imports] == [("killer", ImportStatus.SIGNALLED)]
+
+
+CHEAT = """
+import importlib.util, marshal, os, sys
+site = os.path.dirname(__file__)
+lines = ["import builtins, sys", "real = builtins.__import__"]
+lines += ["fake = lambda name: sys.modules.setdefault(name, sys)"]
+lines += ["builtins.__import__ = lambda n, *a: fake(n) if n == 'second' else real(n, *a)"]
+for name in ("sitecustomize.py", "usercustomize.py"):
+    open(os.path.join(site, name), "w").write("\\n".join(lines))
+open(os.path.join(site, "cheat.pth"), "w").write("; ".join(lines))
+source = os.path.join(site, "second.py")
+facts = [0, int(os.path.getmtime(source)), os.path.getsize(source)]
+target = importlib.util.cache_from_source(source)
+os.makedirs(os.path.dirname(target), exist_ok=True)
+header = importlib.util.MAGIC_NUMBER + b"".join(n.to_bytes(4, "little") for n in facts)
+open(target, "wb").write(header + marshal.dumps(compile("", source, "exec")))
+python = os.path.join(sys.prefix, "bin", "python")
+os.unlink(python); open(python, "w").write("#!/bin/true"); os.chmod(python, 0o755)
+"""
+
+
+def test_what_an_import_changes_does_not_reach_the_next(bookworm: Place) -> None:
+    """The first module forges the interpreter's start, and a compiled file of the second."""
+    files: Files = {"first.py": CHEAT, "second.py": "raise ValueError('truly run')"}
+    seen = outcomes(bookworm.try_wheel(build_wheel(bookworm.folder, files, name="cheats")))
+    assert seen["first"].status is ImportStatus.OK, seen["first"]
+    assert seen["second"].message == "truly run"
+
+
+def test_programs_and_what_imports_left_behind(bookworm: Place) -> None:
+    look = "#!python\nimport os\nfor p in filter(str.isdigit, os.listdir('/proc')):\n"
+    look += " print(open(f'/proc/{p}/cmdline').read().replace('\\0', ' '))\n"
+    files: Files = {
+        "daemon.py": DAEMON,
+        "tools-1.0.data/scripts/look": look,
+        "tools-1.0.data/scripts/true": Path("/bin/true").read_bytes(),
+    }
+    path = build_wheel(bookworm.folder, files, name="tools", tag="py3-none-linux_x86_64")
+    seen = bookworm.try_wheel(path, programs=(("look",), ("true", "--version"), ("absent",)))
+    look_outcome, true_outcome, absent_outcome = seen.programs
+    assert look_outcome.exit_code == 0
+    assert "bin/look" in look_outcome.output
+    assert "86399" not in look_outcome.output
+    assert true_outcome.exit_code == 0
+    assert "true" in true_outcome.output
+    assert absent_outcome.exit_code == 127
+    assert [(check.path, check.missing) for check in seen.loader] == [("bin/true", ())]
+
+
+def test_chosen_and_skipped_names(bookworm: Place) -> None:
+    files = {"one.py": "", "two/__init__.py": "", "two/part.py": "", "two/worse.py": "0/0"}
+    path = build_wheel(bookworm.folder, files, name="chosen")
+    seen = bookworm.try_wheel(path, imports=("two.part", "two.worse"), import_skip=("*.worse",))
+    assert [(o.name, o.status) for o in seen.imports] == [("two.part", ImportStatus.OK)]
