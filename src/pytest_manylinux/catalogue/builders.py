@@ -1,0 +1,86 @@
+"""The builder images, and which of them serves a policy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+import msgspec
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.builder import BuilderImage
+from pytest_manylinux.model.policy import Policy, parse_policy
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class BuilderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """One `[[builder]]`: a policy on several architectures; `repository` may hold `{arch}`."""
+
+    policy: str
+    repository: str
+    tag: str
+    architectures: tuple[str, ...]
+    digests: dict[str, str] = {}
+    maintained: bool = True
+    vsyscall: bool = False
+
+
+def load_builders(
+    overrides: Sequence[Mapping[str, object]] = (), *, where: str = "builder"
+) -> tuple[BuilderImage, ...]:
+    """The packaged builder images; a user's rows come first, and so win.
+
+    Raises UsageError for a row that is none.
+    """
+    own = [image for raw in overrides for image in _parse(raw, where=where)]
+    text = (files("pytest_manylinux.catalogue") / "builders.toml").read_text("utf-8")
+    packaged = tomllib.loads(text)["builder"]
+    return (*own, *(image for raw in packaged for image in _parse(raw, where="packaged builders")))
+
+
+def builder_for(builders: Sequence[BuilderImage], policy: Policy, arch: str) -> BuilderImage | None:
+    """The image whose glibc is the newest that the policy still allows; None if there is none.
+
+    A wheel that is built against an older glibc keeps a newer policy too (PEP 600).
+    """
+    fitting = [
+        (built.glibc, image)
+        for image in builders
+        if image.arch == arch and (built := _policy(image)) is not None and built.glibc <= policy.glibc
+    ]
+    newest = max((glibc for glibc, _ in fitting), default=None)
+    return next((image for glibc, image in fitting if glibc == newest), None)
+
+
+def _policy(image: BuilderImage) -> Policy | None:
+    return None if image.policy.startswith("musllinux") else parse_policy(image.policy)
+
+
+def _parse(raw: Mapping[str, object], *, where: str) -> list[BuilderImage]:
+    try:
+        row = msgspec.convert(dict(raw), BuilderRow)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"{where}: {raw.get('policy', 'a row without policy')}: not a builder image",
+            why=str(error),
+            remedy="a builder has policy, repository, tag and architectures",
+        ) from error
+    if not row.policy.startswith("musllinux"):
+        parse_policy(row.policy, where=where)
+    return [
+        BuilderImage(
+            policy=row.policy,
+            arch=arch,
+            repository=row.repository.replace("{arch}", arch),
+            tag=row.tag,
+            digest=row.digests.get(arch, ""),
+            maintained=row.maintained,
+            vsyscall=row.vsyscall,
+        )
+        for arch in row.architectures
+    ]
