@@ -68,6 +68,7 @@ def test_processes_inside_tell_nothing_of_the_host(
         seen = sh(sandbox, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; ls -l /proc/[0-9]*/fd")
     assert b"/proc/1/fd" in seen.stdout
     assert b"LEAKED" not in seen.stdout
+    assert b"socket:" not in seen.stdout
     for place in (str(Path.home()), str(Path.cwd()), str(spec.image.root)):
         assert place.encode() not in seen.stdout.replace(b"HOME=/scratch", b"")
 

@@ -6,14 +6,12 @@ import base64
 import pickle
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from sandboxes import lines, processes_with, sh
+from sandboxes import eventually, lines, processes_with, sh
 
 from pytest_manylinux.engines.api import Engine, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.engines.select import select_engine
@@ -29,16 +27,6 @@ sandbox.exec(Command(argv=("sh", "-c", "setsid sleep 4244.5 & trap '' TERM; slee
 print("begun", flush=True)
 sandbox.exec(Command(argv=("sh", "-c", "trap '' HUP; while sleep 4244.5; do :; done"), timeout=4000))
 """
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Whether `condition` comes true within a generous minute."""
-    end = time.monotonic() + 60
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def control_groups() -> set[str]:

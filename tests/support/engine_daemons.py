@@ -60,20 +60,35 @@ def _docker(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @contextmanager
-def docker_daemon(folder: Path, *options: str) -> Iterator[str]:
-    """A daemon with everything it has below `folder`; its address. It needs root and `dockerd`."""
-    address = f"unix://{folder}/docker.sock"
-    command = ["dockerd", "--host", address, *options]
+def docker_daemon(folder: Path) -> Iterator[str]:
+    """A daemon with everything it has below `folder`; its address. It needs root and `dockerd`.
+
+    As on a machine with systemd, containerd is a process beside it, which survives its death.
+    """
+    address, containers = f"unix://{folder}/docker.sock", f"{folder}/containerd.sock"
+    beside = ["containerd", "--address", containers]
+    beside += ["--root", f"{folder}/containerd", "--state", f"{folder}/containerd-state"]
+    command = ["dockerd", "--host", address, "--containerd", containers]
     command += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false"]
-    with (folder / "log").open("wb") as log:
-        daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    with _process(beside, folder / "containerd.log"):
+        while not Path(containers).exists():
+            time.sleep(0.1)
+        with _process(command, folder / "log") as daemon:
+            _await(address, daemon, folder / "log")
+            yield address
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the background, ended in the end."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
-        _await(address, daemon, folder / "log")
-        yield address
+        yield process
     finally:
-        daemon.terminate()
-        daemon.wait(timeout=120)
+        process.terminate()
+        process.wait(timeout=120)
 
 
 def _await(address: str, daemon: subprocess.Popen[bytes], log: Path) -> None:

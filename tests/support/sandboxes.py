@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pytest_manylinux.engines.api import Command, Completed, Sandbox
@@ -34,3 +36,13 @@ def processes_with(mark: str) -> list[str]:
         if mark in words:
             found.append(words)
     return found
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether `condition` comes true within a generous minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-import requests
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
@@ -48,7 +47,7 @@ def speaking_to(name: str, doing: str) -> Iterator[None]:
         raise SandboxError(f"{name}: {doing}: gone", why=_words(error)) from error
     except APIError as error:
         raise SandboxError(f"{name} refused: {doing}", why=_words(error)) from error
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (DockerException, OSError) as error:
         raise EngineError(
             f"{name} does not answer any more ({doing})",
             why=_words(error),
@@ -77,7 +76,7 @@ def connect_docker() -> docker.DockerClient:
         settings = kwargs_from_env() or ContextAPI.kwargs_from_context()
         _knock(str(settings.get("base_url", _DEFAULT_SOCKET)))
         return docker.DockerClient(timeout=TIMEOUT, version="auto", **settings)
-    except (DockerException, requests.RequestException, OSError, ValueError) as error:
+    except (DockerException, OSError, ValueError) as error:
         raise EngineError(
             "engine docker does not answer on this machine",
             why=_words(error),
@@ -113,7 +112,7 @@ def connect_podman() -> tuple[docker.DockerClient, PodmanService | None]:
     Raises EngineError if none answers.
     """
     for address in _podman_addresses():
-        with contextlib.suppress(DockerException, requests.RequestException, OSError):
+        with contextlib.suppress(DockerException, OSError):
             return _client(address), None
     program = shutil.which("podman")
     if program is None:
@@ -158,7 +157,7 @@ def _wait_for(service: PodmanService) -> docker.DockerClient:
     while True:
         try:
             return _client(service.address)
-        except (DockerException, requests.RequestException, OSError) as error:
+        except (DockerException, OSError) as error:
             if time.monotonic() > end:
                 raise EngineError(
                     "Podman's API service does not start",

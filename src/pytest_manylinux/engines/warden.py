@@ -46,6 +46,7 @@ def main() -> None:
     if os.geteuid() == 0:
         os.setgroups([])
     owner = socket.socket(fileno=int(sys.argv[1]))
+    owner.set_inheritable(False)  # who held it inside could speak to our owner
     files = _receive(owner)
     if not files:
         return

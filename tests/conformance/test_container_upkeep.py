@@ -1,0 +1,112 @@
+"""What is true of the engines that keep containers: their images and their leftovers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+import docker
+import docker.errors
+import pytest
+from sandboxes import lines, sh
+
+from pytest_manylinux.engines import rootimage
+from pytest_manylinux.engines.api import SandboxSpec
+from pytest_manylinux.engines.container import ContainerSandbox
+from pytest_manylinux.engines.docker import ContainerEngine
+from pytest_manylinux.engines.owners import LABEL, owner_labels
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.errors import SandboxError
+
+pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
+
+
+@pytest.fixture
+def client(engine: ContainerEngine) -> docker.DockerClient:
+    return engine._client
+
+
+@pytest.fixture
+def reference(engine: ContainerEngine, spec: SandboxSpec) -> str:
+    """The conformance image, as the engine calls it."""
+    engine.open(spec).close()
+    return rootimage.reference_of(engine._client, spec.image)
+
+
+@pytest.fixture
+def container(client: docker.DockerClient) -> Iterator[list[str]]:
+    """A list of containers to be removed in the end."""
+    made: list[str] = []
+    yield made
+    for one in made:
+        with contextlib.suppress(docker.errors.NotFound):
+            client.api.remove_container(one, force=True)
+
+
+def test_leftovers_of_dead_runs_are_removed_and_no_others(
+    engine: ContainerEngine, client: docker.DockerClient, reference: str, container: list[str]
+) -> None:
+    ours = owner_labels("test")
+    kinds = {
+        "a living owner": ours,
+        "a dead owner": {**ours, f"{LABEL}.started": "1"},
+        "an owner before the last boot": {**ours, f"{LABEL}.boot": "0"},
+        "an owner on another machine": {**ours, f"{LABEL}.host": "other", f"{LABEL}.started": "1"},
+        "not ours": {"org.example": "x"},
+        "almost ours": {f"{LABEL}.started": "1"},
+    }
+    ids = {}
+    for kind, labels in kinds.items():
+        made = client.api.create_container(reference, command=["true"], labels=labels)
+        ids[made["Id"]] = kind
+        container.append(made["Id"])
+    select_engine(engine.name).close()
+    left = {ids[found["Id"]] for found in client.api.containers(all=True) if found["Id"] in ids}
+    assert left == set(kinds) - {"a dead owner", "an owner before the last boot"}
+
+
+def test_a_root_is_imported_once(
+    engine: ContainerEngine, spec: SandboxSpec, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference.endswith(spec.image.digest.replace(":", "-"))
+
+    def fail(*_: object) -> None:
+        raise AssertionError("imported again")
+
+    monkeypatch.setattr(rootimage, "pack_root", fail)
+    other = select_engine(engine.name)
+    other.open(spec).close()
+    other.close()
+
+
+def test_an_image_by_its_reference(engine: ContainerEngine, spec: SandboxSpec, reference: str) -> None:
+    image = replace(spec.image, root=None, reference=reference)
+    with engine.open(replace(spec, image=image)) as sandbox:
+        assert lines(sh(sandbox, "id -un")) == ["user"]
+
+
+def test_a_reference_to_nothing(engine: ContainerEngine, spec: SandboxSpec) -> None:
+    image = replace(spec.image, root=None, reference="localhost/no-such-image:none")
+    with pytest.raises(SandboxError, match="no-such-image"):
+        engine.open(replace(spec, image=image))
+
+
+def test_nothing_is_left_of_a_sandbox(
+    engine: ContainerEngine, spec: SandboxSpec, client: docker.DockerClient
+) -> None:
+    before = {found["Id"] for found in client.api.containers(all=True)}
+    with engine.open(spec) as sandbox:
+        assert isinstance(sandbox, ContainerSandbox)
+        assert sh(sandbox, "sleep 600 &").ok
+    assert {found["Id"] for found in client.api.containers(all=True)} <= before
+
+
+def test_staged_files_go_with_the_engine(engine: ContainerEngine, spec: SandboxSpec) -> None:
+    other = select_engine(engine.name)
+    assert isinstance(other, ContainerEngine)
+    other.open(spec).close()
+    folder = other._staging.folder
+    assert list(folder.iterdir())
+    other.close()
+    assert not folder.exists()
