@@ -1,0 +1,160 @@
+"""How each package manager installs Python and pip into an official image, as data.
+
+Official images seldom have both. A derived image gets the packages that the catalogue names, and
+nothing else: no recommended packages, no documentation beyond what the image's own settings keep.
+Pure: commands come out, nothing runs here.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pytest_manylinux.errors import UsageError
+
+Commands = tuple[tuple[str, ...], ...]
+
+FORMAT = 1
+"""Raise it when plans change in a way that makes other images."""
+
+_CA_VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "SSL_CA_CERT_FILE")
+_NO_WEAK = "--setopt=install_weak_deps=False"
+_NO_DOCS = "--setopt=tsflags=nodocs"
+
+
+class PackageManager(enum.Enum):
+    """The package managers that a row may name."""
+
+    APT = "apt"
+    APT_RPM = "apt-rpm"
+    APK = "apk"
+    DNF = "dnf"
+    DNF5 = "dnf5"
+    MICRODNF = "microdnf"
+    PACMAN = "pacman"
+    SLACKPKG = "slackpkg"
+    TDNF = "tdnf"
+    YUM = "yum"
+    ZYPPER = "zypper"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisionPlan:
+    """Commands in order, each to end with exit code 0, as the superuser and with network.
+
+    `environment` is for these commands alone and never part of the image that comes out. `key` is
+    a digest of what gets installed and how; the user's network (proxies, certificates) has no part
+    in it.
+    """
+
+    commands: Commands
+    key: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def provision_plan(
+    manager: str,
+    packages: tuple[str, ...],
+    *,
+    ca_bundle: str = "",
+    proxies: Mapping[str, str] | None = None,
+) -> ProvisionPlan:
+    """The plan that installs `packages`; no packages, no commands.
+
+    `ca_bundle` is a path inside the container with the certificates of the user's own network.
+    Raises UsageError for a package manager that is not known.
+    """
+    try:
+        known = PackageManager(manager)
+    except ValueError:
+        names = ", ".join(member.value for member in PackageManager)
+        raise UsageError(
+            f"{manager!r} is no package manager that can be driven", remedy=f"use one of {names}"
+        ) from None
+    wanted = tuple(sorted(set(packages)))
+    certificates = dict.fromkeys(_CA_VARIABLES, ca_bundle) if ca_bundle else {}
+    return ProvisionPlan(
+        commands=_commands(known, wanted, ca_bundle) if wanted else (),
+        key=_key(_commands(known, wanted, "")),
+        environment={**(proxies or {}), **certificates, **_QUIET.get(known, {})},
+    )
+
+
+def _key(commands: Commands) -> str:
+    return hashlib.sha256(msgspec.json.encode([FORMAT, commands])).hexdigest()
+
+
+_QUIET: Mapping[PackageManager, Mapping[str, str]] = {
+    PackageManager.APT: {"DEBIAN_FRONTEND": "noninteractive"},
+    PackageManager.ZYPPER: {"ZYPP_LOCK_TIMEOUT": "60"},
+}
+
+
+def _commands(manager: PackageManager, packages: tuple[str, ...], ca: str) -> Commands:
+    commands: Commands
+    match manager:
+        case PackageManager.APT:
+            commands = _apt(packages, ca)
+        case PackageManager.APT_RPM:
+            install = ("apt-get", "install", "--yes", *packages)
+            commands = (("apt-get", "update"), install, ("apt-get", "clean"))
+        case PackageManager.APK:
+            commands = (("apk", "add", "--no-cache", *packages),)
+        case PackageManager.DNF | PackageManager.DNF5 | PackageManager.MICRODNF:
+            commands = _dnf(manager.value, packages, ca)
+        case PackageManager.YUM:
+            install = ("yum", "install", "--assumeyes", _NO_DOCS, *_ssl(ca), *packages)
+            commands = (install, ("yum", "clean", "all"))
+        case PackageManager.TDNF:
+            install = ("tdnf", "install", "--assumeyes", *_ssl(ca), *packages)
+            commands = (install, ("tdnf", "clean", "all"))
+        case PackageManager.ZYPPER:
+            commands = _zypper(packages)
+        case PackageManager.PACMAN:
+            commands = _pacman(packages)
+        case PackageManager.SLACKPKG:
+            batch = ("slackpkg", "-batch=on", "-default_answer=y")
+            commands = ((*batch, "update"), (*batch, "install", *packages))
+    return commands
+
+
+def _apt(packages: tuple[str, ...], ca: str) -> Commands:
+    options = ("-o", "Acquire::Retries=3", *(("-o", f"Acquire::https::CaInfo={ca}") if ca else ()))
+    return (
+        ("apt-get", *options, "update"),
+        ("apt-get", *options, "install", "--yes", "--no-install-recommends", *packages),
+        ("apt-get", "clean"),
+        ("sh", "-c", "rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log"),
+    )
+
+
+def _dnf(program: str, packages: tuple[str, ...], ca: str) -> Commands:
+    # microdnf takes numbers only.
+    weak = _NO_WEAK if program != "microdnf" else "--setopt=install_weak_deps=0"
+    return (
+        (program, "install", "--assumeyes", weak, _NO_DOCS, *_ssl(ca), *packages),
+        (program, "clean", "all"),
+    )
+
+
+def _zypper(packages: tuple[str, ...]) -> Commands:
+    zypper = ("zypper", "--non-interactive", "--gpg-auto-import-keys")
+    return (
+        (*zypper, "refresh"),
+        (*zypper, "install", "--no-recommends", "--auto-agree-with-licenses", *packages),
+        ("zypper", "clean", "--all"),
+    )
+
+
+def _pacman(packages: tuple[str, ...]) -> Commands:
+    # A rolling system must be brought up to date with what is added to it.
+    upgrade = ("pacman", "--sync", "--refresh", "--sysupgrade", "--noconfirm", "--needed", *packages)
+    return (upgrade, ("pacman", "--sync", "--clean", "--clean", "--noconfirm"))
+
+
+def _ssl(ca: str) -> tuple[str, ...]:
+    return (f"--setopt=sslcacert={ca}",) if ca else ()

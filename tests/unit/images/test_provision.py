@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.images.provision import PackageManager, provision_plan
+from pytest_manylinux.model.distro import Distro, Interpreter
+
+MANAGERS = st.sampled_from([manager.value for manager in PackageManager])
+PACKAGES = st.lists(st.from_regex(r"[a-z][a-z0-9.+-]{0,12}", fullmatch=True), min_size=1)
+ROWS = [(d, i) for d in load_catalogue().distros for i in d.interpreters]
+
+
+@given(MANAGERS, PACKAGES)
+def test_every_manager_installs_what_it_is_asked_for_and_asks_nothing(
+    manager: str, packages: list[str]
+) -> None:
+    commands = provision_plan(manager, tuple(packages)).commands
+    installs = [command for command in commands if set(packages) <= set(command)]
+    assert len(installs) == 1
+    words = " ".join(installs[0])
+    assert any(quiet in words for quiet in ("yes", "noconfirm", "non-interactive", "batch=on", "apk"))
+
+
+@given(MANAGERS, PACKAGES)
+def test_the_key_depends_on_packages_but_not_on_their_order_or_on_the_network(
+    manager: str, packages: list[str]
+) -> None:
+    plan = provision_plan(manager, tuple(packages))
+    proxied = provision_plan(manager, tuple(reversed(packages)), proxies={"http_proxy": "p"}, ca_bundle="/c")
+    assert proxied.key == plan.key
+    assert proxied.environment["http_proxy"] == "p"
+    assert provision_plan(manager, (*packages, "one-more-package")).key != plan.key
+
+
+@given(MANAGERS)
+def test_nothing_to_install_is_nothing_to_do(manager: str) -> None:
+    assert provision_plan(manager, ()).commands == ()
+
+
+@pytest.mark.parametrize("manager", ["apt", "dnf", "dnf5", "microdnf", "yum", "tdnf"])
+def test_a_ca_bundle_reaches_the_manager(manager: str) -> None:
+    plan = provision_plan(manager, ("python3",), ca_bundle="/run/ca.pem")
+    assert "/run/ca.pem" in " ".join(word for command in plan.commands for word in command)
+    assert plan.environment["SSL_CERT_FILE"] == "/run/ca.pem"
+
+
+DNF = "install --assumeyes --setopt=install_weak_deps={} --setopt=tsflags=nodocs python3"
+ZYPPER = "install --no-recommends --auto-agree-with-licenses python3"
+
+
+@pytest.mark.parametrize(
+    ("manager", "command"),
+    [
+        ("apt", "apt-get -o Acquire::Retries=3 install --yes --no-install-recommends python3"),
+        ("dnf", "dnf " + DNF.format("False")),
+        ("microdnf", "microdnf " + DNF.format("0")),
+        ("zypper", "zypper --non-interactive --gpg-auto-import-keys " + ZYPPER),
+        ("pacman", "pacman --sync --refresh --sysupgrade --noconfirm --needed python3"),
+        ("apk", "apk add --no-cache python3"),
+        ("tdnf", "tdnf install --assumeyes python3"),
+    ],
+)
+def test_the_commands_are_the_managers_own(manager: str, command: str) -> None:
+    commands = [" ".join(words) for words in provision_plan(manager, ("python3",)).commands]
+    assert command in commands
+
+
+def _id(value: Distro | Interpreter) -> str:
+    return value.id if isinstance(value, Distro) else value.version.tag
+
+
+@pytest.mark.parametrize(("distro", "interpreter"), ROWS, ids=_id)
+def test_every_row_can_be_provisioned(distro: Distro, interpreter: Interpreter) -> None:
+    plan = provision_plan(distro.package_manager, interpreter.packages)
+    words = {word for command in plan.commands for word in command}
+    assert set(interpreter.packages) <= words
+    assert bool(plan.commands) == bool(interpreter.packages)
+
+
+def test_an_unknown_manager_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="zypper"):
+        provision_plan("brew", ("python3",))
+
