@@ -30,7 +30,9 @@ def test_the_key_depends_on_packages_but_not_on_their_order_or_on_the_network(
     manager: str, packages: list[str]
 ) -> None:
     plan = provision_plan(manager, tuple(packages))
-    proxied = provision_plan(manager, tuple(reversed(packages)), proxies={"http_proxy": "p"}, ca_bundle="/c")
+    proxied = provision_plan(
+        manager, tuple(reversed(packages)), proxies={"http_proxy": "p"}, ca_bundle="/c"
+    )
     assert proxied.key == plan.key
     assert proxied.environment["http_proxy"] == "p"
     assert provision_plan(manager, (*packages, "one-more-package")).key != plan.key
@@ -84,4 +86,3 @@ def test_every_row_can_be_provisioned(distro: Distro, interpreter: Interpreter) 
 def test_an_unknown_manager_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="zypper"):
         provision_plan("brew", ("python3",))
-
