@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_manylinux.dispatch import Graph
+
+
+def _note(into: list[object], what: object, _: object) -> None:
+    into.append(what)
 
 
 def test_a_task_is_handed_the_futures_of_its_needs_even_failed_ones() -> None:
@@ -61,17 +66,16 @@ def test_stop_cancels_what_has_not_begun() -> None:
 )
 def test_needs_end_before_those_who_need_them(jobs: int, edges: list[list[int]]) -> None:
     graph = Graph(jobs)
-    ended: list[int] = []
+    ended: list[object] = []
     futures = []
     for position, needs in enumerate(edges):
         earlier = [need for need in needs if need < position]
-        futures.append(
-            graph.add(position, lambda _, position=position: ended.append(position), needs=earlier)
-        )
+        futures.append(graph.add(position, partial(_note, ended, position), needs=earlier))
     for future in futures:
         future.result(timeout=10)
     graph.stop()
-    assert sorted(ended) == list(range(len(edges)))
+    assert set(ended) == set(range(len(edges)))
+    assert len(ended) == len(edges)
     for position, needs in enumerate(edges):
         for need in needs:
             if need < position:
@@ -80,10 +84,11 @@ def test_needs_end_before_those_who_need_them(jobs: int, edges: list[list[int]])
 
 def test_of_the_ready_the_heaviest_begins_then_the_first_added() -> None:
     graph = Graph(1)
-    gate, began = threading.Event(), []
+    gate = threading.Event()
+    began: list[object] = []
     graph.add("gate", lambda _: gate.wait(10))
     futures = [
-        graph.add(name, lambda _, name=name: began.append(name), weight=weight)
+        graph.add(name, partial(_note, began, name), weight=weight)
         for name, weight in [("light", 0.0), ("heavy", 2.0), ("second", 0.0)]
     ]
     gate.set()
