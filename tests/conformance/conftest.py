@@ -42,3 +42,10 @@ def spec(image: Image) -> SandboxSpec:
 def sandbox(engine: Engine, spec: SandboxSpec) -> Iterator[Sandbox]:
     with engine.open(spec) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def shared(engine: Engine, image: Image) -> Iterator[Sandbox]:
+    """One sandbox for the tests that leave nothing behind in it."""
+    with engine.open(SandboxSpec(image=image, label="conformance")) as sandbox:
+        yield sandbox

@@ -13,83 +13,83 @@ from pytest_manylinux.engines.output import BOUND
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255])
-def test_exit_code(sandbox: Sandbox, code: int) -> None:
-    completed = sh(sandbox, f"exit {code}")
+def test_exit_code(shared: Sandbox, code: int) -> None:
+    completed = sh(shared, f"exit {code}")
     assert (completed.status, completed.exit_code, completed.signal) == (Status.EXITED, code, None)
     assert completed.ok is (code == 0)
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGABRT", "SIGPIPE", "SIGTERM"])
-def test_signal(sandbox: Sandbox, name: str) -> None:
+def test_signal(shared: Sandbox, name: str) -> None:
     number = getattr(signal, name)
-    completed = sh(sandbox, f"kill -{number} $$; sleep 60")
+    completed = sh(shared, f"kill -{number} $$; sleep 60")
     assert (completed.status, completed.exit_code, completed.signal) == (Status.SIGNALLED, None, number)
     assert not completed.ok
-    assert sh(sandbox, "true").ok
+    assert sh(shared, "true").ok
 
 
-def test_no_signal_is_ignored_from_the_start(sandbox: Sandbox) -> None:
-    assert lines(sh(sandbox, "grep SigIgn /proc/self/status")) == [f"SigIgn:\t{'0' * 16}"]
+def test_no_signal_is_ignored_from_the_start(shared: Sandbox) -> None:
+    assert lines(sh(shared, "grep SigIgn /proc/self/status")) == [f"SigIgn:\t{'0' * 16}"]
 
 
-def test_a_program_that_is_not_there(sandbox: Sandbox) -> None:
-    completed = sandbox.exec(Command(argv=("no-such-program",)))
+def test_a_program_that_is_not_there(shared: Sandbox) -> None:
+    completed = shared.exec(Command(argv=("no-such-program",)))
     assert (completed.status, completed.exit_code) == (Status.EXITED, 127)
     assert b"no-such-program" in completed.stderr + completed.stdout
 
 
-def test_a_file_that_is_no_program(sandbox: Sandbox) -> None:
-    completed = sandbox.exec(Command(argv=("/etc/passwd",)))
+def test_a_file_that_is_no_program(shared: Sandbox) -> None:
+    completed = shared.exec(Command(argv=("/etc/passwd",)))
     assert (completed.status, completed.exit_code) == (Status.EXITED, 126)
 
 
-def test_arguments_arrive_as_they_are(sandbox: Sandbox) -> None:
+def test_arguments_arrive_as_they_are(shared: Sandbox) -> None:
     words = ("a b", "", "*", "$HOME", "'\"", "\n", "ü", "-n", "x" * 100_000)
-    completed = sandbox.exec(Command(argv=("printf", "%s\\0", *words)))
+    completed = shared.exec(Command(argv=("printf", "%s\\0", *words)))
     assert completed.stdout.decode().split("\0")[:-1] == list(words)
 
 
-def test_environment_values_arrive_as_they_are(sandbox: Sandbox) -> None:
+def test_environment_values_arrive_as_they_are(shared: Sandbox) -> None:
     value = "a=b \n 'ü' " + "x" * 50_000
-    completed = sandbox.exec(Command(argv=("printenv", "WORD"), environment={"WORD": value}))
+    completed = shared.exec(Command(argv=("printenv", "WORD"), environment={"WORD": value}))
     assert completed.stdout.decode() == value + "\n"
 
 
-def test_working_folder(sandbox: Sandbox) -> None:
-    assert lines(sh(sandbox, "pwd")) == ["/scratch"]
+def test_working_folder(shared: Sandbox) -> None:
+    assert lines(sh(shared, "pwd")) == ["/scratch"]
     command = Command(argv=("pwd",), cwd=PurePosixPath("/usr/lib"))
-    assert lines(sandbox.exec(command)) == ["/usr/lib"]
+    assert lines(shared.exec(command)) == ["/usr/lib"]
 
 
-def test_a_working_folder_through_a_link_stays_inside(sandbox: Sandbox) -> None:
-    assert sh(sandbox, "ln -s / /scratch/out").ok
+def test_a_working_folder_through_a_link_stays_inside(shared: Sandbox) -> None:
+    assert sh(shared, "ln -s / /scratch/out").ok
     command = Command(argv=("cat", "etc/debian_version"), cwd=PurePosixPath("/scratch/out"))
-    assert lines(sandbox.exec(command))[0].startswith("12")
+    assert lines(shared.exec(command))[0].startswith("12")
 
 
-def test_a_working_folder_that_is_not_there(sandbox: Sandbox) -> None:
-    completed = sandbox.exec(Command(argv=("true",), cwd=PurePosixPath("/scratch/none")))
+def test_a_working_folder_that_is_not_there(shared: Sandbox) -> None:
+    completed = shared.exec(Command(argv=("true",), cwd=PurePosixPath("/scratch/none")))
     assert not completed.ok
     assert b"/scratch/none" in completed.stderr + completed.stdout
 
 
-def test_output_and_errors_are_kept_apart(sandbox: Sandbox) -> None:
-    completed = sh(sandbox, "echo out; echo err >&2")
+def test_output_and_errors_are_kept_apart(shared: Sandbox) -> None:
+    completed = sh(shared, "echo out; echo err >&2")
     assert (completed.stdout, completed.stderr) == (b"out\n", b"err\n")
     assert not completed.truncated
     assert completed.duration > 0
 
 
-def test_output_is_heard_while_the_command_runs(sandbox: Sandbox) -> None:
+def test_output_is_heard_while_the_command_runs(shared: Sandbox) -> None:
     heard: list[bytes] = []
 
     def answer(chunk: bytes) -> None:
         if not heard:  # the command waits for this file: it is made only if we are called in time
-            assert sh(sandbox, "touch /scratch/heard").ok
+            assert sh(shared, "touch /scratch/heard").ok
         heard.append(chunk)
 
     script = "echo first; while ! test -e /scratch/heard; do sleep 0.05; done; echo second >&2"
-    completed = sandbox.exec(Command(argv=("sh", "-c", script), timeout=60), listener=answer)
+    completed = shared.exec(Command(argv=("sh", "-c", script), timeout=60), listener=answer)
     assert completed.ok, completed
     assert b"".join(heard) == b"first\nsecond\n"
 
@@ -102,9 +102,9 @@ def test_a_listener_that_fails_ends_the_command(sandbox: Sandbox) -> None:
         sandbox.exec(Command(argv=("sh", "-c", "echo x; sleep 600")), listener=fail)
 
 
-def test_output_without_end_is_bounded(sandbox: Sandbox) -> None:
+def test_output_without_end_is_bounded(shared: Sandbox) -> None:
     total = 5 * BOUND
-    completed = sh(sandbox, f"echo start; head -c {total} /dev/zero; echo end; echo x >&2")
+    completed = sh(shared, f"echo start; head -c {total} /dev/zero; echo end; echo x >&2")
     assert completed.ok
     assert completed.truncated
     assert completed.stdout.startswith(b"start\n")
@@ -119,10 +119,10 @@ def test_files_stay_from_one_command_to_the_next(sandbox: Sandbox) -> None:
         assert lines(sh(sandbox, f"cat {folder}/file")) == ["kept"]
 
 
-def test_programs_in_scratch_can_run(sandbox: Sandbox) -> None:
+def test_programs_in_scratch_can_run(shared: Sandbox) -> None:
     for folder in ("/scratch", "/tmp"):  # noqa: S108
         script = f"cp /bin/echo {folder}/program && {folder}/program works"
-        assert lines(sh(sandbox, script)) == ["works"]
+        assert lines(sh(shared, script)) == ["works"]
 
 
 def test_a_process_left_behind_does_not_hold_up_its_command(sandbox: Sandbox) -> None:
@@ -141,7 +141,7 @@ def test_orphans_are_reaped(sandbox: Sandbox) -> None:
     assert sh(sandbox, script).ok
 
 
-def test_a_python_program_works(sandbox: Sandbox) -> None:
+def test_a_python_program_works(shared: Sandbox) -> None:
     modules = "ssl, ctypes, multiprocessing, tempfile"
     program = f"import {modules}; multiprocessing.Lock(); print(tempfile.gettempdir())"
-    assert lines(python(sandbox, program)) == ["/tmp"]  # noqa: S108
+    assert lines(python(shared, program)) == ["/tmp"]  # noqa: S108

@@ -33,13 +33,13 @@ def port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_only_loopback_without_network(sandbox: Sandbox) -> None:
-    table = lines(sh(sandbox, "tail -n +3 /proc/net/dev"))
+def test_only_loopback_without_network(shared: Sandbox) -> None:
+    table = lines(sh(shared, "tail -n +3 /proc/net/dev"))
     assert [line.split(":")[0].strip() for line in table] == ["lo"]
 
 
-def test_hosts_loopback_is_not_ours(sandbox: Sandbox, port: int) -> None:
-    assert lines(python(sandbox, CONNECT % port))[0].startswith("refused")
+def test_hosts_loopback_is_not_ours(shared: Sandbox, port: int) -> None:
+    assert lines(python(shared, CONNECT % port))[0].startswith("refused")
 
 
 def test_network_when_asked_for(engine: Engine, spec: SandboxSpec, port: int) -> None:
@@ -56,8 +56,8 @@ def test_network_brings_the_hosts_name_servers(engine: Engine, spec: SandboxSpec
     assert [line for line in ours if "nameserver" in line] == theirs
 
 
-def test_processes_of_the_host_are_not_seen(sandbox: Sandbox) -> None:
-    assert len(lines(sh(sandbox, "ls -d /proc/[0-9]*"))) < 8
+def test_processes_of_the_host_are_not_seen(shared: Sandbox) -> None:
+    assert len(lines(sh(shared, "ls -d /proc/[0-9]*"))) < 8
 
 
 def test_processes_inside_tell_nothing_of_the_host(
@@ -73,28 +73,28 @@ def test_processes_inside_tell_nothing_of_the_host(
         assert place.encode() not in seen.stdout.replace(b"HOME=/scratch", b"")
 
 
-def test_processes_of_the_host_cannot_be_signalled(sandbox: Sandbox) -> None:
-    assert sh(sandbox, f"kill -0 {os.getpid()}").exit_code == 1
+def test_processes_of_the_host_cannot_be_signalled(shared: Sandbox) -> None:
+    assert sh(shared, f"kill -0 {os.getpid()}").exit_code == 1
 
 
-def test_shared_memory_of_the_host_is_not_seen(sandbox: Sandbox) -> None:
+def test_shared_memory_of_the_host_is_not_seen(shared: Sandbox) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     segment = libc.shmget(0, 4096, 0o1666)
     assert segment >= 0
     try:
         assert len(Path("/proc/sysvipc/shm").read_text().splitlines()) > 1
-        assert len(lines(sh(sandbox, "cat /proc/sysvipc/shm"))) == 1
+        assert len(lines(sh(shared, "cat /proc/sysvipc/shm"))) == 1
     finally:
         libc.shmctl(segment, 0, None)
 
 
-def test_host_name_is_its_own(sandbox: Sandbox) -> None:
-    assert lines(sh(sandbox, "cat /proc/sys/kernel/hostname")) == ["sandbox"]
+def test_host_name_is_its_own(shared: Sandbox) -> None:
+    assert lines(sh(shared, "cat /proc/sys/kernel/hostname")) == ["sandbox"]
 
 
-def test_user_is_nobody_special(sandbox: Sandbox) -> None:
+def test_user_is_nobody_special(shared: Sandbox) -> None:
     status = dict(
-        line.split(":\t", 1) for line in lines(sh(sandbox, "cat /proc/self/status")) if ":\t" in line
+        line.split(":\t", 1) for line in lines(sh(shared, "cat /proc/self/status")) if ":\t" in line
     )
     assert status["Uid"].split()[0] != "0"
     assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
@@ -102,21 +102,21 @@ def test_user_is_nobody_special(sandbox: Sandbox) -> None:
     assert set(status["Groups"].split()) <= set(status["Gid"].split())
 
 
-def test_user_has_a_name_and_a_home(sandbox: Sandbox) -> None:
+def test_user_has_a_name_and_a_home(shared: Sandbox) -> None:
     program = "import os, pwd; e = pwd.getpwuid(os.getuid()); print(e.pw_dir, os.path.expanduser('~'))"
-    assert lines(python(sandbox, program)) == ["/scratch/home /scratch/home"]
-    assert sh(sandbox, "touch ~/x").ok
+    assert lines(python(shared, program)) == ["/scratch/home /scratch/home"]
+    assert sh(shared, "touch ~/x").ok
 
 
 @pytest.mark.parametrize(
     "path",
     ["/x", "/etc/x", "/usr/x", "/usr/lib/x", "/var/x", "/root/x", "/dev/x", "/sys/x", "/run/x"],
 )
-def test_root_is_read_only(sandbox: Sandbox, path: str) -> None:
-    assert not sh(sandbox, f"echo > {path}").ok
+def test_root_is_read_only(shared: Sandbox, path: str) -> None:
+    assert not sh(shared, f"echo > {path}").ok
 
 
-def test_kernel_settings_are_read_only(sandbox: Sandbox) -> None:
+def test_kernel_settings_are_read_only(shared: Sandbox) -> None:
     # Opened, not written: a host whose sandbox leaks must not be harmed by this test.
     program = (
         "import os\n"
@@ -131,7 +131,7 @@ def test_kernel_settings_are_read_only(sandbox: Sandbox) -> None:
         "for name in ('sysrq-trigger', 'mtrr'):\n"
         "    if os.access(f'/proc/{name}', os.W_OK): print(name)\n"
     )
-    assert lines(python(sandbox, program)) == []
+    assert lines(python(shared, program)) == []
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_kernel_settings_are_read_only(sandbox: Sandbox) -> None:
         "chown 0 /tmp",
     ],
 )
-def test_privileges_cannot_be_had(sandbox: Sandbox, attempt: str) -> None:
-    assert not sh(sandbox, attempt).ok
+def test_privileges_cannot_be_had(shared: Sandbox, attempt: str) -> None:
+    assert not sh(shared, attempt).ok
 
 
-def test_devices_are_the_harmless_ones(sandbox: Sandbox) -> None:
-    seen = set(lines(sh(sandbox, "find /dev -type c -o -type b")))
+def test_devices_are_the_harmless_ones(shared: Sandbox) -> None:
+    seen = set(lines(sh(shared, "find /dev -type c -o -type b")))
     harmless = {
         "null",
         "zero",
@@ -162,18 +162,18 @@ def test_devices_are_the_harmless_ones(sandbox: Sandbox) -> None:
         "pts/0",
     }
     assert seen <= {f"/dev/{name}" for name in harmless}
-    assert sh(sandbox, "head -c 8 /dev/urandom > /dev/null").ok
+    assert sh(shared, "head -c 8 /dev/urandom > /dev/null").ok
 
 
-def test_files_of_the_host_are_not_seen(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_files_of_the_host_are_not_seen(shared: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
-    assert not sh(sandbox, f"ls {tmp_path}").ok
+    assert not sh(shared, f"ls {tmp_path}").ok
 
 
-def test_environment_is_cleared(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_is_cleared(shared: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEAKED", "1")
     command = Command(argv=("env", "-u", "_"), environment={"ADDED": "a b", "LANG": "C"})
-    assert set(lines(sandbox.exec(command))) == {
+    assert set(lines(shared.exec(command))) == {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME=/scratch/home",
         "TMPDIR=/tmp",
@@ -182,15 +182,15 @@ def test_environment_is_cleared(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatc
     }
 
 
-def test_standard_input_is_empty(sandbox: Sandbox) -> None:
-    assert lines(sh(sandbox, "wc -c; test -t 0 || echo no terminal")) == ["0", "no terminal"]
+def test_standard_input_is_empty(shared: Sandbox) -> None:
+    assert lines(sh(shared, "wc -c; test -t 0 || echo no terminal")) == ["0", "no terminal"]
 
 
-def test_no_open_files_are_inherited(sandbox: Sandbox) -> None:
+def test_no_open_files_are_inherited(shared: Sandbox) -> None:
     assert lines(
-        python(sandbox, "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:4])")
+        python(shared, "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:4])")
     ) == ["[0, 1, 2, 3]"]
-    assert len(lines(sh(sandbox, "ls /proc/self/fd"))) == 4
+    assert len(lines(sh(shared, "ls /proc/self/fd"))) == 4
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 import subprocess
 import sys
@@ -29,12 +30,18 @@ sandbox.exec(Command(argv=("sh", "-c", "trap '' HUP; while sleep 4244.5; do :; d
 """
 
 
-def control_groups() -> set[str]:
-    return {str(path) for path in Path("/sys/fs/cgroup").glob("**/pytest-manylinux-*")}
+def control_groups(owner: int) -> list[Path]:
+    return list(Path("/sys/fs/cgroup").glob(f"**/pytest-manylinux-{owner}-*"))
 
 
-def test_an_owner_that_is_killed_leaves_nothing(engine: Engine, spec: SandboxSpec) -> None:
-    mounts, groups = Path("/proc/mounts").read_text(), control_groups()
+def mounts_of(place: object) -> list[str]:
+    return [line for line in Path("/proc/mounts").read_text().splitlines() if str(place) in line]
+
+
+def test_an_owner_that_is_killed_leaves_nothing(
+    engine: Engine, spec: SandboxSpec, tmp_path: Path
+) -> None:
+    spec = replace(spec, mounts=(Mount(source=tmp_path, target=PurePosixPath("/inputs")),))
     argument = base64.b64encode(pickle.dumps((engine.name, spec))).decode()
     with subprocess.Popen([sys.executable, "-c", OWNER, argument], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
@@ -42,8 +49,8 @@ def test_an_owner_that_is_killed_leaves_nothing(engine: Engine, spec: SandboxSpe
         assert eventually(lambda: len(processes_with("sleep 4244.5")) >= 3)
         owner.kill()
     assert eventually(lambda: processes_with("4244.5") == [])
-    assert eventually(lambda: control_groups() <= groups)
-    assert eventually(lambda: Path("/proc/mounts").read_text() == mounts)
+    assert eventually(lambda: control_groups(owner.pid) == [])
+    assert mounts_of(tmp_path) == mounts_of(spec.image.root) == []
 
 
 def test_a_sandbox_outlives_the_thread_that_opened_it(engine: Engine, spec: SandboxSpec) -> None:
@@ -119,12 +126,12 @@ def test_an_engine_that_is_closed_closes_its_sandboxes(engine: Engine, spec: San
 
 
 def test_nothing_stays_on_the_host(engine: Engine, spec: SandboxSpec, tmp_path: Path) -> None:
-    groups, mounts = control_groups(), Path("/proc/mounts").read_text()
     spec = replace(spec, mounts=(Mount(source=tmp_path, target=PurePosixPath("/inputs")),))
+    before = control_groups(os.getpid())
     with engine.open(spec) as sandbox:
         assert sh(sandbox, "head -c 1000000 /dev/zero > x; sleep 600 & setsid sleep 600 &").ok
-    assert control_groups() == groups
-    assert Path("/proc/mounts").read_text() == mounts
+    assert control_groups(os.getpid()) == before
+    assert mounts_of(tmp_path) == mounts_of(spec.image.root) == []
 
 
 def test_an_image_without_content(engine: Engine, spec: SandboxSpec, tmp_path: Path) -> None:
