@@ -305,6 +305,22 @@ def test_a_wheel_may_replace_what_venv_seeded(bookworm: Place) -> None:
     assert outcomes(seen)["setuptools"].output == "replaced\n"
 
 
+def test_a_fork_bomb_hurts_only_itself(bookworm: Place) -> None:
+    bomb = """
+import os, time
+while True:
+    try:
+        os.fork()
+        os.setsid()
+    except OSError:
+        time.sleep(0.5)
+"""
+    path = build_wheel(bookworm.folder, {"bomb.py": bomb, "calm.py": ""}, name="bomb")
+    found = outcomes(bookworm.try_wheel(path, timeout=40.0))
+    assert found["bomb"].status is ImportStatus.HUNG
+    assert found["calm"].status is ImportStatus.OK
+
+
 def test_killing_the_agent_is_seen_as_the_imports_doing(bookworm: Place) -> None:
     files = {"killer.py": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"}
     seen = bookworm.try_wheel(build_wheel(bookworm.folder, files, name="killer"))

@@ -118,12 +118,16 @@ class Trial:
             self.tell("elf", path=tasks[task], words=task.output.text())
 
     def load_one_by_one(self, names: "list[str]") -> None:
-        """Import names that decide: no other code of the wheel is at work meanwhile, or was before."""
+        """Import names that decide: no other code of the wheel is at work meanwhile, or was before.
+
+        Names that are left when the time is over are not tried.
+        """
         start = StartUp(self.request["sites"])
         for number, name in enumerate(names):
             if number > 0:
                 start.restore()
-            self.load([name])
+            if time.monotonic() < self.deadline:
+                self.load([name])
 
     def load(self, names: "list[str]") -> None:
         """Import names, each in an interpreter of its own; note which other modules that brought."""

@@ -256,25 +256,44 @@ def reap() -> "Iterator[tuple[int, int]]":
 
 
 def sweep() -> None:
-    """Kill what is left of descendants; as the orphans' adopter this process sees them all."""
+    """Kill what is left of descendants; as the orphans' adopter this process sees them all.
+
+    All are stopped before the first is killed: a fork bomb would else refill every place that a
+    death makes free.
+    """
     for _ in range(SWEEPS):
-        left = children()
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        if not left:
-            return
-        time.sleep(0.001)
+        stopped = set()  # type: set[int]
+        left = descendants()
+        while left - stopped:
+            for pid in left - stopped:
+                send(pid, signal.SIGSTOP)
+            stopped |= left
+            left = descendants()
+        for pid in stopped:
+            send(pid, signal.SIGKILL)
         for _ in reap():
             pass
+        if not stopped:
+            return
+        time.sleep(0.001)
 
 
-def children() -> "list[int]":
-    """The process ids of this process's children (proc(5), stat)."""
-    found = []
+def send(pid: int, number: int) -> None:
+    """Signal a process, if it is still there."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, number)
+
+
+def descendants() -> "set[int]":
+    """The process ids of this process's descendants (proc(5), stat)."""
+    parents = {}  # type: dict[int, int]
     for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError, IndexError):  # it may just have ended
-            with open(f"/proc/{name}/stat", "rb") as stat:
-                parent = int(stat.read().rpartition(b")")[2].split()[1])
-            if parent == os.getpid():
-                found.append(int(name))
+        # A process may just have ended.
+        with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat", "rb") as stat:
+            parents[int(name)] = int(stat.read().rpartition(b")")[2].split()[1])
+    found = set()  # type: set[int]
+    fresh = {os.getpid()}
+    while fresh:
+        fresh = {pid for pid, parent in parents.items() if parent in fresh}
+        found |= fresh
     return found

@@ -138,7 +138,13 @@ def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[Impo
 
 
 def _insist(kinds: Mapping[str, ImportKind], found: Mapping[str, ImportOutcome]) -> None:
-    """Every name must have been tried, but for extension modules of a package that failed."""
+    """Every name must have been tried.
+
+    Excused are extension modules of a package that failed, and all others once an import hung: the
+    trial's time may have been over.
+    """
+    if any(outcome.status is ImportStatus.HUNG for outcome in found.values()):
+        return
     failed = [f"{name}." for name, outcome in found.items() if outcome.status is not ImportStatus.OK]
     for name, kind in kinds.items():
         excused = kind is ImportKind.EXTENSION and name.startswith(tuple(failed))
@@ -215,6 +221,8 @@ def _outcome(told: Import, kind: ImportKind, asked: Asked) -> ImportOutcome:
 
 
 def _message(ending: Ending, report: Report | None) -> str:
+    if ending.overdue and report is None:
+        return f"the import did not end within {ending.duration:.0f} seconds"
     if report is None:
         return "the interpreter ended before the import did"
     if report.status == "ok" and _status(ending, report) is not ImportStatus.OK:

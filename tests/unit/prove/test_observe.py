@@ -109,6 +109,13 @@ def test_a_name_that_nothing_was_said_of_is_no_success() -> None:
         look(done(START, PIP, *imported("demo", OK), END), Asked(imports=("demo", "other")))
 
 
+def test_names_left_over_after_a_hang_need_no_account() -> None:
+    hung = imported("demo", None, exit_code=None, signal=6, overdue=True)
+    seen = look(done(START, PIP, *hung, END), Asked(imports=("demo", "other")))
+    assert only(seen).status is ImportStatus.HUNG
+    assert only(seen).message.startswith("the import did not end within")
+
+
 def test_pip_that_does_not_end_is_a_timeout() -> None:
     late = PIP | {"ending": ending(exit_code=None, signal=6, overdue=True)}
     with pytest.raises(TrialTimeoutError):
