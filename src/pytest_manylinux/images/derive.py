@@ -1,0 +1,106 @@
+"""Make a derived image: run a provisioning plan in a container, and keep the container's files.
+
+The user's proxies and certificates are there for the commands only. Proxies are given to each
+command and not to the container, whose environment an image would inherit; certificates come in
+through a mount, which no image contains.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from docker import APIClient
+from docker.errors import DockerException
+from docker.types import Mount
+
+from pytest_manylinux.engines.owners import LABEL, owner_labels
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.provision import ProvisionPlan
+
+CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
+# Ends at the end of its input, which is our connection: the container goes when we do.
+_HOLD = ("cat",)
+_KEPT = 20
+"""Lines of a failed command's output that the error carries."""
+
+
+def derive(
+    api: APIClient,
+    base: str,
+    plan: ProvisionPlan,
+    reference: str,
+    *,
+    title: str,
+    ca_bundle: Path | None,
+) -> None:
+    """Run `plan` in a container of `base` and tag the result `reference`.
+
+    Raises ImageError with the package manager's last words. The container is removed in any case,
+    and one of a killed run is found by its labels at the next start.
+    """
+    try:
+        container = _create(api, base, ca_bundle)
+        line = None
+        try:
+            line = api.attach_socket(container, params={"stdin": 1, "stream": 1})
+            api.start(container)
+            for command in plan.commands:
+                _run(api, container, command, plan, title)
+            repository, _, tag = reference.rpartition(":")
+            api.commit(container, repository=repository, tag=tag, conf=_settings(api, base))
+        finally:
+            api.remove_container(container, force=True, v=True)
+            if line is not None:
+                line.close()
+    except DockerException as error:
+        raise ImageError(
+            f"{title}: Python could not be installed into the image",
+            why=str(getattr(error, "explanation", None) or error),
+        ) from error
+
+
+def _create(api: APIClient, base: str, ca_bundle: Path | None) -> str:
+    mounts = (
+        [Mount(CA_INSIDE, str(ca_bundle.resolve()), type="bind", read_only=True)] if ca_bundle else []
+    )
+    created = api.create_container(
+        base,
+        command=list(_HOLD),
+        entrypoint=[],
+        user="0",
+        stdin_open=True,
+        labels=owner_labels("provisioning"),
+        host_config=api.create_host_config(network_mode="host", mounts=mounts),
+    )
+    return str(created["Id"])
+
+
+def _run(
+    api: APIClient, container: str, command: tuple[str, ...], plan: ProvisionPlan, title: str
+) -> None:
+    execution = api.exec_create(container, list(command), environment=dict(plan.environment), user="0")[
+        "Id"
+    ]
+    output = b"".join(api.exec_start(execution, stream=True)).decode("utf-8", "replace")
+    code = api.exec_inspect(execution)["ExitCode"]
+    if code != 0:
+        last = "\n".join(output.strip().splitlines()[-_KEPT:])
+        raise ImageError(
+            f"{title}: {' '.join(command[:2])} ended with exit code {code}",
+            why=last,
+            remedy="see that the image's package mirrors answer; proxies come from the environment",
+        )
+
+
+def _settings(api: APIClient, base: str) -> dict[str, Any]:
+    """The base image's own settings, so that nothing of our container gets into the image."""
+    config = dict(inspect(api, base).get("Config") or {})
+    config["Labels"] = {**(config.get("Labels") or {}), f"{LABEL}.derived": "1"}
+    return config
+
+
+def inspect(api: APIClient, image: str) -> dict[str, Any]:
+    """What the engine knows of a local image; raises docker.errors.ImageNotFound."""
+    found: dict[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # so the SDK
+    return found
