@@ -110,7 +110,17 @@ def _verdicts(record: RunRecord) -> tuple[Verdict, ...]:
         place = -1 if target is None else places.get(target[0], len(places))
         return (verdict.wheel, verdict.wheel_sha256, place, verdict.subject, verdict.outcome.value)
 
-    return tuple(sorted((_verdict(v) for v in record.verdicts), key=order))
+    return tuple(sorted(distinct(_verdict(v) for v in record.verdicts), key=order))
+
+
+def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Without repeats: a wheel that serves several Pythons is audited for each, once is enough."""
+    kept: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        cell = kept.setdefault((verdict.wheel, verdict.wheel_sha256, verdict.subject), [])
+        if verdict not in cell:
+            cell.append(verdict)
+    return [verdict for cell in kept.values() for verdict in cell]
 
 
 def _verdict(verdict: Verdict) -> Verdict:

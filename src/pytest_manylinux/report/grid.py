@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.report.canonical import distinct
 
 # The worst first: of several verdicts in one cell the worst is shown.
 SEVERITY_ORDER = (Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN, Outcome.EXPECTED, Outcome.PORTABLE)
@@ -58,10 +59,11 @@ class Grid:
 
 def grid(record: RunRecord) -> Grid:
     """Arrange a run's verdicts."""
-    columns = _columns(record.verdicts)
+    verdicts = distinct(record.verdicts)
+    columns = _columns(verdicts)
     ordered = _ordered(columns.values(), {distro.id: distro for distro in record.distros})
     by_wheel: dict[tuple[str, str], list[Verdict]] = {}
-    for verdict in record.verdicts:
+    for verdict in verdicts:
         by_wheel.setdefault((verdict.wheel, verdict.wheel_sha256), []).append(verdict)
     rows = (
         _row(*key, by_wheel[key], columns, ordered)
@@ -70,7 +72,7 @@ def grid(record: RunRecord) -> Grid:
     return Grid(
         columns=ordered,
         rows=tuple(rows),
-        counts=Counter(verdict.outcome for verdict in record.verdicts),
+        counts=Counter(verdict.outcome for verdict in verdicts),
     )
 
 

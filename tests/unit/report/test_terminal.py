@@ -114,6 +114,11 @@ def test_of_two_verdicts_in_one_cell_the_worse_is_shown() -> None:
     assert "?" in matrix(record, width=80, color=False).splitlines()[2]
 
 
+def test_a_wheel_audited_twice_with_one_result_counts_once() -> None:
+    verdicts = [make_verdict(WHEEL, "audit"), make_verdict(WHEEL, "audit"), make_verdict(WHEEL, TARGET)]
+    assert "✓ portable 2" in matrix(make_run([WHEEL], verdicts), width=80, color=False)
+
+
 def test_what_was_never_built_is_a_row_all_the_same() -> None:
     missing = replace(
         make_verdict(WHEEL, "trial[no-target]", Outcome.NOT_PROVEN, cause=Cause.NO_TARGET),
