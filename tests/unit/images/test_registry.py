@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from docker import APIClient
+from docker.errors import APIError, ImageNotFound
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.registry import Network, RegistryImages
+from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource
+
+DISTRO = load_catalogue([{"id": "debian-12", "image": "debian:12-slim"}]).get("debian-12")
+FULL = "docker.io/library/debian:12-slim"
+DIGEST = "sha256:" + "a" * 64
+
+
+class FakeLine:
+    def close(self) -> None:
+        """A connection that is closed once."""
+
+
+class FakeApi:
+    """A daemon with a registry behind it; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.registry = {FULL: DIGEST}
+        self.local: dict[str, dict[str, Any]] = {}
+        self.pulls: list[tuple[str, str, str]] = []
+        self.commands: list[tuple[list[str], Mapping[str, str]]] = []
+        self.committed: list[Mapping[str, Any]] = []
+        self.mounts: list[Any] = []
+        self.containers: list[str] = []
+        self.exit_code = 0
+
+    def pull(
+        self, repository: str, tag: str, *, stream: bool, decode: bool, platform: str
+    ) -> Iterator[Mapping[str, str]]:
+        assert stream
+        assert decode
+        self.pulls.append((repository, tag, platform))
+        name = f"{repository}@{tag}" if tag.startswith("sha256:") else f"{repository}:{tag}"
+        known = {**self.registry, **{f"{repository}@{d}": d for d in self.registry.values()}}
+        if name not in known:
+            yield {"error": "manifest unknown"}
+            return
+        yield {"status": "Pulling"}
+        digests = [f"mirror.example/x@sha256:{'0' * 64}", f"{repository}@{known[name]}"]
+        self.local[name] = {"Id": "id-of-base", "RepoDigests": digests, "Config": {"Env": ["A=1"]}}
+        self.local["id-of-base"] = self.local[name]
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        if name not in self.local:
+            raise ImageNotFound(name)
+        return self.local[name]
+
+    def create_host_config(self, *, network_mode: str, mounts: list[Any]) -> dict[str, str]:
+        self.mounts += mounts
+        return {"NetworkMode": network_mode}
+
+    def create_container(self, base: str, **options: object) -> dict[str, str]:
+        assert "environment" not in options
+        self.containers.append(base)
+        return {"Id": "container"}
+
+    def attach_socket(self, container: str, params: Mapping[str, int]) -> FakeLine:
+        assert params["stdin"]
+        assert container
+        return FakeLine()
+
+    def start(self, container: str) -> None:
+        assert container == "container"
+
+    def exec_create(
+        self, container: str, command: list[str], *, environment: Mapping[str, str], user: str
+    ) -> dict[str, str]:
+        assert (container, user) == ("container", "0")
+        self.commands.append((command, environment))
+        return {"Id": "exec"}
+
+    def exec_start(self, execution: str, *, stream: bool) -> list[bytes]:
+        assert stream
+        return [execution.encode(), b"\nE: no such package\n"]
+
+    def exec_inspect(self, execution: str) -> dict[str, int]:
+        assert execution
+        return {"ExitCode": self.exit_code}
+
+    def commit(self, container: str, *, repository: str, tag: str, conf: Mapping[str, Any]) -> None:
+        assert container == "container"
+        self.committed.append(conf)
+        self.local[f"{repository}:{tag}"] = {"Id": "id-of-derived"}
+
+    def remove_container(self, container: str, *, force: bool, v: bool) -> None:
+        assert container == "container"
+        assert force
+        assert v
+        self.containers.pop()
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi()
+
+
+def _images(
+    api: FakeApi,
+    said: list[str] | None = None,
+    *,
+    mirrors: Mapping[str, str] | None = None,
+    pins: Mapping[str, str] | None = None,
+    network: Network | None = None,
+    known: dict[str, str] | None = None,
+) -> RegistryImages:
+    return RegistryImages(
+        api=cast("APIClient", api),
+        say=(said if said is not None else []).append,
+        mirrors=mirrors or {},
+        pins=pins or {},
+        network=network or Network(),
+        known=known if known is not None else {},
+    )
+
+
+def _provide(images: RegistryImages, purpose: ImagePurpose = ImagePurpose.TRIAL) -> Image:
+    return images.provide(DISTRO, "x86_64", purpose, interpreter=DISTRO.interpreters[0])
+
+
+def test_an_official_image_is_pulled_and_gets_python_once(api: FakeApi) -> None:
+    images = _images(api)
+    first = _provide(images)
+    assert _provide(images) == first
+    assert _provide(_images(api)) == first
+    assert first.source is ImageSource.REGISTRY
+    assert first.reference == "id-of-derived"
+    assert f"{FULL}@{DIGEST}" in first.name
+    installs = [command for command, _ in api.commands if "install" in command]
+    assert len(installs) == 1
+    assert {"python3", "python3-pip", "python3-venv"} <= set(installs[0])
+    assert "python3-dev" not in installs[0]
+    assert api.containers == []
+
+
+def test_a_build_image_has_headers_too(api: FakeApi) -> None:
+    _provide(_images(api), ImagePurpose.BUILD)
+    assert any("python3-dev" in command for command, _ in api.commands)
+
+
+def test_proxies_and_certificates_reach_the_commands_and_not_the_image(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    network = Network(proxies={"https_proxy": "http://user:secret@proxy"}, ca_bundle=bundle)
+    _provide(_images(api, network=network))
+    assert all(env["https_proxy"].endswith("@proxy") for _, env in api.commands)
+    assert [mount["Source"] for mount in api.mounts] == [str(bundle)]
+    (conf,) = api.committed
+    assert conf["Env"] == ["A=1"]
+    assert "secret" not in str(conf)
+
+
+def test_a_pin_is_what_is_pulled(api: FakeApi) -> None:
+    pinned = "sha256:" + "b" * 64
+    api.registry["other"] = pinned
+    _provide(_images(api, pins={"debian-12": pinned}))
+    assert [(repository, tag) for repository, tag, _ in api.pulls] == [
+        ("docker.io/library/debian", pinned)
+    ]
+
+
+def test_a_mirror_is_asked_instead(api: FakeApi) -> None:
+    api.registry = {"localhost:5000/hub/library/debian:12-slim": DIGEST}
+    _provide(_images(api, mirrors={"docker.io": "localhost:5000/hub"}))
+    assert api.pulls == [("localhost:5000/hub/library/debian", "12-slim", "linux/amd64")]
+
+
+def test_a_tag_that_moved_is_told(api: FakeApi) -> None:
+    known: dict[str, str] = {}
+    _provide(_images(api, known=known))
+    said: list[str] = []
+    _provide(_images(api, said, known=known))
+    assert not any("has moved" in line for line in said)
+    api.registry[FULL] = "sha256:" + "c" * 64
+    _provide(_images(api, said, known=known))
+    assert any("has moved since the last run" in line and DIGEST in line for line in said)
+    assert known[FULL] == "sha256:" + "c" * 64
+
+
+def test_a_failed_pull_carries_the_registrys_words(api: FakeApi) -> None:
+    api.registry = {}
+    with pytest.raises(ImageError) as caught:
+        _provide(_images(api))
+    assert caught.value.why == "manifest unknown"
+    assert FULL in caught.value.what
+
+
+def test_a_daemon_that_refuses_is_an_image_error(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise APIError("no", explanation="connection refused")
+
+    monkeypatch.setattr(api, "pull", refuse)
+    with pytest.raises(ImageError, match="could not be pulled"):
+        _provide(_images(api))
+
+
+def test_a_failed_installation_leaves_no_container_and_no_image(api: FakeApi) -> None:
+    api.exit_code = 100
+    with pytest.raises(ImageError) as caught:
+        _provide(_images(api))
+    assert "exit code 100" in caught.value.what
+    assert "E: no such package" in caught.value.why
+    assert api.containers == []
+    assert api.committed == []
