@@ -128,7 +128,8 @@ class Run:
         purpose: ImagePurpose,
         extra_packages: tuple[str, ...] = (),
     ) -> Image:
-        """Provide an image; raises ImageError or StoreError."""
+        """Provide an image; raises ImageError or StoreError, and EngineError if none could use it."""
+        self.engine()
         with self._lock:
             if self._images is None:
                 self._images = ArchiveImages(self.store, say=self.messages.say)

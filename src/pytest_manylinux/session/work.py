@@ -12,13 +12,19 @@ from packaging.tags import Tag
 from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_wheel
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.ignoring import apply_ignores
-from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit
+from pytest_manylinux.diagnose.judge import (
+    apply_expectations,
+    judge,
+    judge_audit,
+    judge_unreadable,
+)
 from pytest_manylinux.dispatch import Needs
 from pytest_manylinux.errors import (
     BuildError,
     DependencyError,
     EngineError,
     ImageError,
+    MalformedWheelError,
     ManylinuxError,
     StoreError,
     TrialTimeoutError,
@@ -219,7 +225,11 @@ def _wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> Whe
 
 def _trial(run: Run, job: TrialJob, done: Needs) -> Judged:
     subject = job.target.id
-    if error := done[0].exception():
+    error = done[0].exception()
+    if isinstance(error, MalformedWheelError):
+        name = Path(key_of(job.origin)[0]).name
+        return Judged(verdict=judge_unreadable(name, error, subject=subject))
+    if error is not None:
         return Judged(verdict=not_proven(error, subject))
     read: Read = done[0].result()
     record = _wheel_record(job.origin, read)

@@ -1,0 +1,125 @@
+"""How items end, and the run with them, where no sandbox is needed to know it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from wheels import build_wheel
+
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.report.proof import read_proof
+
+NAME = "sample-1.0-py3-none-any.whl"
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    pytester.makeini("[pytest]")
+    return pytester.runpytest("--manylinux", "--manylinux-distros=debian-12", *arguments)
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYTEST_MANYLINUX_ENGINE", "bubblewrap")
+
+
+def good_wheel(folder: Path) -> Path:
+    folder.mkdir()
+    return build_wheel(folder, name="sample", version="1.0", files={"sample.py": b""})
+
+
+def test_a_file_that_is_no_zip_fails_with_one_clear_line(pytester: pytest.Pytester) -> None:
+    (pytester.path / "dist").mkdir()
+    (pytester.path / "dist" / NAME).write_bytes(b"not a zip")
+    result = run(pytester, "-k", "audit", "dist")
+    assert result.ret == ExitCode.NOT_PORTABLE
+    result.stdout.fnmatch_lines(["*wheel-malformed*", f"*{NAME}*"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_name_that_is_no_wheel_s_fails_and_is_not_tried(pytester: pytest.Pytester) -> None:
+    (pytester.path / "dist").mkdir()
+    (pytester.path / "dist" / "sample.whl").write_bytes(b"")
+    result = run(pytester, "dist")
+    assert result.ret == ExitCode.NOT_PORTABLE
+    result.assert_outcomes(failed=1)
+
+
+def test_a_wheel_that_nobody_takes_ends_the_run_as_not_proven(pytester: pytest.Pytester) -> None:
+    (pytester.path / "dist").mkdir()
+    name = "sample-1.0-cp27-cp27mu-manylinux1_x86_64.whl"
+    (pytester.path / "dist" / name).write_bytes(b"")
+    result = run(pytester, "-k", "no-target", "dist")
+    assert result.ret == ExitCode.NOT_PROVEN
+    result.stdout.fnmatch_lines(["*not proven*", "*can install a wheel with the tags cp27*"])
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_without_an_engine_audits_stand_and_trials_are_not_proven(
+    pytester: pytest.Pytester,
+) -> None:
+    good_wheel(pytester.path / "dist")
+    result = run(pytester, "--manylinux-proof=proof.json", "dist")
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.ret == ExitCode.NOT_PROVEN
+    result.stdout.fnmatch_lines(["*engine: none*bubblewrap*", "*next: *install bubblewrap*"])
+    verdicts = read_proof(pytester.path / "proof.json").record.verdicts
+    assert [v.outcome.value for v in verdicts] == ["portable", "not-proven"]
+    assert verdicts[1].cause is not None
+    assert verdicts[1].cause.value == "engine"
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_gate_within_a_run_refuses_what_was_not_tried(pytester: pytest.Pytester) -> None:
+    good_wheel(pytester.path / "dist")
+    result = run(pytester, "--manylinux-gate", "-k", "audit", "dist")
+    result.assert_outcomes(passed=1, deselected=1)
+    assert result.ret == ExitCode.NOT_PROVEN
+    result.stdout.fnmatch_lines(["*gate: sample-1.0*"])
+
+
+def test_junit_holds_the_properties(pytester: pytest.Pytester) -> None:
+    wheel = good_wheel(pytester.path / "dist")
+    result = run(pytester, "-k", "audit", "--junitxml=junit.xml", "dist")
+    assert result.ret == 0
+    root = ET.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - just written
+    case = root.find(".//testcase")
+    assert case is not None
+    assert case.get("name") == "audit"
+    found = {p.get("name"): p.get("value") for p in case.iter("property")}
+    assert found["manylinux.wheel"] == wheel.name
+    assert found["manylinux.verdict"] == "portable"
+    assert {"manylinux.distro", "manylinux.libc", "manylinux.image", "manylinux.pip"} <= set(found)
+
+
+def test_reports_are_written_only_when_asked(pytester: pytest.Pytester) -> None:
+    good_wheel(pytester.path / "dist")
+    before = set(pytester.path.rglob("*"))
+    assert run(pytester, "-p", "no:cacheprovider", "-k", "audit", "dist").ret == 0
+    new = {path.name for path in set(pytester.path.rglob("*")) - before}
+    assert new <= {"tox.ini"}  # the test's own
+    reports = ("--manylinux-html=a.html", "--manylinux-markdown=a.md", "--manylinux-history=h")
+    assert run(pytester, "-k", "audit", *reports, "dist").ret == 0
+    assert (pytester.path / "a.html").stat().st_size > 0
+    assert (pytester.path / "a.md").stat().st_size > 0
+    assert len(list((pytester.path / "h").iterdir())) == 1
+
+
+def test_shards_divide_the_items_and_nothing_is_lost(pytester: pytest.Pytester) -> None:
+    (pytester.path / "dist").mkdir()
+    for name in ("one", "two", "three"):
+        (pytester.path / "dist" / f"{name}-1.0-py3-none-any.whl").write_bytes(b"")
+    seen: list[str] = []
+    for shard in ("1/2", "2/2"):
+        result = run(pytester, "--collect-only", "-q", f"--manylinux-shard={shard}", "dist")
+        seen += [line for line in result.outlines if "::" in line]
+    assert len(seen) == len(set(seen)) == 6
+
+
+def test_workers_of_xdist_give_one_record(pytester: pytest.Pytester) -> None:
+    good_wheel(pytester.path / "dist")
+    result = run(pytester, "-n", "2", "-k", "audit", "--manylinux-proof=proof.json", "dist")
+    result.assert_outcomes(passed=1)
+    assert len(read_proof(pytester.path / "proof.json").record.verdicts) == 1
