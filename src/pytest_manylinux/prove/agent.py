@@ -1,7 +1,7 @@
 """The trial's hands inside the distro: installs one wheel, imports its names, tells what it saw.
 
 Runs with the distro's own Python, 3.6 or later, and only the standard library, as
-`python3 -I -S -B -c "…; main(REQUEST)"`. REQUEST is a JSON file; request.py of this room writes it,
+`python3 -I -S -B -c "…; main(REQUEST)"`. REQUEST is a JSON file; errand.py of this room writes it,
 answers.py reads what is told. Nothing here judges.
 
 Answers are lines on the descriptor that was standard output when the agent started:
@@ -58,7 +58,7 @@ class Channel:
 
 
 class Trial:
-    """One request (request.py describes its keys), carried out step by step."""
+    """One request (errand.py describes its keys), carried out step by step."""
 
     def __init__(self, request: "dict[str, Any]", tell: "Callable[..., None]") -> None:
         """Take the request; `tell` sends a line."""
