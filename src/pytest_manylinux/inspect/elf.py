@@ -52,6 +52,7 @@ _DF_TEXTREL, _DF_STATIC_TLS, _DF_1_PIE = 0x4, 0x10, 0x08000000
 _NOTE_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
 _WORD = 4  # bytes: the padding of notes, and the size of this property
 
+_INIT = ("PyInit", "PyModExport")
 _INITS = (("PyInit_", False), ("PyInitU_", True), ("PyModExport_", False), ("PyModExportU_", True))
 
 
@@ -189,6 +190,8 @@ def _executable_stack(stack: Segment | None, arch: str, *, loads: bool) -> bool:
 def _inits(exports: tuple[str, ...]) -> Iterator[str]:
     """Module names of init functions; PEP 489 encodes names beyond ASCII in punycode."""
     for export in exports:
+        if not export.startswith(_INIT):
+            continue
         for prefix, encoded in _INITS:
             if export.startswith(prefix):
                 name = export.removeprefix(prefix).split("@", 1)[0]

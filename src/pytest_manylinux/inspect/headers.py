@@ -25,6 +25,9 @@ MAX_SEGMENTS = 1024
 MAX_SECTIONS = 65_536
 """Section headers of one file; only relocatable objects come near."""
 
+MAX_SECTION_NAMES = 8 * 1024**2
+"""Bytes of the sections' names, some 20 for each."""
+
 _CLASSES = {1: 32, 2: 64}  # EI_CLASS
 _ORDERS = {1: "<", 2: ">"}  # EI_DATA
 _IDENT = 16
@@ -137,7 +140,8 @@ def _sections(
     try:
         rows = list(_table(structs, stream, header, "sh"))
         table = rows[header["e_shstrndx"]]
-        names = Strings(data[table["sh_offset"] : table["sh_offset"] + table["sh_size"]])
+        size = min(table["sh_size"], MAX_SECTION_NAMES)
+        names = Strings(data[table["sh_offset"] : table["sh_offset"] + size])
         return tuple(
             Section(names.text(row["sh_name"]), str(row["sh_type"]), row["sh_offset"], row["sh_size"])
             for row in rows

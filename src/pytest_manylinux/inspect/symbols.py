@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pytest_manylinux.model.wheel import SymbolWant
@@ -20,8 +20,9 @@ from pytest_manylinux.model.wheel import SymbolWant
 MAX_SYMBOLS = 4_000_000
 """Dynamic symbols of one file; the largest real tables hold some 300,000."""
 
-MAX_NAME_BYTES = 128 * 1024**2
-"""Bytes of all symbol names of one file: damaged tables name overlapping strings without end."""
+MAX_NAME_BYTES = 64 * 1024**2
+"""Bytes of the string table, and of all names in it: damaged tables name overlapping strings. The
+largest real ones hold some 20 MiB."""
 
 MAX_STRING = 64 * 1024
 """Bytes of one name; mangled C++ names stay below 10,000."""
@@ -34,11 +35,12 @@ TEXTREL, RUNPATH, FLAGS, RELR = 22, 29, 30, 36
 GNU_HASH, VERSYM, FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFB
 VERDEF, VERDEFNUM, VERNEED, VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 
-_LOCAL, _WEAK = 0, 2
+_LAST_LOCAL, _WEAK = 0x0F, 2  # the binding is the upper half of a byte
 _SECTION_OR_FILE = frozenset({3, 4})
 _VISIBLE = frozenset({0, 3})  # STV_DEFAULT, STV_PROTECTED
 _ABSOLUTE = 0xFFF1
 _INDEX = 0x7FFF  # the highest bit of a versym entry says hidden
+_NO_VERSION = ("", "")
 _BASE = 1  # VER_FLG_BASE: the file's own name, no version
 
 Data = bytes | mmap.mmap
@@ -93,20 +95,26 @@ class Layout:
         return self.data[offset : offset + size]
 
 
-@dataclass(frozen=True, slots=True)
 class Strings:
-    """A string table. `text(offset)` is the string that starts there."""
+    """A string table. `text(offset)` is the string that starts there.
 
-    data: bytes
+    The table is decoded once, a character for a byte, so that most names are plain slices of it.
+    """
+
+    __slots__ = ("_table",)
+
+    def __init__(self, data: bytes) -> None:
+        self._table = data.decode("latin-1")
 
     def text(self, offset: int) -> str:
         """Undecodable bytes are shown as escapes; raises ElfDamagedError outside the table."""
-        if not 0 <= offset < len(self.data):
-            raise ElfDamagedError(f"a name lies at {offset:#x}, outside the string table")
-        end = self.data.find(b"\0", offset, offset + MAX_STRING)
+        end = self._table.find("\0", offset, offset + MAX_STRING) if offset >= 0 else -1
         if end < 0:
-            raise ElfDamagedError(f"a name at {offset:#x} of the string table has no end")
-        return self.data[offset:end].decode("utf-8", "backslashreplace")
+            raise ElfDamagedError(f"no name begins and ends at {offset:#x} of the string table")
+        name = self._table[offset:end]
+        if name.isascii():
+            return name
+        return name.encode("latin-1").decode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,10 @@ def read_dynamic(layout: Layout, offset: int, size: int) -> Dynamic:
     strings = b""
     if STRTAB in tags:
         start = layout.offset(tags[STRTAB][-1])
-        strings = layout.part(start, min(tags.get(STRSZ, [0])[-1], len(layout.data) - start))
+        size = min(tags.get(STRSZ, [0])[-1], len(layout.data) - start)
+        if size > MAX_NAME_BYTES:
+            raise ElfDamagedError(f"a string table of {size} bytes is not credible")
+        strings = layout.part(start, size)
     return Dynamic(tags, Strings(strings))
 
 
@@ -164,7 +175,7 @@ def read_symbols(layout: Layout, dynamic: Dynamic, *, stated: int | None, pool: 
     definitions = dict(_version_definitions(layout, dynamic))
     count = stated if stated is not None else _count(layout, dynamic)
     rows = _rows(layout, dynamic, count)
-    wants, exports = _symbols(rows, dynamic.strings, needs, definitions, pool)
+    wants, exports = _symbols(rows, dynamic.strings.text, needs, definitions, pool)
     by_library: dict[str, list[str]] = {}
     for version, library in needs.values():
         by_library.setdefault(library, []).append(version)
@@ -255,7 +266,7 @@ def _count_gnu(layout: Layout, address: int) -> int:
 
 def _symbols(
     rows: Iterator[tuple[int, int, int, int]],
-    strings: Strings,
+    text: Callable[[int], str],
     needs: dict[int, tuple[str, str]],
     definitions: dict[int, str],
     pool: Pool,
@@ -265,12 +276,12 @@ def _symbols(
     exports: list[str] = []
     budget = MAX_NAME_BYTES
     for offset, bind, place, index in rows:
-        name = strings.text(offset)
+        name = text(offset)
         budget -= len(name)
         if budget < 0:
             raise ElfDamagedError("the names of its symbols overlap beyond all measure")
         if not place:
-            version, library = needs.get(index, ("", ""))
+            version, library = needs.get(index, _NO_VERSION)
             key = (name, version, library, bind == _WEAK)
             wants.append(pool.get(key) or pool.setdefault(key, _want(key)))
         elif index not in definitions:
@@ -298,9 +309,9 @@ def _rows(layout: Layout, dynamic: Dynamic, count: int) -> Iterator[tuple[int, i
         spans = layout.part(layout.offset(dynamic.value(VERSYM)), count * 2)
         versions = [index & _INDEX for (index,) in struct.iter_unpack(layout.order + "H", spans)]
     form = layout.order + ("IBBH16x" if layout.wide else "I8xBBH")
-    for row, index in zip(struct.iter_unpack(form, table), versions, strict=True):
-        name, info, other, place = row
-        if not name or info >> 4 == _LOCAL or info & 0xF in _SECTION_OR_FILE:
-            continue
-        if not place or other & 3 in _VISIBLE:
+    for (name, info, other, place), index in zip(
+        struct.iter_unpack(form, table), versions, strict=True
+    ):
+        takes_part = name and info > _LAST_LOCAL and info & 0xF not in _SECTION_OR_FILE
+        if takes_part and (not place or other & 3 in _VISIBLE):
             yield name, info >> 4, place, index
