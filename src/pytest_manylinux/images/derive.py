@@ -104,3 +104,9 @@ def inspect(api: APIClient, image: str) -> dict[str, Any]:
     """What the engine knows of a local image; raises docker.errors.ImageNotFound."""
     found: dict[str, Any] = api.inspect_image(image)  # type: ignore[no-untyped-call]  # so the SDK
     return found
+
+
+def inspect_distribution(api: APIClient, image: str) -> dict[str, Any]:
+    """What a registry says of an image; raises docker.errors.APIError."""
+    found: dict[str, Any] = api.inspect_distribution(image)  # type: ignore[no-untyped-call]  # as above
+    return found

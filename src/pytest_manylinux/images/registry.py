@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import DockerException, ImageNotFound
 
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.derive import CA_INSIDE, derive, inspect
+from pytest_manylinux.images.derive import CA_INSIDE, derive, inspect, inspect_distribution
 from pytest_manylinux.images.provision import ProvisionPlan, provision_plan
 from pytest_manylinux.images.references import (
     PLATFORMS,
@@ -97,6 +97,16 @@ class RegistryImages:
             self._compare(str(wanted), self._pulled[key].digest, title)
         return self._pulled[key]
 
+    def digest_of(self, text: str, *, title: str) -> str:
+        """The digest that a registry has for a name now, without pulling; raises ImageError."""
+        wanted = through_mirror(parse_reference(text), self.mirrors)
+        try:
+            found = inspect_distribution(self.api, str(wanted))
+        except (DockerException, OSError) as error:
+            words = getattr(error, "explanation", None) or error
+            raise _pull_failed(title, wanted, str(words)) from error
+        return str(found["Descriptor"]["digest"])
+
     def _base(self, distro: Distro, arch: str) -> Pulled:
         if distro.image is None:
             raise ImageError(f"the catalogue names no image for {distro.id}")
@@ -118,7 +128,7 @@ class RegistryImages:
                 if "error" in event:
                     raise _pull_failed(title, wanted, str(event["error"]))
             return self._inspect(wanted)
-        except (APIError, DockerException, OSError) as error:
+        except (DockerException, OSError) as error:
             words = getattr(error, "explanation", None) or error
             raise _pull_failed(title, wanted, str(words)) from error
 

@@ -1,0 +1,276 @@
+"""`pytest-manylinux catalogue`: what distros there are, whether rows still hold, and pins."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
+
+TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
+if TYPE_CHECKING:
+    from pytest_manylinux.catalogue import Catalogue
+    from pytest_manylinux.images.lock import LockedImage
+    from pytest_manylinux.images.registry import RegistryImages
+    from pytest_manylinux.images.sources import ImageSources
+    from pytest_manylinux.model.distro import Distro
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command; without an action it lists."""
+    parser = subparsers.add_parser("catalogue", help="list distros, check rows, pin images")
+    _add_filters(parser)
+    parser.set_defaults(func=_list, words=[])
+    actions = parser.add_subparsers(metavar="ACTION")
+    listing = actions.add_parser("list", help="the distros (default)")
+    listing.add_argument("words", nargs="*", metavar="WORD", help="ids, aliases, groups, patterns")
+    _add_filters(listing)
+    listing.set_defaults(func=_list)
+    check = actions.add_parser("check", help="compare rows with live images")
+    check.add_argument("words", nargs="+", metavar="WORD", help="ids, aliases, groups, patterns")
+    _add_engine(check)
+    check.add_argument("--json", action="store_true", help="print everything as JSON")
+    check.set_defaults(func=_check)
+    pin = actions.add_parser("pin", help="write the digests that images have now to a lock file")
+    pin.add_argument("words", nargs="*", metavar="WORD", help="distros (default: group default)")
+    pin.add_argument("--builders", default="", metavar="POLICY,…", help="builder images to pin too")
+    pin.add_argument("--output", type=Path, default=None, metavar="FILE", help="the lock file")
+    _add_engine(pin)
+    pin.set_defaults(func=_pin)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--family", default="", help="only one family, such as ubuntu")
+    parser.add_argument("--arch", default="", help="only what exists for an architecture")
+    parser.add_argument("--python", default="", help="only what packages a Python, such as cp311")
+    parser.add_argument("--policy", default="", help="only what a wheel of this policy is for")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--engine", default="auto", help="auto, bubblewrap, docker or podman")
+    parser.add_argument("--registry-mirror", action="append", default=[], metavar="REGISTRY=MIRROR")
+
+
+def _catalogue() -> Catalogue:
+    """The catalogue with the rows of the project that one stands in."""
+    from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
+    from pytest_manylinux.config.merge import file_layer, merge  # noqa: PLC0415
+
+    file = Path("pyproject.toml")
+    layers = [file_layer(file, shown=str(file))] if file.is_file() else []
+    return load_catalogue(merge(layers).distro, where=str(file))
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    catalogue = _catalogue()
+    chosen = catalogue.select(arguments.words) if arguments.words else catalogue.distros
+    distros = [distro for distro in chosen if _passes(distro, arguments)]
+    if arguments.json:
+        rows = [_described(distro) for distro in distros]
+        print(json.dumps({"version": catalogue.version, "distros": rows}, indent=2))
+    else:
+        _table(catalogue, distros)
+    return ExitCode.OK
+
+
+def _passes(distro: Distro, arguments: argparse.Namespace) -> bool:
+    from pytest_manylinux.model.policy import parse_policy  # noqa: PLC0415
+    from pytest_manylinux.model.python import parse_python  # noqa: PLC0415
+
+    if arguments.family and distro.family != arguments.family:
+        return False
+    if arguments.arch and arguments.arch not in distro.architectures:
+        return False
+    if arguments.policy:
+        policy = parse_policy(arguments.policy, where="--policy")
+        if distro.glibc < policy.glibc:
+            return False
+    if not arguments.python:
+        return True
+    version = parse_python(arguments.python, where="--python")
+    return any(entry.version == version for entry in distro.interpreters)
+
+
+def _described(distro: Distro) -> dict[str, object]:
+    return {
+        "id": distro.id,
+        "family": distro.family,
+        "release": distro.release,
+        "title": distro.title,
+        "aliases": distro.aliases,
+        "image": distro.image,
+        "archive": distro.archive.suite if distro.archive and distro.archive.live else None,
+        "glibc": ".".join(map(str, distro.glibc)),
+        "architectures": distro.architectures,
+        "package_manager": distro.package_manager,
+        "interpreters": [
+            {
+                "version": entry.version.dotted,
+                "executable": entry.executable,
+                "pip": entry.pip,
+                "packages": entry.packages,
+                "headers": entry.headers,
+                "measured": entry.measured,
+            }
+            for entry in distro.interpreters
+        ],
+        "symbols": dict(distro.symbol_maxima),
+        "absent_libraries": distro.absent_libraries,
+        "end_of_life": distro.end_of_life and distro.end_of_life.isoformat(),
+        "rolling": distro.rolling,
+        "source": distro.source,
+    }
+
+
+def _table(catalogue: Catalogue, distros: Sequence[Distro]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("distro", no_wrap=True)
+    for heading in ("glibc", "Python (pip)", "image", "archive", "support"):
+        table.add_column(heading, overflow="fold")
+    for distro in distros:
+        table.add_row(*_row(distro))
+    console = Console()
+    console.print(table)
+    groups = ", ".join(catalogue.group_names)
+    console.print(f"{len(distros)} distros; groups: {groups}", soft_wrap=True, highlight=False)
+    console.print("* read from a live root; the others are not", highlight=False)
+
+
+def _row(distro: Distro) -> tuple[str, ...]:
+    from pytest_manylinux.catalogue.lookup import is_supported  # noqa: PLC0415
+
+    pythons = ", ".join(
+        f"{entry.version.dotted}{f' ({entry.pip})' if entry.pip else ''}{'*' * entry.measured}"
+        for entry in distro.interpreters
+    )
+    support = "rolling" if distro.rolling else str(distro.end_of_life or "unknown")
+    return (
+        distro.id,
+        ".".join(map(str, distro.glibc)),
+        pythons,
+        distro.image or "",
+        distro.archive.suite if distro.archive and distro.archive.live else "",
+        support if is_supported(distro) else f"[dim]ended {support}[/]",
+    )
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from pytest_manylinux.engines.select import select_engine  # noqa: PLC0415
+    from pytest_manylinux.images.survey import drift, survey_image  # noqa: PLC0415
+    from pytest_manylinux.model.distro import ImagePurpose  # noqa: PLC0415
+    from pytest_manylinux.session.run import host_arch  # noqa: PLC0415
+
+    distros = _catalogue().select(arguments.words)
+    engine = select_engine(arguments.engine)
+    sources = _sources(engine.name, arguments)
+    arch, found, unseen = host_arch(), [], 0
+    try:
+        for distro in distros:
+            try:
+                for interpreter in distro.interpreters:
+                    image = sources.provide(distro, arch, ImagePurpose.TRIAL, interpreter=interpreter)
+                    live = survey_image(distro, image, (interpreter,), engine)
+                    drifts = [(item.figure, item.row, item.live) for item in drift(distro, live)]
+                    found.append((distro.id, image.digest, drifts))
+            except ManylinuxError as error:
+                unseen += 1
+                found.append((distro.id, "", [("not seen", error.what, error.why)]))
+    finally:
+        engine.close()
+    _show_drift(found, as_json=arguments.json)
+    drifted = any(drifts for _, digest, drifts in found if digest)
+    return ExitCode.NOT_PROVEN if unseen else ExitCode.NOT_PORTABLE if drifted else ExitCode.OK
+
+
+def _show_drift(
+    found: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]], *, as_json: bool
+) -> None:
+    if as_json:
+        keys = ("distro", "image", "drift")
+        print(json.dumps([dict(zip(keys, entry, strict=True)) for entry in found], indent=2))
+        return
+    for distro, digest, drifts in found:
+        if not digest:
+            print(f"{distro}: not seen: {drifts[0][1]}\n  why: {drifts[0][2]}")
+        elif not drifts:
+            print(f"{distro}: as the row says ({digest[:19]})")
+        for figure, row, live in drifts if digest else ():
+            print(f"{distro}: {figure}: the row says {row}, the image {live} ({digest[:19]})")
+
+
+def _sources(engine: str, arguments: argparse.Namespace) -> ImageSources:
+    from pytest_manylinux.images import ArchiveImages, ImageStore  # noqa: PLC0415
+    from pytest_manylinux.images.sources import ImageSources  # noqa: PLC0415
+
+    registry = None if engine == "bubblewrap" else _registry(engine, arguments)
+    archive = ArchiveImages(ImageStore(), say=print)
+    return ImageSources(archive=archive, registry=registry, choice="auto", say=print)
+
+
+def _registry(engine: str, arguments: argparse.Namespace) -> RegistryImages:
+    from pytest_manylinux.engines.daemons import connect_docker, connect_podman  # noqa: PLC0415
+    from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
+    from pytest_manylinux.images.registry import RegistryImages  # noqa: PLC0415
+
+    client = connect_podman()[0] if engine == "podman" else connect_docker()
+    mirrors = parse_mirrors(arguments.registry_mirror, where="--registry-mirror")
+    return RegistryImages(api=client.api, say=print, mirrors=mirrors)
+
+
+def _pin(arguments: argparse.Namespace) -> int:
+    from pytest_manylinux.images.lock import NAME, Lock, write_lock  # noqa: PLC0415
+
+    catalogue = _catalogue()
+    engine = "docker" if arguments.engine == "auto" else arguments.engine
+    if engine == "bubblewrap":
+        raise UsageError(
+            "images of an archive cannot be pinned: an archive moves on",
+            remedy="pin with --engine docker or podman; a verdict names an archive root's digest",
+        )
+    images = _registry(engine, arguments)
+    distros = catalogue.select(arguments.words or ["default"])
+    lock = Lock(
+        catalogue=catalogue.version,
+        distros=dict(_pinned_distros(images, distros)),
+        builders=dict(_pinned_builders(images, arguments.builders)),
+    )
+    path = arguments.output or Path(NAME)
+    write_lock(path, lock)
+    print(f"{path}: {len(lock.distros)} distros, {len(lock.builders)} builders")
+    return ExitCode.OK
+
+
+def _pinned_distros(
+    images: RegistryImages, distros: Sequence[Distro]
+) -> Iterator[tuple[str, LockedImage]]:
+    from pytest_manylinux.images.lock import LockedImage  # noqa: PLC0415
+
+    for distro in distros:
+        if distro.image is not None:
+            digest = images.digest_of(distro.image, title=distro.id)
+            yield distro.id, LockedImage(image=distro.image, digest=digest)
+
+
+def _pinned_builders(images: RegistryImages, words: str) -> Iterator[tuple[str, LockedImage]]:
+    from pytest_manylinux.catalogue.builders import load_builders  # noqa: PLC0415
+    from pytest_manylinux.images.lock import LockedImage  # noqa: PLC0415
+
+    wanted = {word.strip() for word in words.split(",") if word.strip()}
+    builders = load_builders()
+    if unknown := wanted - {image.policy for image in builders}:
+        raise UsageError(
+            f"--builders: there is no builder image for {', '.join(sorted(unknown))}",
+            remedy=f"there are {', '.join(sorted({image.policy for image in builders}))}",
+        )
+    for image in builders:
+        if image.policy in wanted:
+            name = f"{image.policy}-{image.arch}"
+            text = f"{image.repository}:{image.tag}"
+            digest = image.digest or images.digest_of(text, title=name)
+            yield name, LockedImage(image=text, digest=digest)

@@ -1,0 +1,57 @@
+"""Where a distro's image comes from: a registry, an archive, or whichever of them answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.api import ImageProvider, Say
+from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSources:
+    """Images as the setting `image-source` wants them.
+
+    `registry` is None for an engine that has none. With `auto` an official image is pulled where it
+    can be, and else made from the archive where the catalogue knows how; the image's own `source`
+    says which it was.
+    """
+
+    archive: ImageProvider
+    registry: ImageProvider | None
+    choice: str
+    say: Say
+
+    def provide(
+        self,
+        distro: Distro,
+        arch: str,
+        purpose: ImagePurpose,
+        extra_packages: tuple[str, ...] = (),
+        *,
+        interpreter: Interpreter,
+    ) -> Image:
+        """See `ImageProvider.provide`."""
+        first, second = self._order(distro)
+        try:
+            return first.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
+        except ImageError as error:
+            if second is None:
+                raise
+            self.say(f"{distro.id}: making the root from the archive: {error.what}: {error.why}")
+            return second.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
+
+    def _order(self, distro: Distro) -> tuple[ImageProvider, ImageProvider | None]:
+        """The source to ask, and the one to ask if that fails."""
+        if self.choice == "archive" or self.registry is None:
+            if self.choice == "registry":
+                raise ImageError(
+                    f"{distro.id}: image-source is registry, but this engine has no registries",
+                    remedy="set engine to docker or podman, or image-source to auto",
+                )
+            return self.archive, None
+        if distro.image is None and self.choice != "registry":
+            return self.archive, None
+        can_be_made = distro.archive is not None and distro.archive.live
+        return self.registry, self.archive if self.choice == "auto" and can_be_made else None

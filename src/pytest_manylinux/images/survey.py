@@ -1,0 +1,172 @@
+"""Read the catalogue's figures from a live image, and say where a row has drifted from them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerDefSection
+from packaging.version import Version
+
+from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, SandboxSpec
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.model.distro import Distro, Image, Interpreter
+from pytest_manylinux.model.survey import Survey, SurveyedLibrary
+
+_LIBC = "getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version"
+_LIBRARIES = "PATH=$PATH:/sbin:/usr/sbin ldconfig -p"
+_PYTHON = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
+# Whose versions the catalogue has figures of.
+# glibc is several files: a version of its own may be in one of them only, 2.31 in libpthread.
+_MEASURED = {
+    *("libc.so.6", "libm.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2"),
+    *("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libatomic.so.1"),
+}
+_VERSION = re.compile(r"(?P<namespace>GLIBC|GLIBCXX|CXXABI|GCC|ZLIB|LIBATOMIC)_(?P<number>\d[\d.]*)")
+_ENTRY = re.compile(r"\s+(?P<soname>\S+) \((?P<flags>[^)]*)\) => (?P<path>\S+)")
+_TIMEOUT = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePython:
+    """One interpreter as it answered: full versions, empty where it did not."""
+
+    executable: str
+    version: str
+    pip: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveFigures:
+    """What a live image says of itself."""
+
+    glibc: str
+    pythons: tuple[LivePython, ...]
+    survey: Survey
+
+    @property
+    def maxima(self) -> dict[str, str]:
+        """The highest version of each symbol namespace, as in a row's `symbols`."""
+        return symbol_maxima(v for library in self.survey.libraries for v in library.versions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """A figure in which row and image differ."""
+
+    figure: str
+    row: str
+    live: str
+
+
+def survey_image(
+    distro: Distro, image: Image, interpreters: Iterable[Interpreter], engine: Engine
+) -> LiveFigures:
+    """Look into an image: C library, its libraries and their symbol versions, Pythons and pips.
+
+    Raises ImageError if it does not answer, SandboxError if it cannot be started.
+    """
+    with engine.open(SandboxSpec(image=image, label=f"survey of {distro.id}")) as sandbox:
+        glibc = re.search(r"(\d+\.\d+)\s*$", _ask(sandbox, "sh", "-c", _LIBC).split("\n")[0])
+        if glibc is None:
+            raise ImageError(f"{distro.id}: its C library does not say its version")
+        libraries = tuple(_libraries(sandbox, image.arch))
+        pythons = tuple(_python(sandbox, entry.executable) for entry in interpreters)
+    survey = Survey(distro=distro.id, image=image.digest, arch=image.arch, libraries=libraries)
+    return LiveFigures(glibc=glibc[1], pythons=pythons, survey=survey)
+
+
+def drift(distro: Distro, live: LiveFigures) -> Iterator[Drift]:
+    """Where the row differs from the image; what the image does not have is not held against it."""
+    glibc = ".".join(map(str, distro.glibc))
+    if live.glibc != glibc:
+        yield Drift(figure="glibc", row=glibc, live=live.glibc)
+    figures, arch = live.maxima, live.survey.arch
+    for namespace, version in distro.symbols_on(arch).items():
+        if namespace in figures and figures[namespace] != version:
+            yield Drift(figure=namespace, row=version, live=figures[namespace])
+    for soname in distro.absent_libraries:
+        if any(library.soname == soname for library in live.survey.libraries):
+            yield Drift(figure=soname, row="absent", live="present")
+    yield from _python_drift(distro, live.pythons)
+
+
+def symbol_maxima(versions: Iterable[str]) -> dict[str, str]:
+    """The highest of each namespace among symbol versions such as `GLIBC_2.36`."""
+    highest: dict[str, Version] = {}
+    relative = False
+    for text in versions:
+        relative = relative or text == "GLIBC_ABI_DT_RELR"
+        if match := _VERSION.fullmatch(text):
+            number = Version(match["number"])
+            known = highest.get(match["namespace"], number)
+            highest[match["namespace"]] = max(number, known)
+    found = {namespace: str(version) for namespace, version in highest.items()}
+    return {**found, "GLIBC_ABI": "DT_RELR"} if relative else found
+
+
+def defined_versions(path: Path) -> frozenset[str]:
+    """The symbol versions that a shared library defines; none for a file that is no such thing."""
+    try:
+        with path.open("rb") as file:
+            sections = ELFFile(file).iter_sections()
+            tables = [section for section in sections if isinstance(section, GNUVerDefSection)]
+            return frozenset(
+                name.name
+                for table in tables
+                for _, names in table.iter_versions()
+                for name in list(names)[:1]
+            )
+    except (OSError, ELFError):
+        return frozenset()
+
+
+def _python_drift(distro: Distro, live: Iterable[LivePython]) -> Iterator[Drift]:
+    rows: Mapping[str, Interpreter] = {entry.executable: entry for entry in distro.interpreters}
+    for python in live:
+        row = rows[python.executable]
+        name = Path(python.executable).name
+        if not python.version.startswith(f"{row.version.dotted}."):
+            yield Drift(figure=name, row=row.version.dotted, live=python.version or "missing")
+        if row.pip and row.pip != python.pip:
+            yield Drift(figure=f"{name}'s pip", row=row.pip, live=python.pip or "missing")
+
+
+def _python(sandbox: Sandbox, executable: str) -> LivePython:
+    version = _ask(sandbox, executable, "-c", _PYTHON, must=False).strip()
+    words = _ask(sandbox, executable, "-m", "pip", "--version", must=False).split()
+    return LivePython(executable=executable, version=version, pip=words[1] if len(words) > 1 else "")
+
+
+def _libraries(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
+    listing = _ask(sandbox, "sh", "-c", _LIBRARIES)
+    seen: set[str] = set()
+    with tempfile.TemporaryDirectory(prefix="survey-") as folder:
+        for match in _ENTRY.finditer(listing):
+            soname, flags, path = match["soname"], match["flags"], match["path"]
+            # The cache of an x86_64 system may list 32-bit libraries too, without `x86-64`.
+            if soname in seen or (arch == "x86_64" and "x86-64" not in flags):
+                continue
+            seen.add(soname)
+            versions = _versions(sandbox, path, Path(folder) / soname) if soname in _MEASURED else None
+            yield SurveyedLibrary(soname=soname, path=path, versions=versions or frozenset())
+
+
+def _versions(sandbox: Sandbox, path: str, here: Path) -> frozenset[str]:
+    inside = SCRATCH / "surveyed" / PurePosixPath(path).name
+    _ask(sandbox, "sh", "-c", 'mkdir -p "$(dirname "$2")" && cp -L "$1" "$2"', "sh", path, str(inside))
+    sandbox.copy_out(inside, here)
+    return defined_versions(here)
+
+
+def _ask(sandbox: Sandbox, *argv: str, must: bool = True) -> str:
+    done = sandbox.exec(Command(argv=argv, timeout=_TIMEOUT))
+    if must and not done.ok:
+        words = done.stderr.decode("utf-8", "replace").strip()
+        raise ImageError(f"the image does not answer: {argv[-1]}", why=words)
+    return done.stdout.decode("utf-8", "replace") if done.ok else ""

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_manylinux.cli import main
+from pytest_manylinux.errors import ExitCode
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def _ids(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert main(["catalogue", *words, "--json"]) == ExitCode.OK
+    return [row["id"] for row in json.loads(capsys.readouterr().out)["distros"]]
+
+
+def test_everything_is_listed_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalogue"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "debian-12" in out
+    assert "opensuse-tumbleweed" in out
+    assert "3.11 (23.0.1)*" in out
+
+
+def test_filters_narrow_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert set(_ids(capsys, "--family", "opensuse")) == {
+        *("opensuse-leap-15.5", "opensuse-leap-15.6", "opensuse-leap-16.0"),
+        "opensuse-tumbleweed",
+    }
+    assert "almalinux-8" not in _ids(capsys, "--policy", "manylinux_2_34")
+    assert "almalinux-9" in _ids(capsys, "--policy", "manylinux_2_34")
+    assert "almalinux-8" in _ids(capsys, "--python", "cp312")
+    assert "debian-12" not in _ids(capsys, "--arch", "riscv64")
+    assert _ids(capsys, "list", "default") == [
+        *("debian-11", "debian-12", "debian-13", "debian-testing"),
+    ]
+
+
+def test_a_projects_own_rows_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = '[[tool.pytest-manylinux.distro]]\nid = "acme-1"\nlike = "debian-12"\n'
+    (tmp_path / "pyproject.toml").write_text(row)
+    assert _ids(capsys, "list", "acme-1") == ["acme-1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["list", "debain-12"], "perhaps you meant 'debian-12'"),
+        (["--policy", "manylinux3"], "no manylinux policy"),
+        (["--python", "py"], "no CPython version"),
+        (["pin", "--engine", "bubblewrap"], "an archive moves on"),
+    ],
+)
+def test_a_mistake_is_a_usage_error(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["catalogue", *words]) == ExitCode.USAGE
+    assert message in capsys.readouterr().err

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.sources import ImageSources
+from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, ImageSource, Interpreter
+
+CATALOGUE = load_catalogue()
+DEBIAN, FEDORA = CATALOGUE.get("debian-12"), CATALOGUE.get("fedora-44")
+
+
+class FakeImages:
+    def __init__(self, source: ImageSource, *, fails: bool = False) -> None:
+        self.source = source
+        self.fails = fails
+
+    def provide(
+        self,
+        distro: Distro,
+        arch: str,
+        purpose: ImagePurpose,
+        extra_packages: tuple[str, ...] = (),
+        *,
+        interpreter: Interpreter,
+    ) -> Image:
+        if self.fails:
+            raise ImageError("it could not be pulled", why="connection refused")
+        name = f"{distro.id} {purpose.value} {extra_packages} {interpreter.version}"
+        return Image(digest="sha256:x", name=name, source=self.source, arch=arch)
+
+
+def _provide(
+    distro: Distro, choice: str, *, registry: bool | None = True, said: list[str] | None = None
+) -> Image:
+    """`registry`: whether it answers; None for an engine without one."""
+    sources = ImageSources(
+        archive=FakeImages(ImageSource.ARCHIVE),
+        registry=None if registry is None else FakeImages(ImageSource.REGISTRY, fails=not registry),
+        choice=choice,
+        say=(said if said is not None else []).append,
+    )
+    return sources.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
+
+
+@pytest.mark.parametrize(
+    ("choice", "registry", "source"),
+    [
+        ("auto", True, ImageSource.REGISTRY),
+        ("auto", False, ImageSource.ARCHIVE),
+        ("auto", None, ImageSource.ARCHIVE),
+        ("archive", True, ImageSource.ARCHIVE),
+        ("registry", True, ImageSource.REGISTRY),
+    ],
+)
+def test_the_setting_decides(choice: str, registry: bool | None, source: ImageSource) -> None:  # noqa: FBT001
+    assert _provide(DEBIAN, choice, registry=registry).source is source
+
+
+def test_going_over_to_the_archive_is_said() -> None:
+    said: list[str] = []
+    _provide(DEBIAN, "auto", registry=False, said=said)
+    assert said == [
+        "debian-12: making the root from the archive: it could not be pulled: connection refused"
+    ]
+
+
+@pytest.mark.parametrize("distro", [FEDORA, CATALOGUE.get("debian-10")])
+def test_a_distro_that_cannot_be_made_keeps_the_registrys_error(distro: Distro) -> None:
+    with pytest.raises(ImageError, match="could not be pulled"):
+        _provide(distro, "auto", registry=False)
+
+
+def test_the_registry_alone_is_never_replaced() -> None:
+    with pytest.raises(ImageError, match="could not be pulled"):
+        _provide(DEBIAN, "registry", registry=False)
+    with pytest.raises(ImageError, match="this engine has no registries"):
+        _provide(DEBIAN, "registry", registry=None)
+
+
+def test_a_row_without_image_comes_from_the_archive() -> None:
+    assert _provide(replace(DEBIAN, image=None), "auto").source is ImageSource.ARCHIVE
