@@ -43,6 +43,7 @@ def engine_running(name: str) -> Iterator[None]:
         if name == "docker":
             stack.enter_context(_docker(Path(folder), patch))
         elif name == "podman":
+            stack.callback(_unmount_below, Path(folder))
             _configure_podman(Path(folder), patch)
         yield
 
@@ -71,12 +72,22 @@ def docker_daemon(folder: Path) -> Iterator[str]:
     command = ["dockerd", "--host", address, "--containerd", containers]
     command += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false"]
-    with _process(beside, folder / "containerd.log"):
-        while not Path(containers).exists():
-            time.sleep(0.1)
-        with _process(command, folder / "log") as daemon:
-            _await(address, daemon, folder / "log")
-            yield address
+    try:
+        with _process(beside, folder / "containerd.log"):
+            while not Path(containers).exists():
+                time.sleep(0.1)
+            with _process(command, folder / "log") as daemon:
+                _await(address, daemon, folder / "log")
+                yield address
+    finally:
+        _unmount_below(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """Both engines leave their storage bound onto itself, and so in the way of its removal."""
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in reversed([point for point in points if point.startswith(f"{folder}/")]):
+        subprocess.run(["umount", "--lazy", point], check=False)
 
 
 @contextmanager
