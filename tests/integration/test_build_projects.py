@@ -176,7 +176,9 @@ def test_an_optional_extension_whose_compile_fails_is_no_pure_wheel(
 def test_a_symbol_of_a_newer_glibc_names_the_policy_that_would_do(
     build: Build, demo: Callable[..., Path]
 ) -> None:
-    project = demo(declarations="#include <sys/mman.h>", body='memfd_create("x", 0);')
+    project = demo(
+        declarations="int memfd_create(const char *, unsigned);", body='memfd_create("x", 0);'
+    )
     with pytest.raises(BuildError, match="newer glibc than manylinux1") as caught:
         build(project)
     assert caught.value.finding == "symbol-too-new"
@@ -185,6 +187,16 @@ def test_a_symbol_of_a_newer_glibc_names_the_policy_that_would_do(
     assert facts_of(build(project, policy="manylinux_2_27")).wheel.platforms == (
         "manylinux_2_27_x86_64",
     )
+
+
+def test_a_function_that_the_policys_headers_lack_names_the_policy_too(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    with pytest.raises(BuildError, match="newer glibc than this policy") as caught:
+        build(demo(declarations="#include <sys/mman.h>", body='memfd_create("x", 0);'))
+    assert caught.value.finding == "symbol-too-new"
+    assert "it uses memfd_create, which needs glibc 2.27 or newer" in caught.value.why
+    assert "'manylinux_2_27'" in caught.value.remedy
 
 
 def test_cxx17_that_old_glibc_cannot_give_names_the_policy_that_would_do(

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pytest_manylinux.build import zig
+from pytest_manylinux.build.glibc import Version
 from pytest_manylinux.build.kit import Kit, pip_environment
 from pytest_manylinux.build.workbench import Workbench
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import BuildError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess
+from pytest_manylinux.model.policy import Policy
 
 BUILT = zig.SCRATCH / "built"
 _STATIC = zig.SCRATCH / "requires.txt"
@@ -31,17 +33,26 @@ _OUT_OF_REACH = re.compile(
 _ALIGNED_NEW = re.compile(
     r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
 )
+# zig's headers hide what the policy's glibc does not offer, and its linker does not find it.
+_UNKNOWN_NAME = re.compile(
+    r"(?:undeclared (?:function|identifier) '|undefined symbol: |no member named ')(\w+)"
+)
 _SCM = re.compile(r"setuptools[-_]scm was unable to detect version|vcs_versioning.*LookupError")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontEnd:
-    """Builds one project in one sandbox. `environment` is what the project's own code sees."""
+    """Builds one project in one sandbox. `environment` is what the project's own code sees.
+
+    `offered` are the symbols of all glibcs, with the versions that offer them.
+    """
 
     bench: Workbench
     kit: Kit
     index: IndexAccess
     environment: Mapping[str, str]
+    policy: Policy
+    offered: Mapping[str, frozenset[Version]]
 
     def prepare(
         self, archive: PurePosixPath, set_up: Mapping[str, str], before_build: tuple[str, ...]
@@ -117,12 +128,17 @@ class FrontEnd:
         log = self.bench.log
         text = f"{log.errors(60)}\n{log.tail(400)}"
         if _ALIGNED_NEW.search(text):
-            return BuildError(
-                f"{self.bench.what}: its C++ is too new for this policy",
-                why="it uses aligned new (std::align_val_t, C++17), which needs glibc "
-                f"{'.'.join(map(str, zig.CXX17_SINCE))} or newer\n{log.errors(4)}",
-                remedy=f"set policy = {self._lowest(zig.CXX17_SINCE)!r}, the lowest that will do",
-                finding="symbol-too-new",
+            return self._too_new(
+                "its C++ is too new for this policy",
+                "aligned new (std::align_val_t, C++17)",
+                zig.CXX17_SINCE,
+            )
+        names = _UNKNOWN_NAME.findall(log.errors(60))
+        since = {name: min(self.offered[name]) for name in names if name in self.offered}
+        if newer := {name: version for name, version in since.items() if version > self.policy.glibc}:
+            worst = max(newer, key=newer.__getitem__)
+            return self._too_new(
+                "it needs a newer glibc than this policy promises", worst, newer[worst]
             )
         failure = self.bench.failure("it does not build", done)
         if _SCM.search(text):
@@ -131,9 +147,15 @@ class FrontEnd:
             )
         return failure
 
-    def _lowest(self, glibc: tuple[int, ...]) -> str:
-        return str(
-            next((policy for policy in self.kit.policies if policy.glibc >= glibc), "a newer one")
+    def _too_new(self, what: str, name: str, since: Version) -> BuildError:
+        enough = next((str(one) for one in self.kit.policies if one.glibc >= since), "a newer one")
+        return BuildError(
+            f"{self.bench.what}: {what}",
+            why=f"it uses {name}, which needs glibc {'.'.join(map(str, since))} or newer\n"
+            f"{self.bench.log.errors(4)}",
+            remedy=f"set policy = {enough!r}, the lowest that will do; "
+            f"the whole log is {self.bench.log.path}",
+            finding="symbol-too-new",
         )
 
 

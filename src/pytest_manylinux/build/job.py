@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import BuildOutcome, BuildRequest
 from pytest_manylinux.build.front_end import BUILT, FrontEnd
-from pytest_manylinux.build.glibc import load_symbols
+from pytest_manylinux.build.glibc import Version, load_symbols
 from pytest_manylinux.build.kit import Kit
 from pytest_manylinux.build.log import BuildLog
 from pytest_manylinux.build.native import check_native
@@ -54,7 +54,14 @@ class Job:
         with BuildLog(self.request.log) as log, engine.open(self._spec(snapshot)) as sandbox:
             bench = Workbench(sandbox, log, self.what, timeout=self.request.timeout)
             environment = self._environment(snapshot)
-            front_end = FrontEnd(bench=bench, kit=self.kit, index=self.index, environment=environment)
+            front_end = FrontEnd(
+                bench=bench,
+                kit=self.kit,
+                index=self.index,
+                environment=environment,
+                policy=self.policy,
+                offered=self._offered(),
+            )
             sandbox.copy_in(archive, _ARCHIVE)
             archive.unlink()
             front_end.prepare(_ARCHIVE, self._set_up(), self.request.before_build)
@@ -124,9 +131,12 @@ class Job:
         return repaired
 
     def _check(self, facts: WheelFacts) -> None:
-        offered = load_symbols(self.kit.symbols, zig.machine(self.request.arch).zig)
-        found = too_new_symbols(facts, self.policy.glibc, offered, self.kit.python_exports())
+        python = self.kit.python_exports()
+        found = too_new_symbols(facts, self.policy.glibc, self._offered(), python)
         check_symbols(self.what, self.policy, found, self.kit.policies)
+
+    def _offered(self) -> Mapping[str, frozenset[Version]]:
+        return load_symbols(self.kit.symbols, zig.machine(self.request.arch).zig)
 
     def _fetch(self, bench: Workbench, source: PurePosixPath, target: Path) -> WheelFacts:
         bench.sandbox.copy_out(source, target)

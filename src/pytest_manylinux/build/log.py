@@ -62,6 +62,7 @@ class BuildLog:
             self._line(line)
         if len(self._rest) > _LINE:
             self._flush()
+        self._file.flush()  # a killed run leaves its log, and people watch it grow
 
     def tail(self, count: int = 15) -> str:
         """The last lines."""

@@ -2,7 +2,8 @@
 # The compiler and linker of a build: zig, aimed at the policy's glibc. Its name says which tool it is.
 #
 # Build systems pass flags that GNU tools know. What zig refuses and what changes no behaviour of the
-# result is left out here; every other flag goes through, and zig's own words are the error.
+# result is left out here; every other flag goes through, and zig's own words are the error. Left out
+# too is link-time optimisation: for it zig would compile all of libc++ once more, which takes minutes.
 set -f
 . "${0%/*}/../target.sh" # sets zig, target, triplet, includes, libraries
 
@@ -59,6 +60,7 @@ for argument do
     -isystem*) ! is_system_folder "${argument#-isystem}" || continue ;;
     -c | -S | -E | -M | -MM | -fsyntax-only) link=no ;;
     -dump* | -print-* | --print-*) target=${target%%.*} ;;
+    -flto | -flto=* | -flto-* | -ffat-lto-objects | -fno-fat-lto-objects) continue ;; # see above
     -mtune=* | -static-libgcc | -static-libstdc++ | -fuse-ld=*) continue ;;
     -Wp,-D* | -Wp,-U*) argument=${argument#-Wp,} ;;
     -Wl,*)
