@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pytest_manylinux.diagnose.merging import WEIGHT
 from pytest_manylinux.diagnose.registry import find_check, make_finding
-from pytest_manylinux.model.verdict import Expectation, Outcome, Severity, Verdict
+from pytest_manylinux.model.verdict import Expectation, Finding, Outcome, Severity, Verdict
 
 # Subjects that are no distro: `*` does not speak of them, they are declared by their own word.
 NOT_DISTROS = frozenset({"audit", "build"})
@@ -19,19 +20,27 @@ def apply_expectations(
 
     Every declared fault happened and nothing else is wrong: EXPECTED. A declared fault that did not
     happen: NOT_PORTABLE, with a finding. An error that nobody declared: as it was. What is not
-    proven stays so. `distro_id` is `audit` or `build` for verdicts that belong to no distro.
+    proven stays so. A fault has happened if the finding weighs what it usually weighs: a warning is
+    none of `missing-library`, but it is one of `system-library-shadowed`.
+
+    `distro_id` is `audit` or `build` for verdicts that belong to no distro.
     """
     declared = tuple(e for e in expectations if _speaks_of(e, distro_id))
     if not declared or verdict.outcome is Outcome.NOT_PROVEN:
         return verdict
-    seen = {finding.name for finding in verdict.errors}
+    names = {_name(expectation) for expectation in declared}
+    seen = {finding.name for finding in verdict.findings if _weighs(finding)}
     absent = tuple(e for e in declared if _name(e) not in seen)
     if absent:
         return _not_met(verdict, absent)
-    if seen - {_name(e) for e in declared}:
+    if {finding.name for finding in verdict.errors} - names:
         return verdict
     first = declared[0]
     return replace(verdict, outcome=Outcome.EXPECTED, reason=first.reason, expectation=first)
+
+
+def _weighs(finding: Finding) -> bool:
+    return WEIGHT[finding.severity] <= WEIGHT[find_check(finding.name).severity]
 
 
 def _speaks_of(expectation: Expectation, distro_id: str) -> bool:

@@ -45,6 +45,14 @@ def test_a_lighter_finding_of_that_name_is_not_the_fault() -> None:
     assert apply_expectations(light, [expect("crash")], "debian-13").outcome is Outcome.NOT_PORTABLE
 
 
+def test_a_fault_that_is_only_ever_a_warning_can_be_declared() -> None:
+    warned = verdict_with("system-library-shadowed")
+    declared = [expect("system-library-shadowed")]
+    verdict = apply_expectations(warned, declared, "debian-13")
+    assert verdict.outcome is Outcome.EXPECTED
+    assert apply_expectations(verdict_with(), declared, "debian-13").outcome is Outcome.NOT_PORTABLE
+
+
 def test_another_error_beside_the_expected_one_counts() -> None:
     verdict = apply_expectations(verdict_with("crash", "hang"), [expect("crash")], "debian-13")
     assert verdict.outcome is Outcome.NOT_PORTABLE

@@ -90,6 +90,7 @@ CHECK = Check(
         Link(title="C API stability", address="https://docs.python.org/3/c-api/stable.html"),
         Link(title="abi3audit", address="https://github.com/pypa/abi3audit"),
     ),
+    sample="sample_projects/faulty/abi3_violation",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

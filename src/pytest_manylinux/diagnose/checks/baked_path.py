@@ -81,6 +81,7 @@ CHECK = Check(
         ),
         Link(title="certifi", address="https://github.com/certifi/python-certifi"),
     ),
+    sample="sample_projects/faulty/baked_path",
     wheel=_wheel,
     dynamic=_dynamic,
 )

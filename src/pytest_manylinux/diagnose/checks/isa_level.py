@@ -76,6 +76,7 @@ CHECK = Check(
             address="https://gitlab.com/x86-psABIs/x86-64-ABI",
         ),
     ),
+    sample="sample_projects/faulty/newer_processor",
     wheel=_wheel,
     dynamic=_dynamic,
 )

@@ -56,7 +56,8 @@ CHECK = Check(
         "An extension module must not list libpythonX.Y.so as needed: its Python symbols come from "
         "the interpreter that loads it. Debian and Ubuntu build Python without that library, so the "
         "import fails there unless an unrelated package installed it; where it is installed, a second "
-        "copy of the interpreter's state may be loaded. auditwheel passes over libpython silently."
+        "copy of the interpreter's state may be loaded. `auditwheel show` passes over it; a current "
+        "`auditwheel repair` takes the link out, older ones left it."
     ),
     by_hand="readelf -d FILE.so | grep libpython",
     remedies=(

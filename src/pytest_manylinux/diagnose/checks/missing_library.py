@@ -100,6 +100,7 @@ CHECK = Check(
         Link(title="PEP 513: the allow list", address="https://peps.python.org/pep-0513/"),
         Link(title="ld.so(8)", address="https://man7.org/linux/man-pages/man8/ld.so.8.html"),
     ),
+    sample="sample_projects/faulty/allowed_library",
     static=_static,
     dynamic=_dynamic,
 )

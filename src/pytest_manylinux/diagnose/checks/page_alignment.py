@@ -101,6 +101,7 @@ CHECK = Check(
             title="ld -z max-page-size", address="https://sourceware.org/binutils/docs/ld/Options.html"
         ),
     ),
+    sample="sample_projects/faulty/small_pages",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -95,6 +95,7 @@ CHECK = Check(
         Link(title="ld.so(8): $ORIGIN", address="https://man7.org/linux/man-pages/man8/ld.so.8.html"),
         Link(title="patchelf", address="https://github.com/NixOS/patchelf"),
     ),
+    sample="sample_projects/faulty/unreachable_library",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -96,6 +96,7 @@ CHECK = Check(
             address="https://sourceware.org/glibc/manual/latest/html_node/Dynamic-Linking-Tunables.html",
         ),
     ),
+    sample="sample_projects/faulty/static_tls",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -90,6 +90,7 @@ CHECK = Check(
             address="https://sourceware.org/binutils/docs/ld/VERSION.html",
         ),
     ),
+    sample="sample_projects/faulty/library_as_data",
     static=_static,
     dynamic=_dynamic,
 )

@@ -68,5 +68,6 @@ CHECK = Check(
             address="https://www.psycopg.org/docs/install.html#psycopg-vs-psycopg-binary",
         ),
     ),
+    sample="sample_projects/faulty/bundled_crypto",
     dynamic=_dynamic,
 )

@@ -83,6 +83,7 @@ CHECK = Check(
         Remedy(tool="meson-python", words="add it to dependencies : of py.extension_module"),
     ),
     links=(Link(title="ld -z defs", address="https://sourceware.org/binutils/docs/ld/Options.html"),),
+    sample="sample_projects/faulty/under_linked",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,
