@@ -1,0 +1,4 @@
+int inner_sum(int a, int b)
+{
+    return a + b;
+}

@@ -1,0 +1,6 @@
+int inner_sum(int a, int b);
+
+int outer_twice(int a)
+{
+    return inner_sum(a, a);
+}

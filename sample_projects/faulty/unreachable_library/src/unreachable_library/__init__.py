@@ -1,0 +1,5 @@
+"""Numbers doubled by a library of a library."""
+
+from unreachable_library._native import twice
+
+__all__ = ["twice"]
