@@ -25,11 +25,11 @@ _LISTING = zig.SCRATCH / "libraries.json"
 _NOT_FOUND = re.compile(r"required library \"([^\"]+)\" could not be located")
 _TOO_RECENT = "too-recent versioned symbols"
 _PURELIB = "in purelib folder"
-_WORDS = re.compile(r"^(?:auditwheel: error: |ValueError: |RuntimeError: )?(.*)$", re.DOTALL)
 # Folders of the build that hold shared libraries: one that the project made for itself need not lie
 # where a run path leads. A repair that failed may have left a wheel half done.
 _FIND = (
-    "rm -rf /scratch/repaired; find /scratch/source /scratch/env /tmp -name '*.so*' -type f -exec dirname {} + 2> /dev/null"
+    "rm -rf /scratch/repaired; "
+    "find /scratch/source /scratch/env /tmp -name '*.so*' -type f -exec dirname {} + 2> /dev/null"
     " | sort -u | paste -s -d : -"
 )
 _SHOWN = 5

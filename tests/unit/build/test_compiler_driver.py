@@ -67,6 +67,8 @@ def test_linking_strips_and_adds_what_old_glibc_lacks(driver: Driver, name: str)
         ("-Wl,--exclude-libs", []),
         ("-static-libstdc++", []),
         ("-mtune=generic", []),
+        ("-flto", []),
+        ("-flto=thin", []),
         ("-march=x86-64-v2", ["-march=x86-64-v2"]),
         ("-Wp,-D_FORTIFY_SOURCE=2", ["-D_FORTIFY_SOURCE=2"]),
         ("-I/usr/include", []),
