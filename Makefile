@@ -8,7 +8,7 @@ REPORTS := reports
 CHECK := sample_projects
 
 .DEFAULT_GOAL := help
-.PHONY: help prove test lint develop system clean
+.PHONY: help prove test lint develop system engines clean
 
 help: ## Say what can be made
 	@echo "make TARGET, where TARGET is"
@@ -27,7 +27,7 @@ prove: system $(BIN)/.package ## Build the sample projects and prove their wheel
 	echo "proof    $(CURDIR)/$(REPORTS)/proof.json"; \
 	exit $$status
 
-test: system $(BIN)/.tox ## Check the style and types, and run the whole test suite, through tox
+test: system engines $(BIN)/.tox ## Check the style and types, and run the whole test suite, through tox
 	$(BIN)/tox run
 
 lint: $(BIN)/.tox ## Only check the style and types
@@ -45,6 +45,19 @@ system:
 	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
 	command -v mmdebstrap >/dev/null || missing="$$missing mmdebstrap"; \
 	[ "$$(id -u)" = 0 ] || command -v newuidmap >/dev/null || missing="$$missing uidmap"; \
+	$(install_missing)
+
+# What the tests want besides: compilers, real container engines, a registry, a browser.
+engines:
+	@missing=""; \
+	command -v cc >/dev/null || missing="$$missing gcc"; \
+	command -v c++ >/dev/null || missing="$$missing g++"; \
+	command -v dockerd >/dev/null || missing="$$missing docker.io"; \
+	command -v containerd >/dev/null || missing="$$missing containerd"; \
+	command -v podman >/dev/null || missing="$$missing podman"; \
+	command -v runc >/dev/null || missing="$$missing runc"; \
+	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	$(install_missing)
 
 # Debian keeps the venv module in a package of its own, python3-venv.
@@ -85,6 +98,6 @@ if [ -n "$$missing" ]; then \
   echo "Missing on this machine, now installed with $$as_root apt-get:$$missing"; \
   $$as_root apt-get update -qq </dev/null && \
   $$as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -qq --yes --no-install-recommends $$missing </dev/null >/dev/null; \
+    apt-get install -qq --yes $$missing </dev/null >/dev/null; \
 fi
 endef
