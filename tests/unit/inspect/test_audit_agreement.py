@@ -75,7 +75,7 @@ def auditwheel_says(path: Path) -> str:
     return str(answer.overall_policy.name)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(files=wheel)
 def test_same_tag_as_auditwheel(files: dict[str, ElfSpec]) -> None:
     logging.getLogger("auditwheel").setLevel(logging.CRITICAL)
