@@ -47,11 +47,16 @@ _OF_REFUSAL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An import that did not end well. `decides`: whether it can make the wheel not portable."""
+    """An import that did not end well. `decides`: whether it can make the wheel not portable.
+
+    `listed`: the library that the loader speaks of is needed by a file, the wheel's or a
+    dependency's: the loader's own listing of an installed file has it among the missing ones.
+    """
 
     outcome: ImportOutcome
     words: LoaderWords | None
     decides: bool
+    listed: bool = False
 
     @property
     def severity(self) -> Severity:
@@ -81,10 +86,16 @@ def spoken(outcome: ImportOutcome) -> str:
 
 def failures(observation: Observation) -> Iterator[Failure]:
     """Every import that did not end well, in the order of the trial."""
+    needed = {library for check in observation.loader for library in check.missing}
     for outcome in observation.imports:
         if outcome.status is not ImportStatus.OK:
             words = _words(outcome)
-            yield Failure(outcome=outcome, words=words, decides=_decides(outcome, words))
+            yield Failure(
+                outcome=outcome,
+                words=words,
+                decides=_decides(outcome, words),
+                listed=words is not None and PurePosixPath(words.library).name in needed,
+            )
 
 
 def blamed(name: str, facts: WheelFacts, observation: Observation, target: Target) -> Iterator[Failure]:
@@ -120,7 +131,7 @@ def blame(failure: Failure, facts: WheelFacts, target: Target) -> str:
 def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str:
     outcome = failure.outcome
     if failure.words is not None:
-        return _blame_loader(failure.words, outcome, facts, target)
+        return _blame_loader(failure, failure.words, facts, target)
     if _DEPENDENCY_ABI.search(f"{outcome.message}\n{outcome.output}"):
         return "dependency-abi"
     if outcome.missing_module:
@@ -130,17 +141,15 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
     return "import-error"
 
 
-def _blame_loader(words: LoaderWords, outcome: ImportOutcome, facts: WheelFacts, target: Target) -> str:
+def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
     if words.refusal is Refusal.LIBRARY:
-        return _blame_library(words, outcome, facts, target)
+        return _blame_library(failure, words, facts, target)
     if words.refusal is Refusal.SYMBOL:
         return _blame_symbol(words, facts)
     return _OF_REFUSAL[words.refusal]
 
 
-def _blame_library(
-    words: LoaderWords, outcome: ImportOutcome, facts: WheelFacts, target: Target
-) -> str:
+def _blame_library(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
     """A file that could not be opened: needed by this wheel's files, or looked for by its code."""
     name = PurePosixPath(words.library).name
     if is_libpython(name):
@@ -156,7 +165,8 @@ def _blame_library(
     # The import system speaks of an extension module with ImportError, ctypes of any library with
     # OSError. An ImportError on a library that no file here needs is a dependency's extension
     # module, or this wheel's own code that called dlopen and passed the words on.
-    return "missing-library" if _in_dependency(outcome, facts) else "runtime-dlopen"
+    needed = failure.listed or _in_dependency(failure.outcome, facts)
+    return "missing-library" if needed else "runtime-dlopen"
 
 
 def _in_dependency(outcome: ImportOutcome, facts: WheelFacts) -> bool:

@@ -151,6 +151,13 @@ def test_loader_and_import_make_one_finding() -> None:
     assert verdict.findings[0].files == ("demo/_native.so",)
 
 
+def test_a_library_that_a_dependencys_library_needs_is_missing_and_not_looked_for() -> None:
+    words = "libgthread-2.0.so.0: cannot open shared object file: No such file or directory"
+    listing = LoaderCheck(path="lib/site-packages/demo/_native.so", missing=("libgthread-2.0.so.0",))
+    assert names(verdict_on(raised("ImportError", words), loader=(listing,))) == ["missing-library"]
+    assert names(verdict_on(raised("ImportError", words))) == ["runtime-dlopen"]
+
+
 PROGRAM = make_facts(
     top_level=(),
     elf=(make_elf("demo-1.0.data/scripts/demo", needed=("libfoo.so.1",)),),
