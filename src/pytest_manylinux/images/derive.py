@@ -14,6 +14,7 @@ from docker import APIClient
 from docker.errors import DockerException
 from docker.types import Mount
 
+from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
 from pytest_manylinux.engines.owners import LABEL, owner_labels
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.provision import ProvisionPlan
@@ -21,6 +22,9 @@ from pytest_manylinux.images.provision import ProvisionPlan
 CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
 # Ends at the end of its input, which is our connection: the container goes when we do.
 _HOLD = ("cat",)
+_SILENCE = 900.0
+"""Seconds without a word after which an installation counts as hung."""
+_KEPT_BYTES = 1 << 16
 _KEPT = 20
 """Lines of a failed command's output that the error carries."""
 
@@ -43,7 +47,7 @@ def derive(
         container = _create(api, base, ca_bundle)
         line = None
         try:
-            line = api.attach_socket(container, params={"stdin": 1, "stream": 1})
+            line = Hijacked(api.attach_socket(container, params={"stdin": 1, "stream": 1}))
             api.start(container)
             for command in plan.commands:
                 _run(api, container, command, plan, title)
@@ -82,7 +86,7 @@ def _run(
     execution = api.exec_create(container, list(command), environment=dict(plan.environment), user="0")[
         "Id"
     ]
-    output = b"".join(api.exec_start(execution, stream=True)).decode("utf-8", "replace")
+    output = _follow(Hijacked(api.exec_start(execution, socket=True)), title)
     code = api.exec_inspect(execution)["ExitCode"]
     if code != 0:
         last = "\n".join(output.strip().splitlines()[-_KEPT:])
@@ -91,6 +95,28 @@ def _run(
             why=last,
             remedy="see that the image's package mirrors answer; proxies come from the environment",
         )
+
+
+def _follow(stream: Hijacked, title: str) -> str:
+    """The last of a command's output, when it has ended; raises ImageError after a long silence."""
+    kept = bytearray()
+
+    def keep(data: bytes) -> None:
+        kept.extend(data)
+        del kept[:-_KEPT_BYTES]
+
+    frames = Frames({STDOUT: keep, STDERR: keep})
+    try:
+        while data := stream.receive(_SILENCE):
+            frames.feed(data)
+        if data is None:
+            raise ImageError(
+                f"{title}: installing Python hung: not a word for {_SILENCE:.0f} s",
+                remedy="see whether the image's package mirrors answer, then run it again",
+            )
+    finally:
+        stream.close()
+    return kept.decode("utf-8", "replace")
 
 
 def _settings(api: APIClient, base: str) -> dict[str, Any]:

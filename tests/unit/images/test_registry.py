@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ from docker.errors import APIError, ImageNotFound
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images import derive
 from pytest_manylinux.images.registry import Network, RegistryImages
 from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource
 
@@ -18,9 +20,18 @@ FULL = "docker.io/library/debian:12-slim"
 DIGEST = "sha256:" + "a" * 64
 
 
-class FakeLine:
+class FakeHijacked:
+    """A connection over which a command's output comes, framed as the Docker API does it."""
+
+    def __init__(self, output: bytes) -> None:
+        self.frames = [struct.pack(">BxxxL", 2, len(output)) + output] if output else []
+
+    def receive(self, seconds: float) -> bytes:
+        assert seconds > 0
+        return self.frames.pop() if self.frames else b""
+
     def close(self) -> None:
-        """A connection that is closed once."""
+        self.frames = []
 
 
 class FakeApi:
@@ -66,10 +77,10 @@ class FakeApi:
         self.containers.append(base)
         return {"Id": "container"}
 
-    def attach_socket(self, container: str, params: Mapping[str, int]) -> FakeLine:
+    def attach_socket(self, container: str, params: Mapping[str, int]) -> bytes:
         assert params["stdin"]
         assert container
-        return FakeLine()
+        return b""
 
     def start(self, container: str) -> None:
         assert container == "container"
@@ -81,9 +92,10 @@ class FakeApi:
         self.commands.append((command, environment))
         return {"Id": "exec"}
 
-    def exec_start(self, execution: str, *, stream: bool) -> list[bytes]:
-        assert stream
-        return [execution.encode(), b"\nE: no such package\n"]
+    def exec_start(self, execution: str, *, socket: bool) -> bytes:
+        assert execution
+        assert socket
+        return b"Reading package lists\nE: no such package\n"
 
     def exec_inspect(self, execution: str) -> dict[str, int]:
         assert execution
@@ -102,7 +114,8 @@ class FakeApi:
 
 
 @pytest.fixture
-def api() -> FakeApi:
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    monkeypatch.setattr(derive, "Hijacked", FakeHijacked)
     return FakeApi()
 
 
