@@ -229,6 +229,8 @@ def _trial(run: Run, job: TrialJob, done: Needs) -> Judged:
     if isinstance(error, MalformedWheelError):
         name = Path(key_of(job.origin)[0]).name
         return Judged(verdict=judge_unreadable(name, error, subject=subject))
+    if isinstance(error, StoreError):  # the wheelhouse's: an image's own would come with done[1]
+        return Judged(verdict=not_proven(error, subject, cause=Cause.BUILD))
     if error is not None:
         return Judged(verdict=not_proven(error, subject))
     read: Read = done[0].result()
@@ -277,7 +279,9 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
     return _declared(verdict, settings, job.target.distro.id)
 
 
-def not_proven(error: BaseException, subject: str, wheel: Wheel | None = None) -> Verdict:
+def not_proven(
+    error: BaseException, subject: str, wheel: Wheel | None = None, *, cause: Cause | None = None
+) -> Verdict:
     """Turn a failure beside the wheel into a verdict; errors that are no ManylinuxError are raised."""
     if not isinstance(error, ManylinuxError):
         raise error
@@ -286,7 +290,7 @@ def not_proven(error: BaseException, subject: str, wheel: Wheel | None = None) -
         subject=subject,
         wheel=wheel.filename if wheel else "",
         wheel_sha256=wheel.sha256 if wheel else "",
-        cause=_cause(error),
+        cause=cause or _cause(error),
         reason=str(error),
     )
 
