@@ -1,0 +1,52 @@
+"""How long `pytest-manylinux predict` takes on your wheels, over the whole catalogue.
+
+    python benchmarks/predict.py WHEEL…
+
+Each wheel is predicted in a fresh interpreter; the time that an empty interpreter takes to start is
+measured beside it and taken off. Printed are the best of three runs, by the clock and of processor
+(which alone says something on a busy machine), and the memory at its highest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RUNS = 3
+MIB = 1024 * 1024
+PREDICT = "import sys; from pytest_manylinux.cli import main; main(['predict', sys.argv[1], '--json'])"
+
+
+def run(program: str, *arguments: str) -> tuple[float, float, float]:
+    """Seconds by the clock, seconds of processor, and MiB of memory that one interpreter took."""
+    start = time.perf_counter()
+    child = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    processor = usage.ru_utime + usage.ru_stime
+    return time.perf_counter() - start, processor, usage.ru_maxrss * 1024 / MIB
+
+
+def best(program: str, *arguments: str) -> tuple[float, float, float]:
+    """The least time of each kind, and the most memory, of some runs."""
+    clock, processor, memory = zip(*(run(program, *arguments) for _ in range(RUNS)), strict=True)
+    return min(clock), min(processor), max(memory)
+
+
+def main(wheels: list[str]) -> int:
+    """Print a line for each wheel."""
+    empty, idle, _ = best("pass")
+    print(f"an empty interpreter: {empty:.2f} s, {idle:.2f} s of processor")
+    for wheel in wheels:
+        clock, processor, memory = best(PREDICT, wheel)
+        size = Path(wheel).stat().st_size / MIB
+        times = f"{clock - empty:6.2f} s  {processor - idle:5.2f} s of processor  {memory:4.0f} MiB"
+        print(f"{times}  {Path(wheel).name} ({size:.0f} MiB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
