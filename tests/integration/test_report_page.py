@@ -93,7 +93,7 @@ def sample_run() -> RunRecord:
     outcomes = [Outcome.PORTABLE, *Outcome, Outcome.PORTABLE, Outcome.PORTABLE]
     verdicts += [make_verdict(wheel, s, o) for s, o in zip(subjects, outcomes, strict=True)]
     verdicts = [replace(v, observation=hanging) if v.errors else v for v in verdicts]
-    return replace(record, verdicts=(*verdicts, _unbuilt("broken_project")))
+    return replace(record, verdicts=(*verdicts, _unbuilt("broken_project"), _unbuilt("")))
 
 
 def _unbuilt(name: str) -> Verdict:
@@ -130,9 +130,9 @@ def test_nothing_is_loaded_and_nothing_complains(browser: Browser, report: Path)
 
 def test_the_wheel_filter_hides_rows_and_says_how_many_are_left(browser: Browser, report: Path) -> None:
     visit = Visit(browser, report)
-    assert len(visit.shown()) == 5
+    assert len(visit.shown()) == 6
     visit.page.fill("#filter-wheel", "package_0-1.2")
-    expect(visit.page.locator("#shown")).to_have_text("1 of 5 wheels")
+    expect(visit.page.locator("#shown")).to_have_text("1 of 6 wheels")
     assert [label.split()[:2] for label in visit.shown()] == [["package_0", "1.2.0"]]
 
 
@@ -154,7 +154,7 @@ def test_the_distro_filter_hides_columns_and_keeps_family_headings_true(
     before = page.locator("thead .heads th:visible").all_inner_texts()
     page.click("details.distros summary")
     page.click("#no-distros")
-    expect(page.locator("#shown")).to_have_text("0 of 5 wheels")
+    expect(page.locator("#shown")).to_have_text("0 of 6 wheels")
     page.get_by_label("debian-10", exact=True).check()
     expect(page.locator("#distro-count")).to_have_text("1 of 7")
     assert page.locator("thead .heads th:visible").all_inner_texts() == ["wheel", "debian-10"]
@@ -171,7 +171,7 @@ def test_the_finding_filter_marks_the_cells_that_have_it(browser: Browser, repor
     assert bright.count() == visit.page.locator('.m[data-f~="executable-stack"]').count() > 0
     assert "broken_project" not in visit.shown()
     visit.page.click("#reset")
-    expect(visit.page.locator("#shown")).to_have_text("5 of 5 wheels")
+    expect(visit.page.locator("#shown")).to_have_text("6 of 6 wheels")
     assert visit.page.locator(".faint").count() == 0
 
 
@@ -234,7 +234,7 @@ def test_keys_alone_reach_every_mark(browser: Browser, report: Path) -> None:
 def test_the_current_mark_moves_when_a_filter_hides_it(browser: Browser, report: Path) -> None:
     page = Visit(browser, report).page
     page.fill("#filter-wheel", "package_1")
-    expect(page.locator("#shown")).to_have_text("1 of 5 wheels")
+    expect(page.locator("#shown")).to_have_text("1 of 6 wheels")
     assert page.locator('.m[tabindex="0"]:visible').count() == 1
 
 

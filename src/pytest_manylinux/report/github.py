@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.plaintext import plain_line
-from pytest_manylinux.report.words import decisive_line, outcome_words, place_words
+from pytest_manylinux.report.words import decisive_line, outcome_words, place_words, wheel_words
 
 # A step shows ten annotations of a kind; the rest would only fill the log.
 ANNOTATIONS = 10
@@ -22,16 +22,18 @@ def workflow_annotations(record: RunRecord, environment: Mapping[str, str]) -> t
         return ()
     failures = [verdict for verdict in record.verdicts if not verdict.outcome.passes]
     failures.sort(key=lambda v: (v.outcome is not Outcome.NOT_PORTABLE, v.wheel, v.subject))
-    lines = [
-        _command(
-            title=f"{verdict.wheel} {outcome_words(verdict.outcome)} on {place_words(verdict)}",
-            message=decisive_line(verdict) or outcome_words(verdict.outcome),
-        )
-        for verdict in failures[: ANNOTATIONS - (len(failures) > ANNOTATIONS)]
-    ]
+    lines = [_annotation(v) for v in failures[: ANNOTATIONS - (len(failures) > ANNOTATIONS)]]
     if hidden := len(failures) - len(lines):
         lines.append(_command(title="More wheels failed", message=f"{hidden} failures more"))
     return tuple(lines)
+
+
+def _annotation(verdict: Verdict) -> str:
+    words = outcome_words(verdict.outcome)
+    return _command(
+        title=f"{wheel_words(verdict.wheel)} {words} on {place_words(verdict)}",
+        message=decisive_line(verdict) or words,
+    )
 
 
 def _command(*, title: str, message: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pytest_manylinux.report.plaintext import plain_line
+from pytest_manylinux.report.words import wheel_words
 
 _LEAST = 8
 _PARTS = 5  # name-version-python-abi-platform; six with a build tag
@@ -31,7 +31,7 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
     them, and at last with the middle left out.
     """
     width = max(width, _LEAST)
-    names = [_parse(plain_line(wheel)) for wheel in wheels]
+    names = [_parse(wheel_words(wheel)) for wheel in wheels]
     for form in _forms([name for name in names if isinstance(name, _Name)]):
         labels = [form(name) if isinstance(name, _Name) else name for name in names]
         if max(map(len, labels), default=0) <= width and len(set(labels)) == len(set(wheels)):

@@ -18,7 +18,7 @@ from pytest_manylinux.report.atomic import write_atomically
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
 from pytest_manylinux.report.plaintext import plain, plain_line
-from pytest_manylinux.report.words import decisive_line, outcome_words
+from pytest_manylinux.report.words import decisive_line, outcome_words, wheel_words
 
 MARKS = {
     Outcome.PORTABLE: "✅",
@@ -149,10 +149,9 @@ def _details(group: list[Verdict]) -> Iterator[str]:
     first = group[0]
     places = ", ".join(_html(verdict.subject) for verdict in group)
     yield "<details>"
-    yield (
-        f"<summary>{MARKS[first.outcome]} {_html(first.wheel)}: {outcome_words(first.outcome)}"
-        f" on {places}</summary>"
-    )
+    wheel = _html(wheel_words(first.wheel))
+    words = outcome_words(first.outcome)
+    yield f"<summary>{MARKS[first.outcome]} {wheel}: {words} on {places}</summary>"
     yield ""
     if first.reason:
         yield f"{span(first.reason)}\n"

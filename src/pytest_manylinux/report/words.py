@@ -29,6 +29,11 @@ _CAUSES = {
 }
 
 
+def wheel_words(wheel: str) -> str:
+    """A wheel's file name on one line; what never became one has no name."""
+    return plain_line(wheel) or "(no wheel)"
+
+
 def outcome_words(outcome: Outcome) -> str:
     """The outcome as people say it."""
     return _OUTCOMES[outcome]
@@ -86,7 +91,7 @@ def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
 
 
 def _heading(verdict: Verdict) -> Iterator[str]:
-    wheel = plain_line(verdict.wheel) or "the wheel"
+    wheel = wheel_words(verdict.wheel)
     if verdict.subject == "audit":
         yield f"{wheel}: {outcome_words(verdict.outcome)} by its audit"
     else:

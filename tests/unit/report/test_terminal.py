@@ -130,6 +130,12 @@ def test_what_was_never_built_is_a_row_all_the_same() -> None:
     assert re.search(r"^broken_project +\?$", text, re.MULTILINE)
 
 
+def test_a_row_without_a_name_says_so() -> None:
+    nameless = replace(make_verdict(WHEEL, TARGET, Outcome.NOT_PROVEN), wheel="", wheel_sha256="")
+    assert "(no wheel)" in matrix(make_run([], [nameless]), width=80, color=False)
+    assert verdict_text(nameless).startswith("(no wheel): not proven on debian-13")
+
+
 def test_a_run_without_verdicts_has_no_table() -> None:
     assert matrix(make_run(), width=80, color=False) == ""
 

@@ -10,7 +10,7 @@ from pytest_manylinux.model.run import WheelRecord
 from pytest_manylinux.model.verdict import Finding, Verdict
 from pytest_manylinux.report.grid import Row
 from pytest_manylinux.report.plaintext import plain, plain_line
-from pytest_manylinux.report.words import cause_words, outcome_words
+from pytest_manylinux.report.words import cause_words, outcome_words, wheel_words
 
 
 class Texts:
@@ -68,7 +68,7 @@ def _present(parts: Mapping[str, Sequence[object]]) -> dict[str, object]:
 
 
 def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
-    yield "wheel", plain_line(verdict.wheel)
+    yield "wheel", wheel_words(verdict.wheel)
     if verdict.cause is not None:
         yield "because", cause_words(verdict.cause)
     if verdict.reason:
@@ -135,7 +135,7 @@ def wheel_details(
     row: Row, record: WheelRecord | None, texts: Texts, *, reach: int | None
 ) -> dict[str, object]:
     """Facts of one wheel and which picture of its reach to show."""
-    facts: list[tuple[str, str]] = [("file", plain_line(row.wheel))]
+    facts: list[tuple[str, str]] = [("file", wheel_words(row.wheel))]
     if record is not None:
         wheel, audit, build = record.wheel, record.audit, record.build
         facts += [
@@ -159,7 +159,7 @@ def wheel_details(
                 ("build requirements", ", ".join(f"{n} {v}" for n, v in build.requirements)),
             ]
     details: dict[str, object] = {
-        "t": texts.number(plain_line(row.wheel)),
+        "t": texts.number(wheel_words(row.wheel)),
         "facts": [texts.numbers(fact) for fact in facts if fact[1].strip()],
     }
     if reach is not None:

@@ -66,8 +66,8 @@ def reaches(
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in layout.rows:
         outcomes = _outcomes(layout, row)
-        if not outcomes:
-            continue
+        if not outcomes or not row.sha256:
+            continue  # never tried, or never a wheel
         signature = (_policy(row.wheel), tuple(outcomes.get(name) for name in known))
         groups.setdefault(signature, []).append(row)
     found: list[Reach] = []

@@ -20,7 +20,7 @@ from pytest_manylinux.report.labels import wheel_labels
 from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
 from pytest_manylinux.report.page.reach import Reach, reaches
 from pytest_manylinux.report.pairing import Key
-from pytest_manylinux.report.words import decisive_line, outcome_words
+from pytest_manylinux.report.words import decisive_line, outcome_words, wheel_words
 
 LABEL_WIDTH = 56
 MARKS = {
@@ -167,7 +167,7 @@ class _Assembly:
         self.wheel_data.append(
             wheel_details(row, self.wheels.get(key), self.texts, reach=self.reach_of.get(key))
         )
-        return RowView(index=index, label=label, filename=row.wheel, cells=tuple(found))
+        return RowView(index=index, label=label, filename=wheel_words(row.wheel), cells=tuple(found))
 
     def _verdicts(self, row: Row) -> list[Verdict | None]:
         return [*([worst(row.general)] if self.general else []), *row.cells]
@@ -230,7 +230,7 @@ class _Assembly:
             letter=LETTERS[first.outcome],
             mark=MARKS[first.outcome],
             words=outcome_words(first.outcome),
-            wheel=first.wheel,
+            wheel=wheel_words(first.wheel),
             places=tuple(" ".join(split_target_id(v.subject) or (v.subject,)) for v in group),
             cells=tuple(self.cell_of.get(id(verdict), -1) for verdict in group),
             verdict=first,
