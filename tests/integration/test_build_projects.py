@@ -15,7 +15,7 @@ from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_whe
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.errors import BuildError, StoreError
+from pytest_manylinux.errors import BuildError, ExitCode, StoreError, ToolchainError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.audit import audit_wheel, reference_audit
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
@@ -278,3 +278,21 @@ def test_credentials_of_the_index_reach_neither_project_nor_log(
     log = (tmp_path / "build.log").read_text()
     assert "sesame" not in log
     assert "SEEN {" in log
+
+
+def test_an_index_out_of_reach_is_no_fault_of_the_project(
+    build: Build, demo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = demo()
+    build(project)  # now the tools are there
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.setenv(name, "")
+    indexes._host_index.cache_clear()
+    try:
+        with pytest.raises(ToolchainError, match="index is out of reach") as caught:
+            build(project)
+    finally:
+        indexes._host_index.cache_clear()
+    assert caught.value.exit_code is ExitCode.NOT_PROVEN

@@ -28,8 +28,9 @@ _ASKS_FOR_MORE = 75  # inside/agent.py
 _OUT_OF_REACH = re.compile(
     r"NewConnectionError|Connection (?:refused|reset|aborted|broken)|Name or service not known|"
     r"Temporary failure in name resolution|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
-    r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded"
+    r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded|Could not fetch URL.*connection error"
 )
+_NOTHING_FOUND = "(from versions: none)"
 _ALIGNED_NEW = re.compile(
     r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
 )
@@ -107,22 +108,29 @@ class FrontEnd:
         return self.bench.run(title, argv, environment=self.environment)
 
     def _install(self, listing: PurePosixPath) -> None:
-        pip = (self.kit.python, "-m", "pip", "--python", str(ENVIRONMENT_PYTHON))
-        done = self.bench.run(
-            "installing build requirements",
-            (*pip, "install", "--no-compile", "-r", str(listing)),
-            environment={**self.environment, **self.index.environment, **pip_environment()},
-        )
+        log = self.bench.log
+        done = self._pip(listing)
         if done.ok:
             return
-        log = self.bench.log
-        if _OUT_OF_REACH.search(log.tail(100)):
+        if _NOTHING_FOUND in log.tail(100):  # pip tells of refused connections only if asked to
+            done = self._pip(listing, "-vv")
+            if done.ok:
+                return
+        if _OUT_OF_REACH.search(log.tail(400)):
             raise ToolchainError(
                 f"{self.bench.what}: the package index is out of reach",
                 why=log.decisive(),
                 remedy="see that pip on this machine reaches its index, then run again",
             )
         raise self.bench.failure("its build requirements cannot be installed", done)
+
+    def _pip(self, listing: PurePosixPath, *options: str) -> Completed:
+        pip = (self.kit.python, "-m", "pip", "--python", str(ENVIRONMENT_PYTHON))
+        return self.bench.run(
+            "installing build requirements",
+            (*pip, "install", *options, "--no-compile", "-r", str(listing)),
+            environment={**self.environment, **self.index.environment, **pip_environment()},
+        )
 
     def _not_built(self, done: Completed) -> BuildError:
         log = self.bench.log
