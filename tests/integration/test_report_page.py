@@ -204,7 +204,7 @@ def test_a_passing_cell_shows_what_was_loaded(browser: Browser, report: Path) ->
 
 def test_a_wheel_shows_its_facts_and_its_reach(browser: Browser, report: Path) -> None:
     page = Visit(browser, report).page
-    page.locator("button.wheel").nth(1).click()
+    page.locator("button.wheel", has_text="package_0 1.0.0").click()
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("SHA-256")
     assert dialog.locator(".reach tbody tr").count() == 6
