@@ -150,7 +150,7 @@ def _builder_of(
         (
             (distro, interpreter)
             for distro in builders
-            if distro.archive is not None and arch in distro.architectures
+            if distro.archive is not None and distro.archive.live and arch in distro.architectures
             for interpreter in distro.interpreters
             if interpreter.version == version and interpreter.headers
         ),
