@@ -17,6 +17,7 @@ help: ## Say what can be made
 	@echo "Variables: PYTHON (the Python for $(VENV); now $(PYTHON)), CHECK (what is proven; now $(CHECK))"
 
 prove: system $(BIN)/.package ## Build the sample projects and prove their wheels on several distros
+	@rm -rf $(REPORTS)/wheelhouse  # the last run's: a wheel is never overwritten with other bytes
 	@mkdir -p $(REPORTS)
 	@status=0; \
 	$(BIN)/python -m pytest --manylinux $(CHECK) --manylinux-wheelhouse=$(REPORTS)/wheelhouse \
