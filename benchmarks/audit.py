@@ -33,12 +33,16 @@ print(json.dumps({"tag": answer.deserved, "elf": len(facts.elf), "unpacked": fac
 
 @dataclass(frozen=True)
 class Run:
-    """One process: seconds of wall clock and of processor, megabytes at most, what it printed."""
+    """One process: seconds of wall clock and of processor, megabytes at most, what it printed.
+
+    `killed` tells that a signal ended it: then its figures measure nothing.
+    """
 
     seconds: float
     processor: float
     memory: float
     answer: dict[str, object]
+    killed: bool
 
 
 def run(command: Sequence[str]) -> Run:
@@ -54,7 +58,9 @@ def run(command: Sequence[str]) -> Run:
         answer = json.loads(output)
     except json.JSONDecodeError:
         answer = {}
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, answer)
+    return Run(
+        seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, answer, process.returncode < 0
+    )
 
 
 def compare(wheel: Path, rounds: int) -> tuple[str, bool]:
@@ -69,6 +75,8 @@ def compare(wheel: Path, rounds: int) -> tuple[str, bool]:
     mine = ours[0].answer
     tag, other = mine.get("tag", ""), theirs[0].answer.get("overall_tag", "no tag")
     same = tag == other
+    if any(r.killed for r in (*ours, *theirs)):
+        return f"| {wheel.name.split('-')[0]} | a run was ended by a signal: nothing measured |", False
     cells = [
         wheel.name.split("-")[0],
         f"{wheel.stat().st_size / 1e6:.0f}",
