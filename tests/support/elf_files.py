@@ -160,10 +160,10 @@ class _Writer:
             self._add(".rodata", spec.rodata)
         if spec.dynamic:
             self._dynamic()
-        if spec.symtab:
-            self._add(".symtab", bytes(24 if self.wide else 16))
-        if spec.debug:
-            self._add(".debug_info", b"debug" * 20)
+        extra = ((spec.symtab, ".symtab", bytes(24)), (spec.debug, ".debug_info", b"debug" * 20))
+        for wanted, name, data in extra:
+            if wanted:
+                self._add(name, data)
 
     def _isa_note(self) -> bytes:
         value = self._pack("III", 0xC0008002, 4, (1 << self.spec.isa) - 1) + bytes(

@@ -1,0 +1,223 @@
+"""Wheels that break the specification, a function each: give it a folder, get the path."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from wheels import build_wheel, make_record
+
+FILES = {"demo/__init__.py": "", "demo/data.txt": "x" * 100}
+NAME = "demo-1.0-py3-none-any.whl"
+
+
+def added(folder: Path, name: str, data: bytes = b"", **fields: int) -> Path:
+    """A sound wheel with one more entry, whatever it is called."""
+    path = build_wheel(folder, FILES)
+    info = zipfile.ZipInfo("placeholder")
+    info.filename = name
+    for field, value in fields.items():
+        setattr(info, field, value)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(info, data)
+    return path
+
+
+def not_a_zip(folder: Path) -> Path:
+    (folder / NAME).write_bytes(b"<html>404</html>")
+    return folder / NAME
+
+
+def empty(folder: Path) -> Path:
+    (folder / NAME).write_bytes(b"")
+    return folder / NAME
+
+
+def cut_short(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+def any_zip(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / NAME, "w") as file:
+        file.writestr("readme.txt", "hello")
+    return folder / NAME
+
+
+def other_project(folder: Path) -> Path:
+    return build_wheel(folder, FILES, metadata=b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+
+
+def other_version(folder: Path) -> Path:
+    return build_wheel(folder, FILES, metadata=b"Metadata-Version: 2.1\nName: demo\nVersion: 1.1\n")
+
+
+def renamed(folder: Path) -> Path:
+    return build_wheel(folder, FILES, filename="other-1.0-py3-none-any.whl")
+
+
+def no_name(folder: Path) -> Path:
+    return build_wheel(folder, FILES, metadata=b"Metadata-Version: 2.1\nVersion: 1.0\n")
+
+
+def two_infos(folder: Path) -> Path:
+    return build_wheel(folder, {**FILES, "other-1.0.dist-info/METADATA": ""})
+
+
+def no_record(folder: Path) -> Path:
+    return build_wheel(folder, FILES, leave_out=("RECORD",))
+
+
+def no_wheel_file(folder: Path) -> Path:
+    return build_wheel(folder, FILES, leave_out=("WHEEL",))
+
+
+def future_format(folder: Path) -> Path:
+    return build_wheel(folder, FILES, wheel_file=b"Wheel-Version: 2.0\nTag: py3-none-any\n")
+
+
+def wrong_digest(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    content["demo/data.txt"] = b"y" * 100
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+    return path
+
+
+def wrong_size(folder: Path) -> Path:
+    path = build_wheel(folder, {"demo/__init__.py": ""})
+    with zipfile.ZipFile(path) as file:
+        record = file.read("demo-1.0.dist-info/RECORD")
+    grown = record.replace(b",0\n", b",7\n", 1)
+    assert grown != record
+    return build_wheel(folder, {"demo/__init__.py": ""}, record=grown)
+
+
+def unlisted(folder: Path) -> Path:
+    return added(folder, "demo/stowaway.py")
+
+
+def listed_but_absent(folder: Path) -> Path:
+    return build_wheel(folder, FILES, leave_out=("METADATA.extra",), record=_record_of_a_ghost())
+
+
+def _record_of_a_ghost() -> bytes:
+    # RECORD is checked against the list of files before any digest is.
+    names = ("demo/__init__.py", "demo/data.txt", "demo/ghost.py")
+    infos = ("demo-1.0.dist-info/METADATA", "demo-1.0.dist-info/WHEEL")
+    return make_record(dict.fromkeys((*names, *infos), b""), "demo-1.0.dist-info/RECORD")
+
+
+def unknown_hash(folder: Path) -> Path:
+    return build_wheel(folder, FILES, record=b"demo/__init__.py,crc32=abc,0\n")
+
+
+def binary_record(folder: Path) -> Path:
+    return build_wheel(folder, FILES, record=b"\xff\xfe\x00")
+
+
+def traversal(folder: Path) -> Path:
+    return added(folder, "demo/../../../etc/cron.d/x")
+
+
+def absolute(folder: Path) -> Path:
+    return added(folder, "/etc/cron.d/x")
+
+
+def drive(folder: Path) -> Path:
+    return added(folder, "C:/x")
+
+
+def backslash(folder: Path) -> Path:
+    return added(folder, "demo\\..\\x")
+
+
+def control_character(folder: Path) -> Path:
+    return added(folder, "demo/\x1b[2Jx\n.py")
+
+
+def twice(folder: Path) -> Path:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        return added(folder, "demo/__init__.py")
+
+
+def twice_in_disguise(folder: Path) -> Path:
+    return added(folder, "demo/./__init__.py")
+
+
+def file_and_folder(folder: Path) -> Path:
+    return added(folder, "demo/data.txt/inside")
+
+
+def symbolic_link(folder: Path) -> Path:
+    return added(folder, "demo/link", b"/etc/passwd", external_attr=(stat.S_IFLNK | 0o777) << 16)
+
+
+def device(folder: Path) -> Path:
+    return added(folder, "demo/dev", external_attr=(stat.S_IFCHR | 0o666) << 16)
+
+
+def encrypted(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b"PK\x01\x02")
+    data[place + 8] |= 1
+    path.write_bytes(data)
+    return path
+
+
+def packed_with_lzma(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("demo/x.bin", b"x", zipfile.ZIP_LZMA)
+    return path
+
+
+def directory_before_the_beginning(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    end = data.rfind(b"PK\x05\x06")
+    struct.pack_into("<II", data, end + 12, len(data) * 4, 0)
+    path.write_bytes(data)
+    return path
+
+
+def bit_flip(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = data.find(b"demo/data.txt") + len("demo/data.txt")
+    data[place + 2] ^= 0xFF
+    path.write_bytes(data)
+    return path
+
+
+def overlapping(folder: Path) -> Path:
+    """A bomb whose entries share their packed bytes: each states the size of the whole file."""
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = -1
+    while (place := data.find(b"PK\x01\x02", place + 1)) >= 0:
+        struct.pack_into("<I", data, place + 20, len(data))
+    path.write_bytes(data)
+    return path
+
+
+def huge_claim(folder: Path) -> Path:
+    path = build_wheel(folder, FILES)
+    data = bytearray(path.read_bytes())
+    place = -1
+    while (place := data.find(b"PK\x01\x02", place + 1)) >= 0:
+        struct.pack_into("<I", data, place + 24, 0xFFFFFFF0)
+    path.write_bytes(data)
+    return path
+
+
+def bad_name(folder: Path) -> Path:
+    return build_wheel(folder, FILES, filename="demo.whl")
