@@ -20,7 +20,7 @@ prove: system $(BIN)/.package ## Build the sample projects and prove their wheel
 	@rm -rf $(REPORTS)/wheelhouse  # the last run's: a wheel is never overwritten with other bytes
 	@mkdir -p $(REPORTS)
 	@status=0; \
-	$(BIN)/python -m pytest --manylinux $(CHECK) --manylinux-wheelhouse=$(REPORTS)/wheelhouse \
+	PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --manylinux $(CHECK) --manylinux-wheelhouse=$(REPORTS)/wheelhouse \
 	  --manylinux-proof=$(REPORTS)/proof.json --junitxml=$(REPORTS)/junit.xml || status=$$?; \
 	echo; \
 	echo "wheels   $(CURDIR)/$(REPORTS)/wheelhouse"; \

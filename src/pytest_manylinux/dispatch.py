@@ -19,6 +19,8 @@ from typing import Any
 
 Needs = Sequence["Future[Any]"]
 Work = Callable[[Needs], Any]
+Start = Callable[[], "Future[Any] | None"]
+_FEW = 2  # cores
 
 
 @dataclass(slots=True)
@@ -47,8 +49,8 @@ class Graph:
     """
 
     def __init__(self, jobs: int, executor: Executor | None = None) -> None:
-        self._jobs = jobs or core_count()
-        self._executor = executor or ThreadPoolExecutor(self._jobs, thread_name_prefix="manylinux")
+        self.jobs = jobs or core_count()
+        self._executor = executor or ThreadPoolExecutor(self.jobs, thread_name_prefix="manylinux")
         self._lock = threading.RLock()
         self._tasks: dict[Hashable, _Task] = {}
         self._ready: list[tuple[float, int, _Task]] = []
@@ -71,6 +73,29 @@ class Graph:
         if not task.needs:
             self._push(task)
         return task.future
+
+    def begin(self, first: Sequence[Start], rest: Sequence[Start]) -> None:
+        """Start work: `first` leads to the first verdict, and where cores are few `rest` waits for it.
+
+        Making the root for one distro keeps two cores busy. Several at a time are not made sooner,
+        and the first of them, which a person sits waiting for, is made later.
+        """
+        futures = [start() for start in first]
+        last = futures[-1] if futures else None
+
+        def go_on(_: object) -> None:
+            for start in rest:
+                if not self._stopped:
+                    start()
+
+        if last is None or self.jobs > _FEW:
+            go_on(None)
+        else:
+            last.add_done_callback(go_on)
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._tasks
 
     def counts(self) -> tuple[int, int]:
         """(ended, all) tasks, for progress."""
@@ -103,7 +128,7 @@ class Graph:
         """Hand tasks to the executor while it has room, so that order stays ours to decide."""
         while True:
             with self._lock:
-                if self._stopped or not self._ready or self._running >= self._jobs:
+                if self._stopped or not self._ready or self._running >= self.jobs:
                     return
                 task = heappop(self._ready)[2]
                 if not task.future.set_running_or_notify_cancel():

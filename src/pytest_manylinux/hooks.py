@@ -20,6 +20,7 @@ from pytest_manylinux.nodes import (
     PortabilityItem,
     ProjectDir,
     SdistFile,
+    TrialItem,
     WheelFile,
     is_project,
     is_sdist,
@@ -133,6 +134,7 @@ class Hooks:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             reporter.ensure_newline()
             reporter.write_line(f"  {line}", cyan=True)
+            reporter.flush()  # a log that is followed shows it now, not when its buffer is full
 
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""
@@ -179,9 +181,11 @@ class Hooks:
         """Start the work of all chosen items at once; a worker starts what it is handed."""
         if session.testsfailed or session.config.option.collectonly or self.is_worker:
             return
-        for item in session.items:
-            if isinstance(item, PortabilityItem):
-                item.start()
+        items = [item for item in session.items if isinstance(item, PortabilityItem)]
+        first = next((n for n, item in enumerate(items) if isinstance(item, TrialItem)), len(items))
+        self.run.graph.begin(
+            [item.start for item in items[: first + 1]], [item.start for item in items[first + 1 :]]
+        )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -96,3 +96,37 @@ def test_of_the_ready_the_heaviest_begins_then_the_first_added() -> None:
         future.result(timeout=10)
     graph.stop()
     assert began == ["heavy", "light", "second"]
+
+
+@pytest.mark.parametrize(("jobs", "waits"), [(1, True), (2, True), (3, False)])
+def test_on_few_cores_the_rest_waits_for_the_first_verdict(jobs: int, *, waits: bool) -> None:
+    graph = Graph(jobs)
+    go = threading.Event()
+    started: list[object] = []
+    first = partial(graph.add, "first", lambda _: go.wait(10))
+    rest = partial(graph.add, "rest", partial(_note, started, "rest"))
+    graph.begin([first], [rest])
+    assert ("rest" not in graph) is waits
+    go.set()
+    first().result(timeout=10)
+    rest().result(timeout=10)
+    assert started == ["rest"]
+    graph.stop()
+
+
+def test_nothing_begins_after_the_end() -> None:
+    graph = Graph(1)
+    go = threading.Event()
+    graph.add("busy", lambda _: go.wait(10))
+    graph.begin([partial(graph.add, "first", lambda _: None)], [partial(graph.add, "rest", print)])
+    graph.stop()
+    go.set()
+    assert "rest" not in graph
+
+
+def test_with_nothing_to_be_first_all_begins() -> None:
+    graph = Graph(1)
+    rest = partial(graph.add, "rest", lambda _: 1)
+    graph.begin([lambda: None], [rest])
+    assert rest().result(timeout=10) == 1
+    graph.stop()

@@ -22,9 +22,11 @@ class BuildRequest:
     """One wheel to make.
 
     `project` is a folder or an sdist, only read. `image` is a root with the headers of `python` and
-    with `build_packages`. `before_build` are shell commands that run in the copied source, with
-    network. `timeout` is seconds for the project's own build, the making of tools not counted.
+    with `build_packages`; `plain` the one it was grown from, in which tools are made that all such
+    images share (None: in `image`). `before_build` are shell commands that run in the copied source,
+    with network. `timeout` is seconds for the project's own build, the making of tools not counted.
     `cache` is a folder of ours that may be shared by builds at the same time. `log` is overwritten.
+    `fresh` builds even if an earlier build of the same source in the same way is remembered.
     """
 
     project: Path
@@ -32,12 +34,14 @@ class BuildRequest:
     policy: Policy
     arch: str
     image: Image
+    plain: Image | None = None
     wheelhouse: Path
     before_build: tuple[str, ...] = ()
     build_packages: tuple[str, ...] = ()
     timeout: float = 1800.0
     cache: Path
     log: Path
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from dataclasses import replace
@@ -9,13 +10,16 @@ from pathlib import Path
 
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Builder, BuildOutcome, BuildRequest, Say
+from pytest_manylinux.build.compiler import fetch_compiler
 from pytest_manylinux.build.job import Job
-from pytest_manylinux.build.kit import Kit, prepare_kit
+from pytest_manylinux.build.kit import Kit, prepare_kit, prepare_tools
 from pytest_manylinux.build.project import read_project
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.indexes import host_index
+from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import PythonVersion
 
 __all__ = ["BuildOutcome", "BuildRequest", "Builder", "ZigBuilder", "build_wheel"]
 
@@ -32,7 +36,7 @@ class ZigBuilder:
         project = read_project(request.project)
         index = host_index()
         python = f"python{request.python.dotted}"
-        kit = prepare_kit(request.cache, request.image, python, engine, index, say=say)
+        kit = prepare_kit(request.cache, request.plain or request.image, python, engine, index, say=say)
         policy = repairable(request.policy, kit)
         if policy != request.policy:
             say(f"auditwheel knows no {request.policy}: building for {policy}, which promises more")
@@ -44,6 +48,23 @@ class ZigBuilder:
             raise StoreError(f"{job.what}: the disk does not do", why=str(error)) from error
         record = replace(outcome.record, duration=time.monotonic() - started)
         return replace(outcome, record=record)
+
+
+def prepare_compiler(cache: Path, arch: str, *, say: Say) -> None:
+    """Fetch the compiler ahead of the first build, which needs no image for it.
+
+    Raises what a build would: ToolchainError, StoreError, UsageError. Where this Python has no pip,
+    the first build does it.
+    """
+    if importlib.util.find_spec("pip") is not None:
+        fetch_compiler(cache, arch, say=say)
+
+
+def prepare_build_tools(
+    cache: Path, image: Image, python: PythonVersion, engine: Engine, *, say: Say
+) -> None:
+    """Fetch front end and repair tools for an image ahead of the first build in it."""
+    prepare_tools(cache, image, f"python{python.dotted}", engine, host_index(), say=say)
 
 
 def build_wheel(request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutcome:

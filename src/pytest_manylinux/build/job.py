@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tarfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.build import zig
@@ -13,6 +14,7 @@ from pytest_manylinux.build.front_end import BUILT, FrontEnd
 from pytest_manylinux.build.glibc import Version, load_symbols
 from pytest_manylinux.build.kit import Kit
 from pytest_manylinux.build.log import BuildLog
+from pytest_manylinux.build.memory import BuildMemory, build_key, fingerprint
 from pytest_manylinux.build.native import check_native
 from pytest_manylinux.build.project import Project
 from pytest_manylinux.build.repair import REPAIRED, Repair, check_symbols
@@ -48,9 +50,47 @@ class Job:
         return f"{name} for {self.request.python} as {self.policy}"
 
     def run(self, engine: Engine, here: Path) -> BuildOutcome:
-        """Do it all; `here` is an empty folder of this machine for files in between."""
+        """Do it all, or take what an earlier run built from the same source in the same way.
+
+        `here` is an empty folder of this machine for files in between.
+        """
         archive = here / "source.tar"
         snapshot = self._snapshot(archive)
+        memory = BuildMemory(self.request.cache / "wheels", fresh=self.request.fresh)
+        key = self._key(fingerprint(archive), snapshot)
+        if found := memory.recall(key):
+            return self._again(*found, snapshot)
+        facts, requirements = self._build(engine, here, archive, snapshot)
+        wheel = put(facts.wheel.path, self.request.wheelhouse)
+        record = self._record(snapshot, requirements, facts.wheel.sha256)
+        memory.keep(key, wheel, record)
+        return BuildOutcome(wheel=wheel, record=record)
+
+    def _key(self, source: str, snapshot: Snapshot) -> str:
+        return build_key(
+            self.request,
+            source,
+            snapshot,
+            builder="zig",
+            policy=str(self.policy),
+            tools=self.kit.versions,
+            index=self.index.identity,
+        )
+
+    def _again(self, kept: Path, record: BuildRecord, snapshot: Snapshot) -> BuildOutcome:
+        wheel = put(kept, self.request.wheelhouse)
+        now = replace(
+            record,
+            project=str(self.request.project),
+            commit=snapshot.commit,
+            dirty=snapshot.dirty,
+        )
+        return BuildOutcome(wheel=wheel, record=now)
+
+    def _build(
+        self, engine: Engine, here: Path, archive: Path, snapshot: Snapshot
+    ) -> tuple[WheelFacts, tuple[tuple[str, str], ...]]:
+        """The repaired wheel, and what was installed to build it."""
         with BuildLog(self.request.log) as log, engine.open(self._spec(snapshot)) as sandbox:
             bench = Workbench(sandbox, log, self.what, timeout=self.request.timeout)
             environment = self._environment(snapshot)
@@ -71,9 +111,7 @@ class Job:
             check_native(self.what, self.project, facts, log, self.request.wheelhouse)
             if facts.elf:
                 facts = self._repaired(bench, facts, environment, here)
-        wheel = put(facts.wheel.path, self.request.wheelhouse)
-        record = self._record(snapshot, requirements, facts.wheel.sha256)
-        return BuildOutcome(wheel=wheel, record=record)
+        return facts, requirements
 
     def _snapshot(self, target: Path) -> Snapshot:
         ours = (self.request.wheelhouse, self.request.cache, self.request.log)
@@ -166,4 +204,5 @@ class Job:
             dirty=snapshot.dirty,
             wheel_sha256=sha256,
             log=str(request.log),
+            started=time.time(),
         )

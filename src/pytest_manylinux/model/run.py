@@ -26,7 +26,8 @@ class BuildRecord:
     build requirements as they were resolved. `commit` is empty outside version control; `dirty`
     tells of changes that are not committed. `wheel_sha256` is empty where the build failed, and
     `error` then has the reason. `reused` names an earlier build of this run whose wheel serves
-    this Python too (abi3, pure). Durations in seconds.
+    this Python too (abi3, pure). `started` is seconds since the epoch (UTC), `duration` seconds;
+    `remembered` tells that an earlier run built it then, from the same source in the same way.
     """
 
     project: str
@@ -43,7 +44,9 @@ class BuildRecord:
     reused: str = ""
     error: str = ""
     log: str = ""
+    started: float = 0.0
     duration: float = 0.0
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

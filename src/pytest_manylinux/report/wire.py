@@ -126,7 +126,9 @@ class BuildRow(_Wire, frozen=True):
     reused: str = ""
     error: str = ""
     log: str = ""
+    started: Epoch = 0.0
     duration: Seconds = 0.0
+    remembered: Annotated[bool, Meta(description="built by an earlier run, at `started`")] = False
 
 
 class WheelRow(_Wire, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.verdict import Cause, Finding, Ignored, Outcome, Severity, Verdict
 from pytest_manylinux.report.plaintext import plain, plain_line
 
@@ -32,6 +33,13 @@ _CAUSES = {
 def wheel_words(wheel: str) -> str:
     """A wheel's file name on one line; what never became one has no name."""
     return plain_line(wheel) or "(no wheel)"
+
+
+def build_words(build: BuildRecord) -> str:
+    """How a build ended: its error, or where its wheel came from."""
+    if build.error or build.reused:
+        return build.error or "reused"
+    return "remembered" if build.remembered else "built"
 
 
 def outcome_words(outcome: Outcome) -> str:

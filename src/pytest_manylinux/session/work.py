@@ -9,7 +9,13 @@ from typing import Any
 
 from packaging.tags import Tag
 
-from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_wheel
+from pytest_manylinux.build.builder import (
+    BuildOutcome,
+    BuildRequest,
+    build_wheel,
+    prepare_build_tools,
+    prepare_compiler,
+)
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.judge import (
@@ -79,11 +85,10 @@ class Judged:
 
 def add_build(run: Run, job: BuildJob) -> Future[Any]:
     """Add a build, after the project's first build: its wheel may serve this Python as well."""
-    settings = job.subject.settings
-    image = _add_image(
-        run, job.build.distro.id, _build_target(run, job), ImagePurpose.BUILD, settings.build_packages
-    )
-    needs = [image]
+    target = _build_target(run, job)
+    plain = _add_image(run, target, ImagePurpose.TRIAL)
+    image = _add_image(run, target, ImagePurpose.BUILD, job.subject.settings.build_packages)
+    needs = [image, plain, _add_compiler(run), _add_tools(run, target)]
     if job.earlier:
         first = BuildJob(subject=job.subject, build=job.earlier[0])
         add_build(run, first)
@@ -91,6 +96,26 @@ def add_build(run: Run, job: BuildJob) -> Future[Any]:
     return run.graph.add(
         task_key("build", *key_of(job)), lambda done: _build(run, job, done), needs=needs
     )
+
+
+def _add_compiler(run: Run) -> tuple[Any, ...]:
+    """Fetch the compiler while roots are made. If that fails, the builds say why."""
+    key = task_key("compiler")
+    run.graph.add(key, lambda _: prepare_compiler(_tools_folder(run), run.arch, say=run.messages.say))
+    return key
+
+
+def _add_tools(run: Run, target: Target) -> tuple[Any, ...]:
+    """Fetch front end and repair tools while headers are installed. If that fails, builds say why."""
+    key = task_key("tools", target.distro.id, target.interpreter.version.tag)
+    python = target.interpreter.version
+
+    def work(done: Needs) -> None:
+        image = done[0].result()
+        prepare_build_tools(_tools_folder(run), image, python, run.engine(), say=run.messages.say)
+
+    run.graph.add(key, work, needs=[_add_image(run, target, ImagePurpose.TRIAL)])
+    return key
 
 
 def add_facts(run: Run, origin: Origin) -> Future[Any]:
@@ -119,7 +144,7 @@ def add_audit(run: Run, origin: Origin) -> Future[Any]:
 def add_trial(run: Run, job: TrialJob) -> Future[Any]:
     """Add a trial, after the facts and the target's image."""
     add_facts(run, job.origin)
-    image = _add_image(run, job.target.distro.id, job.target, ImagePurpose.TRIAL)
+    image = _add_image(run, job.target, ImagePurpose.TRIAL)
     return run.graph.add(
         task_key("trial", *key_of(job.origin), job.target.id),
         lambda done: _trial(run, job, done),
@@ -128,11 +153,20 @@ def add_trial(run: Run, job: TrialJob) -> Future[Any]:
 
 
 def _add_image(
-    run: Run, distro: str, target: Target, purpose: ImagePurpose, extra: tuple[str, ...] = ()
+    run: Run, target: Target, purpose: ImagePurpose, extra: tuple[str, ...] = ()
 ) -> tuple[Any, ...]:
-    key = task_key("image", distro, target.interpreter.version.tag, purpose.value, extra)
-    run.graph.add(key, lambda _: run.image(target.distro, target.interpreter, purpose, extra))
+    """Add an image; one for builds comes after that for trials, which it may be grown from."""
+    python = target.interpreter.version.tag
+    key = task_key("image", target.distro.id, python, purpose.value, extra)
+    needs = [_add_image(run, target, ImagePurpose.TRIAL)] if purpose is ImagePurpose.BUILD else []
+    run.graph.add(
+        key, lambda _: run.image(target.distro, target.interpreter, purpose, extra), needs=needs
+    )
     return key
+
+
+def _tools_folder(run: Run) -> Path:
+    return run.store.root / "build"
 
 
 def _build_target(run: Run, job: BuildJob) -> Target:
@@ -140,16 +174,14 @@ def _build_target(run: Run, job: BuildJob) -> Target:
 
 
 def _build(run: Run, job: BuildJob, done: Needs) -> Built:
-    if len(done) > 1 and (reused := _reuse(job.build, job.earlier[0], done[1])):
+    if job.earlier and (reused := _reuse(job.build, job.earlier[0], done[-1])):
         return reused
-    image: Image = done[0].result()
+    image, plain = done[0].result(), done[1].result()
     run.messages.say(f"{job.subject.group}: building {job.build.id} in {image.name}")
-    built: Built = once(
-        run.shared, ("build", *key_of(job)), lambda: _built(run, _build_request(run, job, image))
-    )
-    run.messages.say(
-        f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({built.record.duration:.0f} s)"
-    )
+    request = _build_request(run, job, image, plain)
+    built: Built = once(run.shared, ("build", *key_of(job)), lambda: _built(run, request))
+    how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
+    run.messages.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
     return built
 
 
@@ -166,7 +198,7 @@ def _built(run: Run, request: BuildRequest) -> Built:
     return Built(wheel=outcome.wheel, record=outcome.record)
 
 
-def _build_request(run: Run, job: BuildJob, image: Image) -> BuildRequest:
+def _build_request(run: Run, job: BuildJob, image: Image, plain: Image) -> BuildRequest:
     settings = job.subject.settings
     log = run.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
     return BuildRequest(
@@ -175,12 +207,14 @@ def _build_request(run: Run, job: BuildJob, image: Image) -> BuildRequest:
         policy=job.build.policy,
         arch=job.build.arch,
         image=image,
+        plain=plain,
         wheelhouse=run.wheelhouse,
         before_build=settings.before_build,
         build_packages=settings.build_packages,
         timeout=settings.build_timeout,
-        cache=run.store.root / "build",
+        cache=_tools_folder(run),
         log=log,
+        fresh=run.fresh,
     )
 
 

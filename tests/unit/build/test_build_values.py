@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wheels import build_wheel
 
-from pytest_manylinux.build import kit as kit_module
+from pytest_manylinux.build import compiler as compiler_module
 from pytest_manylinux.build import log as log_module
 from pytest_manylinux.build.builder import repairable
 from pytest_manylinux.build.glibc import load_symbols, parse_symbols
@@ -278,7 +278,7 @@ def test_what_is_unpacked_of_zig(tmp_path: Path, name: str, *, kept: bool) -> No
     with zipfile.ZipFile(wheel, "w") as archive:
         for member in ("ziglang/zig", f"ziglang/{name}", "ziglang-1.dist-info/WHEEL", "../evil"):
             archive.writestr(member, "x")
-    kit_module._unpack(wheel, tmp_path / "zig")
+    compiler_module._unpack(wheel, tmp_path / "zig")
     assert (tmp_path / "zig" / name).is_file() is kept
     assert (tmp_path / "zig/zig").stat().st_mode & 0o111
     assert not (tmp_path / "evil").exists()

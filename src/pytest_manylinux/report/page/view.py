@@ -20,7 +20,7 @@ from pytest_manylinux.report.labels import wheel_labels
 from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
 from pytest_manylinux.report.page.reach import Reach, reaches
 from pytest_manylinux.report.pairing import Key
-from pytest_manylinux.report.words import decisive_line, outcome_words, wheel_words
+from pytest_manylinux.report.words import build_words, decisive_line, outcome_words, wheel_words
 
 LABEL_WIDTH = 56
 MARKS = {
@@ -333,7 +333,7 @@ def _builds(record: RunRecord) -> tuple[tuple[str, ...], ...]:
             build.builder,
             f"{build.commit[:12]}{' with changes' if build.dirty else ''}",
             ", ".join(f"{name} {version}" for name, version in build.tools),
-            build.error or ("reused" if build.reused else "built"),
+            build_words(build),
         )
         for build in record.builds
     )

@@ -1,0 +1,156 @@
+"""Wheels that were built before: a build that would be the same in every respect is not done again.
+
+What decides is the source as it is packed, the policy, the interpreter, the image's digest, the
+tools' versions, the user's own build settings and our own code. Build requirements are those that
+the source names; which releases of them the index held at the time is in the kept record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.resources
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from pytest_manylinux.build.api import BuildRequest
+from pytest_manylinux.build.source import Snapshot
+from pytest_manylinux.model.run import BuildRecord
+
+LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
+_RECORD = "record.json"
+_CHUNK = 1 << 20
+
+
+class BuildMemory:
+    """Wheels with their records in folders below `root`, the least recently used forgotten first.
+
+    `fresh` recalls nothing, but keeps what is built.
+    """
+
+    def __init__(self, root: Path, *, fresh: bool = False, limit: int = LIMIT) -> None:
+        self._root = root
+        self._fresh = fresh
+        self._limit = limit
+
+    def recall(self, key: str) -> tuple[Path, BuildRecord] | None:
+        """The wheel built under this key, and how; None if there is none or its bytes changed."""
+        if self._fresh:
+            return None
+        folder = self._root / key
+        try:
+            record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=BuildRecord)
+            wheel = next(folder.glob("*.whl"), None)
+            if wheel is None or _sha256(wheel) != record.wheel_sha256:
+                return None
+            os.utime(folder)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        return wheel, replace(record, remembered=True)
+
+    def keep(self, key: str, wheel: Path, record: BuildRecord) -> None:
+        """Keep a wheel; a cache that cannot be written keeps nothing."""
+        with contextlib.suppress(OSError):
+            self._root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._root, prefix=".part-") as aside:
+                folder = Path(aside) / key
+                folder.mkdir()
+                shutil.copyfile(wheel, folder / wheel.name)
+                (folder / _RECORD).write_bytes(msgspec.json.encode(record))
+                if (self._root / key).exists():
+                    shutil.rmtree(self._root / key, ignore_errors=True)
+                folder.rename(self._root / key)
+            self._prune()
+
+    def _prune(self) -> None:
+        entries = [
+            (folder.stat().st_mtime, sum(file.stat().st_size for file in folder.iterdir()), folder)
+            for folder in self._root.iterdir()
+            if not folder.name.startswith(".")
+        ]
+        size = sum(entry[1] for entry in entries)
+        for _, taken, folder in sorted(entries):
+            if size <= self._limit:
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            size -= taken
+
+
+def build_key(
+    request: BuildRequest,
+    source: str,
+    snapshot: Snapshot,
+    *,
+    builder: str,
+    policy: str,
+    tools: Iterable[tuple[str, str]],
+    index: str,
+) -> str:
+    """A hexadecimal SHA-256 over all that decides what a build gives.
+
+    `source` is the `fingerprint` of the packed source; `index` the identity of the package index.
+    Where git's own history goes along (for versions), the commit counts as well.
+    """
+    history = (snapshot.commit, snapshot.dirty) if snapshot.objects is not None else ()
+    parts: list[object] = [
+        _procedure(),
+        builder,
+        source,
+        snapshot.epoch,
+        history,
+        policy,
+        request.arch,
+        request.python.tag,
+        request.image.digest,
+        sorted(tools),
+        index,
+        request.before_build,
+        request.build_packages,
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def fingerprint(archive: Path) -> str:
+    """A digest over names, modes and contents of a packed source.
+
+    Not over times, which a checkout sets anew, nor over git's index, which holds such times.
+    """
+    digest = hashlib.sha256()
+    with tarfile.open(archive) as members:
+        for member in members:
+            if member.name.endswith("/.git/index"):
+                continue
+            head = (member.name, member.mode, member.type.decode(), member.linkname, member.size)
+            digest.update(msgspec.json.encode(head))
+            content = members.extractfile(member) if member.isreg() else None
+            while content and (chunk := content.read(_CHUNK)):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@cache
+def _procedure() -> str:
+    """A digest of the code that builds: another procedure may give other bytes."""
+    digest = hashlib.sha256()
+    room = importlib.resources.files("pytest_manylinux.build")
+    for folder in (room, room / "inside"):
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.is_file() and not file.name.endswith(".pyc"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,50 @@
+"""Folders that are made once and shared by runs and threads at the same time."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from pytest_manylinux.errors import StoreError
+
+
+def make_once(target: Path, make: Callable[[Path], None], *, announce: Callable[[], None]) -> Path:
+    """`target`, made by `make` in a folder beside it, under a lock, if it is not there.
+
+    Raises StoreError for a folder that is full or read-only, and what `make` raises.
+    """
+    if target.is_dir():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f"{target.name}.lock")):
+            if not target.is_dir():
+                announce()
+                with _aside(target) as folder:
+                    make(folder)
+                    folder.rename(target)
+    except OSError as error:
+        raise StoreError(
+            f"the tools for builds cannot be kept in {target.parent}",
+            why=str(error),
+            remedy="make room there, or set another cache folder",
+        ) from error
+    return target
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`; what an interrupted run left of earlier ones goes first."""
+    for left in target.parent.glob(f".part-{target.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".part-{target.name}-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
