@@ -74,7 +74,7 @@ $(BIN)/.venv:
 
 $(BIN)/.package: pyproject.toml $(BIN)/.venv
 	@echo "Installing pytest-manylinux into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable .
 	@touch $@
 
 $(BIN)/.tox: $(BIN)/.venv

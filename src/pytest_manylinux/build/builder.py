@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Builder, BuildOutcome, BuildRequest, Say
-from pytest_manylinux.build.compiler import fetch_compiler
+from pytest_manylinux.build.compiler import fetch_compiler, warm_up
 from pytest_manylinux.build.job import Job
 from pytest_manylinux.build.kit import Kit, prepare_kit, prepare_tools
 from pytest_manylinux.build.project import read_project
@@ -50,14 +50,14 @@ class ZigBuilder:
         return replace(outcome, record=record)
 
 
-def prepare_compiler(cache: Path, arch: str, *, say: Say) -> None:
-    """Fetch the compiler ahead of the first build, which needs no image for it.
+def prepare_compiler(cache: Path, policy: Policy, arch: str, *, say: Say) -> None:
+    """Fetch the compiler, and warm it up for a policy, ahead of the first build: no image is needed.
 
     Raises what a build would: ToolchainError, StoreError, UsageError. Where this Python has no pip,
     the first build does it.
     """
     if importlib.util.find_spec("pip") is not None:
-        fetch_compiler(cache, arch, say=say)
+        warm_up(fetch_compiler(cache, arch, say=say), cache, policy, arch)
 
 
 def prepare_build_tools(

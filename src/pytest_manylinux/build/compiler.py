@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -11,12 +12,14 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Say
 from pytest_manylinux.build.once import make_once
 from pytest_manylinux.errors import ToolchainError
 from pytest_manylinux.indexes import redact
+from pytest_manylinux.model.policy import Policy
 
 Download = Callable[[Path], None]
 """Puts ziglang's wheel into a folder."""
@@ -56,6 +59,30 @@ def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | No
         make,
         announce=lambda: say(f"fetching the compiler: zig {zig.VERSION}, once"),
     )
+
+
+def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str) -> None:
+    """Have zig compile what every link for a policy begins with, into the cache that builds use.
+
+    It takes seconds that a root's making leaves free, and zig's cache knows no absolute paths. Only
+    a cure for waiting: what goes wrong here goes wrong in a build too, and is explained there.
+    """
+    folder = cache / "zig-cache"
+    major, minor = policy.glibc
+    target = f"{zig.machine(arch).zig}.{major}.{minor}"
+    with contextlib.suppress(OSError, subprocess.SubprocessError), TemporaryDirectory() as here:
+        folder.mkdir(parents=True, exist_ok=True)
+        source = Path(here) / "empty.c"
+        source.write_text("int empty;\n")
+        flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s")
+        subprocess.run(
+            (compiler / "zig", "cc", *flags, source, "-o", Path(here) / "empty.so"),
+            env={"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
 
 
 def last_words(output: bytes) -> str:

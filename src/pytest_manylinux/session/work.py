@@ -13,8 +13,6 @@ from pytest_manylinux.build.builder import (
     BuildOutcome,
     BuildRequest,
     build_wheel,
-    prepare_build_tools,
-    prepare_compiler,
 )
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.ignoring import apply_ignores
@@ -45,6 +43,14 @@ from pytest_manylinux.plan import PlannedBuild, supported_tags
 from pytest_manylinux.prove.dependencies import resolve_dependencies
 from pytest_manylinux.prove.trial import TrialRequest, run_trial
 from pytest_manylinux.session.memory import observation_key
+from pytest_manylinux.session.preparing import (
+    add_compiler,
+    add_image,
+    add_tools,
+    add_venv,
+    tools_folder,
+    venvs_folder,
+)
 from pytest_manylinux.session.run import Run, task_key
 from pytest_manylinux.session.shared import once
 from pytest_manylinux.session.subjects import (
@@ -86,9 +92,9 @@ class Judged:
 def add_build(run: Run, job: BuildJob) -> Future[Any]:
     """Add a build, after the project's first build: its wheel may serve this Python as well."""
     target = _build_target(run, job)
-    plain = _add_image(run, target, ImagePurpose.TRIAL)
-    image = _add_image(run, target, ImagePurpose.BUILD, job.subject.settings.build_packages)
-    needs = [image, plain, _add_compiler(run), _add_tools(run, target)]
+    plain = add_image(run, target, ImagePurpose.TRIAL)
+    image = add_image(run, target, ImagePurpose.BUILD, job.subject.settings.build_packages)
+    needs = [image, plain, add_compiler(run), add_tools(run, target)]
     if job.earlier:
         first = BuildJob(subject=job.subject, build=job.earlier[0])
         add_build(run, first)
@@ -96,26 +102,6 @@ def add_build(run: Run, job: BuildJob) -> Future[Any]:
     return run.graph.add(
         task_key("build", *key_of(job)), lambda done: _build(run, job, done), needs=needs
     )
-
-
-def _add_compiler(run: Run) -> tuple[Any, ...]:
-    """Fetch the compiler while roots are made. If that fails, the builds say why."""
-    key = task_key("compiler")
-    run.graph.add(key, lambda _: prepare_compiler(_tools_folder(run), run.arch, say=run.messages.say))
-    return key
-
-
-def _add_tools(run: Run, target: Target) -> tuple[Any, ...]:
-    """Fetch front end and repair tools while headers are installed. If that fails, builds say why."""
-    key = task_key("tools", target.distro.id, target.interpreter.version.tag)
-    python = target.interpreter.version
-
-    def work(done: Needs) -> None:
-        image = done[0].result()
-        prepare_build_tools(_tools_folder(run), image, python, run.engine(), say=run.messages.say)
-
-    run.graph.add(key, work, needs=[_add_image(run, target, ImagePurpose.TRIAL)])
-    return key
 
 
 def add_facts(run: Run, origin: Origin) -> Future[Any]:
@@ -144,29 +130,12 @@ def add_audit(run: Run, origin: Origin) -> Future[Any]:
 def add_trial(run: Run, job: TrialJob) -> Future[Any]:
     """Add a trial, after the facts and the target's image."""
     add_facts(run, job.origin)
-    image = _add_image(run, job.target, ImagePurpose.TRIAL)
+    image = add_image(run, job.target, ImagePurpose.TRIAL)
     return run.graph.add(
         task_key("trial", *key_of(job.origin), job.target.id),
         lambda done: _trial(run, job, done),
-        needs=[task_key("facts", *key_of(job.origin)), image],
+        needs=[task_key("facts", *key_of(job.origin)), image, add_venv(run, job.target)],
     )
-
-
-def _add_image(
-    run: Run, target: Target, purpose: ImagePurpose, extra: tuple[str, ...] = ()
-) -> tuple[Any, ...]:
-    """Add an image; one for builds comes after that for trials, which it may be grown from."""
-    python = target.interpreter.version.tag
-    key = task_key("image", target.distro.id, python, purpose.value, extra)
-    needs = [_add_image(run, target, ImagePurpose.TRIAL)] if purpose is ImagePurpose.BUILD else []
-    run.graph.add(
-        key, lambda _: run.image(target.distro, target.interpreter, purpose, extra), needs=needs
-    )
-    return key
-
-
-def _tools_folder(run: Run) -> Path:
-    return run.store.root / "build"
 
 
 def _build_target(run: Run, job: BuildJob) -> Target:
@@ -212,7 +181,7 @@ def _build_request(run: Run, job: BuildJob, image: Image, plain: Image) -> Build
         before_build=settings.before_build,
         build_packages=settings.build_packages,
         timeout=settings.build_timeout,
-        cache=_tools_folder(run),
+        cache=tools_folder(run),
         log=log,
         fresh=run.fresh,
     )
@@ -302,7 +271,7 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
         dependencies=dependencies,
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
-        cache=run.store.root / "venvs",
+        cache=venvs_folder(run),
     )
     key = observation_key(request, f"{engine.name} {engine.version()}")
     observation = run.memory.recall(key)
