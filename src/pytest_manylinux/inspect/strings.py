@@ -65,10 +65,13 @@ def _around(
             for _ in range(MAX_HITS):
                 if place < 0:
                     break
-                start = data.rfind(b"\0", max(offset, place - MAX_LENGTH), place) + 1
+                earliest = max(offset, place - MAX_LENGTH)
+                before = data.rfind(b"\0", earliest, place)
                 end = data.find(b"\0", place, min(limit, place + MAX_LENGTH))
                 if end < 0:
                     end = place + len(needle)
-                elif start:
-                    yield data[start:end]
+                elif before >= 0:
+                    yield data[before + 1 : end]
+                elif earliest == offset:  # the first string of its section
+                    yield data[offset:end]
                 place = data.find(needle, end, limit)

@@ -11,6 +11,7 @@ from elf_files import ElfSpec, Segment, Want
 from wheels import Extension, compile_extension, compile_shared
 
 from pytest_manylinux.inspect.elf import MalformedElfError, read_elf
+from pytest_manylinux.inspect.strings import baked_paths
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment, SymbolWant
 
 ARCHES = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "ppc64", "s390x", "riscv64", "loongarch64")
@@ -229,3 +230,17 @@ def test_a_real_library_without_hash_or_sections_reads_the_same(tmp_path: Path) 
     assert not other.has_sections
     assert one.wants == other.wants
     assert one.exports == other.exports == ("mine",)
+
+
+@pytest.mark.parametrize(
+    ("before", "found"),
+    [
+        (b"", ("/etc/ssl/cert.pem",)),
+        (b"word\0", ("/etc/ssl/cert.pem",)),
+        (b"x" * 300, ()),  # one string, longer than a path that people would write
+    ],
+)
+def test_a_path_at_the_start_of_its_section_is_seen(before: bytes, found: tuple[str, ...]) -> None:
+    data = b"\0other section\0" + before + b"/etc/ssl/cert.pem\0"
+    start = len(b"\0other section\0")
+    assert baked_paths(data, [(start, len(data) - start)]) == found
