@@ -30,7 +30,13 @@ from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import matrix
 from pytest_manylinux.session.context import Context, read_layers
 from pytest_manylinux.session.header import header_lines
-from pytest_manylinux.session.outputs import Outputs, divide, gate_words, speak_to_forge
+from pytest_manylinux.session.outputs import (
+    Outputs,
+    divide,
+    gate_words,
+    image_notes,
+    speak_to_forge,
+)
 from pytest_manylinux.session.record import load_entry
 from pytest_manylinux.session.run import Run
 
@@ -208,10 +214,12 @@ class Hooks:
 
     def _record(self) -> RunRecord:
         engine = ("", "")
+        pins: tuple[tuple[str, str], ...] = ()
         if self.context.recorder.verdicts or self.context.recorder.builds:
             try:
                 chosen = self.run.engine()
                 engine = (chosen.name, chosen.version())
+                pins = self.run.pins(self.run.settings)
             except ManylinuxError:
                 pass  # the verdicts say so
         settings = self.run.settings
@@ -222,6 +230,7 @@ class Hooks:
             distros=self.run.distros(settings),
             catalogue_version=self.run.catalogue.version,
             shard=self.context.shard,
+            pins=pins,
         )
 
     @pytest.hookimpl(tryfirst=True)
@@ -243,6 +252,7 @@ class Hooks:
     def _finish(self, session: pytest.Session) -> None:
         self.record = record = self._record()
         self._add_suite_properties(record)
+        self.notes += image_notes(record)
         try:
             self.notes += [f"wrote {path}" for path in self.outputs.write(record)]
             self.annotations = speak_to_forge(record, os.environ)

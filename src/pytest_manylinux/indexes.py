@@ -72,6 +72,19 @@ def _host_index() -> IndexAccess:
     return index_access(_pip_settings(), os.environ, home=Path.home())
 
 
+def host_proxies() -> dict[str, str]:
+    """The proxies of this machine and user, as environment variables; they may hold credentials."""
+    return _proxies(os.environ)
+
+
+def host_certificates() -> Path | None:
+    """The file of certificates that this machine and user trust; None if there is none.
+
+    Raises UsageError where pip cannot read its own configuration, which may name it.
+    """
+    return _bundle(_pip_settings(), os.environ)
+
+
 def index_access(settings: Mapping[str, str], environ: Mapping[str, str], *, home: Path) -> IndexAccess:
     """Turn pip's effective `settings` (`index-url`, …) and an environment into an IndexAccess.
 
@@ -160,6 +173,7 @@ def _netrc_login(environ: Mapping[str, str], home: Path) -> Callable[[str], str]
     return login
 
 
+@functools.cache
 def _pip_settings() -> dict[str, str]:
     """Read pip's effective settings from `pip config list`, environment and files merged.
 

@@ -220,7 +220,7 @@ def _registry(engine: str, arguments: argparse.Namespace) -> RegistryImages:
 
     client = connect_podman()[0] if engine == "podman" else connect_docker()
     mirrors = parse_mirrors(arguments.registry_mirror, where="--registry-mirror")
-    return RegistryImages(api=client.api, say=print, mirrors=mirrors)
+    return RegistryImages(api=client.api, engine=engine, say=print, mirrors=mirrors)
 
 
 def _pin(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import urllib3
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
@@ -47,7 +48,7 @@ def speaking_to(name: str, doing: str) -> Iterator[None]:
         raise SandboxError(f"{name}: {doing}: gone", why=_words(error)) from error
     except APIError as error:
         raise SandboxError(f"{name} refused: {doing}", why=_words(error)) from error
-    except (DockerException, OSError) as error:
+    except (DockerException, OSError, urllib3.exceptions.HTTPError) as error:
         raise EngineError(
             f"{name} does not answer any more ({doing})",
             why=_words(error),

@@ -73,6 +73,11 @@ class ContainerEngine:
         """The version of the engine's daemon, such as `20.10.24`."""
         return self._version
 
+    @property
+    def api(self) -> docker.APIClient:
+        """The daemon's API, for pulling and making images."""
+        return self._client.api
+
     def _sweep(self) -> None:
         for container in self._client.api.containers(all=True, filters={"label": LABEL}):
             if owner_is_gone(container["Labels"]):

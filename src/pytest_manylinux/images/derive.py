@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from docker import APIClient
-from docker.errors import DockerException
+from docker.errors import APIError
 from docker.types import Mount
 
 from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
@@ -57,10 +57,10 @@ def derive(
             api.remove_container(container, force=True, v=True)
             if line is not None:
                 line.close()
-    except DockerException as error:
+    except APIError as error:
         raise ImageError(
             f"{title}: Python could not be installed into the image",
-            why=str(getattr(error, "explanation", None) or error),
+            why=str(error.explanation or error),
         ) from error
 
 

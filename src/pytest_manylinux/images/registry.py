@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from docker import APIClient
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
+from pytest_manylinux.engines.daemons import speaking_to
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.derive import CA_INSIDE, derive, inspect, inspect_distribution
 from pytest_manylinux.images.provision import ProvisionPlan, provision_plan
+from pytest_manylinux.images.pull import NoAnswerError, pull, pull_failed
 from pytest_manylinux.images.references import (
     PLATFORMS,
     Reference,
@@ -29,6 +33,8 @@ from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, ImageSour
 
 REPOSITORY = "localhost/pytest-manylinux/derived"
 """Where derived images are tagged. `localhost` keeps Podman from looking for a registry."""
+
+Locked = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,29 +47,48 @@ class Network:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulled:
-    """An image as it was pulled: local id, and the digest that the registry knows it by."""
+    """An image as it was pulled: local id, and the digest that the registry knows it by.
+
+    `note` tells of a tag that has moved since the last run; else it is empty.
+    """
 
     id: str
     digest: str
     reference: str
+    note: str = ""
+
+
+class _Locks:
+    """A lock a name, for the threads of this process."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, threading.Lock] = {}
+
+    def __call__(self, name: str) -> threading.Lock:
+        return self._locks.setdefault(name, threading.Lock())
 
 
 @dataclass(kw_only=True)
 class RegistryImages:
-    """Images by pull and provisioning.
+    """Images by pull and provisioning. Safe to call from several threads.
 
-    `pins` are digests by distro id, from a lock file. `known` are digests by reference as the last
-    run saw them; a tag that leads elsewhere now is said, and the mapping is brought up to date.
+    `engine` is whose API `api` is. `pins` are digests by distro id, from a lock file. `known` are
+    digests by reference as the last run saw them; a tag that leads elsewhere now is said, and the
+    mapping is brought up to date. `locked` gives a lock by name under which one image is made once;
+    a lock that other processes see too has it made once by all of them.
     """
 
     api: APIClient
     say: Say
+    engine: str = "docker"
     mirrors: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     known: dict[str, str] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    locked: Locked = field(default_factory=_Locks, repr=False)
+    _asking: _Locks = field(default_factory=_Locks, repr=False)
     _pulled: dict[tuple[str, str], Pulled] = field(default_factory=dict, repr=False)
+    _silent: dict[str, NoAnswerError] = field(default_factory=dict, repr=False)
 
     def provide(
         self,
@@ -74,37 +99,40 @@ class RegistryImages:
         *,
         interpreter: Interpreter,
     ) -> Image:
-        """See `ImageProvider.provide`."""
-        with self._lock:
-            base = self._base(distro, arch)
-            headers = () if purpose is ImagePurpose.TRIAL else (*interpreter.headers, *extra_packages)
-            plan = self._plan(distro, (*interpreter.packages, *headers))
-            derived = self._derive(distro, base, plan) if plan.commands else base
+        """See `ImageProvider.provide`; raises EngineError too, if the engine itself is gone."""
+        base = self._base(distro, arch)
+        headers = () if purpose is ImagePurpose.TRIAL else (*interpreter.headers, *extra_packages)
+        plan = self._plan(distro, (*interpreter.packages, *headers))
+        derived = self._derive(distro, base, plan) if plan.commands else base
         return Image(
             digest=derived.digest,
-            name=f"{distro.id} ({base.reference}@{base.digest})",
+            name=f"{distro.id} ({base.reference.partition('@')[0]}@{base.digest})",
             source=ImageSource.REGISTRY,
             arch=arch,
             reference=derived.id,
+            note=base.note,
         )
 
     def pull(self, text: str, arch: str, *, title: str) -> Pulled:
-        """Pull an image once per run; raises ImageError with the registry's words."""
+        """Pull an image once per run; raises ImageError with the registry's words.
+
+        A registry that did not answer once is not asked again: each attempt may take its time.
+        """
         wanted = through_mirror(parse_reference(text), self.mirrors)
         key = (str(wanted), arch)
-        if key not in self._pulled:
-            self._pulled[key] = self._pull(wanted, arch, title)
-            self._compare(str(wanted), self._pulled[key].digest, title)
-        return self._pulled[key]
+        with self._asking(wanted.registry):
+            if key not in self._pulled:
+                self._pulled[key] = self._local(wanted, arch) or self._pull(wanted, arch, title)
+            return self._pulled[key]
 
     def digest_of(self, text: str, *, title: str) -> str:
         """The digest that a registry has for a name now, without pulling; raises ImageError."""
         wanted = through_mirror(parse_reference(text), self.mirrors)
-        try:
-            found = inspect_distribution(self.api, str(wanted))
-        except (DockerException, OSError) as error:
-            words = getattr(error, "explanation", None) or error
-            raise _pull_failed(title, wanted, str(words)) from error
+        with speaking_to(self.engine, f"asking for {wanted}"):
+            try:
+                found = inspect_distribution(self.api, str(wanted))
+            except APIError as error:
+                raise pull_failed(title, wanted, str(error.explanation or error)) from error
         return str(found["Descriptor"]["digest"])
 
     def _base(self, distro: Distro, arch: str) -> Pulled:
@@ -115,38 +143,49 @@ class RegistryImages:
             text = f"{parse_reference(text).repository}@{self.pins[distro.id]}"
         return self.pull(text, arch, title=distro.id)
 
+    def _local(self, wanted: Reference, arch: str) -> Pulled | None:
+        """An image that is known by its digest and was pulled before: it cannot have changed."""
+        if not wanted.digest:
+            return None
+        found = self._inspect(wanted)
+        if found is None or found.get("Architecture") != PLATFORMS[arch].split("/")[1]:
+            return None
+        return _pulled(wanted, found)
+
     def _pull(self, wanted: Reference, arch: str, title: str) -> Pulled:
+        if before := self._silent.get(wanted.registry):
+            raise NoAnswerError(
+                f"{title}: {wanted} was not asked for, since {wanted.registry} did not answer before",
+                why=before.why,
+                remedy=before.remedy,
+            )
         self.say(f"{title}: pulling {wanted}")
         try:
-            for event in self.api.pull(
-                wanted.repository,
-                wanted.digest or wanted.tag,
-                stream=True,
-                decode=True,
-                platform=PLATFORMS[arch],
-            ):
-                if "error" in event:
-                    raise _pull_failed(title, wanted, str(event["error"]))
-            return self._inspect(wanted)
-        except (DockerException, OSError) as error:
-            words = getattr(error, "explanation", None) or error
-            raise _pull_failed(title, wanted, str(words)) from error
+            pull(self.api, wanted, arch, engine=self.engine, title=title, say=self.say)
+        except NoAnswerError as error:
+            self._silent[wanted.registry] = error
+            raise
+        found = self._inspect(wanted)
+        if found is None:
+            raise ImageError(f"{title}: {wanted} was pulled, and is not there", remedy="run it again")
+        return self._compared(_pulled(wanted, found), title)
 
-    def _inspect(self, wanted: Reference) -> Pulled:
-        described = inspect(self.api, str(wanted))
-        digests = [d.partition("@") for d in described.get("RepoDigests") or ()]
-        # One image may have several names, each with a digest of its registry's own.
-        named = [digest for name, _, digest in digests if name == wanted.repository]
-        digest = next(iter([*named, *(digest for _, _, digest in digests), described["Id"]]))
-        return Pulled(
-            id=str(described["Id"]), digest=wanted.digest or str(digest), reference=str(wanted)
-        )
+    def _inspect(self, name: Reference | str) -> dict[str, Any] | None:
+        """What the engine knows of a local image; None if there is none."""
+        with speaking_to(self.engine, f"looking for {name}"):
+            try:
+                return inspect(self.api, str(name))
+            except ImageNotFound:
+                return None
 
-    def _compare(self, reference: str, digest: str, title: str) -> None:
-        before = self.known.get(reference)
-        if before is not None and before != digest:
-            self.say(f"{title}: {reference} has moved since the last run, from {before} to {digest}")
-        self.known[reference] = digest
+    def _compared(self, pulled: Pulled, title: str) -> Pulled:
+        before = self.known.get(pulled.reference)
+        self.known[pulled.reference] = pulled.digest
+        if before is None or before == pulled.digest:
+            return pulled
+        note = f"{pulled.reference} has moved since the last run, from {before} to {pulled.digest}"
+        self.say(f"{title}: {note}")
+        return replace(pulled, note=note)
 
     def _plan(self, distro: Distro, packages: tuple[str, ...]) -> ProvisionPlan:
         return provision_plan(
@@ -159,22 +198,24 @@ class RegistryImages:
     def _derive(self, distro: Distro, base: Pulled, plan: ProvisionPlan) -> Pulled:
         tag = hashlib.sha256(f"{base.id} {plan.key}".encode()).hexdigest()[:32]
         reference = f"{REPOSITORY}/{distro.id}:{tag}"
-        try:
-            described = inspect(self.api, reference)
-        except ImageNotFound:
-            self.say(f"{distro.id}: installing Python into the image, once")
-            derive(
-                self.api, base.id, plan, reference, title=distro.id, ca_bundle=self.network.ca_bundle
-            )
-            described = inspect(self.api, reference)
+        with self.locked(f"derived-{tag}"):
+            described = self._inspect(reference) or self._install(distro, base, plan, reference)
         identity = str(described["Id"])
         return Pulled(id=identity, digest=identity, reference=reference)
 
+    def _install(
+        self, distro: Distro, base: Pulled, plan: ProvisionPlan, reference: str
+    ) -> dict[str, Any]:
+        self.say(f"{distro.id}: installing Python into the image, once")
+        bundle = self.network.ca_bundle
+        with speaking_to(self.engine, f"installing Python into the image of {distro.id}"):
+            derive(self.api, base.id, plan, reference, title=distro.id, ca_bundle=bundle)
+            return inspect(self.api, reference)
 
-def _pull_failed(title: str, wanted: Reference, words: str) -> ImageError:
-    return ImageError(
-        f"{title}: {wanted} could not be pulled",
-        why=words,
-        remedy="see that the registry answers and that you are logged in, or set registry-mirror; "
-        "image-source = archive makes Debian's roots without a registry",
-    )
+
+def _pulled(wanted: Reference, described: Mapping[str, Any]) -> Pulled:
+    digests = [d.partition("@") for d in described.get("RepoDigests") or ()]
+    # One image may have several names, each with a digest of its registry's own.
+    named = [digest for name, _, digest in digests if name == wanted.repository]
+    digest = next(iter([*named, *(digest for _, _, digest in digests), described["Id"]]))
+    return Pulled(id=str(described["Id"]), digest=wanted.digest or str(digest), reference=str(wanted))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import ImageProvider, Say
@@ -15,13 +16,15 @@ class ImageSources:
 
     `registry` is None for an engine that has none. With `auto` an official image is pulled where it
     can be, and else made from the archive where the catalogue knows how; the image's own `source`
-    says which it was.
+    says which it was, and its `note` why. `pinned` distros (by id) come as they are pinned or not at
+    all.
     """
 
     archive: ImageProvider
     registry: ImageProvider | None
     choice: str
     say: Say
+    pinned: Collection[str] = ()
 
     def provide(
         self,
@@ -39,8 +42,16 @@ class ImageSources:
         except ImageError as error:
             if second is None:
                 raise
-            self.say(f"{distro.id}: making the root from the archive: {error.what}: {error.why}")
-            return second.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
+            reason = error
+        words = f"{reason.what}: {reason.why}"
+        self.say(f"{distro.id}: going on with a root from the archive: {words}")
+        try:
+            image = second.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
+        except ImageError as error:
+            raise ImageError(
+                error.what, why=f"{error.why} (before that, {words})", remedy=error.remedy
+            ) from reason
+        return replace(image, note=f"from the archive, since {words}")
 
     def _order(self, distro: Distro) -> tuple[ImageProvider, ImageProvider | None]:
         """The source to ask, and the one to ask if that fails."""
@@ -54,4 +65,5 @@ class ImageSources:
         if distro.image is None and self.choice != "registry":
             return self.archive, None
         can_be_made = distro.archive is not None and distro.archive.live
-        return self.registry, self.archive if self.choice == "auto" and can_be_made else None
+        may_differ = self.choice == "auto" and distro.id not in self.pinned
+        return self.registry, self.archive if may_differ and can_be_made else None

@@ -126,7 +126,8 @@ class Image:
 
     `digest` is `sha256:…` over what identifies the content (for archive roots: architecture and
     the sorted list of packages with versions). `root` is the folder that holds it, for engines
-    that need a folder. `reference` is what a container engine calls it, if it does.
+    that need a folder. `reference` is what a container engine calls it, if it does. `note` is for
+    people: what was not as usual with it, such as a tag that moved; no part of its identity.
     """
 
     digest: str
@@ -136,3 +137,4 @@ class Image:
     root: str | None = None
     reference: str | None = None
     packages: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    note: str = field(default="", compare=False)

@@ -99,6 +99,8 @@ class Observation:
     """All that one trial saw. `started` is seconds since the epoch (UTC), durations are seconds.
 
     `remembered` tells that an earlier run saw it, in the same place and with the same bytes.
+    `image_note` says what was not as usual with the image: a tag that moved, or a registry that did
+    not answer, so that the root was made from the archive.
     """
 
     target: str
@@ -115,3 +117,4 @@ class Observation:
     started: float = 0.0
     duration: float = 0.0
     remembered: bool = False
+    image_note: str = ""

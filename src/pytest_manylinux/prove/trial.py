@@ -71,6 +71,7 @@ def run_trial(request: TrialRequest, engine: Engine) -> Observation:
         image=request.image.digest,
         image_name=request.image.name,
         image_source=request.image.source.value,
+        image_note=request.image.note,
         engine=engine.name,
         python=seen.python,
         libc=seen.libc,

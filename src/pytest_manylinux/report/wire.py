@@ -245,6 +245,7 @@ class ObservationRow(_Wire, frozen=True):
     started: Epoch = 0.0
     duration: Seconds = 0.0
     remembered: Annotated[bool, Meta(description="seen by an earlier run, at `started`")] = False
+    image_note: Annotated[str, Meta(description="what was not as usual with the image")] = ""
 
 
 class VerdictRow(_Wire, frozen=True):

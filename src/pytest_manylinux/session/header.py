@@ -6,6 +6,8 @@ from pytest_manylinux import __version__
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import SourceKind
 from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.images.lock import NAME as LOCK
+from pytest_manylinux.session.images import uses_registries
 from pytest_manylinux.session.record import shown
 from pytest_manylinux.session.run import Run
 
@@ -25,7 +27,21 @@ def header_lines(run: Run, *, ask_engine: bool) -> list[str]:
             note = "" if source.kind is SourceKind.DEFAULT else f"  (from {source})"
             value = _value(run, option.name, ask_engine=ask_engine)
             lines.append(f"manylinux {option.name}: {value}{note}")
+    if run.lock is not None:
+        lines.append(f"manylinux lock: {_lock_words(run, ask_engine=ask_engine)}")
     return lines
+
+
+def _lock_words(run: Run, *, ask_engine: bool) -> str:
+    if not ask_engine:
+        return LOCK
+    try:
+        pins = run.pins(run.settings)
+        if pins or uses_registries(run.engine().name, run.settings):
+            return f"{LOCK} pins {len(pins)} of {len(run.distros(run.settings))} distros"
+    except ManylinuxError:
+        return f"{LOCK}, not used: there is no engine"
+    return f"{LOCK}, not used: it pins images of registries, and these are made from the archive"
 
 
 def _value(run: Run, name: str, *, ask_engine: bool) -> str:

@@ -72,6 +72,12 @@ def speak_to_forge(record: RunRecord, environment: Mapping[str, str]) -> Sequenc
     return workflow_annotations(record, environment)
 
 
+def image_notes(record: RunRecord) -> list[str]:
+    """What was not as usual with the images of this run, each once."""
+    seen = [verdict.observation for verdict in record.verdicts if verdict.observation is not None]
+    return list(dict.fromkeys(observation.image_note for observation in seen if observation.image_note))
+
+
 def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
     """The gate's word on the wheels of this very run: exit code, and lines for people."""
     rule = run.settings.gate

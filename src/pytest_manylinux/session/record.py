@@ -85,6 +85,7 @@ class Recorder:
         distros: tuple[Distro, ...],
         catalogue_version: str,
         shard: ShardRecord | None = None,
+        pins: tuple[tuple[str, str], ...] = (),
     ) -> RunRecord:
         """The run as a value. `engine` is (name, version), empty strings if there was none."""
         return RunRecord(
@@ -100,6 +101,7 @@ class Recorder:
             distros=distros,
             catalogue_version=catalogue_version,
             shard=shard,
+            pins=pins,
             wheels=tuple(self._wheels.values()),
             builds=tuple(self.builds),
             verdicts=tuple(self.verdicts),

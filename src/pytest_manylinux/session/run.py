@@ -19,11 +19,13 @@ from pytest_manylinux.dispatch import Graph
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.images.api import ImageProvider
-from pytest_manylinux.images.archive import ArchiveImages
+from pytest_manylinux.images.lock import NAME as LOCK
+from pytest_manylinux.images.lock import Lock, read_lock
+from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
 from pytest_manylinux.plan import check_policy, targets_of
+from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.memory import Memory
 
 _T = TypeVar("_T")
@@ -80,11 +82,12 @@ class Run:
         self.fresh = fresh
         self.arch = host_arch()
         self.catalogue: Catalogue = load_catalogue(settings.distro)
+        self.lock: Lock | None = read_lock(root / LOCK)
         self.messages = Messages(show)
         self.graph = Graph(settings.jobs)
         self._lock = threading.RLock()
         self._engine: Engine | ManylinuxError | None = None
-        self._images: ImageProvider | None = None
+        self._images: RunImages | None = None
         self._store: ImageStore | None = None
         self._memory: Memory | None = None
 
@@ -121,6 +124,21 @@ class Run:
                 raise self._engine
             return self._engine
 
+    @property
+    def images(self) -> RunImages:
+        """Where images come from; raises EngineError if no engine could use them, and StoreError."""
+        engine = self.engine()
+        with self._lock:
+            if self._images is None:
+                self._images = RunImages(
+                    engine=engine,
+                    settings=self.settings,
+                    store=self.store,
+                    pins={} if self.lock is None else self.lock.pins,
+                    say=self.messages.say,
+                )
+            return self._images
+
     def image(
         self,
         distro: Distro,
@@ -129,11 +147,15 @@ class Run:
         extra_packages: tuple[str, ...] = (),
     ) -> Image:
         """Provide an image; raises ImageError or StoreError, and EngineError if none could use it."""
-        self.engine()
-        with self._lock:
-            if self._images is None:
-                self._images = ArchiveImages(self.store, say=self.messages.say)
-        return self._images.provide(distro, self.arch, purpose, extra_packages, interpreter=interpreter)
+        sources = self.images.sources
+        return sources.provide(distro, self.arch, purpose, extra_packages, interpreter=interpreter)
+
+    def pins(self, settings: Settings) -> tuple[tuple[str, str], ...]:
+        """The chosen distros that the lock binds on this engine, each with its digest."""
+        if self.lock is None or not uses_registries(self.engine().name, settings):
+            return ()
+        pins = self.lock.pins
+        return tuple((d.id, pins[d.id]) for d in self.distros(settings) if d.id in pins)
 
     def distros(self, settings: Settings) -> tuple[Distro, ...]:
         """The chosen distros; raises UsageError for a word that the catalogue does not know."""
@@ -153,6 +175,7 @@ class Run:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
         check_policy(settings.policy, self.arch, where=str(settings.source("policy")))
+        parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
         self.distros(settings)
 
     def wait(self, future: Future[_T]) -> _T:
@@ -177,6 +200,8 @@ class Run:
             engine.close()
         if self._memory is not None:
             self._memory.prune()
+        if self._images is not None:
+            self._images.close()
         self.messages.flush()
 
 

@@ -278,6 +278,13 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
     if observation is None:
         observation = run_trial(request, engine)
         run.memory.keep(key, observation)
+    else:  # the same bytes, but perhaps by another way than then
+        observation = replace(
+            observation,
+            image_name=image.name,
+            image_source=image.source.value,
+            image_note=image.note,
+        )
     verdict = judge(read.facts, observation, job.target, wheel=read.wheel)
     return _declared(verdict, settings, job.target.distro.id)
 

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import requests
+import urllib3
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.errors import ImageError
+from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.images import derive
+from pytest_manylinux.images.pull import PullProgress
 from pytest_manylinux.images.registry import Network, RegistryImages
 from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource
 
@@ -46,6 +49,7 @@ class FakeApi:
         self.mounts: list[Any] = []
         self.containers: list[str] = []
         self.exit_code = 0
+        self.refusals: dict[str, str] = {}
 
     def pull(
         self, repository: str, tag: str, *, stream: bool, decode: bool, platform: str
@@ -54,6 +58,9 @@ class FakeApi:
         assert decode
         self.pulls.append((repository, tag, platform))
         name = f"{repository}@{tag}" if tag.startswith("sha256:") else f"{repository}:{tag}"
+        if repository in self.refusals:
+            yield {"error": self.refusals[repository]}
+            return
         known = {**self.registry, **{f"{repository}@{d}": d for d in self.registry.values()}}
         if name not in known:
             yield {"error": "manifest unknown"}
@@ -61,6 +68,7 @@ class FakeApi:
         yield {"status": "Pulling"}
         digests = [f"mirror.example/x@sha256:{'0' * 64}", f"{repository}@{known[name]}"]
         self.local[name] = {"Id": "id-of-base", "RepoDigests": digests, "Config": {"Env": ["A=1"]}}
+        self.local[name]["Architecture"] = "amd64"
         self.local["id-of-base"] = self.local[name]
 
     def inspect_image(self, name: str) -> dict[str, Any]:
@@ -198,8 +206,9 @@ def test_a_tag_that_moved_is_told(api: FakeApi) -> None:
     _provide(_images(api, said, known=known))
     assert not any("has moved" in line for line in said)
     api.registry[FULL] = "sha256:" + "c" * 64
-    _provide(_images(api, said, known=known))
+    moved = _provide(_images(api, said, known=known))
     assert any("has moved since the last run" in line and DIGEST in line for line in said)
+    assert "has moved since the last run" in moved.note
     assert known[FULL] == "sha256:" + "c" * 64
 
 
@@ -209,6 +218,81 @@ def test_a_failed_pull_carries_the_registrys_words(api: FakeApi) -> None:
         _provide(_images(api))
     assert caught.value.why == "manifest unknown"
     assert FULL in caught.value.what
+
+
+def test_a_registry_that_does_not_answer_is_asked_once(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def refuse(repository: str, *_: object, **__: object) -> None:
+        asked.append(repository)
+        words = 'Get "https://docker.io/v2/": dial tcp 192.0.2.1:443: connect: connection refused'
+        raise APIError("no", explanation=words)
+
+    monkeypatch.setattr(api, "pull", refuse)
+    images = _images(api)
+    with pytest.raises(ImageError, match="could not be pulled"):
+        images.pull("debian:12", "x86_64", title="debian-12")
+    with pytest.raises(ImageError, match=r"docker\.io did not answer before") as caught:
+        images.pull("ubuntu:24.04", "x86_64", title="ubuntu-24.04")
+    assert "connection refused" in caught.value.why
+    with pytest.raises(ImageError, match="could not be pulled"):
+        images.pull("quay.io/centos/centos:stream9", "x86_64", title="centos")
+    assert asked == ["docker.io/library/debian", "quay.io/centos/centos"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "manifest for debian:nonsense not found: manifest unknown",
+        "pull access denied for debian, repository does not exist or may require 'docker login'",
+        "toomanyrequests: You have reached your pull rate limit",
+        "unauthorized: authentication required",
+    ],
+)
+def test_a_registry_that_answers_no_is_asked_for_the_next_image(api: FakeApi, words: str) -> None:
+    api.refusals["docker.io/library/debian"] = words
+    images = _images(api)
+    with pytest.raises(ImageError) as caught:
+        images.pull("debian:12-slim", "x86_64", title="debian-12")
+    assert caught.value.why == words
+    api.registry["docker.io/library/ubuntu:24.04"] = DIGEST
+    assert images.pull("ubuntu:24.04", "x86_64", title="ubuntu-24.04").digest == DIGEST
+
+
+@pytest.mark.parametrize(
+    "error",
+    [requests.ConnectionError("aborted"), urllib3.exceptions.ProtocolError("Connection broken")],
+)
+def test_an_engine_that_dies_in_a_pull_is_an_engine_error(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(api, "pull", die)
+    with pytest.raises(EngineError, match="docker does not answer any more"):
+        _provide(_images(api))
+
+
+def test_what_was_pulled_by_digest_before_needs_no_registry(api: FakeApi) -> None:
+    images = _images(api, pins={"debian-12": DIGEST})
+    first = _provide(images)
+    api.registry = {}
+    assert _provide(_images(api, pins={"debian-12": DIGEST})) == first
+    assert len(api.pulls) == 1
+
+
+def test_progress_is_told_every_few_seconds() -> None:
+    said: list[str] = []
+    now = 0.0
+    progress = PullProgress("debian-12", said.append, clock=lambda: now)
+    for now, layer, current in ((1.0, "a", 1_000_000), (6.0, "b", 2_000_000), (7.0, "a", 9_000_000)):  # noqa: B007
+        detail = {"current": current, "total": 10_000_000}
+        progress.feed({"status": "Downloading", "id": layer, "progressDetail": detail})
+        progress.feed({"status": "Pull complete", "id": "c", "progressDetail": {}})
+    assert said == ["debian-12: pulled 3 of 20 MB"]
 
 
 def test_a_daemon_that_refuses_is_an_image_error(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,10 +62,35 @@ def test_the_setting_decides(choice: str, registry: bool | None, source: ImageSo
 
 def test_going_over_to_the_archive_is_said() -> None:
     said: list[str] = []
-    _provide(DEBIAN, "auto", registry=False, said=said)
+    image = _provide(DEBIAN, "auto", registry=False, said=said)
     assert said == [
-        "debian-12: making the root from the archive: it could not be pulled: connection refused"
+        "debian-12: going on with a root from the archive: it could not be pulled: connection refused"
     ]
+    assert image.note == "from the archive, since it could not be pulled: connection refused"
+
+
+def test_when_both_fail_both_are_told() -> None:
+    sources = ImageSources(
+        archive=FakeImages(ImageSource.ARCHIVE, fails=True),
+        registry=FakeImages(ImageSource.REGISTRY, fails=True),
+        choice="auto",
+        say=[].append,
+    )
+    with pytest.raises(ImageError) as caught:
+        sources.provide(DEBIAN, "x86_64", ImagePurpose.TRIAL, interpreter=DEBIAN.interpreters[0])
+    assert caught.value.why.count("connection refused") == 2
+
+
+def test_a_pinned_distro_comes_as_pinned_or_not_at_all() -> None:
+    sources = ImageSources(
+        archive=FakeImages(ImageSource.ARCHIVE),
+        registry=FakeImages(ImageSource.REGISTRY, fails=True),
+        choice="auto",
+        say=[].append,
+        pinned={"debian-12"},
+    )
+    with pytest.raises(ImageError, match="could not be pulled"):
+        sources.provide(DEBIAN, "x86_64", ImagePurpose.TRIAL, interpreter=DEBIAN.interpreters[0])
 
 
 @pytest.mark.parametrize("distro", [FEDORA, CATALOGUE.get("debian-10")])
