@@ -74,7 +74,7 @@ def test_when_both_fail_both_are_told() -> None:
         archive=FakeImages(ImageSource.ARCHIVE, fails=True),
         registry=FakeImages(ImageSource.REGISTRY, fails=True),
         choice="auto",
-        say=[].append,
+        say=print,
     )
     with pytest.raises(ImageError) as caught:
         sources.provide(DEBIAN, "x86_64", ImagePurpose.TRIAL, interpreter=DEBIAN.interpreters[0])
@@ -86,7 +86,7 @@ def test_a_pinned_distro_comes_as_pinned_or_not_at_all() -> None:
         archive=FakeImages(ImageSource.ARCHIVE),
         registry=FakeImages(ImageSource.REGISTRY, fails=True),
         choice="auto",
-        say=[].append,
+        say=print,
         pinned={"debian-12"},
     )
     with pytest.raises(ImageError, match="could not be pulled"):
