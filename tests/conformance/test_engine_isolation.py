@@ -232,6 +232,20 @@ def test_what_lies_beside_a_new_mount_stays(engine: Engine, spec: SandboxSpec, t
         assert not sh(after, "echo > /usr/lib/x").ok
 
 
+@pytest.mark.parametrize("top", ["/scratch", "/tmp"])  # noqa: S108 - the sandbox's own
+def test_folders_above_an_input_are_the_sandbox_s_own(
+    engine: Engine, spec: SandboxSpec, tmp_path: Path, top: str
+) -> None:
+    (tmp_path / "file").write_text("content\n")
+    targets = [PurePosixPath(top, place) for place in ("a/b/one", "a/two")]
+    mounts = tuple(Mount(source=tmp_path, target=target) for target in targets)
+    with engine.open(replace(spec, mounts=mounts)) as sandbox:
+        assert lines(sh(sandbox, f"cd {top}/a; mkdir b/x y; echo 1 > b/x/1; ls . b")) == (
+            [".:", "b", "two", "y", "", "b:", "one", "x"]
+        )
+        assert not sh(sandbox, f"echo > {top}/a/two/other").ok
+
+
 def test_an_input_that_only_its_owner_may_read(
     engine: Engine, spec: SandboxSpec, tmp_path: Path
 ) -> None:

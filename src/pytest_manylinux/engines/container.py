@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
@@ -14,7 +14,14 @@ import docker
 from docker.errors import APIError, NotFound
 
 from pytest_manylinux.engines import transfer
-from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
+from pytest_manylinux.engines.api import (
+    SCRATCH,
+    Command,
+    Completed,
+    OutputListener,
+    SandboxSpec,
+    Status,
+)
 from pytest_manylinux.engines.daemons import speaking_to
 from pytest_manylinux.engines.environment import clean_environment
 from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
@@ -28,6 +35,7 @@ HOLDER = (
     "-c",
     "mkdir /scratch/home && echo ready; exec 3<&0; cat <&3 >/dev/null 2>&1 & wait",
 )
+_WRITABLE = frozenset({SCRATCH, PurePosixPath("/tmp")})  # noqa: S108 - the sandbox's own
 _START_TIMEOUT = 60.0
 _END_TIMEOUT = 30.0
 _IDLE = 0.2  # seconds without output after which we ask whether the command still runs
@@ -62,6 +70,7 @@ class ContainerSandbox:
             self._line = Hijacked(self._api.attach_socket(container, params=parameters))
             self._api.start(container)
             self._await_ready(self._line, spec.image.name)
+            self._hand_over(folders_above(spec))
         except BaseException:
             self.close()
             raise
@@ -78,6 +87,20 @@ class ContainerSandbox:
                     why=words.decode(errors="replace").strip() or "its first process ended at once",
                 )
             frames.feed(data)
+
+    def _hand_over(self, folders: Sequence[PurePosixPath]) -> None:
+        """Let the sandbox's user write to folders that the daemon made, as its own superuser."""
+        if not folders:
+            return
+        with speaking_to(self._engine, "preparing a sandbox"):
+            words = ["chmod", "0777", *map(str, folders)]
+            execution = self._api.exec_create(self._container, words, user="0")["Id"]
+            said = self._api.exec_start(execution)
+            done = self._api.exec_inspect(execution)["ExitCode"] == 0
+        if not done:
+            raise SandboxError(
+                "folders above mounts could not be made writable", why=said.decode(errors="replace")
+            )
 
     def exec(self, command: Command, *, listener: OutputListener | None = None) -> Completed:
         """Run a command; keeps up to 8 MiB each of stdout and stderr (output.BOUND).
@@ -229,3 +252,18 @@ class ContainerSandbox:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def folders_above(spec: SandboxSpec) -> tuple[PurePosixPath, ...]:
+    """The folders of the writable places that mounts are in, outermost first.
+
+    A daemon makes them for itself. What is inside of a mount is not named.
+    """
+    targets = {mount.target for mount in (*spec.mounts, *spec.caches)}
+    above = {folder for target in targets for folder in target.parents if folder not in _WRITABLE}
+    ours = [
+        folder
+        for folder in above
+        if targets.isdisjoint((folder, *folder.parents)) and not _WRITABLE.isdisjoint(folder.parents)
+    ]
+    return tuple(sorted(ours))

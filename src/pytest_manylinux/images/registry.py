@@ -155,7 +155,7 @@ class RegistryImages:
     def _pull(self, wanted: Reference, arch: str, title: str) -> Pulled:
         if before := self._silent.get(wanted.registry):
             raise NoAnswerError(
-                f"{title}: {wanted} was not asked for, since {wanted.registry} did not answer before",
+                f"{title}: {wanted} was not asked for: {wanted.registry} does not answer",
                 why=before.why,
                 remedy=before.remedy,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import ImageProvider, Say
@@ -25,6 +25,7 @@ class ImageSources:
     choice: str
     say: Say
     pinned: Collection[str] = ()
+    _told: set[str] = field(default_factory=set, repr=False)
 
     def provide(
         self,
@@ -43,15 +44,16 @@ class ImageSources:
             if second is None:
                 raise
             reason = error
-        words = f"{reason.what}: {reason.why}"
-        self.say(f"{distro.id}: going on with a root from the archive: {words}")
+        note = f"not the official image, but a root from the archive: {reason.why or reason.what}"
+        if distro.id not in self._told:
+            self._told.add(distro.id)
+            self.say(f"{distro.id}: {note}")
         try:
             image = second.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
         except ImageError as error:
-            raise ImageError(
-                error.what, why=f"{error.why} (before that, {words})", remedy=error.remedy
-            ) from reason
-        return replace(image, note=f"from the archive, since {words}")
+            why = f"{error.why} (and before: {reason.what}: {reason.why})"
+            raise ImageError(error.what, why=why, remedy=error.remedy) from reason
+        return replace(image, note=note)
 
     def _order(self, distro: Distro) -> tuple[ImageProvider, ImageProvider | None]:
         """The source to ask, and the one to ask if that fails."""

@@ -64,9 +64,9 @@ def test_going_over_to_the_archive_is_said() -> None:
     said: list[str] = []
     image = _provide(DEBIAN, "auto", registry=False, said=said)
     assert said == [
-        "debian-12: going on with a root from the archive: it could not be pulled: connection refused"
+        "debian-12: not the official image, but a root from the archive: connection refused"
     ]
-    assert image.note == "from the archive, since it could not be pulled: connection refused"
+    assert image.note == "not the official image, but a root from the archive: connection refused"
 
 
 def test_when_both_fail_both_are_told() -> None:
