@@ -259,7 +259,7 @@ def folders_above(spec: SandboxSpec) -> tuple[PurePosixPath, ...]:
 
     A daemon makes them for itself. What is inside of a mount is not named.
     """
-    targets = {mount.target for mount in (*spec.mounts, *spec.caches)}
+    targets = {mount.target for mount in spec.mounts} | {cache.target for cache in spec.caches}
     above = {folder for target in targets for folder in target.parents if folder not in _WRITABLE}
     ours = [
         folder
