@@ -25,9 +25,9 @@ from pytest_manylinux.nodes import (
     is_project,
     is_sdist,
 )
-from pytest_manylinux.report.junit import suite_properties
+from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
 from pytest_manylinux.report.shards import parse_shard, shard_record
-from pytest_manylinux.report.terminal import matrix
+from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.session.context import Context, read_layers
 from pytest_manylinux.session.header import header_lines
 from pytest_manylinux.session.outputs import (
@@ -42,6 +42,7 @@ from pytest_manylinux.session.run import Run
 
 SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
 ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry
+GROUP = "manylinux_group"  # and of the path of its project or wheel
 
 
 def activate(config: pytest.Config) -> None:
@@ -199,18 +200,37 @@ class Hooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add what an item found to its report."""
         report = yield
-        if call.when == "call" and isinstance(item, PortabilityItem) and item.entry is not None:
+        if not isinstance(item, PortabilityItem):
+            return report
+        vars(report)[GROUP] = self.context.shown(item.path)
+        if call.when == "call" and item.entry is not None:
             vars(report)[ENTRY] = item.entry.dump()
             if item.own_duration is not None:
                 report.duration = item.own_duration
         return report
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather the record from reports, so that it is whole under pytest-xdist as well."""
+        """Gather the record from reports, so that it is whole under pytest-xdist as well.
+
+        Before all others: pytest's own JUnit plugin keeps a name and class that are set already.
+        """
         self.context.recorder.failed += report.failed
         data = vars(report).get(ENTRY)
-        if data is not None:
-            self.context.recorder.add(load_entry(data))
+        entry = None if data is None else load_entry(data)
+        if entry is not None:
+            self.context.recorder.add(entry)
+        junit = self.config.stash.get(xml_key, None)
+        if junit is not None and GROUP in vars(report) and (report.when == "call" or report.failed):
+            describe_case(
+                junit.node_reporter(report),
+                prefix=junit.prefix or "",
+                group=vars(report)[GROUP],
+                name=report.nodeid.rpartition("::")[2],
+                output=""
+                if entry is None or report.passed
+                else case_output(entry.verdict, entry.build),
+            )
 
     def _record(self) -> RunRecord:
         engine = ("", "")
@@ -276,7 +296,12 @@ class Hooks:
             return
         terminalreporter.section("portability")
         writer = terminalreporter._tw  # noqa: SLF001 - the width and colour that pytest settled on
-        table = matrix(self.record, width=writer.fullwidth, color=writer.hasmarkup)
+        table = matrix(
+            self.record,
+            width=writer.fullwidth,
+            color=writer.hasmarkup,
+            unicode=can_show_marks(getattr(writer._file, "encoding", None)),  # noqa: SLF001 - the same
+        )
         terminalreporter.write_line(table.rstrip("\n"))
         for note in self.notes:
             terminalreporter.write_line(f"manylinux: {note}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.errors import ExitCode, ManylinuxError
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
@@ -99,7 +99,10 @@ class BuildItem(PortabilityItem):
         try:
             built: Built = self.context.run.wait(self.start())
         except ManylinuxError as error:
-            self.entry = Entry(build=self.context.failed_build(self.job, error))
+            self.entry = Entry(
+                build=self.context.failed_build(self.job, error),
+                unproven=error.exit_code is ExitCode.NOT_PROVEN,
+            )
             raise
         self.own_duration = built.record.duration
         self.conclude(Entry(build=built.record))
@@ -164,6 +167,10 @@ class UnplannedItem(PortabilityItem):
     def start(self) -> None:
         """There is nothing to do."""
 
+    def _name(self) -> str:
+        """A wheel's file name, a project's path: as for other verdicts without a wheel."""
+        return self.path.name if self.path.suffix == ".whl" else self.context.shown(self.path)
+
     def runtest(self) -> None:
         """End as not proven."""
         self.conclude(
@@ -171,7 +178,7 @@ class UnplannedItem(PortabilityItem):
                 verdict=Verdict(
                     outcome=Outcome.NOT_PROVEN,
                     subject=self.name,
-                    wheel=self.path.name,
+                    wheel=self._name(),
                     wheel_sha256="",
                     cause=Cause.NO_TARGET,
                     reason=self.reason,

@@ -6,11 +6,13 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from lxml import etree
 from wheels import build_wheel
 
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.report.proof import read_proof
 
+SCHEMA = Path(__file__).parents[1] / "data" / "junit.xsd"
 NAME = "sample-1.0-py3-none-any.whl"
 
 
@@ -92,6 +94,48 @@ def test_junit_holds_the_properties(pytester: pytest.Pytester) -> None:
     assert found["manylinux.wheel"] == wheel.name
     assert found["manylinux.verdict"] == "portable"
     assert {"manylinux.distro", "manylinux.libc", "manylinux.image", "manylinux.pip"} <= set(found)
+
+
+PROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "demo"
+version = "1"
+"""
+
+
+def cases(path: Path) -> list[ET.Element]:
+    etree.XMLSchema(etree.parse(SCHEMA)).assertValid(etree.parse(path))
+    return list(ET.parse(path).getroot().iter("testcase"))  # noqa: S314 - just written
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_junit_groups_the_root_project_under_its_name_with_what_was_said(
+    pytester: pytest.Pytester, workers: str
+) -> None:
+    """The engine is missing, so that the build fails at once; its words are the testcase's log."""
+    pytester.makepyprojecttoml(PROJECT)
+    result = run(pytester, "-n", workers, "--junitxml=junit.xml", "--manylinux-proof=proof.json")
+    assert result.ret == ExitCode.NOT_PROVEN
+    found = cases(pytester.path / "junit.xml")
+    assert {case.get("classname") for case in found} == {pytester.path.name.replace(".", "_")}
+    assert {str(case.get("name")).partition("[")[0] for case in found} == {"build", "audit", "trial"}
+    (build,) = (case for case in found if str(case.get("name")).startswith("build["))
+    assert "bubblewrap" in (build.findtext("system-out") or "")
+    verdicts = read_proof(pytester.path / "proof.json").record.verdicts
+    assert {verdict.wheel for verdict in verdicts} == {pytester.path.name}
+
+
+def test_junit_names_a_wheel_s_class_without_its_dots(pytester: pytest.Pytester) -> None:
+    (pytester.path / "dist").mkdir()
+    (pytester.path / "dist" / NAME).write_bytes(b"not a zip")
+    run(pytester, "-k", "audit", "--junitxml=junit.xml", "--junit-prefix=night.x86_64", "dist")
+    (case,) = cases(pytester.path / "junit.xml")
+    assert case.get("classname") == "night.x86_64.dist.sample-1_0-py3-none-any"
+    assert case.find("system-out") is None  # there was no trial, so nothing was said
 
 
 def test_reports_are_written_only_when_asked(pytester: pytest.Pytester) -> None:

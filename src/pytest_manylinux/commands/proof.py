@@ -13,7 +13,7 @@ from pytest_manylinux.report.history import load_history
 from pytest_manylinux.report.merge import merge
 from pytest_manylinux.report.proof import Proof, read_proof, write_proof
 from pytest_manylinux.report.signing import generate_key, load_public_key
-from pytest_manylinux.report.terminal import matrix
+from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.report.wire import json_schema
 from pytest_manylinux.report.words import verdict_text
 
@@ -78,7 +78,7 @@ def _show(arguments: argparse.Namespace) -> int:
     proof = _read(arguments, arguments.proof)
     record = proof.record
     width = shutil.get_terminal_size().columns
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    unicode = can_show_marks(sys.stdout.encoding)
     print(matrix(record, width=width, color=sys.stdout.isatty(), unicode=unicode))
     if arguments.verbose:
         for verdict in record.verdicts:

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.plaintext import plain_line
-from pytest_manylinux.report.words import decisive_line, outcome_words, place_words, wheel_words
+from pytest_manylinux.report.words import (
+    counted,
+    decisive_line,
+    outcome_words,
+    place_words,
+    wheel_words,
+)
 
 # A step shows ten annotations of a kind; the rest would only fill the log.
 ANNOTATIONS = 10
@@ -24,7 +30,7 @@ def workflow_annotations(record: RunRecord, environment: Mapping[str, str]) -> t
     failures.sort(key=lambda v: (v.outcome is not Outcome.NOT_PORTABLE, v.wheel, v.subject))
     lines = [_annotation(v) for v in failures[: ANNOTATIONS - (len(failures) > ANNOTATIONS)]]
     if hidden := len(failures) - len(lines):
-        lines.append(_command(title="More wheels failed", message=f"{hidden} failures more"))
+        lines.append(_command(title="More wheels failed", message=f"{counted(hidden, 'failure')} more"))
     return tuple(lines)
 
 

@@ -153,12 +153,15 @@ class CaseReporter(Protocol):
         """Add a child element."""
 
 
-def describe_case(reporter: CaseReporter, *, group: str, name: str, output: str) -> None:
+def describe_case(
+    reporter: CaseReporter, *, group: str, name: str, output: str, prefix: str = ""
+) -> None:
     """Give a testcase the class that CI pages group it under, its name, and its log's tail.
 
     To be called before pytest records the report: it keeps attributes that are set already.
+    `prefix` is what `--junit-prefix` puts before every class.
     """
-    reporter.add_attribute("classname", class_name(group))
+    reporter.add_attribute("classname", ".".join(filter(None, (prefix, class_name(group)))))
     reporter.add_attribute("name", plain_line(name))
     if tail := log_tail(output):
         element = ET.Element("system-out")

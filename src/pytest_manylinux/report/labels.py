@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_manylinux.report.words import wheel_words
 
 _LEAST = 8
+_STEM = 4  # characters of a project's name that still mean something
 _PARTS = 5  # name-version-python-abi-platform; six with a build tag
 # Platform tags end with the architecture, which may hold an underscore itself.
 _ARCHITECTURES = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64", "loongarch64")
@@ -28,15 +29,22 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
 
     Shortens in steps and takes the first that fits: the file name in words, without the ABI that
     the Python tag implies, then without architecture, policy and version where all wheels share
-    them, and at last with the middle left out.
+    them, then with only those that tell a project's own wheels apart. At last the project's name is
+    cut, or any other name in its middle.
     """
     width = max(width, _LEAST)
     names = [_parse(wheel_words(wheel)) for wheel in wheels]
-    for form in _forms([name for name in names if isinstance(name, _Name)]):
+    parsed = [name for name in names if isinstance(name, _Name)]
+    for form in _forms(parsed):
         labels = [form(name) if isinstance(name, _Name) else name for name in names]
         if max(map(len, labels), default=0) <= width and len(set(labels)) == len(set(wheels)):
             return tuple(labels)
-    return _cut(labels, width)
+    stems = {name.project: _stem(name.project, parsed, width) for name in parsed}
+    cut = [
+        stems[name.project](name) if isinstance(name, _Name) else _middle_out(name, width)
+        for name in names
+    ]
+    return _numbered(cut, width)
 
 
 def _parse(wheel: str) -> _Name | str:
@@ -59,30 +67,60 @@ def _platform(tags: str) -> tuple[str, str]:
 
 
 def _forms(names: Sequence[_Name]) -> list[Callable[[_Name], str]]:
-    def shared(part: Callable[[_Name], str]) -> bool:
-        return len({part(name) for name in names}) <= 1
-
-    def label(name: _Name, *, arch: bool, policy: bool, version: bool) -> str:
-        platform = "_".join(filter(None, (name.policy * policy, name.arch * arch)))
-        parts = (name.project, name.version * version, name.python, platform)
-        return " ".join(filter(None, parts))
-
-    arch = not shared(lambda name: name.arch)
-    policy = not shared(lambda name: name.policy)
+    arch, policy = _differ(names, "arch"), _differ(names, "policy")
+    own = {name.project: _telling(name.project, names) for name in names}
     return [
-        lambda name: label(name, arch=True, policy=True, version=True),
-        lambda name: label(name, arch=arch, policy=True, version=True),
-        lambda name: label(name, arch=arch, policy=policy, version=True),
-        lambda name: label(name, arch=arch, policy=policy, version=False),
+        lambda name: _label(name, {"arch", "policy", "version"}),
+        lambda name: _label(name, {"policy", "version", *arch}),
+        lambda name: _label(name, {"version", *policy, *arch}),
+        lambda name: _label(name, {*policy, *arch}),
+        lambda name: _label(name, own[name.project]),
     ]
 
 
-def _cut(labels: Sequence[str], width: int) -> tuple[str, ...]:
-    """Leave out the middle; labels that then look alike are numbered."""
-    short = [label if len(label) <= width else _middle_out(label, width) for label in labels]
+def _differ(names: Iterable[_Name], *parts: str) -> set[str]:
+    """Those of the parts that are not the same in all names."""
+    known = list(names)
+    return {part for part in parts if len({getattr(name, part) for name in known}) > 1}
+
+
+def _telling(project: str, names: Iterable[_Name]) -> set[str]:
+    """The parts, besides the Python tag, that tell a project's wheels apart."""
+    own = (name for name in names if name.project == project)
+    return _differ(own, "version", "policy", "arch")
+
+
+def _label(name: _Name, parts: set[str]) -> str:
+    """Project and Python tag, with those of version, policy and architecture that are in `parts`."""
+    return " ".join(filter(None, (name.project, _tail(name, parts))))
+
+
+def _tail(name: _Name, parts: set[str]) -> str:
+    platform = "_".join(
+        filter(None, (name.policy * ("policy" in parts), name.arch * ("arch" in parts)))
+    )
+    return " ".join(filter(None, (name.version * ("version" in parts), name.python, platform)))
+
+
+def _stem(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name], str]:
+    """A form that cuts the project's name, the same for all its wheels, and keeps what differs.
+
+    If that leaves nothing of the name to speak of, it cuts the whole label.
+    """
+    own = [name for name in names if name.project == project]
+    parts = _telling(project, own)
+    room = width - 1 - max(len(_tail(name, parts)) for name in own)
+    if room < _STEM:
+        return lambda name: _middle_out(_label(name, parts), width)
+    stem = _middle_out(project, room)
+    return lambda name: f"{stem} {_tail(name, parts)}"
+
+
+def _numbered(labels: Sequence[str], width: int) -> tuple[str, ...]:
+    """Number those that look alike all the same."""
     seen: Counter[str] = Counter()
     unlike = []
-    for label in short:
+    for label in labels:
         seen[label] += 1
         mark = f"~{seen[label]}" if seen[label] > 1 else ""
         unlike.append(label if not mark else _middle_out(label, width - len(mark)) + mark)

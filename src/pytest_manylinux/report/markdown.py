@@ -18,7 +18,7 @@ from pytest_manylinux.report.atomic import write_atomically
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
 from pytest_manylinux.report.plaintext import plain, plain_line
-from pytest_manylinux.report.words import decisive_line, outcome_words, wheel_words
+from pytest_manylinux.report.words import counted, decisive_line, outcome_words, wheel_words
 
 MARKS = {
     Outcome.PORTABLE: "✅",
@@ -102,7 +102,8 @@ def _counts(view: Grid) -> str:
     if not total:
         return "No verdicts."
     counts = (f"{view.counts[o]} {outcome_words(o)}" for o in MARKS if view.counts[o])
-    return f"{len(view.rows)} wheels, {len(view.columns)} distros: {', '.join(counts)}."
+    across = counted(len(view.columns), "distro")
+    return f"{counted(len(view.rows), 'wheel')}, {across}: {', '.join(counts)}."
 
 
 def _table(view: Grid, rows: Iterable[Row]) -> Iterator[str]:
@@ -129,11 +130,12 @@ def _troubled(view: Grid) -> tuple[Row, ...]:
 
 
 def _passed(view: Grid) -> str:
-    return f"\n{len(view.rows) - len(_troubled(view))} wheels that passed everywhere are left out."
+    passed = counted(len(view.rows) - len(_troubled(view)), "wheel")
+    return f"\nLeft out: {passed} that passed everywhere."
 
 
 def _left_out(failures: list[Verdict]) -> str:
-    return f"\nDetails of {len(failures)} failures are left out: too long for this place."
+    return f"\nDetails of {counted(len(failures), 'failure')} are left out: too long for this place."
 
 
 def _grouped(failures: Iterable[Verdict]) -> list[list[Verdict]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -13,9 +13,9 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.words import outcome_words, verdict_text
+from pytest_manylinux.report.words import counted, outcome_words, verdict_text
 
-__all__ = ["matrix", "verdict_text"]
+__all__ = ["can_show_marks", "matrix", "verdict_text"]
 
 _MARKS = {
     Outcome.PORTABLE: ("✓", "+", "green"),
@@ -25,6 +25,15 @@ _MARKS = {
 }
 _NAME_AT_LEAST = 24
 _NAME_WHATEVER = 16  # a name's room where the columns leave none
+
+
+def can_show_marks(encoding: str | None) -> bool:
+    """Whether a stream of this encoding can show the matrix in its full dress, else in ASCII."""
+    try:
+        "✓✗·╮│…".encode(encoding or "ascii")
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) -> str:
@@ -52,7 +61,8 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
     headings = [label.replace(" ", "\n") for label in labels]
     wide = sum(max(map(len, h.split("\n"))) + 2 for h in headings)
     if wide + _NAME_AT_LEAST <= console.width:
-        console.print(_wide_table(view, headings, marks, console.width - wide - 1))
+        names = _names(view, console.width - wide - 1, unicode=unicode)
+        console.print(_wide_table(names, headings, marks))
     else:
         for line in _staircase(view, labels, marks, console.width, unicode=unicode):
             console.print(line, overflow="ellipsis", no_wrap=True)
@@ -74,18 +84,18 @@ def _mark(outcome: Outcome | None, *, unicode: bool) -> Text:
     return Text(pretty if unicode else ascii_mark, style=style)
 
 
-def _names(view: Grid, width: int, *, unicode: bool = True) -> tuple[str, ...]:
+def _names(view: Grid, width: int, *, unicode: bool) -> tuple[str, ...]:
     labels = wheel_labels([row.wheel for row in view.rows], width)
     return labels if unicode else tuple(label.replace("…", "~") for label in labels)
 
 
-def _wide_table(view: Grid, headings: list[str], marks: list[list[Text]], room: int) -> Table:
+def _wide_table(names: Sequence[str], headings: list[str], marks: list[list[Text]]) -> Table:
     """Headings in words above the columns."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, show_edge=False, header_style="")
     table.add_column("wheel", no_wrap=True, overflow="ellipsis", vertical="bottom")
     for heading in headings:
         table.add_column(Text(heading), justify="center", no_wrap=True)
-    for name, row in zip(_names(view, room), marks, strict=True):
+    for name, row in zip(names, marks, strict=True):
         table.add_row(Text(name), *row)
     return table
 
@@ -116,9 +126,8 @@ def _staircase(
 
 def _legend(view: Grid, width: int, *, unicode: bool) -> Iterable[Text]:
     """Marks in words with their counts; a new line rather than a broken entry."""
-    wheels = f"{len(view.rows)} wheel{'' if len(view.rows) == 1 else 's'}"
-    across = f"{len(view.columns)} distro{'' if len(view.columns) == 1 else 's'}"
-    parts = [Text(f"{wheels}, {across}:")]
+    across = counted(len(view.columns), "distro")
+    parts = [Text(f"{counted(len(view.rows), 'wheel')}, {across}:")]
     parts += [
         Text.assemble(_mark(outcome, unicode=unicode), f" {outcome_words(outcome)} {count}")
         for outcome in _MARKS

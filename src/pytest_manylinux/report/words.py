@@ -30,6 +30,11 @@ _CAUSES = {
 }
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: `1 wheel`, `2 wheels`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def wheel_words(wheel: str) -> str:
     """A wheel's file name on one line; what never became one has no name."""
     return plain_line(wheel) or "(no wheel)"

@@ -21,6 +21,7 @@ from pytest_manylinux.session.subjects import (
     Origin,
     ProjectSubject,
     WheelSubject,
+    name_of,
     tags_of_name,
 )
 from pytest_manylinux.session.work import Judged, not_proven
@@ -94,8 +95,8 @@ class Context:
     def unread(self, origin: Origin, error: ManylinuxError) -> Judged:
         """The verdict on a wheel that could not be read (its own fault) or built (not proven)."""
         if isinstance(origin, WheelSubject):
-            return Judged(verdict=judge_unreadable(origin.path.name, error))
-        return Judged(verdict=not_proven(error, "audit"))
+            return Judged(verdict=judge_unreadable(name_of(origin), error))
+        return Judged(verdict=not_proven(error, "audit", name_of(origin)))
 
 
 def read_layers(

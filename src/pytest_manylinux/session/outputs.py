@@ -91,7 +91,8 @@ def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
         if reason.code is not ExitCode.OK
     ]
     if decision.code is ExitCode.OK:
-        lines.append(f"gate: all {len(decision.rulings)} wheels may pass")
+        count = len(decision.rulings)
+        lines.append(f"gate: {'the wheel' if count == 1 else f'all {count} wheels'} may pass")
     return decision.code, lines
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import platform
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from pytest_manylinux import __version__
 from pytest_manylinux.config.keys import KEYS
-from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.config.settings import GateRule, IgnoreRule, Settings
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.run import (
     BuildRecord,
@@ -19,16 +21,20 @@ from pytest_manylinux.model.run import (
     ShardRecord,
     WheelRecord,
 )
-from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.verdict import Expectation, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What one item adds to the record."""
+    """What one item adds to the record.
+
+    `unproven` tells of a build that failed for a lack of the machine, not by the project's fault.
+    """
 
     verdict: Verdict | None = None
     wheel: WheelRecord | None = None
     build: BuildRecord | None = None
+    unproven: bool = False
 
     def dump(self) -> bytes:
         """Bytes that a test report can carry from a worker to its controller."""
@@ -59,6 +65,7 @@ class Recorder:
         if entry.verdict is not None:
             self.verdicts.append(entry.verdict)
             self.not_proven += entry.verdict.outcome is Outcome.NOT_PROVEN
+        self.not_proven += entry.unproven
         if entry.build is not None:
             self.builds.append(entry.build)
         if entry.wheel is not None:
@@ -120,10 +127,37 @@ def setting_records(settings: Settings) -> tuple[SettingRecord, ...]:
     )
 
 
-def shown(value: object) -> str:
+def shown(value: object) -> str:  # noqa: PLR0911 - one for each kind of setting
     """A setting's value as a person would write it."""
-    if isinstance(value, (tuple, list)):
-        return " ".join(shown(part) for part in value)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+    match value:
+        case tuple() | list():
+            between = "; " if any(isinstance(part, _SENTENCES) for part in value) else " "
+            return between.join(shown(part) for part in value)
+        case float() if value.is_integer():
+            return str(int(value))
+        case Expectation():
+            return f"{value.finding} on {_any(value.distro, 'distro')} ({value.reason})"
+        case IgnoreRule():
+            place = f"on {_any(value.distro, 'distro')} in {_any(value.file, 'file')}"
+            return f"{value.finding} {place}: {value.severity} ({value.reason})"
+        case GateRule():
+            return "; ".join(_gate_words(value))
+        case Mapping():
+            return json.dumps(dict(value), default=str, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+_SENTENCES = (Expectation, IgnoreRule, Mapping)
+
+
+def _any(word: str, noun: str) -> str:
+    return f"any {noun}" if word == "*" else word
+
+
+def _gate_words(rule: GateRule) -> Iterator[str]:
+    yield f"requires {' '.join(rule.require) or 'every distro of the run'}"
+    yield f"verdicts at most {rule.max_age:g} days old" if rule.max_age else "verdicts of any age"
+    yield f"signed by {' or '.join(rule.signed_by)}" if rule.signed_by else "no signature asked for"
+    yield f"ignored findings and declared faults {'allowed' if rule.allow_ignored else 'refused'}"
+    yield f"wheels for other systems: {rule.other_platforms}"

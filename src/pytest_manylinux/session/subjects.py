@@ -64,6 +64,11 @@ def group_of(origin: Origin) -> str:
     return origin.subject.group if isinstance(origin, BuildJob) else origin.group
 
 
+def name_of(origin: Origin) -> str:
+    """What stands in for the wheel's file name as long as there is no wheel."""
+    return origin.subject.group if isinstance(origin, BuildJob) else origin.path.name
+
+
 def key_of(origin: Origin) -> tuple[str, str]:
     """A key that tells origins apart within a run."""
     if isinstance(origin, BuildJob):

@@ -60,6 +60,7 @@ from pytest_manylinux.session.subjects import (
     WheelSubject,
     group_of,
     key_of,
+    name_of,
     settings_of,
 )
 
@@ -230,12 +231,11 @@ def _trial(run: Run, job: TrialJob, done: Needs) -> Judged:
     subject = job.target.id
     error = done[0].exception()
     if isinstance(error, MalformedWheelError):
-        name = Path(key_of(job.origin)[0]).name
-        return Judged(verdict=judge_unreadable(name, error, subject=subject))
+        return Judged(verdict=judge_unreadable(name_of(job.origin), error, subject=subject))
     if isinstance(error, StoreError):  # the wheelhouse's: an image's own would come with done[1]
-        return Judged(verdict=not_proven(error, subject, cause=Cause.BUILD))
+        return Judged(verdict=not_proven(error, subject, name_of(job.origin), cause=Cause.BUILD))
     if error is not None:
-        return Judged(verdict=not_proven(error, subject))
+        return Judged(verdict=not_proven(error, subject, name_of(job.origin)))
     read: Read = done[0].result()
     record = _wheel_record(job.origin, read)
     if error := done[1].exception():
@@ -290,16 +290,19 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
 
 
 def not_proven(
-    error: BaseException, subject: str, wheel: Wheel | None = None, *, cause: Cause | None = None
+    error: BaseException, subject: str, wheel: Wheel | str, *, cause: Cause | None = None
 ) -> Verdict:
-    """Turn a failure beside the wheel into a verdict; errors that are no ManylinuxError are raised."""
+    """Turn a failure beside the wheel into a verdict; errors that are no ManylinuxError are raised.
+
+    Where there is no wheel, `wheel` is what it is reported under instead.
+    """
     if not isinstance(error, ManylinuxError):
         raise error
     return Verdict(
         outcome=Outcome.NOT_PROVEN,
         subject=subject,
-        wheel=wheel.filename if wheel else "",
-        wheel_sha256=wheel.sha256 if wheel else "",
+        wheel=wheel if isinstance(wheel, str) else wheel.filename,
+        wheel_sha256="" if isinstance(wheel, str) else wheel.sha256,
         cause=cause or _cause(error),
         reason=str(error),
     )

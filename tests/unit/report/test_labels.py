@@ -38,11 +38,30 @@ def test_what_tells_two_apart_stays() -> None:
     )
 
 
-def test_the_middle_goes_last() -> None:
+def test_the_project_s_name_is_cut_last() -> None:
     long = "a_very_long_project_name_indeed-1.0-cp39-abi3-manylinux1_x86_64.whl"
     (label,) = wheel_labels([long], 20)
-    assert label == "a_very_lon…cp39-abi3"
+    assert label == "a_ver…deed cp39-abi3"
     assert len(label) == 20
+
+
+def test_a_projects_own_wheels_are_told_apart_by_their_pythons() -> None:
+    project = "a_very_long_project_name_indeed"
+    wheels = [f"{project}-1.0-{tag}-{tag}-manylinux1_x86_64.whl" for tag in ("cp39", "cp311", "cp313")]
+    assert wheel_labels([*wheels, RUFF], 24) == (
+        "a_very_lo…e_indeed cp39",
+        "a_very_lo…e_indeed cp311",
+        "a_very_lo…e_indeed cp313",
+        "ruff py3",
+    )
+
+
+def test_only_what_differs_within_a_project_is_kept() -> None:
+    assert wheel_labels([NUMPY, NUMPY_ARM, CRYPTOGRAPHY], 24) == (
+        "numpy cp311 x86_64",
+        "numpy cp311 aarch64",
+        "cryptography cp39-abi3",
+    )
 
 
 _NAMES = st.lists(

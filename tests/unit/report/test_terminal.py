@@ -19,7 +19,7 @@ from run_records import (
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity
-from pytest_manylinux.report.terminal import matrix, verdict_text
+from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 TARGET = "debian-13-cp313-x86_64"
@@ -64,6 +64,19 @@ def test_no_line_is_wider_than_the_terminal(record: RunRecord, width: int, unico
     assert "\x1b" not in text
     if not unicode:
         assert text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "can"),
+    [("utf-8", True), ("UTF-8", True), ("ascii", False), ("latin-1", False), ("gb18030", True)],
+)
+def test_marks_are_shown_where_the_terminal_can(encoding: str, can: bool) -> None:  # noqa: FBT001
+    assert can_show_marks(encoding) is can
+
+
+@pytest.mark.parametrize("encoding", [None, "", "no such encoding"])
+def test_an_unknown_terminal_gets_plain_letters(encoding: str | None) -> None:
+    assert not can_show_marks(encoding)
 
 
 def test_colour_adds_nothing_but_colour() -> None:
