@@ -12,8 +12,12 @@ from pytest_manylinux import __version__, commands
 from pytest_manylinux.errors import ExitCode, ManylinuxError
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Make the parser; each module in `commands` registers its own."""
+def build_parser(first: str = "") -> argparse.ArgumentParser:
+    """Make the parser; each module in `commands` registers its own.
+
+    If `first`, the first word of the command line, is a command, only its module is imported: the
+    others would take longer than many a command does.
+    """
     parser = argparse.ArgumentParser(
         prog="pytest-manylinux",
         description="Prove that a wheel works on the Linux its users run. "
@@ -21,16 +25,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pytest-manylinux {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda found: found.name):
-        importlib.import_module(f"{commands.__name__}.{module.name}").register(subparsers)
+    known = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+    for name in [first] if first in known else known:
+        importlib.import_module(f"{commands.__name__}.{name}").register(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code (docs/reference/exit-codes.md)."""
-    parser = build_parser()
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(*words[:1])
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse_args(words)
     except SystemExit as stop:
         # argparse says 2 for a usage error; ours is 4, like pytest's own.
         return ExitCode.USAGE if stop.code == 2 else ExitCode.OK  # noqa: PLR2004

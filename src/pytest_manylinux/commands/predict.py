@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, UsageError
@@ -36,22 +37,40 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
-    from pytest_manylinux.diagnose.forecast import forecasts, to_json  # noqa: PLC0415
-    from pytest_manylinux.inspect.wheel import open_wheel, read_wheel  # noqa: PLC0415
-
-    catalogue = load_catalogue()
-    words = [word.strip() for word in arguments.distros.split(",") if word.strip()]
-    distros = catalogue.select(words, where="--distros") if words else catalogue.distros
-    facts = (read_wheel(open_wheel(path)) for path in _paths(arguments.wheels))
-    found = forecasts(facts, distros)
+    found, version = _forecasts(list(_paths(arguments.wheels)), arguments.distros)
     if arguments.json:
-        print(to_json(found, catalogue_version=catalogue.version))
+        from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
+
+        print(to_json(found, catalogue_version=version))
     else:
         for forecast in found:
             _show(forecast)
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
+
+
+def _forecasts(paths: Sequence[Path], distros: str) -> tuple[tuple[Forecast, ...], str]:
+    """The forecasts and the catalogue's version.
+
+    Unpacking leaves the interpreter to others, so that the rest is imported meanwhile.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    from pytest_manylinux.inspect.wheel import glance  # noqa: PLC0415
+
+    with ThreadPoolExecutor(1, "first-wheel") as executor:
+        first = executor.submit(glance, paths[0])
+
+        from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
+        from pytest_manylinux.diagnose.forecast import forecasts  # noqa: PLC0415
+        from pytest_manylinux.diagnose.registry import checks  # noqa: PLC0415
+
+        checks()
+        catalogue = load_catalogue()
+        words = [word.strip() for word in distros.split(",") if word.strip()]
+        chosen = catalogue.select(words, where="--distros") if words else catalogue.distros
+        facts = chain((first.result(),), map(glance, paths[1:]))
+        return forecasts(facts, chosen), catalogue.version
 
 
 def _paths(words: Sequence[str]) -> Iterator[Path]:

@@ -8,6 +8,7 @@ binary distribution format of the packaging specifications.
 from __future__ import annotations
 
 import errno
+import os
 import posixpath
 import re
 import stat
@@ -36,8 +37,11 @@ RATIO_MATTERS_FROM = 256 * 1024**2
 MAX_NAME = 1024
 """Characters of a path in the archive; Linux takes 4,096 for the whole installed path."""
 
-CHUNK = 1024 * 1024
+CHUNK = 4 * 1024 * 1024
 """Bytes read at a time."""
+
+PEEK = 512
+"""Bytes of the archive read to see how a file begins: its local header, mostly, and some data."""
 
 FIRST = 4096
 """Bytes in the first piece: enough to tell what a file is."""
@@ -50,6 +54,8 @@ _UNREADABLE = (
 )
 """What zipfile raises for damaged archives, besides OSError for places before the beginning."""
 
+# 30 bytes, of which the last four are the lengths of name and extra field (APPNOTE 4.3.7).
+_LOCAL_HEADER, _LOCAL_LENGTHS = 30, 26
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
 
@@ -63,6 +69,7 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip = _open_zip(path)
+        self._descriptor = self._zip.fp.fileno() if self._zip.fp else -1
         self._lock = threading.Lock()  # ZipFile counts its open members without one
         try:
             self.files = _checked(path, self._zip.infolist())
@@ -104,6 +111,24 @@ class Archive:
                     member.close()
         except (*_UNREADABLE, OSError) as error:
             raise malformed(self.path, f"{name} cannot be unpacked", str(error)) from error
+
+    def beginning(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of a file (some dozens at most), unchecked; empty if damaged.
+
+        A tenth of the time that opening it takes, which counts where only few files matter.
+        """
+        info = self.files[name]
+        try:
+            head = os.pread(self._descriptor, PEEK, info.header_offset)
+            start = _LOCAL_HEADER + sum(struct.unpack_from("<HH", head, _LOCAL_LENGTHS))
+            packed = head[start : start + info.compress_size]
+            if len(packed) < min(info.compress_size, PEEK // 4):
+                packed = os.pread(self._descriptor, PEEK, info.header_offset + start)
+            if info.compress_type == zipfile.ZIP_STORED:
+                return packed[:size]
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
+        except (*_UNREADABLE, OSError):
+            return b""
 
     def read(self, name: str, *, limit: int) -> bytes:
         """A small file as a whole; raises MalformedWheelError if it is larger than `limit` bytes."""

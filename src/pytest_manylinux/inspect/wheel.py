@@ -42,6 +42,13 @@ def open_wheel(path: Path) -> Wheel:
     Raises UsageError if the file cannot be read, MalformedWheelError for a name that is no
     wheel's (binary distribution format, file name convention).
     """
+    wheel = _named(path)
+    digest, size = _digest(path)
+    return replace(wheel, sha256=digest, size=size)
+
+
+def _named(path: Path) -> Wheel:
+    """The wheel by its file name alone, without digest and size."""
     try:
         name, version, build, tags = parse_wheel_filename(path.name)
     except InvalidWheelFilename as error:
@@ -51,11 +58,10 @@ def open_wheel(path: Path) -> Wheel:
             str(error),
             "name it project-version-python-abi-platform.whl, as build back ends do",
         ) from error
-    digest, size = _digest(path)
     return Wheel(
         path=path,
-        sha256=digest,
-        size=size,
+        sha256="",
+        size=0,
         name=name,
         version=str(version),
         build="".join(str(part) for part in build),
@@ -63,12 +69,25 @@ def open_wheel(path: Path) -> Wheel:
     )
 
 
+def glance(path: Path) -> WheelFacts:
+    """Open and read a wheel in half the time, for answers that nobody relies on to upload.
+
+    RECORD's list is compared, but not its digests: files that are not ELF are not unpacked. The
+    wheel's own digest is computed meanwhile. Raises what open_wheel and read_wheel raise.
+    """
+    wheel = _named(path)
+    with ThreadPoolExecutor(1, "digest-wheel") as executor:
+        stated = executor.submit(_digest, path)
+        facts = read_wheel(wheel, verify=False)
+        digest, size = stated.result()
+    return replace(facts, wheel=replace(wheel, sha256=digest, size=size))
+
+
 def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
     """Read everything that can be known without running anything.
 
     Every file passes through once and is checked against RECORD; ELF files are looked into. Without
-    `verify` RECORD's list is compared but not its digests, and of other files only the beginning is
-    read: half the time, for answers that nobody relies on to upload.
+    `verify` see glance.
 
     Memory is bounded by the archive's directory and WORKERS ELF files, next to the facts. Raises
     MalformedWheelError (MAX_… in archive.py are the bounds), UsageError if unreadable, StoreError
@@ -76,10 +95,16 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
     """
     with Archive(wheel.path) as archive:
         info = read_distinfo(archive, wheel)
+        names = [*(name for name in info.record if name in archive.files)]
+        names += (name for name in archive.files if name not in info.record)
         if not verify:
-            info = replace(info, record=dict.fromkeys(info.record, RecordEntry()))
-        elf, problems = _read_files(archive, info)
+            names = [name for name in names if archive.beginning(name, len(MAGIC)) == MAGIC]
+        elf, problems = _read_files(archive, info if verify else _unchecked(info), names)
         return _facts(wheel, archive, info, tuple(elf), (*info.problems, *problems))
+
+
+def _unchecked(info: DistInfo) -> DistInfo:
+    return replace(info, record=dict.fromkeys(info.record, RecordEntry()))
 
 
 def _facts(
@@ -124,19 +149,17 @@ def _digest(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _read_files(archive: Archive, info: DistInfo) -> tuple[list[ElfFacts], list[str]]:
-    """Check every file's digest; gives the facts of those that are ELF, and what is wrong with some.
+def _read_files(archive: Archive, info: DistInfo, names: list[str]) -> tuple[list[ElfFacts], list[str]]:
+    """Check the files' digests; gives the facts of those that are ELF, and what is wrong with some.
 
     Unpacking and hashing release the interpreter's lock, so that threads use every core; what they
-    find stands in RECORD's order all the same.
+    find stands in the order of `names` all the same.
     """
-    listed = [name for name in info.record if name in archive.files]
-    rest = [name for name in archive.files if name not in info.record]
-    batches = list(_batches(archive, [*listed, *rest]))
+    batches = list(_batches(archive, names))
     pool: Pool = {}
     work = functools.partial(_read_batch, archive, info, pool)
-    if len(batches) == 1:
-        return _sorted(work(batches[0][1]))
+    if len(batches) <= 1:
+        return _sorted(work(names))
     largest_first = sorted(range(len(batches)), key=lambda index: -batches[index][0])
     with ThreadPoolExecutor(WORKERS, "read-wheel") as executor:
         futures = {index: executor.submit(work, batches[index][1]) for index in largest_first}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.inspect import symbols
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
 SPEC = ElfSpec(
@@ -156,11 +157,18 @@ def facts_of(data: bytes) -> WheelFacts | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"demo-1.0-{NATIVE}.whl")
         path.write_bytes(data)
-        try:
-            return read_wheel(open_wheel(path))
-        except ManylinuxError as error:
-            check(error)
-            return None
+        seen = attempt(lambda: glance(path))
+        facts = attempt(lambda: read_wheel(open_wheel(path)))
+        assert facts is None or facts == seen, "a sound wheel's facts are the same at a glance"
+        return facts
+
+
+def attempt(reading: Callable[[], WheelFacts]) -> WheelFacts | None:
+    try:
+        return reading()
+    except ManylinuxError as error:
+        check(error)
+        return None
 
 
 @TINY

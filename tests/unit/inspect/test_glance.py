@@ -1,0 +1,81 @@
+"""Reading a wheel without unpacking what is not ELF: the same facts, less of a check."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from elf_files import ElfSpec
+from wheels import NATIVE, build_wheel, extension_spec
+
+from pytest_manylinux.errors import MalformedWheelError
+from pytest_manylinux.inspect import wheel as reading
+from pytest_manylinux.inspect.archive import Archive
+from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
+
+FILES: dict[str, bytes | str] = {
+    "demo/__init__.py": "import this\n",
+    "demo/_a.so": extension_spec("_a").build(),
+    "demo/empty": b"",
+    "demo/no_suffix": ElfSpec(soname="libx.so.1", needed=("libc.so.6",)).build(),
+    "demo/noise.bin": bytes(range(256)) * 40,
+}
+
+
+def repacked(wheel: Path, method: int, *, extra: bytes = b"") -> Path:
+    """The same wheel, packed in another way, with an extra field in each local header."""
+    with zipfile.ZipFile(wheel) as old:
+        content = {info.filename: old.read(info) for info in old.infolist()}
+    with zipfile.ZipFile(wheel, "w") as new:
+        for name, data in content.items():
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type, entry.extra = method, extra
+            new.writestr(entry, data)
+    return wheel
+
+
+# An extra field of a kind that nobody knows, longer than what is read at first.
+LONG_EXTRA = (0xCAFE).to_bytes(2, "little") + (2000).to_bytes(2, "little") + bytes(2000)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("extra", [b"", LONG_EXTRA])
+@pytest.mark.parametrize("batch", [1, reading.BATCH])
+def test_the_facts_are_the_same_however_it_is_packed(
+    tmp_path: Path, method: int, extra: bytes, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "BATCH", batch)
+    path = repacked(build_wheel(tmp_path, FILES, tag=NATIVE), method, extra=extra)
+    facts = glance(path)
+    assert [file.path for file in facts.elf] == ["demo/_a.so", "demo/no_suffix"]
+    assert facts == read_wheel(open_wheel(path))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_beginning_is_what_the_file_begins_with(tmp_path: Path, method: int) -> None:
+    path = repacked(build_wheel(tmp_path, FILES, tag=NATIVE), method, extra=LONG_EXTRA)
+    with Archive(path) as archive:
+        for name, data in FILES.items():
+            whole = data.encode() if isinstance(data, str) else data
+            assert archive.beginning(name, 4) == whole[:4]
+
+
+def test_a_wrong_digest_is_seen_by_reading_only(tmp_path: Path) -> None:
+    record = b"".join(f"{name},sha256=AAAA,\n".encode() for name in FILES)
+    record += b"".join(f"demo-1.0.dist-info/{name},,\n".encode() for name in ("METADATA", "WHEEL"))
+    record += b"demo-1.0.dist-info/RECORD,,\n"
+    path = build_wheel(tmp_path, FILES, tag=NATIVE, record=record)
+    assert len(glance(path).elf) == 2
+    with pytest.raises(MalformedWheelError, match="RECORD is wrong"):
+        read_wheel(open_wheel(path))
+
+
+def test_a_damaged_elf_file_is_seen_at_a_glance_too(tmp_path: Path) -> None:
+    path = build_wheel(tmp_path, FILES, tag=NATIVE)
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("demo/_a.so").header_offset + 30 + len("demo/_a.so")
+    path.write_bytes(content[: start + 100] + b"\xff\xff\xff\xff" + content[start + 104 :])
+    with pytest.raises(MalformedWheelError, match=r"demo/_a\.so cannot be unpacked"):
+        glance(path)
