@@ -7,26 +7,37 @@ from collections.abc import Iterator
 from pytest_manylinux.diagnose.expectations import apply_expectations
 from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.merging import merged
-from pytest_manylinux.diagnose.predict import disagreement, predict_target
+from pytest_manylinux.diagnose.predict import held_against, predict_target, surveyed
 from pytest_manylinux.diagnose.registry import checks, make_finding
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Severity, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 
 __all__ = ["apply_expectations", "apply_ignores", "judge", "judge_audit", "judge_unreadable"]
 
 
-def judge(facts: WheelFacts, observation: Observation, target: Target, *, wheel: Wheel) -> Verdict:
+def judge(
+    facts: WheelFacts,
+    observation: Observation,
+    target: Target,
+    *,
+    wheel: Wheel,
+    survey: Survey | None = None,
+) -> Verdict:
     """Say what one trial amounts to.
 
     Only what was observed decides; the errors of the verdict are findings of what the trial saw.
     What the bytes had led one to expect is held against it: `prediction-wrong` where they disagree.
+    A `survey` of the trial's image stands in for the catalogue's figures there.
     """
     findings = merged(_observed(facts, observation, target))
     outcome, cause, reason = _outcome(facts, observation, findings)
-    findings += disagreement(predict_target(facts, target), outcome, findings)
+    expected = predict_target(facts, target if survey is None else surveyed(target, survey))
+    prediction, told = held_against(expected, outcome, findings)
+    findings += told
     return Verdict(
         outcome=outcome,
         subject=target.id,
@@ -36,6 +47,7 @@ def judge(facts: WheelFacts, observation: Observation, target: Target, *, wheel:
         cause=cause,
         reason=reason,
         observation=observation,
+        prediction=prediction,
     )
 
 

@@ -17,7 +17,7 @@ from pytest_manylinux.diagnose.registry import checks, find_check, make_finding
 from pytest_manylinux.diagnose.symbols import NAMESPACES
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.survey import Survey
-from pytest_manylinux.model.verdict import Finding, Outcome, Severity
+from pytest_manylinux.model.verdict import Finding, Foretold, Outcome, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
 
@@ -78,6 +78,11 @@ def targets_on(distros: Iterable[Distro], arch: str) -> tuple[Target, ...]:
     )
 
 
+def surveyed(target: Target, survey: Survey) -> Target:
+    """The target with what its image was seen to have."""
+    return replace(target, distro=with_survey(target.distro, survey))
+
+
 def with_survey(distro: Distro, survey: Survey) -> Distro:
     """The row with what its live image was seen to have, in place of figures."""
     versions = {v for library in survey.libraries for v in library.versions}
@@ -91,20 +96,36 @@ def with_survey(distro: Distro, survey: Survey) -> Distro:
     )
 
 
-def disagreement(
+def held_against(
     prediction: Prediction, outcome: Outcome, observed: tuple[Finding, ...]
-) -> tuple[Finding, ...]:
-    """A `prediction-wrong` finding if the trial went otherwise than predicted, else nothing."""
-    if outcome is Outcome.PORTABLE and not prediction.works:
-        seen = ["seen: installed and imported"]
-        return (_wrong("failure was predicted, and it worked", prediction, seen),)
-    if outcome is Outcome.NOT_PORTABLE and prediction.works:
-        told = {finding.name for finding in prediction.findings}
-        missed = [f for f in observed if _could_be_predicted(f) and f.name not in told]
-        if missed:
-            seen = [f"seen: {finding.name}: {finding.message}" for finding in missed]
-            return (_wrong("success was predicted, and it failed", prediction, seen),)
-    return ()
+) -> tuple[Foretold | None, tuple[Finding, ...]]:
+    """How the trial went by its prediction, and a `prediction-wrong` finding if otherwise.
+
+    Nothing if the trial shows neither that the wheel works nor that it fails.
+    """
+    match outcome:
+        case Outcome.PORTABLE if prediction.works:
+            return Foretold.RIGHT, ()
+        case Outcome.PORTABLE:
+            seen = ["seen: installed and imported"]
+            return Foretold.WRONG, (_wrong("failure was predicted, and it worked", prediction, seen),)
+        case Outcome.NOT_PORTABLE | Outcome.EXPECTED:
+            return _failed(prediction, observed)
+        case Outcome.NOT_PROVEN:
+            return None, ()
+
+
+def _failed(
+    prediction: Prediction, observed: tuple[Finding, ...]
+) -> tuple[Foretold, tuple[Finding, ...]]:
+    if not prediction.works:
+        return Foretold.RIGHT, ()
+    told = {finding.name for finding in prediction.findings}
+    missed = [f for f in observed if _could_be_predicted(f) and f.name not in told]
+    if not missed:
+        return Foretold.BEYOND, ()
+    seen = [f"seen: {finding.name}: {finding.message}" for finding in missed]
+    return Foretold.WRONG, (_wrong("success was predicted, and it failed", prediction, seen),)
 
 
 def _could_be_predicted(finding: Finding) -> bool:

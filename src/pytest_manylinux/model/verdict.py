@@ -43,6 +43,17 @@ class Cause(enum.Enum):
     INTERNAL = "internal"
 
 
+class Foretold(enum.Enum):
+    """How a trial went, held against what the wheel's bytes had led one to expect.
+
+    BEYOND: it failed in a way that bytes do not show (a crash, an exception of its own code).
+    """
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    BEYOND = "beyond"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong or worth knowing.
@@ -86,7 +97,8 @@ class Verdict:
     """What one trial or audit amounts to.
 
     `subject` is the trial's target id or `audit`; `cause` is set for NOT_PROVEN only; `reason`
-    is the sentence for people; `expectation` the declaration that turned a fault into EXPECTED.
+    is the sentence for people; `expectation` the declaration that turned a fault into EXPECTED;
+    `prediction` is set where a trial showed whether the wheel works.
     """
 
     outcome: Outcome
@@ -99,6 +111,7 @@ class Verdict:
     expectation: Expectation | None = None
     observation: Observation | None = None
     ignored: tuple[Ignored, ...] = ()
+    prediction: Foretold | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:

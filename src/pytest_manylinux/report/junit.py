@@ -18,6 +18,7 @@ from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Wheel
 from pytest_manylinux.report.plaintext import plain, plain_line
+from pytest_manylinux.report.words import prediction_words
 
 Properties = tuple[tuple[str, str], ...]
 
@@ -100,6 +101,7 @@ def suite_properties(record: RunRecord) -> Properties:
         "engine.version": record.engine_version,
         "builder": " ".join(builders),
         "catalogue": record.catalogue_version,
+        "prediction": prediction_words(record.verdicts),
     }
     for name, version in sorted({tool for build in record.builds for tool in build.tools}):
         values[f"tool.{name}"] = version

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.report.canonical import distinct
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.words import counted, outcome_words, verdict_text
+from pytest_manylinux.report.words import counted, outcome_words, prediction_words, verdict_text
 
 __all__ = ["can_show_marks", "matrix", "verdict_text"]
 
@@ -69,6 +70,8 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
     console.print()
     for line in _legend(view, console.width, unicode=unicode):
         console.print(line)
+    if words := prediction_words(distinct(record.verdicts)):
+        console.print(f"prediction: {words}")
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from pytest_manylinux.model.observation import ImportKind, ImportStatus
-from pytest_manylinux.model.verdict import Cause, Outcome, Severity
+from pytest_manylinux.model.verdict import Cause, Foretold, Outcome, Severity
 
 STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
 # A TypeURI names the type and need not resolve to anything; this one claims nobody's domain.
@@ -261,6 +261,12 @@ class VerdictRow(_Wire, frozen=True):
     ignored: tuple[IgnoredRow, ...] = ()
     expectation: ExpectationRow | None = None
     observation: ObservationRow | None = None
+    prediction: Annotated[
+        Foretold | None,
+        Meta(
+            description="the trial held against the prediction; beyond: bytes do not show such faults"
+        ),
+    ] = None
 
 
 class Predicate(_Wire, frozen=True):

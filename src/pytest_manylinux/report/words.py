@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.run import BuildRecord
-from pytest_manylinux.model.verdict import Cause, Finding, Ignored, Outcome, Severity, Verdict
+from pytest_manylinux.model.verdict import Cause, Finding, Foretold, Ignored, Outcome, Severity, Verdict
 from pytest_manylinux.report.plaintext import plain, plain_line
 
 _EVIDENCE_LINES = 6
@@ -55,6 +56,18 @@ def outcome_words(outcome: Outcome) -> str:
 def cause_words(cause: Cause) -> str:
     """Why a trial could not be proven, as half a sentence."""
     return _CAUSES.get(cause, cause.value)
+
+
+def prediction_words(verdicts: Iterable[Verdict]) -> str:
+    """How trials went by their predictions: `38 of 40 trials as predicted`; empty without any."""
+    counts = Counter(v.prediction for v in verdicts if v.prediction is not None)
+    right, wrong, beyond = (counts[how] for how in (Foretold.RIGHT, Foretold.WRONG, Foretold.BEYOND))
+    parts = []
+    if right + wrong:
+        parts.append(f"{right} of {counted(right + wrong, 'trial')} as predicted")
+    if beyond:
+        parts.append(f"{counted(beyond, 'fault')} that no file shows")
+    return ", ".join(parts)
 
 
 def decisive_line(verdict: Verdict) -> str:

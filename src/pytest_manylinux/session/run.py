@@ -23,7 +23,9 @@ from pytest_manylinux.images.lock import NAME as LOCK
 from pytest_manylinux.images.lock import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.images.surveys import Surveys
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
+from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.memory import Memory
@@ -90,6 +92,7 @@ class Run:
         self._images: RunImages | None = None
         self._store: ImageStore | None = None
         self._memory: Memory | None = None
+        self._surveys: Surveys | None = None
 
     @property
     def wheelhouse(self) -> Path:
@@ -111,6 +114,13 @@ class Run:
             if self._memory is None:
                 self._memory = Memory(self.store.root / "observations", fresh=self.fresh)
             return self._memory
+
+    def survey(self, distro: Distro, image: Image) -> Survey | None:
+        """What is known of the image's libraries; None if it did not answer."""
+        with self._lock:
+            if self._surveys is None:
+                self._surveys = Surveys(self.store.root / "surveys")
+        return self._surveys.of(distro, image, self.engine())
 
     def engine(self) -> Engine:
         """The engine, chosen once; raises the same EngineError each time if there is none."""

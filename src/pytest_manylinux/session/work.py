@@ -285,7 +285,13 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
             image_source=image.source.value,
             image_note=image.note,
         )
-    verdict = judge(read.facts, observation, job.target, wheel=read.wheel)
+    verdict = judge(
+        read.facts,
+        observation,
+        job.target,
+        wheel=read.wheel,
+        survey=run.survey(job.target.distro, image),
+    )
     return _declared(verdict, settings, job.target.distro.id)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from pytest_manylinux.diagnose.reach import reach_of
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
+from pytest_manylinux.model.verdict import Foretold, Severity
 from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.report.words import prediction_words
 
 
 def facts_wanting(
@@ -193,7 +196,8 @@ def test_a_prediction_that_was_wrong_is_told_with_both_sides() -> None:
     facts = facts_wanting("GLIBC_2.38")
     verdict = judge(facts, make_observation(imported()), make_target(), wheel=facts.wheel)
     (finding,) = verdict.findings
-    assert finding.name == "prediction-wrong"
+    assert verdict.prediction is Foretold.WRONG
+    assert (finding.name, finding.severity) == ("prediction-wrong", Severity.INFORMATION)
     assert any(line.startswith("predicted: symbol-too-new") for line in finding.evidence)
     assert any(line.startswith("seen: ") for line in finding.evidence)
 
@@ -204,6 +208,7 @@ def test_a_fault_that_the_bytes_should_have_shown_is_a_disagreement() -> None:
     seen = make_observation(raised("ImportError", words))
     verdict = judge(facts, seen, make_target(), wheel=facts.wheel)
     assert [f.name for f in verdict.findings] == ["symbol-too-new", "prediction-wrong"]
+    assert verdict.prediction is Foretold.WRONG
 
 
 def test_what_bytes_cannot_show_is_no_disagreement() -> None:
@@ -211,6 +216,34 @@ def test_what_bytes_cannot_show_is_no_disagreement() -> None:
     seen = make_observation(raised("ValueError", "no"))
     verdict = judge(facts, seen, make_target(), wheel=facts.wheel)
     assert [f.name for f in verdict.findings] == ["import-error"]
+    assert verdict.prediction is Foretold.BEYOND
+
+
+def test_what_went_as_predicted_is_counted_so_either_way() -> None:
+    good, bad = facts_wanting("GLIBC_2.5"), facts_wanting("GLIBC_2.38")
+    words = "/lib/libc.so.6: version `GLIBC_2.38' not found (required by /v/demo/_native.so)"
+    worked = judge(good, make_observation(imported()), make_target(), wheel=good.wheel)
+    seen = make_observation(raised("ImportError", words))
+    failed = judge(bad, seen, make_target(), wheel=bad.wheel)
+    assert (worked.prediction, failed.prediction) == (Foretold.RIGHT, Foretold.RIGHT)
+    assert prediction_words([worked, failed]) == "2 of 2 trials as predicted"
+    assert prediction_words([]) == ""
+    beyond = replace(worked, prediction=Foretold.BEYOND)
+    wrong = replace(worked, prediction=Foretold.WRONG)
+    assert prediction_words([worked, wrong, beyond]) == (
+        "1 of 2 trials as predicted, 1 fault that no file shows"
+    )
+
+
+def test_a_survey_of_the_image_stands_in_for_the_figures() -> None:
+    """By the figures libGL is missing; on this image it is there."""
+    facts = facts_wanting("GLIBC_2.5", needed=("libGL.so.1",))
+    seen = make_observation(imported())
+    verdict = judge(facts, seen, make_target(), wheel=facts.wheel)
+    assert verdict.prediction is Foretold.WRONG
+    assert "the prediction stands on: figures" in verdict.findings[0].evidence
+    verdict = judge(facts, seen, make_target(), wheel=facts.wheel, survey=SURVEY)
+    assert (verdict.prediction, verdict.findings) == (Foretold.RIGHT, ())
 
 
 def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

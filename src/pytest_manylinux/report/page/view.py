@@ -20,7 +20,13 @@ from pytest_manylinux.report.labels import wheel_labels
 from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
 from pytest_manylinux.report.page.reach import Reach, reaches
 from pytest_manylinux.report.pairing import Key
-from pytest_manylinux.report.words import build_words, decisive_line, outcome_words, wheel_words
+from pytest_manylinux.report.words import (
+    build_words,
+    decisive_line,
+    outcome_words,
+    prediction_words,
+    wheel_words,
+)
 
 LABEL_WIDTH = 56
 MARKS = {
@@ -282,6 +288,7 @@ def _facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("host", f"{record.kernel}, Python {record.host_python}, pytest {record.pytest_version}"),
         ("catalogue", record.catalogue_version),
     ]
+    facts.append(("prediction", prediction_words(record.verdicts)))
     if record.shard is not None:
         facts.append(("shard", f"{record.shard.index} of {record.shard.count}"))
     if record.merged:
