@@ -29,8 +29,8 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
 
     Shortens in steps and takes the first that fits: the file name in words, without the ABI that
     the Python tag implies, then without architecture, policy and version where all wheels share
-    them, then with only those that tell a project's own wheels apart. At last the project's name is
-    cut, or any other name in its middle.
+    them, then with only those that tell a project's own wheels apart, the Python tag among them. At
+    last the project's name is cut, or any other name in its middle.
     """
     width = max(width, _LEAST)
     names = [_parse(wheel_words(wheel)) for wheel in wheels]
@@ -70,10 +70,11 @@ def _forms(names: Sequence[_Name]) -> list[Callable[[_Name], str]]:
     arch, policy = _differ(names, "arch"), _differ(names, "policy")
     own = {name.project: _telling(name.project, names) for name in names}
     return [
-        lambda name: _label(name, {"arch", "policy", "version"}),
-        lambda name: _label(name, {"policy", "version", *arch}),
-        lambda name: _label(name, {"version", *policy, *arch}),
-        lambda name: _label(name, {*policy, *arch}),
+        lambda name: _label(name, {"version", "python", "policy", "arch"}),
+        lambda name: _label(name, {"version", "python", "policy", *arch}),
+        lambda name: _label(name, {"version", "python", *policy, *arch}),
+        lambda name: _label(name, {"python", *policy, *arch}),
+        lambda name: _label(name, {"python", *own[name.project]}),
         lambda name: _label(name, own[name.project]),
     ]
 
@@ -85,21 +86,21 @@ def _differ(names: Iterable[_Name], *parts: str) -> set[str]:
 
 
 def _telling(project: str, names: Iterable[_Name]) -> set[str]:
-    """The parts, besides the Python tag, that tell a project's wheels apart."""
+    """The parts that tell a project's own wheels apart; none for a single wheel."""
     own = (name for name in names if name.project == project)
-    return _differ(own, "version", "policy", "arch")
+    return _differ(own, "version", "python", "policy", "arch")
 
 
 def _label(name: _Name, parts: set[str]) -> str:
-    """Project and Python tag, with those of version, policy and architecture that are in `parts`."""
+    """The project and those of its wheel's other parts that are in `parts`."""
     return " ".join(filter(None, (name.project, _tail(name, parts))))
 
 
 def _tail(name: _Name, parts: set[str]) -> str:
-    platform = "_".join(
-        filter(None, (name.policy * ("policy" in parts), name.arch * ("arch" in parts)))
-    )
-    return " ".join(filter(None, (name.version * ("version" in parts), name.python, platform)))
+    def joined(between: str, *some: str) -> str:
+        return between.join(filter(None, (getattr(name, part) for part in some if part in parts)))
+
+    return " ".join(filter(None, (joined(" ", "version", "python"), joined("_", "policy", "arch"))))
 
 
 def _stem(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name], str]:
@@ -113,7 +114,7 @@ def _stem(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name],
     if room < _STEM:
         return lambda name: _middle_out(_label(name, parts), width)
     stem = _middle_out(project, room)
-    return lambda name: f"{stem} {_tail(name, parts)}"
+    return lambda name: f"{stem} {_tail(name, parts)}".rstrip()
 
 
 def _numbered(labels: Sequence[str], width: int) -> tuple[str, ...]:

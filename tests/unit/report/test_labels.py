@@ -41,7 +41,7 @@ def test_what_tells_two_apart_stays() -> None:
 def test_the_project_s_name_is_cut_last() -> None:
     long = "a_very_long_project_name_indeed-1.0-cp39-abi3-manylinux1_x86_64.whl"
     (label,) = wheel_labels([long], 20)
-    assert label == "a_ver…deed cp39-abi3"
+    assert label == "a_very_lo…me_indeed"
     assert len(label) == 20
 
 
@@ -52,7 +52,7 @@ def test_a_projects_own_wheels_are_told_apart_by_their_pythons() -> None:
         "a_very_lo…e_indeed cp39",
         "a_very_lo…e_indeed cp311",
         "a_very_lo…e_indeed cp313",
-        "ruff py3",
+        "ruff",
     )
 
 

@@ -22,6 +22,7 @@ from pytest_manylinux.report.page.reach import Reach, reaches
 from pytest_manylinux.report.pairing import Key
 from pytest_manylinux.report.words import (
     build_words,
+    counted,
     decisive_line,
     outcome_words,
     prediction_words,
@@ -276,7 +277,11 @@ def _title(layout: Grid) -> str:
     total = sum(layout.counts.values())
     if not total:
         return "no verdicts"
-    return "every wheel passed" if not failed else f"{failed} of {total} verdicts do not pass"
+    if failed:
+        return f"{failed} of {counted(total, 'verdict')} do not pass"
+    if declared := layout.counts[Outcome.EXPECTED]:
+        return f"every verdict passes, {declared} of {total} as declared faults"
+    return "every wheel passed"
 
 
 def _facts(record: RunRecord) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,94 @@
+"""How long the HTML page takes with 200 wheels on 20 distros, in a real browser without a display.
+
+    python benchmarks/page.py [--wheels 200] [--distros 20] [--rounds 5]
+
+It wants the test dependencies and Debian's chromium. Printed are medians: making the file, opening
+it until everything is drawn, and each kind of filter from the input to the next frame (the filter
+by name waits 60 ms for the next key, which is taken off).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+from run_records import make_large_run
+
+from pytest_manylinux.report.html import write_html
+
+TYPING = 60  # ms that page.js waits for the next key
+FRAME = "await new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+OPENED = """async () => {
+  await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  return performance.now();
+}"""
+FILTERS = {
+    "filter by name": ("#filter-wheel", "element.value = 'package_7-'", "input"),
+    "filter by finding": ("#filter-finding", "element.value = 'executable-stack'", "change"),
+    "filter by verdict": ('input[name="verdict"][value="p"]', "element.checked = false", "change"),
+    "filter by distro": ('input[name="distro"][value="5"]', "element.checked = false", "change"),
+    "show all": ("#reset", "", "click"),
+}
+
+
+def filtered(page: Page, selector: str, change: str, event: str) -> float:
+    """Milliseconds from the event until its result is drawn."""
+    wait = f"await new Promise(done => setTimeout(done, {TYPING}));" if event == "input" else ""
+    script = f"""async () => {{
+      const element = document.querySelector({selector!r});
+      const start = performance.now();
+      {change};
+      element.dispatchEvent(new Event({event!r}, {{bubbles: true}}));
+      {wait} {FRAME};
+      return performance.now() - start;
+    }}"""
+    return float(page.evaluate(script)) - (TYPING if wait else 0)
+
+
+def visit(browser: Browser, path: Path) -> dict[str, float]:
+    """One opening of the page and one use of each filter, in milliseconds."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    found = {"open": float(page.evaluate(OPENED))}
+    for name, (selector, change, event) in FILTERS.items():
+        found[name] = filtered(page, selector, change, event)
+    page.close()
+    return found
+
+
+def main() -> int:
+    """Print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--wheels", type=int, default=200)
+    parser.add_argument("--distros", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    record = make_large_run(options.wheels, options.distros)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder, "page.html")
+        start = time.perf_counter()
+        write_html(record, path)
+        made = time.perf_counter() - start
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        visits = [visit(browser, path) for _ in range(options.rounds)]
+        browser.close()
+        size = path.stat().st_size / 1e6
+    print(f"{len(record.verdicts)} verdicts: {size:.1f} MB, made in {made:.2f} s")
+    for name in visits[0]:
+        print(f"{name:18} {statistics.median(found[name] for found in visits):6.0f} ms")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
