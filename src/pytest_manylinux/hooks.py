@@ -25,6 +25,7 @@ from pytest_manylinux.nodes import (
     is_project,
     is_sdist,
 )
+from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import can_show_marks, matrix
@@ -108,7 +109,11 @@ class Hooks:
         here = self.config.invocation_params.dir
         names = ("proof", "html", "markdown", "sign_key", "history")
         values = {name: self.config.getoption(f"manylinux_{name}") for name in names}
-        return Outputs(**{name: here / value for name, value in values.items() if value})
+        sigstore = self.config.getoption("manylinux_sigstore")
+        if sigstore:
+            require_library()
+        paths = {name: here / value for name, value in values.items() if value}
+        return Outputs(sigstore=sigstore, **paths)
 
     def _parsed_shard(self) -> tuple[int, int] | None:
         text = self.config.getoption("manylinux_shard")

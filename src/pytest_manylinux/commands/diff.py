@@ -9,8 +9,7 @@ from pathlib import Path
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.report.diff import Change, Difference, cause_line, diff
 from pytest_manylinux.report.plaintext import plain_line
-from pytest_manylinux.report.proof import read_proof
-from pytest_manylinux.report.signing import load_public_key
+from pytest_manylinux.report.proof import load_trusted, read_proof
 from pytest_manylinux.report.words import decisive_line, outcome_words
 
 
@@ -25,7 +24,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("old", type=Path, metavar="OLD", help="the earlier proof")
     parser.add_argument("new", type=Path, metavar="NEW", help="the later proof")
     parser.add_argument(
-        "--signed-by", action="append", type=Path, default=[], metavar="FILE", help="public key"
+        "--signed-by", action="append", default=[], metavar="KEY", help="public key, or an identity"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(func=run)
@@ -33,7 +32,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and print."""
-    keys = tuple(map(load_public_key, arguments.signed_by))
+    keys = tuple(map(load_trusted, arguments.signed_by))
     old, new = (read_proof(path, keys=keys).record for path in (arguments.old, arguments.new))
     differences = diff(old, new)
     if arguments.json:

@@ -18,8 +18,7 @@ from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.gate import Decision, Ruling, decide
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.report.plaintext import plain_line
-from pytest_manylinux.report.proof import Proof, read_proof
-from pytest_manylinux.report.signing import PublicKey, load_public_key
+from pytest_manylinux.report.proof import Proof, Trusted, load_trusted, read_proof
 
 _CONFIG = Path("pyproject.toml")
 _WORDS = {ExitCode.OK: "allowed", ExitCode.NOT_PORTABLE: "refused", ExitCode.NOT_PROVEN: "refused"}
@@ -31,7 +30,7 @@ class GateSetup:
 
     rule: GateRule
     required: tuple[Distro, ...]
-    keys: tuple[PublicKey, ...]
+    keys: tuple[Trusted, ...]
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -61,7 +60,10 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-ignored", action="store_true", default=None, help="let declared faults through"
     )
     rules.add_argument(
-        "--signed-by", action="append", metavar="FILE", help="public key; may be repeated"
+        "--signed-by",
+        action="append",
+        metavar="FILE",
+        help="public key, or sigstore:ISSUER,NAME; may be repeated",
     )
     rules.add_argument(
         "--other-platforms", choices=("allow", "refuse"), help="wheels for other systems"
@@ -78,21 +80,21 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         raise UsageError(f"{config}: there is no such file", remedy="name a pyproject.toml")
     settings = merge([file_layer(config, shown=str(config))])
     rule = settings.gate
-    keys = [config.parent / key for key in rule.signed_by]
+    keys = [load_trusted(word, folder=config.parent) for word in rule.signed_by]
     if arguments.signed_by:
-        keys = [Path(key) for key in arguments.signed_by]
+        keys = [load_trusted(word) for word in arguments.signed_by]
     rule = replace(
         rule,
         require=_words(arguments.require) or rule.require,
         max_age=rule.max_age if arguments.max_age is None else _age(arguments.max_age),
         allow_ignored=rule.allow_ignored if arguments.allow_ignored is None else True,
-        signed_by=tuple(map(str, keys)),
+        signed_by=tuple(key.source for key in keys),
         other_platforms=arguments.other_platforms or rule.other_platforms,
     )
     required: tuple[Distro, ...] = ()
     if rule.require:
         required = load_catalogue(settings.distro).select(rule.require, where="gate: require")
-    return GateSetup(rule=rule, required=required, keys=tuple(map(load_public_key, keys)))
+    return GateSetup(rule=rule, required=required, keys=tuple(keys))
 
 
 def _words(values: Sequence[str] | None) -> tuple[str, ...]:

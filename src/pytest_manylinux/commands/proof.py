@@ -11,8 +11,8 @@ from pathlib import Path
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.report.history import load_history
 from pytest_manylinux.report.merge import merge
-from pytest_manylinux.report.proof import Proof, read_proof, write_proof
-from pytest_manylinux.report.signing import generate_key, load_public_key
+from pytest_manylinux.report.proof import Proof, load_trusted, read_proof, write_proof
+from pytest_manylinux.report.signing import generate_key
 from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.report.wire import json_schema
 from pytest_manylinux.report.words import verdict_text
@@ -45,6 +45,7 @@ def _add_merge(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("proofs", type=Path, nargs="+", metavar="PROOF")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
     parser.add_argument("--sign-key", type=Path, metavar="FILE", help="sign what comes out")
+    parser.add_argument("--sigstore", action="store_true", help="sign with this CI job's identity")
     _add_signed_by(parser)
     parser.set_defaults(func=_merge)
 
@@ -63,15 +64,14 @@ def _add_signed_by(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--signed-by",
         action="append",
-        type=Path,
         default=[],
-        metavar="FILE",
-        help="public key that must have signed; may be repeated",
+        metavar="KEY",
+        help="public key, or sigstore:ISSUER,NAME, that must have signed; may be repeated",
     )
 
 
 def _read(arguments: argparse.Namespace, path: Path) -> Proof:
-    return read_proof(path, keys=tuple(map(load_public_key, arguments.signed_by)))
+    return read_proof(path, keys=tuple(map(load_trusted, arguments.signed_by)))
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -91,7 +91,9 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _merge(arguments: argparse.Namespace) -> int:
     proofs = [_read(arguments, path) for path in arguments.proofs]
-    write_proof(merge(proofs), arguments.output, sign_key=arguments.sign_key)
+    write_proof(
+        merge(proofs), arguments.output, sign_key=arguments.sign_key, as_myself=arguments.sigstore
+    )
     print(f"{arguments.output}: {len(proofs)} proofs merged")
     return ExitCode.OK
 

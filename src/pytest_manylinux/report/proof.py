@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError
+from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report import signing, wire
+from pytest_manylinux.report import identity, signing, wire
 from pytest_manylinux.report.atomic import write_atomically
 from pytest_manylinux.report.canonical import canonical, without_surrogates
 from pytest_manylinux.report.transcript import record_of, statement_of
@@ -36,12 +36,29 @@ class Proof:
     signed_by: tuple[str, ...] = ()
 
 
-def write_proof(record: RunRecord, path: Path, *, sign_key: Path | None = None) -> None:
-    """Write the run's proof, whole or not at all; signed if a private key is named.
+Trusted = signing.PublicKey | identity.Identity
 
-    Raises ReportError where the file cannot be written, UsageError for a key that is none.
+
+def load_trusted(word: str, *, folder: Path = Path()) -> Trusted:
+    """A public key by its path, relative to `folder`, or an identity; raises UsageError."""
+    if word.startswith(identity.PREFIX):
+        return identity.parse_identity(word)
+    return signing.load_public_key(folder / word)
+
+
+def write_proof(
+    record: RunRecord, path: Path, *, sign_key: Path | None = None, as_myself: bool = False
+) -> None:
+    """Write the run's proof, whole or not at all.
+
+    Signed if a private key is named, or with this CI job's own identity (`as_myself`). Raises
+    ReportError where the file cannot be written, UsageError for a key or identity that is none.
     """
+    if sign_key is not None and as_myself:
+        raise UsageError("a proof is signed with a key or by an identity, not both")
     payload = encode_proof(record)
+    if as_myself:
+        payload = identity.sign_as_myself(payload)
     if sign_key is not None:
         payload = signing.sign(payload, signing.load_private_key(sign_key))
     write_atomically(path, payload)
@@ -56,7 +73,7 @@ def encode_proof(record: RunRecord) -> bytes:
     return msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n"
 
 
-def read_proof(path: Path, *, keys: Iterable[signing.PublicKey] = ()) -> Proof:
+def read_proof(path: Path, *, keys: Iterable[Trusted] = ()) -> Proof:
     """Read a proof and check its seal and, where keys are given, its signature.
 
     Raises ProofError for a file that is missing or no proof, SignatureError if it was changed or
@@ -70,13 +87,17 @@ def read_proof(path: Path, *, keys: Iterable[signing.PublicKey] = ()) -> Proof:
         raise type(error)(f"{path}: {error.what}", why=error.why, remedy=error.remedy) from error
 
 
-def decode_proof(content: bytes, *, keys: Iterable[signing.PublicKey] = ()) -> Proof:
+def decode_proof(content: bytes, *, keys: Iterable[Trusted] = ()) -> Proof:
     """Read a proof from bytes; see read_proof."""
     trusted = tuple(keys)
     signed_by: tuple[str, ...] = ()
     payload = content
-    if signing.is_envelope(content):
-        payload, signed_by = signing.open_envelope(content, trusted)
+    if identity.is_bundle(content):
+        identities = [one for one in trusted if isinstance(one, identity.Identity)]
+        payload, signed_by = identity.open_bundle(content, identities)
+    elif signing.is_envelope(content):
+        public = [one for one in trusted if isinstance(one, signing.PublicKey)]
+        payload, signed_by = signing.open_envelope(content, public)
     elif trusted:
         raise SignatureError(
             "the proof is not signed, and a signature is required",

@@ -25,19 +25,23 @@ _SUMMARY = "GITHUB_STEP_SUMMARY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """Files and folders that the command line asked for, absolute; None for what it did not."""
+    """Files and folders that the command line asked for, absolute; None for what it did not.
+
+    `sigstore` has the proof signed with this CI job's own identity.
+    """
 
     proof: Path | None = None
     html: Path | None = None
     markdown: Path | None = None
     sign_key: Path | None = None
     history: Path | None = None
+    sigstore: bool = False
 
     def write(self, record: RunRecord) -> list[Path]:
         """Write all of it; gives the paths. Raises ReportError and UsageError (the key)."""
         written: list[Path] = []
         if self.proof is not None:
-            write_proof(record, self.proof, sign_key=self.sign_key)
+            write_proof(record, self.proof, sign_key=self.sign_key, as_myself=self.sigstore)
             written.append(self.proof)
         if self.html is not None:
             write_html(record, self.html, history=self._earlier(record))
