@@ -110,7 +110,7 @@ def _stem(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name],
     """
     own = [name for name in names if name.project == project]
     parts = _telling(project, own)
-    room = width - 1 - max(len(_tail(name, parts)) for name in own)
+    room = width - max(len(tail) + bool(tail) for tail in (_tail(name, parts) for name in own))
     if room < _STEM:
         return lambda name: _middle_out(_label(name, parts), width)
     stem = _middle_out(project, room)

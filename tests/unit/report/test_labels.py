@@ -41,7 +41,7 @@ def test_what_tells_two_apart_stays() -> None:
 def test_the_project_s_name_is_cut_last() -> None:
     long = "a_very_long_project_name_indeed-1.0-cp39-abi3-manylinux1_x86_64.whl"
     (label,) = wheel_labels([long], 20)
-    assert label == "a_very_lo…me_indeed"
+    assert label == "a_very_lon…me_indeed"
     assert len(label) == 20
 
 
