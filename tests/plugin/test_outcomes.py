@@ -164,6 +164,11 @@ def test_shards_divide_the_items_and_nothing_is_lost(pytester: pytest.Pytester) 
 
 def test_workers_of_xdist_give_one_record(pytester: pytest.Pytester) -> None:
     good_wheel(pytester.path / "dist")
-    result = run(pytester, "-n", "2", "-k", "audit", "--manylinux-proof=proof.json", "dist")
+    pytester.makeini("[pytest]")
+    # A process of its own: this one may be a worker itself, and workers have no workers.
+    result = pytester.runpytest_subprocess(
+        *("--manylinux", "--manylinux-distros=debian-12", "-n", "2", "-k", "audit"),
+        *("--manylinux-proof=proof.json", "dist"),
+    )
     result.assert_outcomes(passed=1)
     assert len(read_proof(pytester.path / "proof.json").record.verdicts) == 1
