@@ -18,6 +18,7 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.namespace import contained, install_command
 from pytest_manylinux.images.recipe import Recipe
+from pytest_manylinux.images.unsynced import unsynced, write_out
 
 _HOOKS = Path(__file__).with_name("hooks")
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
@@ -69,12 +70,13 @@ def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
         for line in lines:
             log.write(line + "\n")
             listener(line)
+    write_out(making.folder)
 
 
 def _output(making: Making) -> Generator[str, None, None]:
     """The lines of a run as they come; raises MmdebstrapFailedError after the last of a bad one."""
     with subprocess.Popen(
-        contained(("sh", "-c", _RUN, "sh", *_arguments(making))),
+        contained(unsynced(("sh", "-c", _RUN, "sh", *_arguments(making)))),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
