@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from elf_files import ElfSpec, Want
+from elf_files import ElfSpec, Segment, Want
 from trial_values import imported, make_observation, make_target, raised, refused
 from wheels import NATIVE, PURE, build_wheel, extension_spec
 
@@ -39,7 +39,8 @@ class Trigger:
     """A wheel and what is done with it; `also` are the findings that rightly come along.
 
     With an observation it is tried, with `target` alone predicted, with neither audited. `size` and
-    `expect` stand for a large file and a declared fault.
+    `expect` stand for a large file and a declared fault. `lesson` says what went wrong where the
+    finding's name alone does not.
     """
 
     finding: str
@@ -51,6 +52,7 @@ class Trigger:
     made: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
     expect: str = ""
+    lesson: str = ""
 
     def facts(self, folder: Path) -> WheelFacts:
         """Make the wheel and read it."""
@@ -124,8 +126,29 @@ TRIGGERS = (
     Trigger(finding="wheel-malformed", made={"record": b"demo/__init__.py,,\n"}, tag=PURE),
     Trigger(finding="policy-mismatch", files=wanting(NEWER)),
     Trigger(finding="symbol-too-new", files=wanting(NEWER), target={"glibc": (2, 27)}),
-    Trigger(finding="missing-library", files=native(needed=("libGL.so.1", *LIBC)), target={}),
-    Trigger(finding="rpath-lost", files=LOST, target={}),
+    *(
+        Trigger(
+            finding="missing-library",
+            files=native(needed=(name, *LIBC)),
+            target={"absent_libraries": (name,)},
+            lesson=f"links {name}, which policies allow",
+        )
+        for name in ("libGL.so.1", "libnsl.so.1", "libcrypt.so.1")
+    ),
+    Trigger(finding="rpath-lost", files=LOST, target={}, lesson="the search path was not written"),
+    Trigger(
+        finding="rpath-lost",
+        files=native(needed=("libfoo-0a1b2c3d.so.1", *LIBC), runpath="$ORIGIN/../other.libs")
+        | {GRAFTED: library()},
+        target={},
+        lesson="a wrong search path after repair",
+    ),
+    Trigger(
+        finding="page-alignment",
+        files=native(loads=(Segment(offset=0x10),)),
+        target=NEW,
+        lesson="stripped after patchelf: addresses and offsets no longer agree",
+    ),
     Trigger(finding="library-not-grafted", files=UNGRAFTED, target={}),
     Trigger(finding="undefined-symbol", files=wanting(Want("frobnicate")), target={}),
     Trigger(finding="executable-stack", files=native(stack="rwx"), target=NEW),

@@ -219,6 +219,20 @@ def test_what_bytes_cannot_show_is_no_disagreement() -> None:
     assert verdict.prediction is Foretold.BEYOND
 
 
+def test_a_file_that_code_moves_before_it_loads_it_is_beyond_prediction() -> None:
+    module = make_elf(needed=("libx-1.so", "libc.so.6"), runpath=("$ORIGIN/../demo.libs",))
+    grafted = make_elf(path="demo.libs/libx-1.so", soname="libx-1.so", needed=("libc.so.6",))
+    facts = make_facts(elf=(module, grafted), extension_paths=(("demo._native", module.path),))
+    words = "libx-1.so: cannot open shared object file: No such file or directory"
+    verdict = judge(
+        facts, make_observation(raised("ImportError", words)), make_target(), wheel=facts.wheel
+    )
+    (finding,) = verdict.findings
+    assert (finding.name, finding.files) == ("rpath-lost", ())
+    assert "out of reach from where its asker was loaded" in finding.message
+    assert verdict.prediction is Foretold.BEYOND
+
+
 def test_what_went_as_predicted_is_counted_so_either_way() -> None:
     good, bad = facts_wanting("GLIBC_2.5"), facts_wanting("GLIBC_2.38")
     words = "/lib/libc.so.6: version `GLIBC_2.38' not found (required by /v/demo/_native.so)"

@@ -35,6 +35,20 @@ def test_each_trigger_brings_its_finding_and_no_false_one(trigger: Trigger, tmp_
         assert finding.remedy
 
 
+def test_the_table_of_faulty_wheels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["", "", f"{'finding':24} {'weight':12} {'others':18} how it came about"]
+    for number, trigger in enumerate(TRIGGERS):
+        found = {finding.name: finding for finding in trigger.pull(tmp_path / str(number))}
+        main = found.pop(trigger.finding)
+        others = " ".join(n for n, f in found.items() if f.severity is not Severity.INFORMATION)
+        how = trigger.lesson or main.message.partition("\n")[0][:70]
+        lines.append(f"{main.name:24} {main.severity.value:12} {others or '-':18} {how}")
+        assert set(others.split()) <= trigger.also
+    with capsys.disabled():
+        print("\n".join(lines))  # noqa: T201 - a table for people
+    assert len(lines) == 3 + len(TRIGGERS)
+
+
 @pytest.mark.parametrize(
     "files",
     [

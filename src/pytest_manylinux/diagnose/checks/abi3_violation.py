@@ -32,14 +32,21 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
+    """An error for what joined later; what never was stable is there on some Pythons: a warning."""
     version = target.interpreter.version
-    found = [breach for breach in breaches(facts) if breach.since and breach.since > version]
-    if found:
-        yield CHECK.finding(
-            f"{found[0].path} uses {found[0].symbol}, which Python {version.dotted} does not have",
-            evidence=_lines(found),
-            files=list(dict.fromkeys(breach.path for breach in found)),
-        )
+    later = [breach for breach in breaches(facts) if breach.since and breach.since > version]
+    never = [breach for breach in breaches(facts) if breach.since is None]
+    for found, words, severity in (
+        (later, "does not have", Severity.ERROR),
+        (never, "need not have", Severity.WARNING),
+    ):
+        if found:
+            yield CHECK.finding(
+                f"{found[0].path} uses {found[0].symbol}, which Python {version.dotted} {words}",
+                evidence=_lines(found),
+                severity=severity,
+                files=list(dict.fromkeys(breach.path for breach in found)),
+            )
 
 
 def _symbol(failure: Failure) -> str:

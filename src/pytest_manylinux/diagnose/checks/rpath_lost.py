@@ -50,15 +50,17 @@ def _library(failure: Failure) -> str:
 def _finding(library: str, lines: list[str], severity: Severity, facts: WheelFacts) -> Finding:
     place = files_named(library, facts)[0].path
     askers = needing(library, facts)
+    in_reach = library not in _lost(facts)  # then the code moved a file before it loaded it
+    words = "out of reach from where its asker was loaded" if in_reach else "where no search path leads"
     paths = [
         f"{elf.path} needs it and searches {', '.join(elf.runpath or elf.rpath) or 'no folder'}"
         for elf in askers
     ]
     return CHECK.finding(
-        f"{library} is in the wheel as {place}, where no search path leads",
+        f"{library} is in the wheel as {place}, {words}",
         evidence=[*lines, *paths],
         severity=severity,
-        files=[elf.path for elf in askers],
+        files=[] if in_reach else [elf.path for elf in askers],
     )
 
 
