@@ -21,6 +21,7 @@ from pytest_manylinux.engines.exchange import DeadlineError, Streams, Warden
 from pytest_manylinux.engines.layout import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.machine import find_bubblewrap
 from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
+from pytest_manylinux.engines.seccomp import filter_of_this_machine
 from pytest_manylinux.errors import EngineError, SandboxError
 
 _START_TIMEOUT = 60.0
@@ -200,6 +201,7 @@ def _setup(program: str, root: Path, spec: SandboxSpec) -> dict[str, object]:
         "before": [*isolation_arguments(spec), *before],
         "files": files,
         "after": after,
+        "filter": filter_of_this_machine().hex(),
         "groups": [],
         "rlimits": {},
     }

@@ -28,6 +28,8 @@ from typing import Any, NoReturn
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522  # capset(2)
@@ -69,6 +71,7 @@ class _Sandbox:
     def __init__(self, setup: dict[str, Any]) -> None:
         self._doors: list[str] = [f"{group}/cgroup.procs" for group in setup["groups"]]
         self._limits: dict[str, int] = setup["rlimits"]
+        self._filter = bytes.fromhex(setup["filter"])
         self._monitor, info, self._stdin, output = _start_bubblewrap(setup)
         try:
             first = _first_process(info, output)
@@ -115,7 +118,7 @@ class _Sandbox:
         self._enter()
         child = os.fork()  # a process id namespace takes in children only
         if child == 0:
-            _become(command, streams, self._limits)
+            _become(command, streams, self._limits, self._filter)
         _close(streams)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
@@ -145,13 +148,15 @@ def _start_bubblewrap(setup: dict[str, Any]) -> tuple[int, int, int, int]:
     info, info_end = os.pipe()
     stdin_end, stdin = os.pipe()
     output, output_end = os.pipe()
-    data = [(_in_memory(text), path) for path, text in setup["files"].items()]
+    data = [(_in_memory(_bytes(text)), path) for path, text in setup["files"].items()]
     binds = [word for file, path in data for word in ("--ro-bind-data", str(file), path)]
-    words = [*setup["before"], *binds, *setup["after"], "--info-fd", str(info_end)]
+    program = _in_memory(bytes.fromhex(setup["filter"]))
+    filtered = ["--seccomp", str(program)] if setup["filter"] else []
+    words = [*setup["before"], *binds, *setup["after"], *filtered, "--info-fd", str(info_end)]
     # A command inside can read the arguments and environment of its first process: bubblewrap.
-    words_file = _in_memory("".join(f"{word}\0" for word in words))
+    words_file = _in_memory(_bytes("".join(f"{word}\0" for word in words)))
     argv = [setup["program"], "--args", str(words_file), "--", *_HOLDER]
-    theirs = [info_end, words_file, *(file for file, _ in data)]
+    theirs = [info_end, words_file, program, *(file for file, _ in data)]
     monitor = os.fork()
     if monitor == 0:
         for file in theirs:
@@ -187,13 +192,16 @@ def _join(namespace: int) -> None:
         raise _os_error("setns")
 
 
-def _become(command: dict[str, Any], streams: list[int], limits: dict[str, int]) -> NoReturn:
+def _become(
+    command: dict[str, Any], streams: list[int], limits: dict[str, int], program: bytes
+) -> NoReturn:
     """Turn this process, inside already, into the command: no rights, no signals ignored."""
     try:
         _give_up_rights()
         _set_limits(limits)
         os.umask(0o022)
         os.chdir(command["cwd"])
+        _filter_calls(program)
     except OSError as error:
         os.write(streams[2], f"sandbox: {error}\n".encode(errors="replace"))
         os._exit(126)
@@ -226,6 +234,20 @@ def _give_up_rights() -> None:
         raise _os_error("capset")
 
 
+class _Filter(ctypes.Structure):
+    """`struct sock_fprog` (linux/filter.h)."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+def _filter_calls(program: bytes) -> None:
+    """Have the kernel refuse what seccomp.py says, to this process and all it starts."""
+    if program:
+        words = _Filter(len(program) // 8, program)
+        if _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(words), 0, 0) != 0:
+            raise _os_error("prctl(PR_SET_SECCOMP)")
+
+
 def _set_limits(limits: dict[str, int]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for name, value in {"NOFILE": _OPEN_FILES, **limits}.items():
@@ -255,9 +277,13 @@ def _read_all(file: int) -> bytes:
     return content
 
 
-def _in_memory(text: str) -> int:
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _in_memory(content: bytes) -> int:
     file = os.memfd_create("pytest-manylinux")
-    os.write(file, text.encode(errors="surrogateescape"))
+    os.write(file, content)
     os.lseek(file, 0, os.SEEK_SET)
     return file
 
