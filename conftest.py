@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+TABLE = "table"  # the property that carries a text to the end of the run
 pytest_plugins = ["pytester"]
 
 # Fast ones first, so that a mistake shows early; the folders' order by name would not do that.
@@ -21,3 +23,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return _ORDER.index(kind) if kind in _ORDER else 0
 
     items.sort(key=place)
+
+
+@pytest.fixture
+def show_table(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Show a text at the end of the run, whichever process the test ran in."""
+
+    def show(text: str) -> None:
+        request.node.user_properties.append((TABLE, text))
+
+    return show
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport) and report.when == "call":
+                for name, text in report.user_properties:
+                    if name == TABLE:
+                        terminalreporter.section(report.nodeid)
+                        terminalreporter.write_line(str(text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_each_fault_is_found_and_no_false_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, show_table: Callable[[str], None]
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", "--manylinux", "sample_projects", "-q"]
@@ -30,8 +31,7 @@ def test_each_fault_is_found_and_no_false_one(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     found = list(rows(read_proof(tmp_path / "proof.json").record))
-    with capsys.disabled():
-        print("", *found, sep="\n")  # noqa: T201 - a table for people
+    show_table("\n".join(map(str, found)))
     projects = {f"sample_projects/{p.parent.name}/{p.name}" for p in ROOT.glob("sample_projects/*/*/")}
     assert {row.project for row in found} == projects
     assert [str(row) for row in found if row.wrong] == []
