@@ -20,7 +20,7 @@ import os
 import platform
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # Numbers of fsync, fdatasync, sync, syncfs, sync_file_range by the kernel's name of the machine
@@ -44,7 +44,7 @@ def program(machine: str) -> bytes:
     return b"".join(_instructions(calls)) if calls else b""
 
 
-def _instructions(calls: dict[int, tuple[int, ...]]) -> Iterator[bytes]:
+def _instructions(calls: Mapping[int, tuple[int, ...]]) -> Iterator[bytes]:
     for architecture, numbers in calls.items():
         yield _instruction(_LOAD, _ARCHITECTURE)
         yield _instruction(_EQUAL, architecture, otherwise=len(numbers) + 3)
