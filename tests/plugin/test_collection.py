@@ -224,6 +224,28 @@ def test_without_the_switch_nothing_heavy_is_imported(pytester: pytest.Pytester)
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "group", "some"),
+    [
+        (("--manylinux-engine=docker",), "default", {"ubuntu-24.04", "opensuse-leap-16.0"}),
+        (("--manylinux-engine=podman",), "default", {"debian-12", "fedora-44"}),
+        (("--manylinux-engine=docker", "--manylinux-image-source=archive"), "embedded", {"debian-11"}),
+        (("--manylinux-engine=bubblewrap",), "embedded", {"debian-11", "debian-testing"}),
+        ((), "embedded", {"debian-11"}),  # bubblewrap is asked first
+    ],
+)
+def test_the_usual_distros_are_what_the_engine_can_have(
+    pytester: pytest.Pytester, arguments: tuple[str, ...], group: str, some: set[str]
+) -> None:
+    make_wheel(pytester.path / "dist", "sample-1.0-py3-none-any.whl")
+    result = pytester.runpytest("--manylinux", "--collect-only", *arguments, "dist")
+    assert result.ret == pytest.ExitCode.OK
+    line = next(line for line in result.outlines if line.startswith("manylinux distros: "))
+    assert line.endswith(f"  (auto: group {group})")
+    assert some <= set(line.split())
+    assert ("ubuntu-24.04" in line) == (group == "default")
+
+
 def test_the_header_says_what_is_used_and_where_it_came_from(pytester: pytest.Pytester) -> None:
     make_wheel(pytester.path / "dist")
     result = pytester.runpytest(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
-from wheels import build_wheel
+from wheels import build_wheel, extension_spec
 
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.report.proof import read_proof
@@ -136,6 +136,18 @@ def test_junit_names_a_wheel_s_class_without_its_dots(pytester: pytest.Pytester)
     (case,) = cases(pytester.path / "junit.xml")
     assert case.get("classname") == "night.x86_64.dist.sample-1_0-py3-none-any"
     assert case.find("system-out") is None  # there was no trial, so nothing was said
+
+
+def test_a_declared_fault_shows_its_reason_and_no_code_of_ours(pytester: pytest.Pytester) -> None:
+    files = {"sample/__init__.py": b"", "sample/_x.so": extension_spec("_x").build()}
+    build_wheel(pytester.path / "dist", files, name="sample")
+    fault = 'distro = "audit"\nfinding = "elf-in-pure-wheel"\nreason = "until it is split"\n'
+    pytester.makepyprojecttoml(f"[[tool.pytest-manylinux.expect]]\n{fault}")
+    found = ("-rx", "--xfail-tb", "-k", "audit", "dist")
+    result = pytester.runpytest("--manylinux", "--manylinux-distros=debian-12", *found)
+    result.assert_outcomes(xfailed=1)
+    result.stdout.fnmatch_lines(["*XFAIL*audit*until it is split*"])
+    assert "nodes.py" not in result.stdout.str()
 
 
 def test_reports_are_written_only_when_asked(pytester: pytest.Pytester) -> None:

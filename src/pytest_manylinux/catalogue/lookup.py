@@ -12,6 +12,9 @@ from datetime import date, datetime, timezone
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import Distro
 
+DEFAULT, EMBEDDED = "default", "embedded"
+"""The groups that a run takes unasked: with a registry's images, and without."""
+
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -102,14 +105,8 @@ def _oldest(distros: Sequence[Distro]) -> list[Distro]:
     return list(found.values())
 
 
-def _embedded(distros: Sequence[Distro]) -> list[Distro]:
-    """What a Debian machine without a registry makes itself, from the archive it lives on."""
-    return [d for d in distros if d.archive and d.archive.live and d.archive.origin == "debian"]
-
-
 _COMPUTED: Mapping[str, Callable[[Sequence[Distro]], Sequence[Distro]]] = {
     "supported": _supported,
     "oldest": _oldest,
     "all": tuple,
-    "embedded": _embedded,
 }

@@ -30,6 +30,7 @@ from pytest_manylinux.model.policy import Policy
 
 Reader = Callable[[object, str], object]
 
+AUTO = "auto"
 ENGINES = ("auto", "bubblewrap", "docker", "podman")
 BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
@@ -37,7 +38,7 @@ IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
     "policy": (policy, Policy((2, 5))),
-    "distros": (words, ("default",)),
+    "distros": (words, (AUTO,)),
     "python": (pythons, ()),
     "engine": (choice("engine", ENGINES), "auto"),
     "builder": (choice("builder", BUILDERS), "auto"),

@@ -54,7 +54,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "distros",
         "ids, aliases or groups of distros to prove on, separated by commas or spaces "
-        "(default: the group `default`)",
+        "(default: auto, the group `default` with docker or podman, `embedded` with bubblewrap)",
         metavar="IDS",
     ),
     Option(

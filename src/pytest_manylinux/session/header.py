@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux import __version__
+from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import SourceKind
 from pytest_manylinux.errors import ManylinuxError
@@ -46,7 +47,8 @@ def _lock_words(run: Run, *, ask_engine: bool) -> str:
 
 def _value(run: Run, name: str, *, ask_engine: bool) -> str:
     if name == "distros":
-        return " ".join(distro.id for distro in run.distros(run.settings))
+        words = " ".join(distro.id for distro in run.distros(run.settings))
+        return f"{words}  (auto: group {run.usual_group()})" if AUTO in run.settings.distros else words
     if name == "engine" and ask_engine:
         try:
             engine = run.engine()

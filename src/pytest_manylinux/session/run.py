@@ -13,7 +13,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from pytest_manylinux.catalogue import Catalogue, load_catalogue
+from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
+from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.dispatch import Graph
 from pytest_manylinux.engines.api import Engine
@@ -170,7 +171,18 @@ class Run:
     def distros(self, settings: Settings) -> tuple[Distro, ...]:
         """The chosen distros; raises UsageError for a word that the catalogue does not know."""
         where = str(settings.source("distros"))
-        return self.catalogue.select(settings.distros, where=where)
+        words = [self.usual_group() if word == AUTO else word for word in settings.distros]
+        return self.catalogue.select(words, where=where)
+
+    def usual_group(self) -> str:
+        """The group that `auto` means: what the engine in use can have images of."""
+        name = self.settings.engine
+        if name == AUTO:
+            try:
+                name = self.engine().name
+            except ManylinuxError:  # the trials say so
+                return EMBEDDED
+        return DEFAULT if uses_registries(name, self.settings) else EMBEDDED
 
     def targets(self, settings: Settings) -> tuple[Target, ...]:
         """The chosen distros x Pythons on this machine's architecture."""
@@ -186,7 +198,8 @@ class Run:
         """Raise UsageError for settings that make no sense together or on this machine."""
         check_policy(settings.policy, self.arch, where=str(settings.source("policy")))
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
-        self.distros(settings)
+        words = [word for word in settings.distros if word != AUTO]
+        self.catalogue.select(words, where=str(settings.source("distros")))
 
     def wait(self, future: Future[_T]) -> _T:
         """Wait in the main thread, showing progress; gives or raises what the task did."""

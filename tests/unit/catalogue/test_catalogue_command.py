@@ -37,7 +37,7 @@ def test_filters_narrow_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "almalinux-9" in _ids(capsys, "--policy", "manylinux_2_34")
     assert "almalinux-8" in _ids(capsys, "--python", "cp312")
     assert "debian-12" not in _ids(capsys, "--arch", "riscv64")
-    assert _ids(capsys, "list", "default") == [
+    assert _ids(capsys, "list", "embedded") == [
         *("debian-11", "debian-12", "debian-13", "debian-testing"),
     ]
 

@@ -68,6 +68,13 @@ def test_embedded_is_what_a_live_archive_gives() -> None:
     assert {"debian-11", "debian-12", "debian-13", "debian-testing"} <= {d.id for d in embedded}
 
 
+def test_the_default_is_a_dozen_that_their_makers_still_mended_when_it_was_chosen() -> None:
+    chosen = CATALOGUE.select(["default"])
+    assert len(chosen) == 12
+    assert {"debian", "ubuntu", "opensuse"} <= {distro.family for distro in chosen}
+    assert all(is_supported(distro, date(2026, 11, 22)) and distro.image for distro in chosen)
+
+
 @given(st.dates())
 def test_support_ends_after_the_last_day(day: date) -> None:
     distro = CATALOGUE.get("debian-12")
