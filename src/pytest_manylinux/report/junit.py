@@ -45,7 +45,8 @@ def properties(
         "wheel": file.filename if file is not None else "",
         "wheel.sha256": file.sha256 if file is not None else "",
         "policy": _policy(file, made),
-        **dict.fromkeys(("distro", "python", "pip", "libc", "image"), ""),
+        **dict.fromkeys(("distro", "python", "pip", "libc"), ""),
+        **dict.fromkeys(("image", "image.source", "image.name"), ""),
         "engine": engine,
         "builder": made.builder if made is not None else _NO_BUILDER,
     }
@@ -74,6 +75,8 @@ def _judged(verdict: Verdict) -> dict[str, str]:
             "pip": "" if seen.install is None else seen.install.pip_version,
             "libc": seen.libc,
             "image": seen.image,
+            "image.source": seen.image_source,
+            "image.name": seen.image_name,
             "engine": seen.engine,
         }
     return values
@@ -84,6 +87,7 @@ def _built(build: BuildRecord) -> dict[str, str]:
         "wheel.sha256": build.wheel_sha256,
         "python": build.python,
         "image": build.image,
+        "image.name": build.image_name,
         "verdict": "build-failed" if build.error else "built",
         "findings": "",
     }
