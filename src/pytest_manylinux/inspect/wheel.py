@@ -10,7 +10,7 @@ import itertools
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,16 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.errors import StoreError, UsageError
 from pytest_manylinux.inspect.archive import CHUNK, Archive, malformed
-from pytest_manylinux.inspect.distinfo import DistInfo, RecordEntry, read_distinfo
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import extension_modules, top_level_names
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts
+
+TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked
+if TYPE_CHECKING:
+    from pytest_manylinux.inspect.distinfo import DistInfo, RecordEntry
+
+Found = tuple[str, ElfFacts | str]  # a path, and its facts or what is wrong with it
 
 IN_MEMORY = 16 * 1024**2
 """ELF files up to so many bytes are read in memory; larger ones are mapped from a nameless file."""
@@ -94,26 +99,39 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
     if the temporary folder cannot take a large ELF file.
     """
     with Archive(wheel.path) as archive:
-        info = read_distinfo(archive, wheel)
+        if not verify:
+            return _glance(archive, wheel)
+        info = _info(archive, wheel)
         names = [*(name for name in info.record if name in archive.files)]
         names += (name for name in archive.files if name not in info.record)
-        if not verify:
-            names = [name for name in names if archive.beginning(name, len(MAGIC)) == MAGIC]
-        elf, problems = _read_files(archive, info if verify else _unchecked(info), names)
-        return _facts(wheel, archive, info, tuple(elf), (*info.problems, *problems))
+        return _facts(wheel, archive, info, _read_files(archive, names, info.record))
 
 
-def _unchecked(info: DistInfo) -> DistInfo:
-    return replace(info, record=dict.fromkeys(info.record, RecordEntry()))
+def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
+    names = [name for name in archive.files if archive.beginning(name, len(MAGIC)) == MAGIC]
+    with ThreadPoolExecutor(1, "read-elf") as executor:
+        reading = executor.submit(_read_files, archive, names, {})
+        info = _info(archive, wheel)
+        found = reading.result()
+    places = {name: place for place, name in enumerate(info.record)}
+    in_order = sorted(found, key=lambda one: places.get(one[0], len(places)))
+    return _facts(wheel, archive, info, in_order)
+
+
+def _info(archive: Archive, wheel: Wheel) -> DistInfo:
+    from pytest_manylinux.inspect.distinfo import read_distinfo  # noqa: PLC0415 - see TYPE_CHECKING
+
+    return read_distinfo(archive, wheel)
 
 
 def _facts(
     wheel: Wheel,
     archive: Archive,
     info: DistInfo,
-    elf: tuple[ElfFacts, ...],
-    problems: tuple[str, ...],
+    found: Sequence[Found],
 ) -> WheelFacts:
+    elf = tuple(one for _, one in found if isinstance(one, ElfFacts))
+    problems = tuple(one for _, one in found if isinstance(one, str))
     inits = {file.path: file.exports_init for file in elf if file.exports_init}
     extensions = extension_modules(wheel.tags, inits)
     return WheelFacts(
@@ -128,7 +146,7 @@ def _facts(
         top_level=top_level_names(archive.files, wheel.tags, inits),
         extension_modules=tuple(sorted({name for name, _ in extensions})),
         programs=tuple(file.path for file in elf if file.kind is ElfKind.PROGRAM),
-        problems=problems,
+        problems=(*info.problems, *problems),
         scripts=info.scripts,
         unpacked_size=archive.unpacked_size,
         generator=info.generator,
@@ -149,17 +167,15 @@ def _digest(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _read_files(archive: Archive, info: DistInfo, names: list[str]) -> tuple[list[ElfFacts], list[str]]:
-    """Check the files' digests; gives the facts of those that are ELF, and what is wrong with some.
+def _read_files(archive: Archive, names: list[str], rows: Mapping[str, RecordEntry]) -> list[Found]:
+    """Check the files' digests by their rows; gives what is ELF among them, in the same order.
 
-    Unpacking and hashing release the interpreter's lock, so that threads use every core; what they
-    find stands in the order of `names` all the same.
+    Unpacking and hashing release the interpreter's lock, so that threads use every core.
     """
     batches = list(_batches(archive, names))
-    pool: Pool = {}
-    work = functools.partial(_read_batch, archive, info, pool)
+    work = functools.partial(_read_batch, archive, rows, Pool())
     if len(batches) <= 1:
-        return _sorted(work(names))
+        return work(names)
     largest_first = sorted(range(len(batches)), key=lambda index: -batches[index][0])
     with ThreadPoolExecutor(WORKERS, "read-wheel") as executor:
         futures = {index: executor.submit(work, batches[index][1]) for index in largest_first}
@@ -168,7 +184,7 @@ def _read_files(archive: Archive, info: DistInfo, names: list[str]) -> tuple[lis
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise
-    return _sorted(itertools.chain.from_iterable(results))
+    return list(itertools.chain.from_iterable(results))
 
 
 def _batches(archive: Archive, names: list[str]) -> Iterator[tuple[int, list[str]]]:
@@ -184,36 +200,27 @@ def _batches(archive: Archive, names: list[str]) -> Iterator[tuple[int, list[str
         yield size, batch
 
 
-def _read_batch(archive: Archive, info: DistInfo, pool: Pool, names: list[str]) -> list[ElfFacts | str]:
-    found: list[ElfFacts | str] = []
+def _read_batch(
+    archive: Archive, rows: Mapping[str, RecordEntry], pool: Pool, names: list[str]
+) -> list[Found]:
+    found: list[Found] = []
     for name in names:
         try:
-            facts = _read_file(archive, name, info.record.get(name, RecordEntry()), pool)
+            facts = _read_file(archive, name, rows.get(name), pool)
         except MalformedElfError as error:
-            found.append(f"{error.what} ({error.why})")
+            found.append((name, f"{error.what} ({error.why})"))
         else:
             if facts is not None:
-                found.append(facts)
+                found.append((name, facts))
     return found
 
 
-def _sorted(found: Iterable[ElfFacts | str]) -> tuple[list[ElfFacts], list[str]]:
-    facts: list[ElfFacts] = []
-    problems: list[str] = []
-    for one in found:
-        if isinstance(one, str):
-            problems.append(one)
-        else:
-            facts.append(one)
-    return facts, problems
-
-
-def _read_file(archive: Archive, name: str, row: RecordEntry, pool: Pool) -> ElfFacts | None:
-    """Facts if the file is ELF; its digest is checked either way."""
-    pieces = _checked(archive, name, row)
+def _read_file(archive: Archive, name: str, row: RecordEntry | None, pool: Pool) -> ElfFacts | None:
+    """Facts if the file is ELF; if it has a row, its digest is checked either way."""
+    pieces = archive.stream(name) if row is None else _checked(archive, name, row)
     first = next(pieces, b"")
     if not first.startswith(MAGIC):
-        if row != RecordEntry():
+        if row is not None:
             collections.deque(pieces, maxlen=0)  # to the end: only there is the digest known
         return None
     if archive.files[name].file_size <= IN_MEMORY:
