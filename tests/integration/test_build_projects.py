@@ -296,3 +296,28 @@ def test_an_index_out_of_reach_is_no_fault_of_the_project(
     finally:
         indexes._host_index.cache_clear()
     assert caught.value.exit_code is ExitCode.NOT_PROVEN
+
+
+PLANTS = """
+import pathlib
+for place in ("cache/zig", "cache/pip"):
+    pathlib.Path("/scratch", place, "planted").write_text("poison")
+for place in ("kit/warm/h", "kit/zig/lib", "kit/tools/bin"):
+    try:
+        pathlib.Path("/scratch", place, "planted").write_text("poison")
+    except OSError:
+        continue
+    raise SystemExit(f"{place} can be written")
+"""
+
+
+def test_what_a_build_plants_in_its_caches_no_other_project_meets(
+    build: Build, demo: Callable[..., Path], tmp_path: Path
+) -> None:
+    hostile = demo(before=PLANTS)
+    build(hostile, fresh=True)
+    build(hostile, fresh=True, before_build=("test -e /scratch/cache/zig/planted",))
+    victim = hostile.rename(tmp_path / "victim")
+    (victim / "setup.py").write_text((victim / "setup.py").read_text().replace(PLANTS, ""))
+    look = "test ! -e /scratch/cache/zig/planted && test ! -e /scratch/cache/pip/planted"
+    assert build(victim, fresh=True, before_build=(look,)).wheel is not None

@@ -14,8 +14,11 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
+from filelock import FileLock
+
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Say
+from pytest_manylinux.build.caches import warm_folder
 from pytest_manylinux.build.once import make_once
 from pytest_manylinux.errors import ToolchainError
 from pytest_manylinux.indexes import redact
@@ -61,28 +64,37 @@ def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | No
     )
 
 
-def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str) -> None:
-    """Have zig compile what every link for a policy begins with, into the cache that builds use.
+def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool = False) -> None:
+    """Have zig compile what every link for a policy begins with; with `cxx` its C++ library too.
 
-    It takes seconds that a root's making leaves free, and zig's cache knows no absolute paths. Only
-    a cure for waiting: what goes wrong here goes wrong in a build too, and is explained there.
+    It takes seconds that a root's making leaves free (C++: a minute or two), is done once, and goes
+    to where builds of all projects take it from; zig's cache knows no absolute paths. Only a cure for
+    waiting: what goes wrong here goes wrong in a build too, and is explained there.
     """
-    folder = cache / "zig-cache"
     major, minor = policy.glibc
     target = f"{zig.machine(arch).zig}.{major}.{minor}"
     with contextlib.suppress(OSError, subprocess.SubprocessError), TemporaryDirectory() as here:
-        folder.mkdir(parents=True, exist_ok=True)
-        source = Path(here) / "empty.c"
-        source.write_text("int empty;\n")
-        flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s")
-        subprocess.run(
-            (compiler / "zig", "cc", *flags, source, "-o", Path(here) / "empty.so"),
-            env={"ZIG_GLOBAL_CACHE_DIR": str(folder), "ZIG_LOCAL_CACHE_DIR": str(folder)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
+        folder = warm_folder(cache)
+        done = folder.with_name(f"{zig.VERSION}-{target}-{'c++' if cxx else 'c'}")
+        with FileLock(f"{done}.lock"):
+            if not done.exists():
+                _compile_empty(compiler, folder, target, Path(here), cxx=cxx)
+                done.touch()
+
+
+def _compile_empty(compiler: Path, cache: Path, target: str, here: Path, *, cxx: bool) -> None:
+    """Link an empty library, with all that this takes into zig's cache."""
+    source = here / ("empty.cpp" if cxx else "empty.c")
+    source.write_text("#include <iostream>\nint empty;\n" if cxx else "int empty;\n")
+    flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s")
+    subprocess.run(
+        (compiler / "zig", "c++" if cxx else "cc", *flags, source, "-o", here / "empty.so"),
+        env={"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_TIMEOUT,
+        check=True,
+    )
 
 
 def last_words(output: bytes) -> str:

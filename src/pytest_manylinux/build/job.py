@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import BuildOutcome, BuildRequest
+from pytest_manylinux.build.caches import forget_old_projects, has_cxx, project_caches, warm_mount
+from pytest_manylinux.build.compiler import warm_up
 from pytest_manylinux.build.front_end import BUILT, FrontEnd
 from pytest_manylinux.build.glibc import Version, load_symbols
 from pytest_manylinux.build.kit import Kit
@@ -22,7 +24,7 @@ from pytest_manylinux.build.source import OBJECTS, Snapshot, pack
 from pytest_manylinux.build.symbols import too_new_symbols
 from pytest_manylinux.build.wheelhouse import put
 from pytest_manylinux.build.workbench import Workbench
-from pytest_manylinux.engines.api import Cache, Engine, Mount, SandboxSpec
+from pytest_manylinux.engines.api import Engine, Mount, SandboxSpec
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
@@ -91,6 +93,9 @@ class Job:
         self, engine: Engine, here: Path, archive: Path, snapshot: Snapshot
     ) -> tuple[WheelFacts, tuple[tuple[str, str], ...]]:
         """The repaired wheel, and what was installed to build it."""
+        forget_old_projects(self.request.cache)
+        if has_cxx(archive):
+            warm_up(self.kit.zig, self.request.cache, self.policy, self.request.arch, cxx=True)
         with BuildLog(self.request.log) as log, engine.open(self._spec(snapshot)) as sandbox:
             bench = Workbench(sandbox, log, self.what, timeout=self.request.timeout)
             environment = self._environment(snapshot)
@@ -119,19 +124,13 @@ class Job:
             return pack(self.project, archive, below=zig.SOURCE.name, leave_out=ours)
 
     def _spec(self, snapshot: Snapshot) -> SandboxSpec:
-        caches = {"zig-cache": zig.CACHES / "zig", "pip": zig.CACHES / "pip"}
-        for name in caches:
-            (self.request.cache / name).mkdir(parents=True, exist_ok=True)
         mounts = [Mount(source=source, target=target) for source, target in self.index.mounts]
         if snapshot.objects is not None:
             mounts.append(Mount(source=snapshot.objects, target=OBJECTS))
         return SandboxSpec(
             image=self.request.image,
-            mounts=(*mounts, *self.kit.mounts),
-            caches=tuple(
-                Cache(source=self.request.cache / name, target=target)
-                for name, target in caches.items()
-            ),
+            mounts=(*mounts, *self.kit.mounts, warm_mount(self.request.cache)),
+            caches=project_caches(self.request.cache, self.request.project),
             network=True,
             label=f"build {self.what}",
         )

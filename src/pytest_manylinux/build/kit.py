@@ -151,7 +151,7 @@ class _Maker:
         self._run(commands, Cache(source=folder, target=_TOOLS), "the front end and repair tools")
 
     def _run(self, commands: list[tuple[str, ...]], place: Cache, what: str) -> None:
-        pip_cache = self.cache / "pip"
+        pip_cache = self.cache / "tools-pip"  # no build's: these tools serve them all
         pip_cache.mkdir(parents=True, exist_ok=True)
         spec = SandboxSpec(
             image=self.image,

@@ -22,6 +22,16 @@ for name in cc gcc clang c++ g++ clang++ "$TRIPLET-gcc" "$TRIPLET-g++" ar gcc-ar
   chmod 755 "$toolchain/bin/$name"
 done
 
+# What zig made of its own libraries, from the folder that builds cannot write: lists copied, files
+# linked. This runs before any code of the project. What is there already stays, hence no error.
+warm=/scratch/kit/warm cache=/scratch/cache/zig
+if [ -d $warm/h ]; then
+  mkdir -p $cache/b $cache/h $cache/o
+  cp -Rn $warm/b/. $cache/b/ || :
+  cp -Rn $warm/h/. $cache/h/ || :
+  cp -Rns $warm/o/. $cache/o/ || :
+fi
+
 # Debian keeps pyconfig.h in a folder that also holds the root's C library: take nothing else of it.
 ln -s "/usr/include/$TRIPLET/$PYTHON" "$toolchain/include/$TRIPLET/$PYTHON"
 if grep -qs '<crypt.h>' "/usr/include/$PYTHON/Python.h"; then
