@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_manylinux.errors import ReportError
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.prove.trial import TrialRequest
 from pytest_manylinux.report.atomic import write_atomically
@@ -40,7 +41,10 @@ class Memory:
         if self._fresh:
             return None
         try:
-            observation = msgspec.json.decode(path.read_bytes(), type=Observation)
+            seal, _, content = path.read_bytes().partition(b"\n")
+            if seal != _seal(key, content):
+                return None
+            observation = msgspec.json.decode(content, type=Observation)
             os.utime(path)
         except (OSError, msgspec.MsgspecError):
             return None
@@ -51,9 +55,10 @@ class Memory:
         if not _went_well(observation):
             return
         path = self._path(key)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ReportError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, msgspec.json.encode(observation))
+            content = msgspec.json.encode(observation)
+            write_atomically(path, _seal(key, content) + b"\n" + content)
 
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
@@ -68,6 +73,11 @@ class Memory:
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"
+
+
+def _seal(key: str, content: bytes) -> bytes:
+    """What shows that a file is whole and belongs to its key: damage must not change an observation."""
+    return hashlib.sha256(key.encode() + b"\n" + content).hexdigest().encode()
 
 
 def observation_key(request: TrialRequest, engine: str) -> str:
