@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.images.lock import NAME as LOCK
+from pytest_manylinux.images.lock import Lock, LockedImage, write_lock
 
 PROJECT = """
 [build-system]
@@ -244,6 +246,30 @@ def test_the_usual_distros_are_what_the_engine_can_have(
     assert line.endswith(f"  (auto: group {group})")
     assert some <= set(line.split())
     assert ("ubuntu-24.04" in line) == (group == "default")
+
+
+def lock(pytester: pytest.Pytester, *distros: str) -> None:
+    digest = "sha256:" + "a" * 64
+    pins = {distro: LockedImage(image=f"{distro}:1", digest=digest) for distro in distros}
+    write_lock(pytester.path / LOCK, Lock(catalogue="sha256:0", distros=pins))
+
+
+def test_the_header_says_that_a_lock_does_not_bind_roots_of_an_archive(
+    pytester: pytest.Pytester,
+) -> None:
+    make_wheel(pytester.path / "dist")
+    lock(pytester, "debian-12")
+    options = ("--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap", "-k", "nothing")
+    result = pytester.runpytest("--manylinux", *options, "dist")
+    result.stdout.fnmatch_lines(["manylinux lock: manylinux-lock.json, not used: *from the archive"])
+
+
+def test_a_damaged_lock_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    make_wheel(pytester.path / "dist")
+    (pytester.path / LOCK).write_text("{}")
+    result = collect(pytester, "dist")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*manylinux-lock.json is no lock of images*", "*catalogue pin*"])
 
 
 def test_the_header_says_what_is_used_and_where_it_came_from(pytester: pytest.Pytester) -> None:

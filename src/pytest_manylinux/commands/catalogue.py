@@ -215,12 +215,13 @@ def _sources(engine: str, arguments: argparse.Namespace) -> ImageSources:
 
 def _registry(engine: str, arguments: argparse.Namespace) -> RegistryImages:
     from pytest_manylinux.engines.daemons import connect_docker, connect_podman  # noqa: PLC0415
+    from pytest_manylinux.images import ImageStore  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
-    from pytest_manylinux.images.registry import RegistryImages  # noqa: PLC0415
+    from pytest_manylinux.session.images import registry_images  # noqa: PLC0415
 
     client = connect_podman()[0] if engine == "podman" else connect_docker()
     mirrors = parse_mirrors(arguments.registry_mirror, where="--registry-mirror")
-    return RegistryImages(api=client.api, engine=engine, say=print, mirrors=mirrors)
+    return registry_images(client.api, engine, ImageStore(), mirrors=mirrors, say=print)
 
 
 def _pin(arguments: argparse.Namespace) -> int:

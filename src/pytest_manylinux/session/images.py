@@ -22,6 +22,8 @@ from pytest_manylinux.indexes import host_certificates, host_proxies
 from pytest_manylinux.report.atomic import write_atomically
 
 if TYPE_CHECKING:
+    from docker import APIClient
+
     from pytest_manylinux.images.registry import RegistryImages
 
 TAGS = "registry-tags.json"
@@ -86,15 +88,24 @@ def _registry(engine: Engine, settings: Settings, store: ImageStore, say: Say) -
     if not uses_registries(engine.name, settings):
         return None
     from pytest_manylinux.engines.docker import ContainerEngine  # noqa: PLC0415 - bubblewrap needs no SDK
-    from pytest_manylinux.images.registry import Network, RegistryImages  # noqa: PLC0415 - the same
 
     if not isinstance(engine, ContainerEngine):
         return None
+    mirrors = parse_mirrors(settings.registry_mirror)
+    return registry_images(engine.api, engine.name, store, mirrors=mirrors, say=say)
+
+
+def registry_images(
+    api: APIClient, engine: str, store: ImageStore, *, mirrors: Mapping[str, str], say: Say
+) -> RegistryImages:
+    """Images of registries through an engine's API, by the machine's proxies and certificates."""
+    from pytest_manylinux.images.registry import Network, RegistryImages  # noqa: PLC0415 - bubblewrap needs no SDK
+
     return RegistryImages(
-        api=engine.api,
-        engine=engine.name,
+        api=api,
+        engine=engine,
         say=say,
-        mirrors=parse_mirrors(settings.registry_mirror),
+        mirrors=mirrors,
         network=Network(proxies=host_proxies(), ca_bundle=host_certificates()),
         locked=_locks_of(store, say),
     )
