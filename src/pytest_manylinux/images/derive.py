@@ -7,6 +7,8 @@ through a mount, which no image contains.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from pytest_manylinux.engines.owners import LABEL, owner_labels
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.provision import ProvisionPlan
 
+PACKAGES = f"{LABEL}.packages"
+"""The label of a derived image that carries a digest of its packages with their versions."""
+
 CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
 # Ends at the end of its input, which is our connection: the container goes when we do.
 _HOLD = ("cat",)
 _SILENCE = 900.0
 """Seconds without a word after which an installation counts as hung."""
-_KEPT_BYTES = 1 << 16
+_KEPT_BYTES = 1 << 20
 _KEPT = 20
 """Lines of a failed command's output that the error carries."""
 
@@ -51,8 +56,9 @@ def derive(
             api.start(container)
             for command in plan.commands:
                 _run(api, container, command, plan, title)
+            labels = {f"{LABEL}.derived": "1", PACKAGES: _packages(api, container, plan, title)}
             repository, _, tag = reference.rpartition(":")
-            api.commit(container, repository=repository, tag=tag, conf=_settings(api, base))
+            api.commit(container, repository=repository, tag=tag, conf=_settings(api, base, labels))
         finally:
             api.remove_container(container, force=True, v=True)
             if line is not None:
@@ -82,7 +88,8 @@ def _create(api: APIClient, base: str, ca_bundle: Path | None) -> str:
 
 def _run(
     api: APIClient, container: str, command: tuple[str, ...], plan: ProvisionPlan, title: str
-) -> None:
+) -> str:
+    """Run one command; gives the end of its output."""
     execution = api.exec_create(container, list(command), environment=dict(plan.environment), user="0")[
         "Id"
     ]
@@ -95,6 +102,16 @@ def _run(
             why=last,
             remedy="see that the image's package mirrors answer; proxies come from the environment",
         )
+    return output
+
+
+def _packages(api: APIClient, container: str, plan: ProvisionPlan, title: str) -> str:
+    """A digest of the packages in the container; empty where it cannot list them."""
+    try:
+        lines = sorted(_run(api, container, plan.listing, plan, title).splitlines())
+    except ImageError:
+        return ""
+    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _follow(stream: Hijacked, title: str) -> str:
@@ -119,10 +136,10 @@ def _follow(stream: Hijacked, title: str) -> str:
     return kept.decode("utf-8", "replace")
 
 
-def _settings(api: APIClient, base: str) -> dict[str, Any]:
+def _settings(api: APIClient, base: str, labels: Mapping[str, str]) -> dict[str, Any]:
     """The base image's own settings, so that nothing of our container gets into the image."""
     config = dict(inspect(api, base).get("Config") or {})
-    config["Labels"] = {**(config.get("Labels") or {}), f"{LABEL}.derived": "1"}
+    config["Labels"] = {**(config.get("Labels") or {}), **labels}
     return config
 
 

@@ -46,6 +46,7 @@ class PackageManager(enum.Enum):
 class ProvisionPlan:
     """Commands in order, each to end with exit code 0, as the superuser and with network.
 
+    `listing` prints the packages that are there then, with their versions, a line each.
     `environment` is for these commands alone and never part of the image that comes out. `key` is
     a digest of what gets installed and how; the user's network (proxies, certificates) has no part
     in it.
@@ -53,6 +54,7 @@ class ProvisionPlan:
 
     commands: Commands
     key: str
+    listing: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -80,8 +82,34 @@ def provision_plan(
     return ProvisionPlan(
         commands=_commands(known, wanted, ca_bundle) if wanted else (),
         key=_key(_commands(known, wanted, "")),
+        listing=_listing(known),
         environment={**(proxies or {}), **certificates, **_QUIET.get(known, {})},
     )
+
+
+def _listing(manager: PackageManager) -> tuple[str, ...]:
+    words: tuple[str, ...]
+    match manager:
+        case PackageManager.APT:
+            words = ("dpkg-query", "--show")
+        case PackageManager.APK:
+            words = ("apk", "info", "--verbose")
+        case PackageManager.PACMAN:
+            words = ("pacman", "--query")
+        case PackageManager.SLACKPKG:
+            words = ("ls", "/var/log/packages")
+        case PackageManager.TDNF:  # brings the library of rpm, not the program
+            words = ("tdnf", "list", "installed")
+        case (
+            PackageManager.APT_RPM
+            | PackageManager.DNF
+            | PackageManager.DNF5
+            | PackageManager.MICRODNF
+            | PackageManager.YUM
+            | PackageManager.ZYPPER
+        ):
+            words = ("rpm", "--query", "--all")
+    return words
 
 
 def _key(commands: Commands) -> str:

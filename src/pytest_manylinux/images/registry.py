@@ -20,7 +20,13 @@ from docker.errors import APIError, ImageNotFound
 from pytest_manylinux.engines.daemons import speaking_to
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.derive import CA_INSIDE, derive, inspect, inspect_distribution
+from pytest_manylinux.images.derive import (
+    CA_INSIDE,
+    PACKAGES,
+    derive,
+    inspect,
+    inspect_distribution,
+)
 from pytest_manylinux.images.provision import ProvisionPlan, provision_plan
 from pytest_manylinux.images.pull import NoAnswerError, pull, pull_failed
 from pytest_manylinux.images.references import (
@@ -200,8 +206,7 @@ class RegistryImages:
         reference = f"{REPOSITORY}/{distro.id}:{tag}"
         with self.locked(f"derived-{tag}"):
             described = self._inspect(reference) or self._install(distro, base, plan, reference)
-        identity = str(described["Id"])
-        return Pulled(id=identity, digest=identity, reference=reference)
+        return Pulled(id=str(described["Id"]), digest=_identity(base, described), reference=reference)
 
     def _install(
         self, distro: Distro, base: Pulled, plan: ProvisionPlan, reference: str
@@ -211,6 +216,17 @@ class RegistryImages:
         with speaking_to(self.engine, f"installing Python into the image of {distro.id}"):
             derive(self.api, base.id, plan, reference, title=distro.id, ca_bundle=bundle)
             return inspect(self.api, reference)
+
+
+def _identity(base: Pulled, described: Mapping[str, Any]) -> str:
+    """A derived image by what it was made from and what is in it, so that it is the same elsewhere.
+
+    Its own id has the time of its making in it; that stands in where no packages could be listed.
+    """
+    packages = (described.get("Config") or {}).get("Labels", {}).get(PACKAGES)
+    if not packages:
+        return str(described["Id"])
+    return "sha256:" + hashlib.sha256(f"{base.digest} {packages}".encode()).hexdigest()
 
 
 def _pulled(wanted: Reference, described: Mapping[str, Any]) -> Pulled:

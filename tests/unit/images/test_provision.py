@@ -64,6 +64,10 @@ ZYPPER = "install --no-recommends --auto-agree-with-licenses python3"
         ("pacman", "pacman --sync --refresh --sysupgrade --noconfirm --needed python3"),
         ("apk", "apk add --no-cache python3"),
         ("tdnf", "tdnf install --assumeyes python3"),
+        ("yum", "yum install --assumeyes --setopt=tsflags=nodocs python3"),
+        ("dnf5", "dnf5 " + DNF.format("False")),
+        ("apt-rpm", "apt-get install --yes python3"),
+        ("slackpkg", "slackpkg -batch=on -default_answer=y install python3"),
     ],
 )
 def test_the_commands_are_the_managers_own(manager: str, command: str) -> None:
@@ -81,6 +85,7 @@ def test_every_row_can_be_provisioned(distro: Distro, interpreter: Interpreter) 
     words = {word for command in plan.commands for word in command}
     assert set(interpreter.packages) <= words
     assert bool(plan.commands) == bool(interpreter.packages)
+    assert plan.listing
 
 
 def test_an_unknown_manager_is_a_usage_error() -> None:

@@ -49,6 +49,8 @@ class FakeApi:
         self.mounts: list[Any] = []
         self.containers: list[str] = []
         self.exit_code = 0
+        self.derived = "id-of-derived"
+        self.listed = b"python3 3.11.2\nlibc6 2.36\n"
         self.refusals: dict[str, str] = {}
 
     def pull(
@@ -103,6 +105,8 @@ class FakeApi:
     def exec_start(self, execution: str, *, socket: bool) -> bytes:
         assert execution
         assert socket
+        if self.commands[-1][0] == ["dpkg-query", "--show"]:
+            return self.listed
         return b"Reading package lists\nE: no such package\n"
 
     def exec_inspect(self, execution: str) -> dict[str, int]:
@@ -112,7 +116,7 @@ class FakeApi:
     def commit(self, container: str, *, repository: str, tag: str, conf: Mapping[str, Any]) -> None:
         assert container == "container"
         self.committed.append(conf)
-        self.local[f"{repository}:{tag}"] = {"Id": "id-of-derived"}
+        self.local[f"{repository}:{tag}"] = {"Id": self.derived, "Config": conf}
 
     def remove_container(self, container: str, *, force: bool, v: bool) -> None:
         assert container == "container"
@@ -163,6 +167,18 @@ def test_an_official_image_is_pulled_and_gets_python_once(api: FakeApi) -> None:
     assert {"python3", "python3-pip", "python3-venv"} <= set(installs[0])
     assert "python3-dev" not in installs[0]
     assert api.containers == []
+
+
+def test_a_derived_image_is_known_by_base_and_packages_wherever_it_was_made(api: FakeApi) -> None:
+    here = _provide(_images(api)).digest
+    elsewhere = FakeApi()
+    elsewhere.derived = "another id"
+    elsewhere.listed = b"libc6 2.36\npython3 3.11.2\n"
+    assert _provide(_images(elsewhere)).digest == here
+    for change in ({"listed": b"libc6 2.37\n"}, {"registry": {FULL: "sha256:" + "f" * 64}}):
+        other = FakeApi()
+        vars(other).update(change)
+        assert _provide(_images(other)).digest != here
 
 
 def test_a_build_image_has_headers_too(api: FakeApi) -> None:
