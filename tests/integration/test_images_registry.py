@@ -105,6 +105,7 @@ def test_headers_are_installed_once_and_no_container_stays(registry: Registry) -
     first = _provide(registry.images(), DISTRO)
     assert _provide(registry.images(), DISTRO) == first
     assert registry.first in first.name
+    assert first.digest != first.reference, "known by its packages, not by the time of its making"
     command = ["sh", "-c", "ls /usr/include/python3.13/Python.h"]
     shown = registry.client.containers.run(
         str(first.reference), command, remove=True, network_mode="none"

@@ -111,6 +111,8 @@ def _packages(api: APIClient, container: str, plan: ProvisionPlan, title: str) -
         lines = sorted(_run(api, container, plan.listing, plan, title).splitlines())
     except ImageError:
         return ""
+    if not lines:
+        return ""
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
