@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TABLE = "table"  # the property that carries a text to the end of the run
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "attack_table"]
 
 # Fast ones first, so that a mistake shows early; the folders' order by name would not do that.
 _ORDER = ("unit", "plugin", "conformance", "integration")

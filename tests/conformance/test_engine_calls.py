@@ -58,6 +58,8 @@ def test_a_filter_is_at_work(shared: Sandbox) -> None:
 
 ORDINARY = """
 import asyncio, ctypes, multiprocessing, os, socket, threading
+
+pytestmark = pytest.mark.attack("call")
 thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
 with multiprocessing.Pool(1) as pool: print("processes", pool.map(abs, [-1]))
 async def run(): return await (await asyncio.create_subprocess_exec("true")).wait()

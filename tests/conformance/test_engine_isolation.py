@@ -17,6 +17,8 @@ from pytest_manylinux.errors import SandboxError
 
 CONNECT = """
 import socket
+
+pytestmark = pytest.mark.attack("escape")
 try:
     socket.create_connection(("127.0.0.1", %d), timeout=30).close()
 except OSError as error:

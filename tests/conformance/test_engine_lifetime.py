@@ -53,6 +53,7 @@ def test_an_owner_that_is_killed_leaves_nothing(
     assert mounts_of(tmp_path) == mounts_of(spec.image.root) == []
 
 
+@pytest.mark.attack("fault")
 def test_a_sandbox_outlives_the_thread_that_opened_it(engine: Engine, spec: SandboxSpec) -> None:
     with ThreadPoolExecutor(1) as pool:
         sandbox = pool.submit(engine.open, spec).result()
@@ -60,6 +61,7 @@ def test_a_sandbox_outlives_the_thread_that_opened_it(engine: Engine, spec: Sand
         assert sh(sandbox, "sleep 0.5").ok
 
 
+@pytest.mark.attack("fault")
 def test_closing_kills_what_runs(engine: Engine, spec: SandboxSpec) -> None:
     sandbox = engine.open(spec)
     assert sh(sandbox, "setsid sleep 4245.5 & sleep 4245.5 &").ok
@@ -99,6 +101,7 @@ def test_eight_at_once(engine: Engine, spec: SandboxSpec) -> None:
         assert list(pool.map(work, range(8))) == [[str(number), "2"] for number in range(8)]
 
 
+@pytest.mark.attack("fault")
 def test_a_sandbox_killed_from_inside_is_lost(engine: Engine, spec: SandboxSpec) -> None:
     with engine.open(spec) as sandbox:
         # Some engines survive this; none may say that the command ended well, or hang.
@@ -109,6 +112,7 @@ def test_a_sandbox_killed_from_inside_is_lost(engine: Engine, spec: SandboxSpec)
                 sh(sandbox, "true")
 
 
+@pytest.mark.attack("fault")
 def test_one_lost_sandbox_does_not_touch_another(engine: Engine, spec: SandboxSpec) -> None:
     with engine.open(spec) as first, engine.open(spec) as second:
         sh(first, "kill -9 -1; sleep 5")
@@ -125,6 +129,7 @@ def test_an_engine_that_is_closed_closes_its_sandboxes(engine: Engine, spec: San
         sh(sandbox, "true")
 
 
+@pytest.mark.attack("fault")
 def test_nothing_stays_on_the_host(engine: Engine, spec: SandboxSpec, tmp_path: Path) -> None:
     spec = replace(spec, mounts=(Mount(source=tmp_path, target=PurePosixPath("/inputs")),))
     before = control_groups(os.getpid())

@@ -11,6 +11,8 @@ from sandboxes import lines, processes_with, python, sh
 from pytest_manylinux.engines.api import MIB, Engine, Limits, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import SandboxError
 
+pytestmark = pytest.mark.attack("limit")
+
 LIMITS = Limits(memory=256 * MIB, scratch=64 * MIB, processes=40)
 
 

@@ -311,6 +311,7 @@ for place in ("kit/warm/h", "kit/zig/lib", "kit/tools/bin"):
 """
 
 
+@pytest.mark.attack("escape", engine="bubblewrap")
 def test_what_a_build_plants_in_its_caches_no_other_project_meets(
     build: Build, demo: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def processes_naming(word: str) -> list[str]:
     return found
 
 
+@pytest.mark.attack("fault", engine="bubblewrap")
 def test_after_sigkill_in_a_trial_nothing_is_left_and_the_next_run_works(projects: Path) -> None:
     shutil.copytree(SAMPLES / "faulty" / "hang_on_import", projects / "hanging")
     (projects / "hanging" / "pyproject.toml").write_text(

@@ -12,6 +12,7 @@ from wheels import build_wheel, compile_shared
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
@@ -170,6 +171,7 @@ def test_odd_code_that_imports_is_fine(zoo: dict[str, ImportOutcome], name: str)
     assert zoo[name].completed
 
 
+@pytest.mark.attack("forgery", engine="bubblewrap")
 def test_nothing_that_fails_is_taken_for_a_success(zoo: dict[str, ImportOutcome]) -> None:
     assert {name for name, found in zoo.items() if found.status is ImportStatus.OK} == set(FINE)
     assert set(zoo) == {*FINE, *BAD, "_crash"}
@@ -213,11 +215,13 @@ def test_library_missing_at_run_time(zoo: dict[str, ImportOutcome]) -> None:
     assert zoo["dlopens"].loader_words.startswith("libabsent.so.7: cannot open shared object file")
 
 
+@pytest.mark.attack("forgery", engine="bubblewrap")
 def test_the_agent_is_out_of_reach(zoo: dict[str, ImportOutcome]) -> None:
     assert zoo["peeks"].message == "kept out"
     assert zoo["forges"].message == "after forging"
 
 
+@pytest.mark.attack("limit", engine="bubblewrap")
 def test_output_is_bounded(zoo: dict[str, ImportOutcome]) -> None:
     assert len(zoo["chatty"].output) < 70_000
     assert "bytes left out" in zoo["chatty"].output
@@ -305,6 +309,7 @@ def test_a_wheel_may_replace_what_venv_seeded(bookworm: Place) -> None:
     assert outcomes(seen)["setuptools"].output == "replaced\n"
 
 
+@pytest.mark.attack("limit", engine="bubblewrap")
 def test_a_fork_bomb_hurts_only_itself(bookworm: Place) -> None:
     bomb = """
 import os, time
@@ -321,6 +326,57 @@ while True:
     assert found["calm"].status is ImportStatus.OK
 
 
+GREEDY = {
+    "a_filler": """
+for place in ("/scratch/a", "/tmp/a", "/dev/shm/a"):
+    with open(place, "wb") as file:
+        try:
+            while True:
+                file.write(bytes(1 << 24))
+        except OSError as error:
+            print(error.strerror)
+""",
+    "b_many_files": """
+import itertools
+for number in itertools.count():
+    try:
+        open(f"/scratch/many-{number}", "w").close()
+    except OSError as error:
+        print(error.strerror)
+        break
+    if number > 20000:
+        break
+""",
+    "c_chatter": "while True: print('x' * 10000)",
+    "d_hog": "x = [bytes(1 << 40)]",
+    "e_calm": "",
+}
+
+
+@pytest.mark.attack("limit", engine="bubblewrap")
+def test_each_greed_ends_at_its_own_limit_and_the_rest_goes_on(bookworm: Place) -> None:
+    files: Files = {f"{name}.py": text for name, text in GREEDY.items()}
+    path = build_wheel(bookworm.folder, files, name="greedy")
+    found = outcomes(bookworm.try_wheel(path, timeout=40.0))
+    assert found["a_filler"].output.splitlines() == ["No space left on device"] * 3
+    assert found["c_chatter"].status is ImportStatus.HUNG
+    assert len(found["c_chatter"].output) < 70_000
+    assert (found["d_hog"].status, found["d_hog"].exception) == (ImportStatus.RAISED, "MemoryError")
+    assert found["e_calm"].status is ImportStatus.OK
+
+
+@pytest.mark.attack("forgery", engine="bubblewrap")
+def test_killing_everything_is_no_pass(bookworm: Place) -> None:
+    files = {"killer.py": "import os, signal; os.kill(-1, signal.SIGKILL)", "other.py": ""}
+    path = build_wheel(bookworm.folder, files, name="kills_all")
+    try:
+        found = outcomes(bookworm.try_wheel(path))
+    except SandboxError:
+        return  # not proven
+    assert found["killer"].status is not ImportStatus.OK
+
+
+@pytest.mark.attack("forgery", engine="bubblewrap")
 def test_killing_the_agent_is_seen_as_the_imports_doing(bookworm: Place) -> None:
     files = {"killer.py": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"}
     seen = bookworm.try_wheel(build_wheel(bookworm.folder, files, name="killer"))
@@ -347,6 +403,7 @@ os.unlink(python); open(python, "w").write("#!/bin/true"); os.chmod(python, 0o75
 """
 
 
+@pytest.mark.attack("forgery", engine="bubblewrap")
 def test_what_an_import_changes_does_not_reach_the_next(bookworm: Place) -> None:
     """The first module forges the interpreter's start, and a compiled file of the second."""
     files: Files = {"first.py": CHEAT, "second.py": "raise ValueError('truly run')"}
@@ -355,6 +412,7 @@ def test_what_an_import_changes_does_not_reach_the_next(bookworm: Place) -> None
     assert seen["second"].message == "truly run"
 
 
+@pytest.mark.attack("forgery", engine="bubblewrap")
 def test_programs_and_what_imports_left_behind(bookworm: Place) -> None:
     look = "#!python\nimport os\nfor p in filter(str.isdigit, os.listdir('/proc')):\n"
     look += " print(open(f'/proc/{p}/cmdline').read().replace('\\0', ' '))\n"

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pytest_manylinux.engines.transfer import check_inside, pack, unpack
 from pytest_manylinux.errors import SandboxError
 
+pytestmark = pytest.mark.attack("archive")
+
 
 def archive(*members: tuple[str, bytes, str | bytes]) -> io.BytesIO:
     """A tar stream of (name, type, content or link name)."""

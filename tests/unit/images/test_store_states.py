@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -16,6 +17,8 @@ from pytest_manylinux.images.dpkg import identity, installed_packages
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Image
+
+pytestmark = pytest.mark.attack("fault")
 
 STATUS = "Package: {name}\nStatus: install ok installed\nVersion: {version}\n\n"
 RUNS = st.integers(0, 1)

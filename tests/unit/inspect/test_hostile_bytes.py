@@ -21,6 +21,8 @@ from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
+pytestmark = pytest.mark.attack("archive")
+
 SPEC = ElfSpec(
     needed=("liba.so.1", "libc.so.6"),
     soname="libx.so",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,8 @@ from pytest_manylinux.errors import ExitCode, MalformedWheelError, UsageError
 from pytest_manylinux.inspect import archive
 from pytest_manylinux.inspect import wheel as wheel_module
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+
+pytestmark = pytest.mark.attack("archive")
 
 
 def read(path: Path) -> object:
@@ -247,3 +251,20 @@ def test_an_error_in_a_thread_is_the_same_error(
 
     with pytest.raises(MalformedWheelError, match="RECORD is wrong"):
         read(wrong_digest(tmp_path))
+
+
+def test_archives_inside_are_data_and_cost_no_more(tmp_path: Path) -> None:
+    """A bomb in a bomb: the inner one would be 64 MiB, and its claim far more."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("zeros", bytes(1 << 26))
+    path = build_wheel(tmp_path, {"demo/__init__.py": "", "demo/bomb.zip": inner.getvalue()})
+    facts = read_wheel(open_wheel(path))
+    assert inner.tell() < 1 << 17
+    assert facts.elf == ()
+
+
+def test_a_wheel_of_twenty_thousand_files_is_read(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {f"demo/part{number}.py": "" for number in range(20_000)}
+    facts = read_wheel(open_wheel(build_wheel(tmp_path, {"demo/__init__.py": "", **files})))
+    assert facts.top_level == ("demo",)

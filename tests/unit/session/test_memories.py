@@ -19,6 +19,8 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.session.memory import Memory
 
+pytestmark = pytest.mark.attack("fault")
+
 KEYS = st.sampled_from(["aa" * 32, "ab" * 32])
 RUNS = st.integers(0, 1)
 NAME = "demo-1.0-cp311-cp311-manylinux1_x86_64.whl"

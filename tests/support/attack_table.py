@@ -1,0 +1,88 @@
+"""The table of attacks and faults: what was tried on which engine, and what held.
+
+A test marked `attack(KIND)` is one row for each of its parameters but the engine; a plugin, so that
+the counts are made by the run itself and not by hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import pytest
+
+KINDS = {
+    "forgery": "a verdict is forged",
+    "escape": "something outside is reached or changed",
+    "call": "the kernel is asked for what only harms",
+    "limit": "more is taken than was given",
+    "archive": "bytes that are no honest archive",
+    "fault": "something dies or is damaged",
+}
+_PROPERTY = "attack"
+_HERE = "host"  # where no sandbox is needed
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put kind, name and engine into each report, so that they come through from workers too."""
+    for item in items:
+        mark = item.get_closest_marker("attack")
+        if mark is None or not isinstance(item, pytest.Function):
+            continue
+        (kind,) = mark.args
+        engine = mark.kwargs.get("engine", _HERE)
+        if hasattr(item, "callspec"):
+            engine = item.callspec.params.get("engine", engine)
+        name = item.originalname.removeprefix("test_").replace("_", " ")
+        item.user_properties.append((_PROPERTY, [kind, name, str(engine)]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table, if the run had any such test."""
+    tried: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    held: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for kind, name, engine, passed in _results(terminalreporter):
+        tried[kind, name][engine] += 1
+        held[kind, name][engine] += passed
+    if tried:
+        terminalreporter.section("attacks and faults")
+        for line in table(tried, held):
+            terminalreporter.write_line(line)
+
+
+def _results(reporter: pytest.TerminalReporter) -> list[tuple[str, str, str, bool]]:
+    """One entry for each test: held only if set-up, call and tear-down went well."""
+    found: dict[str, tuple[str, str, str, bool]] = {}
+    for reports in reporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                for name, value in report.user_properties:
+                    if name == _PROPERTY and isinstance(value, (list, tuple)):
+                        kind, words, engine = map(str, value)
+                        fine = report.passed and found.get(report.nodeid, (0, 0, 0, True))[3]
+                        found[report.nodeid] = (kind, words, engine, fine)
+    return list(found.values())
+
+
+def table(
+    tried: dict[tuple[str, str], Counter[str]], held: dict[tuple[str, str], Counter[str]]
+) -> list[str]:
+    """The lines: `held/tried` for each attack and engine, and the sums."""
+    engines = sorted({engine for counts in tried.values() for engine in counts})
+    lines = [f"{'held/tried':<78}" + "".join(f"{engine:>12}" for engine in engines)]
+    for kind, words in KINDS.items():
+        rows = sorted(name for key, name in tried if key == kind)
+        lines += [f"{words}:"] if rows else []
+        for name in rows:
+            cells = [_cell(held[kind, name][one], tried[kind, name][one]) for one in engines]
+            lines.append(f"  {name[:75]:<76}" + "".join(f"{cell:>12}" for cell in cells))
+    sums = [
+        _cell(sum(row[one] for row in held.values()), sum(row[one] for row in tried.values()))
+        for one in engines
+    ]
+    lines.append(f"{'all':<78}" + "".join(f"{cell:>12}" for cell in sums))
+    return lines
+
+
+def _cell(held: int, tried: int) -> str:
+    return f"{held}/{tried}" if tried else "-"
