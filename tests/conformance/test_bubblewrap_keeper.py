@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sandboxes import eventually, lines, processes_with, python, sh
 
-from pytest_manylinux.engines import bubblewrap, exchange
+from pytest_manylinux.engines import bubblewrap, exchange, forkserver
 from pytest_manylinux.engines.api import MIB, Limits, SandboxSpec, Status
 from pytest_manylinux.engines.bubblewrap import BubblewrapEngine
 from pytest_manylinux.engines.cgroup import find_control_groups
@@ -98,10 +98,12 @@ def test_as_an_ordinary_user(spec: SandboxSpec, image: Image) -> None:
         assert image.root is not None
         subprocess.run(["cp", "-a", image.root, folder / "root"], check=True)
         shutil.copy(exchange._WARDEN, folder / "warden.py")
+        shutil.copy(forkserver.INSIDE, folder / "forks.py")
         theirs = replace(spec, image=replace(image, root=str(folder / "root")))
 
         def check() -> None:
             exchange._WARDEN = folder / "warden.py"
+            forkserver.INSIDE = folder / "forks.py"
             sys.executable = _python_for_all()
             _check_as_nobody(theirs)
 
@@ -118,6 +120,11 @@ def _check_as_nobody(spec: SandboxSpec) -> None:
         assert sh(sandbox, "sleep 60", timeout=3).status is Status.TIMED_OUT
     with engine.open(replace(spec, limits=Limits(processes=30))) as sandbox:
         assert b"refused" in python(sandbox, FORKS).stdout
+    work = "print(os.getuid(), os.listdir('/scratch'), os.system('unshare -U true'))"
+    code = f"import os; work = lambda: {work}"
+    server = engine.fork_server(spec, "/usr/bin/python3", code)
+    for _ in range(2):
+        assert server.run((), timeout=60).stdout == b"1000 ['home'] 256\n"
     engine.close()
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from wheels import build_wheel, compile_shared
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.api import Completed, Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.prove.errand import Errand
 from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.prove.warm import WarmTrials
 
 pytestmark = pytest.mark.integration
 
 Files = dict[str, bytes | str]
+ADDRESS = re.compile(r"0x[0-9a-f]+")
 TAG = "cp36-abi3-linux_x86_64"
 SITE = {"debian-12": "lib/python3.11/site-packages", "debian-13": "lib/python3.13/site-packages"}
 
@@ -36,6 +42,17 @@ void *PyInit_{name}(void) {{ {body}; return PyModule_Create2(&definition, 1013);
 """
 
 
+class Counted(WarmTrials):
+    """Remembers how many trials ended in a fork server."""
+
+    ended = 0
+
+    def attempt(self, errand: Errand) -> Completed | None:
+        completed = super().attempt(errand)
+        self.ended += completed is not None
+        return completed
+
+
 @dataclass(frozen=True)
 class Place:
     """One target, and what is needed to try wheels there."""
@@ -44,8 +61,16 @@ class Place:
     image: Image
     engine: Engine
     folder: Path
+    warm: Counted
 
     def try_wheel(self, path: Path, **settings: object) -> Observation:
+        """In a fork server, as a run does; what that cannot answer is asked in a sandbox alone."""
+        return self._run(path, self.warm, settings)
+
+    def try_alone(self, path: Path, **settings: object) -> Observation:
+        return self._run(path, None, settings)
+
+    def _run(self, path: Path, warm: WarmTrials | None, settings: dict[str, object]) -> Observation:
         wheel = open_wheel(path)
         request = TrialRequest(
             wheel=wheel,
@@ -54,7 +79,7 @@ class Place:
             image=self.image,
             **settings,  # type: ignore[arg-type]
         )
-        return run_trial(request, self.engine)
+        return run_trial(request, self.engine, warm)
 
 
 @pytest.fixture(scope="module")
@@ -64,22 +89,29 @@ def engine() -> Iterator[Engine]:
     engine.close()
 
 
-def make_place(distro_id: str, engine: Engine, folder: Path) -> Place:
+@pytest.fixture(scope="module")
+def warm(engine: Engine) -> Iterator[Counted]:
+    warm = Counted(engine)
+    yield warm
+    warm.close()
+
+
+def make_place(distro_id: str, engine: Engine, folder: Path, warm: Counted) -> Place:
     distro = load_catalogue().get(distro_id)
     target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
     images = ArchiveImages(ImageStore())
     image = images.provide(distro, target.arch, ImagePurpose.TRIAL, interpreter=target.interpreter)
-    return Place(target=target, image=image, engine=engine, folder=folder)
+    return Place(target=target, image=image, engine=engine, folder=folder, warm=warm)
 
 
 @pytest.fixture(scope="module")
-def bookworm(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return make_place("debian-12", engine, tmp_path_factory.mktemp("wheels"))
+def bookworm(engine: Engine, warm: Counted, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place("debian-12", engine, tmp_path_factory.mktemp("wheels"), warm)
 
 
 @pytest.fixture(scope="module")
-def trixie(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return make_place("debian-13", engine, tmp_path_factory.mktemp("wheels"))
+def trixie(engine: Engine, warm: Counted, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return make_place("debian-13", engine, tmp_path_factory.mktemp("wheels"), warm)
 
 
 def compiled(
@@ -162,7 +194,10 @@ def zoo(bookworm: Place) -> dict[str, ImportOutcome]:
     crash = compiled(bookworm.folder, "_crash", body="*(volatile int *)0 = 1")
     files: Files = {f"{name}.py": text for name, text in (FINE | BAD).items()}
     path = build_wheel(bookworm.folder, {**files, "_crash.abi3.so": crash}, name="zoo", tag=TAG)
-    return outcomes(bookworm.try_wheel(path, timeout=60.0))
+    before = bookworm.warm.ended
+    seen = outcomes(bookworm.try_wheel(path, timeout=60.0))
+    assert bookworm.warm.ended == before + 1
+    return seen
 
 
 @pytest.mark.parametrize("name", FINE)
@@ -438,3 +473,59 @@ def test_chosen_and_skipped_names(bookworm: Place) -> None:
     path = build_wheel(bookworm.folder, files, name="chosen")
     seen = bookworm.try_wheel(path, imports=("two.part", "two.worse"), import_skip=("*.worse",))
     assert [(o.name, o.status) for o in seen.imports] == [("two.part", ImportStatus.OK)]
+
+
+LEAVES = """
+import os, subprocess, sys
+for place in ("/tmp", "/scratch", "/dev/shm", "/scratch/venv/bin", os.path.dirname(__file__)):
+    print(place, sorted(os.listdir(place)))
+    open(place + "/left", "w").write("x" * 100000)
+print(os.getpid(), open("/proc/sysvipc/shm").read(), sorted(filter(str.isdigit, os.listdir("/proc"))))
+print(open("/proc/keys").read().count("left") if os.path.exists("/proc/keys") else 0)
+subprocess.Popen(["/bin/sleep", "86399"], start_new_session=True)
+"""
+
+
+def test_what_a_trial_leaves_behind_is_gone_before_the_next(bookworm: Place) -> None:
+    path = build_wheel(bookworm.folder, {"leaves.py": LEAVES}, name="leaves")
+    before = bookworm.warm.ended
+    first, second = (outcomes(bookworm.try_wheel(path))["leaves"] for _ in range(2))
+    assert bookworm.warm.ended == before + 2
+    assert first.status is second.status is ImportStatus.OK, (first, second)
+    assert "left" not in first.output
+    assert first.output == second.output
+
+
+def alike(observation: Observation) -> object:
+    """An observation without what differs from one time to another."""
+    found = json.loads(msgspec.json.encode(observation))
+    found["imports"].sort(key=lambda outcome: outcome["name"])
+    found["loader"].sort(key=lambda check: check["path"])
+    for part in (found, found["install"], *found["imports"], *found["programs"]):
+        part["duration"] = 0
+        part["output"] = ADDRESS.sub("", part.get("output", ""))
+    return {**found, "started": 0}
+
+
+def test_a_fork_server_sees_what_a_sandbox_alone_sees(bookworm: Place, trixie: Place) -> None:
+    """One wheel that is fine, ones that fail in each step, on an old and a newer pip."""
+    folder = bookworm.folder
+    package: Files = {
+        "demo/__init__.py": "import sys; print(sys.flags, sys.path, sys.argv, sys.prefix)",
+        "demo/_a.abi3.so": compiled(folder, "_a"),
+        "demo/_b.abi3.so": compiled(folder, "_b"),
+        "demo/_bad.abi3.so": compiled(folder, "_bad", body="__builtin_trap()"),
+        "demo-1.0.data/scripts/run": "#!python\nimport demo, os\nprint(sorted(os.environ))",
+    }
+    wheels = [
+        build_wheel(folder, package, name="alike", tag=TAG),
+        build_wheel(folder, {"wrong.py": "import absent_module"}, name="wrong"),
+        build_wheel(folder, {"crash.py": "import ctypes; ctypes.string_at(0)"}, name="crash"),
+        build_wheel(folder, {"no.py": ""}, name="no", tag="cp27-cp27mu-linux_x86_64"),
+    ]
+    for place in (bookworm, trixie):
+        for path in wheels:
+            before = place.warm.ended
+            fast = place.try_wheel(path, programs=(("run",),))
+            assert place.warm.ended == before + 1
+            assert alike(fast) == alike(place.try_alone(path, programs=(("run",),)))

@@ -19,11 +19,11 @@ Every engine passes the one suite in tests/conformance. The contract, in full:
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pytest_manylinux.model.distro import Image
 
@@ -160,3 +160,36 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release what the engine holds for the run."""
+
+
+class ForkServer(Protocol):
+    """A program that has made itself ready inside a sandbox, and runs in forks of itself.
+
+    Each run is a sandbox by the contract above, with what was `SandboxSpec.mounts` and its own inputs,
+    except that its program need not start up: new process, network, IPC and host-name namespaces,
+    empty /tmp, /scratch and /dev/shm, no rights. What it leaves behind is gone when `run` returns, and
+    no later run can tell that there was one. One run at a time; `Limits` are for all together.
+    """
+
+    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
+        """Run the program once, to its end, with `mounts` (below /tmp or /scratch) besides.
+
+        On timeout the server ends with the run. Raises SandboxError if no run could be begun; then,
+        and after LOST and TIMED_OUT, the server is of no use any more.
+        """
+
+    def close(self) -> None:
+        """End it and everything inside; may be called twice."""
+
+
+@runtime_checkable
+class ForkingEngine(Protocol):
+    """An engine that has fork servers."""
+
+    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> ForkServer:
+        """Start `interpreter` (a path inside), and execute `code` (Python) once.
+
+        `code` defines `work`, which each run calls without arguments; a run ends with exit code 0
+        when it returns. It must not run anything that is foreign to the image. Raises SandboxError
+        or EngineError.
+        """

@@ -6,9 +6,11 @@ and processes are limited by control groups where we may make one, else by rlimi
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
@@ -18,10 +20,16 @@ from pytest_manylinux.engines.api import Command, Completed, OutputListener, San
 from pytest_manylinux.engines.cgroup import Group, find_control_groups
 from pytest_manylinux.engines.environment import clean_environment, generated_files
 from pytest_manylinux.engines.exchange import DeadlineError, Streams, Warden
+from pytest_manylinux.engines.forkserver import (
+    BubblewrapForkServer,
+    server_argv,
+    server_mounts,
+)
 from pytest_manylinux.engines.layout import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.machine import find_bubblewrap
 from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
 from pytest_manylinux.engines.seccomp import filter_of_this_machine
+from pytest_manylinux.engines.staging import Staging
 from pytest_manylinux.errors import EngineError, SandboxError
 
 _START_TIMEOUT = 60.0
@@ -40,6 +48,7 @@ class BubblewrapEngine:
             self._groups.sweep()
         self._sandboxes: set[BubblewrapSandbox] = set()
         self._lock = threading.Lock()
+        self._staging: Staging | None = None
 
     def version(self) -> str:
         """The version of bubblewrap, such as `0.8.0`."""
@@ -52,13 +61,34 @@ class BubblewrapEngine:
 
     def open(self, spec: SandboxSpec) -> BubblewrapSandbox:
         """Start a sandbox from the folder `spec.image.root`."""
+        return self._open(spec)
+
+    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> BubblewrapForkServer:
+        """Start a fork server in a sandbox of its own; see `engines.api.ForkingEngine`."""
+        spool = self._spool()
+        inside = replace(spec, mounts=server_mounts(spec, spool))
+        argv = server_argv(interpreter, code)
+        sandbox = self._open(inside, nested=True)
+        try:
+            return BubblewrapForkServer(spec, argv, spool, serve=sandbox.serve, end=sandbox.close)
+        except BaseException:
+            sandbox.close()
+            raise
+
+    def _spool(self) -> Path:
+        with self._lock:
+            if self._staging is None:
+                self._staging = Staging()
+            return self._staging.subfolder()
+
+    def _open(self, spec: SandboxSpec, *, nested: bool = False) -> BubblewrapSandbox:
         if spec.image.root is None:
             raise EngineError(
                 f"engine bubblewrap cannot use image {spec.image.name}",
                 why="it needs a root in a folder, and this image has none",
                 remedy="use images from an archive, or the engine docker or podman",
             )
-        setup = _setup(self._program, Path(spec.image.root), spec)
+        setup = _setup(self._program, Path(spec.image.root), spec, nested=nested)
         group = self._make_group(spec)
         if group is None:
             limits = {"AS": spec.limits.memory * _ADDRESS_SPACE, "NPROC": spec.limits.processes}
@@ -85,6 +115,8 @@ class BubblewrapEngine:
         """Close all sandboxes that are still open."""
         for sandbox in tuple(self._sandboxes):
             sandbox.close()
+        if self._staging is not None:
+            self._staging.close()
 
 
 class BubblewrapSandbox:
@@ -117,12 +149,18 @@ class BubblewrapSandbox:
         """Run a command; keeps up to 8 MiB each of stdout and stderr (output.BOUND)."""
         return self._run(command, listener=listener)
 
+    def serve(self, command: Command, channel: socket.socket) -> Completed:
+        """Run a fork server to its end: it keeps its rights inside, and listens on `channel`."""
+        return self._run(command, channel, rights=True)
+
     def _run(
         self,
         command: Command,
-        stdin: IO[bytes] | None = None,
+        stdin: IO[bytes] | socket.socket | None = None,
         sink: Sink | None = None,
         listener: OutputListener | None = None,
+        *,
+        rights: bool = False,
     ) -> Completed:
         stdout, stderr = BoundedOutput(), BoundedOutput()
         streams = Streams(
@@ -131,7 +169,7 @@ class BubblewrapSandbox:
             stderr=tee(stderr, listener),
         )
         started = time.monotonic()
-        status, number = self._ask(command, streams)
+        status, number = self._ask(_request(command, rights=rights), command, streams)
         return Completed(
             status=status,
             exit_code=number if status is Status.EXITED else None,
@@ -142,12 +180,14 @@ class BubblewrapSandbox:
             duration=time.monotonic() - started,
         )
 
-    def _ask(self, command: Command, streams: Streams) -> tuple[Status, int | None]:
+    def _ask(
+        self, request: dict[str, object], command: Command, streams: Streams
+    ) -> tuple[Status, int | None]:
         """How the command ended, with its exit code or signal."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
         try:
-            answer = self._warden.ask(_request(command), timeout=command.timeout, streams=streams)
+            answer = self._warden.ask(request, timeout=command.timeout, streams=streams)
         except DeadlineError:
             self.close()
             return Status.TIMED_OUT, None
@@ -192,13 +232,13 @@ class BubblewrapSandbox:
         self.close()
 
 
-def _setup(program: str, root: Path, spec: SandboxSpec) -> dict[str, object]:
+def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:
     """The warden's first request, without limits."""
     files = generated_files(root, network=spec.network)
     before, after = mount_arguments(root, spec, files)
     return {
         "program": program,
-        "before": [*isolation_arguments(spec), *before],
+        "before": [*isolation_arguments(spec, nested=nested), *before],
         "files": files,
         "after": after,
         "filter": filter_of_this_machine().hex(),
@@ -207,8 +247,9 @@ def _setup(program: str, root: Path, spec: SandboxSpec) -> dict[str, object]:
     }
 
 
-def _request(command: Command) -> dict[str, object]:
+def _request(command: Command, *, rights: bool) -> dict[str, object]:
     return {
+        "rights": rights,
         "argv": list(command.argv),
         "environment": clean_environment(command.environment),
         "cwd": str(command.cwd),

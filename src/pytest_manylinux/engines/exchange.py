@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,21 +59,14 @@ class Warden:
         An empty answer means that the warden is gone. Raises DeadlineError after `timeout` seconds,
         SandboxError if the warden cannot be reached, and whatever a sink raises.
         """
-        answer = bytearray()
-        sinks: list[Sink] = [answer.extend]
         with contextlib.ExitStack() as stack:
             files = [_in_memory(request, stack)]
+            sinks: list[Sink] = []
             if streams is not None:
                 null = stack.enter_context(_closing(os.open(os.devnull, os.O_RDONLY)))
                 files.append(null if streams.stdin is None else streams.stdin)
-                sinks = [streams.stdout, streams.stderr, *sinks]
-            with contextlib.ExitStack() as theirs:
-                pipes = [_pipe(stack, theirs) for _ in sinks]
-                self._send([*files, *(end for _, end in pipes)])
-            readers = {ours: sink for (ours, _), sink in zip(pipes, sinks, strict=True)}
-            _pump(readers, pipes[-1][0], time.monotonic() + timeout)
-        content: dict[str, object] = json.loads(answer) if answer else {}
-        return content
+                sinks = [streams.stdout, streams.stderr]
+            return exchange(lambda pipes: self._send([*files, *pipes]), sinks, timeout=timeout)
 
     def _send(self, files: list[int]) -> None:
         try:
@@ -88,6 +81,26 @@ class Warden:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._process.wait()
+
+
+def exchange(
+    send: Callable[[list[int]], object], sinks: Iterable[Sink], *, timeout: float
+) -> dict[str, object]:
+    """Hand over a pipe for each sink and one for the answer, a JSON object, and wait for that.
+
+    An empty answer means that whoever got them is gone. Raises DeadlineError after `timeout` seconds,
+    and whatever a sink raises.
+    """
+    answer = bytearray()
+    takers: list[Sink] = [*sinks, answer.extend]
+    with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as theirs:
+            pipes = [_pipe(stack, theirs) for _ in takers]
+            send([end for _, end in pipes])
+        readers = {ours: sink for (ours, _), sink in zip(pipes, takers, strict=True)}
+        _pump(readers, pipes[-1][0], time.monotonic() + timeout)
+    content: dict[str, object] = json.loads(answer) if answer else {}
+    return content
 
 
 def _pump(readers: dict[int, Sink], last: int, deadline: float) -> None:

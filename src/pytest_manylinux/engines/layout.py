@@ -21,16 +21,22 @@ _TMP = PurePosixPath("/tmp")  # noqa: S108 - the sandbox's own
 _OURS = frozenset({"proc", "dev", "sys", "tmp", "scratch"})
 # Root of the host without capabilities may still write sysctls (core_pattern runs a program as
 # root), and bubblewrap leaves these writable when root starts it: access(2) says no, write says yes.
-_READ_ONLY_PROC = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "asound")
+READ_ONLY_PROC = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "asound")
 # Programs ask for the number of processors here (cpuinfo, OpenBLAS); nothing else of /sys is shown.
 _SYS = "/sys/devices/system"
 
 
-def isolation_arguments(spec: SandboxSpec, *, host_name: str = "sandbox") -> list[str]:
-    """The arguments of bubblewrap for namespaces, user and capabilities."""
+def isolation_arguments(
+    spec: SandboxSpec, *, host_name: str = "sandbox", nested: bool = False
+) -> list[str]:
+    """The arguments of bubblewrap for namespaces, user and capabilities.
+
+    With `nested` whoever is handed the rights may make more namespaces inside: a fork server.
+    """
+    closed = [] if nested else ["--disable-userns"]
     network = ["--share-net"] if spec.network else []
     return [
-        *("--unshare-all", *network, "--unshare-user", "--disable-userns"),
+        *("--unshare-all", *network, "--unshare-user", *closed),
         *("--die-with-parent", "--new-session"),
         *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
         *("--hostname", host_name, "--clearenv"),
@@ -118,7 +124,7 @@ def _entries(root: Path, folder: PurePosixPath, targets: list[PurePosixPath]) ->
 
 def _kernel_folders() -> Iterator[str]:
     yield from ("--proc", "/proc")
-    for name in _READ_ONLY_PROC:
+    for name in READ_ONLY_PROC:
         yield from ("--ro-bind-try", f"/proc/{name}", f"/proc/{name}")
     yield from ("--dev", "/dev", "--perms", "1777", "--size", str(SHARED_MEMORY))
     yield from ("--tmpfs", "/dev/shm", "--remount-ro", "/dev")  # noqa: S108 - the sandbox's own

@@ -41,6 +41,12 @@ class Staging:
         path.chmod(0o644)
         return path
 
+    def subfolder(self) -> Path:
+        """An empty folder."""
+        path = self.folder / str(next(self._serial))
+        path.mkdir()
+        return path
+
     def readable(self, source: Path) -> Path:
         """`source` itself if every user may read all of it, else a copy that every user may read."""
         if all(_is_open(path) for path in _walk(source)):

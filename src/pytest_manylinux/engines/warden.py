@@ -115,7 +115,7 @@ class _Sandbox:
         for door in self._doors:
             with open(door, "w") as file:
                 file.write("0")  # the writer itself
-        self._enter()
+        self._enter(as_owner=command["rights"])
         child = os.fork()  # a process id namespace takes in children only
         if child == 0:
             _become(command, streams, self._limits, self._filter)
@@ -127,17 +127,18 @@ class _Sandbox:
             return {"lost": True}
         return {"signal": os.WTERMSIG(status)}
 
-    def _enter(self) -> None:
+    def _enter(self, *, as_owner: bool) -> None:
         """Join all namespaces of the sandbox, and make its root ours.
 
         The mount namespace may belong to a parent of the sandbox's user namespace (bubblewrap
-        nests two): that parent first, since it gives the right to join the rest.
+        nests two): that parent first, since it gives the right to join the rest. There `as_owner`
+        stays, the superuser over the sandbox's mounts and nobody outside of it.
         """
         owner = fcntl.ioctl(self._others[-1], _NS_GET_USERNS)
         _join(owner)
         for namespace in self._others:
             _join(namespace)
-        if os.fstat(owner).st_ino != os.fstat(self._user).st_ino:
+        if not as_owner and os.fstat(owner).st_ino != os.fstat(self._user).st_ino:
             _join(self._user)
         os.fchdir(self._root)
         os.chroot(".")
@@ -195,13 +196,18 @@ def _join(namespace: int) -> None:
 def _become(
     command: dict[str, Any], streams: list[int], limits: dict[str, int], program: bytes
 ) -> NoReturn:
-    """Turn this process, inside already, into the command: no rights, no signals ignored."""
+    """Turn this process, inside already, into the command: no rights, no signals ignored.
+
+    Only a fork server (forks.py) keeps the rights that it has inside, to take them from its forks.
+    """
     try:
-        _give_up_rights()
+        if not command["rights"]:
+            _give_up_rights()
         _set_limits(limits)
         os.umask(0o022)
         os.chdir(command["cwd"])
-        _filter_calls(program)
+        if not command["rights"]:
+            _filter_calls(program)
     except OSError as error:
         os.write(streams[2], f"sandbox: {error}\n".encode(errors="replace"))
         os._exit(126)

@@ -29,10 +29,11 @@ from pytest_manylinux.prove.children import WORK, Task, protect_agent, random_wo
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
 VENV = "/scratch/venv"
 PYTHON = f"{VENV}/bin/python"
+EXTRA = 25.0  # seconds for the forks that importer.py makes, which it ends after 20
 
 
 class Channel:
@@ -60,10 +61,16 @@ class Channel:
 class Trial:
     """One request (errand.py describes its keys), carried out step by step."""
 
-    def __init__(self, request: "dict[str, Any]", tell: "Callable[..., None]") -> None:
-        """Take the request; `tell` sends a line."""
+    def __init__(
+        self,
+        request: "dict[str, Any]",
+        tell: "Callable[..., None]",
+        run_pip: "Callable[[list[str]], NoReturn] | None",
+    ) -> None:
+        """Take the request; `tell` sends a line; `run_pip` stands for an interpreter that runs pip."""
         self.request = request
         self.tell = tell
+        self.run_pip = run_pip
         self.deadline = time.monotonic() + float(request["timeout"])
         self.fine = []  # type: list[str]
         self.inner = set()  # type: set[str]
@@ -73,26 +80,11 @@ class Trial:
         whole = float(self.request["timeout"])
         return max(min(self.deadline - time.monotonic(), whole * share), 0.1)
 
-    def lay_out(self) -> None:
-        """Make the venv from its recorded layout, around what is mounted there already."""
-        for kind, path, mode, content in self.request["venv"]:
-            place = os.path.join(VENV, path)
-            if kind == "folder":
-                os.makedirs(place, exist_ok=True)
-            elif kind == "link":
-                os.symlink(content, place)
-            else:
-                with open(place, "wb") as file:
-                    file.write(base64.b64decode(content))
-                os.chmod(place, mode)
-        for source, path in self.request["copies"]:
-            import shutil  # not free either, and seldom needed
-
-            shutil.copytree(source, os.path.join(VENV, path))
-
     def pip(self) -> bool:
         """Run the venv's pip, tell its words and what is there then; return whether it went well."""
-        (task,) = run([Task([PYTHON, "-m", "pip", *self.request["pip"]], self.left())])
+        task = Task([PYTHON, "-m", "pip", *self.request["pip"]], self.left())
+        task.ready = self.run_pip
+        list(run([task]))
         names = [name for site in self.request["sites"] for name in os.listdir(site)]
         found = {name for name in names if name.endswith(".dist-info")}
         self.tell("pip", ending=task.ending(), installed=sorted(found))
@@ -120,40 +112,59 @@ class Trial:
     def load_one_by_one(self, names: "list[str]") -> None:
         """Import names that decide: no other code of the wheel is at work meanwhile, or was before.
 
-        Names that are left when the time is over are not tried.
+        Names that are left when the time is over are not tried. The last one's interpreter is there to
+        try the extension modules inside it too, once it has told how its import went.
         """
         start = StartUp(self.request["sites"])
         for number, name in enumerate(names):
             if number > 0:
                 start.restore()
+            last = number == len(names) - 1
+            inside = [other for other in self.request["extensions"] if other.startswith(f"{name}.")]
             if time.monotonic() < self.deadline:
-                self.load([name])
+                self.load([name], inside if last else [])
 
-    def load(self, names: "list[str]") -> None:
-        """Import names, each in an interpreter of its own; note which other modules that brought."""
+    def load(self, names: "list[str]", inside: "list[str] | None" = None) -> None:
+        """Import names, each in an interpreter of its own; note which other modules that brought.
+
+        `inside` are extension modules to try besides, in forks, once a name has been imported.
+        """
         tasks = {}  # type: dict[Task, tuple[str, str]]
         for name in names:
-            task, token = self.importing(name)
+            task, token = self.importing(name, *(inside or []))
             tasks[task] = (name, token)
         for task in run(
             tasks, self.request["parallel"], lambda task: self.tell("begin", name=tasks[task][0])
         ):
             name, token = tasks[task]
-            found = [report for report in reports(task, token) if report.get("pid") == task.pid]
+            told = reports(task, token)
+            found = [report for report in told if report.get("pid") == task.pid]
             report = found[0] if len(found) == 1 else None
-            self.tell("import", name=name, ending=task.ending(), report=report)
+            ending = task.ending()
+            if inside and task.reported:
+                ending["duration"] = task.reported - task.started
+            self.tell("import", name=name, ending=ending, report=report)
             if report and report["status"] == "ok" and task.status == 0:
                 self.fine.append(name)
                 self.inner.update(
                     key for key, file in report["inner"].items() if file in report["loaded"]
                 )
+                self.tell_beside(told, inside or [])
+
+    def tell_beside(self, told: "list[dict[str, Any]]", wanted: "list[str]") -> None:
+        """Tell which of the wanted names forks have imported."""
+        for report in told:
+            name = report.get("name")
+            if name in wanted and name not in self.inner and report["status"] == "ok":
+                self.inner.add(name)
+                self.tell("beside", name=name, report=report)
 
     def importing(self, name: str, *more: str) -> "tuple[Task, str]":
         """Prepare an interpreter that imports `name`, with the token that its reports will bear."""
         token, pipe = random_word(), f"{WORK}/{random_word()}"
         words = "\n".join((token, pipe, name, *more)).encode()
         argv = [PYTHON, "-X", "faulthandler", "-c", importer()]
-        return Task(argv, self.left(0.5), words, pipe), token
+        return Task(argv, self.left(0.5) + (EXTRA if more else 0), words, pipe), token
 
     def load_extensions(self) -> None:
         """Import the extension modules that no import has brought yet.
@@ -163,26 +174,42 @@ class Trial:
         interpreter that has `a`; what does not succeed there gets an interpreter of its own.
         """
         failed = tuple(f"{name}." for name in self.request["imports"] if name not in self.fine)
-        wanted = [name for name in self.request["extensions"] if name not in self.inner]
-        wanted = [name for name in wanted if not name.startswith(failed)]
-        tasks = {}  # type: dict[Task, str]
-        for name in self.fine:
+        wanted = [name for name in self.request["extensions"] if not name.startswith(failed)]
+        tasks = {}  # type: dict[Task, tuple[str, list[str]]]
+        for name in self.fine[:-1] if self.fine[-1:] == self.request["imports"][-1:] else self.fine:
             inside = [other for other in wanted if other.startswith(f"{name}.")]
+            inside = [other for other in inside if other not in self.inner]
             if len(inside) > 1:
                 task, token = self.importing(name, *inside)
-                tasks[task] = token
+                tasks[task] = (token, inside)
         for task in run(tasks, self.request["parallel"]):
-            for report in reports(task, tasks[task]):
-                if report.get("name") in wanted and report["status"] == "ok":
-                    wanted.remove(report["name"])
-                    self.tell("beside", name=report["name"], report=report)
-        self.load(wanted)
+            token, inside = tasks[task]
+            self.tell_beside(reports(task, token), inside)
+        self.load([name for name in wanted if name not in self.inner])
 
     def programs(self) -> None:
         """Run the programs that the configuration asks for, by their names in the venv's bin."""
         for name, *arguments in self.request["programs"]:
             (task,) = run([Task([f"{VENV}/bin/{name}", *arguments], self.left(0.5))])
             self.tell("program", command=[name, *arguments], ending=task.ending())
+
+
+def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
+    """Make the venv from its recorded layout, around what is mounted there already."""
+    for kind, path, mode, content in entries:
+        place = os.path.join(VENV, path)
+        if kind == "folder":
+            os.makedirs(place, exist_ok=True)
+        elif kind == "link":
+            os.symlink(content, place)
+        else:
+            with open(place, "wb") as file:
+                file.write(base64.b64decode(content))
+            os.chmod(place, mode)
+    for source, path in copies:
+        import shutil  # not free either, and seldom needed
+
+        shutil.copytree(source, os.path.join(VENV, path))
 
 
 class StartUp:
@@ -275,16 +302,16 @@ def own_loader() -> str:
     return min(path for path in paths if os.path.basename(path).startswith(("ld-", "ld.", "ld64.")))
 
 
-def main(path: str) -> None:
-    """Carry out the request in the file at `path`."""
+def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) -> None:
+    """Carry out the request in the file at `path`; `run_pip`: see ready.py."""
     with open(path, encoding="utf-8") as file:
         request = json.load(file)
     channel = Channel()
     protect_agent()
     channel.tell("start", python=sys.version.split()[0], libc=os.confstr("CS_GNU_LIBC_VERSION"))
     os.mkdir(WORK)
-    trial = Trial(request, channel.tell)
-    trial.lay_out()
+    trial = Trial(request, channel.tell, run_pip)
+    lay_out(request["venv"], request["copies"])
     if trial.pip():
         trial.resolve()
         trial.load_one_by_one(request["imports"])

@@ -80,19 +80,23 @@ class Task:
     """One child process in a session of its own, its output captured, its time bounded."""
 
     def __init__(self, argv: "list[str]", timeout: float, stdin: bytes = b"", pipe: str = "") -> None:
-        """Prepare; `pipe` is the path of the named pipe that the child may report through."""
+        """Prepare; `pipe` is the path of the named pipe that the child may report through.
+
+        `ready`, set later, is called with `argv` in the child's place: a program that needs no start.
+        """
         self.argv = argv
         self.timeout = timeout
         self.stdin = stdin
         self.pipe = pipe
         self.environment = {}  # type: dict[str, str]
+        self.ready = None  # type: Callable[[list[str]], object] | None
         self.cwd = f"{WORK}/{random_word()}"
         self.output = Output()
         self.report = Output(KEPT_REPORT)
         self.sources = {}  # type: dict[int, Output]
         self.theirs = ()  # type: tuple[int, ...]
         self.pid = self.status = 0
-        self.started = self.duration = 0.0
+        self.started = self.reported = self.duration = 0.0
         self.overdue = False
 
     def prepare(self) -> None:
@@ -131,6 +135,8 @@ class Task:
                 signal.signal(number, signal.SIG_DFL)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             confine_child()
+            if self.ready:
+                self.ready(self.argv)
             os.execve(self.argv[0], self.argv, dict(os.environ, **self.environment))  # noqa: S606 -- no shell is the point
         except OSError as error:
             os.write(2, f"{self.argv[0]}: {error.strerror}\n".encode("utf-8", "replace"))
@@ -149,6 +155,8 @@ class Task:
             except BlockingIOError:
                 continue
             store.add(data)
+            if store is self.report and not self.reported:
+                self.reported = time.monotonic()
             if not data:
                 os.close(source)
                 del self.sources[source]

@@ -30,12 +30,12 @@ QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-
 """What keeps pip's output to words that matter."""
 
 _SEEDED = INPUTS / "seeded"
-_LIBRARY = INPUTS / "lib"
-_REQUEST = INPUTS / "request.json"
-_MODULES = ("agent.py", "children.py", "importer.py")
+LIBRARY = INPUTS / "lib"
+REQUEST = INPUTS / "request.json"
+_MODULES = ("agent.py", "children.py", "importer.py", "ready.py")
 _START = (
-    f"import sys; sys.path.insert(0, {str(_LIBRARY)!r}); "
-    f"from pytest_manylinux.prove.agent import main; main({str(_REQUEST)!r})"
+    f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); "
+    f"from pytest_manylinux.prove.agent import main; main({str(REQUEST)!r})"
 )
 _PARALLEL = 2
 
@@ -105,11 +105,11 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
         mounts = tuple(Mount(source=m.source, target=_SEEDED / str(n)) for n, m in enumerate(mounts))
         request = msgspec.structs.replace(request, copies=copies)
     with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as folder:
-        file = Path(folder, _REQUEST.name)
+        file = Path(folder, REQUEST.name)
         file.write_bytes(msgspec.json.encode(request))
         spec = SandboxSpec(
             image=errand.image,
-            mounts=(*errand.mounts, *mounts, *_agent(), Mount(source=file, target=_REQUEST)),
+            mounts=(*errand.mounts, *mounts, *library_mounts(), Mount(source=file, target=REQUEST)),
             network=errand.network,
             limits=errand.limits,
             label=errand.label,
@@ -120,7 +120,8 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
             yield sandbox, sandbox.exec(command)
 
 
-def _agent() -> tuple[Mount, ...]:
+def library_mounts() -> tuple[Mount, ...]:
+    """The modules that run inside, as a package in the folder LIBRARY."""
     here = Path(__file__).parent
-    inside = _LIBRARY / "pytest_manylinux" / "prove"
+    inside = LIBRARY / "pytest_manylinux" / "prove"
     return tuple(Mount(source=here / name, target=inside / name) for name in _MODULES)

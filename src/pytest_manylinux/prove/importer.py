@@ -6,9 +6,9 @@ an import of its own is not helped; what the report needs is held from before, s
 import may replace it. The report goes through a named pipe that is opened only once the import has
 ended: a package that closes all descriptors, or writes to all of them, neither breaks nor forges it.
 
-Asked for more names, all inside the first, it imports each in a fork once the first is there:
-`import a.b` begins with `import a` in any interpreter. Only successes are told then; a failure may be
-the fork's fault, so the agent tries such a name again in an interpreter of its own.
+Asked for more names, all inside the first, it imports each in a fork once the first is there and
+reported: `import a.b` begins with `import a` in any interpreter. Only successes are told of them; a
+failure may be the fork's fault, so the agent tries such a name again in an interpreter of its own.
 """
 
 import builtins
@@ -16,7 +16,7 @@ import os
 import sys
 
 LONGEST_CHAIN = 20
-LONGEST_FORK = 20  # seconds
+LONGEST_FORK = 20  # seconds; and for all forks together
 FIELDS_OF_A_FILE = 6  # of a line in /proc/self/maps that has a path (proc(5))
 
 
@@ -33,6 +33,7 @@ class Importer:
     process = staticmethod(os.getpid)
     fork = staticmethod(os.fork)
     wait = staticmethod(os.waitpid)
+    kill = staticmethod(os.kill)
     known = frozenset()  # type: frozenset[str]
 
     def __init__(self) -> None:
@@ -57,14 +58,36 @@ class Importer:
         except BaseException as error:  # noqa: BLE001 -- whatever ends an import is reported
             self.report(refused(error))
             self.leave(1)
-        if self.more:
-            self.run_forks()
         self.report({"status": "ok", "inner": self.inner()})
+        if self.more:
+            try:  # noqa: SIM105 -- contextlib is not loaded by itself
+                self.watch_forks()
+            except BaseException:  # noqa: BLE001, S110 -- the import is over, and was told
+                pass
+
+    def watch_forks(self) -> None:
+        """Have a fork see to the other names, and end it if it takes too long."""
+        import signal
+        import time
+
+        process = self.fork()
+        if process == 0:
+            try:
+                self.run_forks()
+            finally:
+                self.leave(1)
+        end = time.monotonic() + LONGEST_FORK
+        while self.wait(process, os.WNOHANG)[0] == 0:
+            if time.monotonic() > end:
+                self.kill(process, signal.SIGKILL)
+            time.sleep(0.002)
 
     def run_forks(self) -> None:
         """Import the other names, each in a fork, and end; forks report what they loaded besides."""
         self.known = frozenset(self.loaded())
         for name in self.more:
+            if name in self.modules:
+                continue
             process = self.fork()
             if process == 0:
                 try:

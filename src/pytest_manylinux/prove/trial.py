@@ -13,13 +13,15 @@ from msgspec.structs import replace
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.engines.api import Engine, Limits, Mount
+from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.images.store import default_root
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
 from pytest_manylinux.prove.errand import INPUTS, QUIET, Errand, make_request, sent
-from pytest_manylinux.prove.observe import Asked, look
+from pytest_manylinux.prove.observe import Asked, Seen, look
 from pytest_manylinux.prove.venv import VENV, Layout, PreparedVenv, prepared_venv
+from pytest_manylinux.prove.warm import WarmTrials
 
 DEPENDENCIES = INPUTS / "dependencies"
 _WHEEL = INPUTS / "wheel"
@@ -53,9 +55,10 @@ class TrialRequest:
     cache: Path | None = None
 
 
-def run_trial(request: TrialRequest, engine: Engine) -> Observation:
+def run_trial(request: TrialRequest, engine: Engine, warm: WarmTrials | None = None) -> Observation:
     """Install and import in a fresh sandbox without network, and tell what was seen.
 
+    With `warm` that sandbox is a fork server's, where that can be; the procedure is the same.
     A hang, a crash or an exit of the code under trial is part of the observation. Raises
     SandboxError where the sandbox was lost before anything could be seen, TrialTimeoutError where
     pip itself did not end in time, and the engine's, image's and store's errors.
@@ -64,8 +67,7 @@ def run_trial(request: TrialRequest, engine: Engine) -> Observation:
     cache = request.cache or default_root() / "venvs"
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     asked = _asked(request, venv.layout)
-    with sent(_errand(request, venv, asked), engine) as (_, completed):
-        seen = look(completed, asked)
+    seen = _see(_errand(request, venv, asked), asked, engine, warm)
     return Observation(
         target=request.target.id,
         image=request.image.digest,
@@ -82,6 +84,15 @@ def run_trial(request: TrialRequest, engine: Engine) -> Observation:
         started=started,
         duration=time.monotonic() - clock,
     )
+
+
+def _see(errand: Errand, asked: Asked, engine: Engine, warm: WarmTrials | None) -> Seen:
+    if warm is not None and (completed := warm.attempt(errand)) is not None:
+        # Whatever is no full account is asked for again where nothing is shared.
+        with contextlib.suppress(SandboxError):
+            return look(completed, asked)
+    with sent(errand, engine) as (_, completed):
+        return look(completed, asked)
 
 
 def _asked(request: TrialRequest, layout: Layout) -> Asked:

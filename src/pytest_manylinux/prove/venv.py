@@ -29,6 +29,7 @@ from pytest_manylinux.model.distro import Image, Interpreter
 VENV = PurePosixPath("/scratch/venv")
 _FORMAT = 1  # of the record; part of the key
 _ARCHIVE = PurePosixPath("/scratch/venv.tar")
+_RECORD = "layout.json"
 _TIMEOUT = 300.0
 _PATHS = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"
 
@@ -65,6 +66,11 @@ class PreparedVenv:
     layout: Layout
     folder: Path
 
+    @property
+    def record(self) -> Path:
+        """The layout as a file: JSON."""
+        return self.folder.parent / _RECORD
+
     def mounts(self) -> tuple[Mount, ...]:
         """The heavy folders in their places."""
         return tuple(Mount(source=self.folder / path, target=VENV / path) for path in self.layout.heavy)
@@ -78,7 +84,7 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
     """
     words = (str(_FORMAT), str(VENV), image.digest, interpreter.executable)
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
-    record = folder / "layout.json"
+    record = folder / _RECORD
     with store_errors(cache):
         if not record.is_file():
             cache.mkdir(parents=True, exist_ok=True)
@@ -102,7 +108,7 @@ def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) 
             sandbox.copy_out(_ARCHIVE, archive)
         layout = _unpack(archive, json.loads(words), aside / "tree")
         archive.unlink()
-        (aside / "layout.json").write_bytes(msgspec.json.encode(layout))
+        (aside / _RECORD).write_bytes(msgspec.json.encode(layout))
         aside.rename(folder)
         aside.mkdir()  # for aside_folder to remove
 

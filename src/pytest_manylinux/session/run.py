@@ -28,6 +28,7 @@ from pytest_manylinux.images.surveys import Surveys
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.plan import check_policy, targets_of
+from pytest_manylinux.prove.warm import WarmTrials
 from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.memory import Memory
 
@@ -94,6 +95,7 @@ class Run:
         self._store: ImageStore | None = None
         self._memory: Memory | None = None
         self._surveys: Surveys | None = None
+        self._warm: WarmTrials | None = None
 
     @property
     def wheelhouse(self) -> Path:
@@ -149,6 +151,13 @@ class Run:
                     say=self.messages.say,
                 )
             return self._images
+
+    def warm(self) -> WarmTrials:
+        """Fork servers of the engine, for trials; raises as `engine` does."""
+        with self._lock:
+            if self._warm is None:
+                self._warm = WarmTrials(self.engine())
+            return self._warm
 
     def image(
         self,
@@ -218,7 +227,9 @@ class Run:
         """End all that this run holds: nothing starts any more, sandboxes are killed."""
         self.graph.stop()
         with self._lock:
-            engine = self._engine
+            engine, warm = self._engine, self._warm
+        if warm is not None:
+            warm.close()
         if engine is not None and not isinstance(engine, ManylinuxError):
             engine.close()
         if self._memory is not None:

@@ -276,7 +276,7 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
     key = observation_key(request, f"{engine.name} {engine.version()}")
     observation = run.memory.recall(key)
     if observation is None:
-        observation = run_trial(request, engine)
+        observation = run_trial(request, engine, run.warm())
         run.memory.keep(key, observation)
     else:  # the same bytes, but perhaps by another way than then
         observation = replace(

@@ -1,0 +1,147 @@
+"""Trials in fork servers that have the distro's pip imported: what is the same is not done again.
+
+Anything odd there (a server that does not start or is lost, a run that does not end by itself) gives
+no answer at all, and the trial is done in a sandbox of its own. So is what a fork server is not for: a
+trial with a network or with other limits than the usual, a wheel that replaces what the venv was
+seeded with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from pytest_manylinux.engines.api import (
+    Completed,
+    Engine,
+    ForkingEngine,
+    ForkServer,
+    Limits,
+    Mount,
+    SandboxSpec,
+)
+from pytest_manylinux.errors import ManylinuxError, SandboxError
+from pytest_manylinux.prove.errand import GRACE, LIBRARY, REQUEST, Errand, library_mounts
+
+_CODE = (
+    f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
+    f"from pytest_manylinux.prove.ready import prepare; "
+    f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r})"
+)
+_LAYOUT = LIBRARY / "venv.json"
+_KEPT = 8  # servers at rest; each is some 40 MB of memory
+
+_Key: TypeAlias = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """Servers at rest by image and interpreter, the longest at rest first; keys that had trouble."""
+
+    servers: list[tuple[_Key, ForkServer]] = field(default_factory=list)
+    troubled: set[_Key] = field(default_factory=set)
+    closed: bool = False
+
+
+class WarmTrials:
+    """Fork servers of one engine. Thread-safe: a server does one trial at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine if isinstance(engine, ForkingEngine) else None
+        self._shelf = _Shelf()
+        self._lock = threading.Lock()
+
+    def attempt(self, errand: Errand) -> Completed | None:
+        """How the agent ended, if it came to its end in a fork server; None: do it the long way.
+
+        Raises SandboxError once this is closed: then nothing is to be begun any more.
+        """
+        key = (errand.image.digest, errand.interpreter.executable)
+        if self._engine is None or not _is_plain(errand):
+            return None
+        try:
+            server = self._take(key, errand, self._engine)
+        except (ManylinuxError, OSError):
+            self._check_open()
+            self._shelf.troubled.add(key)
+            return None
+        if server is None:
+            return None
+        completed = _run(server, errand)
+        if completed is None or not completed.ok:
+            server.close()
+            self._check_open()
+            return None
+        self._put(key, server)
+        return completed
+
+    def _take(self, key: _Key, errand: Errand, engine: ForkingEngine) -> ForkServer | None:
+        with self._lock:
+            self._check_open()
+            if key in self._shelf.troubled:
+                return None
+            for position in reversed(range(len(self._shelf.servers))):
+                if self._shelf.servers[position][0] == key:
+                    return self._shelf.servers.pop(position)[1]
+        return _start(errand, engine)
+
+    def _check_open(self) -> None:
+        if self._shelf.closed:
+            raise SandboxError("the trial was cut short", why="the run has ended")
+
+    def _put(self, key: _Key, server: ForkServer) -> None:
+        with self._lock:
+            self._shelf.servers.append((key, server))
+            most = 0 if self._shelf.closed else _KEPT
+            over = [self._shelf.servers.pop(0) for _ in range(len(self._shelf.servers) - most)]
+        for _, old in over:
+            old.close()
+
+    def close(self) -> None:
+        """End all servers at rest; those at work end with their trials, and none is started then."""
+        with self._lock:
+            self._shelf.closed = True
+            servers, self._shelf.servers = self._shelf.servers, []
+        for _, server in servers:
+            server.close()
+
+
+def _is_plain(errand: Errand) -> bool:
+    """Whether nothing but its inputs makes an errand differ from others in the same venv."""
+    return (
+        not errand.network
+        and not errand.environment
+        and errand.limits == Limits()
+        and errand.venv.layout.seeded.isdisjoint(errand.replaced)
+    )
+
+
+def _start(errand: Errand, engine: ForkingEngine) -> ForkServer:
+    layout = Mount(source=errand.venv.record, target=_LAYOUT)
+    spec = SandboxSpec(
+        image=errand.image,
+        mounts=(*errand.venv.mounts(), *library_mounts(), layout),
+        label=f"fork server for trials on {errand.image.name}",
+    )
+    return engine.fork_server(spec, errand.interpreter.executable, _CODE)
+
+
+def _run(server: ForkServer, errand: Errand) -> Completed | None:
+    with contextlib.suppress(ManylinuxError, OSError), _inputs(errand) as mounts:
+        return server.run(mounts, timeout=errand.request.timeout + GRACE)
+    return None
+
+
+@contextlib.contextmanager
+def _inputs(errand: Errand) -> Iterator[tuple[Mount, ...]]:
+    with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as folder:
+        request = Path(folder, REQUEST.name)
+        request.write_bytes(msgspec.json.encode(errand.request))
+        yield (*errand.mounts, Mount(source=request, target=REQUEST))
