@@ -57,11 +57,12 @@ from pytest_manylinux.images import registry
 here, pull = pathlib.Path(__file__).parent, registry.pull
 
 def first(*arguments, **words):
-    pull(*arguments, **words)
+    digest = pull(*arguments, **words)
     registry.pull = pull
     (here / "pulled").touch()
     while not (here / "go").exists():
         time.sleep(0.05)
+    return digest
 
 registry.pull = first
 """

@@ -98,7 +98,7 @@ def registry() -> Iterator[Registry]:
 def test_a_pull_through_a_mirror_has_the_registrys_digest(registry: Registry) -> None:
     pulled = registry.images().pull("debian:13-slim", "x86_64", title="debian-13")
     assert pulled.digest == registry.first
-    assert registry.images().digest_of("debian:13-slim", title="debian-13") == registry.first
+    assert registry.images().digest_of("debian:13-slim", "x86_64", title="debian-13") == registry.first
 
 
 def test_headers_are_installed_once_and_no_container_stays(registry: Registry) -> None:

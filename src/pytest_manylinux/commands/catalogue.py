@@ -251,10 +251,11 @@ def _pinned_distros(
     images: RegistryImages, distros: Sequence[Distro]
 ) -> Iterator[tuple[str, LockedImage]]:
     from pytest_manylinux.images.lock import LockedImage  # noqa: PLC0415
+    from pytest_manylinux.session.run import host_arch  # noqa: PLC0415
 
     for distro in distros:
         if distro.image is not None:
-            digest = images.digest_of(distro.image, title=distro.id)
+            digest = images.digest_of(distro.image, host_arch(), title=distro.id)
             yield distro.id, LockedImage(image=distro.image, digest=digest)
 
 
@@ -273,5 +274,5 @@ def _pinned_builders(images: RegistryImages, words: str) -> Iterator[tuple[str, 
         if image.policy in wanted:
             name = f"{image.policy}-{image.arch}"
             text = f"{image.repository}:{image.tag}"
-            digest = image.digest or images.digest_of(text, title=name)
+            digest = image.digest or images.digest_of(text, image.arch, title=name)
             yield name, LockedImage(image=text, digest=digest)

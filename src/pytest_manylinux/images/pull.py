@@ -25,6 +25,7 @@ _NO_ANSWER = re.compile(
     r"|i/o timeout|timed out|awaiting headers|handshake timeout|x509:|proxyconnect|: EOF",
     re.IGNORECASE,
 )
+_DIGEST = re.compile(r"Digest: (sha256:[0-9a-f]{64})")
 _TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError)
 _EVERY = 5.0
 """Seconds between two lines of progress."""
@@ -46,9 +47,12 @@ def pull_failed(title: str, wanted: Reference, words: str) -> ImageError:
     )
 
 
-def pull(api: APIClient, wanted: Reference, arch: str, *, engine: str, title: str, say: Say) -> None:
-    """Pull an image. Raises ImageError, NoAnswerError, and EngineError if the engine itself is gone."""
-    progress = PullProgress(title, say)
+def pull(api: APIClient, wanted: Reference, arch: str, *, engine: str, title: str, say: Say) -> str:
+    """Pull an image; gives its digest if the engine tells it, as Docker does and Podman does not.
+
+    Raises ImageError, NoAnswerError, and EngineError if the engine itself is gone.
+    """
+    progress, digest = PullProgress(title, say), ""
     with speaking_to(engine, f"pulling {wanted}"):
         try:
             for event in api.pull(
@@ -61,10 +65,13 @@ def pull(api: APIClient, wanted: Reference, arch: str, *, engine: str, title: st
                 if "error" in event:
                     raise pull_failed(title, wanted, str(event["error"]))
                 progress.feed(event)
+                told = _DIGEST.fullmatch(str(event.get("status", "")).strip())
+                digest = told[1] if told else digest
         except APIError as error:
             raise pull_failed(title, wanted, str(error.explanation or error)) from error
         except _TIMEOUTS as error:
             raise pull_failed(title, wanted, f"timed out: {engine} said nothing more") from error
+    return digest
 
 
 @dataclass

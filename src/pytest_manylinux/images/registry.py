@@ -131,8 +131,13 @@ class RegistryImages:
                 self._pulled[key] = self._local(wanted, arch) or self._pull(wanted, arch, title)
             return self._pulled[key]
 
-    def digest_of(self, text: str, *, title: str) -> str:
-        """The digest that a registry has for a name now, without pulling; raises ImageError."""
+    def digest_of(self, text: str, arch: str, *, title: str) -> str:
+        """The digest that a registry has for a name now; raises ImageError.
+
+        Without pulling where the engine can: Podman has no such question, and pulls.
+        """
+        if self.engine == "podman":
+            return self.pull(text, arch, title=title).digest
         wanted = through_mirror(parse_reference(text), self.mirrors)
         with speaking_to(self.engine, f"asking for {wanted}"):
             try:
@@ -167,14 +172,15 @@ class RegistryImages:
             )
         self.say(f"{title}: pulling {wanted}")
         try:
-            pull(self.api, wanted, arch, engine=self.engine, title=title, say=self.say)
+            told = pull(self.api, wanted, arch, engine=self.engine, title=title, say=self.say)
         except NoAnswerError as error:
             self._silent[wanted.registry] = error
             raise
         found = self._inspect(wanted)
         if found is None:
             raise ImageError(f"{title}: {wanted} was pulled, and is not there", remedy="run it again")
-        return self._compared(_pulled(wanted, found), title)
+        pulled = _pulled(wanted, found)
+        return self._compared(replace(pulled, digest=told or pulled.digest), title)
 
     def _inspect(self, name: Reference | str) -> dict[str, Any] | None:
         """What the engine knows of a local image; None if there is none."""

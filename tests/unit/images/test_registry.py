@@ -300,6 +300,26 @@ def test_what_was_pulled_by_digest_before_needs_no_registry(api: FakeApi) -> Non
     assert len(api.pulls) == 1
 
 
+def test_the_digest_is_what_the_engine_says_of_the_pull(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image may have been pulled under other digests of the same repository before."""
+    real, digest = api.pull, "sha256:" + "d" * 64
+
+    def telling(*arguments: str, **options: Any) -> Iterator[Mapping[str, str]]:  # noqa: ANN401
+        yield from real(*arguments, **options)
+        yield {"status": f"Digest: {digest}"}
+
+    monkeypatch.setattr(api, "pull", telling)
+    assert _images(api).pull("debian:12-slim", "x86_64", title="debian-12").digest == digest
+
+
+def test_podman_is_asked_for_a_digest_by_a_pull(api: FakeApi) -> None:
+    images = _images(api)
+    images.engine = "podman"
+    assert images.digest_of("debian:12-slim", "x86_64", title="debian-12") == DIGEST
+
+
 def test_progress_is_told_every_few_seconds() -> None:
     said: list[str] = []
     now = 0.0
