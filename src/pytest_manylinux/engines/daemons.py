@@ -10,10 +10,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import urllib3
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
+from docker.context.config import get_current_context_name
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 
@@ -24,6 +27,7 @@ TIMEOUT = 60
 """Seconds that a daemon may take for any one answer; none of ours takes it long."""
 
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+_LIST = "see `docker context ls`"
 _SERVICE_START = 60.0
 # Podman keeps a monitor for each finished command, for five minutes unless told otherwise.
 _SETTINGS = "[engine]\nexit_command_delay = 10\n"
@@ -66,17 +70,11 @@ def connect_docker() -> docker.DockerClient:
     DOCKER_HOST with its TLS settings, then DOCKER_CONTEXT, then the current context of Docker's
     configuration, then the default socket. Raises EngineError if that daemon does not answer.
     """
-    context = os.environ.get("DOCKER_CONTEXT")
-    if "DOCKER_HOST" not in os.environ and context and ContextAPI.get_context(context) is None:
-        raise EngineError(
-            f"Docker has no context {context!r}",
-            why="DOCKER_CONTEXT names it",
-            remedy="see `docker context ls`",
-        )
     try:
-        settings = kwargs_from_env() or ContextAPI.kwargs_from_context()
+        here = os.environ.get("DOCKER_HOST")
+        settings: dict[str, Any] = {**kwargs_from_env()} if here else _of_context()
         _knock(str(settings.get("base_url", _DEFAULT_SOCKET)))
-        return docker.DockerClient(timeout=TIMEOUT, version="auto", **settings)
+        return _secured(settings) if "tls" in settings else _plain(settings)
     except (DockerException, OSError, ValueError) as error:
         raise EngineError(
             "engine docker does not answer on this machine",
@@ -84,6 +82,38 @@ def connect_docker() -> docker.DockerClient:
             remedy="start the Docker daemon, or set DOCKER_HOST or a context, and see that "
             "`docker version` works for this user",
         ) from error
+
+
+def _plain(settings: dict[str, Any]) -> docker.DockerClient:
+    return docker.DockerClient(timeout=TIMEOUT, version="auto", **settings)
+
+
+def _secured(settings: dict[str, Any]) -> docker.DockerClient:
+    """With the daemon's own authority: `requests` would prefer REQUESTS_CA_BUNDLE to it."""
+    client = docker.DockerClient(timeout=TIMEOUT, version=DEFAULT_DOCKER_API_VERSION, **settings)
+    try:
+        api: Any = client.api
+        api.trust_env = False
+        api._version = api._retrieve_server_version()  # noqa: SLF001 - what "auto" does
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def _of_context() -> dict[str, Any]:
+    """The SDK's settings for the context that `docker` would use; it takes a missing one for none."""
+    named = os.environ.get("DOCKER_CONTEXT")
+    name = named or get_current_context_name()
+    where = "DOCKER_CONTEXT names it" if named else "Docker's configuration has it as the current one"
+    try:
+        context = ContextAPI.get_context(name)
+    except Exception as error:  # the SDK raises just this for a damaged file
+        what = f"Docker's context {name!r} cannot be read"
+        raise EngineError(what, why=str(error), remedy=_LIST) from error
+    if context is None:
+        raise EngineError(f"Docker has no context {name!r}", why=where, remedy=_LIST)
+    return dict(ContextAPI.kwargs_from_context(name))
 
 
 class PodmanService:
