@@ -111,6 +111,10 @@ class SandboxError(EngineError):
     """One sandbox could not be started or was lost; others may still work."""
 
 
+class DeadImageError(SandboxError):
+    """An image in which no command runs on this machine: each one ends at once by a signal."""
+
+
 class TrialTimeoutError(SandboxError):
     """A trial's time was over before anything could be seen of the wheel."""
 

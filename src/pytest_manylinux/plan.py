@@ -10,7 +10,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.distro import Distro, Interpreter, Target
+from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import ALIASES, Policy
 from pytest_manylinux.model.python import PythonVersion
 
@@ -22,13 +22,15 @@ _OTHER_FLOOR = (2, 17)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBuild:
-    """One build of a project: `cp311-manylinux1_x86_64`, in a root of `distro`."""
+    """One build of a project: `cp311-manylinux1_x86_64`.
+
+    `root` is the target in whose distro's root it is built; None if only a builder image will do.
+    """
 
     python: PythonVersion
     policy: Policy
     arch: str
-    distro: Distro
-    interpreter: Interpreter
+    root: Target | None
 
     @property
     def id(self) -> str:
@@ -60,16 +62,17 @@ def platform_tags(glibc: tuple[int, int], arch: str) -> tuple[str, ...]:
 
 def supported_tags(target: Target) -> frozenset[Tag]:
     """All tags that the target's interpreter can install, by the specification (PEP 425)."""
-    platforms = platform_tags(target.distro.glibc, target.arch)
-    version = (target.interpreter.version.major, target.interpreter.version.minor)
+    return installable_tags(target.interpreter.version, target.distro.glibc, target.arch)
+
+
+def installable_tags(python: PythonVersion, glibc: tuple[int, int], arch: str) -> frozenset[Tag]:
+    """All tags that a Python on such a machine can install (PEP 425)."""
+    platforms = platform_tags(glibc, arch)
+    version = (python.major, python.minor)
     return frozenset(
         chain(
             cpython_tags(python_version=version, platforms=platforms),
-            compatible_tags(
-                python_version=version,
-                interpreter=target.interpreter.version.tag,
-                platforms=platforms,
-            ),
+            compatible_tags(python_version=version, interpreter=python.tag, platforms=platforms),
         )
     )
 
@@ -122,33 +125,31 @@ def plan_project(
     builders: Sequence[Distro],
     pythons: Sequence[PythonVersion],
     arch: str,
+    in_image: bool = False,
 ) -> ProjectPlan:
     """Plan one build for each Python that a target has (or that is named), with its trials.
 
-    `builders` are the distros whose roots can build, best first.
+    `builders` are the distros whose roots can build, best first. With `in_image` no root is wanted:
+    a builder image has the Pythons that it has.
     """
     wanted = sorted(set(pythons) or {target.interpreter.version for target in targets})
     wanted = [version for version in wanted if accepts_python(requires_python, version)]
     builds: list[tuple[PlannedBuild, tuple[Target, ...]]] = []
     unbuildable: list[PythonVersion] = []
     for version in wanted:
-        place = _builder_of(version, builders, arch)
-        if place is None:
+        root = None if in_image else _root_for(version, builders, arch)
+        if root is None and not in_image:
             unbuildable.append(version)
             continue
-        build = PlannedBuild(
-            python=version, policy=policy, arch=arch, distro=place[0], interpreter=place[1]
-        )
+        build = PlannedBuild(python=version, policy=policy, arch=arch, root=root)
         builds.append((build, _targets_for(build, targets)))
     return ProjectPlan(builds=tuple(builds), unbuildable=tuple(unbuildable))
 
 
-def _builder_of(
-    version: PythonVersion, builders: Sequence[Distro], arch: str
-) -> tuple[Distro, Interpreter] | None:
+def _root_for(version: PythonVersion, builders: Sequence[Distro], arch: str) -> Target | None:
     return next(
         (
-            (distro, interpreter)
+            Target(distro=distro, arch=arch, interpreter=interpreter)
             for distro in builders
             if distro.archive is not None and distro.archive.live and arch in distro.architectures
             for interpreter in distro.interpreters

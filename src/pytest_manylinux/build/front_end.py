@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.glibc import Version
 from pytest_manylinux.build.kit import Kit, pip_environment
+from pytest_manylinux.build.requirements import install_requirements
 from pytest_manylinux.build.workbench import Workbench
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import BuildError, ToolchainError
@@ -25,12 +26,6 @@ _STATIC = zig.SCRATCH / "requires.txt"
 _DYNAMIC = zig.SCRATCH / "requires-more.txt"
 _INSTALLED = zig.SCRATCH / "requires-more.txt.installed"
 _ASKS_FOR_MORE = 75  # inside/agent.py
-_OUT_OF_REACH = re.compile(
-    r"NewConnectionError|Connection (?:refused|reset|aborted|broken)|Name or service not known|"
-    r"Temporary failure in name resolution|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
-    r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded|Could not fetch URL.*connection error"
-)
-_NOTHING_FOUND = "(from versions: none)"
 _ALIGNED_NEW = re.compile(
     r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
 )
@@ -108,21 +103,7 @@ class FrontEnd:
         return self.bench.run(title, argv, environment=self.environment)
 
     def _install(self, listing: PurePosixPath) -> None:
-        log = self.bench.log
-        done = self._pip(listing)
-        if done.ok:
-            return
-        if _NOTHING_FOUND in log.tail(100):  # pip tells of refused connections only if asked to
-            done = self._pip(listing, "-vv")
-            if done.ok:
-                return
-        if _OUT_OF_REACH.search(log.tail(400)):
-            raise ToolchainError(
-                f"{self.bench.what}: the package index is out of reach",
-                why=log.decisive(),
-                remedy="see that pip on this machine reaches its index, then run again",
-            )
-        raise self.bench.failure("its build requirements cannot be installed", done)
+        install_requirements(self.bench, lambda *options: self._pip(listing, *options))
 
     def _pip(self, listing: PurePosixPath, *options: str) -> Completed:
         pip = (self.kit.python, "-m", "pip", "--python", str(ENVIRONMENT_PYTHON))

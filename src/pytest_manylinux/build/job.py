@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tarfile
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import BuildOutcome, BuildRequest
@@ -16,18 +14,16 @@ from pytest_manylinux.build.front_end import BUILT, FrontEnd
 from pytest_manylinux.build.glibc import Version, load_symbols
 from pytest_manylinux.build.kit import Kit
 from pytest_manylinux.build.log import BuildLog
-from pytest_manylinux.build.memory import BuildMemory, build_key, fingerprint
+from pytest_manylinux.build.memory import remembered
 from pytest_manylinux.build.native import check_native
 from pytest_manylinux.build.project import Project
+from pytest_manylinux.build.record import How, record_of
 from pytest_manylinux.build.repair import REPAIRED, Repair, check_symbols
-from pytest_manylinux.build.source import OBJECTS, Snapshot, pack
+from pytest_manylinux.build.source import OBJECTS, Snapshot, snapshot
 from pytest_manylinux.build.symbols import too_new_symbols
-from pytest_manylinux.build.wheelhouse import put
 from pytest_manylinux.build.workbench import Workbench
 from pytest_manylinux.engines.api import Engine, Mount, SandboxSpec
-from pytest_manylinux.errors import BuildError
 from pytest_manylinux.indexes import IndexAccess
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.wheel import WheelFacts
@@ -57,48 +53,30 @@ class Job:
         `here` is an empty folder of this machine for files in between.
         """
         archive = here / "source.tar"
-        snapshot = self._snapshot(archive)
-        memory = BuildMemory(self.request.cache / "wheels", fresh=self.request.fresh)
-        key = self._key(fingerprint(archive), snapshot)
-        if found := memory.recall(key):
-            return self._again(*found, snapshot)
-        facts, requirements = self._build(engine, here, archive, snapshot)
-        wheel = put(facts.wheel.path, self.request.wheelhouse)
-        record = self._record(snapshot, requirements, facts.wheel.sha256)
-        memory.keep(key, wheel, record)
-        return BuildOutcome(wheel=wheel, record=record)
+        source = self._snapshot(archive)
+        return remembered(
+            self.request, archive, source, self._how, lambda: self._build(engine, here, archive, source)
+        )
 
-    def _key(self, source: str, snapshot: Snapshot) -> str:
-        return build_key(
-            self.request,
-            source,
-            snapshot,
+    @property
+    def _how(self) -> How:
+        return How(
             builder="zig",
             policy=str(self.policy),
             tools=self.kit.versions,
             index=self.index.identity,
         )
 
-    def _again(self, kept: Path, record: BuildRecord, snapshot: Snapshot) -> BuildOutcome:
-        wheel = put(kept, self.request.wheelhouse)
-        now = replace(
-            record,
-            project=str(self.request.project),
-            commit=snapshot.commit,
-            dirty=snapshot.dirty,
-        )
-        return BuildOutcome(wheel=wheel, record=now)
-
     def _build(
-        self, engine: Engine, here: Path, archive: Path, snapshot: Snapshot
-    ) -> tuple[WheelFacts, tuple[tuple[str, str], ...]]:
-        """The repaired wheel, and what was installed to build it."""
+        self, engine: Engine, here: Path, archive: Path, source: Snapshot
+    ) -> tuple[Path, BuildRecord]:
+        """The repaired wheel, and how it was built."""
         forget_old_projects(self.request.cache)
         if has_cxx(archive):
             warm_up(self.kit.zig, self.request.cache, self.policy, self.request.arch, cxx=True)
-        with BuildLog(self.request.log) as log, engine.open(self._spec(snapshot)) as sandbox:
+        with BuildLog(self.request.log) as log, engine.open(self._spec(source)) as sandbox:
             bench = Workbench(sandbox, log, self.what, timeout=self.request.timeout)
-            environment = self._environment(snapshot)
+            environment = self._environment(source)
             front_end = FrontEnd(
                 bench=bench,
                 kit=self.kit,
@@ -112,21 +90,27 @@ class Job:
             front_end.prepare(_ARCHIVE, self._set_up(), self.request.before_build)
             front_end.build()
             requirements = front_end.requirements()
-            facts = self._fetch(bench, BUILT, here / "built")
+            facts = bench.fetch_wheel(BUILT, here / "built")
             check_native(self.what, self.project, facts, log, self.request.wheelhouse)
             if facts.elf:
                 facts = self._repaired(bench, facts, environment, here)
-        return facts, requirements
+        record = record_of(
+            self.request,
+            source,
+            self._how,
+            requirements=requirements,
+            sha256=facts.wheel.sha256,
+        )
+        return facts.wheel.path, record
 
     def _snapshot(self, target: Path) -> Snapshot:
         ours = (self.request.wheelhouse, self.request.cache, self.request.log)
-        with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            return pack(self.project, archive, below=zig.SOURCE.name, leave_out=ours)
+        return snapshot(self.project, target, below=zig.SOURCE.name, leave_out=ours)
 
-    def _spec(self, snapshot: Snapshot) -> SandboxSpec:
-        mounts = [Mount(source=source, target=target) for source, target in self.index.mounts]
-        if snapshot.objects is not None:
-            mounts.append(Mount(source=snapshot.objects, target=OBJECTS))
+    def _spec(self, source: Snapshot) -> SandboxSpec:
+        mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]
+        if source.objects is not None:
+            mounts.append(Mount(source=source.objects, target=OBJECTS))
         return SandboxSpec(
             image=self.request.image,
             mounts=(*mounts, *self.kit.mounts, warm_mount(self.request.cache)),
@@ -135,12 +119,12 @@ class Job:
             label=f"build {self.what}",
         )
 
-    def _environment(self, snapshot: Snapshot) -> dict[str, str]:
+    def _environment(self, source: Snapshot) -> dict[str, str]:
         """Proxies and the CA bundle are for all; where the index is, and its password, is for pip."""
         network = {
             name: value for name, value in self.index.environment.items() if not name.startswith("PIP_")
         }
-        return zig.build_environment(self.request.arch, snapshot.epoch, network)
+        return zig.build_environment(self.request.arch, source.epoch, network)
 
     def _set_up(self) -> dict[str, str]:
         return zig.set_up_environment(
@@ -163,7 +147,7 @@ class Job:
             arch=self.request.arch,
         )
         repair.run(facts.wheel.filename)
-        repaired = self._fetch(bench, REPAIRED, here / "repaired")
+        repaired = bench.fetch_wheel(REPAIRED, here / "repaired")
         self._check(repaired)
         return repaired
 
@@ -174,34 +158,3 @@ class Job:
 
     def _offered(self) -> Mapping[str, frozenset[Version]]:
         return load_symbols(self.kit.symbols, zig.machine(self.request.arch).zig)
-
-    def _fetch(self, bench: Workbench, source: PurePosixPath, target: Path) -> WheelFacts:
-        bench.sandbox.copy_out(source, target)
-        wheels = sorted(target.glob("*.whl"))
-        if len(wheels) != 1:
-            raise BuildError(
-                f"{self.what}: the build gave {len(wheels)} wheels, not one",
-                why=bench.log.decisive(),
-                remedy=f"the whole log is {bench.log.path}",
-            )
-        return read_wheel(open_wheel(wheels[0]))
-
-    def _record(
-        self, snapshot: Snapshot, requirements: tuple[tuple[str, str], ...], sha256: str
-    ) -> BuildRecord:
-        request = self.request
-        return BuildRecord(
-            project=str(request.project),
-            python=request.python.tag,
-            policy=str(self.policy),
-            builder="zig",
-            image=request.image.digest,
-            image_name=request.image.name,
-            tools=self.kit.versions,
-            requirements=requirements,
-            commit=snapshot.commit,
-            dirty=snapshot.dirty,
-            wheel_sha256=sha256,
-            log=str(request.log),
-            started=time.time(),
-        )

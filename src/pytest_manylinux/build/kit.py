@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Say
 from pytest_manylinux.build.compiler import DOWNLOAD, REQUIREMENT, WHAT, fetch_compiler, not_had
+from pytest_manylinux.build.glibc import Version, load_symbols
 from pytest_manylinux.build.once import make_once
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, SandboxSpec
 from pytest_manylinux.indexes import IndexAccess
@@ -63,7 +64,7 @@ class Kit:
     @property
     def symbols(self) -> Path:
         """The table of glibc's symbols that comes with zig; see glibc.py."""
-        return self.zig / "lib/libc/glibc/abilists"
+        return _symbols(self.zig)
 
     def python_exports(self) -> frozenset[str]:
         """The dynamic symbols that the image's Python offers to extension modules."""
@@ -184,3 +185,13 @@ def pip_environment() -> dict[str, str]:
         "PIP_PROGRESS_BAR": "off",
         "PIP_ROOT_USER_ACTION": "ignore",
     }
+
+
+def known_symbols(cache: Path, arch: str) -> Mapping[str, frozenset[Version]]:
+    """The symbols of all glibcs, if zig was ever fetched into this cache; else none."""
+    table = _symbols(cache / "zig" / f"{zig.VERSION}-{arch}")
+    return load_symbols(table, zig.machine(arch).zig) if table.is_file() else {}
+
+
+def _symbols(compiler: Path) -> Path:
+    return compiler / "lib/libc/glibc/abilists"

@@ -14,15 +14,17 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
-from pytest_manylinux.build.api import BuildRequest
+from pytest_manylinux.build.api import BuildOutcome, BuildRequest
+from pytest_manylinux.build.record import How
 from pytest_manylinux.build.source import Snapshot
+from pytest_manylinux.build.wheelhouse import put
 from pytest_manylinux.model.run import BuildRecord
 
 LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
@@ -84,34 +86,50 @@ class BuildMemory:
             size -= taken
 
 
-def build_key(
+def remembered(
     request: BuildRequest,
-    source: str,
+    archive: Path,
     snapshot: Snapshot,
-    *,
-    builder: str,
-    policy: str,
-    tools: Iterable[tuple[str, str]],
-    index: str,
-) -> str:
+    how: How,
+    build: Callable[[], tuple[Path, BuildRecord]],
+) -> BuildOutcome:
+    """What an earlier run built from the same source in the same way; else what `build` makes.
+
+    `archive` is the packed source. The wheel is in the wheelhouse then.
+    """
+    memory = BuildMemory(request.cache / "wheels", fresh=request.fresh)
+    key = build_key(request, fingerprint(archive), snapshot, how)
+    if found := memory.recall(key):
+        kept, record = found
+        now = replace(
+            record, project=str(request.project), commit=snapshot.commit, dirty=snapshot.dirty
+        )
+        return BuildOutcome(wheel=put(kept, request.wheelhouse), record=now)
+    made, record = build()
+    wheel = put(made, request.wheelhouse)
+    memory.keep(key, wheel, record)
+    return BuildOutcome(wheel=wheel, record=record)
+
+
+def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: How) -> str:
     """A hexadecimal SHA-256 over all that decides what a build gives.
 
-    `source` is the `fingerprint` of the packed source; `index` the identity of the package index.
-    Where git's own history goes along (for versions), the commit counts as well.
+    `source` is the `fingerprint` of the packed source. Where git's own history goes along (for
+    versions), the commit counts as well.
     """
     history = (snapshot.commit, snapshot.dirty) if snapshot.objects is not None else ()
     parts: list[object] = [
         _procedure(),
-        builder,
+        how.builder,
         source,
         snapshot.epoch,
         history,
-        policy,
+        how.policy,
         request.arch,
         request.python.tag,
         request.image.digest,
-        sorted(tools),
-        index,
+        sorted(how.tools),
+        how.index,
         request.before_build,
         request.build_packages,
     ]

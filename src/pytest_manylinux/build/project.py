@@ -42,8 +42,9 @@ _LIMITED_API = re.compile(
 class Project:
     """A project folder or an sdist. Empty strings: only running the project's code would tell.
 
-    `name` is normalized (PEP 503). `native` holds the evidence that it builds native code, a line
-    each; empty if it seems to be pure. `limited_api` is a hint that its wheel may serve many Pythons.
+    `name` is normalized (PEP 503). `backend_path` are folders of the project that hold its own back
+    end. `native` holds the evidence that it builds native code, a line each; empty if it seems to be
+    pure. `limited_api` is a hint that its wheel may serve many Pythons.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Project:
     version: str = ""
     requires_python: str = ""
     backend: str = LEGACY_BACKEND
+    backend_path: tuple[str, ...] = ()
     build_requires: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     limited_api: bool = False
@@ -83,6 +85,7 @@ def read_project(path: Path) -> Project:
         version=known.get("version", ""),
         requires_python=known.get("requires-python", ""),
         backend=str(system.get("build-backend", LEGACY_BACKEND)),
+        backend_path=tuple(str(word) for word in system.get("backend-path", ())),
         build_requires=tuple(str(word) for word in system.get("requires", ("setuptools",))),
         native=_native_evidence(tree, table),
         limited_api=any(_LIMITED_API.search(text) for text in texts.values()),

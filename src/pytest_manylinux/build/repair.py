@@ -22,12 +22,12 @@ from pytest_manylinux.model.policy import Policy
 
 REPAIRED = zig.SCRATCH / "repaired"
 _LISTING = zig.SCRATCH / "libraries.json"
-_NOT_FOUND = re.compile(r"required library \"([^\"]+)\" could not be located")
-_TOO_RECENT = "too-recent versioned symbols"
-_PURELIB = "in purelib folder"
+NOT_FOUND = re.compile(r"required library \"([^\"]+)\" could not be located")
+TOO_RECENT = "too-recent versioned symbols"
+PURELIB = "in purelib folder"
 # Folders of the build that hold shared libraries: one that the project made for itself need not lie
 # where a run path leads. A repair that failed may have left a wheel half done.
-_FIND = (
+FIND_LIBRARIES = (
     "rm -rf /scratch/repaired; "
     "find /scratch/source /scratch/env /tmp -name '*.so*' -type f -exec dirname {} + 2> /dev/null"
     " | sort -u | paste -s -d : -"
@@ -67,8 +67,10 @@ class Repair:
         compiler was not aimed at.
         """
         done = self._auditwheel(wheel, library_path="")
-        if not done.ok and _NOT_FOUND.search(_words(done)):
-            folders = self.bench.run("looking for libraries", ("sh", "-c", _FIND), environment={})
+        if not done.ok and NOT_FOUND.search(words_of(done)):
+            folders = self.bench.run(
+                "looking for libraries", ("sh", "-c", FIND_LIBRARIES), environment={}
+            )
             done = self._auditwheel(wheel, library_path=folders.stdout.decode().strip())
         if not done.ok:
             raise self._failure(wheel, done)
@@ -86,9 +88,9 @@ class Repair:
         )
 
     def _failure(self, wheel: str, done: Completed) -> BuildError:
-        words = _words(done)
+        words = words_of(done)
         what, log = self.bench.what, f"the whole log is {self.bench.log.path}"
-        if missing := _NOT_FOUND.search(words):
+        if missing := NOT_FOUND.search(words):
             needed_by = next((f for f in self._libraries(wheel) if f.name == missing[1]), None)
             return BuildError(
                 f"{what}: {missing[1]} is needed and nowhere to be found, so it cannot be put in",
@@ -97,7 +99,7 @@ class Repair:
                 f"make it; {log}",
                 finding="missing-library",
             )
-        if _TOO_RECENT in words and (guilty := self._too_new(self._libraries(wheel))):
+        if TOO_RECENT in words and (guilty := self._too_new(self._libraries(wheel))):
             return symbols_error(
                 what,
                 self.policy,
@@ -107,9 +109,9 @@ class Repair:
             )
         return BuildError(
             f"{what}: auditwheel cannot repair the wheel for {self.policy}",
-            why=_last_sentence(words),
+            why=last_sentence(words),
             remedy=log,
-            finding="elf-in-purelib" if _PURELIB in words else "build-failed",
+            finding="elf-in-purelib" if PURELIB in words else "build-failed",
         )
 
     def _too_new(self, libraries: Sequence[_Library]) -> list[_Library]:
@@ -164,11 +166,12 @@ def symbols_error(
     )
 
 
-def _words(done: Completed) -> str:
+def words_of(done: Completed) -> str:
+    """All that a command printed."""
     return (done.stdout + done.stderr).decode("utf-8", errors="replace")
 
 
-def _last_sentence(words: str) -> str:
+def last_sentence(words: str) -> str:
     """The reason in auditwheel's words, without its usage text and traceback."""
     lines = [
         line for line in words.strip().splitlines() if line and not line.startswith((" ", "usage:"))

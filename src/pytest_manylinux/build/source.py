@@ -38,6 +38,12 @@ class Snapshot:
     objects: Path | None = None
 
 
+def snapshot(project: Project, target: Path, *, below: str, leave_out: Iterable[Path]) -> Snapshot:
+    """Pack a project into the new tar file `target`; see `pack`."""
+    with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        return pack(project, archive, below=below, leave_out=leave_out)
+
+
 def pack(
     project: Project, archive: tarfile.TarFile, *, below: str, leave_out: Iterable[Path] = ()
 ) -> Snapshot:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.build.log import BuildLog
 from pytest_manylinux.engines.api import SCRATCH, Command, Completed, Sandbox, Status
 from pytest_manylinux.errors import BuildError, SandboxError
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.wheel import WheelFacts
 
 
 class Workbench:
@@ -50,6 +52,18 @@ class Workbench:
             case Status.EXITED:
                 self.log.heading(f"exit code {completed.exit_code}, {completed.duration:.1f} s")
         return completed
+
+    def fetch_wheel(self, source: PurePosixPath, target: Path) -> WheelFacts:
+        """Copy the folder `source` of the sandbox to `target` and read the one wheel in it."""
+        self.sandbox.copy_out(source, target)
+        wheels = sorted(target.glob("*.whl"))
+        if len(wheels) != 1:
+            raise BuildError(
+                f"{self.what}: the build gave {len(wheels)} wheels, not one",
+                why=self.log.decisive(),
+                remedy=f"the whole log is {self.log.path}",
+            )
+        return read_wheel(open_wheel(wheels[0]))
 
     def failure(self, what: str, completed: Completed, *, finding: str = "build-failed") -> BuildError:
         """The error for a step that did not end well: what the log says decides."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pytest_manylinux.config.options import OPTIONS, Option
 from pytest_manylinux.config.readers import (
+    builder,
     choice,
     command_lines,
     expectations,
@@ -41,7 +42,7 @@ _READING: dict[str, tuple[Reader, object]] = {
     "distros": (words, (AUTO,)),
     "python": (pythons, ()),
     "engine": (choice("engine", ENGINES), "auto"),
-    "builder": (choice("builder", BUILDERS), "auto"),
+    "builder": (builder(BUILDERS), "auto"),
     "wheelhouse": (path, Path("wheelhouse")),
     "imports": (words, ()),
     "import-skip": (words, ()),

@@ -70,7 +70,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "builder",
-        "auto, zig, official (default: auto)",
+        "auto, zig, official, or an image of the manylinux layout (default: auto)",
         metavar="BUILDER",
     ),
     Option(

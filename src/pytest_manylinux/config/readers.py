@@ -81,6 +81,22 @@ def choice(what: str, known: tuple[str, ...]) -> Callable[[object, str], str]:
     return read
 
 
+def builder(known: tuple[str, ...]) -> Callable[[object, str], str]:
+    """Make a reader for one word out of `known`, or the name of an image (it has a `/` or `:`)."""
+    word = choice("builder", known)
+
+    def read(raw: object, where: str) -> str:
+        if isinstance(raw, str) and re.search(r"[/:@]", raw) and not re.search(r"\s|://", raw.strip()):
+            return raw.strip()
+        try:
+            return word(raw, where)
+        except UsageError as error:
+            error.remedy = f"{error.remedy} or an image of the manylinux layout, as NAME:TAG"
+            raise
+
+    return read
+
+
 def seconds(raw: object, where: str) -> float:
     """A positive number of seconds."""
     try:

@@ -32,8 +32,10 @@ from pytest_manylinux.engines.daemons import (
 from pytest_manylinux.engines.environment import USER, user_database
 from pytest_manylinux.engines.layout import SHARED_MEMORY, check_mounts
 from pytest_manylinux.engines.owners import LABEL, owner_is_gone, owner_labels
+from pytest_manylinux.engines.probe import explained
 from pytest_manylinux.engines.rootimage import read_file, reference_of
 from pytest_manylinux.engines.staging import Staging
+from pytest_manylinux.errors import SandboxError
 
 _OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 
@@ -103,12 +105,16 @@ class ContainerEngine:
                 labels=owner_labels(spec.label),
                 host_config=self._host_config(spec, user, binds),
             )
-            sandbox = ContainerSandbox(
-                self.name, self._client, container["Id"], spec, forget=self._forget
-            )
+            sandbox = self._started(container["Id"], reference, spec)
         with self._lock:
             self._sandboxes.add(sandbox)
         return sandbox
+
+    def _started(self, container: str, reference: str, spec: SandboxSpec) -> ContainerSandbox:
+        try:
+            return ContainerSandbox(self.name, self._client, container, spec, forget=self._forget)
+        except SandboxError as error:
+            raise explained(error, self._client, reference, spec.image.name) from error
 
     def _user(self, spec: SandboxSpec) -> _User:
         """Somebody without rights who can read the inputs, and write what the caller may write.

@@ -131,6 +131,18 @@ class RegistryImages:
                 self._pulled[key] = self._local(wanted, arch) or self._pull(wanted, arch, title)
             return self._pulled[key]
 
+    def obtain(self, text: str, arch: str, *, title: str) -> Pulled:
+        """Pull an image, or take one of that name that only this engine has; raises ImageError."""
+        try:
+            return self.pull(text, arch, title=title)
+        except ImageError as error:
+            wanted = parse_reference(text)
+            found = self._inspect(text) or self._inspect(wanted)
+            if found is None:
+                raise
+            self.say(f"{title}: using the image that {self.engine} has: {error.what}: {error.why}")
+            return _pulled(wanted, found)
+
     def digest_of(self, text: str, arch: str, *, title: str) -> str:
         """The digest that a registry has for a name now; raises ImageError.
 

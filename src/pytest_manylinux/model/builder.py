@@ -30,5 +30,10 @@ class BuilderImage:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What every command starts with, so that `uname -m` says what the wheel is for."""
-        return ("linux32",) if self.arch in {"i686", "armv7l"} else ()
+        """What every command starts with; see `prefix_of`."""
+        return prefix_of(self.arch)
+
+
+def prefix_of(arch: str) -> tuple[str, ...]:
+    """What a command starts with where wheels are for `arch`, so that `uname -m` says so."""
+    return ("linux32",) if arch in {"i686", "armv7l"} else ()

@@ -28,6 +28,8 @@ class BuildRecord:
     `error` then has the reason. `reused` names an earlier build of this run whose wheel serves
     this Python too (abi3, pure). `started` is seconds since the epoch (UTC), `duration` seconds;
     `remembered` tells that an earlier run built it then, from the same source in the same way.
+    `builder` is `zig`, `official`, or the builder image as it was named; `builder_why` says why it
+    was that one.
     """
 
     project: str
@@ -47,6 +49,7 @@ class BuildRecord:
     started: float = 0.0
     duration: float = 0.0
     remembered: bool = False
+    builder_why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

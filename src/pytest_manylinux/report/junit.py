@@ -49,6 +49,8 @@ def properties(
         **dict.fromkeys(("image", "image.source", "image.name"), ""),
         "engine": engine,
         "builder": made.builder if made is not None else _NO_BUILDER,
+        "builder.image": made.image if made is not None else "",
+        "builder.why": made.builder_why if made is not None else "",
     }
     if verdict is not None:
         values |= _judged(verdict)

@@ -129,6 +129,7 @@ class BuildRow(_Wire, frozen=True):
     started: Epoch = 0.0
     duration: Seconds = 0.0
     remembered: Annotated[bool, Meta(description="built by an earlier run, at `started`")] = False
+    builder_why: Annotated[str, Meta(description="why it was this builder")] = ""
 
 
 class WheelRow(_Wire, frozen=True):

@@ -14,6 +14,7 @@ from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.plan import ProjectPlan, plan_project, wheel_targets
+from pytest_manylinux.session.builders import AUTO, ZIG
 from pytest_manylinux.session.record import Recorder
 from pytest_manylinux.session.run import Run
 from pytest_manylinux.session.subjects import (
@@ -21,6 +22,7 @@ from pytest_manylinux.session.subjects import (
     Origin,
     ProjectSubject,
     WheelSubject,
+    key_of,
     name_of,
     tags_of_name,
 )
@@ -64,6 +66,7 @@ class Context:
             builders=self.run.builders(settings),
             pythons=settings.python,
             arch=self.run.arch,
+            in_image=settings.builder not in {AUTO, ZIG},
         )
         return ProjectSubject(project=project, settings=settings, group=self.shown(path)), plan
 
@@ -84,11 +87,15 @@ class Context:
 
     def failed_build(self, job: BuildJob, error: ManylinuxError) -> BuildRecord:
         """The record of a build that gave no wheel."""
+        chosen = self.run.makers.chosen.get(key_of(job))
         return BuildRecord(
             project=job.subject.group,
             python=job.build.python.tag,
             policy=str(job.build.policy),
-            builder=job.subject.settings.builder,
+            builder=chosen.builder.name if chosen else job.subject.settings.builder,
+            builder_why=chosen.why if chosen else "",
+            image=chosen.image.digest if chosen and chosen.image else "",
+            image_name=chosen.image.name if chosen and chosen.image else "",
             error=str(error),
         )
 

@@ -33,9 +33,11 @@ BUBBLEWRAP = "bubblewrap"
 
 
 class RunImages:
-    """A run's provider of images. `registry` is None where the engine has none.
+    """A run's provider of images. `registry` is None where distros' images are from no registry.
 
-    `pins` are digests by distro id; they bind a registry's images only.
+    `builders` is where builder images are from, whatever `image-source` says of distros; it is None
+    where the engine has no registries. `pins` are digests by distro id; they bind images of
+    registries only.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class RunImages:
     ) -> None:
         self._tags = store.root / TAGS
         self._known = read_tags(self._tags)
-        self.registry = _registry(engine, settings, store, say)
-        if self.registry is not None:
-            self.registry.pins = pins
-            self.registry.known = dict(self._known)
+        self.builders = _registry(engine, settings, store, say)
+        self.registry = self.builders if uses_registries(engine.name, settings) else None
+        if self.builders is not None:
+            self.builders.pins = pins
+            self.builders.known = dict(self._known)
         self.sources = ImageSources(
             archive=ArchiveImages(store, say=say),
             registry=self.registry,
@@ -63,9 +66,9 @@ class RunImages:
 
     def close(self) -> None:
         """Keep what tags led to, for the next run; a cache that cannot be written keeps nothing."""
-        if self.registry is None or self.registry.known == self._known:
+        if self.builders is None or self.builders.known == self._known:
             return
-        news = {k: v for k, v in self.registry.known.items() if self._known.get(k) != v}
+        news = {k: v for k, v in self.builders.known.items() if self._known.get(k) != v}
         content = msgspec.json.encode({**read_tags(self._tags), **news}, order="sorted")
         with contextlib.suppress(ReportError):
             write_atomically(self._tags, msgspec.json.format(content, indent=1) + b"\n")
@@ -85,7 +88,7 @@ def uses_registries(engine: str, settings: Settings) -> bool:
 
 
 def _registry(engine: Engine, settings: Settings, store: ImageStore, say: Say) -> RegistryImages | None:
-    if not uses_registries(engine.name, settings):
+    if engine.name == BUBBLEWRAP:
         return None
     from pytest_manylinux.engines.docker import ContainerEngine  # noqa: PLC0415 - bubblewrap needs no SDK
 

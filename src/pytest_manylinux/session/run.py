@@ -29,6 +29,7 @@ from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpret
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.session.builders import Builders
 from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.memory import Memory
 
@@ -89,6 +90,7 @@ class Run:
         self.lock: Lock | None = read_lock(root / LOCK)
         self.messages = Messages(show)
         self.graph = Graph(settings.jobs)
+        self.makers = Builders(run=self)
         self._lock = threading.RLock()
         self._engine: Engine | ManylinuxError | None = None
         self._images: RunImages | None = None

@@ -9,11 +9,7 @@ from typing import Any
 
 from packaging.tags import Tag
 
-from pytest_manylinux.build.builder import (
-    BuildOutcome,
-    BuildRequest,
-    build_wheel,
-)
+from pytest_manylinux.build.api import BuildOutcome, BuildRequest
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.judge import (
@@ -31,17 +27,19 @@ from pytest_manylinux.errors import (
     MalformedWheelError,
     ManylinuxError,
     StoreError,
+    ToolchainError,
     TrialTimeoutError,
 )
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
-from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.distro import Image, ImagePurpose
 from pytest_manylinux.model.run import BuildRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
-from pytest_manylinux.plan import PlannedBuild, supported_tags
+from pytest_manylinux.plan import PlannedBuild, installable_tags
 from pytest_manylinux.prove.dependencies import resolve_dependencies
 from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.session.builders import Chosen
 from pytest_manylinux.session.memory import observation_key
 from pytest_manylinux.session.preparing import (
     add_compiler,
@@ -92,17 +90,25 @@ class Judged:
 
 def add_build(run: Run, job: BuildJob) -> Future[Any]:
     """Add a build, after the project's first build: its wheel may serve this Python as well."""
-    target = _build_target(run, job)
-    plain = add_image(run, target, ImagePurpose.TRIAL)
-    image = add_image(run, target, ImagePurpose.BUILD, job.subject.settings.build_packages)
-    needs = [image, plain, add_compiler(run), add_tools(run, target)]
+    needs = _add_root(run, job)
+    ready = bool(needs)
     if job.earlier:
         first = BuildJob(subject=job.subject, build=job.earlier[0])
         add_build(run, first)
         needs.append(task_key("build", *key_of(first)))
     return run.graph.add(
-        task_key("build", *key_of(job)), lambda done: _build(run, job, done), needs=needs
+        task_key("build", *key_of(job)), lambda done: _build(run, job, done, ready=ready), needs=needs
     )
+
+
+def _add_root(run: Run, job: BuildJob) -> list[tuple[Any, ...]]:
+    """Add what a build in a Debian root wants, if it is certain to be in one; else it is made then."""
+    settings, target = job.subject.settings, job.build.root
+    if target is None or not run.makers.wants_root(settings):
+        return []
+    plain = add_image(run, target, ImagePurpose.TRIAL)
+    image = add_image(run, target, ImagePurpose.BUILD, settings.build_packages)
+    return [image, plain, add_compiler(run), add_tools(run, target)]
 
 
 def add_facts(run: Run, origin: Origin) -> Future[Any]:
@@ -139,24 +145,40 @@ def add_trial(run: Run, job: TrialJob) -> Future[Any]:
     )
 
 
-def _build_target(run: Run, job: BuildJob) -> Target:
-    return Target(distro=job.build.distro, arch=run.arch, interpreter=job.build.interpreter)
-
-
-def _build(run: Run, job: BuildJob, done: Needs) -> Built:
+def _build(run: Run, job: BuildJob, done: Needs, *, ready: bool) -> Built:
+    """Build, or take an earlier wheel; `ready` tells that `done` begins with root and plain root."""
     if job.earlier and (reused := _reuse(job.build, job.earlier[0], done[-1])):
         return reused
-    image, plain = done[0].result(), done[1].result()
-    run.messages.say(f"{job.subject.group}: building {job.build.id} in {image.name}")
-    request = _build_request(run, job, image, plain)
-    built: Built = once(run.shared, ("build", *key_of(job)), lambda: _built(run, request))
+    chosen = run.makers.choose(job.subject.settings, job.build)
+    run.makers.chosen[key_of(job)] = chosen
+    roots = (done[0].result(), done[1].result()) if ready else _images(run, job, chosen)
+    request = _build_request(run, job, *roots)
+    run.messages.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
+    built: Built = once(run.shared, ("build", *key_of(job)), lambda: _built(run, request, chosen))
     how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
     run.messages.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
     return built
 
 
-def _built(run: Run, request: BuildRequest) -> Built:
-    outcome: BuildOutcome = build_wheel(request, run.engine(), say=run.messages.say)
+def _images(run: Run, job: BuildJob, chosen: Chosen) -> tuple[Image, Image | None]:
+    """The image to build in, and the plain one that it was grown from."""
+    target = job.build.root
+    if chosen.image is not None or target is None:
+        return _there(chosen), None
+    packages = job.subject.settings.build_packages
+    plain = run.image(target.distro, target.interpreter, ImagePurpose.TRIAL)
+    return run.image(target.distro, target.interpreter, ImagePurpose.BUILD, packages), plain
+
+
+def _there(chosen: Chosen) -> Image:
+    """A build that has no root is planned for builder images only."""
+    if chosen.image is None:
+        raise ToolchainError(f"the builder {chosen.builder.name} has no root to build in")
+    return chosen.image
+
+
+def _built(run: Run, request: BuildRequest, chosen: Chosen) -> Built:
+    outcome: BuildOutcome = chosen.builder.build(request, run.engine(), say=run.messages.say)
     if outcome.wheel is None:
         finding = outcome.findings[0] if outcome.findings else None
         raise BuildError(
@@ -165,10 +187,10 @@ def _built(run: Run, request: BuildRequest) -> Built:
             remedy=finding.remedy if finding else "",
             finding=finding.name if finding else "build-failed",
         )
-    return Built(wheel=outcome.wheel, record=outcome.record)
+    return Built(wheel=outcome.wheel, record=replace(outcome.record, builder_why=chosen.why))
 
 
-def _build_request(run: Run, job: BuildJob, image: Image, plain: Image) -> BuildRequest:
+def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -> BuildRequest:
     settings = job.subject.settings
     log = run.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
     return BuildRequest(
@@ -201,9 +223,7 @@ def _reuse(build: PlannedBuild, first: PlannedBuild, done: Future[Any]) -> Built
 
 def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
     """Whether a wheel with these tags serves the build's Python on the policy's own glibc."""
-    distro = replace(build.distro, glibc=build.policy.glibc)
-    place = Target(distro=distro, arch=build.arch, interpreter=build.interpreter)
-    return not supported_tags(place).isdisjoint(tags)
+    return not installable_tags(build.python, build.policy.glibc, build.arch).isdisjoint(tags)
 
 
 def _read(path: Path, record: BuildRecord | None) -> Read:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_manylinux.build.api import BuildRequest
 from pytest_manylinux.build.memory import BuildMemory, build_key, fingerprint
+from pytest_manylinux.build.record import How
 from pytest_manylinux.build.source import OBJECTS, Snapshot
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import policy_of_platform_tag
@@ -147,7 +148,7 @@ def key(request: BuildRequest, snapshot: Snapshot | None = None, **changed: obje
         "index": "i",
         **changed,
     }
-    return build_key(request, "source", snapshot or Snapshot(epoch=1), **values)  # type: ignore[arg-type]
+    return build_key(request, "source", snapshot or Snapshot(epoch=1), How(**values))  # type: ignore[arg-type]
 
 
 def test_everything_that_decides_is_in_the_key(tmp_path: Path) -> None:

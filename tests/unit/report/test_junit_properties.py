@@ -22,7 +22,13 @@ from pytest_manylinux.report.plaintext import plain, plain_line
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 BUILD = BuildRecord(
-    project="demo", python="cp311", policy="manylinux1", builder="zig", tools=(("zig", "0.17.1"),)
+    project="demo",
+    python="cp311",
+    policy="manylinux1",
+    builder="zig",
+    builder_why="auto: so",
+    image="sha256:b",
+    tools=(("zig", "0.17.1"),),
 )
 NAMES = [
     f"manylinux.{name}"
@@ -39,6 +45,8 @@ NAMES = [
         "image.name",
         "engine",
         "builder",
+        "builder.image",
+        "builder.why",
         "verdict",
         "findings",
     )
@@ -63,6 +71,8 @@ def test_a_trial_has_all_its_properties() -> None:
         "manylinux.image.name": "debian-12",
         "manylinux.engine": "bubblewrap",
         "manylinux.builder": "zig",
+        "manylinux.builder.image": "sha256:b",
+        "manylinux.builder.why": "auto: so",
         "manylinux.verdict": "not-portable",
         "manylinux.findings": "executable-stack",
     }

@@ -5,7 +5,8 @@
 # result is left out here; every other flag goes through, and zig's own words are the error. Left out
 # too is link-time optimisation: for it zig would compile all of libc++ once more, which takes minutes.
 set -f
-. "${0%/*}/../target.sh" # sets zig, target, triplet, includes, libraries
+runtime= # the libraries of C++ itself, where they were compiled beforehand
+. "${0%/*}/../target.sh" # sets zig, target, triplet, includes, libraries, perhaps runtime
 
 case ${0##*/} in
   *ar) exec "$zig" ar "$@" ;;
@@ -43,6 +44,7 @@ is_system_folder() {
 }
 
 link=yes
+sources=no
 option= # an option that was seen and whose folder comes next
 for argument do
   shift
@@ -59,6 +61,7 @@ for argument do
     -I* | -L*) ! is_system_folder "${argument#-?}" || continue ;;
     -isystem*) ! is_system_folder "${argument#-isystem}" || continue ;;
     -c | -S | -E | -M | -MM | -fsyntax-only) link=no ;;
+    -x* | *.c | *.cc | *.cpp | *.cxx | *.c++ | *.C | *.i | *.ii) sources=yes ;;
     -dump* | -print-* | --print-*) target=${target%%.*} ;;
     -flto | -flto=* | -flto-* | -ffat-lto-objects | -fno-fat-lto-objects) continue ;; # see above
     -mtune=* | -static-libgcc | -static-libstdc++ | -fuse-ld=*) continue ;;
@@ -76,4 +79,9 @@ done
 # policies have. Debug information would make wheels several times too big.
 set -- -target "$target" -fno-sanitize=all $includes "$@" -g0
 [ $link = no ] || set -- "$@" -s $libraries
+# Only objects are linked, so C will do: for C++ zig would compile all of its runtime, if it did not yet.
+if [ "$language $link $sources" = "c++ yes no" ] && [ -n "$runtime" ]; then
+  language=cc
+  set -- "$@" $runtime
+fi
 exec "$zig" $language "$@"
