@@ -1,0 +1,172 @@
+"""Probes of this machine: engines, what makes roots, the cache folder, the kernel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
+from pytest_manylinux.doctor.install import install_command
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.cgroup import find_control_groups
+from pytest_manylinux.engines.probe import VSYSCALL_CURE
+from pytest_manylinux.engines.select import EngineName, select_engine
+from pytest_manylinux.errors import EngineError
+from pytest_manylinux.images.store import CACHE_VARIABLE, default_root
+
+_GIB = 1024**3
+_LITTLE, _TOO_LITTLE = 5 * _GIB, _GIB  # bytes: four roots with caches; a single root
+_ROOT_MAKERS = ("mmdebstrap", "setpriv", "unshare")
+_PROGRAMS = {
+    EngineName.BUBBLEWRAP: "bwrap",
+    EngineName.DOCKER: "dockerd",
+    EngineName.PODMAN: "podman",
+}
+# A kernel setting on which sandboxes without a daemon hang, the value that forbids, what allows.
+_USER_NAMESPACES = (
+    ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
+    ("user/max_user_namespaces", "0", "user.max_user_namespaces=15000"),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+)
+
+
+def look_at_engine(
+    name: EngineName, *, start: Callable[[str], Engine] = select_engine
+) -> Iterator[Finding]:
+    """Whether an engine answers, and its version. One that does not is only lacking if others do."""
+    try:
+        engine = start(name.value)
+    except EngineError as error:
+        program = _PROGRAMS[name]
+        absent = shutil.which(program) is None
+        yield Finding(
+            area=Area.ENGINE,
+            name=name.value,
+            health=Health.BAD,
+            says=one_line(error.why or error.what),
+            remedy=install_command(program) if absent else error.remedy,
+        )
+        return
+    try:
+        says = f"{engine.version()}{_daemon(name)}"
+    finally:
+        engine.close()
+    yield Finding(area=Area.ENGINE, name=name.value, health=Health.GOOD, says=says)
+
+
+def _daemon(name: EngineName) -> str:
+    """Which daemon a container engine's program talks to, if the environment names one."""
+    variable = {EngineName.DOCKER: "DOCKER_HOST", EngineName.PODMAN: "CONTAINER_HOST"}.get(name, "")
+    return f" at {os.environ[variable]}" if variable and os.environ.get(variable) else ""
+
+
+def look_at_root_makers() -> Iterator[Finding]:
+    """What makes Debian's roots from an archive, without a registry."""
+    programs = _ROOT_MAKERS if os.geteuid() == 0 else (*_ROOT_MAKERS, "newuidmap")
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = [program for program in programs if shutil.which(program, path=path) is None]
+    if not missing:
+        yield _good(Area.IMAGES, "from the archive", "mmdebstrap is here")
+    for program in missing:
+        yield Finding(
+            area=Area.IMAGES,
+            name="from the archive",
+            health=Health.BAD,
+            says=f"{program} is missing, which making a root takes",
+            remedy=install_command(program),
+        )
+
+
+def look_at_cache(root: Path | None = None) -> Iterator[Finding]:
+    """Whether the cache folder can be written, and what room there is."""
+    folder = default_root() if root is None else root
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    another = f"name another folder in {CACHE_VARIABLE}"
+    if not os.access(there, os.W_OK | os.X_OK):
+        yield Finding(
+            area=Area.CACHE,
+            name="folder",
+            health=Health.BAD,
+            says=f"{folder} cannot be written",
+            remedy=another,
+        )
+        return
+    free = shutil.disk_usage(there).free
+    says = f"{free / _GIB:.1f} GiB free in {folder}"
+    if free >= _LITTLE:
+        yield _good(Area.CACHE, "folder", says)
+        return
+    health = Health.BAD if free < _TOO_LITTLE else Health.LACKING
+    cure = f"pytest-manylinux cache prune --older-than 30; or {another}"
+    yield Finding(area=Area.CACHE, name="folder", health=health, says=says, remedy=cure)
+
+
+def look_at_user_namespaces(settings: Path = Path("/proc/sys")) -> Iterator[Finding]:
+    """Kernel settings that forbid sandboxes without a daemon."""
+    forbids = [
+        (name.replace("/", "."), value, cure)
+        for name, value, cure in _USER_NAMESPACES
+        if _read(settings / name) == value
+    ]
+    for name, value, cure in forbids:
+        yield _lacking("user namespaces", f"{name} is {value}", f"{_sudo()}sysctl -w {cure}")
+    if not forbids:
+        yield _good(Area.KERNEL, "user namespaces", "allowed")
+
+
+def look_at_vsyscall(*, here: bool) -> Iterator[Finding]:
+    """Whether the images of manylinux1 and manylinux2010 can run (`here`: the kernel has the page)."""
+    if here:
+        yield _good(Area.KERNEL, "vsyscall", "there, which images of CentOS 5 and 6 want")
+    else:
+        says = "not there: no command runs in the official images of manylinux1 and manylinux2010"
+        yield _lacking("vsyscall", says, f"{VSYSCALL_CURE}, or set builder = zig")
+
+
+def look_at_foreign(folder: Path = Path("/proc/sys/fs/binfmt_misc")) -> Iterator[Finding]:
+    """Which other architectures' programs this kernel runs, through qemu."""
+    handlers = sorted(
+        path.name.removeprefix("qemu-")
+        for path in (folder.glob("qemu-*") if folder.is_dir() else ())
+        if (_read(path) or "").startswith("enabled")
+    )
+    if handlers:
+        yield _good(Area.KERNEL, "other architectures", f"binfmt runs {', '.join(handlers)}")
+    else:
+        says = "binfmt runs programs of none"
+        yield _lacking("other architectures", says, install_command("qemu-user-static"))
+
+
+def look_at_control_groups(proc: Path = Path("/proc")) -> Iterator[Finding]:
+    """How bubblewrap's sandboxes are kept within memory and processes."""
+    groups = find_control_groups(proc)
+    if groups is not None:
+        yield _good(Area.KERNEL, "control groups", f"version {groups.version}, which we may use")
+    else:
+        says = "none that we may use: bubblewrap limits each process by itself"
+        yield _lacking("control groups", says, "run as root or in a delegated group, or use docker")
+
+
+def _good(area: Area, name: str, says: str) -> Finding:
+    return Finding(area=area, name=name, health=Health.GOOD, says=says)
+
+
+def _lacking(name: str, says: str, remedy: str) -> Finding:
+    return Finding(area=Area.KERNEL, name=name, health=Health.LACKING, says=says, remedy=remedy)
+
+
+def _sudo() -> str:
+    return "" if os.geteuid() == 0 else "sudo "
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
