@@ -7,7 +7,9 @@ of any size cannot lock up.
 
 from __future__ import annotations
 
+import statistics
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +25,20 @@ Start = Callable[[], "Future[Any] | None"]
 _FEW = 2  # cores
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A graph at one moment.
+
+    `left` are tasks that have not ended, those that nobody has added yet included. `running` are keys
+    with the seconds since they began, the longest first. `seconds` is how long the rest may take; None
+    as long as there is nothing to go by.
+    """
+
+    left: int
+    running: tuple[tuple[Hashable, float], ...]
+    seconds: float | None
+
+
 @dataclass(slots=True)
 class _Task:
     key: Hashable
@@ -32,6 +48,10 @@ class _Task:
     order: int
     future: Future[Any] = field(default_factory=Future)
     waiting: int = 0
+    urgency: float = 0.0
+    handed: bool = False
+    began: float = 0.0
+    took: float | None = None
 
 
 def core_count() -> int:
@@ -43,7 +63,10 @@ def core_count() -> int:
 
 
 class Graph:
-    """Tasks by key, each run once; of those that are ready the heaviest, then the first added, begins.
+    """Tasks by key, each run once; of those ready the most urgent begins, then the first added.
+
+    A task's `weight` is the seconds that it took in earlier runs, 0 if nobody knows; its urgency is
+    that and the urgency of the most urgent task that needs it, so that the longest way begins first.
 
     `add` in any order as long as needs are there before whoever needs them. Thread-safe.
     """
@@ -57,6 +80,7 @@ class Graph:
         self._order = count()
         self._running = 0
         self._stopped = False
+        self._later = 0
 
     def add(
         self, key: Hashable, work: Work, *, needs: Sequence[Hashable] = (), weight: float = 0.0
@@ -68,11 +92,23 @@ class Graph:
             task = _Task(key, work, tuple(self._tasks[n] for n in needs), weight, next(self._order))
             self._tasks[key] = task
             task.waiting = len(task.needs)
+            task.urgency = weight
+            self._hurry(task)
         for need in task.needs:
             need.future.add_done_callback(partial(self._need_ended, task))
         if not task.needs:
             self._push(task)
         return task.future
+
+    def _hurry(self, task: _Task) -> None:
+        """Make what a task needs as urgent as the task makes it; with the lock held."""
+        for need in task.needs:
+            urgency = need.weight + task.urgency
+            if urgency > need.urgency:
+                need.urgency = urgency
+                if need.waiting == 0 and not need.handed:
+                    heappush(self._ready, (-urgency, need.order, need))
+                self._hurry(need)
 
     def begin(self, first: Sequence[Start], rest: Sequence[Start]) -> None:
         """Start work: `first` leads to the first verdict, and where cores are few `rest` waits for it.
@@ -83,7 +119,10 @@ class Graph:
         futures = [start() for start in first]
         last = futures[-1] if futures else None
 
+        self._later = len(rest)
+
         def go_on(_: object) -> None:
+            self._later = 0
             for start in rest:
                 if not self._stopped:
                     start()
@@ -97,10 +136,31 @@ class Graph:
         with self._lock:
             return key in self._tasks
 
-    def counts(self) -> tuple[int, int]:
-        """(ended, all) tasks, for progress."""
+    def overview(self) -> Overview:
+        """What is done and what is left now."""
+        now = time.monotonic()
         with self._lock:
-            return sum(t.future.done() for t in self._tasks.values()), len(self._tasks)
+            tasks = [task for task in self._tasks.values() if task.took is None]
+            began = [(task.key, now - task.began) for task in tasks if task.began]
+            return Overview(
+                left=len(tasks) + self._later,
+                running=tuple(sorted(began, key=lambda found: -found[1])),
+                seconds=None if self._later else self._estimate(tasks, now),
+            )
+
+    def _estimate(self, tasks: Sequence[_Task], now: float) -> float | None:
+        """Seconds for `tasks`: each as long as it once took, or as its kind takes in this run."""
+        seen: dict[object, list[float]] = {}
+        for task in self._tasks.values():
+            if task.took is not None:
+                seen.setdefault(_kind(task), []).append(task.took)
+        usual = {kind: statistics.median(times) for kind, times in seen.items()}
+        if any(not task.weight and _kind(task) not in usual for task in tasks):
+            return None
+        whole = [task.weight or usual[_kind(task)] for task in tasks]
+        spent = [now - task.began if task.began else 0.0 for task in tasks]
+        left = [max(one - gone, 0.0) for one, gone in zip(whole, spent, strict=True)]
+        return max(sum(left) / self.jobs, max(left, default=0.0))
 
     def stop(self) -> None:
         """Start nothing more; what has not begun is cancelled. Running work is not waited for."""
@@ -121,7 +181,7 @@ class Graph:
 
     def _push(self, task: _Task) -> None:
         with self._lock:
-            heappush(self._ready, (-task.weight, task.order, task))
+            heappush(self._ready, (-task.urgency, task.order, task))
         self._feed()
 
     def _feed(self) -> None:
@@ -131,8 +191,9 @@ class Graph:
                 if self._stopped or not self._ready or self._running >= self.jobs:
                     return
                 task = heappop(self._ready)[2]
-                if not task.future.set_running_or_notify_cancel():
+                if task.handed or not task.future.set_running_or_notify_cancel():
                     continue
+                task.handed = True
                 self._running += 1
             try:
                 self._executor.submit(self._run, task)
@@ -141,11 +202,18 @@ class Graph:
                 return
 
     def _run(self, task: _Task) -> None:
+        task.began = time.monotonic()
         try:
             outcome = partial(task.future.set_result, task.work([n.future for n in task.needs]))
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the task
             outcome = partial(task.future.set_exception, error)
         with self._lock:
             self._running -= 1
+            task.took = time.monotonic() - task.began
         outcome()
         self._feed()
+
+
+def _kind(task: _Task) -> object:
+    """What tasks that take about as long have in common: the first part of their keys."""
+    return task.key[0] if isinstance(task.key, tuple) else task.key

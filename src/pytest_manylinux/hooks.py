@@ -13,6 +13,7 @@ import pytest
 from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
 
 from pytest_manylinux.config.merge import merge
+from pytest_manylinux.dispatch import Overview
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
@@ -38,6 +39,7 @@ from pytest_manylinux.session.outputs import (
     image_notes,
     speak_to_forge,
 )
+from pytest_manylinux.session.progress import Live
 from pytest_manylinux.session.record import load_entry
 from pytest_manylinux.session.run import Run
 
@@ -83,6 +85,7 @@ class Hooks:
         self.is_worker = hasattr(config, "workerinput")
         self.record: RunRecord | None = None
         self.notes: list[str] = []
+        self.live = Live()
         self.annotations: Sequence[str] = ()
         self.outputs = self._outputs()
         self.shard = self._parsed_shard()
@@ -98,6 +101,7 @@ class Hooks:
             root=config.rootpath,
             here=config.invocation_params.dir,
             show=self._show,
+            watch=self._watch,
             shared=_shared_folder(config),
             fresh=config.getoption("manylinux_fresh"),
         )
@@ -144,9 +148,20 @@ class Hooks:
             return
         capture = self.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled() if capture else nullcontext():
+            self.live.clear()
             reporter.ensure_newline()
             reporter.write_line(f"  {line}", cyan=True)
             reporter.flush()  # a log that is followed shows it now, not when its buffer is full
+
+    def _watch(self, overview: Overview | None) -> None:
+        """Draw what is at work, on a terminal that takes control sequences; None: take it away."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is None or reporter.verbosity < 0 or self.is_worker:
+            return
+        if reporter.isatty and reporter.hasmarkup:
+            capture = self.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled() if capture else nullcontext():
+                self.live.show(overview, reporter._tw)  # noqa: SLF001 - the terminal that pytest writes to
 
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""
@@ -193,6 +208,7 @@ class Hooks:
         """Start the work of all chosen items at once; a worker starts what it is handed."""
         if session.testsfailed or session.config.option.collectonly or self.is_worker:
             return
+        self.run.usual = self.outputs.usual()
         items = [item for item in session.items if isinstance(item, PortabilityItem)]
         first = next((n for n, item in enumerate(items) if isinstance(item, TrialItem)), len(items))
         self.run.graph.begin(

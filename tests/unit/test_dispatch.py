@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_manylinux.dispatch import Graph
+from pytest_manylinux.dispatch import Graph, Overview
 
 
 def _note(into: list[object], what: object, _: object) -> None:
@@ -129,4 +129,49 @@ def test_with_nothing_to_be_first_all_begins() -> None:
     rest = partial(graph.add, "rest", lambda _: 1)
     graph.begin([lambda: None], [rest])
     assert rest().result(timeout=10) == 1
+    graph.stop()
+
+
+def test_the_longest_way_begins_first() -> None:
+    """What a heavy task needs is as urgent as the task, whenever that was added."""
+    graph = Graph(1)
+    began, go = threading.Event(), threading.Event()
+    order: list[object] = []
+
+    def hold(_: object) -> None:
+        began.set()
+        go.wait(10)
+
+    graph.add("busy", hold)
+    assert began.wait(10)
+    for name in ("light", "root", "facts"):
+        graph.add(name, partial(_note, order, name))
+    last = graph.add("light trial", partial(_note, order, "light trial"), needs=["light"], weight=1.0)
+    heavy = graph.add("trial", partial(_note, order, "trial"), needs=["facts", "root"], weight=9.0)
+    go.set()
+    last.result(timeout=10)
+    heavy.result(timeout=10)
+    graph.stop()
+    assert order == ["root", "facts", "trial", "light", "light trial"]
+
+
+def test_what_is_left_and_how_long_it_may_take() -> None:
+    graph = Graph(1)
+    began, go = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        began.set()
+        go.wait(10)
+
+    graph.add(("trial", "known"), lambda _: None, weight=100.0).result(timeout=10)
+    running = graph.add(("image", "a"), hold)
+    graph.add(("trial", "b"), lambda _: None, weight=100.0)
+    assert began.wait(10)
+    seen = graph.overview()
+    assert (seen.left, [key for key, _ in seen.running]) == (2, [("image", "a")])
+    assert seen.seconds is None  # no image was made yet, and no history says how long one takes
+    go.set()
+    running.result(timeout=10)
+    graph.add(("image", "c"), lambda _: None).result(timeout=10)
+    assert graph.overview() == Overview(left=0, running=(), seconds=0.0)
     graph.stop()

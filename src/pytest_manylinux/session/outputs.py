@@ -58,12 +58,16 @@ class Outputs:
             return None
         return load_history(self.history, before=record.started)
 
-    def weights(self) -> Mapping[str, float]:
-        """Seconds by node path, from the history; empty without one."""
+    def usual(self) -> Mapping[str, float]:
+        """Seconds by build and trial, from the history; empty without one."""
         if self.history is None or not self.history.is_dir():
             return {}
+        return durations(load_history(self.history).records)
+
+    def weights(self) -> Mapping[str, float]:
+        """Seconds by node path, from the history; empty without one."""
         found: dict[str, float] = {}
-        for key, seconds in durations(load_history(self.history).records).items():
+        for key, seconds in self.usual().items():
             group = key.rpartition("::")[0]
             found[group] = found.get(group, 0.0) + seconds
         return found

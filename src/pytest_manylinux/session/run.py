@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings
-from pytest_manylinux.dispatch import Graph
+from pytest_manylinux.dispatch import Graph, Overview
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError
@@ -68,7 +68,11 @@ class Messages:
 
 
 class Run:
-    """What one pytest process shares between its items. Everything costly is made on first use."""
+    """What one pytest process shares between its items. Everything costly is made on first use.
+
+    `usual` has the seconds that builds and trials took in earlier runs (report.history.durations).
+    `watch` is shown what is at work while an item is waited for, and None when that is over.
+    """
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class Run:
         root: Path,
         here: Path,
         show: Callable[[str], None],
+        watch: Callable[[Overview | None], None] = lambda _: None,
         shared: Path | None,
         fresh: bool,
     ) -> None:
@@ -84,6 +89,8 @@ class Run:
         self.root = root
         self.here = here
         self.shared = shared
+        self.watch = watch
+        self.usual: Mapping[str, float] = {}
         self.fresh = fresh
         self.arch = host_arch()
         self.catalogue: Catalogue = load_catalogue(settings.distro)
@@ -221,7 +228,9 @@ class Run:
                 if future.done():
                     raise
                 self.messages.flush()
+                self.watch(self.graph.overview())
             else:
+                self.watch(None)
                 self.messages.flush()
                 return result
 
