@@ -1,6 +1,6 @@
 """The time of a trial beside what a user would do without us, side by side in one run.
 
-    python benchmarks/trials.py WHEEL… [--distro debian-12] [--rounds 7] [--engines bubblewrap docker]
+    python benchmarks/trials.py WHEEL… [--distro debian-12] [--rounds 7] [--without-docker]
 
 Cells, in turns, so that all see the same machine, each the wall clock of one wheel on one distro:
 
@@ -10,8 +10,8 @@ Cells, in turns, so that all see the same machine, each the wall clock of one wh
 * trial: ours, as a run does it (on an engine with fork servers, in one that is there already);
 * alone: ours in a sandbox of its own, the long way.
 
-The first two need a docker daemon, which is made up of a `dockerd` of this run's own if none answers
-(root); without one they are left out. Prints a Markdown table with medians in seconds; ratios are
+The first two, and our trial in containers (`docker trial`), need a docker daemon: the machine's, or
+else a `dockerd` of this run's own (root); without one they are left out. Prints a Markdown table with medians in seconds; ratios are
 what travels to other machines.
 """
 
@@ -132,21 +132,18 @@ def measure(cells: dict[str, Cell], rounds: int) -> dict[str, float]:
     return {name: statistics.median(times) for name, times in seen.items()}
 
 
-@contextlib.contextmanager
-def docker_engine() -> Iterator[Engine | None]:
+def docker_engine(stack: contextlib.ExitStack) -> Engine | None:
     """The engine docker, by a daemon of our own if none answers; None if there can be none."""
     from engine_daemons import engine_running  # noqa: PLC0415 - the tests' own maker of daemons
 
     try:
-        with engine_running("docker"):
-            engine = select_engine("docker")
-            try:
-                yield engine
-            finally:
-                engine.close()
+        stack.enter_context(engine_running("docker"))
+        engine = select_engine("docker")
     except (EngineError, FileNotFoundError) as error:
         print(f"(no docker: {error})", file=sys.stderr)
-        yield None
+        return None
+    stack.callback(engine.close)
+    return engine
 
 
 @contextlib.contextmanager
@@ -218,7 +215,7 @@ def main() -> int:
         stack.callback(engine.close)
         warm = WarmTrials(engine)
         stack.callback(warm.close)
-        docker = None if options.without_docker else stack.enter_context(docker_engine())
+        docker = None if options.without_docker else docker_engine(stack)
         for number, subject in enumerate(subjects):
             with contextlib.ExitStack() as inner:
                 cells: dict[str, Cell] = {}
