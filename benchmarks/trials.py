@@ -11,7 +11,9 @@ Cells, in turns, so that all see the same machine, each the wall clock of one wh
 * alone: ours in a sandbox of its own, the long way.
 
 The first two, and our trial in containers (`docker trial`), need a docker daemon: the machine's, or
-else a `dockerd` of this run's own (root); without one they are left out. Prints a Markdown table with medians in seconds; ratios are
+else a `dockerd` of this run's own (root); without one they are left out.
+
+Prints a Markdown table with medians in seconds; ratios are
 what travels to other machines.
 """
 

@@ -81,7 +81,7 @@ print(os.getcwd(), os.environ, os.getpid() < 8)
 print(subprocess.run(SCRIPT, shell=True, capture_output=True, text=True).stdout)
 """
 SCRIPT = r"""
-id; grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups|Seccomp)' /proc/self/status
+id; grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups|Seccomp:)' /proc/self/status
 cat /proc/sysvipc/shm /proc/net/dev /proc/sys/kernel/hostname
 ulimit -a; umask; wc -c; ls -ld /tmp /scratch /dev/shm /dev/pts
 unshare -U true 2>&1; mount -t tmpfs x /tmp 2>&1 | head -1
@@ -239,6 +239,23 @@ def test_a_server_that_does_not_start(engine: ForkingEngine, spec: SandboxSpec) 
         engine.fork_server(spec, PYTHON, "raise ValueError('because')")
     with pytest.raises(SandboxError, match="no fork server could be started"):
         engine.fork_server(spec, "/usr/bin/absent", CODE)
+
+
+def test_a_server_cannot_uncover_or_make_writable(engine: ForkingEngine, spec: SandboxSpec) -> None:
+    """Its interpreter is the image's, and what is mounted is the host's."""
+    code = """
+import ctypes
+libc = ctypes.CDLL(None)
+tried = [
+    libc.mount(b"none", b"/usr", b"", 32 | 4096, b""),
+    libc.umount2(b"/proc/sys", 2),
+    libc.mount(b"none", b"/usr", b"", 32 | 4096 | 1, b""),
+]
+work = lambda: print(tried)
+"""
+    server = engine.fork_server(spec, PYTHON, code)
+    assert said(server.run((), timeout=60)) == "[-1, -1, 0]\n"
+    server.close()
 
 
 def test_an_owner_that_is_killed_leaves_nothing(spec: SandboxSpec, tmp_path: Path) -> None:

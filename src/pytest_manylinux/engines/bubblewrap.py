@@ -242,6 +242,7 @@ def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict
         "files": files,
         "after": after,
         "filter": filter_of_this_machine().hex(),
+        "filter_of_commands": filter_of_this_machine(forks=nested).hex(),
         "groups": [],
         "rlimits": {},
     }

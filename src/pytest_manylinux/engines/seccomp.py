@@ -30,10 +30,17 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _JUMP, _RETURN = (
     0x05,
     0x06,
 )  # linux/bpf_common.h
-_NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data, little-endian
+_NUMBER, _ARCH, _FIRST_ARGUMENT, _FOURTH_ARGUMENT = (
+    0,
+    4,
+    16,
+    40,
+)  # offsets in struct seccomp_data, little-endian
 _X32 = 0x40000000  # the bit of x86_64's calls with 32-bit pointers, which no distro of ours uses
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW… of clone(2)
 _AF_VSOCK = 40
+_MS_RDONLY, _MS_REMOUNT = 1, 32  # flags of mount(2)
+_OF_FORK_SERVERS = frozenset({"mount", "unshare"})
 _PR_GET_SECCOMP = 21
 
 
@@ -132,41 +139,51 @@ _DENIED: dict[str, tuple[int | None, int | None, int | None, int | None]] = {
 }
 
 
-def filter_of_this_machine() -> bytes:
-    """The filter for the running kernel; empty where there is none for it, or it takes none."""
+def filter_of_this_machine(*, forks: bool = False) -> bytes:
+    """The filter for the running kernel; empty where there is none for it, or it takes none.
+
+    With `forks` that of a fork server, which see `filter_program`.
+    """
     if ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
         return b""
-    return filter_program(platform.machine())
+    return filter_program(platform.machine(), forks=forks)
 
 
-def filter_program(machine: str) -> bytes:
+def filter_program(machine: str, *, forks: bool = False) -> bytes:
     """A classic BPF program (an array of `struct sock_filter`) for kernels of a machine.
 
     `machine` is as `uname -m` says it. Empty for machines whose call numbers are not known here.
     Denied calls fail with EPERM; `clone3`, whose flags no filter can see, and x32's calls as if the
     kernel did not have them, so that C libraries take `clone` instead.
+
+    A fork server (`forks`) may make namespaces by `unshare`, and mounts; but it can uncover nothing
+    (umount) and make nothing writable that was mounted read-only: its interpreter is the image's.
     """
     if machine not in _ABIS:
         return b""
     program = [_instruction(_LOAD, _ARCH)]
     for abi in _ABIS[machine]:
-        section = list(_section(abi))
+        section = list(_section(abi, forks=forks))
         program += [_instruction(_EQUAL, abi.arch, 1, 0), _instruction(_JUMP, len(section)), *section]
     program.append(_instruction(_RETURN, _KILL))
     return b"".join(program)
 
 
-def _section(abi: _Abi) -> Iterator[bytes]:
+def _section(abi: _Abi, *, forks: bool) -> Iterator[bytes]:
     """The instructions for the calls of one ABI; every way through them ends in a return."""
-    denied = sorted({row[abi.column] for row in _DENIED.values()} - {None}, key=lambda n: n or 0)
+    spared = _OF_FORK_SERVERS if forks else frozenset[str]()
+    rows = [row for name, row in _DENIED.items() if name not in spared]
+    denied = sorted({row[abi.column] for row in rows} - {None}, key=lambda n: n or 0)
     tests = [(_EQUAL, number, "denied") for number in denied if number is not None]
+    mount = _DENIED["mount"][abi.column]
+    tests += [(_EQUAL, mount, "mount")] if forks and mount is not None else []
     tests = [*([(_AT_LEAST, _X32, "absent")] if abi.x32 else []), *tests]
     tests += [
         (_EQUAL, abi.clone3, "absent"),
         (_EQUAL, abi.clone, "clone"),
         (_EQUAL, abi.socket, "socket"),
     ]
-    ends = {"allowed": 0, "clone": 1, "socket": 4, "denied": 7, "absent": 8}
+    ends = {"allowed": 0, "clone": 1, "socket": 4, "denied": 7, "absent": 8, "mount": 10}
     yield _instruction(_LOAD, _NUMBER)
     for place, (code, value, end) in enumerate(tests):
         yield _instruction(code, value, len(tests) - place - 1 + ends[end], 0)
@@ -180,6 +197,11 @@ def _section(abi: _Abi) -> Iterator[bytes]:
     yield _instruction(_RETURN, _ERRNO | _EPERM)
     yield _instruction(_RETURN, _ERRNO | _ENOSYS)
     yield _instruction(_RETURN, _ERRNO | _EAFNOSUPPORT)
+    yield _instruction(_LOAD, _FOURTH_ARGUMENT)
+    yield _instruction(_ANY_BIT, _MS_REMOUNT, 0, 1)
+    yield _instruction(_ANY_BIT, _MS_RDONLY, 0, 1)
+    yield _instruction(_RETURN, _ALLOW)
+    yield _instruction(_RETURN, _ERRNO | _EPERM)
 
 
 def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

@@ -71,7 +71,7 @@ class _Sandbox:
     def __init__(self, setup: dict[str, Any]) -> None:
         self._doors: list[str] = [f"{group}/cgroup.procs" for group in setup["groups"]]
         self._limits: dict[str, int] = setup["rlimits"]
-        self._filter = bytes.fromhex(setup["filter"])
+        self._filter = bytes.fromhex(setup["filter_of_commands"])
         self._monitor, info, self._stdin, output = _start_bubblewrap(setup)
         try:
             first = _first_process(info, output)
@@ -206,8 +206,7 @@ def _become(
         _set_limits(limits)
         os.umask(0o022)
         os.chdir(command["cwd"])
-        if not command["rights"]:
-            _filter_calls(program)
+        _filter_calls(program)
     except OSError as error:
         os.write(streams[2], f"sandbox: {error}\n".encode(errors="replace"))
         os._exit(126)
