@@ -69,7 +69,8 @@ PROJECTS = [
     "PyQt5",
     "PySide6-Essentials",
     "mpi4py",
-    "jaxlib==0.1.69",
+    "ray==1.6.0",  # of the manylinux2010 years, for Python 3.9 only
+    "jaxlib",
 ]
 
 

@@ -80,3 +80,10 @@ def test_sound_wheels_bring_nothing_about(files: dict[str, bytes | str], tmp_pat
 def test_a_symbol_that_the_interpreter_has_loaded_anyway_is_not_loose(tmp_path: Path) -> None:
     facts = Trigger(finding="", files=wanting(Want("dladdr")), tag=NATIVE).facts(tmp_path)
     assert predict_target(facts, make_target()).findings == ()
+
+
+def test_a_symbol_that_another_file_of_the_wheel_has_may_be_loaded_by_then(tmp_path: Path) -> None:
+    files = wanting(Want("frobnicate")) | {"demo/_core.so": library(exports=("frobnicate",))}
+    facts = Trigger(finding="", files=files, tag=NATIVE).facts(tmp_path)
+    (finding,) = predict_target(facts, make_target()).findings
+    assert (finding.name, finding.severity) == ("undefined-symbol", Severity.WARNING)

@@ -26,14 +26,21 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
 
 
 def _loose(facts: WheelFacts, severity: Severity) -> list[Finding]:
+    """Of the given severity, but a warning where another file of the wheel has all the symbols.
+
+    That one may be in the process already, its symbols open to all (ray does so).
+    """
     found = []
-    for path, group in groupby(loose_symbols(facts), lambda loose: loose.path):
-        symbols = [loose.symbol for loose in group]
+    loose = loose_symbols(facts)
+    elsewhere = {e.partition("@")[0] for elf in facts.elf for e in elf.exports} if loose else set()
+    for path, group in groupby(loose, lambda loose: loose.path):
+        symbols = sorted({loose.symbol for loose in group}, key=elsewhere.__contains__)
+        weight = Severity.WARNING if symbols[0] in elsewhere else severity
         lines = [f"{path} wants {symbol}" for symbol in symbols[:_SHOWN]]
         if len(symbols) > _SHOWN:
             lines.append(f"and {len(symbols) - _SHOWN} more")
         message = f"{path} wants {symbols[0]}, which nothing that it loads defines"
-        found.append(CHECK.finding(message, evidence=lines, severity=severity, files=[path]))
+        found.append(CHECK.finding(message, evidence=lines, severity=weight, files=[path]))
     return found
 
 
