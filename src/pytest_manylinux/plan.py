@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -65,6 +66,7 @@ def supported_tags(target: Target) -> frozenset[Tag]:
     return installable_tags(target.interpreter.version, target.distro.glibc, target.arch)
 
 
+@lru_cache(maxsize=256)  # asked for each wheel and target, and the targets are few
 def installable_tags(python: PythonVersion, glibc: tuple[int, int], arch: str) -> frozenset[Tag]:
     """All tags that a Python on such a machine can install (PEP 425)."""
     platforms = platform_tags(glibc, arch)

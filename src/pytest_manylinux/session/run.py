@@ -105,6 +105,7 @@ class Run:
         self._memory: Memory | None = None
         self._surveys: Surveys | None = None
         self._warm: WarmTrials | None = None
+        self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
 
     @property
     def wheelhouse(self) -> Path:
@@ -204,7 +205,10 @@ class Run:
 
     def targets(self, settings: Settings) -> tuple[Target, ...]:
         """The chosen distros x Pythons on this machine's architecture."""
-        return targets_of(self.distros(settings), self.arch, settings.python)
+        key = (tuple(settings.distros), tuple(settings.python))
+        if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
+            self._targets[key] = targets_of(self.distros(settings), self.arch, settings.python)
+        return self._targets[key]
 
     def builders(self, settings: Settings) -> Sequence[Distro]:
         """Distros whose roots can build: chosen ones first, released before rolling."""
