@@ -53,9 +53,7 @@ def start_up(rounds: int) -> None:
             for plugin, found in seen.items()
         }
         extra = (medians[True] - medians[False]) * 1000
-        print(
-            f"start-up, {what}: {medians[False] * 1000:.0f} ms without the plugin, {extra:+.1f} ms with it"
-        )
+        print(f"start-up, {what}: {medians[False] * 1000:.0f} ms, {extra:+.1f} ms with the plugin")
 
 
 def collection(wheels: int, targets: int) -> None:
