@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -54,6 +56,15 @@ def activate(config: pytest.Config) -> None:
         config.pluginmanager.register(Hooks(config), "manylinux-run")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    _end_in_order(config)
+
+
+def _end_in_order(config: pytest.Config) -> None:
+    """Have SIGTERM, a CI's way to cancel a job, end the run as Ctrl-C does: nothing is left behind."""
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        config.add_cleanup(lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:
