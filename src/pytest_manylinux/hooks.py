@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
-import threading
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -33,6 +31,7 @@ from pytest_manylinux.report.junit import case_output, describe_case, suite_prop
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.session.context import Context, read_layers
+from pytest_manylinux.session.ending import end_in_order
 from pytest_manylinux.session.header import header_lines
 from pytest_manylinux.session.outputs import (
     Outputs,
@@ -56,15 +55,7 @@ def activate(config: pytest.Config) -> None:
         config.pluginmanager.register(Hooks(config), "manylinux-run")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
-    _end_in_order(config)
-
-
-def _end_in_order(config: pytest.Config) -> None:
-    """Have SIGTERM, a CI's way to cancel a job, end the run as Ctrl-C does: nothing is left behind."""
-    main = threading.current_thread() is threading.main_thread()
-    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        config.add_cleanup(lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    config.add_cleanup(end_in_order())
 
 
 def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:
