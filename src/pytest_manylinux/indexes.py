@@ -72,6 +72,12 @@ def _host_index() -> IndexAccess:
     return index_access(_pip_settings(), os.environ, home=Path.home())
 
 
+def forget_host_index() -> None:
+    """Read the configuration anew when it is asked for next."""
+    _host_index.cache_clear()
+    _pip_settings.cache_clear()
+
+
 def host_proxies() -> dict[str, str]:
     """The proxies of this machine and user, as environment variables; they may hold credentials."""
     return _proxies(os.environ)

@@ -270,11 +270,11 @@ def test_credentials_of_the_index_reach_neither_project_nor_log(
 ) -> None:
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://someone:sesame@127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
-    indexes._host_index.cache_clear()
+    indexes.forget_host_index()
     try:
         build(demo(before="import os; print('SEEN', dict(os.environ))"))
     finally:
-        indexes._host_index.cache_clear()
+        indexes.forget_host_index()
     log = (tmp_path / "build.log").read_text()
     assert "sesame" not in log
     assert "SEEN {" in log
@@ -289,12 +289,12 @@ def test_an_index_out_of_reach_is_no_fault_of_the_project(
     monkeypatch.setenv("PIP_RETRIES", "0")
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.setenv(name, "")
-    indexes._host_index.cache_clear()
+    indexes.forget_host_index()
     try:
         with pytest.raises(ToolchainError, match="index is out of reach") as caught:
             build(project)
     finally:
-        indexes._host_index.cache_clear()
+        indexes.forget_host_index()
     assert caught.value.exit_code is ExitCode.NOT_PROVEN
 
 

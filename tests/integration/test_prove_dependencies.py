@@ -39,9 +39,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", folder.as_uri())
-    indexes._host_index.cache_clear()
+    indexes.forget_host_index()
     yield folder
-    indexes._host_index.cache_clear()
+    indexes.forget_host_index()
 
 
 @dataclass(frozen=True)
