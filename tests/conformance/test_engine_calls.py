@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sandboxes import lines, python, sh
 
 from pytest_manylinux.engines.api import Engine, Sandbox
@@ -26,6 +27,8 @@ CALLS = {
 }
 # Podman 4.3's own profile: a container may have keys (its session is its own) and user namespaces.
 ALLOWED = {"podman": {"keyctl", "unshare", "clone", "setns"}}
+
+pytestmark = pytest.mark.attack("call")
 
 ATTEMPT = """
 import ctypes, errno, os, platform
@@ -58,8 +61,6 @@ def test_a_filter_is_at_work(shared: Sandbox) -> None:
 
 ORDINARY = """
 import asyncio, ctypes, multiprocessing, os, socket, threading
-
-pytestmark = pytest.mark.attack("call")
 thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
 with multiprocessing.Pool(1) as pool: print("processes", pool.map(abs, [-1]))
 async def run(): return await (await asyncio.create_subprocess_exec("true")).wait()

@@ -15,10 +15,10 @@ from sandboxes import lines, python, sh
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import SandboxError
 
+pytestmark = pytest.mark.attack("escape")
+
 CONNECT = """
 import socket
-
-pytestmark = pytest.mark.attack("escape")
 try:
     socket.create_connection(("127.0.0.1", %d), timeout=30).close()
 except OSError as error:

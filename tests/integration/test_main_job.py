@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -98,16 +98,25 @@ def test_a_project_that_does_not_compile_says_the_compiler_s_words(tmp_path: Pat
     assert not (tmp_path / "wheelhouse").exists() or not any((tmp_path / "wheelhouse").iterdir())
 
 
-def processes_naming(word: str) -> list[str]:
-    found = []
+def processes() -> dict[int, tuple[int, str]]:
+    """Parent and command line of every process (proc(5))."""
+    found = {}
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and folder.name != str(os.getpid()):
-            try:
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if word in line:
-                found.append(line)
+        with contextlib.suppress(OSError, ValueError):
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            found[int(folder.name)] = (int(parent), line)
+    return found
+
+
+def descendants(root: int) -> dict[int, str]:
+    """The command lines of all processes below one."""
+    all_of_them = processes()
+    found: dict[int, str] = {}
+    fresh = {root}
+    while fresh:
+        fresh = {pid for pid, (parent, _) in all_of_them.items() if parent in fresh}
+        found |= {pid: all_of_them[pid][1] for pid in fresh}
     return found
 
 
@@ -118,7 +127,6 @@ def test_after_sigkill_in_a_trial_nothing_is_left_and_the_next_run_works(project
         (projects / "hanging" / "pyproject.toml").read_text().replace("trial-timeout = ", "#")
     )
     mounts = Path("/proc/self/mountinfo").read_text().count("\n")
-    marker = "hang_on_import"
     with subprocess.Popen(
         command("--manylinux-distros=debian-12", "hanging"),
         cwd=projects,
@@ -127,15 +135,17 @@ def test_after_sigkill_in_a_trial_nothing_is_left_and_the_next_run_works(project
         start_new_session=True,
     ) as running:
         deadline = time.monotonic() + 900
-        while not any("-c" in line or "import" in line for line in processes_naming(marker)):
+        begun: dict[int, str] = {}
+        while not any("faulthandler" in line for line in begun.values()):  # an import is under way
             assert running.poll() is None, "the run ended before its trial hung"
             assert time.monotonic() < deadline
             time.sleep(0.2)
+            begun = descendants(running.pid)
         running.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 30
-    while processes_naming(marker) and time.monotonic() < deadline:
+    while (left := begun.keys() & processes().keys()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert processes_naming(marker) == []
+    assert left == set()
     assert Path("/proc/self/mountinfo").read_text().count("\n") == mounts
     next_run = run(projects, "--manylinux-distros=debian-12", "projects/faulty")
     assert next_run.returncode == 0, next_run.stdout + next_run.stderr
