@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 
 from pytest_manylinux.report.words import wheel_words
 
 _LEAST = 8
 _STEM = 4  # characters of a project's name that still mean something
+_BY_WORTH = ("python", "version", "arch", "policy")  # what people look for first
 _PARTS = 5  # name-version-python-abi-platform; six with a build tag
 # Platform tags end with the architecture, which may hold an underscore itself.
 _ARCHITECTURES = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64", "loongarch64")
@@ -30,7 +33,8 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
     Shortens in steps and takes the first that fits: the file name in words, without the ABI that
     the Python tag implies, then without architecture, policy and version where all wheels share
     them, then with only those that tell a project's own wheels apart, the Python tag among them. At
-    last the project's name is cut, or any other name in its middle.
+    last each project's wheels keep as many of these as fit beside its name, which is cut only if
+    none would; any other name is cut in its middle.
     """
     width = max(width, _LEAST)
     names = [_parse(wheel_words(wheel)) for wheel in wheels]
@@ -39,9 +43,9 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
         labels = [form(name) if isinstance(name, _Name) else name for name in names]
         if max(map(len, labels), default=0) <= width and len(set(labels)) == len(set(wheels)):
             return tuple(labels)
-    stems = {name.project: _stem(name.project, parsed, width) for name in parsed}
+    own = {project: _own_form(project, parsed, width) for project in {name.project for name in parsed}}
     cut = [
-        stems[name.project](name) if isinstance(name, _Name) else _middle_out(name, width)
+        own[name.project](name) if isinstance(name, _Name) else _middle_out(name, width)
         for name in names
     ]
     return _numbered(cut, width)
@@ -103,18 +107,34 @@ def _tail(name: _Name, parts: set[str]) -> str:
     return " ".join(filter(None, (joined(" ", "version", "python"), joined("_", "policy", "arch"))))
 
 
-def _stem(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name], str]:
-    """A form that cuts the project's name, the same for all its wheels, and keeps what differs.
+def _own_form(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name], str]:
+    """A form for one project's wheels: the most of their parts that leaves its name whole.
 
-    If that leaves nothing of the name to speak of, it cuts the whole label.
+    If nothing does, the name is cut, the same for all its wheels, and the fewest parts are kept; if
+    that leaves nothing of the name to speak of, the whole label is cut.
     """
     own = [name for name in names if name.project == project]
-    parts = _telling(project, own)
-    room = width - max(len(tail) + bool(tail) for tail in (_tail(name, parts) for name in own))
+    fewest = _fewest(own, ())
+    for parts in (_telling(project, own), _fewest(own, ("python", "version")), fewest):
+        if max(len(_label(name, parts)) for name in own) <= width:
+            return partial(_label, parts=parts)
+    room = width - max(len(tail) + bool(tail) for tail in (_tail(name, fewest) for name in own))
     if room < _STEM:
-        return lambda name: _middle_out(_label(name, parts), width)
+        return lambda name: _middle_out(_label(name, fewest), width)
     stem = _middle_out(project, room)
-    return lambda name: f"{stem} {_tail(name, parts)}".rstrip()
+    return lambda name: f"{stem} {_tail(name, fewest)}".rstrip()
+
+
+def _fewest(own: Sequence[_Name], wanted: Iterable[str]) -> set[str]:
+    """The fewest parts that tell all apart, the wanted ones that differ among them."""
+    differing = [part for part in _BY_WORTH if part in _differ(own, *_BY_WORTH)]
+    kept = set(differing).intersection(wanted)
+    for count in range(len(differing) + 1):
+        for more in combinations(differing, count):
+            parts = kept.union(more)
+            if len({_tail(name, parts) for name in own}) == len(set(own)):
+                return parts
+    return set(differing)
 
 
 def _numbered(labels: Sequence[str], width: int) -> tuple[str, ...]:

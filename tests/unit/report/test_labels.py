@@ -64,6 +64,25 @@ def test_only_what_differs_within_a_project_is_kept() -> None:
     )
 
 
+def test_a_name_stays_whole_where_fewer_parts_tell_its_wheels_apart() -> None:
+    numpys = [
+        "numpy-2.0.2-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "numpy-2.5.5-cp313-cp313-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+        "numpy-2.5.5-cp314-cp314-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+    ]
+    others = [
+        "cryptography-43.0.3-cp39-abi3-manylinux_2_17_x86_64.whl",
+        "cryptography-50.0.2-cp311-abi3-manylinux2014_x86_64.whl",
+    ]
+    assert wheel_labels([*numpys, *others], 25) == (
+        "numpy 2.0.2 cp39",
+        "numpy 2.5.5 cp313",
+        "numpy 2.5.5 cp314",
+        "cryptography cp39-abi3",
+        "cryptography cp311-abi3",
+    )
+
+
 _NAMES = st.lists(
     st.sampled_from([NUMPY, NUMPY_39, NUMPY_ARM, RUFF, CRYPTOGRAPHY]) | hostile_text.filter(bool),
     unique=True,
