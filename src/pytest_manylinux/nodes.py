@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError
+from pytest_manylinux.inspect.wheel import open_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
@@ -27,6 +29,11 @@ from pytest_manylinux.session.subjects import (
     WheelSubject,
 )
 from pytest_manylinux.session.work import Built, Judged, add_audit, add_build, add_trial
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 CONTEXT = pytest.StashKey[Context]()
 
@@ -171,19 +178,25 @@ class UnplannedItem(PortabilityItem):
     def start(self) -> None:
         """There is nothing to do."""
 
-    def _name(self) -> str:
-        """A wheel's file name, a project's path: as for other verdicts without a wheel."""
-        return self.path.name if self.path.suffix == ".whl" else self.context.shown(self.path)
+    def _wheel(self) -> tuple[str, str]:
+        """A wheel's name and digest; a project's path and no digest."""
+        if self.path.suffix != ".whl":
+            return self.context.shown(self.path), ""
+        try:
+            return self.path.name, open_wheel(self.path).sha256
+        except ManylinuxError:  # its audit says so
+            return self.path.name, ""
 
     def runtest(self) -> None:
         """End as not proven."""
+        wheel, sha256 = self._wheel()
         self.conclude(
             Entry(
                 verdict=Verdict(
                     outcome=Outcome.NOT_PROVEN,
                     subject=self.name,
-                    wheel=self._name(),
-                    wheel_sha256="",
+                    wheel=wheel,
+                    wheel_sha256=sha256,
                     cause=Cause.NO_TARGET,
                     reason=self.reason,
                 )
@@ -299,7 +312,12 @@ def is_project(path: Path) -> bool:
         text = (path / "pyproject.toml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
-    return "[build-system]" in text
+    if "build-system" not in text:
+        return False
+    try:
+        return "build-system" in tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return True  # planning it says what is wrong with the file
 
 
 def is_sdist(path: Path) -> bool:

@@ -285,3 +285,22 @@ def test_the_header_says_what_is_used_and_where_it_came_from(pytester: pytest.Py
             "manylinux builder: auto",
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "collected"),
+    [
+        ("# [build-system] is for those who build\n[tool.other]\n", False),
+        ("[ build-system ]\nrequires = ['setuptools']\n[project]\nname = 'a'\nversion = '1'\n", True),
+    ],
+    ids=["only a comment", "spaced"],
+)
+def test_a_project_is_known_by_its_table_not_by_the_letters(
+    pytester: pytest.Pytester, text: str, *, collected: bool
+) -> None:
+    folder = pytester.path / "folder" / "below"
+    folder.mkdir(parents=True)
+    (folder / "pyproject.toml").write_text(text)
+    (folder / "test_ordinary.py").write_text("def test_one(): pass\n")
+    found = ids(collect(pytester, FOUR, "folder"))
+    assert any("::build[" in line for line in found) is collected

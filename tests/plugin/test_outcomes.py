@@ -58,6 +58,23 @@ def test_a_wheel_that_nobody_takes_ends_the_run_as_not_proven(pytester: pytest.P
     result.stdout.fnmatch_lines(["*not proven*", "*can install a wheel with the tags cp27*"])
 
 
+def test_a_wheel_that_nobody_takes_is_one_row_and_one_subject(pytester: pytest.Pytester) -> None:
+    (pytester.path / "dist").mkdir()
+    wheel = build_wheel(
+        pytester.path / "dist",
+        name="sample",
+        version="1.0",
+        files={"sample.py": b""},
+        tag="cp27-cp27mu-manylinux1_x86_64",
+    )
+    result = run(pytester, "--manylinux-proof=proof.json", "dist")
+    assert result.ret == ExitCode.NOT_PROVEN
+    result.stdout.fnmatch_lines([f"{wheel.name}: not proven", "*because no target can take it"])
+    verdicts = read_proof(pytester.path / "proof.json").record.verdicts
+    assert len({(verdict.wheel, verdict.wheel_sha256) for verdict in verdicts}) == 1
+    assert len(verdicts) == 2
+
+
 @pytest.mark.usefixtures("no_engine")
 def test_without_an_engine_audits_stand_and_trials_are_not_proven(
     pytester: pytest.Pytester,

@@ -119,12 +119,13 @@ def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
 def _heading(verdict: Verdict) -> Iterator[str]:
     wheel = wheel_words(verdict.wheel)
     if verdict.subject == "audit":
-        yield f"{wheel}: {outcome_words(verdict.outcome)} by its audit"
-    else:
-        yield f"{wheel}: {outcome_words(verdict.outcome)} on {place_words(verdict)}"
+        where = " by its audit"
+    else:  # nothing was planned for it: there is no place
+        where = "" if verdict.cause is Cause.NO_TARGET else f" on {place_words(verdict)}"
+    yield f"{wheel}: {outcome_words(verdict.outcome)}{where}"
     if verdict.cause is not None:
         yield f"  because {cause_words(verdict.cause)}"
-    if verdict.reason:
+    if verdict.reason and verdict.reason not in {finding.message for finding in verdict.findings}:
         yield _indented(verdict.reason)
     if verdict.expectation is not None:
         yield _indented(f"declared: {verdict.expectation.finding}, {verdict.expectation.reason}")
