@@ -28,7 +28,8 @@ from pytest_manylinux.session.subjects import (
     TrialJob,
     WheelSubject,
 )
-from pytest_manylinux.session.work import Built, Judged, add_audit, add_build, add_trial
+from pytest_manylinux.session.trials import add_trial
+from pytest_manylinux.session.work import Built, Judged, add_audit, add_build
 
 if sys.version_info >= (3, 11):
     import tomllib

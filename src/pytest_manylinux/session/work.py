@@ -1,4 +1,4 @@
-"""The tasks of a run: images, builds, facts, audits, trials. Each runs in a thread of the graph."""
+"""The tasks of a run up to the audit: builds, facts, audits. Each runs in a thread of the graph."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.judge import (
     apply_expectations,
-    judge,
     judge_audit,
-    judge_unreadable,
 )
 from pytest_manylinux.dispatch import Needs
 from pytest_manylinux.errors import (
@@ -24,7 +22,6 @@ from pytest_manylinux.errors import (
     DependencyError,
     EngineError,
     ImageError,
-    MalformedWheelError,
     ManylinuxError,
     StoreError,
     ToolchainError,
@@ -37,28 +34,21 @@ from pytest_manylinux.model.run import BuildRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.plan import PlannedBuild, installable_tags
-from pytest_manylinux.prove.dependencies import resolve_dependencies
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
 from pytest_manylinux.session.builders import Chosen
-from pytest_manylinux.session.memory import observation_key
 from pytest_manylinux.session.preparing import (
     add_compiler,
     add_image,
     add_tools,
-    add_venv,
     tools_folder,
-    venvs_folder,
 )
 from pytest_manylinux.session.run import Run, task_key
 from pytest_manylinux.session.shared import once
 from pytest_manylinux.session.subjects import (
     BuildJob,
     Origin,
-    TrialJob,
     WheelSubject,
     group_of,
     key_of,
-    name_of,
     settings_of,
 )
 
@@ -131,17 +121,6 @@ def add_audit(run: Run, origin: Origin) -> Future[Any]:
         task_key("audit", *key_of(origin)),
         lambda done: _audit(origin, done[0].result()),
         needs=[task_key("facts", *key_of(origin))],
-    )
-
-
-def add_trial(run: Run, job: TrialJob) -> Future[Any]:
-    """Add a trial, after the facts and the target's image."""
-    add_facts(run, job.origin)
-    image = add_image(run, job.target, ImagePurpose.TRIAL)
-    return run.graph.add(
-        task_key("trial", *key_of(job.origin), job.target.id),
-        lambda done: _trial(run, job, done),
-        needs=[task_key("facts", *key_of(job.origin)), image, add_venv(run, job.target)],
     )
 
 
@@ -233,86 +212,19 @@ def _read(path: Path, record: BuildRecord | None) -> Read:
 
 def _audit(origin: Origin, read: Read) -> Judged:
     audit = audit_wheel(read.facts)
-    verdict = _declared(judge_audit(read.facts, audit), settings_of(origin), "audit")
-    return Judged(verdict=verdict, wheel=_wheel_record(origin, read, audit))
+    verdict = declared(judge_audit(read.facts, audit), settings_of(origin), "audit")
+    return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
 
 
-def _declared(verdict: Verdict, settings: Settings, where: str) -> Verdict:
+def declared(verdict: Verdict, settings: Settings, where: str) -> Verdict:
     """Hold a verdict against what the project ignores and expects; `where` is a distro or `audit`."""
     verdict = apply_ignores(verdict, settings.ignore, where)
     return apply_expectations(verdict, settings.expect, where)
 
 
-def _wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
+def wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
+    """What the run records of a wheel."""
     return WheelRecord(wheel=read.wheel, group=group_of(origin), audit=audit, build=read.record)
-
-
-def _trial(run: Run, job: TrialJob, done: Needs) -> Judged:
-    subject = job.target.id
-    error = done[0].exception()
-    if isinstance(error, MalformedWheelError):
-        return Judged(verdict=judge_unreadable(name_of(job.origin), error, subject=subject))
-    if isinstance(error, StoreError):  # the wheelhouse's: an image's own would come with done[1]
-        return Judged(verdict=not_proven(error, subject, name_of(job.origin), cause=Cause.BUILD))
-    if error is not None:
-        return Judged(verdict=not_proven(error, subject, name_of(job.origin)))
-    read: Read = done[0].result()
-    record = _wheel_record(job.origin, read)
-    if error := done[1].exception():
-        return Judged(verdict=not_proven(error, subject, read.wheel), wheel=record)
-    try:
-        verdict = _prove(run, job, read, done[1].result())
-    except ManylinuxError as error:
-        verdict = not_proven(error, subject, read.wheel)
-    return Judged(verdict=verdict, wheel=record)
-
-
-def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
-    settings = settings_of(job.origin)
-    engine = run.engine()
-    dependencies = None
-    if settings.dependencies == "resolve":
-        dependencies = resolve_dependencies(
-            read.wheel,
-            read.facts,
-            job.target,
-            image,
-            engine,
-            cache=run.store.root / "dependencies",
-            timeout=settings.trial_timeout,
-        )
-    request = TrialRequest(
-        wheel=read.wheel,
-        facts=read.facts,
-        target=job.target,
-        image=image,
-        imports=settings.imports,
-        import_skip=settings.import_skip,
-        dependencies=dependencies,
-        programs=tuple(tuple(line.split()) for line in settings.programs),
-        timeout=settings.trial_timeout,
-        cache=venvs_folder(run),
-    )
-    key = observation_key(request, f"{engine.name} {engine.version()}")
-    observation = run.memory.recall(key)
-    if observation is None:
-        observation = run_trial(request, engine, run.warm())
-        run.memory.keep(key, observation)
-    else:  # the same bytes, but perhaps by another way than then
-        observation = replace(
-            observation,
-            image_name=image.name,
-            image_source=image.source.value,
-            image_note=image.note,
-        )
-    verdict = judge(
-        read.facts,
-        observation,
-        job.target,
-        wheel=read.wheel,
-        survey=run.survey(job.target.distro, image),
-    )
-    return _declared(verdict, settings, job.target.distro.id)
 
 
 def not_proven(
