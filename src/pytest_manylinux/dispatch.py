@@ -2,7 +2,7 @@
 
 A task starts when all that it needs has ended, whether well or badly: it is handed the futures of
 its needs and decides for itself what a failed one means. Nothing waits inside a thread, so a pool
-of any size cannot lock up.
+of any size cannot lock up; nor does work that goes on elsewhere (`Away`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,18 @@ Needs = Sequence["Future[Any]"]
 Work = Callable[[Needs], Any]
 Start = Callable[[], "Future[Any] | None"]
 _FEW = 2  # cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Away:
+    """What a task gives whose work goes on elsewhere, on another machine.
+
+    The task takes no place here until `future` has ended, well or badly; `then` is given that future
+    and finishes the work here.
+    """
+
+    future: Future[Any]
+    then: Callable[[Future[Any]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +64,7 @@ class _Task:
     handed: bool = False
     began: float = 0.0
     took: float | None = None
+    away: Future[Any] | None = None
 
 
 def core_count() -> int:
@@ -68,11 +81,13 @@ class Graph:
     A task's `weight` is the seconds that it took in earlier runs, 0 if nobody knows; its urgency is
     that and the urgency of the most urgent task that needs it, so that the longest way begins first.
 
-    `add` in any order as long as needs are there before whoever needs them. Thread-safe.
+    `add` in any order as long as needs are there before whoever needs them. Thread-safe. `elsewhere`
+    tells how many places there are for work that is away, for the estimate only.
     """
 
     def __init__(self, jobs: int, executor: Executor | None = None) -> None:
         self.jobs = jobs or core_count()
+        self.elsewhere: Callable[[], int] = lambda: 0
         self._executor = executor or ThreadPoolExecutor(self.jobs, thread_name_prefix="manylinux")
         self._lock = threading.RLock()
         self._tasks: dict[Hashable, _Task] = {}
@@ -160,7 +175,7 @@ class Graph:
         whole = [task.weight or usual[_kind(task)] for task in tasks]
         spent = [now - task.began if task.began else 0.0 for task in tasks]
         left = [max(one - gone, 0.0) for one, gone in zip(whole, spent, strict=True)]
-        return max(sum(left) / self.jobs, max(left, default=0.0))
+        return max(sum(left) / (self.jobs + self.elsewhere()), max(left, default=0.0))
 
     def stop(self) -> None:
         """Start nothing more; what has not begun is cancelled. Running work is not waited for."""
@@ -170,6 +185,8 @@ class Graph:
             tasks = list(self._tasks.values())
         for task in tasks:
             task.future.cancel()
+            if task.away is not None:
+                task.away.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _need_ended(self, task: _Task, _: Future[Any]) -> None:
@@ -191,9 +208,8 @@ class Graph:
                 if self._stopped or not self._ready or self._running >= self.jobs:
                     return
                 task = heappop(self._ready)[2]
-                if task.handed or not task.future.set_running_or_notify_cancel():
+                if not _may_go_on(task):
                     continue
-                task.handed = True
                 self._running += 1
             try:
                 self._executor.submit(self._run, task)
@@ -202,16 +218,45 @@ class Graph:
                 return
 
     def _run(self, task: _Task) -> None:
-        task.began = time.monotonic()
+        task.began = task.began or time.monotonic()
+        outcome: Any = None
         try:
-            outcome = partial(task.future.set_result, task.work([n.future for n in task.needs]))
+            outcome = task.work([n.future for n in task.needs])
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the task
-            outcome = partial(task.future.set_exception, error)
+            end = partial(task.future.set_exception, error)
+        else:
+            end = partial(task.future.set_result, outcome)
         with self._lock:
             self._running -= 1
-            task.took = time.monotonic() - task.began
-        outcome()
+            if not isinstance(outcome, Away):
+                task.took = time.monotonic() - task.began
+        if isinstance(outcome, Away):
+            self._send_away(task, outcome)
+        else:
+            end()
         self._feed()
+
+    def _send_away(self, task: _Task, away: Away) -> None:
+        """Have a task go on when what it waits for has come."""
+        task.work = lambda _: away.then(away.future)
+        task.away = away.future
+        away.future.add_done_callback(partial(self._is_back, task))
+
+    def _is_back(self, task: _Task, _: Future[Any]) -> None:
+        with self._lock:
+            stopped, task.handed = self._stopped, False
+        if stopped:
+            task.future.set_exception(CancelledError())
+        else:
+            self._push(task)
+
+
+def _may_go_on(task: _Task) -> bool:
+    """Whether a task that is ready is to run now, and has not been handed out already."""
+    if task.handed:
+        return False
+    task.handed = True
+    return task.away is not None or task.future.set_running_or_notify_cancel()
 
 
 def _kind(task: _Task) -> object:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_manylinux.dispatch import Graph, Overview
+from pytest_manylinux.dispatch import Away, Graph, Overview
 
 
 def _note(into: list[object], what: object, _: object) -> None:
@@ -175,3 +175,34 @@ def test_what_is_left_and_how_long_it_may_take() -> None:
     graph.add(("image", "c"), lambda _: None).result(timeout=10)
     assert graph.overview() == Overview(left=0, running=(), seconds=0.0)
     graph.stop()
+
+
+def test_work_that_is_away_takes_no_place_and_is_finished_here() -> None:
+    graph = Graph(1)
+    far: Future[int] = Future()
+    sent = graph.add("sent", lambda _: Away(future=far, then=lambda done: done.result() + 1))
+    assert graph.add("meanwhile", lambda _: "done").result(timeout=10) == "done"
+    assert not sent.done()
+    far.set_result(41)
+    assert sent.result(timeout=10) == 42
+    graph.stop()
+
+
+def test_what_went_wrong_elsewhere_is_for_the_finishing_to_judge() -> None:
+    graph = Graph(1)
+    far: Future[int] = Future()
+    sent = graph.add("sent", lambda _: Away(future=far, then=lambda done: repr(done.exception())))
+    far.set_exception(ValueError("lost"))
+    assert sent.result(timeout=10) == "ValueError('lost')"
+    graph.stop()
+
+
+def test_stop_cancels_what_is_away() -> None:
+    graph = Graph(1)
+    far: Future[int] = Future()
+    sent = graph.add("sent", lambda _: Away(future=far, then=lambda done: done.result()))
+    graph.add("after", lambda _: None).result(timeout=10)
+    graph.stop()
+    assert far.cancelled()
+    with pytest.raises(CancelledError):
+        sent.result(timeout=10)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.resources
 import os
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from pytest_manylinux.errors import ReportError
 from pytest_manylinux.model.observation import ImportStatus, Observation
+from pytest_manylinux.prove.procedure import procedure
 from pytest_manylinux.prove.trial import TrialRequest
 from pytest_manylinux.report.atomic import write_atomically
 
@@ -83,7 +82,7 @@ def _seal(key: str, content: bytes) -> bytes:
 def observation_key(request: TrialRequest, engine: str) -> str:
     """A hexadecimal SHA-256 over all that can change what a trial sees."""
     parts: list[object] = [
-        _procedure(),
+        procedure(),
         engine,
         request.wheel.filename,
         request.wheel.sha256,
@@ -104,17 +103,6 @@ def _wheels_in(folder: Path | None) -> list[tuple[str, str]] | None:
     return [
         (path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())
     ]
-
-
-@cache
-def _procedure() -> str:
-    """A digest of the code that does trials: another procedure may see other things."""
-    digest = hashlib.sha256()
-    folder = importlib.resources.files("pytest_manylinux.prove")
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".py"):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _went_well(observation: Observation) -> bool:
