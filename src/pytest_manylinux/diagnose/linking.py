@@ -32,6 +32,7 @@ _VERSIONED = frozenset(
         "libgomp.so.1",
     }
 )
+_Defined = dict[str, frozenset[str]]
 # Defined by the linker, the compiler's start-up files or the loader itself.
 _AMBIENT = frozenset({"__gmon_start__", "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"})
 
@@ -65,11 +66,12 @@ def loose_symbols(facts: WheelFacts) -> tuple[Loose, ...]:
     that needs libraries from outside whose symbols have no versions.
     """
     seen: set[str] = set()
+    defined: _Defined = {}
     return tuple(
         loose
         for loading in loadings(facts)
         if not loading.program and _all_versioned(loading)
-        for loose in _of_loading(loading, seen)
+        for loose in _of_loading(loading, seen, defined)
     )
 
 
@@ -77,22 +79,35 @@ def _all_versioned(loading: Loading) -> bool:
     return all(need.library in _VERSIONED or is_loader(need.library) for need in loading.unreached)
 
 
-def _of_loading(loading: Loading, seen: set[str]) -> Iterator[Loose]:
+def _of_loading(loading: Loading, seen: set[str], defined: _Defined) -> Iterator[Loose]:
     """Each file once, in the first loading that has it."""
-    fresh = [elf for elf in loading.files if elf.path not in seen]
-    if not fresh:
-        return
-    defined = {export.partition("@")[0] for elf in loading.files for export in elf.exports}
-    for elf in fresh:
+    for elf in loading.files:
+        if elf.path in seen:
+            continue
         seen.add(elf.path)
-        for name in _unversioned(elf):
-            if name not in defined and name not in _glibc_names():
+        wanted = list(_unversioned(elf))
+        loose = frozenset(wanted) - _glibc_names()
+        for file in loading.files:
+            if not loose:
+                break
+            loose -= _names(file, defined)
+        for name in wanted if loose else ():
+            if name in loose:
                 yield Loose(symbol=name, path=elf.path, root=loading.root.path)
 
 
+def _names(elf: ElfFacts, defined: _Defined) -> frozenset[str]:
+    """The names that a file defines, without versions; worked out when they are first asked for."""
+    found = defined.get(elf.path)
+    if found is None:
+        found = defined[elf.path] = frozenset(export.partition("@")[0] for export in elf.exports)
+    return found
+
+
 def _unversioned(elf: ElfFacts) -> Iterator[str]:
-    for want in elf.wants:
-        if want.weak or want.version or want.name in _AMBIENT:
-            continue
-        if not want.name.startswith(("Py", "_Py")):
-            yield want.name
+    return (
+        want.name
+        for want in elf.wants
+        if not want.version and not want.weak and not want.name.startswith(("Py", "_Py"))
+        if want.name not in _AMBIENT
+    )

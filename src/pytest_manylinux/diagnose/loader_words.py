@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import cache
 
 
 class Refusal(enum.Enum):
@@ -43,61 +44,64 @@ class LoaderWords:
     file: str = ""
 
 
-_SENTENCES: tuple[tuple[Refusal, re.Pattern[str]], ...] = tuple(
-    (refusal, re.compile(pattern))
-    for refusal, pattern in (
+_SENTENCES: tuple[tuple[Refusal, str], ...] = (
+    (
+        Refusal.RELR,
+        r"version [`']GLIBC_ABI_DT_RELR' not found(?: \(required by (?P<file>[^)]+)\))?",
+    ),
+    (Refusal.RELR, r"DT_RELR without GLIBC_ABI_DT_RELR dependency"),
+    (
+        Refusal.VERSION,
         (
-            Refusal.RELR,
-            r"version [`']GLIBC_ABI_DT_RELR' not found(?: \(required by (?P<file>[^)]+)\))?",
+            r"(?:(?P<library>[^\s:]+): )?version [`'](?P<version>[^']+)' not found"
+            r"(?: \(required by (?P<file>[^)]+)\))?"
         ),
-        (Refusal.RELR, r"DT_RELR without GLIBC_ABI_DT_RELR dependency"),
+    ),
+    (
+        Refusal.SYMBOL,
         (
-            Refusal.VERSION,
-            (
-                r"(?:(?P<library>[^\s:]+): )?version [`'](?P<version>[^']+)' not found"
-                r"(?: \(required by (?P<file>[^)]+)\))?"
-            ),
+            r"symbol (?P<symbol>[^\s,]+), version (?P<version>\S+) not defined in file "
+            r"(?P<library>\S+) with link time reference"
         ),
+    ),
+    (
+        Refusal.SYMBOL,
         (
-            Refusal.SYMBOL,
-            (
-                r"symbol (?P<symbol>[^\s,]+), version (?P<version>\S+) not defined in file "
-                r"(?P<library>\S+) with link time reference"
-            ),
+            r"(?:(?P<file>[^\s:]+): )?undefined symbol: (?P<symbol>[^\s,]+)"
+            r"(?:, version (?P<version>\S+))?"
         ),
+    ),
+    (Refusal.STACK, r"(?:(?P<file>[^\s:]+): )?cannot enable executable stack"),
+    (Refusal.TLS, r"(?:(?P<file>[^\s:]+): )?cannot allocate memory in static TLS block"),
+    (
+        Refusal.ALIGNMENT,
         (
-            Refusal.SYMBOL,
-            (
-                r"(?:(?P<file>[^\s:]+): )?undefined symbol: (?P<symbol>[^\s,]+)"
-                r"(?:, version (?P<version>\S+))?"
-            ),
+            r"(?:(?P<file>[^\s:]+): )?ELF load command (?:address/offset|alignment) not "
+            r"(?:properly aligned|page-aligned)"
         ),
-        (Refusal.STACK, r"(?:(?P<file>[^\s:]+): )?cannot enable executable stack"),
-        (Refusal.TLS, r"(?:(?P<file>[^\s:]+): )?cannot allocate memory in static TLS block"),
-        (
-            Refusal.ALIGNMENT,
-            (
-                r"(?:(?P<file>[^\s:]+): )?ELF load command (?:address/offset|alignment) not "
-                r"(?:properly aligned|page-aligned)"
-            ),
-        ),
-        (Refusal.ISA, r"(?:(?P<file>[^\s:]+): )?CPU ISA level is lower than required"),
-        (Refusal.TEXT, r"(?:(?P<file>[^\s:]+): )?cannot restore segment prot after reloc"),
-        (Refusal.TEXT, r"(?:(?P<file>[^\s:]+): )?cannot make segment writable for relocation"),
-        (Refusal.ARCHITECTURE, r"(?:(?P<file>[^\s:]+): )?wrong ELF class"),
-        (Refusal.ARCHITECTURE, r"(?:(?P<file>[^\s:]+): )?ELF file .* does not match"),
-        (Refusal.LIBRARY, r"(?P<library>[^\s:]+): cannot open shared object file"),
-        (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?invalid ELF header"),
-        (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?file too short"),
-        (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?cannot (?:map|apply|dynamically|read|create)\b"),
-        (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?failed to map segment from shared object"),
-    )
+    ),
+    (Refusal.ISA, r"(?:(?P<file>[^\s:]+): )?CPU ISA level is lower than required"),
+    (Refusal.TEXT, r"(?:(?P<file>[^\s:]+): )?cannot restore segment prot after reloc"),
+    (Refusal.TEXT, r"(?:(?P<file>[^\s:]+): )?cannot make segment writable for relocation"),
+    (Refusal.ARCHITECTURE, r"(?:(?P<file>[^\s:]+): )?wrong ELF class"),
+    (Refusal.ARCHITECTURE, r"(?:(?P<file>[^\s:]+): )?ELF file .* does not match"),
+    (Refusal.LIBRARY, r"(?P<library>[^\s:]+): cannot open shared object file"),
+    (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?invalid ELF header"),
+    (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?file too short"),
+    (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?cannot (?:map|apply|dynamically|read|create)\b"),
+    (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?failed to map segment from shared object"),
 )
+
+
+@cache
+def _patterns() -> tuple[tuple[Refusal, re.Pattern[str]], ...]:
+    """Compiled when a trial's words are read: predictions import this module too."""
+    return tuple((refusal, re.compile(pattern)) for refusal, pattern in _SENTENCES)
 
 
 def read_words(text: str) -> LoaderWords | None:
     """Take the loader's sentence apart; None if the text is none of the loader's sentences."""
-    for refusal, pattern in _SENTENCES:
+    for refusal, pattern in _patterns():
         if match := pattern.search(text):
             named = {key: value for key, value in match.groupdict().items() if value}
             return LoaderWords(refusal=refusal, text=text.strip(), **named)

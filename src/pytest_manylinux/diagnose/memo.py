@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import wraps
+from threading import Lock
 from typing import TypeVar
 
 from pytest_manylinux.model.wheel import WheelFacts
@@ -12,27 +13,25 @@ T = TypeVar("T")
 _KEPT = 8
 
 
-class _Same:
-    """Facts as a key: the same object, not equal ones (comparing facts costs more than the work)."""
-
-    __slots__ = ("facts",)
-
-    def __init__(self, facts: WheelFacts) -> None:
-        self.facts = facts
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.facts is self.facts
-
-    def __hash__(self) -> int:
-        return id(self.facts)
-
-
 def once_per_wheel(function: Callable[[WheelFacts], T]) -> Callable[[WheelFacts], T]:
-    """Keep a function's answers for the last few wheels."""
-    kept = lru_cache(maxsize=_KEPT)(lambda key: function(key.facts))
+    """Keep a function's answers for the last few wheels.
+
+    The same object is asked for, not an equal one: comparing facts costs more than the work. What is
+    kept holds the facts too, so that no other object can have their identity meanwhile.
+    """
+    kept: dict[int, tuple[WheelFacts, T]] = {}
+    lock = Lock()
 
     @wraps(function)
     def ask(facts: WheelFacts) -> T:
-        return kept(_Same(facts))
+        found = kept.get(id(facts))
+        if found is not None:
+            return found[1]
+        answer = function(facts)
+        with lock:
+            while len(kept) >= _KEPT:
+                del kept[next(iter(kept))]
+            kept[id(facts)] = (facts, answer)
+        return answer
 
     return ask

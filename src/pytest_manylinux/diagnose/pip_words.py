@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from packaging.utils import canonicalize_name
 
@@ -38,35 +39,38 @@ class Refused:
     lines: tuple[str, ...]
 
 
-_SENTENCES: tuple[tuple[PipRefusal, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in (
-        (PipRefusal.TAG, r"is not a supported wheel on this platform"),
-        (PipRefusal.PYTHON, r"requires a different python"),
-        (PipRefusal.PYTHON, r"requires python '[^']+' but the running python is"),
+_SENTENCES: tuple[tuple[PipRefusal, str], ...] = (
+    (PipRefusal.TAG, r"is not a supported wheel on this platform"),
+    (PipRefusal.PYTHON, r"requires a different python"),
+    (PipRefusal.PYTHON, r"requires python '[^']+' but the running python is"),
+    (
+        PipRefusal.MALFORMED,
         (
-            PipRefusal.MALFORMED,
-            (
-                r"is not a valid wheel|wheel .* is invalid|has an invalid wheel|invalid wheel filename"
-                r"|not a zip file|badzipfile|bad magic number for|bad crc-32"
-                r"|\.dist-info directory not found|multiple \.dist-info directories"
-                r"|wheel-version|metadata .* inconsistent|inconsistent (?:name|version)"
-                r"|\.dist-info directory .* does not start with"
-                r"|outside (?:of )?(?:the )?(?:destination|target)|missing record"
-                r"|no record file|requested .* has (?:invalid metadata|inconsistent)"
-            ),
+            r"is not a valid wheel|wheel .* is invalid|has an invalid wheel|invalid wheel filename"
+            r"|not a zip file|badzipfile|bad magic number for|bad crc-32"
+            r"|\.dist-info directory not found|multiple \.dist-info directories"
+            r"|wheel-version|metadata .* inconsistent|inconsistent (?:name|version)"
+            r"|\.dist-info directory .* does not start with"
+            r"|outside (?:of )?(?:the )?(?:destination|target)|missing record"
+            r"|no record file|requested .* has (?:invalid metadata|inconsistent)"
         ),
+    ),
+    (
+        PipRefusal.DEPENDENCY,
         (
-            PipRefusal.DEPENDENCY,
-            (
-                r"could not find a version that satisfies the requirement (?P<wanted>[A-Za-z0-9._-]+)"
-                r"|no matching distribution found for (?P<named>[A-Za-z0-9._-]+)"
-            ),
+            r"could not find a version that satisfies the requirement (?P<wanted>[A-Za-z0-9._-]+)"
+            r"|no matching distribution found for (?P<named>[A-Za-z0-9._-]+)"
         ),
-        (PipRefusal.DEPENDENCY, r"conflicting dependencies|resolutionimpossible"),
-    )
+    ),
+    (PipRefusal.DEPENDENCY, r"conflicting dependencies|resolutionimpossible"),
 )
 _KEPT_LINES = 12
+
+
+@cache
+def _patterns() -> tuple[tuple[PipRefusal, re.Pattern[str]], ...]:
+    """Compiled when a trial's words are read: predictions import this module too."""
+    return tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _SENTENCES)
 
 
 def refusal_of(facts: WheelFacts, observation: Observation, target: Target) -> Refused | None:
@@ -75,7 +79,7 @@ def refusal_of(facts: WheelFacts, observation: Observation, target: Target) -> R
     if install is None or install.ok:
         return None
     lines = [line.strip() for line in install.output.splitlines() if line.strip()]
-    for kind, pattern in _SENTENCES:
+    for kind, pattern in _patterns():
         for line in lines:
             if match := pattern.search(line):
                 told = _kind(kind, match, facts, target)

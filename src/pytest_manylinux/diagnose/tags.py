@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.tags import Tag
 from packaging.version import InvalidVersion, Version
@@ -47,8 +48,13 @@ _DISTANCE = {
 
 def best_fit(tags: frozenset[Tag], target: Target) -> Fit:
     """The tag that fits best, and what it lacks. `tags` is never empty."""
-    fits = (Fit(misfit=misfit_of(tag, target), tag=tag) for tag in sorted(tags, key=str))
+    fits = (Fit(misfit=misfit_of(tag, target), tag=tag) for tag in _sorted(tags))
     return min(fits, key=lambda fit: 0 if fit.misfit is None else _DISTANCE[fit.misfit])
+
+
+@lru_cache(maxsize=64)
+def _sorted(tags: frozenset[Tag]) -> tuple[Tag, ...]:
+    return tuple(sorted(tags, key=str))
 
 
 def misfit_of(tag: Tag, target: Target) -> Misfit | None:
@@ -89,6 +95,7 @@ def first_pip(platform: str) -> str:
     return FIRST_PIP_PERENNIAL if platform.startswith("manylinux_") else ""
 
 
+@lru_cache(maxsize=1024)
 def pip_knows(pip: str, platform: str) -> bool:
     """Whether a pip of this version knows the platform tag; an unreadable version knows all."""
     first = first_pip(platform)

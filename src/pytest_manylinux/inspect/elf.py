@@ -1,6 +1,6 @@
 """Facts of one ELF file, read from its bytes.
 
-The headers come from pyelftools (headers.py), the dynamic section and its symbols from symbols.py.
+The headers come from headers.py, the dynamic section and its symbols from symbols.py.
 A file that contradicts itself raises MalformedElfError; damage that the dynamic loader would not
 notice (section headers) only leaves fields empty.
 """
@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from pytest_manylinux.errors import MalformedWheelError
+from pytest_manylinux.inspect import headers as hdr
 from pytest_manylinux.inspect import symbols as sym
 from pytest_manylinux.inspect.headers import Headers, Section, Segment, read_headers
 from pytest_manylinux.inspect.strings import baked_paths, library_names
@@ -69,7 +70,7 @@ def read_elf(path: str, data: Data, *, pool: Pool | None = None) -> ElfFacts:
         return _read(path, data, {} if pool is None else pool)
     except ElfDamagedError as error:
         raise _damaged(path, str(error)) from error
-    except Exception as error:  # pyelftools raises all kinds on damaged headers
+    except Exception as error:  # struct and arithmetic on damaged figures raise several kinds
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
 
 
@@ -82,7 +83,7 @@ def _damaged(path: str, why: str) -> MalformedElfError:
 def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     headers = read_headers(data)
     segments, sections = headers.segments, headers.sections
-    loads = tuple(s.load for s in segments if s.kind == "PT_LOAD")
+    loads = tuple(s.load for s in segments if s.kind == hdr.PT_LOAD)
     spans = tuple(Span(load.address, load.offset, load.file_size) for load in loads)
     layout = Layout(data, headers.bits, headers.order, spans)
     dynamic = _dynamic(layout, segments)
@@ -93,7 +94,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     dlopens = any(want.name in {"dlopen", "dlmopen"} for want in symbols.wants)
-    stack = next((s for s in segments if s.kind == "PT_GNU_STACK"), None)
+    stack = next((s for s in segments if s.kind == hdr.PT_GNU_STACK), None)
     return ElfFacts(
         path=path,
         size=len(data),
@@ -116,12 +117,12 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         loads=loads,
         has_stack_header=stack is not None,
         static_tls=bool(flags & _DF_STATIC_TLS),
-        tls_size=sum(s.load.memory_size for s in segments if s.kind == "PT_TLS"),
+        tls_size=sum(s.load.memory_size for s in segments if s.kind == hdr.PT_TLS),
         text_relocations=sym.TEXTREL in dynamic.tags or bool(flags & _DF_TEXTREL),
         relr=sym.RELR in dynamic.tags,
         isa_level=_isa_level(layout, segments) if arch == "x86_64" else 0,
         has_sections=bool(sections),
-        symbol_table=any(s.kind == "SHT_SYMTAB" for s in sections),
+        symbol_table=any(s.kind == hdr.SHT_SYMTAB for s in sections),
         debug_sections=tuple(s.name for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
         debug_size=sum(s.size for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
         libraries_by_name=library_names(data, rodata) if dlopens else (),
@@ -132,7 +133,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
 def _dynamic(layout: Layout, segments: tuple[Segment, ...]) -> Dynamic:
     """The dynamic section by its program header, as the loader finds it; empty if there is none."""
     for segment in segments:
-        if segment.kind == "PT_DYNAMIC" and segment.load.file_size:
+        if segment.kind == hdr.PT_DYNAMIC and segment.load.file_size:
             return sym.read_dynamic(layout, segment.load.offset, segment.load.file_size)
     return Dynamic({}, Strings(b""))
 
@@ -143,27 +144,27 @@ def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[Section, ...]) -> 
         return None
     offset = layout.offset(dynamic.value(sym.SYMTAB))
     width = sym.symbol_size(layout)
-    sizes = (s.size for s in sections if s.kind == "SHT_DYNSYM" and s.offset == offset)
+    sizes = (s.size for s in sections if s.kind == hdr.SHT_DYNSYM and s.offset == offset)
     return next((size // width for size in sizes), None)
 
 
 def _interpreter(layout: Layout, segments: tuple[Segment, ...]) -> str:
     for segment in segments:
-        if segment.kind == "PT_INTERP":
+        if segment.kind == hdr.PT_INTERP:
             text = layout.part(segment.load.offset, min(segment.load.file_size, sym.MAX_STRING))
             return text.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
     return ""
 
 
-def _kind(e_type: str, segments: tuple[Segment, ...], dynamic: Dynamic, interpreter: str) -> ElfKind:
-    loaded = any(s.kind == "PT_LOAD" and s.load.file_size for s in segments)
-    if e_type == "ET_REL":
+def _kind(e_type: int, segments: tuple[Segment, ...], dynamic: Dynamic, interpreter: str) -> ElfKind:
+    loaded = any(s.kind == hdr.PT_LOAD and s.load.file_size for s in segments)
+    if e_type == hdr.ET_REL:
         return ElfKind.OBJECT
-    if not loaded or e_type not in {"ET_DYN", "ET_EXEC"}:
+    if not loaded or e_type not in {hdr.ET_DYN, hdr.ET_EXEC}:
         return ElfKind.OTHER
     pie = bool(dynamic.value(sym.FLAGS_1) & _DF_1_PIE)
     runs = interpreter and sym.SONAME not in dynamic.tags
-    return ElfKind.PROGRAM if e_type == "ET_EXEC" or pie or runs else ElfKind.SHARED
+    return ElfKind.PROGRAM if e_type == hdr.ET_EXEC or pie or runs else ElfKind.SHARED
 
 
 def _arch(headers: Headers) -> str:
@@ -189,9 +190,7 @@ def _executable_stack(stack: Segment | None, arch: str, *, loads: bool) -> bool:
 
 def _inits(exports: tuple[str, ...]) -> Iterator[str]:
     """Module names of init functions; PEP 489 encodes names beyond ASCII in punycode."""
-    for export in exports:
-        if not export.startswith(_INIT):
-            continue
+    for export in [name for name in exports if name.startswith(_INIT)]:
         for prefix, encoded in _INITS:
             if export.startswith(prefix):
                 name = export.removeprefix(prefix).split("@", 1)[0]
@@ -210,7 +209,7 @@ def _isa_level(layout: Layout, segments: tuple[Segment, ...]) -> int:
     """The highest x86-64 level that the notes say is needed (x86-64 psABI, GNU properties)."""
     level = 0
     for segment in segments:
-        if segment.kind in {"PT_NOTE", "PT_GNU_PROPERTY"}:
+        if segment.kind in {hdr.PT_NOTE, hdr.PT_GNU_PROPERTY}:
             size = min(segment.load.file_size, MAX_NOTES)
             notes = layout.data[segment.load.offset : segment.load.offset + size]
             for bits in _isa_bits(layout, bytes(notes), segment.load.align):

@@ -1,9 +1,9 @@
 """The dynamic section of an ELF file and its symbols, read with struct over the file's bytes.
 
-pyelftools reads the headers for us (see elf.py), but makes a Python object of every symbol, which
-decides whether wheels with hundreds of ELF files take seconds or minutes (benchmarks/audit.py has
-the figures). What is read is what the dynamic loader reads, by the addresses in the dynamic
-section, so files without section headers lose nothing.
+pyelftools makes a Python object of every symbol, which decides whether wheels with hundreds of ELF
+files take seconds or minutes (benchmarks/audit.py has the figures). What is read is what the
+dynamic loader reads, by the addresses in the dynamic section, so files without section headers lose
+nothing.
 
 Formats: System V ABI, "Dynamic Linking"; the Linux Standard Base on symbol versioning.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_manylinux.model.wheel import SymbolWant
@@ -45,6 +45,8 @@ _BASE = 1  # VER_FLG_BASE: the file's own name, no version
 
 Data = bytes | mmap.mmap
 Pool = dict[tuple[str, str, str, bool], SymbolWant]
+_Row = tuple[tuple[int, int, int, int], int]
+"""Name offset, binding and type, visibility, section; and the version index."""
 
 
 class ElfDamagedError(Exception):
@@ -101,10 +103,11 @@ class Strings:
     The table is decoded once, a character for a byte, so that most names are plain slices of it.
     """
 
-    __slots__ = ("_table",)
+    __slots__ = ("_ascii", "_table")
 
     def __init__(self, data: bytes) -> None:
         self._table = data.decode("latin-1")
+        self._ascii = self._table.isascii()
 
     def text(self, offset: int) -> str:
         """Undecodable bytes are shown as escapes; raises ElfDamagedError outside the table."""
@@ -112,7 +115,7 @@ class Strings:
         if end < 0:
             raise ElfDamagedError(f"no name begins and ends at {offset:#x} of the string table")
         name = self._table[offset:end]
-        if name.isascii():
+        if self._ascii or name.isascii():
             return name
         return name.encode("latin-1").decode("utf-8", "backslashreplace")
 
@@ -265,29 +268,37 @@ def _count_gnu(layout: Layout, address: int) -> int:
 
 
 def _symbols(
-    rows: Iterator[tuple[int, int, int, int]],
+    rows: Iterable[_Row],
     text: Callable[[int], str],
     needs: dict[int, tuple[str, str]],
     definitions: dict[int, str],
     pool: Pool,
 ) -> tuple[tuple[SymbolWant, ...], tuple[str, ...]]:
-    """The undefined symbols and the names of the visible defined ones."""
+    """The undefined symbols and the names of the visible defined ones.
+
+    The first entry is empty by definition; local, hidden and nameless ones take no part in linking.
+    One plain loop: most of the time that a large file takes is spent in it.
+    """
     wants: list[SymbolWant] = []
     exports: list[str] = []
     budget = MAX_NAME_BYTES
-    for offset, bind, place, index in rows:
+    for (offset, info, other, place), index in rows:
+        if not offset or info <= _LAST_LOCAL or info & 0xF in _SECTION_OR_FILE:
+            continue
+        if place and other & 3 not in _VISIBLE:
+            continue
         name = text(offset)
         budget -= len(name)
         if budget < 0:
             raise ElfDamagedError("the names of its symbols overlap beyond all measure")
         if not place:
-            version, library = needs.get(index, _NO_VERSION)
-            key = (name, version, library, bind == _WEAK)
+            version, library = needs.get(index & _INDEX, _NO_VERSION)
+            key = (name, version, library, info >> 4 == _WEAK)
             wants.append(pool.get(key) or pool.setdefault(key, _want(key)))
-        elif index not in definitions:
+        elif not definitions or (own := definitions.get(index & _INDEX)) is None:
             exports.append(name)
-        elif place != _ABSOLUTE or name != definitions[index]:
-            exports.append(f"{name}@{definitions[index]}")
+        elif place != _ABSOLUTE or name != own:
+            exports.append(f"{name}@{own}")
     return tuple(wants), tuple(exports)
 
 
@@ -295,23 +306,15 @@ def _want(key: tuple[str, str, str, bool]) -> SymbolWant:
     return SymbolWant(name=key[0], version=key[1], library=key[2], weak=key[3])
 
 
-def _rows(layout: Layout, dynamic: Dynamic, count: int) -> Iterator[tuple[int, int, int, int]]:
-    """Name offset, binding, section and version index of each symbol that takes part in linking.
-
-    The first entry is empty by definition; local, hidden and nameless ones take no part.
-    """
+def _rows(layout: Layout, dynamic: Dynamic, count: int) -> Iterator[_Row]:
+    """Each symbol of the table with its version index, 0 where there are no versions."""
     if not 0 <= count <= MAX_SYMBOLS:
         raise ElfDamagedError(f"{count} dynamic symbols are not credible")
     size = symbol_size(layout)
     table = layout.part(layout.offset(dynamic.value(SYMTAB)), count * size)
-    versions = [0] * count
+    indexes: Sequence[int] = bytes(count)
     if VERSYM in dynamic.tags:
         spans = layout.part(layout.offset(dynamic.value(VERSYM)), count * 2)
-        versions = [index & _INDEX for (index,) in struct.iter_unpack(layout.order + "H", spans)]
+        indexes = struct.unpack(f"{layout.order}{count}H", spans)
     form = layout.order + ("IBBH16x" if layout.wide else "I8xBBH")
-    for (name, info, other, place), index in zip(
-        struct.iter_unpack(form, table), versions, strict=True
-    ):
-        takes_part = name and info > _LAST_LOCAL and info & 0xF not in _SECTION_OR_FILE
-        if takes_part and (not place or other & 3 in _VISIBLE):
-            yield name, info >> 4, place, index
+    return zip(struct.iter_unpack(form, table), indexes, strict=True)

@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import mmap
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -232,6 +231,8 @@ def _read_file(archive: Archive, name: str, row: RecordEntry | None, pool: Pool)
 @contextlib.contextmanager
 def _mapped(first: bytes, rest: Iterator[bytes]) -> Iterator[mmap.mmap]:
     """Bytes in a nameless file under memory mapping, gone at the end whatever happens."""
+    import tempfile  # noqa: PLC0415 - only large files want it
+
     try:
         with tempfile.TemporaryFile() as file:
             file.write(first)

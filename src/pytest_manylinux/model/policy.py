@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_manylinux.errors import UsageError
 
@@ -64,6 +65,7 @@ def parse_policy(text: str, *, where: str = "") -> Policy:
     )
 
 
+@lru_cache(maxsize=1024)
 def policy_of_platform_tag(platform: str) -> tuple[Policy, str] | None:
     """Split a platform tag such as `manylinux_2_17_x86_64` into policy and architecture.
 

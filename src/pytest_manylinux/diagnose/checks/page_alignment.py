@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import blamed
 from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -29,6 +30,15 @@ def _unfit(elf: ElfFacts, page: int, *, lenient: bool) -> bool:
     return False
 
 
+@once_per_wheel
+def _unfit_for(facts: WheelFacts) -> dict[bool, list[ElfFacts]]:
+    """The files that a distro refuses, by whether its loader is lenient."""
+    return {
+        lenient: [e for e in loaded_files(facts) if _unfit(e, _SMALLEST_PAGE, lenient=lenient)]
+        for lenient in (False, True)
+    }
+
+
 def _line(elf: ElfFacts) -> str:
     least = min(load.align for load in elf.loads)
     return f"{elf.path}: a load segment is aligned to {least} bytes"
@@ -51,8 +61,7 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    lenient = target.distro.glibc >= _LENIENT_SINCE
-    files = [e for e in loaded_files(facts) if _unfit(e, _SMALLEST_PAGE, lenient=lenient)]
+    files = _unfit_for(facts)[target.distro.glibc >= _LENIENT_SINCE]
     if files:
         yield CHECK.finding(
             f"{files[0].path} is aligned to less than a page; {target.distro.id} refuses to load it",

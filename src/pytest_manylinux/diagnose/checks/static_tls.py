@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import blamed
 from pytest_manylinux.diagnose.loading import Loading, loadings
+from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -24,6 +25,7 @@ def _users(loading: Loading) -> list[ElfFacts]:
     return [elf for elf in loading.files if elf.static_tls and elf.tls_size]
 
 
+@once_per_wheel
 def _worst(facts: WheelFacts) -> tuple[int, list[ElfFacts]]:
     """The most that one import asks for, and the files that do. Programs get theirs at the start."""
     late = [_users(loading) for loading in loadings(facts) if not loading.program]
