@@ -31,11 +31,11 @@ def _agree(data: bytes) -> None:
         assert load.offset == other["p_offset"]
         assert (load.address, load.align) == (other["p_vaddr"], other["p_align"])
         assert (load.file_size, load.memory_size) == (other["p_filesz"], other["p_memsz"])
-    for section, other in zip(ours.sections, theirs.iter_sections(), strict=True):
-        assert (section.name, section.offset) == (other.name, other["sh_offset"])
-        assert section.size == other["sh_size"]
-        assert (section.kind == hdr.SHT_DYNSYM) == (other["sh_type"] == "SHT_DYNSYM")
-        assert (section.kind == hdr.SHT_SYMTAB) == (other["sh_type"] == "SHT_SYMTAB")
+    for own, section in zip(ours.sections, theirs.iter_sections(), strict=True):
+        assert (own.name, own.offset) == (section.name, section["sh_offset"])
+        assert own.size == section["sh_size"]
+        assert (own.kind == hdr.SHT_DYNSYM) == (section["sh_type"] == "SHT_DYNSYM")
+        assert (own.kind == hdr.SHT_SYMTAB) == (section["sh_type"] == "SHT_SYMTAB")
 
 
 @pytest.mark.parametrize("arch", ARCHES)
