@@ -1,7 +1,8 @@
 """The table of attacks and faults: what was tried on which engine, and what held.
 
-A test marked `attack(KIND)` is one row for each of its parameters but the engine; a plugin, so that
-the counts are made by the run itself and not by hand.
+A test marked `attack(KIND)` is one row, in which its parameters but the engine are counted; with
+`by=PARAMETER` it is one row for each value of that. A plugin, so that the counts are made by the run
+itself and not by hand.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if hasattr(item, "callspec"):
             engine = item.callspec.params.get("engine", engine)
         name = item.originalname.removeprefix("test_").replace("_", " ")
+        if by := mark.kwargs.get("by"):
+            name = f"{name}: {item.callspec.params[by]}"
         item.user_properties.append((_PROPERTY, [kind, name, str(engine)]))
 
 

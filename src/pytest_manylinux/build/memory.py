@@ -25,6 +25,7 @@ from pytest_manylinux.build.api import BuildOutcome, BuildRequest
 from pytest_manylinux.build.record import How
 from pytest_manylinux.build.source import Snapshot
 from pytest_manylinux.build.wheelhouse import put
+from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.model.run import BuildRecord
 
 LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
@@ -49,7 +50,10 @@ class BuildMemory:
             return None
         folder = self._root / key
         try:
-            record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=BuildRecord)
+            content = unsealed(key, (folder / _RECORD).read_bytes())
+            if content is None:
+                return None
+            record = msgspec.json.decode(content, type=BuildRecord)
             wheel = next(folder.glob("*.whl"), None)
             if wheel is None or _sha256(wheel) != record.wheel_sha256:
                 return None
@@ -66,7 +70,7 @@ class BuildMemory:
                 folder = Path(aside) / key
                 folder.mkdir()
                 shutil.copyfile(wheel, folder / wheel.name)
-                (folder / _RECORD).write_bytes(msgspec.json.encode(record))
+                (folder / _RECORD).write_bytes(sealed(key, msgspec.json.encode(record)))
                 if (self._root / key).exists():
                     shutil.rmtree(self._root / key, ignore_errors=True)
                 folder.rename(self._root / key)

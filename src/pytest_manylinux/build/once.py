@@ -11,22 +11,26 @@ from pathlib import Path
 from filelock import FileLock
 
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.aside import remove_tree
+from pytest_manylinux.images.seal import is_whole, seal_folder
 
 
 def make_once(target: Path, make: Callable[[Path], None], *, announce: Callable[[], None]) -> Path:
-    """`target`, made by `make` in a folder beside it, under a lock, if it is not there.
+    """`target`, made by `make` in a folder beside it, under a lock, if it is not there or is damaged.
 
     Raises StoreError for a folder that is full or read-only, and what `make` raises.
     """
-    if target.is_dir():
+    if is_whole(target):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f"{target.name}.lock")):
-            if not target.is_dir():
+            if not is_whole(target):
                 announce()
                 with _aside(target) as folder:
                     make(folder)
+                    seal_folder(folder)
+                    remove_tree(target)
                     folder.rename(target)
     except OSError as error:
         raise StoreError(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,10 +31,13 @@ from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.dpkg import Packages, identity, installed_packages
 from pytest_manylinux.images.locks import hold_alone, hold_shared
 from pytest_manylinux.images.recipe import FORMAT, Recipe
+from pytest_manylinux.images.seal import is_sealed, is_whole, seal_folder
+from pytest_manylinux.images.verify import changed_files
 from pytest_manylinux.model.distro import Image, ImageSource
 
 CACHE_VARIABLE = "PYTEST_MANYLINUX_CACHE"
 _RECORD = "image.json"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
@@ -90,10 +94,13 @@ class ImageStore:
             index = self._index(recipe)
             if not index.is_file():
                 return None
-            stored = self._read(self._folder(recipe.arch, index.read_text("ascii").strip()))
+            digest = index.read_text("ascii", errors="replace").strip()
+            if not _DIGEST.fullmatch(digest):
+                return None
+            stored = self._read(self._folder(recipe.arch, digest))
             if stored is None or not self._hold(stored.folder):
                 return None
-            if not _intact(stored):
+            if not is_sound(stored):
                 os.close(self._held.pop(stored.folder))
                 return None
             _touch(stored.folder)
@@ -120,6 +127,7 @@ class ImageStore:
             self._clear(folder)
             if not folder.exists():
                 (aside / _RECORD).write_bytes(msgspec.json.encode(record))
+                seal_folder(aside)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 aside.rename(folder)
             index = self._index(recipe)
@@ -153,7 +161,7 @@ class ImageStore:
             finally:
                 os.close(held)
             for index in self.root.glob("recipes/*"):
-                if index.read_text("ascii").strip() == stored.record.digest:
+                if index.read_text("ascii", errors="replace").strip() == stored.record.digest:
                     index.unlink(missing_ok=True)
         return True
 
@@ -233,7 +241,7 @@ class ImageStore:
     def _clear(self, folder: Path) -> None:
         """Make room for a sound image where a damaged one, or one of an older format, stands."""
         stored = self._read(folder)
-        sound = stored is not None and _intact(stored) and stored.record.format == FORMAT
+        sound = stored is not None and is_sound(stored) and stored.record.format == FORMAT
         if folder.exists() and not sound and folder not in self._held:
             remove_tree(folder)
 
@@ -270,13 +278,22 @@ def full(root: Path, why: str) -> StoreError:
     )
 
 
-def _intact(stored: StoredImage) -> bool:
-    """A cheap check: the root's own package list still gives the digest."""
+def is_sound(stored: StoredImage) -> bool:
+    """Whether the root's own package list gives the digest, and nothing was changed since its making.
+
+    An image of a release that made no seals is compared with the packages' checksums, and sealed.
+    """
     try:
         packages = installed_packages(stored.folder / "root")
     except StoreError:
         return False
-    return identity(stored.record.arch, packages) == stored.record.digest
+    if identity(stored.record.arch, packages) != stored.record.digest:
+        return False
+    if not is_sealed(stored.folder) and not any(changed_files(stored.folder / "root")):
+        with contextlib.suppress(OSError):
+            seal_folder(stored.folder)
+            return True
+    return is_whole(stored.folder)
 
 
 def _touch(folder: Path) -> None:

@@ -10,11 +10,12 @@ import msgspec
 
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.images.survey import survey_image
 from pytest_manylinux.model.distro import Distro, Image
 from pytest_manylinux.model.survey import Survey
 
-FORM = 1  # of the files: another procedure or form gets another number, and looks again
+FORM = 2  # of the files: another procedure or form gets another number, and looks again
 
 
 class Surveys:
@@ -41,7 +42,9 @@ class Surveys:
     def _look(self, distro: Distro, image: Image, engine: Engine) -> Survey | None:
         path = self._root / f"{FORM}-{image.digest.replace(':', '-')}.json"
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.json.decode(path.read_bytes(), type=Survey)
+            content = unsealed(image.digest, path.read_bytes())
+            if content is not None:
+                return msgspec.json.decode(content, type=Survey)
         try:
             survey = survey_image(distro, image, (), engine).survey
         except ManylinuxError:
@@ -49,6 +52,6 @@ class Surveys:
         with contextlib.suppress(OSError):
             self._root.mkdir(parents=True, exist_ok=True)
             fresh = path.with_suffix(f".{threading.get_ident()}")
-            fresh.write_bytes(msgspec.json.encode(survey, order="sorted"))
+            fresh.write_bytes(sealed(image.digest, msgspec.json.encode(survey, order="sorted")))
             fresh.replace(path)
         return survey

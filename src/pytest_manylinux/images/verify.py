@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
-from pytest_manylinux.images.store import StoredImage
+from pytest_manylinux.images.seal import is_as_sealed, is_sealed
+
+if TYPE_CHECKING:
+    from pytest_manylinux.images.store import StoredImage
 
 _INFO = "var/lib/dpkg/info"
 
 
 def verify(stored: StoredImage) -> Iterator[str]:
-    """A sentence for each fault of an image; none if it is sound.
-
-    What packages made at installation (bytecode, caches, configuration) has no checksum and is not
-    looked at.
-    """
+    """A sentence for each fault of an image; none if it is sound."""
     root = stored.folder / "root"
     try:
         packages = installed_packages(root)
@@ -27,6 +27,17 @@ def verify(stored: StoredImage) -> Iterator[str]:
         return
     if identity(stored.record.arch, packages) != stored.record.digest:
         yield "the list of installed packages has changed"
+    named = list(changed_files(root))
+    yield from named
+    if not named and is_sealed(stored.folder) and not is_as_sealed(stored.folder):
+        yield "a file that no package owns, or the image's record, has changed"
+
+
+def changed_files(root: Path) -> Iterator[str]:
+    """A sentence for each packaged file that is not as dpkg's checksums have it.
+
+    What packages made at installation (bytecode, caches, configuration) has no checksum there.
+    """
     diverted = _diverted(root)
     for sums in sorted((root / _INFO).glob("*.md5sums")):
         for line in sums.read_text("utf-8").splitlines():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from pytest_manylinux.engines.api import SCRATCH, Engine, Limits, Mount
 from pytest_manylinux.errors import DependencyError
-from pytest_manylinux.images.aside import aside_folder, sweep
+from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
+from pytest_manylinux.images.seal import is_whole, seal_folder
 from pytest_manylinux.images.store import store_errors
 from pytest_manylinux.indexes import IndexAccess, host_index, redact
 from pytest_manylinux.model.distro import Image, Target
@@ -31,6 +31,7 @@ MAX_AGE = 24 * 3600.0
 """Seconds for which a resolution counts as what users get today."""
 
 _OUT = SCRATCH / "out"
+_WHEELS = "wheels"
 _ROOM = 16 * 1024**3  # bytes; PyTorch with its CUDA libraries comes to 3 GB
 _UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
 
@@ -61,10 +62,10 @@ def resolve_dependencies(
     with store_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(cache / f"{folder.name}.lock"):
-            if not _is_fresh(folder):
-                shutil.rmtree(folder, ignore_errors=True)
+            if not (_is_fresh(folder) and is_whole(folder)):
+                remove_tree(folder)
                 _resolve(wheel, target, image, engine, index=index, folder=folder, timeout=timeout)
-    return folder
+    return folder / _WHEELS
 
 
 def needed_requirements(requires_dist: Iterable[str], target: Target) -> tuple[str, ...]:
@@ -101,7 +102,8 @@ def _environment(target: Target) -> dict[str, str]:
 
 
 def _is_fresh(folder: Path) -> bool:
-    return folder.is_dir() and time.time() - folder.stat().st_mtime < MAX_AGE
+    """Not from the future either: a clock that was put back would keep it for ever."""
+    return folder.is_dir() and 0 <= time.time() - folder.stat().st_mtime < MAX_AGE
 
 
 def _resolve(
@@ -137,9 +139,12 @@ def _resolve(
         outcome = look(completed, Asked()).install
         if not outcome.ok:
             raise _unavailable(wheel, target, redact(outcome.output))
-        sandbox.copy_out(_OUT, aside / "wheels")
-        (aside / "wheels" / wheel.filename).unlink(missing_ok=True)
-        (aside / "wheels").rename(folder)
+        made = aside / "made"
+        made.mkdir()
+        sandbox.copy_out(_OUT, made / _WHEELS)
+        (made / _WHEELS / wheel.filename).unlink(missing_ok=True)
+        seal_folder(made)
+        made.rename(folder)
 
 
 def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:

@@ -22,7 +22,8 @@ from packaging.utils import canonicalize_name
 
 from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images.aside import aside_folder, sweep
+from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
+from pytest_manylinux.images.seal import is_whole, seal_folder
 from pytest_manylinux.images.store import store_errors
 from pytest_manylinux.model.distro import Image, Interpreter
 
@@ -79,19 +80,19 @@ class PreparedVenv:
 def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache: Path) -> PreparedVenv:
     """Give the venv of an image's interpreter, made now if `cache` does not hold it yet.
 
-    Safe against runs that do the same at once. Raises ImageError if the image cannot make a venv,
-    StoreError if the cache cannot be written, and the engine's errors.
+    Safe against runs that do the same at once; one that was damaged is made anew. Raises ImageError
+    if the image cannot make a venv, StoreError if the cache cannot be written, and the engine's errors.
     """
     words = (str(_FORMAT), str(VENV), image.digest, interpreter.executable)
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
-    record = folder / _RECORD
     with store_errors(cache):
-        if not record.is_file():
+        if not is_whole(folder):
             cache.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(cache / f"{folder.name}.lock"):
-                if not record.is_file():
+                if not is_whole(folder):
+                    remove_tree(folder)
                     _make(image, interpreter, engine, folder)
-        layout = msgspec.json.decode(record.read_bytes(), type=Layout)
+        layout = msgspec.json.decode((folder / _RECORD).read_bytes(), type=Layout)
     return PreparedVenv(layout=layout, folder=folder / "tree")
 
 
@@ -109,6 +110,7 @@ def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) 
         layout = _unpack(archive, json.loads(words), aside / "tree")
         archive.unlink()
         (aside / _RECORD).write_bytes(msgspec.json.encode(layout))
+        seal_folder(aside)
         aside.rename(folder)
         aside.mkdir()  # for aside_folder to remove
 

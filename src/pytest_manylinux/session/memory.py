@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.errors import ReportError
+from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.prove.procedure import procedure
 from pytest_manylinux.prove.trial import TrialRequest
@@ -40,8 +41,8 @@ class Memory:
         if self._fresh:
             return None
         try:
-            seal, _, content = path.read_bytes().partition(b"\n")
-            if seal != _seal(key, content):
+            content = unsealed(key, path.read_bytes())
+            if content is None:
                 return None
             observation = msgspec.json.decode(content, type=Observation)
             os.utime(path)
@@ -56,8 +57,7 @@ class Memory:
         path = self._path(key)
         with contextlib.suppress(OSError, ReportError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = msgspec.json.encode(observation)
-            write_atomically(path, _seal(key, content) + b"\n" + content)
+            write_atomically(path, sealed(key, msgspec.json.encode(observation)))
 
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
@@ -72,11 +72,6 @@ class Memory:
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"
-
-
-def _seal(key: str, content: bytes) -> bytes:
-    """What shows that a file is whole and belongs to its key: damage must not change an observation."""
-    return hashlib.sha256(key.encode() + b"\n" + content).hexdigest().encode()
 
 
 def observation_key(request: TrialRequest, engine: str) -> str:

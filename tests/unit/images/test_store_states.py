@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.attack("fault")
 STATUS = "Package: {name}\nStatus: install ok installed\nVersion: {version}\n\n"
 RUNS = st.integers(0, 1)
 NAMES = st.sampled_from(["debian-12", "debian-13"])
+DAMAGE = st.sampled_from(["status", "record", "half", "bit", "bit of the record"])
 VERSIONS = st.sampled_from(["1", "2"])
 
 
@@ -35,6 +37,15 @@ def make_root(folder: Path, version: str) -> None:
     dpkg.mkdir(parents=True)
     (dpkg / "status").write_text(STATUS.format(name="base", version=version))
     (folder / "log").write_text("made\n")
+    (folder / "root/tool").write_text(version * 100)
+
+
+def flip_a_bit(path: Path, place: int) -> None:
+    """As a disk does: nothing but the content tells."""
+    status, content = path.stat(), bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 class TwoRuns(RuleBasedStateMachine):
@@ -98,7 +109,10 @@ class TwoRuns(RuleBasedStateMachine):
                 self.damaged.discard(root)
         assert list((self.root / "aside").glob("dead-*")) == []
 
-    @rule(which=st.sampled_from(["status", "record", "half"]), version=VERSIONS)
+    @rule(
+        which=st.sampled_from(["status", "record", "half", "bit", "bit of the record"]),
+        version=VERSIONS,
+    )
     def damage(self, which: str, version: str) -> None:
         """A disk's work: on an image that nobody uses, since nothing looks at it again meanwhile."""
         used = {root for given in self.given for root in given}
@@ -111,11 +125,15 @@ class TwoRuns(RuleBasedStateMachine):
                     (root / "var/lib/dpkg/status").write_text(STATUS.format(name="b", version="9"))
                 case "record":
                     (stored.folder / "image.json").write_text("{")
+                case "bit":
+                    flip_a_bit(root / "tool", 0)
+                case "bit of the record":
+                    flip_a_bit(stored.folder / "image.json", 40)
                 case _:
                     shutil.rmtree(root / "var")
             self.damaged.add(str(root))
 
-    @rule(name=NAMES, text=st.sampled_from(["", "sha256:0", "x" * 64]))
+    @rule(name=NAMES, text=st.sampled_from(["", "sha256:0", "x" * 64, "\0" * 71]))
     def spoil_an_index(self, name: str, text: str) -> None:
         index = self.root / "recipes" / recipe_for(name).key
         if index.exists():

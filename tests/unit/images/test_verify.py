@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.images.seal import seal_folder
 from pytest_manylinux.images.store import ImageStore, StoredImage
 from pytest_manylinux.images.verify import verify
 from pytest_manylinux.model.distro import Image
@@ -19,6 +20,7 @@ def stored(store: ImageStore, adopt: Callable[..., Image]) -> StoredImage:
     (root / "var/lib/dpkg/info").mkdir()
     (root / "var/lib/dpkg/info/base.md5sums").write_text(f"{digest}  bin/tool\n")
     (found,) = store.images()
+    seal_folder(found.folder)
     return found
 
 
@@ -38,7 +40,13 @@ def test_a_diverted_file_is_somebody_elses(stored: StoredImage) -> None:
     (stored.folder / "root/bin/tool").write_text("other")
     diversions = stored.folder / "root/var/lib/dpkg/diversions"
     diversions.write_text("/bin/tool\n/bin/tool.distrib\nother\n")
+    seal_folder(stored.folder)
     assert list(verify(stored)) == []
+
+
+def test_a_changed_file_of_no_package_is_seen(stored: StoredImage) -> None:
+    (stored.folder / "root/bin/other").write_text("x")
+    assert list(verify(stored)) == ["a file that no package owns, or the image's record, has changed"]
 
 
 def test_a_changed_package_list_is_seen(stored: StoredImage) -> None:
