@@ -107,6 +107,10 @@ class ImageError(ManylinuxError):
     """An image that could not be made or fetched."""
 
 
+class ClusterError(EngineError):
+    """A cluster that does not answer, has no worker that fits, or lost the worker."""
+
+
 class SandboxError(EngineError):
     """One sandbox could not be started or was lost; others may still work."""
 

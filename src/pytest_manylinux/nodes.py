@@ -21,6 +21,7 @@ from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.terminal import verdict_text
 from pytest_manylinux.session.context import Context
 from pytest_manylinux.session.record import Entry
+from pytest_manylinux.session.run import host_arch
 from pytest_manylinux.session.subjects import (
     BuildJob,
     Origin,
@@ -152,10 +153,15 @@ class TrialItem(PortabilityItem):
             name = f"trial[{job.origin.build.id}-{distro.id}]"
             words |= _build_words(job.origin.build)
         else:
-            name = f"trial[{distro.id}-{job.target.interpreter.version.tag}]"
+            name = f"trial[{distro.id}-{job.target.interpreter.version.tag}{self._other_arch(job)}]"
             words |= {str(tag) for tag in job.origin.tags}
         super().__init__(name=name, words=words, **kwargs)
         self.job = job
+
+    @staticmethod
+    def _other_arch(job: TrialJob) -> str:
+        """The architecture, where it is not this machine's."""
+        return "" if job.target.arch == host_arch() else f"-{job.target.arch}"
 
     def start(self) -> Future[Any]:
         """Add the trial."""

@@ -21,7 +21,7 @@ import pytest
 from engine_daemons import docker_daemon
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.rootimage import pack_root
+from pytest_manylinux.engines.rootpack import pack_root
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.registry import RegistryImages

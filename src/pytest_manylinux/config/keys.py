@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pytest_manylinux.config.options import OPTIONS, Option
 from pytest_manylinux.config.readers import (
+    address,
     builder,
     choice,
     command_lines,
@@ -51,6 +52,8 @@ _READING: dict[str, tuple[Reader, object]] = {
     "build-timeout": (seconds, 1800.0),
     "trial-timeout": (seconds, 300.0),
     "jobs": (job_count, 0),
+    "dask": (address, ""),
+    "dask-wait": (seconds, 60.0),
     "before-build": (command_lines, ()),
     "build-packages": (words, ()),
     "image-source": (choice("source of images", IMAGE_SOURCES), "auto"),

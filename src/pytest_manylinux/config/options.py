@@ -117,6 +117,18 @@ OPTIONS: tuple[Option, ...] = (
         per_run=True,
     ),
     Option(
+        "dask",
+        "send trials to the Dask cluster of this scheduler (extra: dask; default: all is done here)",
+        metavar="ADDRESS",
+        per_run=True,
+    ),
+    Option(
+        "dask-wait",
+        "how long a trial waits for a worker that fits (default: 60)",
+        metavar="SECONDS",
+        per_run=True,
+    ),
+    Option(
         "before-build",
         "shell commands to run in the copied project before each build",
         metavar="COMMAND",

@@ -108,6 +108,16 @@ def seconds(raw: object, where: str) -> float:
     return value
 
 
+def address(raw: object, where: str) -> str:
+    """A scheduler's address: `HOST:PORT`, with `tcp://`, `tls://` or the like before it."""
+    word = text(raw, where)
+    if re.fullmatch(r"([a-z]+://)?[^\s/@]+:\d+", word) is None:
+        raise _wrong(
+            where, raw, "give the address that the scheduler prints, such as tcp://192.0.2.7:8786"
+        )
+    return word
+
+
 def job_count(raw: object, where: str) -> int:
     """`auto` (0) or a number from 1."""
     if raw == "auto":

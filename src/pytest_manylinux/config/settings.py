@@ -74,7 +74,8 @@ class Settings:
     """Every setting, typed. Field names are the keys of the table with `-` as `_`.
 
     Timeouts are in seconds. `python` empty means every Python that the chosen distros have;
-    `imports` empty means whatever the wheel's files offer; `jobs` 0 means one per core.
+    `imports` empty means whatever the wheel's files offer; `jobs` 0 means one per core; `dask` empty
+    means that all is done on this machine.
     """
 
     policy: Policy
@@ -90,6 +91,8 @@ class Settings:
     build_timeout: float
     trial_timeout: float
     jobs: int
+    dask: str
+    dask_wait: float
     before_build: tuple[str, ...]
     build_packages: tuple[str, ...]
     image_source: str

@@ -117,6 +117,7 @@ class RegistryImages:
             arch=arch,
             reference=derived.id,
             note=base.note,
+            base=base.digest,
         )
 
     def pull(self, text: str, arch: str, *, title: str) -> Pulled:

@@ -95,16 +95,20 @@ class ImageStore:
             if not index.is_file():
                 return None
             digest = index.read_text("ascii", errors="replace").strip()
-            if not _DIGEST.fullmatch(digest):
-                return None
-            stored = self._read(self._folder(recipe.arch, digest))
+            stored = self.take(recipe.arch, digest) if _DIGEST.fullmatch(digest) else None
+            return None if stored is None else stored.image
+
+    def take(self, arch: str, digest: str) -> StoredImage | None:
+        """The image with this digest, now held by this process; None if it is not here."""
+        with store_errors(self.root):
+            stored = self._read(self._folder(arch, digest))
             if stored is None or not self._hold(stored.folder):
                 return None
             if not is_sound(stored):
                 os.close(self._held.pop(stored.folder))
                 return None
             _touch(stored.folder)
-            return stored.image
+            return stored
 
     def adopt(self, aside: Path, recipe: Recipe, *, name: str, seconds: float) -> Image:
         """Take a finished root (`aside`/root, `aside`/log) into the store, and hold it.

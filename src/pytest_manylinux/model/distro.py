@@ -127,7 +127,8 @@ class Image:
     `digest` is `sha256:…` over what identifies the content (for archive roots: architecture and
     the sorted list of packages with versions). `root` is the folder that holds it, for engines
     that need a folder. `reference` is what a container engine calls it, if it does. `note` is for
-    people: what was not as usual with it, such as a tag that moved; no part of its identity.
+    people: what was not as usual with it, such as a tag that moved; no part of its identity. `base` is
+    the digest that a registry knows it, or what it was derived from, by.
     """
 
     digest: str
@@ -138,3 +139,4 @@ class Image:
     reference: str | None = None
     packages: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     note: str = field(default="", compare=False)
+    base: str = ""

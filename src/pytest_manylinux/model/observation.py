@@ -99,6 +99,7 @@ class Observation:
     """All that one trial saw. `started` is seconds since the epoch (UTC), durations are seconds.
 
     `remembered` tells that an earlier run saw it, in the same place and with the same bytes.
+    `worker` is the name of the worker of a cluster that saw it; empty for this machine.
     `image_note` says what was not as usual with the image: a tag that moved, or a registry that did
     not answer, so that the root was made from the archive.
     """
@@ -118,3 +119,4 @@ class Observation:
     duration: float = 0.0
     remembered: bool = False
     image_note: str = ""
+    worker: str = ""

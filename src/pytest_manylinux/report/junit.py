@@ -48,6 +48,7 @@ def properties(
         **dict.fromkeys(("distro", "python", "pip", "libc"), ""),
         **dict.fromkeys(("image", "image.source", "image.name"), ""),
         "engine": engine,
+        "worker": "",
         "builder": made.builder if made is not None else _NO_BUILDER,
         "builder.image": made.image if made is not None else "",
         "builder.why": made.builder_why if made is not None else "",
@@ -80,6 +81,7 @@ def _judged(verdict: Verdict) -> dict[str, str]:
             "image.source": seen.image_source,
             "image.name": seen.image_name,
             "engine": seen.engine,
+            "worker": seen.worker,
         }
     return values
 

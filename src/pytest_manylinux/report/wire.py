@@ -247,6 +247,7 @@ class ObservationRow(_Wire, frozen=True):
     duration: Seconds = 0.0
     remembered: Annotated[bool, Meta(description="seen by an earlier run, at `started`")] = False
     image_note: Annotated[str, Meta(description="what was not as usual with the image")] = ""
+    worker: Annotated[str, Meta(description="which worker of a cluster saw it")] = ""
 
 
 class VerdictRow(_Wire, frozen=True):

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from packaging.tags import Tag
+
 from pytest_manylinux.build.project import read_project
 from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, flag_layer, merge
 from pytest_manylinux.config.settings import Settings, SourceKind
@@ -75,7 +77,19 @@ class Context:
         settings = self.run.settings
         tags = tags_of_name(path)
         subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
-        return subject, wheel_targets(tags, "", self.run.targets(settings))
+        targets = self.run.targets(settings)
+        for arch in self._other_architectures(tags):
+            targets += self.run.targets(settings, arch)
+        return subject, wheel_targets(tags, "", targets)
+
+    def _other_architectures(self, tags: frozenset[Tag]) -> tuple[str, ...]:
+        """Those that a wheel is for besides this machine's, where a cluster may have them."""
+        if not self.run.settings.dask:
+            return ()
+        known = {arch for distro in self.run.catalogue.distros for arch in distro.architectures}
+        platforms = {tag.platform for tag in tags}
+        wanted = {arch for arch in known if any(word.endswith(f"_{arch}") for word in platforms)}
+        return tuple(sorted(wanted - {self.run.arch}))
 
     def shown(self, path: Path) -> str:
         """A path as in node ids, relative to the root folder; the root itself by its name."""

@@ -49,6 +49,8 @@ def _value(run: Run, name: str, *, ask_engine: bool) -> str:
     if name == "distros":
         words = " ".join(distro.id for distro in run.distros(run.settings))
         return f"{words}  (auto: group {run.usual_group()})" if AUTO in run.settings.distros else words
+    if name == "dask" and run.settings.dask and ask_engine:
+        return _cluster_words(run)
     if name == "engine" and ask_engine:
         try:
             engine = run.engine()
@@ -56,3 +58,13 @@ def _value(run: Run, name: str, *, ask_engine: bool) -> str:
             return f"none: {error.what}"
         return f"{engine.name} {engine.version()}"
     return shown(getattr(run.settings, name.replace("-", "_")))
+
+
+def _cluster_words(run: Run) -> str:
+    try:
+        cluster = run.cluster()
+    except ManylinuxError as error:
+        return f"{error.what}: {error.why}"
+    members = cluster.members()
+    words = "; ".join(str(one) for one in members) or "no worker yet"
+    return f"{run.settings.dask}: {words}"

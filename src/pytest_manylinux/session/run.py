@@ -11,9 +11,10 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
+from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.dispatch import Graph, Overview
@@ -32,6 +33,9 @@ from pytest_manylinux.prove.warm import WarmTrials
 from pytest_manylinux.session.builders import Builders
 from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.memory import Memory
+
+if TYPE_CHECKING:
+    from pytest_manylinux.cluster.client import Cluster
 
 _T = TypeVar("_T")
 _TICK = 0.2  # seconds between two looks at the messages while an item waits
@@ -105,6 +109,7 @@ class Run:
         self._memory: Memory | None = None
         self._surveys: Surveys | None = None
         self._warm: WarmTrials | None = None
+        self._cluster: Cluster | ManylinuxError | None = None
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
 
     @property
@@ -134,6 +139,34 @@ class Run:
             if self._surveys is None:
                 self._surveys = Surveys(self.store.root / "surveys")
         return self._surveys.of(distro, image, self.engine())
+
+    def cluster(self) -> Cluster:
+        """The cluster of the setting `dask`, connected to once; raises the same ClusterError again."""
+        from pytest_manylinux.cluster.client import connect  # noqa: PLC0415 - only if it is asked for
+
+        with self._lock:
+            if self._cluster is None:
+                try:
+                    self._cluster = connect(self.settings.dask, wait=self.settings.dask_wait)
+                except ManylinuxError as error:
+                    self._cluster = error
+            if isinstance(self._cluster, ManylinuxError):
+                raise self._cluster
+            cluster = self._cluster
+        self.graph.elsewhere = lambda: cluster.places
+        return cluster
+
+    def prepares(self, target: Target) -> bool:
+        """Whether this machine prepares image and dependencies of a trial that the cluster does."""
+        try:
+            self.cluster()
+        except ManylinuxError:
+            return False  # the trial says so
+        try:
+            self.engine()
+        except ManylinuxError:
+            return False
+        return target.arch == self.arch
 
     def engine(self) -> Engine:
         """The engine, chosen once; raises the same EngineError each time if there is none."""
@@ -203,11 +236,11 @@ class Run:
                 return EMBEDDED
         return DEFAULT if uses_registries(name, self.settings) else EMBEDDED
 
-    def targets(self, settings: Settings) -> tuple[Target, ...]:
-        """The chosen distros x Pythons on this machine's architecture."""
-        key = (tuple(settings.distros), tuple(settings.python))
+    def targets(self, settings: Settings, arch: str = "") -> tuple[Target, ...]:
+        """The chosen distros x Pythons on this machine's architecture, or another one."""
+        key = (tuple(settings.distros), tuple(settings.python), arch)
         if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
-            self._targets[key] = targets_of(self.distros(settings), self.arch, settings.python)
+            self._targets[key] = targets_of(self.distros(settings), arch or self.arch, settings.python)
         return self._targets[key]
 
     def builders(self, settings: Settings) -> Sequence[Distro]:
@@ -219,6 +252,8 @@ class Run:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
         check_policy(settings.policy, self.arch, where=str(settings.source("policy")))
+        if settings.dask:
+            require_library()
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
         words = [word for word in settings.distros if word != AUTO]
         self.catalogue.select(words, where=str(settings.source("distros")))
@@ -242,7 +277,9 @@ class Run:
         """End all that this run holds: nothing starts any more, sandboxes are killed."""
         self.graph.stop()
         with self._lock:
-            engine, warm = self._engine, self._warm
+            engine, warm, cluster = self._engine, self._warm, self._cluster
+        if cluster is not None and not isinstance(cluster, ManylinuxError):
+            cluster.close()
         if warm is not None:
             warm.close()
         if engine is not None and not isinstance(engine, ManylinuxError):

@@ -1,18 +1,26 @@
-"""The tasks of trials: what is seen of a wheel on a target, and what that amounts to."""
+"""The tasks of trials: what is seen of a wheel on a target, and what that amounts to.
+
+A trial is done here, or on a worker of a cluster. Whatever this machine can prepare for one, it does
+either way: the image, and what the wheel depends on.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pytest_manylinux.diagnose.judge import judge, judge_unreadable
-from pytest_manylinux.dispatch import Needs
+from pytest_manylinux.dispatch import Away, Needs
 from pytest_manylinux.errors import MalformedWheelError, ManylinuxError, StoreError
-from pytest_manylinux.model.distro import Image, ImagePurpose
+from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Cause, Verdict
 from pytest_manylinux.prove.dependencies import resolve_dependencies
 from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.session.away import engines_of, receive, send
 from pytest_manylinux.session.memory import observation_key
 from pytest_manylinux.session.preparing import add_image, add_venv, venvs_folder
 from pytest_manylinux.session.run import Run, task_key
@@ -23,37 +31,84 @@ from pytest_manylinux.session.work import Judged, Read, add_facts, declared, not
 def add_trial(run: Run, job: TrialJob) -> Future[Any]:
     """Add a trial, after the facts and the target's image."""
     add_facts(run, job.origin)
-    image = add_image(run, job.target, ImagePurpose.TRIAL)
     return run.graph.add(
         task_key("trial", *key_of(job.origin), job.target.id),
         lambda done: _trial(run, job, done),
-        needs=[task_key("facts", *key_of(job.origin)), image, add_venv(run, job.target)],
+        needs=[task_key("facts", *key_of(job.origin)), *_add_preparation(run, job.target)],
     )
 
 
-def _trial(run: Run, job: TrialJob, done: Needs) -> Judged:
-    subject = job.target.id
-    error = done[0].exception()
-    if isinstance(error, MalformedWheelError):
-        return Judged(verdict=judge_unreadable(name_of(job.origin), error, subject=subject))
-    if isinstance(error, StoreError):  # the wheelhouse's: an image's own would come with done[1]
-        return Judged(verdict=not_proven(error, subject, name_of(job.origin), cause=Cause.BUILD))
-    if error is not None:
-        return Judged(verdict=not_proven(error, subject, name_of(job.origin)))
+def _add_preparation(run: Run, target: Target) -> list[tuple[Any, ...]]:
+    """Add what this machine prepares for a target, the image first; nothing if it cannot."""
+    if not run.settings.dask:
+        return [add_image(run, target, ImagePurpose.TRIAL), add_venv(run, target)]
+    return [add_image(run, target, ImagePurpose.TRIAL)] if run.prepares(target) else []
+
+
+def _trial(run: Run, job: TrialJob, done: Needs) -> Judged | Away:
+    if error := done[0].exception():
+        return _unread(job, error)
     read: Read = done[0].result()
-    record = wheel_record(job.origin, read)
-    if error := done[1].exception():
-        return Judged(verdict=not_proven(error, subject, read.wheel), wheel=record)
+    if len(done) > 1 and (error := done[1].exception()):
+        return _unproven(job, read, error)
+    image: Image | None = done[1].result() if len(done) > 1 else None
     try:
-        verdict = _prove(run, job, read, done[1].result())
+        request = None if image is None else _request(run, job, read, image)
+        if run.settings.dask:
+            return _elsewhere(run, job, read, request)
+        return _here(run, job, read, request)
     except ManylinuxError as error:
-        verdict = not_proven(error, subject, read.wheel)
-    return Judged(verdict=verdict, wheel=record)
+        return _unproven(job, read, error)
 
 
-def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
-    settings = settings_of(job.origin)
+def _unread(job: TrialJob, error: BaseException) -> Judged:
+    """The verdict where there are no facts: nothing was built, or what there is cannot be read."""
+    subject, name = job.target.id, name_of(job.origin)
+    if isinstance(error, MalformedWheelError):
+        return Judged(verdict=judge_unreadable(name, error, subject=subject))
+    if isinstance(error, StoreError):  # the wheelhouse's: an image's own would come with done[1]
+        return Judged(verdict=not_proven(error, subject, name, cause=Cause.BUILD))
+    return Judged(verdict=not_proven(error, subject, name))
+
+
+def _here(run: Run, job: TrialJob, read: Read, request: TrialRequest | None) -> Judged:
+    if request is None:
+        raise StoreError(f"no image of {job.target.id} was prepared")
     engine = run.engine()
+    label = f"{engine.name} {engine.version()}"
+    observation = _recalled(run, request, label)
+    if observation is None:
+        observation = run_trial(request, engine, run.warm())
+        run.memory.keep(observation_key(request, label), observation)
+    return _judged(job, read, observation, run.survey(job.target.distro, request.image))
+
+
+def _elsewhere(run: Run, job: TrialJob, read: Read, request: TrialRequest | None) -> Judged | Away:
+    """Have a worker do it, unless one with such an engine has done the same before."""
+    for label in engines_of(run) if request is not None else ():
+        if request is not None and (known := _recalled(run, request, label)):
+            survey = run.survey(job.target.distro, request.image)
+            return _judged(job, read, known, survey)
+    future = send(run, job, read.wheel, request)
+    return Away(future=future, then=partial(_arrived, run, job, read, request))
+
+
+def _arrived(
+    run: Run, job: TrialJob, read: Read, request: TrialRequest | None, future: Future[Any]
+) -> Judged:
+    try:
+        seen = receive(future)
+        survey = seen.survey
+        if request is not None:
+            run.memory.keep(observation_key(request, seen.engine), seen.observation)
+            survey = run.survey(job.target.distro, request.image)
+        return _judged(job, read, seen.observation, survey)
+    except ManylinuxError as error:
+        return _unproven(job, read, error)
+
+
+def _request(run: Run, job: TrialJob, read: Read, image: Image) -> TrialRequest:
+    settings = settings_of(job.origin)
     dependencies = None
     if settings.dependencies == "resolve":
         dependencies = resolve_dependencies(
@@ -61,11 +116,11 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
             read.facts,
             job.target,
             image,
-            engine,
+            run.engine(),
             cache=run.store.root / "dependencies",
             timeout=settings.trial_timeout,
         )
-    request = TrialRequest(
+    return TrialRequest(
         wheel=read.wheel,
         facts=read.facts,
         target=job.target,
@@ -77,23 +132,28 @@ def _prove(run: Run, job: TrialJob, read: Read, image: Image) -> Verdict:
         timeout=settings.trial_timeout,
         cache=venvs_folder(run),
     )
-    key = observation_key(request, f"{engine.name} {engine.version()}")
-    observation = run.memory.recall(key)
+
+
+def _recalled(run: Run, request: TrialRequest, label: str) -> Observation | None:
+    """What was seen before of the same bytes on such an engine, but perhaps by another way than now."""
+    observation = run.memory.recall(observation_key(request, label))
     if observation is None:
-        observation = run_trial(request, engine, run.warm())
-        run.memory.keep(key, observation)
-    else:  # the same bytes, but perhaps by another way than then
-        observation = replace(
-            observation,
-            image_name=image.name,
-            image_source=image.source.value,
-            image_note=image.note,
-        )
-    verdict = judge(
-        read.facts,
+        return None
+    image = request.image
+    return replace(
         observation,
-        job.target,
-        wheel=read.wheel,
-        survey=run.survey(job.target.distro, image),
+        image_name=image.name,
+        image_source=image.source.value,
+        image_note=image.note,
     )
-    return declared(verdict, settings, job.target.distro.id)
+
+
+def _judged(job: TrialJob, read: Read, observation: Observation, survey: Survey | None) -> Judged:
+    verdict: Verdict = judge(read.facts, observation, job.target, wheel=read.wheel, survey=survey)
+    verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
+    return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
+
+
+def _unproven(job: TrialJob, read: Read, error: BaseException) -> Judged:
+    verdict = not_proven(error, job.target.id, read.wheel)
+    return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines.owners import LABEL, owner_is_gone, owner_labels
-from pytest_manylinux.engines.rootimage import pack_root
+from pytest_manylinux.engines.rootpack import pack_root
 from pytest_manylinux.engines.staging import Staging
 
 

@@ -1,0 +1,82 @@
+"""A Dask worker that does trials: the plugin that makes it one, and the task that is sent to it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, cast
+
+from distributed import Reschedule, Worker, get_client, get_worker
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from pytest_manylinux.cluster.fit import Offer, resources
+from pytest_manylinux.cluster.supply import stream
+from pytest_manylinux.cluster.wire import Answer, Order, encode_answer, failed, read_order
+
+NAME = "pytest-manylinux"
+Stream = Callable[[str], Iterable[bytes]]
+
+
+class Duty(Protocol):
+    """What a worker has to do trials with. Thread-safe."""
+
+    @property
+    def offer(self) -> Offer:
+        """What it has."""
+
+    def do(self, order: Order, stream: Stream, *, worker: str) -> Answer:
+        """Do a trial; `stream` brings what is not here, by digest. Raises ManylinuxErrors."""
+
+    def close(self) -> None:
+        """End all that is at work."""
+
+
+class Member(WorkerPlugin):
+    """Makes a Dask worker one of ours: it offers what `duty` has, and does the trials with it."""
+
+    name = NAME
+
+    def __init__(self, duty: Duty) -> None:
+        self.duty = duty
+        self._ending = threading.Event()
+
+    def setup(self, worker: Worker) -> None:
+        """Offer what there is, before the scheduler hears of the worker."""
+        offered = resources(self.duty.offer, worker.state.nthreads)
+        worker.state.total_resources.update(offered)
+        worker.state.available_resources.update(offered)
+
+    def teardown(self, worker: Worker) -> None:
+        """End what is at work; Dask has it done elsewhere."""
+        del worker
+        self.end()
+
+    def end(self) -> None:
+        """Do nothing more, and end what is at work."""
+        if not self._ending.is_set():
+            self._ending.set()
+            self.duty.close()
+
+    def perform(self, content: bytes, worker: Worker) -> bytes:
+        """Do a trial. A worker that is told to end leaves it to another one."""
+        name = str(worker.name)
+        answer: Answer
+        try:
+            order = read_order(content)
+
+            def bring(digest: str) -> Iterable[bytes]:
+                return stream(get_client(), order.run, digest, f"{NAME}-{uuid.uuid4().hex}")
+
+            answer = self.duty.do(order, bring, worker=name)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked, and never a pass
+            answer = failed(error, name)
+        if self._ending.is_set():
+            raise Reschedule
+        return encode_answer(answer, content)
+
+
+def perform(content: bytes) -> bytes:
+    """The task that is sent to workers: an order in, an answer out."""
+    worker: Any = get_worker()
+    return cast("Member", worker.plugins[NAME]).perform(content, worker)

@@ -1,0 +1,25 @@
+"""Makes workers that somebody else starts do trials: `dask worker --preload pytest_manylinux.preload`.
+
+For clusters that start their workers themselves (dask-jobqueue, the Kubernetes operator, SSHCluster).
+The setting `engine` comes from the worker's environment: PYTEST_MANYLINUX_ENGINE.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from distributed import Worker
+
+from pytest_manylinux.cluster.member import Member
+from pytest_manylinux.session.duty import Duty
+
+
+async def dask_setup(worker: object) -> None:
+    """Before a worker joins the scheduler: look at the machine, and offer what it has.
+
+    Dask calls this for a scheduler or a nanny that was told the same, too; they do no trials.
+    """
+    if isinstance(worker, Worker):
+        member = Member(Duty(environment=os.environ, say=lambda line: print(line, file=sys.stderr)))  # noqa: T201 - the worker's log
+        await worker.plugin_add(member, catch_errors=False)

@@ -1,0 +1,253 @@
+"""A real scheduler, and workers in this process whose duties are made up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import dask
+import pytest
+from distributed import LocalCluster, Worker
+from trial_values import imported, make_observation, make_target
+
+from pytest_manylinux.cluster.client import Cluster, connect
+from pytest_manylinux.cluster.fit import Offer, needs
+from pytest_manylinux.cluster.member import Member, Stream
+from pytest_manylinux.cluster.supply import PIECE, file_source
+from pytest_manylinux.cluster.wire import Answer, Failed, Order, Part, Seen, error_of
+from pytest_manylinux.errors import ClusterError, EngineError, ImageError
+
+WAIT = 1.0
+Do = Callable[[Order, Stream], None]
+
+
+class MadeUp:
+    """A duty that sees whatever it is asked about, after `do`."""
+
+    def __init__(self, do: Do, arch: str = "x86_64") -> None:
+        self._do = do
+        self.done: list[str] = []
+        self.ended = threading.Event()
+        self.offer = Offer(
+            arch=arch, engine="bubblewrap", engine_version="0.8.0", registry=False, distros=()
+        )
+
+    def do(self, order: Order, stream: Stream, *, worker: str) -> Answer:
+        self.done.append(order.wheel.filename)
+        self._do(order, stream)
+        observation = make_observation(imported(), target=order.target.id)
+        return Seen(worker=worker, engine="bubblewrap 0.8.0", observation=observation)
+
+    def close(self) -> None:
+        self.ended.set()
+
+
+def nothing(order: Order, stream: Stream) -> None:
+    """See at once."""
+
+
+class Ground:
+    """A scheduler to which workers are added."""
+
+    def __init__(self, local: LocalCluster) -> None:
+        self._local = local
+        self.address = str(local.scheduler_address)
+
+    def add(self, name: str, duty: MadeUp) -> Worker:
+        async def start() -> Worker:
+            return await Worker(
+                self.address, name=name, nthreads=1, plugins=(Member(duty),), dashboard=False
+            )
+
+        worker: Worker = self._local.sync(start)
+        return worker
+
+    def end(self, worker: Worker) -> None:
+        self._local.sync(worker.close, executor_wait=False)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    settings = {
+        "distributed.scheduler.allowed-failures": 1,
+        "temporary-directory": str(tmp_path),
+        "distributed.worker.memory.terminate": False,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+        ) as local,
+    ):
+        yield Ground(local)
+
+
+@pytest.fixture
+def cluster(ground: Ground) -> Iterator[Cluster]:
+    found = connect(ground.address, wait=WAIT)
+    yield found
+    found.close()
+
+
+def order(cluster: Cluster, name: str = "demo", sha256: str = "0" * 64) -> Order:
+    return Order(
+        run=cluster.run,
+        wheel=Part(filename=f"{name}-1.0-py3-none-any.whl", sha256=sha256),
+        target=make_target(),
+        root=None,
+        resolve=False,
+        dependencies=None,
+        imports=(),
+        import_skip=(),
+        programs=(),
+        timeout=60.0,
+    )
+
+
+def seen(future: Future[Answer]) -> Seen:
+    answer = future.result(timeout=30)
+    assert isinstance(answer, Seen), answer
+    return answer
+
+
+def test_trials_go_where_they_fit(ground: Ground, cluster: Cluster) -> None:
+    duties = {arch: MadeUp(nothing, arch) for arch in ("x86_64", "aarch64")}
+    for arch, duty in duties.items():
+        ground.add(arch, duty)
+    futures = {
+        (arch, number): cluster.submit(order(cluster, f"{arch}{number}"), needs(arch=arch))
+        for arch in duties
+        for number in range(4)
+    }
+    for (arch, _), future in futures.items():
+        assert seen(future).worker == arch
+    assert all(len(duty.done) == 4 for duty in duties.values())
+    assert cluster.places == 2
+
+
+def test_a_trial_that_no_worker_fits_ends_with_the_reason(ground: Ground, cluster: Cluster) -> None:
+    ground.add("intel", MadeUp(nothing))
+    with pytest.raises(ClusterError, match="no worker of .* fits this trial") as caught:
+        cluster.submit(order(cluster), needs(arch="aarch64")).result(timeout=30)
+    assert caught.value.why == "none of 1 worker offers architecture aarch64, but architecture x86_64"
+
+
+def test_a_trial_waits_for_a_worker_that_comes_later(ground: Ground, cluster: Cluster) -> None:
+    future = cluster.submit(order(cluster), needs(arch="x86_64"))
+    assert not future.done()
+    ground.add("late", MadeUp(nothing))
+    assert seen(future).worker == "late"
+
+
+def test_a_worker_that_ends_leaves_its_trial_to_another(ground: Ground, cluster: Cluster) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def wait(_: Order, __: Stream) -> None:
+        began.set()
+        go.wait(30)
+
+    first = ground.add("first", MadeUp(wait))
+    future = cluster.submit(order(cluster), needs(arch="x86_64"))
+    assert began.wait(30)
+    ground.add("second", MadeUp(nothing))
+    ground.end(first)
+    go.set()
+    assert seen(future).worker == "second"
+
+
+def test_tries_are_bounded(ground: Ground, cluster: Cluster) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def wait(_: Order, __: Stream) -> None:
+        began.set()
+        go.wait(30)
+
+    future = cluster.submit(order(cluster), needs(arch="x86_64"))
+    for number in range(2):
+        began.clear()
+        worker = ground.add(f"w{number}", MadeUp(wait))
+        assert began.wait(30)
+        ground.end(worker)
+    with pytest.raises(ClusterError, match="lost this trial") as caught:
+        future.result(timeout=30)
+    go.set()
+    assert "KilledWorker" in caught.value.why
+
+
+def test_when_the_last_worker_that_fits_is_gone(ground: Ground, cluster: Cluster) -> None:
+    began, go = threading.Event(), threading.Event()
+
+    def wait(_: Order, __: Stream) -> None:
+        began.set()
+        go.wait(30)
+
+    worker = ground.add("only", MadeUp(wait))
+    future = cluster.submit(order(cluster), needs(arch="x86_64"))
+    assert began.wait(30)
+    ground.end(worker)
+    with pytest.raises(ClusterError, match="no worker of"):
+        future.result(timeout=30)
+    go.set()
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"), [(ImageError("no root"), ImageError), (KeyError("x"), EngineError)]
+)
+def test_what_goes_wrong_there_is_told_here(
+    ground: Ground, cluster: Cluster, raised: Exception, kind: type[Exception]
+) -> None:
+    def fail(_: Order, __: Stream) -> None:
+        raise raised
+
+    ground.add("w", MadeUp(fail))
+    answer = cluster.submit(order(cluster), needs(arch="x86_64")).result(timeout=30)
+    assert isinstance(answer, Failed)
+    assert type(error_of(answer)) is kind
+
+
+def test_bytes_come_by_digest_and_only_those_of_the_run(
+    ground: Ground, cluster: Cluster, tmp_path: Path
+) -> None:
+    content = bytes(range(256)) * (PIECE // 128)  # two pieces
+    (tmp_path / "file").write_bytes(content)
+    cluster.supply.offer("offered", file_source(tmp_path / "file"))
+    cluster.supply.offer("gone", file_source(tmp_path / "not-there"))
+    got: dict[str, object] = {}
+
+    def ask(order: Order, stream: Stream) -> None:
+        for digest in ("offered", "gone", "/etc/passwd"):
+            try:
+                got[digest] = b"".join(stream(digest))
+            except ClusterError as error:
+                got[digest] = error.why
+
+    ground.add("w", MadeUp(ask))
+    seen(cluster.submit(order(cluster), needs(arch="x86_64")))
+    assert got.pop("offered") == content
+    assert "No such file" in str(got["gone"])
+    assert got["/etc/passwd"] == "this run has no /etc/passwd"
+    assert cluster.supply.sent["offered"] == 1
+
+
+def test_the_end_of_the_run_takes_trials_back(ground: Ground) -> None:
+    cluster = connect(ground.address, wait=60.0)
+    waiting = cluster.submit(order(cluster), needs(arch="aarch64"))
+    cluster.close()
+    assert waiting.cancelled()
+    with pytest.raises(ClusterError, match="has ended"):
+        cluster.submit(order(cluster), needs(arch="aarch64"))
+
+
+def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_manylinux.cluster.client.CONNECT", 1.0)
+    with pytest.raises(ClusterError, match="no Dask scheduler answers at tcp://127.0.0.1:1"):
+        connect("tcp://127.0.0.1:1", wait=WAIT)
+
+
+def test_what_a_worker_pickled_is_not_taken(ground: Ground, cluster: Cluster) -> None:
+    ground.add("w", MadeUp(nothing))
+    client: Any = cluster._client
+    assert client._deserializers == ["dask", "msgpack"]
