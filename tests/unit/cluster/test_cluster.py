@@ -55,6 +55,7 @@ class Ground:
     def __init__(self, local: LocalCluster) -> None:
         self._local = local
         self.address = str(local.scheduler_address)
+        self._workers: list[Worker] = []
 
     def add(self, name: str, duty: MadeUp) -> Worker:
         async def start() -> Worker:
@@ -63,10 +64,15 @@ class Ground:
             )
 
         worker: Worker = self._local.sync(start)
+        self._workers.append(worker)
         return worker
 
     def end(self, worker: Worker) -> None:
         self._local.sync(worker.close, executor_wait=False)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            self.end(worker)
 
 
 @pytest.fixture
@@ -79,10 +85,12 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+            n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as local,
     ):
-        yield Ground(local)
+        ground = Ground(local)
+        yield ground
+        ground.close()
 
 
 @pytest.fixture
