@@ -36,7 +36,7 @@ from pytest_manylinux.build.kit import Kit, prepare_kit
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.engines.daemons import connect_docker
-from pytest_manylinux.engines.rootimage import pack_root
+from pytest_manylinux.engines.rootpack import pack_root
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError, ToolchainError
 from pytest_manylinux.images import ArchiveImages, ImageStore

@@ -69,7 +69,10 @@ def test_what_breaks_off_is_not_kept(tmp_path: Path) -> None:
 
 def test_a_folder_has_exactly_what_was_asked_for(tmp_path: Path) -> None:
     sender = Sender(b"one", b"two")
-    parts = (sender.part(b"one", "one-1-py3-none-any.whl"), sender.part(b"two", "two-2-py3-none-any.whl"))
+    parts = (
+        sender.part(b"one", "one-1-py3-none-any.whl"),
+        sender.part(b"two", "two-2-py3-none-any.whl"),
+    )
     shelf = Shelf(tmp_path)
     folder = shelf.folder(parts, sender)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {

@@ -1,0 +1,193 @@
+"""Runs on a real scheduler with workers in processes of their own, on loopback addresses."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sandboxes import eventually
+from wheels import build_wheel
+
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.images.store import default_root
+
+pytestmark = pytest.mark.integration
+
+DISTRO = "--manylinux-distros=debian-12"
+SLOW = "import time; time.sleep(1.5)\n"
+
+
+@dataclass
+class Ground:
+    """A scheduler, and workers with caches of their own."""
+
+    folder: Path
+    address: str = ""
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, name: str, *argv: str, **environment: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *argv],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        self.running.append(process)
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def share_roots(self, number: int) -> None:
+        """Give a worker's cache the roots and venvs of this machine, which are only read."""
+        cache = self.folder / f"cache{number}"
+        cache.mkdir()
+        for part in ("images", "recipes", "venvs"):
+            (cache / part).symlink_to(default_root() / part)
+
+    def worker(self, number: int) -> subprocess.Popen[bytes]:
+        name = f"w{number}"
+        process = self.start(
+            name,
+            "-c",
+            "import sys; from pytest_manylinux.cli import main; sys.exit(main())",
+            "worker",
+            self.address,
+            "--jobs=1",
+            f"--name={name}",
+            f"--host=127.0.0.{number}",
+            PYTEST_MANYLINUX_CACHE=str(self.folder / f"cache{number}"),
+        )
+        assert eventually(lambda: "worker w" in self.log(name)), self.log(name)
+        return process
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    found = Ground(tmp_path)
+    port = _free_port()
+    found.address = f"tcp://127.0.0.1:{port}"
+    found.start(
+        "scheduler",
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        "--dashboard-address=127.0.0.1:0",
+    )
+    try:
+        yield found
+    finally:
+        for process in reversed(found.running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=60)
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    for number in range(5):
+        build_wheel(folder, {f"fine{number}.py": SLOW}, name=f"fine{number}")
+    build_wheel(folder, {"faulty.py": f"{SLOW}raise RuntimeError('broken')\n"}, name="faulty")
+    return folder
+
+
+def command(wheels: Path, proof: Path, *options: str) -> list[str]:
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--manylinux",
+        str(wheels),
+        DISTRO,
+    ]
+    return [*argv, "--manylinux-fresh", f"--manylinux-proof={proof}", *options]
+
+
+def verdicts(proof: Path) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
+    rows = json.loads(proof.read_text())["predicate"]["verdicts"]
+    return {
+        (row["wheel"], row["subject"]): (
+            row["outcome"],
+            tuple(finding["name"] for finding in row.get("findings", ())),
+        )
+        for row in rows
+    }
+
+
+def workers(proof: Path) -> list[str]:
+    rows = json.loads(proof.read_text())["predicate"]["verdicts"]
+    return [row["observation"]["worker"] for row in rows if row["subject"] != "audit"]
+
+
+@pytest.mark.attack("fault", engine="bubblewrap")
+def test_a_worker_killed_in_the_middle_changes_no_verdict(ground: Ground, wheels: Path) -> None:
+    local, cluster = ground.folder / "local.json", ground.folder / "cluster.json"
+    done = subprocess.run(
+        command(wheels, local), cwd=wheels, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == ExitCode.NOT_PORTABLE, done.stdout
+    killed, other = ground.worker(2), ground.worker(3)
+    argv = command(wheels, cluster, f"--manylinux-dask={ground.address}")
+    with (ground.folder / "run.log").open("wb") as log:
+        running = subprocess.Popen(argv, cwd=wheels, stdout=log, stderr=log)
+    ground.running.append(running)
+    assert eventually(lambda: "debian-12" in ground.log("w2")), ground.log("run")
+    os.kill(killed.pid, signal.SIGKILL)
+    assert running.wait(timeout=300) == ExitCode.NOT_PORTABLE, ground.log("run")
+    assert verdicts(cluster) == verdicts(local)
+    assert "w3" in workers(cluster)
+    assert set(workers(cluster)) <= {"w2", "w3"}, "all was done there, nothing here"
+    assert "w2 (x86_64, bubblewrap" in ground.log("run")
+
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(timeout=60) == ExitCode.OK, ground.log("w3")
+    assert list((ground.folder / "cache3/cluster/dask").iterdir()) == []
+    assert list((ground.folder / "cache3/aside").glob("*")) == []
+
+
+def test_a_trial_that_no_worker_fits_is_not_proven(ground: Ground, tmp_path: Path) -> None:
+    (tmp_path / "arm").mkdir()
+    tag = "cp311-cp311-manylinux_2_17_aarch64"
+    wheel = build_wheel(tmp_path / "arm", {"demo.py": ""}, tag=tag)
+    ground.worker(2)
+    proof = tmp_path / "proof.json"
+    options = (f"--manylinux-dask={ground.address}", "--manylinux-dask-wait=1")
+    argv = command(wheel, proof, *options, "-k", "trial")
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.NOT_PROVEN, done.stdout
+    assert "trial[debian-12-cp311-aarch64]" in done.stdout
+    assert "none of 1 worker offers architecture aarch64, but architecture x86_64" in done.stdout
+    assert [outcome for outcome, _ in verdicts(proof).values()] == ["not-proven"]
+
+
+def test_a_scheduler_that_does_not_answer_proves_nothing(wheels: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "proof.json"
+    argv = command(wheels, proof, f"--manylinux-dask=tcp://127.0.0.1:{_free_port()}", "-k", "trial")
+    done = subprocess.run(argv, cwd=wheels, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == ExitCode.NOT_PROVEN, done.stdout
+    assert "no Dask scheduler answers at tcp://127.0.0.1:" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert {outcome for outcome, _ in verdicts(proof).values()} == {"not-proven"}
