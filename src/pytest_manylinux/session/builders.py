@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from pytest_manylinux.build.api import Builder
 from pytest_manylinux.build.builder import ZigBuilder
@@ -12,16 +13,15 @@ from pytest_manylinux.build.layout import Layout, read_layout
 from pytest_manylinux.build.official import ImageBuilder
 from pytest_manylinux.catalogue.builders import builder_for, load_builders
 from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
+from pytest_manylinux.images.lock import Lock
 from pytest_manylinux.images.references import parse_reference
 from pytest_manylinux.model.builder import BuilderImage, prefix_of
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.session.images import uses_registries
+from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.shared import once
-
-if TYPE_CHECKING:
-    from pytest_manylinux.session.run import Run
 
 AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
 
@@ -35,11 +35,38 @@ class Chosen:
     image: Image | None = None
 
 
+class Speaker(Protocol):
+    """Tells the user what is going on."""
+
+    def say(self, text: str, /) -> None:
+        """Show one line."""
+
+
+class Surroundings(Protocol):
+    """What builders need of the run that they belong to."""
+
+    settings: Settings
+    arch: str
+    shared: Path | None
+    lock: Lock | None
+
+    @property
+    def messages(self) -> Speaker:
+        """Where to say what is done."""
+
+    @property
+    def images(self) -> RunImages:
+        """Where the run's images come from."""
+
+    def engine(self) -> Engine:
+        """The run's engine; raises EngineError without one."""
+
+
 @dataclass(kw_only=True)
 class Builders:
     """The builders of one run; `chosen` are those of its builds so far. Safe to call from threads."""
 
-    run: Run
+    run: Surroundings
     chosen: dict[tuple[str, str], Chosen] = field(default_factory=dict)
     _layouts: dict[str, Layout | ManylinuxError] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -140,7 +140,7 @@ def test_auto_takes_zig_if_it_cannot_and_asks_only_once(world: World, error: Man
         assert found.image is None
         assert found.why == "auto: builder: it could not be pulled: no such host"
     assert len(registry.asked) == 1
-    makers.run.messages.flush()
+    cast("Run", makers.run).messages.flush()
     assert len([line for line in world.said if line.startswith("builder: zig")]) == 1
 
 
