@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from pytest_manylinux.diagnose.forecast import Forecast
     from pytest_manylinux.diagnose.reach import FamilyReach, Served
+    from pytest_manylinux.model.wheel import WheelFacts
 
 
+_OURS = ("manylinux", "linux_", "any")
+_SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 _SHOWN = 8  # distros named in a line; --json has all
 
 
@@ -37,20 +40,31 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    found, version = _forecasts(list(_paths(arguments.wheels)), arguments.distros)
+    foreign: list[str] = []
+    found, version = _forecasts(list(_paths(arguments.wheels)), arguments.distros, foreign)
+    if not found:
+        raise UsageError(
+            "no wheel here is for Linux with glibc, which is what the catalogue's distros have",
+            why=", ".join(foreign),
+            remedy="name wheels whose platform tag is manylinux, linux or any",
+        )
     if arguments.json:
         from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
 
-        print(to_json(found, catalogue_version=version))
+        print(to_json(found, catalogue_version=version, left_out=foreign))
     else:
         for forecast in found:
             _show(forecast)
+        for name in foreign:
+            print(f"left out, not for Linux with glibc: {name}")
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
 
 
-def _forecasts(paths: Sequence[Path], distros: str) -> tuple[tuple[Forecast, ...], str]:
-    """The forecasts and the catalogue's version.
+def _forecasts(
+    paths: Sequence[Path], distros: str, foreign: list[str]
+) -> tuple[tuple[Forecast, ...], str]:
+    """The forecasts and the catalogue's version; names of wheels for other systems go to `foreign`.
 
     Unpacking leaves the interpreter to others, so that the rest is imported meanwhile.
     """
@@ -70,7 +84,15 @@ def _forecasts(paths: Sequence[Path], distros: str) -> tuple[tuple[Forecast, ...
         words = [word.strip() for word in distros.split(",") if word.strip()]
         chosen = catalogue.select(words, where="--distros") if words else catalogue.distros
         facts = chain((first.result(),), map(glance, paths[1:]))
-        return forecasts(facts, chosen), catalogue.version
+        return forecasts(_ours(facts, foreign), chosen), catalogue.version
+
+
+def _ours(all_facts: Iterable[WheelFacts], foreign: list[str]) -> Iterator[WheelFacts]:
+    for facts in all_facts:
+        if any(tag.startswith(_OURS) for tag in facts.wheel.platforms):
+            yield facts
+        else:
+            foreign.append(facts.wheel.filename)
 
 
 def _paths(words: Sequence[str]) -> Iterator[Path]:
@@ -80,6 +102,12 @@ def _paths(words: Sequence[str]) -> Iterator[Path]:
         if not inside or not inside[0].is_file():
             raise UsageError(
                 f"{word}: no wheel there", remedy="name wheel files, or a folder that holds some"
+            )
+        if inside[0].name.endswith(_SDIST):
+            raise UsageError(
+                f"{word}: an sdist; only wheels can be predicted",
+                remedy=f"build a wheel of it (`pip wheel --no-deps {word}`), or build and try it on "
+                f"distros: `pytest --manylinux {word}`",
             )
         yield from inside
 
@@ -93,6 +121,9 @@ def _show(forecast: Forecast) -> None:
     for wheel in forecast.wheels:
         console.print(f"  {wheel.filename}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(forecast))
+    shown = (served for family in reach.families for served in (family.oldest, family.first_unserved))
+    if any(served and _by_figures(served) for served in shown):
+        console.print("~ known by public figures only", highlight=False)
     console.print(
         f"Reach: {reach.served} of {reach.total} distros of the catalogue ({reach.share:.0%}).",
         highlight=False,
@@ -137,5 +168,8 @@ def _row(family: FamilyReach) -> tuple[str, str, str, str, str]:
 
 def _release(served: Served) -> str:
     """The release, with a mark where only figures are known of it."""
-    mark = "" if served.best.certainty.value != "figures" else "~"
-    return f"{mark}{served.distro.release}"
+    return f"{'~' if _by_figures(served) else ''}{served.distro.release}"
+
+
+def _by_figures(served: Served) -> bool:
+    return served.best.certainty.value == "figures"

@@ -72,10 +72,14 @@ def architecture_of(wheel: Wheel) -> str:
     )
 
 
-def to_json(found: Iterable[Forecast], *, catalogue_version: str) -> str:
+def to_json(found: Iterable[Forecast], *, catalogue_version: str, left_out: Sequence[str] = ()) -> str:
     """Everything as JSON text; the schema is in docs/reference/predictions.md."""
-    projects = [_project(forecast) for forecast in found]
-    document = {"schema": SCHEMA_VERSION, "catalogue": catalogue_version, "projects": projects}
+    document = {
+        "schema": SCHEMA_VERSION,
+        "catalogue": catalogue_version,
+        "projects": [_project(forecast) for forecast in found],
+        "left-out": list(left_out),
+    }
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 

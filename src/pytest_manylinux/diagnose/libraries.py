@@ -16,19 +16,26 @@ else:
     import tomli as tomllib
 
 # Package managers that take the packages of another one.
-_KIN = {"microdnf": "dnf"}
+_KIN = {"microdnf": "dnf", "dnf5": "dnf"}
+# Distros whose packages have names of their own, whatever installs them.
+_OWN_NAMES = frozenset({"alt", "mageia"})
+_RPM = frozenset({"apt-rpm", "dnf", "tdnf", "yum", "zypper"})
 # Releases from which Debian and Ubuntu call some libraries by names that end in t64.
 _T64 = {"debian": (2, 41), "ubuntu": (2, 39)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemLibrary:
-    """A library of the policies' allow list. `minimal` and `packages` are by package manager."""
+    """A library of the policies' allow list. `minimal` and `packages` are by package manager.
+
+    `former` says that only the first policies listed it.
+    """
 
     name: str
     title: str
     minimal: frozenset[str]
     packages: dict[str, str]
+    former: bool = False
 
     def is_minimal(self, distro: Distro) -> bool:
         """Whether a minimal installation of the distro with python3 has it."""
@@ -36,12 +43,17 @@ class SystemLibrary:
         return "*" in self.minimal or manager in self.minimal
 
     def package(self, distro: Distro) -> str:
-        """The package of the distro that brings it; empty where that is not known."""
+        """What to ask the distro's package manager for; empty where that is not known.
+
+        Where the package's name is not known to us but the packages are rpm's, it is the capability
+        that rpm gives to every package with a library of that name.
+        """
         manager = _KIN.get(distro.package_manager, distro.package_manager)
         since = _T64.get(distro.family)
         if manager == "apt" and since is not None and distro.glibc >= since:
             return self.packages.get("apt-t64", self.packages.get("apt", ""))
-        return self.packages.get(manager, "")
+        name = "" if distro.family in _OWN_NAMES else self.packages.get(manager, "")
+        return name or (f"{self.name}()(64bit)" if manager in _RPM else "")
 
 
 @cache
@@ -54,6 +66,7 @@ def system_libraries() -> dict[str, SystemLibrary]:
             title=row["title"],
             minimal=frozenset(row["minimal"]),
             packages=row["packages"],
+            former=row.get("former", False),
         )
         for name, row in tomllib.loads(text)["libraries"].items()
     }
@@ -79,10 +92,12 @@ def how_to_get(library: str, distro: Distro) -> str:
     known = system_libraries().get(library)
     if known is None:
         return f"no policy's allow list permits {library}: repair should have grafted it"
-    permitted = f"the policies permit {library} ({known.title})"
+    words = f"the policies permit {library} ({known.title})"
+    if known.former:
+        words = f"only the first policies permitted {library} ({known.title}); repair should graft it"
     if library in distro.absent_libraries:
-        return f"{permitted}, but {distro.id} has no package that brings it"
+        return f"{words}, but {distro.id} has no package that brings it"
     package = known.package(distro)
     if not package:
-        return f"{permitted}; which package of {distro.id} brings it is not known"
-    return f"{permitted}; on {distro.id} the package {package} brings it"
+        return f"{words}; which package of {distro.id} brings it is not known"
+    return f"{words}; on {distro.id} the package {package} brings it"
