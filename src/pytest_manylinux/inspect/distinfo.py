@@ -11,6 +11,7 @@ import base64
 import binascii
 import configparser
 import csv
+import email.message
 import email.parser
 import io
 import itertools
@@ -20,7 +21,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -111,23 +111,38 @@ def _metadata(
 ) -> tuple[str, str, str, tuple[str, ...]]:
     """Name, version, requires-python and requirements of METADATA."""
     place = f"{folder}/METADATA"
-    raw, _ = parse_email(archive.read(place, limit=MAX_METADATA))
-    name, version = raw.get("name", ""), raw.get("version", "")
+    message = _headers(archive, place)
+    name, version = _once(message, "Name"), _once(message, "Version")
     if not name or not version:
         lacks = "Name" if not name else "Version"
         raise malformed(archive.path, f"METADATA has no {lacks}", "or has it more than once")
-    requires_python = raw.get("requires_python", "")
+    requires_python = _once(message, "Requires-Python")
     try:
         SpecifierSet(requires_python)
     except InvalidSpecifier:
         problems.append(f"METADATA: Requires-Python {requires_python!r} is no version specifier")
-    requires = tuple(raw.get("requires_dist", ()))
+    requires = tuple(str(line).strip() for line in message.get_all("Requires-Dist", []))
     for line in requires:
         try:
             Requirement(line)
         except InvalidRequirement:
             problems.append(f"METADATA: Requires-Dist {line!r} is no requirement")
     return name, version, requires_python, requires
+
+
+def _headers(archive: Archive, place: str) -> email.message.Message:
+    """The headers of METADATA or WHEEL.
+
+    packaging.metadata reads them with the same parser, and takes longer to import than this to read.
+    """
+    text = archive.read(place, limit=MAX_METADATA).decode("utf-8", "replace")
+    return email.parser.HeaderParser().parsestr(text)
+
+
+def _once(message: email.message.Message, key: str) -> str:
+    """The header's value; empty if there is none, or more than one."""
+    values = message.get_all(key, [])
+    return str(values[0]).strip() if len(values) == 1 else ""
 
 
 def _check_name(wheel: Wheel, folder: str, metadata: tuple[str, str, str, tuple[str, ...]]) -> None:
@@ -156,8 +171,7 @@ def _wheel_file(
     archive: Archive, folder: str, wheel: Wheel, problems: list[str]
 ) -> tuple[bool, str, tuple[str, ...]]:
     """Root-Is-Purelib, Generator and the expanded tags of the WHEEL file."""
-    text = archive.read(f"{folder}/WHEEL", limit=MAX_METADATA).decode("utf-8", "replace")
-    message = email.parser.HeaderParser().parsestr(text)
+    message = _headers(archive, f"{folder}/WHEEL")
     version = str(message.get("Wheel-Version", "")).strip()
     if not version:
         problems.append("WHEEL: no Wheel-Version")

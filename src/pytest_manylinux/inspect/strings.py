@@ -56,7 +56,7 @@ def baked_paths(data: Data, spans: Iterable[tuple[int, int]]) -> tuple[str, ...]
 
 def _around(
     data: Data, spans: Iterable[tuple[int, int]], needles: tuple[bytes, ...]
-) -> Iterator[bytes]:
+) -> Iterator[bytes | bytearray]:
     """The C strings in which a needle occurs, as far as they are short and end inside the span."""
     for offset, size in spans:
         limit = min(offset + size, len(data))

@@ -43,7 +43,7 @@ _INDEX = 0x7FFF  # the highest bit of a versym entry says hidden
 _NO_VERSION = ("", "")
 _BASE = 1  # VER_FLG_BASE: the file's own name, no version
 
-Data = bytes | mmap.mmap
+Data = bytes | bytearray | mmap.mmap
 Pool = dict[tuple[str, str, str, bool], SymbolWant]
 _Row = tuple[tuple[int, int, int, int], int]
 """Name offset, binding and type, visibility, section; and the version index."""
@@ -90,7 +90,7 @@ class Layout:
         except struct.error as error:
             raise ElfDamagedError(f"the file ends before offset {offset:#x} is read") from error
 
-    def part(self, offset: int, size: int) -> bytes:
+    def part(self, offset: int, size: int) -> bytes | bytearray:
         """A slice; raises ElfDamagedError beyond the end."""
         if offset < 0 or size < 0 or offset + size > len(self.data):
             raise ElfDamagedError(f"{size} bytes at offset {offset:#x} lie beyond the file's end")
@@ -105,7 +105,7 @@ class Strings:
 
     __slots__ = ("_ascii", "_table")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._table = data.decode("latin-1")
         self._ascii = self._table.isascii()
 
@@ -156,7 +156,7 @@ def read_dynamic(layout: Layout, offset: int, size: int) -> Dynamic:
         if tag == 0:
             break
         tags.setdefault(tag, []).append(value)
-    strings = b""
+    strings: bytes | bytearray = b""
     if STRTAB in tags:
         start = layout.offset(tags[STRTAB][-1])
         size = min(tags.get(STRSZ, [0])[-1], len(layout.data) - start)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Found = tuple[str, ElfFacts | str]  # a path, and its facts or what is wrong with it
 
-IN_MEMORY = 16 * 1024**2
+IN_MEMORY = 32 * 1024**2
 """ELF files up to so many bytes are read in memory; larger ones are mapped from a nameless file."""
 
 
@@ -37,7 +37,7 @@ BATCH = 4 * 1024**2
 """Bytes that a thread takes at a time: many small files, or one large one."""
 
 WORKERS = max(1, min(4, os.cpu_count() or 1))
-"""Threads for one wheel. Each holds twice IN_MEMORY at most, hence no more of them."""
+"""Threads for one wheel. Each holds IN_MEMORY and a piece at most, hence no more of them."""
 
 
 def open_wheel(path: Path) -> Wheel:
@@ -223,9 +223,19 @@ def _read_file(archive: Archive, name: str, row: RecordEntry | None, pool: Pool)
             collections.deque(pieces, maxlen=0)  # to the end: only there is the digest known
         return None
     if archive.files[name].file_size <= IN_MEMORY:
-        return read_elf(name, b"".join((first, *pieces)), pool=pool)
+        return read_elf(name, _whole(archive.files[name].file_size, first, pieces), pool=pool)
     with _mapped(first, pieces) as data:
         return read_elf(name, data, pool=pool)
+
+
+def _whole(size: int, first: bytes, rest: Iterator[bytes]) -> bytearray:
+    """A file's bytes, never held twice; `size` is what the archive's directory states."""
+    data, place = bytearray(size), 0
+    for piece in itertools.chain((first,), rest):
+        data[place : place + len(piece)] = piece
+        place += len(piece)
+    del data[place:]
+    return data
 
 
 @contextlib.contextmanager

@@ -276,3 +276,21 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     assert project["reach"]["families"][0]["oldest"] == "debian-12"
     assert main(["predict", str(wheel), "--distros", "debian-11"]) == ExitCode.NOT_PORTABLE
     assert main(["predict", str(tmp_path / "none.whl")]) == ExitCode.USAGE
+
+
+def test_what_cannot_be_predicted_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sdist = tmp_path / "demo-1.0.tar.gz"
+    sdist.touch()
+    assert main(["predict", str(sdist)]) == ExitCode.USAGE
+    assert "an sdist; only wheels can be predicted" in capsys.readouterr().err
+    windows = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="cp311-cp311-win_amd64")
+    musl = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="cp311-cp311-musllinux_1_2_x86_64")
+    assert main(["predict", str(windows), str(musl)]) == ExitCode.USAGE
+    assert f"{windows.name}, {musl.name}" in capsys.readouterr().err
+    pure = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="py3-none-any")
+    assert main(["predict", str(musl), str(pure), "--distros", "debian-12"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert f"left out, not for Linux with glibc: {musl.name}" in said
+    assert "Reach: 1 of 1" in said
+    assert main(["predict", str(windows), str(pure), "--json", "--distros", "debian-12"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["left-out"] == [windows.name]
