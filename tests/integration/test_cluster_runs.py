@@ -17,8 +17,12 @@ import pytest
 from sandboxes import eventually
 from wheels import build_wheel
 
-from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.images.store import default_root
+from pytest_manylinux.cluster.supply import PIECE, root_source
+from pytest_manylinux.errors import ExitCode, StoreError
+from pytest_manylinux.images.dpkg import identity, installed_packages
+from pytest_manylinux.images.recipe import Recipe
+from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.images.travel import receive
 
 pytestmark = pytest.mark.integration
 
@@ -165,7 +169,6 @@ def test_a_worker_killed_in_the_middle_changes_no_verdict(ground: Ground, wheels
     other.send_signal(signal.SIGTERM)
     assert other.wait(timeout=60) == ExitCode.OK, ground.log("w3")
     assert list((ground.folder / "cache3/cluster/dask").iterdir()) == []
-    assert list((ground.folder / "cache3/aside").glob("*")) == []
 
 
 def test_a_trial_that_no_worker_fits_is_not_proven(ground: Ground, tmp_path: Path) -> None:
@@ -191,3 +194,36 @@ def test_a_scheduler_that_does_not_answer_proves_nothing(wheels: Path, tmp_path:
     assert "no Dask scheduler answers at tcp://127.0.0.1:" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert {outcome for outcome, _ in verdicts(proof).values()} == {"not-proven"}
+
+
+def test_a_root_travels_by_its_digest(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    status = "Package: base-files\nStatus: install ok installed\nVersion: 12\n"
+    (root / "var/lib/dpkg/status").write_text(status)
+    (root / "tool").write_text("x" * PIECE)
+    (root / "tool").chmod(0o4755)
+    (root / "link").symlink_to("tool")
+    digest = identity("x86_64", installed_packages(root))
+    recipe = Recipe(distro="debian-12", suite="bookworm", arch="x86_64", packages=("python3",))
+    pieces: list[bytes] = []
+    root_source(root)(pieces.append)
+    came: list[str] = []
+
+    def stream() -> list[bytes]:
+        came.append(digest)
+        return pieces
+
+    store = ImageStore(tmp_path / "store")
+    for _ in range(2):
+        image = receive(store, digest, recipe, "debian-12", stream)
+        assert image.digest == digest
+    assert came == [digest], "once"
+    there = Path(str(image.root))
+    assert (there / "tool").stat().st_mode & 0o7777 == 0o4755
+    assert (there / "tool").read_text() == "x" * PIECE
+    assert (there / "link").readlink() == Path("tool")
+    other = f"sha256:{'0' * 64}"
+    with pytest.raises(StoreError, match="another root was received"):
+        receive(store, other, recipe, "debian-12", stream)
+    store.release()
