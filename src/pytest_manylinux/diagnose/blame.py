@@ -182,6 +182,8 @@ def _in_dependency(outcome: ImportOutcome, facts: WheelFacts) -> bool:
 def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
     if words.symbol.startswith("PyUnicodeUCS"):
         return "ucs2"
+    if words.symbol.startswith("PyFPE_"):
+        return "fpe"
     if words.version.startswith(("GLIBC_", "GLIBCXX_", "CXXABI_")):
         return "symbol-too-new"
     is_abi3 = any(tag.abi == "abi3" for tag in facts.wheel.tags)

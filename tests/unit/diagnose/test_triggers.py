@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 from elf_files import Want
-from trial_values import imported, make_observation, make_target
-from triggers import LIBC, TRIGGERS, Trigger, library, native, wanting
+from trial_values import imported, make_observation, make_target, raised
+from triggers import LIBC, MODULE, TRIGGERS, Trigger, library, native, wanting
 from wheels import NATIVE
 
 from pytest_manylinux.diagnose.judge import judge, judge_audit
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.diagnose.registry import checks, find_check
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.model.verdict import Outcome, Severity
+from pytest_manylinux.model.verdict import Foretold, Outcome, Severity
 
 # What only a build brings about; the builder's tests hold that.
 OF_BUILDS = {"extension-not-built", "build-failed"}
@@ -87,3 +87,22 @@ def test_a_symbol_that_another_file_of_the_wheel_has_may_be_loaded_by_then(tmp_p
     facts = Trigger(finding="", files=files, tag=NATIVE).facts(tmp_path)
     (finding,) = predict_target(facts, make_target()).findings
     assert (finding.name, finding.severity) == ("undefined-symbol", Severity.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name", "gone", "there"),
+    [("PyUnicodeUCS2_FromString", "ucs2", "3.3", "3.2"), ("PyFPE_jbuf", "fpe", "3.7", "3.6")],
+)
+def test_symbols_of_pythons_that_are_no_more(
+    symbol: str, name: str, gone: str, there: str, tmp_path: Path
+) -> None:
+    """The prediction and the trial say the same of them."""
+    tag = "cp3-none-manylinux_2_17_x86_64"
+    facts = Trigger(finding="", files=wanting(Want(symbol)), tag=tag).facts(tmp_path)
+    (finding,) = predict_target(facts, make_target(python=gone)).errors
+    assert finding.name == name
+    assert predict_target(facts, make_target(python=there)).findings == ()
+    seen = make_observation(raised("ImportError", f"/v/{MODULE}: undefined symbol: {symbol}"))
+    verdict = judge(facts, seen, make_target(python="3.11"), wheel=facts.wheel)
+    assert (verdict.outcome, verdict.prediction) == (Outcome.NOT_PORTABLE, Foretold.RIGHT)
+    assert verdict.errors[0].name == name

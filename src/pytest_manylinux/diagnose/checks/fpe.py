@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
 _SYMBOLS = frozenset({"PyFPE_jbuf", "PyFPE_counter", "PyFPE_dummy"})
+_GONE = (3, 7)  # fpectl was removed
+
+
+def _wants(files: Iterable[ElfFacts]) -> dict[str, str]:
+    return {elf.path: want.name for elf in files for want in elf.wants if want.name in _SYMBOLS}
 
 
 def _wheel(facts: WheelFacts) -> Findings:
-    found = {elf.path: want.name for elf in facts.elf for want in elf.wants if want.name in _SYMBOLS}
+    found = _wants(facts.elf)
     if found:
         path, symbol = next(iter(found.items()))
         yield CHECK.finding(
             f"{path} wants {symbol}, which only Pythons with fpectl had",
             evidence=[f"{path} wants {symbol}" for path, symbol in found.items()],
+            files=list(found),
+        )
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    version = target.interpreter.version
+    found = _wants(loaded_files(facts))
+    if found and (version.major, version.minor) >= _GONE:
+        path, symbol = next(iter(found.items()))
+        yield CHECK.finding(
+            f"{path} wants {symbol}, which Python {version.dotted} does not have",
+            evidence=[f"{path} wants {symbol}" for path, symbol in found.items()],
+            severity=Severity.ERROR,
+            files=list(found),
+        )
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    failed = list(blamed("fpe", facts, observation, target))
+    if failed:
+        found = _wants(facts.elf)
+        yield CHECK.finding(
+            f"import {failed[0].outcome.name}: made for a Python with floating-point exception control",
+            evidence=[*(f.line for f in failed), *(f"{path} wants {s}" for path, s in found.items())],
+            severity=min((f.severity for f in failed), key=list(Severity).index),
             files=list(found),
         )
 
@@ -39,4 +75,6 @@ CHECK = Check(
         ),
     ),
     wheel=_wheel,
+    static=_static,
+    dynamic=_dynamic,
 )

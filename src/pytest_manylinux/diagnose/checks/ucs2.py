@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.loading import loaded_files
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
+
+_ONE_KIND = (3, 3)  # PEP 393: from here on there is one kind of Python only
 
 
 def _lines(facts: WheelFacts) -> dict[str, str]:
@@ -26,6 +29,21 @@ def _wheel(facts: WheelFacts) -> Findings:
         yield CHECK.finding(
             f"{first} wants a Python built with one width of Unicode characters",
             evidence=list(lines.values()),
+            files=list(lines),
+        )
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    version = target.interpreter.version
+    if (version.major, version.minor) < _ONE_KIND:
+        return
+    loaded = {elf.path for elf in loaded_files(facts)}
+    lines = {path: line for path, line in _lines(facts).items() if path in loaded}
+    if lines:
+        yield CHECK.finding(
+            f"{next(iter(lines))} wants a width of characters that no Python {version.dotted} has",
+            evidence=list(lines.values()),
+            severity=Severity.ERROR,
             files=list(lines),
         )
 
@@ -62,5 +80,6 @@ CHECK = Check(
         Link(title="PEP 393", address="https://peps.python.org/pep-0393/"),
     ),
     wheel=_wheel,
+    static=_static,
     dynamic=_dynamic,
 )
