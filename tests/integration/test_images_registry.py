@@ -6,36 +6,32 @@ Wants the programs `dockerd`, `containerd` and `docker-registry` (Debian: docker
 from __future__ import annotations
 
 import json
-import shutil
-import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 import pytest
 from engine_daemons import docker_daemon
+from loopback_registry import free_port, registry_running
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from saved_images import traces_in
 
 from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.cli import main
 from pytest_manylinux.engines.rootpack import pack_root
-from pytest_manylinux.errors import ImageError
+from pytest_manylinux.errors import ExitCode, ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.images.registry import RegistryImages
+from pytest_manylinux.images.lock import read_lock
+from pytest_manylinux.images.registry import Network, RegistryImages
+from pytest_manylinux.indexes import host_certificates, host_proxies
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose
 
 pytestmark = pytest.mark.integration
 
 DISTRO = load_catalogue([{"id": "debian-13", "image": "debian:13-slim"}]).get("debian-13")
-CONFIG = """
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}
-http: {{addr: "{address}"}}
-"""
+SECRET, AUTHORITY = "sesame-of-the-proxy", "authority-of-the-user"
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,11 @@ class Registry:
         return str(path)
 
     def images(
-        self, *, known: dict[str, str] | None = None, pins: dict[str, str] | None = None
+        self,
+        *,
+        known: dict[str, str] | None = None,
+        pins: dict[str, str] | None = None,
+        network: Network | None = None,
     ) -> RegistryImages:
         return RegistryImages(
             api=self.client.api,
@@ -76,21 +76,21 @@ class Registry:
             mirrors={"docker.io": f"{self.address}/hub"},
             known=known if known is not None else {},
             pins=pins or {},
+            network=network or Network(),
         )
 
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
-    for program in ("dockerd", "containerd", "docker-registry"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is missing: apt-get install docker.io docker-registry")
     with (
         tempfile.TemporaryDirectory(prefix="registry-", ignore_cleanup_errors=True) as name,
         docker_daemon(Path(name)) as daemon,
-        _serving(Path(name)) as address,
+        registry_running(Path(name)) as address,
+        pytest.MonkeyPatch.context() as patch,
     ):
         client = docker.DockerClient(base_url=daemon, timeout=600)
         bare = Registry(address=address, client=client, folder=Path(name), first="")
+        patch.setenv("DOCKER_HOST", daemon)  # for the commands
         yield Registry(address=address, client=client, folder=Path(name), first=bare.push(note="1"))
         client.close()
 
@@ -101,16 +101,21 @@ def test_a_pull_through_a_mirror_has_the_registrys_digest(registry: Registry) ->
     assert registry.images().digest_of("debian:13-slim", "x86_64", title="debian-13") == registry.first
 
 
-def test_headers_are_installed_once_and_no_container_stays(registry: Registry) -> None:
-    first = _provide(registry.images(), DISTRO)
+def test_headers_are_installed_once_and_nothing_of_the_user_stays(
+    registry: Registry, tmp_path: Path
+) -> None:
+    """No container, and neither proxies nor certificates: in no layer, no history, no settings."""
+    bundle = tmp_path / "ca.pem"
+    certificates = Path(host_certificates() or DEFAULT_CA_BUNDLE_PATH).read_text()
+    bundle.write_text(f"# {AUTHORITY}\n{certificates}")
+    proxies = {**host_proxies(), "ftp_proxy": f"http://someone:{SECRET}@127.0.0.1:9"}
+    network = Network(proxies=proxies, ca_bundle=bundle)
+    first = _provide(registry.images(network=network), DISTRO)
     assert _provide(registry.images(), DISTRO) == first
     assert registry.first in first.name
     assert first.digest != first.reference, "known by its packages, not by the time of its making"
-    command = ["sh", "-c", "ls /usr/include/python3.13/Python.h"]
-    shown = registry.client.containers.run(
-        str(first.reference), command, remove=True, network_mode="none"
-    )
-    assert shown == b"/usr/include/python3.13/Python.h\n"
+    header = "usr/include/python3.13/Python.h"
+    assert traces_in(registry.client, str(first.reference), [SECRET, AUTHORITY, header]) == {header}
     assert registry.client.api.containers(all=True) == []
 
 
@@ -128,6 +133,30 @@ def test_a_tag_that_moves_is_told_and_a_pin_is_kept(
     assert f"@{registry.first}" in _provide(pinned, DISTRO).name
 
 
+def test_the_commands_pin_and_check_go_through_the_mirror_of_the_settings(
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = '[[tool.pytest-manylinux.distro]]\nid = "debian-13"\nglibc = "2.40"\n'
+    mirror = f'[tool.pytest-manylinux]\nregistry-mirror = ["docker.io={registry.address}/hub"]\n'
+    (tmp_path / "pyproject.toml").write_text(mirror + row)
+    monkeypatch.chdir(tmp_path)
+    assert main(["catalogue", "pin", "debian-13"]) == ExitCode.OK
+    lock = read_lock(tmp_path / "manylinux-lock.json")
+    assert lock is not None
+    assert lock.distros["debian-13"].image == "debian:13-slim"
+    here = registry.images().digest_of("debian:13-slim", "x86_64", title="debian-13")
+    assert lock.pins == {"debian-13": here}
+    capsys.readouterr()
+    words = ["catalogue", "check", "debian-13", "--engine", "docker", "--json"]
+    assert main(words) == ExitCode.NOT_PORTABLE
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["distro"], told["drift"]) == ("debian-13", [["glibc", "2.40", "2.41"]])
+    assert registry.client.api.containers(all=True) == []
+
+
 def test_what_the_registry_does_not_have_is_an_image_error(registry: Registry) -> None:
     with pytest.raises(ImageError, match="could not be pulled"):
         registry.images().pull("debian:nonsense", "x86_64", title="debian-13")
@@ -135,7 +164,7 @@ def test_what_the_registry_does_not_have_is_an_image_error(registry: Registry) -
 
 def test_a_registry_that_is_gone_is_an_image_error(registry: Registry) -> None:
     images = RegistryImages(
-        api=registry.client.api, say=print, mirrors={"docker.io": f"127.0.0.1:{_free_port()}/hub"}
+        api=registry.client.api, say=print, mirrors={"docker.io": f"127.0.0.1:{free_port()}/hub"}
     )
     with pytest.raises(ImageError) as caught:
         images.pull("debian:13-slim", "x86_64", title="debian-13")
@@ -145,37 +174,3 @@ def test_a_registry_that_is_gone_is_an_image_error(registry: Registry) -> None:
 def _provide(images: RegistryImages, distro: Distro) -> Image:
     interpreter = distro.interpreters[0]
     return images.provide(distro, "x86_64", ImagePurpose.BUILD, interpreter=interpreter)
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[str]:
-    address = f"127.0.0.1:{_free_port()}"
-    (folder / "registry.yml").write_text(CONFIG.format(folder=folder, address=address))
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(folder / "registry.yml")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _await(address, process)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _await(address: str, process: subprocess.Popen[bytes]) -> None:
-    host, _, port = address.partition(":")
-    for _ in range(300):
-        assert process.poll() is None, "docker-registry does not start"
-        with socket.socket() as probe:
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail("docker-registry does not answer")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 
 from pytest_manylinux.catalogue.lookup import Catalogue
 from pytest_manylinux.catalogue.rows import parse_row
@@ -21,19 +22,24 @@ _Raw = dict[str, object]
 
 
 def load_catalogue(
-    overrides: Sequence[Mapping[str, object]] = (), *, where: str = "catalogue"
+    overrides: Sequence[Mapping[str, object]] = (),
+    *,
+    where: str = "catalogue",
+    file: Path | None = None,
 ) -> Catalogue:
-    """Load the packaged catalogue with a user's rows laid over it.
+    """Load the packaged catalogue with a user's rows laid over it: those of `file`, then `overrides`.
 
     A row whose `id` is known replaces single keys of that row. A new row may name another with
     `like` and says only what differs. `where` names the source of the overrides in errors.
     Raises UsageError.
     """
     rows = {str(raw["id"]): raw for raw in _packaged_rows()}
-    own = [_lay_over(rows, override, where=where) for override in overrides]
+    sources = {
+        **{_lay_over(rows, row, where=str(file)): str(file) for row in _rows_of(file)},
+        **{_lay_over(rows, row, where=where): where for row in overrides},
+    }
     distros = tuple(
-        parse_row(raw, where=where if name in own else "packaged catalogue")
-        for name, raw in rows.items()
+        parse_row(raw, where=sources.get(name, "packaged catalogue")) for name, raw in rows.items()
     )
     groups = _packaged_groups()
     return Catalogue(distros=distros, groups=groups, version=_digest(rows, groups))
@@ -46,6 +52,29 @@ def _packaged_rows() -> Iterator[_Raw]:
             data = tomllib.loads(file.read_text("utf-8"))
             for row in data["distro"]:
                 yield {**data.get("defaults", {}), **row}
+
+
+def _rows_of(file: Path | None) -> list[_Raw]:
+    """The rows of a user's own file: `[[distro]]`, and `[defaults]` for what they have in common."""
+    if file is None:
+        return []
+    try:
+        data = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"{file} cannot be read",
+            why=str(error),
+            remedy="the setting catalogue names a TOML file with [[distro]] tables",
+        ) from error
+    common, rows = data.pop("defaults", {}), data.pop("distro", [])
+    tables = isinstance(rows, list) and all(isinstance(row, dict) for row in (common, *rows))
+    if data or not tables:
+        raise UsageError(
+            f"{file}: not a catalogue of distros",
+            why=f"there is {', '.join(data)}" if data else "distro or defaults is no table",
+            remedy="write [[distro]] tables, and [defaults] for what they have in common",
+        )
+    return [{**common, **row} for row in rows]
 
 
 def _packaged_groups() -> dict[str, tuple[str, ...]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,10 +14,15 @@ from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
     from pytest_manylinux.catalogue import Catalogue
+    from pytest_manylinux.config.settings import Settings
+    from pytest_manylinux.engines.api import Engine
     from pytest_manylinux.images.lock import LockedImage
     from pytest_manylinux.images.registry import RegistryImages
     from pytest_manylinux.images.sources import ImageSources
     from pytest_manylinux.model.distro import Distro
+
+_PROJECT = "pyproject.toml"
+_WIDE = 160  # columns where no terminal is: a line a distro, for grep
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,17 +58,30 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="auto", help="auto, bubblewrap, docker or podman")
-    parser.add_argument("--registry-mirror", action="append", default=[], metavar="REGISTRY=MIRROR")
+    parser.add_argument(
+        "--registry-mirror",
+        action="append",
+        metavar="REGISTRY=MIRROR",
+        help="instead of the setting of that name; may be repeated",
+    )
+
+
+def _settings() -> Settings:
+    """The settings of the project that one stands in."""
+    from pytest_manylinux.config.merge import environment_layer, file_layer, merge  # noqa: PLC0415
+
+    file = Path(_PROJECT)
+    layers = [file_layer(file, shown=str(file))] if file.is_file() else []
+    return merge([*layers, environment_layer(os.environ)])
 
 
 def _catalogue() -> Catalogue:
     """The catalogue with the rows of the project that one stands in."""
     from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
-    from pytest_manylinux.config.merge import file_layer, merge  # noqa: PLC0415
 
-    file = Path("pyproject.toml")
-    layers = [file_layer(file, shown=str(file))] if file.is_file() else []
-    return load_catalogue(merge(layers).distro, where=str(file))
+    settings = _settings()
+    own = Path(settings.catalogue) if settings.catalogue else None
+    return load_catalogue(settings.distro, where=_PROJECT, file=own)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -136,6 +156,8 @@ def _table(catalogue: Catalogue, distros: Sequence[Distro]) -> None:
     for distro in distros:
         table.add_row(*_row(distro))
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE
     console.print(table)
     groups = ", ".join(catalogue.group_names)
     console.print(f"{len(distros)} distros; groups: {groups}", soft_wrap=True, highlight=False)
@@ -168,7 +190,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
     distros = _catalogue().select(arguments.words)
     engine = select_engine(arguments.engine)
-    sources = _sources(engine.name, arguments)
+    sources = _sources(engine, arguments)
     arch, found, unseen = host_arch(), [], 0
     try:
         for distro in distros:
@@ -180,7 +202,7 @@ def _check(arguments: argparse.Namespace) -> int:
                     found.append((distro.id, image.digest, drifts))
             except ManylinuxError as error:
                 unseen += 1
-                found.append((distro.id, "", [("not seen", error.what, error.why)]))
+                found.append((distro.id, "", [("not seen", error.what, error.why or error.remedy)]))
     finally:
         engine.close()
     _show_drift(found, as_json=arguments.json)
@@ -197,50 +219,64 @@ def _show_drift(
         return
     for distro, digest, drifts in found:
         if not digest:
-            print(f"{distro}: not seen: {drifts[0][1]}\n  why: {drifts[0][2]}")
+            print(f"{distro}: not seen: {'; '.join(filter(None, drifts[0][1:]))}")
         elif not drifts:
             print(f"{distro}: as the row says ({digest[:19]})")
         for figure, row, live in drifts if digest else ():
             print(f"{distro}: {figure}: the row says {row}, the image {live} ({digest[:19]})")
 
 
-def _sources(engine: str, arguments: argparse.Namespace) -> ImageSources:
+def _sources(engine: Engine, arguments: argparse.Namespace) -> ImageSources:
+    from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images import ArchiveImages, ImageStore  # noqa: PLC0415
     from pytest_manylinux.images.sources import ImageSources  # noqa: PLC0415
 
-    registry = None if engine == "bubblewrap" else _registry(engine, arguments)
-    archive = ArchiveImages(ImageStore(), say=print)
-    return ImageSources(archive=archive, registry=registry, choice="auto", say=print)
+    archive = ArchiveImages(ImageStore(), say=_say)
+    registry = None if engine.name == EngineName.BUBBLEWRAP.value else _registry(engine, arguments)
+    return ImageSources(archive=archive, registry=registry, choice="auto", say=_say)
 
 
-def _registry(engine: str, arguments: argparse.Namespace) -> RegistryImages:
-    from pytest_manylinux.engines.daemons import connect_docker, connect_podman  # noqa: PLC0415
+def _registry(engine: Engine, arguments: argparse.Namespace) -> RegistryImages:
+    """Images of registries, by the mirrors of the command line or else of the settings."""
     from pytest_manylinux.images import ImageStore  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
-    from pytest_manylinux.session.images import registry_images  # noqa: PLC0415
+    from pytest_manylinux.session.images import registry_of  # noqa: PLC0415
 
-    client = connect_podman()[0] if engine == "podman" else connect_docker()
-    mirrors = parse_mirrors(arguments.registry_mirror, where="--registry-mirror")
-    return registry_images(client.api, engine, ImageStore(), mirrors=mirrors, say=print)
+    settings = _settings()
+    words, where = settings.registry_mirror, str(settings.source("registry-mirror"))
+    if arguments.registry_mirror is not None:
+        words, where = tuple(arguments.registry_mirror), "--registry-mirror"
+    mirrors = parse_mirrors(words, where=where)
+    return registry_of(engine, ImageStore(), mirrors=mirrors, say=_say)
+
+
+def _say(line: str) -> None:
+    """Progress goes beside the result, which may be JSON."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _pin(arguments: argparse.Namespace) -> int:
+    from pytest_manylinux.engines.select import EngineName, select_engine  # noqa: PLC0415
     from pytest_manylinux.images.lock import NAME, Lock, write_lock  # noqa: PLC0415
 
     catalogue = _catalogue()
-    engine = "docker" if arguments.engine == "auto" else arguments.engine
-    if engine == "bubblewrap":
+    distros = catalogue.select(arguments.words or ["default"])
+    name = "docker" if arguments.engine == "auto" else arguments.engine
+    if name == EngineName.BUBBLEWRAP.value:
         raise UsageError(
             "images of an archive cannot be pinned: an archive moves on",
             remedy="pin with --engine docker or podman; a verdict names an archive root's digest",
         )
-    images = _registry(engine, arguments)
-    distros = catalogue.select(arguments.words or ["default"])
-    lock = Lock(
-        catalogue=catalogue.version,
-        distros=dict(_pinned_distros(images, distros)),
-        builders=dict(_pinned_builders(images, arguments.builders)),
-    )
+    engine = select_engine(name)
+    try:
+        images = _registry(engine, arguments)
+        lock = Lock(
+            catalogue=catalogue.version,
+            distros=dict(_pinned_distros(images, distros)),
+            builders=dict(_pinned_builders(images, arguments.builders)),
+        )
+    finally:
+        engine.close()
     path = arguments.output or Path(NAME)
     write_lock(path, lock)
     print(f"{path}: {len(lock.distros)} distros, {len(lock.builders)} builders")

@@ -93,7 +93,9 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
     )
     required: tuple[Distro, ...] = ()
     if rule.require:
-        required = load_catalogue(settings.distro).select(rule.require, where="gate: require")
+        own = config.parent / settings.catalogue if settings.catalogue else None
+        catalogue = load_catalogue(settings.distro, file=own)
+        required = catalogue.select(rule.require, where="gate: require")
     return GateSetup(rule=rule, required=required, keys=tuple(keys))
 
 

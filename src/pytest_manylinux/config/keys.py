@@ -25,6 +25,7 @@ from pytest_manylinux.config.readers import (
     pythons,
     rows,
     seconds,
+    text,
     words,
 )
 from pytest_manylinux.config.settings import GateRule
@@ -58,6 +59,7 @@ _READING: dict[str, tuple[Reader, object]] = {
     "build-packages": (words, ()),
     "image-source": (choice("source of images", IMAGE_SOURCES), "auto"),
     "registry-mirror": (words, ()),
+    "catalogue": (text, ""),
     "expect": (expectations, ()),
     "ignore": (ignore_rules, ()),
     "distro": (rows, ()),

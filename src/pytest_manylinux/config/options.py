@@ -151,6 +151,12 @@ OPTIONS: tuple[Option, ...] = (
         per_run=True,
     ),
     Option(
+        "catalogue",
+        "a TOML file with rows for the catalogue, or overrides of its rows",
+        metavar="FILE",
+        per_run=True,
+    ),
+    Option(
         "expect",
         "faults that must happen",
     ),

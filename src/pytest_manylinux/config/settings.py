@@ -97,6 +97,7 @@ class Settings:
     build_packages: tuple[str, ...]
     image_source: str
     registry_mirror: tuple[str, ...]
+    catalogue: str
     expect: tuple[Expectation, ...]
     ignore: tuple[IgnoreRule, ...]
     distro: tuple[Mapping[str, object], ...]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.indexes import redact
@@ -53,7 +53,15 @@ def examine(probes: Sequence[tuple[Area, str, Probe]]) -> tuple[Finding, ...]:
             finding for findings in pool.map(lambda probe: _ask(*probe), probes) for finding in findings
         ]
     order = list(Area)
-    return tuple(sorted(found, key=lambda finding: order.index(finding.area)))
+    return tuple(sorted(_softened(found), key=lambda finding: order.index(finding.area)))
+
+
+def _softened(found: Sequence[Finding]) -> Iterator[Finding]:
+    """An engine that does not answer is only lacking where another one does."""
+    answers = any(one.area is Area.ENGINE and one.health is Health.GOOD for one in found)
+    for one in found:
+        spare = answers and one.area is Area.ENGINE and one.health is Health.BAD
+        yield replace(one, health=Health.LACKING) if spare else one
 
 
 def ready(findings: Iterable[Finding]) -> bool:
@@ -83,10 +91,4 @@ def _bad(area: Area, name: str, says: str, remedy: str) -> Finding:
 
 
 def _plain(finding: Finding) -> Finding:
-    return Finding(
-        area=finding.area,
-        name=finding.name,
-        health=finding.health,
-        says=one_line(finding.says),
-        remedy=one_line(finding.remedy),
-    )
+    return replace(finding, says=one_line(finding.says), remedy=one_line(finding.remedy))

@@ -175,7 +175,10 @@ def _knock(address: str) -> None:
     if kind == "unix":
         with socket.socket(socket.AF_UNIX) as ours:
             ours.settimeout(TIMEOUT)
-            ours.connect(path)
+            try:
+                ours.connect(path)
+            except OSError as error:
+                raise OSError(f"nobody answers at {path}: {error.strerror or error}") from error
 
 
 def _client(address: str) -> docker.DockerClient:

@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.errors import ReportError
+from pytest_manylinux.errors import EngineError, ReportError
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.archive import ArchiveImages
 from pytest_manylinux.images.references import parse_mirrors
@@ -22,8 +22,6 @@ from pytest_manylinux.indexes import host_certificates, host_proxies
 from pytest_manylinux.report.atomic import write_atomically
 
 if TYPE_CHECKING:
-    from docker import APIClient
-
     from pytest_manylinux.images.registry import RegistryImages
 
 TAGS = "registry-tags.json"
@@ -51,7 +49,9 @@ class RunImages:
     ) -> None:
         self._tags = store.root / TAGS
         self._known = read_tags(self._tags)
-        self.builders = _registry(engine, settings, store, say)
+        mirrors = parse_mirrors(settings.registry_mirror)
+        none = engine.name == BUBBLEWRAP
+        self.builders = None if none else registry_of(engine, store, mirrors=mirrors, say=say)
         self.registry = self.builders if uses_registries(engine.name, settings) else None
         if self.builders is not None:
             self.builders.pins = pins
@@ -87,26 +87,21 @@ def uses_registries(engine: str, settings: Settings) -> bool:
     return engine != BUBBLEWRAP and settings.image_source != "archive"
 
 
-def _registry(engine: Engine, settings: Settings, store: ImageStore, say: Say) -> RegistryImages | None:
-    if engine.name == BUBBLEWRAP:
-        return None
+def registry_of(
+    engine: Engine, store: ImageStore, *, mirrors: Mapping[str, str], say: Say
+) -> RegistryImages:
+    """Images of registries through an engine's API, by the machine's proxies and certificates.
+
+    Raises EngineError for an engine that knows no registries.
+    """
     from pytest_manylinux.engines.docker import ContainerEngine  # noqa: PLC0415 - bubblewrap needs no SDK
+    from pytest_manylinux.images.registry import Network, RegistryImages  # noqa: PLC0415 - the same
 
     if not isinstance(engine, ContainerEngine):
-        return None
-    mirrors = parse_mirrors(settings.registry_mirror)
-    return registry_images(engine.api, engine.name, store, mirrors=mirrors, say=say)
-
-
-def registry_images(
-    api: APIClient, engine: str, store: ImageStore, *, mirrors: Mapping[str, str], say: Say
-) -> RegistryImages:
-    """Images of registries through an engine's API, by the machine's proxies and certificates."""
-    from pytest_manylinux.images.registry import Network, RegistryImages  # noqa: PLC0415 - bubblewrap needs no SDK
-
+        raise EngineError(f"the engine {engine.name} has no registries")
     return RegistryImages(
-        api=api,
-        engine=engine,
+        api=engine.api,
+        engine=engine.name,
         say=say,
         mirrors=mirrors,
         network=Network(proxies=host_proxies(), ca_bundle=host_certificates()),

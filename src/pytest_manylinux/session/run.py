@@ -97,7 +97,8 @@ class Run:
         self.usual: Mapping[str, float] = {}
         self.fresh = fresh
         self.arch = host_arch()
-        self.catalogue: Catalogue = load_catalogue(settings.distro)
+        own = root / settings.catalogue if settings.catalogue else None
+        self.catalogue: Catalogue = load_catalogue(settings.distro, file=own)
         self.lock: Lock | None = read_lock(root / LOCK)
         self.messages = Messages(show)
         self.graph = Graph(settings.jobs)

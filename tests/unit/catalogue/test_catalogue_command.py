@@ -48,6 +48,15 @@ def test_a_projects_own_rows_are_listed(tmp_path: Path, capsys: pytest.CaptureFi
     assert _ids(capsys, "list", "acme-1") == ["acme-1"]
 
 
+def test_without_a_terminal_a_distro_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    assert main(["catalogue", "list", "almalinux-8", "debian-12"]) == ExitCode.OK
+    _, *rows, _, _ = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == ["almalinux-8", "debian-12"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

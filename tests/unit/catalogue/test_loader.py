@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,54 @@ def test_like_wants_a_row_that_exists() -> None:
 def test_a_row_wants_an_id() -> None:
     with pytest.raises(UsageError, match=r"own\.toml: a row has no id"):
         load_catalogue([{"title": "nameless"}], where="own.toml")
+
+
+OWN = """
+[defaults]
+family = "acme"
+package-manager = "apt"
+architectures = ["x86_64"]
+interpreters = [{ version = "3.11", packages = ["python3"] }]
+
+[[distro]]
+id = "acme-1"
+release = "1"
+glibc = "2.31"
+
+[[distro]]
+id = "debian-12"
+image = "mirror.example/debian:12"
+"""
+
+
+def test_rows_of_a_file_are_laid_under_those_of_the_table(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN)
+    catalogue = load_catalogue([{"id": "acme-1", "glibc": "2.36"}], file=file)
+    assert catalogue.get("acme-1").family == "acme"
+    assert catalogue.get("acme-1").glibc == (2, 36)
+    assert catalogue.get("bookworm").image == "mirror.example/debian:12"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""),
+        ("[distro]\nid = 1", "no table"),
+        ("distro = [1]", "no table"),
+        ("[[distros]]\nid = 1", "distros"),
+        ("= 1", "Invalid"),
+        ('[[distro]]\nid = "acme"', "acme"),
+    ],
+)
+def test_a_file_that_is_no_catalogue_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "own.toml"
+    if text:
+        file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_catalogue(file=file)
+    assert str(file) in str(caught.value)
+    assert words in str(caught.value)
 
 
 def test_the_version_is_a_digest_that_overrides_change() -> None:

@@ -106,6 +106,18 @@ def test_an_engine_that_is_not_here_has_the_command_that_installs_it(
     assert stopped.remedy == "start it"
 
 
+@pytest.mark.parametrize(("others", "health"), [(True, Health.LACKING), (False, Health.BAD)])
+def test_an_engine_is_only_lacking_where_another_answers(*, others: bool, health: Health) -> None:
+    def engines() -> Iterator[Finding]:
+        yield finding(Area.ENGINE, Health.BAD, says="silent")
+        if others:
+            yield finding(Area.ENGINE)
+
+    found = examine([(Area.ENGINE, "x", engines), (Area.IMAGES, "y", lambda: [finding(Area.IMAGES)])])
+    assert [one.health for one in found if one.says == "silent"] == [health]
+    assert Health.BAD not in [one.health for one in found if one.says != "silent"]
+
+
 def test_an_ordinary_user_is_told_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     words = install_command("bwrap", which=lambda name: name if name == "apt-get" else None)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from asked_once import ask
 
 from pytest_manylinux import errors
 from pytest_manylinux.errors import BuildError, ManylinuxError
@@ -18,19 +19,9 @@ KINDS = [
 ]
 
 
-def _note(folder: Path) -> str:
-    with (folder / "calls").open("a", encoding="utf-8") as file:
-        file.write("x")
-    return "result"
-
-
-def _ask(folder: Path, _: int) -> str:
-    return once(folder, ("build", "a"), partial(_note, folder))
-
-
 def test_several_processes_do_it_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        assert pool.map(partial(_ask, tmp_path), range(6)) == ["result"] * 6
+        assert pool.map(partial(ask, tmp_path), range(6)) == ["result"] * 6
     assert (tmp_path / "calls").read_text(encoding="utf-8") == "x"
 
 
