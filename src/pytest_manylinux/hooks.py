@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_prope
 
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.dispatch import Overview
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
@@ -91,7 +91,8 @@ class Hooks:
         self.annotations: Sequence[str] = ()
         self.outputs = self._outputs()
         self.shard = self._parsed_shard()
-        self.common: tempfile.TemporaryDirectory[str] | None = None
+        self.common = ExitStack()
+        self.common_folder: Path | None = None
         self.selection = _split_selection(config)
         bare = config.args_source is not pytest.Config.ArgsSource.ARGS
         if bare:
@@ -128,9 +129,9 @@ class Hooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist's, untyped
         """Give pytest-xdist's workers a folder in common, so that each wheel is built once."""
-        if self.common is None:
-            self.common = tempfile.TemporaryDirectory(prefix="pytest-manylinux-")
-        node.workerinput[SHARED] = self.common.name
+        if self.common_folder is None:
+            self.common_folder = self.common.enter_context(temporary_folder())
+        node.workerinput[SHARED] = str(self.common_folder)
 
     @staticmethod
     def _take_root(config: pytest.Config) -> None:
@@ -334,5 +335,4 @@ class Hooks:
     def pytest_unconfigure(self) -> None:
         """Hold nothing beyond the session, however it ended."""
         self.run.close()
-        if self.common is not None:
-            self.common.cleanup()
+        self.common.close()

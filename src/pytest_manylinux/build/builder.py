@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pytest_manylinux.build.job import Job
 from pytest_manylinux.build.kit import Kit, prepare_kit, prepare_tools
 from pytest_manylinux.build.project import read_project
 from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.indexes import host_index
 from pytest_manylinux.model.distro import Image
@@ -42,8 +42,8 @@ class ZigBuilder:
             say(f"auditwheel knows no {request.policy}: building for {policy}, which promises more")
         job = Job(request=request, project=project, kit=kit, index=index, policy=policy)
         try:
-            with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as here:
-                outcome = job.run(engine, Path(here))
+            with temporary_folder() as here:
+                outcome = job.run(engine, here)
         except OSError as error:
             raise StoreError(f"{job.what}: the disk does not do", why=str(error)) from error
         record = replace(outcome.record, duration=time.monotonic() - started)

@@ -12,7 +12,6 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
@@ -20,6 +19,8 @@ from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Say
 from pytest_manylinux.build.caches import warm_folder
 from pytest_manylinux.build.once import make_once
+from pytest_manylinux.engines.programs import run_program
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ToolchainError
 from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.policy import Policy
@@ -73,28 +74,26 @@ def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool
     """
     major, minor = policy.glibc
     target = f"{zig.machine(arch).zig}.{major}.{minor}"
-    with contextlib.suppress(OSError, subprocess.SubprocessError), TemporaryDirectory() as here:
+    with contextlib.suppress(OSError, subprocess.SubprocessError), temporary_folder() as here:
         folder = warm_folder(cache)
         done = folder.with_name(f"{zig.VERSION}-{target}-{'c++' if cxx else 'c'}")
         with FileLock(f"{done}.lock"):
-            if not done.exists():
-                _compile_empty(compiler, folder, target, Path(here), cxx=cxx)
+            if not done.exists() and _compile_empty(compiler, folder, target, here, cxx=cxx):
                 done.touch()
 
 
-def _compile_empty(compiler: Path, cache: Path, target: str, here: Path, *, cxx: bool) -> None:
-    """Link an empty library, with all that this takes into zig's cache."""
+def _compile_empty(compiler: Path, cache: Path, target: str, here: Path, *, cxx: bool) -> bool:
+    """Link an empty library, with all that this takes into zig's cache; whether it went well."""
     source = here / ("empty.cpp" if cxx else "empty.c")
     source.write_text("#include <iostream>\nint empty;\n" if cxx else "int empty;\n")
     flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s")
-    subprocess.run(
-        (compiler / "zig", "c++" if cxx else "cc", *flags, source, "-o", here / "empty.so"),
-        env={"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
+    program = (str(compiler / "zig"), "c++" if cxx else "cc")
+    done = run_program(
+        (*program, *flags, str(source), "-o", str(here / "empty.so")),
+        environment={"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)},
         timeout=_TIMEOUT,
-        check=True,
     )
+    return done.returncode == 0
 
 
 def last_words(output: bytes) -> str:
@@ -118,15 +117,9 @@ def _download(folder: Path, arch: str) -> None:
     command = [sys.executable, *DOWNLOAD, *platforms, "--dest", os.fspath(folder), REQUIREMENT]
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off"}
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_TIMEOUT,
-            check=False,
-            env={**os.environ, **quiet},
-        )
+        with temporary_folder() as here:
+            environment = {**os.environ, **quiet, "TMPDIR": os.fspath(here)}
+            done = run_program(command, environment=environment, timeout=_TIMEOUT)
     except subprocess.TimeoutExpired as error:
         raise not_had(WHAT, error.output or b"", f"pip took longer than {_TIMEOUT:g} s") from error
     if done.returncode:

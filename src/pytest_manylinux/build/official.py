@@ -6,7 +6,6 @@ fetched into the cache; else only versioned ones are, and the trials' loaders se
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -28,6 +27,7 @@ from pytest_manylinux.build.source import OBJECTS, Snapshot, snapshot
 from pytest_manylinux.build.symbols import too_new_symbols
 from pytest_manylinux.build.workbench import Workbench
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, Sandbox, SandboxSpec
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import StoreError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.model.policy import Policy
@@ -59,8 +59,8 @@ class ImageBuilder:
         if job.policy != request.policy:
             say(f"auditwheel of {self.name} knows no {request.policy}: building for {job.policy}")
         try:
-            with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as here:
-                outcome = job.run(engine, Path(here))
+            with temporary_folder() as here:
+                outcome = job.run(engine, here)
         except OSError as error:
             raise StoreError(f"{job.what}: the disk does not do", why=str(error)) from error
         record = replace(outcome.record, duration=time.monotonic() - started)

@@ -49,6 +49,7 @@ class BubblewrapEngine:
         self._sandboxes: set[BubblewrapSandbox] = set()
         self._lock = threading.Lock()
         self._staging: Staging | None = None
+        self._closed = False
 
     def version(self) -> str:
         """The version of bubblewrap, such as `0.8.0`."""
@@ -82,6 +83,8 @@ class BubblewrapEngine:
             return self._staging.subfolder()
 
     def _open(self, spec: SandboxSpec, *, nested: bool = False) -> BubblewrapSandbox:
+        if self._closed:
+            raise EngineError("no sandbox is started any more", why="the run has ended")
         if spec.image.root is None:
             raise EngineError(
                 f"engine bubblewrap cannot use image {spec.image.name}",
@@ -95,7 +98,7 @@ class BubblewrapEngine:
             setup["rlimits"] = limits
         else:
             setup["groups"] = [str(folder) for folder in group.folders]
-        sandbox = BubblewrapSandbox(spec, setup, forget=self._forget)
+        sandbox = BubblewrapSandbox(spec, setup, group, forget=self._forget)
         with self._lock:
             self._sandboxes.add(sandbox)
         return sandbox
@@ -112,7 +115,8 @@ class BubblewrapEngine:
             self._sandboxes.discard(sandbox)
 
     def close(self) -> None:
-        """Close all sandboxes that are still open."""
+        """Close all sandboxes that are still open; none is started any more."""
+        self._closed = True
         for sandbox in tuple(self._sandboxes):
             sandbox.close()
         if self._staging is not None:
@@ -126,11 +130,13 @@ class BubblewrapSandbox:
         self,
         spec: SandboxSpec,
         setup: dict[str, object],
+        group: Group | None,
         *,
         forget: Callable[[BubblewrapSandbox], None],
     ) -> None:
         self._bound = spec.limits.scratch
         self._forget = forget
+        self._group = group
         self._lock = threading.Lock()
         self._closed = False
         self._warden = Warden()
@@ -218,6 +224,8 @@ class BubblewrapSandbox:
         with self._lock:
             self._closed = True
             self._warden.close()
+            if self._group is not None:  # the warden's work, unless it was killed
+                self._group.remove()
         self._forget(self)
 
     def __enter__(self) -> BubblewrapSandbox:

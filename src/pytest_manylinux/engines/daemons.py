@@ -37,8 +37,13 @@ export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
 "$@" >"$folder/log" 2>&1 </dev/null &
 service=$!
 """
+# A service that was stopped, or does not listen, is not waited for long.
 _STOP = """
-kill $service; wait
+kill $service; kill -CONT $service; left=100
+while [ $left -gt 0 ] && read -r line </proc/$service/stat && [ "${line#*) Z}" = "$line" ]; do
+    sleep 0.1; left=$((left - 1))
+done
+kill -KILL $service; wait
 rm -rf "$folder"
 """
 

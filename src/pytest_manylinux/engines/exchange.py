@@ -20,6 +20,7 @@ from pytest_manylinux.errors import SandboxError
 _WARDEN = Path(__file__).with_name("warden.py")
 _KEPT = ("LD_LIBRARY_PATH",)  # some Pythons do not start without
 _CHUNK = 1 << 16
+_END_TIMEOUT = 15.0
 
 
 class DeadlineError(Exception):
@@ -80,7 +81,13 @@ class Warden:
             # A fork of this process may hold the socket open too: end the conversation itself.
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._process.wait()
+        try:
+            self._process.wait(_END_TIMEOUT)
+        except (
+            subprocess.TimeoutExpired
+        ):  # stopped, say; with it goes bubblewrap, and all that is inside
+            self._process.kill()
+            self._process.wait()
 
 
 def exchange(

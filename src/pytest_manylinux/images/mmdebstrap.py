@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_manylinux.engines.programs import watched
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.namespace import contained, install_command
@@ -86,10 +87,11 @@ def _output(making: Making) -> Generator[str, None, None]:
     ) as process:
         kept: deque[str] = deque(maxlen=_KEPT)
         try:
-            for line in _lines(process):
-                kept.append(line)
-                yield line
-            code = process.wait()
+            with watched(process):
+                for line in _lines(process):
+                    kept.append(line)
+                    yield line
+                code = process.wait()
         except BaseException:
             # An interrupt, or an error of whoever listens: nothing may go on without us.
             os.killpg(process.pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from elftools.elf.gnuversions import GNUVerDefSection
 from packaging.version import Version
 
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, SandboxSpec
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.model.distro import Distro, Image, Interpreter
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
@@ -146,14 +146,14 @@ def _python(sandbox: Sandbox, executable: str) -> LivePython:
 def _libraries(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
     listing = _ask(sandbox, "sh", "-c", _LIBRARIES)
     seen: set[str] = set()
-    with tempfile.TemporaryDirectory(prefix="survey-") as folder:
+    with temporary_folder() as folder:
         for match in _ENTRY.finditer(listing):
             soname, flags, path = match["soname"], match["flags"], match["path"]
             # The cache of an x86_64 system may list 32-bit libraries too, without `x86-64`.
             if soname in seen or (arch == "x86_64" and "x86-64" not in flags):
                 continue
             seen.add(soname)
-            versions = _versions(sandbox, path, Path(folder) / soname) if soname in _MEASURED else None
+            versions = _versions(sandbox, path, folder / soname) if soname in _MEASURED else None
             yield SurveyedLibrary(soname=soname, path=path, versions=versions or frozenset())
 
 

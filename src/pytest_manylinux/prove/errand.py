@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from pytest_manylinux.engines.api import (
     Sandbox,
     SandboxSpec,
 )
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.model.distro import Image, Interpreter
 from pytest_manylinux.prove.venv import VENV, Entry, PreparedVenv
 
@@ -104,8 +104,8 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
         )
         mounts = tuple(Mount(source=m.source, target=_SEEDED / str(n)) for n, m in enumerate(mounts))
         request = msgspec.structs.replace(request, copies=copies)
-    with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as folder:
-        file = Path(folder, REQUEST.name)
+    with temporary_folder() as folder:
+        file = folder / REQUEST.name
         file.write_bytes(msgspec.json.encode(request))
         spec = SandboxSpec(
             image=errand.image,

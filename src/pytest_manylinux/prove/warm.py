@@ -9,11 +9,9 @@ seeded with.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
@@ -27,6 +25,7 @@ from pytest_manylinux.engines.api import (
     Mount,
     SandboxSpec,
 )
+from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ManylinuxError, SandboxError
 from pytest_manylinux.prove.errand import GRACE, LIBRARY, REQUEST, Errand, library_mounts
 
@@ -141,7 +140,7 @@ def _run(server: ForkServer, errand: Errand) -> Completed | None:
 
 @contextlib.contextmanager
 def _inputs(errand: Errand) -> Iterator[tuple[Mount, ...]]:
-    with tempfile.TemporaryDirectory(prefix="pytest-manylinux-") as folder:
-        request = Path(folder, REQUEST.name)
+    with temporary_folder() as folder:
+        request = folder / REQUEST.name
         request.write_bytes(msgspec.json.encode(errand.request))
         yield (*errand.mounts, Mount(source=request, target=REQUEST))

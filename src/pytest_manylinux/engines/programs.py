@@ -1,0 +1,56 @@
+"""Programs of this machine that a run starts outside of any sandbox: none goes on without it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+_running: set[int] = set()  # process groups
+
+
+@contextmanager
+def watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have `end_programs` end a process that leads a group of its own, until it has ended by itself."""
+    _running.add(process.pid)
+    try:
+        yield
+    finally:
+        _running.discard(process.pid)
+
+
+def end_programs() -> None:
+    """Kill what still runs, with all that it has started: who waits for it goes on at once."""
+    for group in tuple(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def run_program(
+    argv: Sequence[str], *, environment: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, without input; both its outputs are in `stdout`.
+
+    It dies with the thread that waits for it. Raises subprocess.TimeoutExpired, OSError.
+    """
+    guard = shutil.which("setpriv")  # of util-linux, essential on Debian
+    with subprocess.Popen(
+        [*((guard, "--pdeathsig", "KILL") if guard else ()), *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        start_new_session=True,
+    ) as process:
+        try:
+            with watched(process):
+                output, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, output)
