@@ -1,7 +1,10 @@
 """What builds keep between runs, so that no project's build can reach into another's.
 
-    projects/<key>/zig, pip    one project's own caches, which its builds may write
-    zig-warm/<version>         what zig makes of its own C libraries; only `warm_up` writes it
+    projects/<key>/zig-<edition>, pip    one project's own caches, which its builds may write
+    zig-warm/<edition>                   what zig makes of its own C libraries; only `warm_up` writes it
+
+An edition is one compiler as it was fetched: zig takes nothing that another one made, were it the same
+version, and could not make it anew where it is linked from a folder that builds cannot write.
 
 A build's sandbox sees the second read-only, and begins by copying or linking it into the first
 (inside/set_up.sh). Nothing on this machine ever writes into a folder that a sandbox has written:
@@ -50,14 +53,20 @@ def project_cache(cache: Path, project: Path, name: str) -> Path:
 def project_caches(cache: Path, project: Path) -> tuple[Cache, ...]:
     """What a build with zig may write and finds again next time."""
     return tuple(
-        Cache(source=project_cache(cache, project, name), target=zig.CACHES / name)
-        for name in ("zig", "pip")
+        Cache(source=project_cache(cache, project, folder), target=zig.CACHES / name)
+        for name, folder in (("zig", f"zig-{_edition(cache)}"), ("pip", "pip"))
     )
+
+
+def _edition(cache: Path) -> str:
+    compilers = (cache / "zig").glob(f"{zig.VERSION}-*/zig")
+    fetched = sorted(compiler.stat().st_mtime_ns for compiler in compilers)
+    return f"{zig.VERSION}-{hashlib.sha256(repr(fetched).encode()).hexdigest()[:8]}"
 
 
 def warm_folder(cache: Path) -> Path:
     """The folder that `warm_up` fills."""
-    folder = cache / "zig-warm" / zig.VERSION
+    folder = cache / "zig-warm" / _edition(cache)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -68,13 +77,17 @@ def warm_mount(cache: Path) -> Mount:
 
 
 def forget_old_projects(cache: Path) -> None:
-    """Remove the caches of projects that were not built for long; what cannot be removed stays."""
+    """Remove what was not used for long: projects' caches, other compilers'; what cannot be stays."""
     now = time.time()
     with contextlib.suppress(OSError):
         ages = {folder: now - folder.stat().st_mtime for folder in (cache / "projects").iterdir()}
         for place, folder in enumerate(sorted(ages, key=ages.__getitem__)):
             if ages[folder] > (KEPT if place < MOST else _DAY):
                 shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for entry in (cache / "zig-warm").iterdir():
+            if not entry.name.startswith(_edition(cache)) and now - entry.stat().st_mtime > _DAY:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def has_cxx(archive: Path) -> bool:

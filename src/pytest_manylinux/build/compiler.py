@@ -76,7 +76,7 @@ def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool
     target = f"{zig.machine(arch).zig}.{major}.{minor}"
     with contextlib.suppress(OSError, subprocess.SubprocessError), temporary_folder() as here:
         folder = warm_folder(cache)
-        done = folder.with_name(f"{zig.VERSION}-{target}-{'c++' if cxx else 'c'}")
+        done = folder.with_name(f"{folder.name}-{target}-{'c++' if cxx else 'c'}")
         with FileLock(f"{done}.lock"):
             if not done.exists() and _compile_empty(compiler, folder, target, here, cxx=cxx):
                 done.touch()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pytest_manylinux.build import caches
+from pytest_manylinux.build import caches, zig
 from pytest_manylinux.build.caches import (
     KEPT,
     forget_old_projects,
@@ -36,6 +36,24 @@ def test_what_all_take_from_is_a_mount_and_no_cache(tmp_path: Path) -> None:
     assert warm_mount(tmp_path).target not in {
         cache.target for cache in project_caches(tmp_path, tmp_path)
     }
+
+
+def test_nothing_of_a_compiler_that_was_replaced_is_taken(tmp_path: Path) -> None:
+    compiler = tmp_path / "zig" / f"{zig.VERSION}-x86_64" / "zig"
+    compiler.parent.mkdir(parents=True)
+    warm, own = [], []
+    for fetched in (1, 2):
+        compiler.write_bytes(b"the same bytes")
+        os.utime(compiler, ns=(fetched, fetched))
+        warm.append(warm_folder(tmp_path))
+        own.append(project_caches(tmp_path, tmp_path / "project"))
+    (of_zig, of_pip), (of_zig_then, of_pip_then) = own
+    assert warm[0] != warm[1]
+    assert of_zig.source != of_zig_then.source
+    assert of_pip == of_pip_then
+    os.utime(warm[0], (0, 0))
+    forget_old_projects(tmp_path)
+    assert [folder.exists() for folder in warm] == [False, True]
 
 
 @pytest.mark.parametrize(
