@@ -1,154 +1,95 @@
-"""Feed the readers of untrusted bytes with what hypothesis thinks of, for a given time.
+"""Fuzz the readers of bytes from outside, led by coverage, for a given time.
 
+    pip install atheris
     python tools/fuzz.py SECONDS [TARGET…]
 
-Each target must end in an answer or in an error of ours, never in anything else. What does not is
-printed, shrunk, with the bytes that bring it about, and belongs into the tests; the exit code is then
-1. Coverage is not measured: well-formed files are mutated, which leads beyond the first checks.
+Each target (fuzz_targets.py) gets its share of the time in a process of its own, and begins with what
+is in tests/data/fuzz. What it should not do ends it: the input is put there, and is a test from then
+on; the exit code is then 1. Prints for each target how many inputs were tried, and coverage.
+`--keep N` also puts up to N new inputs a target there that reach where none did before.
+
+atheris (libFuzzer for Python) is asked for by nobody else, so it is in no list of dependencies.
 """
 
 from __future__ import annotations
 
+import argparse
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, seed, settings
-from hypothesis import strategies as st
-
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests/support"))
+KEPT = ROOT / "tests/data/fuzz"
+LONGEST = 60  # seconds for one input
+MEMORY = 2048  # MiB
+BIGGEST = 16384  # bytes of an input
+TARGETS = ("elf", "wheel", "members", "names", "proof", "configuration", "answers", "archive")
+_ONE = "--one"
+COUNTS = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)/")
+DONE = re.compile(r"Done (\d+) runs? in (\d+) second")
 
-from run_records import make_run  # noqa: E402 - the tests' own makers
-from wheels import build_wheel, compile_shared  # noqa: E402
 
-from pytest_manylinux.config.merge import file_layer, merge  # noqa: E402
-from pytest_manylinux.errors import ManylinuxError  # noqa: E402
-from pytest_manylinux.inspect.elf import read_elf  # noqa: E402
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel  # noqa: E402
-from pytest_manylinux.prove.answers import GarbledError, read_answers  # noqa: E402
-from pytest_manylinux.report.proof import decode_proof, encode_proof  # noqa: E402
+def fuzz_one(name: str, arguments: list[str]) -> None:
+    """Be the process that fuzzes; never returns."""
+    sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tools")]
+    import atheris  # noqa: PLC0415 - only here
 
-ROUND = 200  # examples between two looks at the clock
-NONCE = b"0123456789abcdef0123456789abcdef"
-ANSWERS = b"\n".join(
-    NONCE + b" %d %s" % (number, line)
-    for number, line in enumerate(
-        [
-            b'{"kind": "start", "python": "3.11.2", "libc": "glibc 2.36"}',
-            b'{"kind": "begin", "name": "demo"}',
-            b'{"kind": "end"}',
-            b"",
-        ]
+    with atheris.instrument_imports(
+        include=["pytest_manylinux", "elftools", "packaging", "zipfile", "tarfile", "email", "tomllib"]
+    ):
+        from fuzz_targets import TARGETS as FOUND  # noqa: PLC0415 - instrumented
+    atheris.Setup([sys.argv[0], *arguments], FOUND[name].call)
+    atheris.Fuzz()
+
+
+def fuzz(name: str, seconds: int, keep: int) -> bool:
+    """Fuzz a target; false if there was a find."""
+    sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tools")]
+    from fuzz_targets import TARGETS as FOUND  # noqa: PLC0415 - not in the process that fuzzes
+
+    kept = KEPT / name
+    kept.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        grown, seeds = Path(folder, "grown"), Path(folder, "seeds")
+        grown.mkdir()
+        seeds.mkdir()
+        for number, example in enumerate(FOUND[name].examples()):
+            (seeds / str(number)).write_bytes(example)
+        words = [f"-max_total_time={seconds}", f"-timeout={LONGEST}", f"-rss_limit_mb={MEMORY}"]
+        words += [f"-max_len={BIGGEST}", f"-artifact_prefix={kept}/", str(grown), str(seeds), str(kept)]
+        command = [sys.executable, __file__, _ONE, name, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        small = sorted(grown.iterdir(), key=lambda path: path.stat().st_size)[:keep]
+        for path in small:
+            shutil.copy(path, kept)
+    tried, took = (DONE.findall(done.stderr) or [("0", "0")])[-1]
+    coverage, features, corpus = (COUNTS.findall(done.stderr) or [("0", "0", "0")])[-1]
+    print(
+        f"{name:14} {int(tried):>9,} inputs in {took:>4} s, coverage {coverage} ({features} features, "
+        f"{corpus} inputs that reach them){'' if done.returncode == 0 else ', A FIND'}",
+        flush=True,
     )
-)
-CONFIGURATION = b"""[tool.pytest-manylinux]
-policy = "manylinux1"
-distros = ["debian-12", "debian-1*"]
-python = ["cp311"]
-trial-timeout = 30
-[[tool.pytest-manylinux.expect]]
-distro = "debian-testing"
-finding = "executable-stack"
-reason = "why"
-"""
-
-Target = Callable[[bytes], object]
-
-
-def read_wheel_bytes(data: bytes, folder: Path) -> object:
-    """Read bytes as a wheel file."""
-    path = folder / "demo-1.0-py3-none-linux_x86_64.whl"
-    path.write_bytes(data)
-    return read_wheel(open_wheel(path))
-
-
-def read_configuration(data: bytes, folder: Path) -> object:
-    """Read bytes as a pyproject.toml."""
-    path = folder / "pyproject.toml"
-    path.write_bytes(data)
-    return merge([file_layer(path, shown="pyproject.toml")])
-
-
-def targets(folder: Path) -> dict[str, tuple[bytes, Target]]:
-    """By name: a well-formed example, and the reader."""
-    shared = compile_shared(folder, "_x", "int answer(void) { return 42; }\n")
-    wheel = build_wheel(
-        folder, {"demo/__init__.py": "", "demo/_x.so": shared}, tag="py3-none-linux_x86_64"
-    )
-    return {
-        "elf": (shared, lambda data: read_elf("x.so", data)),
-        "wheel": (wheel.read_bytes(), lambda data: read_wheel_bytes(data, folder)),
-        "proof": (encode_proof(make_run()), decode_proof),
-        "configuration": (CONFIGURATION, lambda data: read_configuration(data, folder)),
-        "answers": (ANSWERS, read_answers),
-    }
-
-
-def changed(example: bytes) -> st.SearchStrategy[bytes]:
-    """Bytes that were `example` before a few of them were overwritten, doubled or taken away."""
-    place = st.integers(0, len(example))
-    word = st.binary(max_size=8) | st.sampled_from(
-        [b"\xff" * 8, b"\0" * 8, b"\x7f\xff\xff\xff", b'"\\']
-    )
-    change = st.tuples(place, st.integers(0, 16), word)
-
-    def apply(changes: list[tuple[int, int, bytes]]) -> bytes:
-        data = example
-        for start, taken, new in changes:
-            data = data[:start] + new + data[start + taken :]
-        return data
-
-    same_size = st.tuples(place, word).map(lambda one: (one[0], len(one[1]), one[1]))
-    return st.lists(same_size | change, min_size=1, max_size=8).map(apply) | st.binary(max_size=400)
-
-
-def round_of(example: bytes, target: Target, number: int, counts: Counter[str]) -> None:
-    """Some examples; raises what the target must not raise."""
-
-    @seed(number)
-    @settings(max_examples=ROUND, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(data=changed(example))
-    def attempt(data: bytes) -> None:
-        counts["tried"] += 1
-        try:
-            target(data)
-            counts["read"] += 1
-        except (ManylinuxError, GarbledError):
-            counts["refused"] += 1
-
-    attempt()
+    if done.returncode != 0:
+        print(done.stdout[-2000:], done.stderr[-4000:], sep="\n")
+    return done.returncode == 0
 
 
 def main() -> int:
-    """Fuzz in turns until the time is over; print the counts."""
-    end = time.monotonic() + float(sys.argv[1])
-    found = 0
-    counts: dict[str, Counter[str]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = {
-            name: one
-            for name, one in targets(Path(folder)).items()
-            if not sys.argv[2:] or name in sys.argv[2:]
-        }
-        number = 0
-        while chosen and time.monotonic() < end:
-            for name, (example, target) in tuple(chosen.items()):
-                number += 1
-                try:
-                    round_of(example, target, number, counts.setdefault(name, Counter()))
-                except Exception as error:  # noqa: BLE001 - that is what is looked for
-                    found += 1
-                    del chosen[name]
-                    print(f"{name}, seed {number}: {type(error).__name__}: {error}")
-                    print("\n".join(getattr(error, "__notes__", ())))
-    for name, count in counts.items():
-        print(f"{name:15} {dict(count)}")
-    return 1 if found else 0
+    """Fuzz each target for its share of the time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--keep", type=int, default=0)
+    parser.add_argument("seconds", type=int)
+    parser.add_argument("targets", nargs="*", default=TARGETS)
+    options = parser.parse_args()
+    share = max(options.seconds // len(options.targets), 1)
+    fine = [fuzz(name, share, options.keep) for name in options.targets]
+    return 0 if all(fine) else 1
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == [_ONE]:
+        fuzz_one(sys.argv[2], sys.argv[3:])
     sys.exit(main())
