@@ -21,9 +21,11 @@ prove: system $(BIN)/.package ## Build the sample projects and prove their wheel
 	@mkdir -p $(REPORTS)
 	@status=0; \
 	PYTHONUNBUFFERED=1 $(BIN)/python -m pytest --manylinux $(CHECK) --manylinux-wheelhouse=$(REPORTS)/wheelhouse \
-	  --manylinux-proof=$(REPORTS)/proof.json --junitxml=$(REPORTS)/junit.xml || status=$$?; \
+	  --manylinux-proof=$(REPORTS)/proof.json --manylinux-html=$(REPORTS)/report.html \
+	  --junitxml=$(REPORTS)/junit.xml || status=$$?; \
 	echo; \
 	echo "wheels   $(CURDIR)/$(REPORTS)/wheelhouse"; \
+	echo "page     $(CURDIR)/$(REPORTS)/report.html"; \
 	echo "JUnit    $(CURDIR)/$(REPORTS)/junit.xml"; \
 	echo "proof    $(CURDIR)/$(REPORTS)/proof.json"; \
 	exit $$status
