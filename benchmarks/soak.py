@@ -36,6 +36,7 @@ from itertools import count, cycle, islice
 from pathlib import Path
 
 from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines import temporary
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
@@ -290,6 +291,8 @@ def surroundings(engine: str) -> Iterator[Path]:
 
 def left_over(meter: Meter) -> list[str]:
     """What is there although all has ended: files but for the cache, processes, mounts, groups."""
+    for place in temporary.places():  # they go with this process, and it goes on here
+        place.close()
     found = Counter(
         {
             "files": len(list((meter.folder / "tmp").iterdir())),

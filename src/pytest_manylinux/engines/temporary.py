@@ -26,6 +26,12 @@ def temporary_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def places() -> tuple[Staging, ...]:
+    """Where this process's folders lie: at most one place, which goes when the process does."""
+    place = _places.get(os.getpid())
+    return () if place is None else (place,)
+
+
 def _subfolder() -> Path:
     with _lock:
         place = _places.get(os.getpid())
