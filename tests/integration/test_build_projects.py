@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -275,7 +276,8 @@ def test_credentials_of_the_index_reach_neither_project_nor_log(
     monkeypatch.setenv("PIP_RETRIES", "0")
     indexes.forget_host_index()
     try:
-        build(demo(before="import os; print('SEEN', dict(os.environ))"))
+        # Never seen before, or an earlier wheel is taken and there is no log.
+        build(demo(before=f"import os; print('SEEN', dict(os.environ))  # {uuid.uuid4()}"))
     finally:
         indexes.forget_host_index()
     log = (tmp_path / "build.log").read_text()
