@@ -37,8 +37,10 @@ export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
 "$@" >"$folder/log" 2>&1 </dev/null &
 service=$!
 """
-# A service that was stopped, or does not listen, is not waited for long.
+# A service that was stopped, or does not listen, is not waited for long. That it is gone at some
+# point of this is no news for the user's terminal.
 _STOP = """
+exec 2>/dev/null
 kill $service; kill -CONT $service; left=100
 while [ $left -gt 0 ] && read -r line </proc/$service/stat && [ "${line#*) Z}" = "$line" ]; do
     sleep 0.1; left=$((left - 1))
