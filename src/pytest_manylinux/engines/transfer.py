@@ -110,7 +110,7 @@ def unpack(stream: IO[bytes], name: str, target: Path, *, bound: int) -> None:
                         _write(first, path, member.mode)
                 else:
                     _extract(archive, member, path)
-    except (tarfile.TarError, OSError) as error:
+    except (tarfile.TarError, OSError, ValueError) as error:  # ValueError: a NUL within a name, say
         raise SandboxError(f"cannot copy {name} out of the sandbox", why=str(error)) from error
 
 
