@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from sandboxes import eventually, lines, processes_with, sh
+from whole_runs import control_groups
 
 from pytest_manylinux.engines.api import Engine, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.engines.select import select_engine
@@ -28,10 +29,6 @@ sandbox.exec(Command(argv=("sh", "-c", "setsid sleep 4244.5 & trap '' TERM; slee
 print("begun", flush=True)
 sandbox.exec(Command(argv=("sh", "-c", "trap '' HUP; while sleep 4244.5; do :; done"), timeout=4000))
 """
-
-
-def control_groups(owner: int) -> list[Path]:
-    return list(Path("/sys/fs/cgroup").glob(f"**/pytest-manylinux-{owner}-*"))
 
 
 def mounts_of(place: object) -> list[str]:

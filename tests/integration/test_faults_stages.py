@@ -186,6 +186,8 @@ def end_at(scene: Scene, stage: Stage, how: str) -> WholeRun:
     number, code = SIGNALS[how]
     before, containers = tree(scene.place.project), scene.grounds.containers()
     scene.forget(stage.forget)
+    for left in scene.place.temporary.iterdir():  # of a case that failed, and was told as such
+        shutil.rmtree(left)
     run = scene.begin("ended")
     run.await_stage(lambda _: stage.seen(scene))
     run.send(number, to_all=how == "Ctrl-C")

@@ -287,8 +287,14 @@ def mounts_below(folder: Path) -> list[str]:
 
 
 def control_groups(pid: int) -> list[Path]:
-    """The control groups that a run's process made for its sandboxes."""
-    return list(Path("/sys/fs/cgroup").glob(f"**/pytest-manylinux-{pid}-*"))
+    """The control groups that a process made for its sandboxes; others come and go meanwhile."""
+    start = f"pytest-manylinux-{pid}-"
+    return [
+        Path(folder, name)
+        for folder, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name.startswith(start)
+    ]
 
 
 def leftovers(run: WholeRun) -> list[str]:

@@ -56,12 +56,15 @@ class ContainerSandbox:
         spec: SandboxSpec,
         *,
         forget: Callable[[ContainerSandbox], None],
+        gave_up: Callable[[EngineError], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._api = client.api
         self._container = container
         self._bound = spec.limits.scratch
         self._forget = forget
+        self._gave_up = gave_up
+        self._silent = False
         self._lock = threading.Lock()
         self._closed = False
         self._line: Hijacked | None = None
@@ -71,9 +74,19 @@ class ContainerSandbox:
             self._api.start(container)
             self._await_ready(self._line, spec.image.name)
             self._hand_over(folders_above(spec))
-        except BaseException:
+        except BaseException as error:
+            self._note(error)
             self.close()
             raise
+
+    def _note(self, error: BaseException) -> None:
+        """If the daemon does not answer any more, nor is it asked to remove the container.
+
+        That ends with our connection, as soon as the daemon goes on.
+        """
+        if isinstance(error, EngineError) and not isinstance(error, SandboxError):
+            self._silent = True
+            self._gave_up(error)
 
     def _await_ready(self, line: Hijacked, name: str) -> None:
         words = bytearray()
@@ -147,7 +160,8 @@ class ContainerSandbox:
         except TimeoutError:
             self.close()
             return Status.TIMED_OUT, None
-        except BaseException:
+        except BaseException as error:
+            self._note(error)
             self.close()  # the command may still run, and nobody reads it any more
             raise
         return self._ending(execution)
@@ -224,8 +238,12 @@ class ContainerSandbox:
             if self._closed:
                 return
             self._closed = True
-            with contextlib.suppress(EngineError), speaking_to(self._engine, "ending a sandbox"):
-                self._remove()
+            try:
+                if not self._silent:
+                    with speaking_to(self._engine, "ending a sandbox"):
+                        self._remove()
+            except EngineError as error:
+                self._note(error)
             if self._line is not None:
                 self._line.close()
         self._forget(self)

@@ -12,6 +12,7 @@ import contextlib
 import os
 import resource
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +36,9 @@ from pytest_manylinux.engines.owners import LABEL, owner_is_gone, owner_labels
 from pytest_manylinux.engines.probe import explained
 from pytest_manylinux.engines.rootimage import read_file, reference_of
 from pytest_manylinux.engines.staging import Staging
-from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.errors import EngineError, SandboxError
 
+_SILENCE = 120.0  # seconds after which a daemon that did not answer is asked again
 _OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 
 
@@ -63,6 +65,8 @@ class ContainerEngine:
         self._service = service
         self._lock = threading.Lock()
         self._sandboxes: set[ContainerSandbox] = set()
+        self._silent: tuple[float, EngineError] | None = None
+        self._closed = False
         self._user_files: dict[tuple[str, _User], list[Bind]] = {}
         with speaking_to(name, "asking what it is"):
             self._version = str(client.version()["Version"])
@@ -90,7 +94,7 @@ class ContainerEngine:
         """Start a container from `spec.image`, importing its root first if that was never done."""
         check_mounts((*spec.mounts, *spec.caches))
         user = self._user(spec)
-        with speaking_to(self.name, f"starting a sandbox from {spec.image.name}"):
+        with self._listening(), speaking_to(self.name, f"starting a sandbox from {spec.image.name}"):
             with self._lock:
                 reference = reference_of(self._client, spec.image)
                 binds = [*self._describe_user(reference, user), *self._binds(spec, user)]
@@ -110,9 +114,30 @@ class ContainerEngine:
             self._sandboxes.add(sandbox)
         return sandbox
 
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Ask nothing of a daemon that lately kept silent: each question would take its full time."""
+        if self._closed:
+            raise EngineError("no sandbox is started any more", why="the run has ended")
+        if self._silent is not None and time.monotonic() < self._silent[0]:
+            raise self._silent[1]
+        try:
+            yield
+        except SandboxError:
+            raise
+        except EngineError as error:
+            self.gave_up(error)
+            raise
+
+    def gave_up(self, error: EngineError) -> None:
+        """Take note that the daemon did not answer somebody."""
+        self._silent = (time.monotonic() + _SILENCE, error)
+
     def _started(self, container: str, reference: str, spec: SandboxSpec) -> ContainerSandbox:
         try:
-            return ContainerSandbox(self.name, self._client, container, spec, forget=self._forget)
+            return ContainerSandbox(
+                self.name, self._client, container, spec, forget=self._forget, gave_up=self.gave_up
+            )
         except SandboxError as error:
             raise explained(error, self._client, reference, spec.image.name) from error
 
@@ -180,7 +205,11 @@ class ContainerEngine:
             self._sandboxes.discard(sandbox)
 
     def close(self) -> None:
-        """Close all sandboxes that are still open, and Podman's service if it is ours."""
+        """Close all sandboxes that are still open, and Podman's service if it is ours.
+
+        None is started any more.
+        """
+        self._closed = True
         for sandbox in tuple(self._sandboxes):
             sandbox.close()
         self._staging.close()
