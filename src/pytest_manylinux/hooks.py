@@ -252,7 +252,7 @@ class Hooks:
                 group=vars(report)[GROUP],
                 name=report.nodeid.rpartition("::")[2],
                 output=""
-                if entry is None or report.passed
+                if entry is None or (report.passed and not junit.log_passing_tests)
                 else case_output(entry.verdict, entry.build),
             )
 

@@ -84,6 +84,8 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         "pytest",
         "-p",
         "no:cacheprovider",
+        "-n",
+        "2",
         "--manylinux",
         "abi3_extension",
         "faulty",
@@ -197,6 +199,14 @@ def test_another_index_that_refuses_is_told_apart_from_the_gate(release: Release
 def test_the_junit_file_fits_the_schema(release: Release) -> None:
     schema = etree.XMLSchema(etree.parse(SCHEMA))
     schema.assertValid(etree.parse(release.folder / "junit.xml"))
+
+
+def test_a_trial_that_passed_has_its_log_in_the_junit_file(release: Release) -> None:
+    cases = etree.parse(release.folder / "junit.xml").iter("testcase")
+    passed = [c for c in cases if c.find("failure") is None and c.get("name", "").startswith("trial[")]
+    assert len(passed) == 2
+    for case in passed:
+        assert "import abi3_extension: ok" in (case.findtext("system-out") or "")
 
 
 def test_junit_proof_and_page_tell_the_same(release: Release) -> None:

@@ -24,6 +24,8 @@ from pytest_manylinux.report.history import History
 from pytest_manylinux.report.page.view import page_view
 from pytest_manylinux.report.plaintext import plain
 
+# Up to so many columns their headings stand upright; more are turned, so that all fit a screen.
+ROOMY = 8
 _PACKAGE = "pytest_manylinux.report.page"
 
 
@@ -45,6 +47,7 @@ def html(record: RunRecord, *, history: History | None = None) -> str:
             script=Markup(script),  # noqa: S704 - our own file
             data=_embedded(view.data),
             policy=_content_policy(style, script),
+            roomy=ROOMY,
         )
     )
 
@@ -77,7 +80,7 @@ def _asset(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("pytest_manylinux.report", "page"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -85,6 +88,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_sound,
     )
+    environment.filters["name"] = lambda label: label.partition(" ")[0]
+    environment.filters["rest"] = lambda label: "".join(label.partition(" ")[1:])
+    return environment
 
 
 def _sound(value: object) -> object:

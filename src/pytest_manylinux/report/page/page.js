@@ -210,14 +210,18 @@
     return part;
   }
 
-  function show(title, parts) {
+  function show(title, parts, letter) {
     byId("dialog-title").textContent = title;
+    const mark = byId("dialog-mark");
+    mark.hidden = !letter;
+    mark.className = `mark mark-${letter}`;
+    mark.textContent = MARKS[letter] || "";
     body.replaceChildren(...parts);
     dialog.showModal();
     dialog.scrollTop = 0;
   }
 
-  function showCell(number) {
+  function showCell(number, letter) {
     const cell = data.cells[number];
     const parts = (cell.findings || []).map(findingPart);
     for (const [what, why] of cell.ignored || []) {
@@ -225,14 +229,14 @@
       part.append(make("h3", "", "ignored"), make("p", "", text(what)), make("p", "", `Reason: ${text(why)}`));
       parts.push(part);
     }
-    parts.push(facts(cell.facts));
     for (const [title, content] of cell.blocks || []) {
       parts.push(folded(text(title), block(text(content)), true));
     }
     if (cell.own) parts.push(folded(`libraries loaded from the wheel (${cell.own.length})`, list("libraries", cell.own), false));
     if (cell.sys) parts.push(folded(`libraries loaded from the distro (${cell.sys.length})`, list("libraries", cell.sys), false));
     if (cell.nights) parts.push(nights(cell.nights));
-    show(`${text(cell.o)}: ${text(cell.t)}`, parts);
+    parts.push(facts(cell.facts));
+    show(`${text(cell.o)}: ${text(cell.t)}`, parts, letter);
   }
 
   function showWheel(number) {
@@ -252,7 +256,7 @@
     if (!button) return;
     if (button.classList.contains("m")) {
       makeCurrent(button);
-      showCell(Number(button.dataset.i));
+      showCell(Number(button.dataset.i), button.className.slice(-1));
     } else {
       showWheel(Number(button.closest("tr").dataset.w));
     }

@@ -18,14 +18,13 @@ from pytest_manylinux.report.grid import SEVERITY_ORDER, Grid, Row, family_of, g
 from pytest_manylinux.report.history import History, Night
 from pytest_manylinux.report.labels import wheel_labels
 from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
+from pytest_manylinux.report.page.origin import run_builds, run_facts, run_images, run_scope
 from pytest_manylinux.report.page.reach import Reach, reaches
 from pytest_manylinux.report.pairing import Key
 from pytest_manylinux.report.words import (
-    build_words,
     counted,
     decisive_line,
     outcome_words,
-    prediction_words,
     wheel_words,
 )
 
@@ -64,15 +63,17 @@ class ColumnView:
     label: str
     family: str
     note: str
+    glibc: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowView:
-    """A wheel's row; `cells` are as many as there are columns."""
+    """A wheel's row; `cells` are as many as there are columns. `leads` its project's rows or not."""
 
     index: int
     label: str
     filename: str
+    leads: bool
     cells: tuple[Cell | None, ...]
 
 
@@ -103,6 +104,10 @@ class PageView:
     """All that the template shows."""
 
     title: str
+    state: str
+    state_mark: str
+    scope: str
+    parts: tuple[tuple[str, float, float], ...]
     counts: tuple[tuple[str, str, str, int], ...]
     facts: tuple[tuple[str, str], ...]
     families: tuple[tuple[str, int], ...]
@@ -110,6 +115,7 @@ class PageView:
     rows: tuple[RowView, ...]
     findings: tuple[tuple[str, int], ...]
     failures: tuple[Failure, ...]
+    declared: tuple[Failure, ...]
     reaches: tuple[Reach, ...]
     trend: tuple[Trend, ...]
     images: tuple[tuple[str, str, str], ...]
@@ -122,23 +128,29 @@ def page_view(record: RunRecord, *, history: History | None = None) -> PageView:
     """Arrange a canonical run for the page."""
     layout = grid(record)
     assembly = _Assembly(record, layout, history)
+    state = _state(layout)
     rows = tuple(assembly.row(index, row) for index, row in enumerate(layout.rows))
     return PageView(
         title=_title(layout),
+        state=LETTERS[state] if state else "none",
+        state_mark=MARKS[state] if state else "-",
+        scope=run_scope(record, layout),
+        parts=shares(layout.counts),
         counts=tuple(
             (LETTERS[outcome], MARKS[outcome], outcome_words(outcome), layout.counts[outcome])
             for outcome in MARKS
         ),
-        facts=_facts(record),
+        facts=run_facts(record),
         families=assembly.families(),
         columns=assembly.columns(),
         rows=rows,
         findings=_findings(record.verdicts),
-        failures=assembly.failures(),
+        failures=assembly.told(Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN),
+        declared=assembly.told(Outcome.EXPECTED),
         reaches=tuple(assembly.reaches),
         trend=_trend(history, record),
-        images=_images(record.verdicts),
-        builds=_builds(record),
+        images=run_images(record.verdicts),
+        builds=run_builds(record),
         settings=tuple((s.name, s.value, s.source) for s in record.settings),
         data=assembly.data(),
     )
@@ -174,7 +186,14 @@ class _Assembly:
         self.wheel_data.append(
             wheel_details(row, self.wheels.get(key), self.texts, reach=self.reach_of.get(key))
         )
-        return RowView(index=index, label=label, filename=wheel_words(row.wheel), cells=tuple(found))
+        before = self.labels[index - 1] if index else ""
+        return RowView(
+            index=index,
+            label=label,
+            filename=wheel_words(row.wheel),
+            leads=label.partition(" ")[0] != before.partition(" ")[0],
+            cells=tuple(found),
+        )
 
     def _verdicts(self, row: Row) -> list[Verdict | None]:
         return [*([worst(row.general)] if self.general else []), *row.cells]
@@ -216,16 +235,18 @@ class _Assembly:
                     label=column.label,
                     family=family_of(column, self.distros),
                     note=_note(distro),
+                    glibc="" if distro is None else ".".join(map(str, distro.glibc)),
                 )
             )
         return tuple(found)
 
-    def failures(self) -> tuple[Failure, ...]:
-        """All that does not pass, the worst first."""
+    def told(self, *outcomes: Outcome) -> tuple[Failure, ...]:
+        """All that ended so, the worst first."""
         groups: dict[tuple[str, str, Outcome, str], list[Verdict]] = {}
         for verdict in self.record.verdicts:
-            if not verdict.outcome.passes:
-                line = decisive_line(verdict)
+            if verdict.outcome in outcomes:
+                declared = verdict.expectation
+                line = decisive_line(verdict) if declared is None else declared.reason
                 key = (verdict.wheel, verdict.wheel_sha256, verdict.outcome, line)
                 groups.setdefault(key, []).append(verdict)
         ordered = sorted(groups.values(), key=lambda group: SEVERITY_ORDER.index(group[0].outcome))
@@ -272,6 +293,13 @@ def _day(started: float) -> str:
     return f"{datetime.fromtimestamp(started, tz=timezone.utc):%Y-%m-%d}"
 
 
+def _state(layout: Grid) -> Outcome | None:
+    """What the run amounts to: its worst outcome that does not pass, else a pass."""
+    found = [outcome for outcome in SEVERITY_ORDER if layout.counts[outcome]]
+    passed = Outcome.PORTABLE if found else None
+    return next((outcome for outcome in found if not outcome.passes), passed)
+
+
 def _title(layout: Grid) -> str:
     failed = layout.counts[Outcome.NOT_PORTABLE] + layout.counts[Outcome.NOT_PROVEN]
     total = sum(layout.counts.values())
@@ -284,27 +312,23 @@ def _title(layout: Grid) -> str:
     return "every wheel passed"
 
 
-def _facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
-    started = datetime.fromtimestamp(record.started, tz=timezone.utc)
-    facts = [
-        ("run", f"{started:%Y-%m-%d %H:%M} UTC, {record.duration:.0f} s"),
-        ("pytest-manylinux", record.tool_version),
-        ("engine", f"{record.engine} {record.engine_version}"),
-        ("host", f"{record.kernel}, Python {record.host_python}, pytest {record.pytest_version}"),
-        ("catalogue", record.catalogue_version),
-    ]
-    facts.append(("prediction", prediction_words(record.verdicts)))
-    if record.shard is not None:
-        facts.append(("shard", f"{record.shard.index} of {record.shard.count}"))
-    if record.merged:
-        facts.append(("merged from", f"{len(record.merged)} proofs"))
-    return tuple(fact for fact in facts if fact[1].strip())
-
-
 def _findings(verdicts: Iterable[Verdict]) -> tuple[tuple[str, int], ...]:
     """Names of findings and how many cells have each."""
     counts = Counter(name for v in verdicts for name in {finding.name for finding in v.findings})
     return tuple(sorted(counts.items()))
+
+
+def shares(counts: Mapping[Outcome, int]) -> tuple[tuple[str, float, float], ...]:
+    """Each outcome's part of a bar: letter, left edge and width in percent."""
+    total = max(sum(counts.values()), 1)
+    parts: list[tuple[str, float, float]] = []
+    left = 0.0
+    for outcome, letter in LETTERS.items():
+        width = 100 * counts.get(outcome, 0) / total
+        if width:
+            parts.append((letter, round(left, 3), round(width, 3)))
+            left += width
+    return tuple(parts)
 
 
 def _trend(history: History | None, record: RunRecord) -> tuple[Trend, ...]:
@@ -315,37 +339,5 @@ def _trend(history: History | None, record: RunRecord) -> tuple[Trend, ...]:
 
 def _night(run: RunRecord) -> Trend:
     counts = Counter(verdict.outcome for verdict in run.verdicts)
-    total = max(sum(counts.values()), 1)
-    parts: list[tuple[str, float, float]] = []
-    left = 0.0
-    for outcome, letter in LETTERS.items():
-        width = 100 * counts[outcome] / total
-        if width:
-            parts.append((letter, round(left, 3), round(width, 3)))
-            left += width
     words = ", ".join(f"{counts[o]} {outcome_words(o)}" for o in LETTERS if counts[o])
-    return Trend(day=_day(run.started), words=words or "no verdicts", parts=tuple(parts))
-
-
-def _images(verdicts: Iterable[Verdict]) -> tuple[tuple[str, str, str], ...]:
-    seen = {
-        (v.observation.image_name, v.observation.image_source, v.observation.image)
-        for v in verdicts
-        if v.observation is not None
-    }
-    return tuple(sorted(seen))
-
-
-def _builds(record: RunRecord) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (
-            build.project,
-            build.python,
-            build.policy,
-            build.builder,
-            f"{build.commit[:12]}{' with changes' if build.dirty else ''}",
-            ", ".join(f"{name} {version}" for name, version in build.tools),
-            build_words(build),
-        )
-        for build in record.builds
-    )
+    return Trend(day=_day(run.started), words=words or "no verdicts", parts=shares(counts))
