@@ -120,6 +120,13 @@ class Hooks:
         if sigstore:
             require_library()
         paths = {name: here / value for name, value in values.items() if value}
+        if "proof" not in paths and (sigstore or "sign_key" in paths):
+            flag = "--manylinux-sigstore" if sigstore else "--manylinux-sign-key"
+            raise UsageError(
+                f"{flag} has nothing to sign",
+                why="it signs the proof, and no proof was asked for",
+                remedy="add --manylinux-proof=FILE",
+            )
         return Outputs(sigstore=sigstore, **paths)
 
     def _parsed_shard(self) -> tuple[int, int] | None:

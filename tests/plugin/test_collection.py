@@ -197,6 +197,15 @@ def test_flags_without_the_switch_are_refused(pytester: pytest.Pytester) -> None
     result.stderr.fnmatch_lines(["*--manylinux-engine does nothing without --manylinux*"])
 
 
+def test_a_key_without_a_proof_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    make_wheel(pytester.path / "dist")
+    result = collect(pytester, "--manylinux-sign-key=key", "dist")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["*--manylinux-sign-key has nothing to sign*", "*--manylinux-proof=FILE*"]
+    )
+
+
 def test_without_the_switch_wheels_and_projects_are_not_collected(
     pytester: pytest.Pytester,
 ) -> None:
