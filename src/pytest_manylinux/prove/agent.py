@@ -72,6 +72,7 @@ class Trial:
         self.tell = tell
         self.run_pip = run_pip
         self.deadline = time.monotonic() + float(request["timeout"])
+        self.importer = importer()  # now: what lies there later may be the wheel's
         self.fine = []  # type: list[str]
         self.inner = set()  # type: set[str]
 
@@ -163,7 +164,7 @@ class Trial:
         """Prepare an interpreter that imports `name`, with the token that its reports will bear."""
         token, pipe = random_word(), f"{WORK}/{random_word()}"
         words = "\n".join((token, pipe, name, *more)).encode()
-        argv = [PYTHON, "-X", "faulthandler", "-c", importer()]
+        argv = [PYTHON, "-X", "faulthandler", "-c", self.importer]
         return Task(argv, self.left(0.5) + (EXTRA if more else 0), words, pipe), token
 
     def load_extensions(self) -> None:
@@ -235,7 +236,7 @@ class StartUp:
         for path in set(self.paths()).difference(self.files):
             remove(path)
         for path, content in self.files.items():
-            if read_bytes(path) != content:
+            if read_bytes(path, len(content or b"")) != content:
                 remove(path)
                 write_bytes(path, content)
         if not os.path.islink(PYTHON) or os.readlink(PYTHON) != self.python:
@@ -252,13 +253,21 @@ def is_start_up(name: str) -> bool:
     return name.endswith(".pth") or name.partition(".")[0] in ("sitecustomize", "usercustomize")
 
 
-def read_bytes(path: str) -> "bytes | None":
-    """Read a file; None for what is none."""
+def read_bytes(path: str, most: int = -1) -> "bytes | None":
+    """Read a file, of a longer one than `most` a byte more; None for what is none.
+
+    Nothing is waited for: a pipe may lie there by now.
+    """
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with open(path, "rb", opener=open_at_once) as file:
+            return file.read(most + 1 if most >= 0 else -1)
     except OSError:
         return None
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """Open what is no link, without waiting for anybody at its other end."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def write_bytes(path: str, content: "bytes | None") -> None:

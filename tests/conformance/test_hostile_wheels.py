@@ -1,0 +1,109 @@
+"""Trials of wheels that try to be taken for a success: none is, on any engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+import pytest
+from hostile_code import CHEAT, FAILS, FATAL, FORGERS, START_UPS
+from sandboxes import processes_with
+from wheels import build_wheel
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.observation import ImportOutcome, ImportStatus
+from pytest_manylinux.prove import errand
+from pytest_manylinux.prove import warm as warm_trials
+from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.session.shared import once
+
+Outcomes: TypeAlias = Mapping[str, ImportOutcome] | None
+Try = Callable[[str, Mapping[str, str], float], Outcomes]
+
+
+@pytest.fixture(scope="module")
+def attempt(engine: Engine, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Try]:
+    """A trial as a run makes it, of a wheel with these files: its imports; None: not proven."""
+    distro = load_catalogue().get("debian-12")
+    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    folder, warm = tmp_path_factory.mktemp("wheels"), WarmTrials(engine)
+    patch = pytest.MonkeyPatch()
+    for module in (errand, warm_trials):  # whoever stops the agent is waited for no longer than that
+        patch.setattr(module, "GRACE", 1.0)
+
+    def run(name: str, files: Mapping[str, str], timeout: float) -> Outcomes:
+        wheel = open_wheel(build_wheel(folder, files, name=name))
+        request = TrialRequest(
+            wheel=wheel, facts=read_wheel(wheel), target=target, image=image, timeout=timeout
+        )
+        try:
+            return {found.name: found for found in run_trial(request, engine, warm).imports}
+        except ManylinuxError:
+            return None
+
+    yield run
+    warm.close()
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def seen(
+    attempt: Try, engine: Engine, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> dict[str, Outcomes]:
+    """What came of each wheel; the workers of one run share it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own if worker_id == "master" else own.parent
+    found: dict[str, Outcomes] = once(folder, ("hostile", engine.name), lambda: try_all(attempt))
+    return found
+
+
+def try_all(attempt: Try) -> dict[str, Outcomes]:
+    """Try all wheels, a few at once."""
+    forgers = {f"{name}.py": code for name, (code, _) in FORGERS.items()}
+    wheels: dict[str, Mapping[str, str]] = {"forgers": {"aa_cheat.py": CHEAT, **forgers}}
+    wheels |= {name: {"aa.py": code, "zz.py": FAILS} for name, code in FATAL.items()}
+    wheels |= {name: {**files, "zz.py": FAILS} for name, files in START_UPS.items()}
+    with ThreadPoolExecutor(3) as pool:
+        found = {
+            name: pool.submit(attempt, name, files, 120.0 if name == "forgers" else 4.0)
+            for name, files in wheels.items()
+        }
+    return {name: future.result() for name, future in found.items()}
+
+
+@pytest.mark.attack("forgery", by="name")
+@pytest.mark.parametrize("name", FORGERS)
+def test_what_is_not_imported_is_no_success(seen: Mapping[str, Outcomes], name: str) -> None:
+    """The first of these modules, which is sound, also forges the start of all that follow."""
+    outcomes = seen["forgers"]
+    assert outcomes is not None
+    assert outcomes["aa_cheat"].status is ImportStatus.OK, outcomes["aa_cheat"]
+    assert set(outcomes) == {"aa_cheat", *FORGERS}
+    assert outcomes[name].status is not ImportStatus.OK
+    assert FORGERS[name][1] in outcomes[name].message, outcomes[name]
+
+
+@pytest.mark.attack("forgery", by="name")
+@pytest.mark.parametrize("name", [*FATAL, *START_UPS])
+def test_what_spoils_more_than_itself_is_no_success(seen: Mapping[str, Outcomes], name: str) -> None:
+    outcomes = seen[name]
+    if outcomes is None:
+        return  # not proven
+    assert "zz" not in outcomes or outcomes["zz"].status is not ImportStatus.OK
+    assert any(found.status is not ImportStatus.OK for found in outcomes.values()), outcomes
+
+
+@pytest.mark.attack("escape")
+def test_nothing_stays_of_a_trial(attempt: Try) -> None:
+    mark = "86396.5"
+    code = f"import subprocess; subprocess.Popen(['sleep', '{mark}'], start_new_session=True)"
+    outcomes = attempt("stays", {"stays.py": code}, 20.0)
+    assert outcomes is not None
+    assert outcomes["stays"].status is ImportStatus.OK
+    assert processes_with(f"sleep {mark}") == []
