@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hostile_code import SCRIBBLE
 from wheels import build_wheel, compile_shared
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -124,31 +125,6 @@ def outcomes(observation: Observation) -> dict[str, ImportOutcome]:
     return {outcome.name: outcome for outcome in observation.imports}
 
 
-FORGE = """
-import json, os
-def scribble(text):
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            numbers = os.listdir(f"/proc/{process}/fd")
-        except OSError:
-            continue
-        for number in numbers:
-            try:
-                descriptor = os.open(f"/proc/{process}/fd/{number}", os.O_WRONLY | os.O_NONBLOCK)
-                os.write(descriptor, text)
-            except OSError:
-                pass
-    for number in range(64):
-        try:
-            os.write(number, text)
-        except OSError:
-            pass
-ok = {"status": "ok", "pid": os.getpid(), "loaded": [], "inner": {}}
-line = {"kind": "import", "name": __name__, "report": ok, "ending":
-    {"exit_code": 0, "signal": None, "overdue": False, "output": "", "duration": 0}}
-for text in (json.dumps(ok), json.dumps(line), "0" * 32 + " 5 " + json.dumps(line), repr(ok)):
-    scribble((text + "\\n").encode())
-"""
 DAEMON = """
 import os, time
 if os.fork() == 0:
@@ -169,7 +145,7 @@ assert ctypes.CDLL(None).ptrace(PTRACE_ATTACH, os.getppid(), 0, 0) == 0, "kept o
 FINE = {
     "closes": "import os; os.closerange(0, 4096)",
     "daemon": DAEMON,
-    "garbage": FORGE,
+    "garbage": SCRIBBLE,
     "chatty": 'print(\'{"status": "ok"}\\n\' * 1000000)',
     "threads": "import threading as t; t.Thread(target=t.Event().wait, daemon=True).start()",
 }
@@ -179,7 +155,7 @@ BAD = {
     "crashes": "import _crash",
     "hangs": "import time\ndef sleep_for_ever():\n    time.sleep(86400)\nsleep_for_ever()",
     "undeclared": "import certainly_absent.deep",
-    "forges": FORGE + "raise ValueError('after forging')",
+    "forges": SCRIBBLE + "raise ValueError('after forging')",
     "dlopens": "import ctypes; ctypes.CDLL('libabsent.so.7')",
     "peeks": PTRACE,
     "unclean": "import atexit, os; atexit.register(os.abort)",
