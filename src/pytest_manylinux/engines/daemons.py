@@ -31,8 +31,11 @@ _LIST = "see `docker context ls`"
 _SERVICE_START = 60.0
 # Podman keeps a monitor for each finished command, for five minutes unless told otherwise.
 _SETTINGS = "[engine]\nexit_command_delay = 10\n"
+# It starts in its own folder: its monitor of a command that runs out of memory leaves a file `oom`
+# where the service was started, which else is the user's project.
 _START = """
 folder=$1; shift
+cd "$folder"
 export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
 "$@" >"$folder/log" 2>&1 </dev/null &
 service=$!
@@ -130,7 +133,7 @@ class PodmanService:
         self._folder = Path(tempfile.mkdtemp(prefix="pytest-manylinux-podman-"))
         self.address = f"unix://{self._folder}/podman.sock"
         (self._folder / "containers.conf").write_text(_SETTINGS)
-        command = (program, "system", "service", "--time=0", self.address)
+        command = (str(Path(program).absolute()), "system", "service", "--time=0", self.address)
         self._tether = Tether(str(self._folder), *command, before=_START, after=_STOP)
 
     def words(self) -> str:

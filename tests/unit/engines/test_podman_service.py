@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sandboxes import processes_with
+from sandboxes import eventually, processes_with
 
 from pytest_manylinux.engines.daemons import PodmanService
 
@@ -24,3 +24,20 @@ def test_the_end_of_a_service_is_no_news(
     assert capfd.readouterr() == ("", "")
     assert not folder.exists()
     assert processes_with(str(folder)) == []
+
+
+def test_a_service_leaves_files_in_its_own_folder_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    program = tmp_path / "podman"
+    program.write_text("#!/bin/sh\n: > oom\nexec sleep 1000\n")
+    program.chmod(0o755)
+    service = PodmanService(str(program))
+    try:
+        assert eventually((service._folder / "oom").exists)
+    finally:
+        service.close()
+    assert list(project.iterdir()) == []
