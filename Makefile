@@ -8,7 +8,7 @@ REPORTS := reports
 CHECK := sample_projects
 
 .DEFAULT_GOAL := help
-.PHONY: help prove test lint develop system engines clean
+.PHONY: help prove test lint audit lock develop system engines clean
 
 help: ## Say what can be made
 	@echo "make TARGET, where TARGET is"
@@ -31,10 +31,20 @@ prove: system $(BIN)/.package ## Build the sample projects and prove their wheel
 	exit $$status
 
 test: system engines $(BIN)/.tox ## Check the style and types, and run the whole test suite, through tox
+	@$(BIN)/python tools/lock.py check
 	$(BIN)/tox run
 
 lint: $(BIN)/.tox ## Only check the style and types
+	@$(BIN)/python tools/lock.py check
 	$(BIN)/tox run -e lint
+
+audit: $(BIN)/.tox ## Compare what the lock pins with the known vulnerabilities
+	@$(BIN)/python tools/lock.py check
+	$(BIN)/tox run -e audit
+
+lock: $(BIN)/.venv ## Write the lock of what CI installs anew (all of it with UPGRADE=1)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8" packaging
+	$(BIN)/python tools/lock.py make $(if $(UPGRADE),--upgrade)
 
 develop: system $(BIN)/.develop ## Set up .venv for working on the project itself
 	@echo "Ready: $(BIN)/pytest tests/unit"
@@ -79,9 +89,9 @@ $(BIN)/.package: pyproject.toml $(BIN)/.venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable .
 	@touch $@
 
-$(BIN)/.tox: $(BIN)/.venv
+$(BIN)/.tox: .ci/lock/tox.txt $(BIN)/.venv
 	@echo "Installing tox into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "tox>=4.22"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .ci/lock/tox.txt
 	@touch $@
 
 # Dependency groups want a pip newer than most distros' own.

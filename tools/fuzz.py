@@ -7,6 +7,7 @@ Each target (fuzz_targets.py) gets its share of the time in a process of its own
 is in tests/data/fuzz. What it should not do ends it: the input is put there, and is a test from then
 on; the exit code is then 1. Prints for each target how many inputs were tried, and coverage.
 `--keep N` also puts up to N new inputs a target there that reach where none did before.
+`--corpus FOLDER` keeps all such inputs for a later run to go on from: many short runs are a long one.
 
 atheris (libFuzzer for Python) is asked for by nobody else, so it is in no list of dependencies.
 """
@@ -45,7 +46,7 @@ def fuzz_one(name: str, arguments: list[str]) -> None:
     atheris.Fuzz()
 
 
-def fuzz(name: str, seconds: int, keep: int) -> bool:
+def fuzz(name: str, seconds: int, keep: int, corpus: Path | None) -> bool:
     """Fuzz a target; false if there was a find."""
     sys.path[:0] = [str(ROOT / "tests/support"), str(ROOT / "tools")]
     from fuzz_targets import TARGETS as FOUND  # noqa: PLC0415 - not in the process that fuzzes
@@ -53,8 +54,8 @@ def fuzz(name: str, seconds: int, keep: int) -> bool:
     kept = KEPT / name
     kept.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        grown, seeds = Path(folder, "grown"), Path(folder, "seeds")
-        grown.mkdir()
+        grown, seeds = (corpus or Path(folder, "grown")) / name, Path(folder, "seeds")
+        grown.mkdir(parents=True, exist_ok=True)
         seeds.mkdir()
         for number, example in enumerate(FOUND[name].examples()):
             (seeds / str(number)).write_bytes(example)
@@ -66,10 +67,10 @@ def fuzz(name: str, seconds: int, keep: int) -> bool:
         for path in small:
             shutil.copy(path, kept)
     tried, took = (DONE.findall(done.stderr) or [("0", "0")])[-1]
-    coverage, features, corpus = (COUNTS.findall(done.stderr) or [("0", "0", "0")])[-1]
+    coverage, features, reaching = (COUNTS.findall(done.stderr) or [("0", "0", "0")])[-1]
     print(
         f"{name:14} {int(tried):>9,} inputs in {took:>4} s, coverage {coverage} ({features} features, "
-        f"{corpus} inputs that reach them){'' if done.returncode == 0 else ', A FIND'}",
+        f"{reaching} inputs that reach them){'' if done.returncode == 0 else ', A FIND'}",
         flush=True,
     )
     if done.returncode != 0:
@@ -81,11 +82,12 @@ def main() -> int:
     """Fuzz each target for its share of the time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--keep", type=int, default=0)
+    parser.add_argument("--corpus", type=Path)
     parser.add_argument("seconds", type=int)
     parser.add_argument("targets", nargs="*", default=TARGETS)
     options = parser.parse_args()
     share = max(options.seconds // len(options.targets), 1)
-    fine = [fuzz(name, share, options.keep) for name in options.targets]
+    fine = [fuzz(name, share, options.keep, options.corpus) for name in options.targets]
     return 0 if all(fine) else 1
 
 
