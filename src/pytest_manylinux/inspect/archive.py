@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_manylinux.errors import MalformedWheelError, UsageError
+from pytest_manylinux.inspect import deflate
 
 MAX_ENTRIES = 200_000
 """Files in one wheel. The largest real ones hold some 30,000; the directory is kept in memory."""
@@ -49,13 +50,23 @@ FIRST = 4096
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError),
+    *(
+        zipfile.BadZipFile,
+        zlib.error,
+        deflate.DeflateError,
+        struct.error,
+        EOFError,
+        NotImplementedError,
+    ),
     *(RuntimeError, ValueError, OverflowError, IndexError),
 )
 """What zipfile raises for damaged archives, besides OSError for places before the beginning."""
 
-# 30 bytes, of which the last four are the lengths of name and extra field (APPNOTE 4.3.7).
-_LOCAL_HEADER, _LOCAL_LENGTHS = 30, 26
+# 30 bytes, of which the last four are the lengths of name and extra field (APPNOTE 4.3.7); the flag
+# for names in UTF-8 (4.4.4, bit 11).
+_LOCAL_MAGIC, _LOCAL_HEADER, _LOCAL_LENGTHS = b"PK\x03\x04", 30, 26
+_UTF8 = 0x800
+_EXPANDED = 2  # no honest packing makes a file longer than so many times
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
 
@@ -110,7 +121,46 @@ class Archive:
                 with self._lock:
                     member.close()
         except (*_UNREADABLE, OSError) as error:
-            raise malformed(self.path, f"{name} cannot be unpacked", str(error)) from error
+            raise self._damaged(name, str(error)) from error
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """A small file as a whole; raises MalformedWheelError if it is larger than `limit` bytes.
+
+        Unpacked in one call, for which a thread gives up the interpreter's lock once. Raises
+        MalformedWheelError too if the file is damaged.
+        """
+        info = self.files[name]
+        if info.file_size > limit:
+            raise malformed(
+                self.path, f"{name} is too large", f"{info.file_size} bytes, at most {limit} are read"
+            )
+        try:
+            data = self._unpacked(info)
+        except (*_UNREADABLE, OSError) as error:
+            raise self._damaged(name, str(error)) from error
+        if len(data) != info.file_size:
+            why = f"it ends after {len(data)} bytes, the archive's directory says {info.file_size}"
+            raise self._damaged(name, why)
+        if deflate.crc32(data) != info.CRC:
+            raise self._damaged(name, "its checksum is not that of the archive's directory")
+        return data
+
+    def _unpacked(self, info: zipfile.ZipInfo) -> bytes:
+        """At most as many bytes as the directory states; raises _UNREADABLE."""
+        head = os.pread(
+            self._descriptor, _LOCAL_HEADER + len(info.orig_filename) * 4, info.header_offset
+        )
+        place, name = _local(head)
+        if info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437") != name:
+            raise zipfile.BadZipFile("its own header has another name")
+        size = min(info.compress_size, _EXPANDED * info.file_size + PEEK)
+        packed = os.pread(self._descriptor, size, info.header_offset + place)
+        if info.compress_type == zipfile.ZIP_STORED or not info.file_size:
+            return packed[: info.file_size]  # 0 would mean all that there is to `decompress`
+        return deflate.decompressobj(-zlib.MAX_WBITS).decompress(packed, info.file_size)
+
+    def _damaged(self, name: str, why: str) -> MalformedWheelError:
+        return malformed(self.path, f"{name} cannot be unpacked", why)
 
     def beginning(self, name: str, size: int) -> bytes:
         """The first `size` bytes of a file (some dozens at most), unchecked; empty if damaged.
@@ -120,29 +170,28 @@ class Archive:
         info = self.files[name]
         try:
             head = os.pread(self._descriptor, PEEK, info.header_offset)
-            start = _LOCAL_HEADER + sum(struct.unpack_from("<HH", head, _LOCAL_LENGTHS))
+            start, _ = _local(head)
             packed = head[start : start + info.compress_size]
             if len(packed) < min(info.compress_size, PEEK // 4):
                 packed = os.pread(self._descriptor, PEEK, info.header_offset + start)
             if info.compress_type == zipfile.ZIP_STORED:
                 return packed[:size]
-            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
+            return deflate.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
         except (*_UNREADABLE, OSError):
             return b""
-
-    def read(self, name: str, *, limit: int) -> bytes:
-        """A small file as a whole; raises MalformedWheelError if it is larger than `limit` bytes."""
-        size = self.files[name].file_size
-        if size > limit:
-            raise malformed(
-                self.path, f"{name} is too large", f"{size} bytes, at most {limit} are read"
-            )
-        return b"".join(self.stream(name))
 
 
 def malformed(path: Path, what: str, why: str = "", remedy: str = _REBUILD) -> MalformedWheelError:
     """Make the one kind of error that this room raises for a wheel, naming the file."""
     return MalformedWheelError(f"{path.name}: {what}", why=why, remedy=remedy)
+
+
+def _local(head: bytes) -> tuple[int, bytes]:
+    """Where a file's data begins, counted from its local header, and its name there."""
+    if not head.startswith(_LOCAL_MAGIC):
+        raise zipfile.BadZipFile("its own header is not where the directory says")
+    name, extra = struct.unpack_from("<HH", head, _LOCAL_LENGTHS)
+    return _LOCAL_HEADER + name + extra, head[_LOCAL_HEADER : _LOCAL_HEADER + name]
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -171,27 +171,31 @@ def _read_files(archive: Archive, names: list[str], rows: Mapping[str, RecordEnt
 
     Unpacking and hashing release the interpreter's lock, so that threads use every core.
     """
-    batches = list(_batches(archive, names))
+    batches = sorted(_batches(archive, names), key=lambda batch: -batch[0])
     work = functools.partial(_read_batch, archive, rows, Pool())
     if len(batches) <= 1:
         return work(names)
-    largest_first = sorted(range(len(batches)), key=lambda index: -batches[index][0])
     with ThreadPoolExecutor(WORKERS, "read-wheel") as executor:
-        futures = {index: executor.submit(work, batches[index][1]) for index in largest_first}
+        futures = [executor.submit(work, batch) for _, batch in batches]
         try:
-            results = [futures[index].result() for index in range(len(batches))]
+            found = list(itertools.chain.from_iterable(future.result() for future in futures))
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise
-    return list(itertools.chain.from_iterable(results))
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(found, key=lambda one: places[one[0]])
 
 
 def _batches(archive: Archive, names: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Group neighbours into pieces of work of BATCH bytes or one larger file: (bytes, names)."""
+    """Group neighbours into pieces of work of BATCH bytes, larger files alone: (bytes, names)."""
     size, batch = 0, list[str]()
     for name in names:
+        own = archive.files[name].file_size
+        if own >= BATCH:
+            yield own, [name]
+            continue
         batch.append(name)
-        size += archive.files[name].file_size
+        size += own
         if size >= BATCH:
             yield size, batch
             size, batch = 0, []
@@ -216,26 +220,21 @@ def _read_batch(
 
 def _read_file(archive: Archive, name: str, row: RecordEntry | None, pool: Pool) -> ElfFacts | None:
     """Facts if the file is ELF; if it has a row, its digest is checked either way."""
-    pieces = archive.stream(name) if row is None else _checked(archive, name, row)
-    first = next(pieces, b"")
-    if not first.startswith(MAGIC):
-        if row is not None:
-            collections.deque(pieces, maxlen=0)  # to the end: only there is the digest known
-        return None
     if archive.files[name].file_size <= IN_MEMORY:
-        return read_elf(name, _whole(archive.files[name].file_size, first, pieces), pool=pool)
-    with _mapped(first, pieces) as data:
-        return read_elf(name, data, pool=pool)
-
-
-def _whole(size: int, first: bytes, rest: Iterator[bytes]) -> bytearray:
-    """A file's bytes, never held twice; `size` is what the archive's directory states."""
-    data, place = bytearray(size), 0
-    for piece in itertools.chain((first,), rest):
-        data[place : place + len(piece)] = piece
-        place += len(piece)
-    del data[place:]
-    return data
+        data = archive.read(name, limit=IN_MEMORY)
+        if row is not None:
+            collections.deque(_checked(archive, name, row, (data,)), maxlen=0)
+        return read_elf(name, data, pool=pool) if data.startswith(MAGIC) else None
+    pieces = archive.stream(name)
+    if row is not None:
+        pieces = _checked(archive, name, row, pieces)
+    first = next(pieces, b"")
+    if first.startswith(MAGIC):
+        with _mapped(first, pieces) as mapped:
+            return read_elf(name, mapped, pool=pool)
+    if row is not None:
+        collections.deque(pieces, maxlen=0)  # to the end: only there is the digest known
+    return None
 
 
 @contextlib.contextmanager
@@ -259,10 +258,10 @@ def _mapped(first: bytes, rest: Iterator[bytes]) -> Iterator[mmap.mmap]:
         ) from error
 
 
-def _checked(archive: Archive, name: str, row: RecordEntry) -> Iterator[bytes]:
-    """A file's pieces; after the last, raises MalformedWheelError if RECORD says otherwise."""
+def _checked(archive: Archive, name: str, row: RecordEntry, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A file's pieces again; after the last, raises MalformedWheelError if RECORD says otherwise."""
     digest = hashlib.new(row.algorithm, usedforsecurity=False) if row.algorithm else None
-    for piece in archive.stream(name):
+    for piece in pieces:
         if digest is not None:
             digest.update(piece)
         yield piece

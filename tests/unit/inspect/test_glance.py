@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from elf_files import ElfSpec
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.errors import MalformedWheelError
+from pytest_manylinux.inspect import deflate
 from pytest_manylinux.inspect import wheel as reading
 from pytest_manylinux.inspect.archive import Archive
 from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
@@ -50,6 +54,60 @@ def test_the_facts_are_the_same_however_it_is_packed(
     facts = glance(path)
     assert [file.path for file in facts.elf] == ["demo/_a.so", "demo/no_suffix"]
     assert facts == read_wheel(open_wheel(path))
+
+
+def test_both_libraries_unpack_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = build_wheel(tmp_path, FILES, tag=NATIVE)
+    assert deflate.decompressobj is not zlib.decompressobj  # or the other was not tried
+    first = read_wheel(open_wheel(path))
+    for name in ("decompressobj", "crc32"):
+        monkeypatch.setattr(deflate, name, getattr(zlib, name))
+    assert read_wheel(open_wheel(path)) == first
+
+
+def test_without_the_faster_library_zlib_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "isal.isal_zlib", None)
+        importlib.reload(deflate)
+        assert deflate.decompressobj is zlib.decompressobj
+        assert deflate.DeflateError is zlib.error
+    importlib.reload(deflate)
+    assert deflate.decompressobj is not zlib.decompressobj
+
+
+def damaged(path: Path, old: bytes, new: bytes) -> Path:
+    """The wheel with the first such bytes replaced."""
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (b"demo/_a.so", b"demo/_b.so", "its own header has another name"),
+        (b"PK\3\4", b"PK\3\5", "not where the directory says"),
+        (b"print('here')", b"print('hare')", "checksum"),
+    ],
+)
+def test_a_file_that_is_not_what_the_directory_says(
+    tmp_path: Path, old: bytes, new: bytes, why: str
+) -> None:
+    files: dict[str, bytes | str] = {"demo/_a.so": extension_spec("_a").build()}
+    files |= {"demo/here.py": "print('here')"}
+    path = repacked(build_wheel(tmp_path, files, tag=NATIVE), zipfile.ZIP_STORED)
+    with pytest.raises(MalformedWheelError, match=why):
+        read_wheel(open_wheel(damaged(path, old, new)))
+
+
+@pytest.mark.parametrize("stated", [-1, 1])
+def test_a_file_of_another_size_than_stated(tmp_path: Path, stated: int) -> None:
+    path = build_wheel(tmp_path, FILES, tag=NATIVE)
+    with Archive(path) as archive:
+        archive.files["demo/noise.bin"].file_size += stated
+        with pytest.raises(MalformedWheelError, match=r"noise.bin cannot be unpacked"):
+            archive.read("demo/noise.bin", limit=1 << 20)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
