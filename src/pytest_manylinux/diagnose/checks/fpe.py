@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import blamed
 from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 _SYMBOLS = frozenset({"PyFPE_jbuf", "PyFPE_counter", "PyFPE_dummy"})
 _GONE = (3, 7)  # fpectl was removed
 
 
-def _wants(files: Iterable[ElfFacts]) -> dict[str, str]:
-    return {elf.path: want.name for elf in files for want in elf.wants if want.name in _SYMBOLS}
+@once_per_wheel
+def _wants(facts: WheelFacts) -> dict[str, str]:
+    return {elf.path: want.name for elf in facts.elf for want in elf.wants if want.name in _SYMBOLS}
 
 
 def _wheel(facts: WheelFacts) -> Findings:
-    found = _wants(facts.elf)
+    found = _wants(facts)
     if found:
         path, symbol = next(iter(found.items()))
         yield CHECK.finding(
@@ -33,8 +33,11 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
     version = target.interpreter.version
-    found = _wants(loaded_files(facts))
-    if found and (version.major, version.minor) >= _GONE:
+    if (version.major, version.minor) < _GONE or not _wants(facts):
+        return
+    loaded = {elf.path for elf in loaded_files(facts)}
+    found = {path: symbol for path, symbol in _wants(facts).items() if path in loaded}
+    if found:
         path, symbol = next(iter(found.items()))
         yield CHECK.finding(
             f"{path} wants {symbol}, which Python {version.dotted} does not have",
@@ -47,7 +50,7 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     failed = list(blamed("fpe", facts, observation, target))
     if failed:
-        found = _wants(facts.elf)
+        found = _wants(facts)
         yield CHECK.finding(
             f"import {failed[0].outcome.name}: made for a Python with floating-point exception control",
             evidence=[*(f.line for f in failed), *(f"{path} wants {s}" for path, s in found.items())],

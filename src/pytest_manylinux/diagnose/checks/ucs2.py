@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.blame import blamed
 from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -13,6 +14,7 @@ from pytest_manylinux.model.wheel import WheelFacts
 _ONE_KIND = (3, 3)  # PEP 393: from here on there is one kind of Python only
 
 
+@once_per_wheel
 def _lines(facts: WheelFacts) -> dict[str, str]:
     return {
         elf.path: f"{elf.path} wants {want.name}"
@@ -36,6 +38,8 @@ def _wheel(facts: WheelFacts) -> Findings:
 def _static(facts: WheelFacts, target: Target) -> Findings:
     version = target.interpreter.version
     if (version.major, version.minor) < _ONE_KIND:
+        return
+    if not _lines(facts):
         return
     loaded = {elf.path for elf in loaded_files(facts)}
     lines = {path: line for path, line in _lines(facts).items() if path in loaded}
