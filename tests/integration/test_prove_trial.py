@@ -272,9 +272,19 @@ def test_extension_modules_inform(bookworm: Place) -> None:
         "demo/_linked.abi3.so": compiled(folder, "_linked", flags=linked),
         "demo/_moody.abi3.so": compiled(folder, "_moody", before=extra, body=raise_),
         "demo/_wild.abi3.so": compiled(folder, "_wild", body="__builtin_trap()"),
+        "demo/inner/__init__.py": "from demo.inner import _early",
+        "demo/inner/_early.abi3.so": compiled(folder, "_early"),
+        "demo/inner/_fails.abi3.so": compiled(folder, "_fails", body="__builtin_trap()"),
+        "demo/inner/_late.abi3.so": compiled(folder, "_late"),
     }
     seen = bookworm.try_wheel(build_wheel(folder, files, name="informs", tag=TAG))
     found = outcomes(seen)
+    for name, status in (
+        ("_early", ImportStatus.OK),
+        ("_late", ImportStatus.OK),
+        ("_fails", ImportStatus.SIGNALLED),
+    ):
+        assert found[f"demo.inner.{name}"].status is status
     assert found["demo"].status is ImportStatus.OK
     assert found["demo._good"].status is ImportStatus.OK
     assert found["demo._linked"].status is ImportStatus.RAISED
@@ -288,6 +298,9 @@ def test_extension_modules_inform(bookworm: Place) -> None:
         "_linked.abi3.so": ("libabsent.so.7",),
         "_moody.abi3.so": (),
         "_wild.abi3.so": (),
+        "_early.abi3.so": (),
+        "_fails.abi3.so": (),
+        "_late.abi3.so": (),
     }
 
 

@@ -153,12 +153,17 @@ class Trial:
                 self.tell_beside(told, inside or [])
 
     def tell_beside(self, told: "list[dict[str, Any]]", wanted: "list[str]") -> None:
-        """Tell which of the wanted names forks have imported."""
+        """Tell which of the wanted names forks have imported, or have seen come with their package."""
         for report in told:
-            name = report.get("name")
-            if name in wanted and name not in self.inner and report["status"] == "ok":
-                self.inner.add(name)
-                self.tell("beside", name=name, report=report)
+            name, brought = report.get("name"), report.get("inner", {})
+            if name is None or report["status"] != "ok":
+                continue
+            inside = [one for one in brought if one.startswith(f"{name}.")]
+            fine = [name, *(one for one in inside if brought[one] in report["loaded"])]
+            for one in fine:
+                if one in wanted and one not in self.inner:
+                    self.inner.add(one)
+                    self.tell("beside", name=one, report=report)
 
     def importing(self, name: str, *more: str) -> "tuple[Task, str]":
         """Prepare an interpreter that imports `name`, with the token that its reports will bear."""

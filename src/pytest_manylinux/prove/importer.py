@@ -7,7 +7,8 @@ import may replace it. The report goes through a named pipe that is opened only 
 ended: a package that closes all descriptors, or writes to all of them, neither breaks nor forges it.
 
 Asked for more names, all inside the first, it imports each in a fork once the first is there and
-reported: `import a.b` begins with `import a` in any interpreter. Only successes are told of them; a
+reported: `import a.b` begins with `import a` in any interpreter, and `import a.b.c` with `import a.b`
+after that, which is done in one fork for all names inside `a.b`. Only successes are told of them; a
 failure may be the fork's fault, so the agent tries such a name again in an interpreter of its own.
 """
 
@@ -83,31 +84,48 @@ class Importer:
             time.sleep(0.002)
 
     def run_forks(self) -> None:
-        """Import the other names, each in a fork, and end; forks report what they loaded besides."""
+        """Import the other names, and end; forks report what they loaded besides."""
         self.known = frozenset(self.loaded())
-        for name in self.more:
-            if name in self.modules:
-                continue
+        self.try_names(self.more)
+        self.leave(0)
+
+    def try_names(self, names: "list[str]") -> None:
+        """Import each of the names that are not there yet in a fork, or its packages before it.
+
+        Names that wait for the same package share one fork, in which that is imported once.
+        """
+        waiting = [name for name in names if name not in self.modules]
+        while waiting:
+            missing = self.first_missing(waiting[0])
+            group = [name for name in waiting if f"{name}.".startswith(f"{missing}.")]
+            waiting = [name for name in waiting if name not in group]
             process = self.fork()
             if process == 0:
                 try:
-                    self.run_fork(name)
+                    self.run_fork(missing, group)
                 finally:
                     self.leave(1)
             self.wait(process, 0)
-        self.leave(0)
 
-    def run_fork(self, name: str) -> None:
-        """Import one name in this fork, and end."""
+    def first_missing(self, name: str) -> str:
+        """The outermost package of a name, or else the name, that is not imported yet."""
+        parts = name.split(".")
+        outer = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        return next(one for one in outer if one not in self.modules)
+
+    def run_fork(self, missing: str, names: "list[str]") -> None:
+        """Import one package or module in this fork, then the names inside that it did not bring."""
         import signal
         import time
 
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(LONGEST_FORK)
         started = time.monotonic()
-        self.load(name)
-        if name in self.modules:
-            self.report({"status": "ok", "name": name, "duration": time.monotonic() - started})
+        self.load(missing)
+        if missing in self.modules:
+            duration = time.monotonic() - started
+            self.report({"status": "ok", "name": missing, "inner": self.inner(), "duration": duration})
+            self.try_names(names)
         self.leave(0)
 
     def inner(self) -> "dict[str, str]":

@@ -170,6 +170,31 @@ def test_more_names_are_tried_in_forks_and_only_successes_told(folder: Path) -> 
     assert run.done.returncode == 0
 
 
+def test_names_inside_one_package_share_its_import_and_nothing_else(folder: Path) -> None:
+    inner = folder / "demo" / "inner"
+    inner.mkdir()
+    (inner / "__init__.py").write_text(
+        "import os; os.write(1, b'once\\n'); from demo.inner import early"
+    )
+    (inner / "early.py").write_text("")
+    (inner / "bad.py").write_text("import demo.inner.part; raise ValueError")
+    for name in ("part", "other"):
+        others = "{'demo.inner.part', 'demo.inner.other'} - {__name__}"
+        (inner / f"{name}.py").write_text(f"import sys; assert not ({others}) & {{*sys.modules}}")
+    names = [f"demo.inner.{name}" for name in ("early", "bad", "part", "other")]
+    run = Run(folder, "demo", "demo.part", *names)
+    told = [report["name"] for report in run.reports[1:]]
+    assert told == ["demo.part", "demo.inner", "demo.inner.part", "demo.inner.other"]
+    assert run.done.stdout == "once\n"
+
+
+def test_a_package_that_fails_takes_no_other_with_it(folder: Path) -> None:
+    (folder / "demo" / "inner").mkdir()
+    (folder / "demo" / "inner" / "__init__.py").write_text("import os; os._exit(0)")
+    run = Run(folder, "demo", "demo.inner.a", "demo.inner.b", "demo.part")
+    assert [report["name"] for report in run.reports[1:]] == ["demo.part"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
