@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from sandboxes import lines, processes_with, python, sh
+from sandboxes import lines, need_control_groups, processes_with, python, sh
 
 from pytest_manylinux.engines.api import MIB, Engine, Limits, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import SandboxError
@@ -30,7 +30,9 @@ def test_memory(small: Sandbox) -> None:
     assert sh(small, "true").ok
 
 
-def test_memory_of_many_processes_together(small: Sandbox) -> None:
+def test_memory_of_many_processes_together(engine: Engine, small: Sandbox) -> None:
+    if engine.name == "bubblewrap":
+        need_control_groups()
     program = (
         "import os, time\n"
         "for _ in range(8):\n"

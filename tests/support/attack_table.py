@@ -54,17 +54,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _results(reporter: pytest.TerminalReporter) -> list[tuple[str, str, str, bool]]:
-    """One entry for each test: held only if set-up, call and tear-down went well."""
+    """One entry for each test: held only if set-up, call and tear-down went well; none if skipped."""
     found: dict[str, tuple[str, str, str, bool]] = {}
+    skipped = set()
     for reports in reporter.stats.values():
-        for report in reports:
-            if isinstance(report, pytest.TestReport):
-                for name, value in report.user_properties:
-                    if name == _PROPERTY and isinstance(value, (list, tuple)):
-                        kind, words, engine = map(str, value)
-                        fine = report.passed and found.get(report.nodeid, (0, 0, 0, True))[3]
-                        found[report.nodeid] = (kind, words, engine, fine)
-    return list(found.values())
+        for report in filter(lambda one: isinstance(one, pytest.TestReport), reports):
+            skipped.update([report.nodeid] if report.skipped else [])
+            for name, value in report.user_properties:
+                if name == _PROPERTY and isinstance(value, (list, tuple)):
+                    kind, words, engine = map(str, value)
+                    fine = report.passed and found.get(report.nodeid, (0, 0, 0, True))[3]
+                    found[report.nodeid] = (kind, words, engine, fine)
+    return [row for test, row in found.items() if test not in skipped]
 
 
 def table(

@@ -73,8 +73,11 @@ def docker_daemon(folder: Path) -> Iterator[str]:
     command += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false"]
     try:
-        with _process(beside, folder / "containerd.log"):
+        with _process(beside, folder / "containerd.log") as containerd:
             while not Path(containers).exists():
+                if containerd.poll() is not None:
+                    words = (folder / "containerd.log").read_text()[-2000:]
+                    pytest.fail(f"containerd does not start, which takes root: {words}")
                 time.sleep(0.1)
             with _process(command, folder / "log") as daemon:
                 _await(address, daemon, folder / "log")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from pytest_manylinux.engines.api import Command, Completed, Sandbox
+from pytest_manylinux.engines.cgroup import ControlGroups, find_control_groups
 
 
 def sh(sandbox: Sandbox, script: str, *, timeout: float = 120.0) -> Completed:
@@ -46,3 +50,12 @@ def eventually(condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def need_control_groups() -> ControlGroups:
+    """Where groups may be made. Root must have that; an ordinary user has it where it was delegated."""
+    groups = find_control_groups()
+    if groups is None:
+        assert os.geteuid() != 0, "this machine gives no control groups: the limits are untested"
+        pytest.skip("no control group was delegated to this ordinary user")
+    return groups

@@ -37,6 +37,9 @@ def test_a_failure_is_no_row_that_held(pytester: pytest.Pytester) -> None:
 
         @pytest.mark.attack("limit", engine="docker")
         def test_it_breaks_afterwards(broken): pass
+
+        @pytest.mark.attack("limit", engine="docker")
+        def test_it_is_left_out(): pytest.skip("no such thing here")
     """)
     result = pytester.runpytest_inprocess("-p", "attack_table", "-p", "no:cacheprovider")
     rows = [line.split() for line in result.outlines]
@@ -44,3 +47,4 @@ def test_a_failure_is_no_row_that_held(pytester: pytest.Pytester) -> None:
     assert ["it", "breaks", "0/1"] in rows
     assert ["it", "breaks", "afterwards", "0/1"] in rows
     assert ["all", "1/3"] in rows
+    assert not any("left" in row for row in rows)
