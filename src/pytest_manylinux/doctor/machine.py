@@ -11,9 +11,11 @@ from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.doctor.install import install_command
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.cgroup import find_control_groups
+from pytest_manylinux.engines.namespaces import SETTINGS, forbidding_settings
 from pytest_manylinux.engines.probe import VSYSCALL_CURE
 from pytest_manylinux.engines.select import EngineName, select_engine
-from pytest_manylinux.errors import EngineError
+from pytest_manylinux.errors import EngineError, ImageError
+from pytest_manylinux.images.namespace import contained
 from pytest_manylinux.images.store import CACHE_VARIABLE, default_root
 
 _GIB = 1024**3
@@ -24,16 +26,6 @@ _PROGRAMS = {
     EngineName.DOCKER: "dockerd",
     EngineName.PODMAN: "podman",
 }
-# A kernel setting on which sandboxes without a daemon hang, the value that forbids, what allows.
-_USER_NAMESPACES = (
-    ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
-    ("user/max_user_namespaces", "0", "user.max_user_namespaces=15000"),
-    (
-        "kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-)
 
 
 def look_at_engine(
@@ -44,7 +36,7 @@ def look_at_engine(
         engine = start(name.value)
     except EngineError as error:
         program = _PROGRAMS[name]
-        absent = shutil.which(program) is None
+        absent = shutil.which(program, path=_search_path()) is None
         yield Finding(
             area=Area.ENGINE,
             name=name.value,
@@ -66,13 +58,17 @@ def _daemon(name: EngineName) -> str:
     return f" at {os.environ[variable]}" if variable and os.environ.get(variable) else ""
 
 
+def _search_path() -> str:
+    """Where programs are looked for; an ordinary user's PATH often lacks those of the system."""
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
 def look_at_root_makers() -> Iterator[Finding]:
     """What makes Debian's roots from an archive, without a registry."""
     programs = _ROOT_MAKERS if os.geteuid() == 0 else (*_ROOT_MAKERS, "newuidmap")
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [program for program in programs if shutil.which(program, path=path) is None]
+    missing = [one for one in programs if shutil.which(one, path=_search_path()) is None]
     if not missing:
-        yield _good(Area.IMAGES, "from the archive", "mmdebstrap is here")
+        yield _make_nothing()
     for program in missing:
         yield Finding(
             area=Area.IMAGES,
@@ -81,6 +77,17 @@ def look_at_root_makers() -> Iterator[Finding]:
             says=f"{program} is missing, which making a root takes",
             remedy=install_command(program),
         )
+
+
+def _make_nothing() -> Finding:
+    """Whether a root could be made: an ordinary user needs subordinate ids and user namespaces."""
+    name = "from the archive"
+    try:
+        contained(())
+    except ImageError as error:
+        says = ": ".join(filter(None, (error.what, one_line(error.why))))
+        return Finding(area=Area.IMAGES, name=name, health=Health.BAD, says=says, remedy=error.remedy)
+    return _good(Area.IMAGES, name, "mmdebstrap is here")
 
 
 def look_at_cache(root: Path | None = None) -> Iterator[Finding]:
@@ -107,15 +114,11 @@ def look_at_cache(root: Path | None = None) -> Iterator[Finding]:
     yield Finding(area=Area.CACHE, name="folder", health=health, says=says, remedy=cure)
 
 
-def look_at_user_namespaces(settings: Path = Path("/proc/sys")) -> Iterator[Finding]:
+def look_at_user_namespaces(settings: Path = SETTINGS) -> Iterator[Finding]:
     """Kernel settings that forbid sandboxes without a daemon."""
-    forbids = [
-        (name.replace("/", "."), value, cure)
-        for name, value, cure in _USER_NAMESPACES
-        if _read(settings / name) == value
-    ]
+    forbids = list(forbidding_settings(settings))
     for name, value, cure in forbids:
-        yield _lacking("user namespaces", f"{name} is {value}", f"{_sudo()}sysctl -w {cure}")
+        yield _lacking("user namespaces", f"{name} is {value}", cure)
     if not forbids:
         yield _good(Area.KERNEL, "user namespaces", "allowed")
 
@@ -159,10 +162,6 @@ def _good(area: Area, name: str, says: str) -> Finding:
 
 def _lacking(name: str, says: str, remedy: str) -> Finding:
     return Finding(area=Area.KERNEL, name=name, health=Health.LACKING, says=says, remedy=remedy)
-
-
-def _sudo() -> str:
-    return "" if os.geteuid() == 0 else "sudo "
 
 
 def _read(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -20,6 +21,7 @@ from docker.context.config import get_current_context_name
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 
+from pytest_manylinux.engines.namespaces import allowing_namespaces
 from pytest_manylinux.engines.tether import Tether
 from pytest_manylinux.errors import EngineError, SandboxError
 
@@ -37,20 +39,31 @@ _START = """
 folder=$1; shift
 cd "$folder"
 export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
-"$@" >"$folder/log" 2>&1 </dev/null &
-service=$!
+{ "$@" >"$folder/log" 2>&1 </dev/null; : >"$folder/ended"; } &
 """
-# A service that was stopped, or does not listen, is not waited for long. That it is gone at some
+# An ordinary user's service is two processes, of which the second outlives the first: the whole group
+# is ended. One that was stopped, or does not listen, is not waited for long. That it is gone at some
 # point of this is no news for the user's terminal.
 _STOP = """
 exec 2>/dev/null
-kill $service; kill -CONT $service; left=100
-while [ $left -gt 0 ] && read -r line </proc/$service/stat && [ "${line#*) Z}" = "$line" ]; do
+others() {
+    for file in /proc/[0-9]*/stat; do
+        read -r line <$file || continue
+        [ "${line%% *}" = $$ ] && continue
+        set -- ${line##*) }
+        [ "$3" = $$ ] && [ "$1" != Z ] && return 0
+    done
+    return 1
+}
+trap '' TERM
+kill 0; kill -CONT 0; left=100
+while [ $left -gt 0 ] && others; do
     sleep 0.1; left=$((left - 1))
 done
-kill -KILL $service; wait
 rm -rf "$folder"
+kill -KILL 0
 """
+_LOGGED = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<words>"(?:[^"\\]|\\.)*"|\S+)')
 
 
 @contextlib.contextmanager
@@ -137,14 +150,31 @@ class PodmanService:
         self._tether = Tether(str(self._folder), *command, before=_START, after=_STOP)
 
     def words(self) -> str:
-        """What the service has said."""
+        """What the service has said, its warnings left out unless that is all."""
         with contextlib.suppress(OSError):
-            return (self._folder / "log").read_text(errors="replace").strip()
+            return told((self._folder / "log").read_text(errors="replace"))
         return ""
+
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return (self._folder / "ended").exists()
 
     def close(self) -> None:
         """End the service and remove its folder."""
         self._tether.close()
+
+
+def told(log: str) -> str:
+    """What Podman's log says, as plain sentences; warnings only where there is nothing else."""
+    grave: list[str] = []
+    rest: list[str] = []
+    for line in filter(None, map(str.strip, log.splitlines())):
+        match = _LOGGED.match(line)
+        words = (
+            match["words"].removeprefix('"').removesuffix('"').replace('\\"', '"') if match else line
+        )
+        (rest if match and match["level"] in {"debug", "info", "warning"} else grave).append(words)
+    return "\n".join(grave or rest)
 
 
 def connect_podman() -> tuple[docker.DockerClient, PodmanService | None]:
@@ -202,10 +232,10 @@ def _wait_for(service: PodmanService) -> docker.DockerClient:
         try:
             return _client(service.address)
         except (DockerException, OSError) as error:
-            if time.monotonic() > end:
+            if service.has_ended() or time.monotonic() > end:
                 raise EngineError(
                     "Podman's API service does not start",
                     why=service.words() or _words(error),
-                    remedy="see that `podman info` works for this user",
+                    remedy=allowing_namespaces() or "see that `podman info` works for this user",
                 ) from error
         time.sleep(0.1)

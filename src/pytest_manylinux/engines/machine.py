@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from pytest_manylinux.engines.namespaces import SETTINGS, allowing_namespaces, as_root
 from pytest_manylinux.errors import EngineError
 
 _OLDEST = (0, 8)
@@ -24,26 +24,16 @@ _INSTALL = {
     "pacman": "pacman -S bubblewrap",
     "apk": "apk add bubblewrap",
 }
-# A kernel setting that may forbid it, the value that forbids, and the command that allows it.
-_SETTINGS = (
-    ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
-    ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
-    (
-        "kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-    ),
-)
 
 
-def find_bubblewrap(*, settings: Path = Path("/proc/sys")) -> tuple[str, str]:
+def find_bubblewrap(*, settings: Path = SETTINGS) -> tuple[str, str]:
     """The path of `bwrap` and its version. Raises EngineError if it is missing, old or forbidden."""
     program = shutil.which("bwrap")
     if program is None:
         raise EngineError(
             "engine bubblewrap is not on this machine",
             why="there is no program `bwrap` on PATH",
-            remedy=_as_root(_install_command()),
+            remedy=as_root(_install_command()),
         )
     version = _read_version(program)
     words = _probe(program)
@@ -65,7 +55,7 @@ def _read_version(program: str) -> str:
         raise EngineError(
             "engine bubblewrap is too old on this machine",
             why=f"{program} says {text.strip()!r}; 0.8 or newer is needed",
-            remedy=f"{_as_root(_install_command())} on a newer release, or use docker or podman",
+            remedy=f"{as_root(_install_command())} on a newer release, or use docker or podman",
         )
     return match[0]
 
@@ -84,13 +74,8 @@ def _probe(program: str) -> str:
 
 
 def _cure(settings: Path) -> str:
-    for name, forbids, command in _SETTINGS:
-        try:
-            value = (settings / name).read_text().strip()
-        except OSError:
-            continue
-        if value == forbids:
-            return f"{_as_root(command)} (the kernel's {name.replace('/', '.')} is {value})"
+    if cure := allowing_namespaces(settings):
+        return cure
     return (
         "if this is a container, it must be allowed to make user namespaces "
         "(docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
@@ -100,7 +85,3 @@ def _cure(settings: Path) -> str:
 
 def _install_command() -> str:
     return next((cure for tool, cure in _INSTALL.items() if shutil.which(tool)), "install bubblewrap")
-
-
-def _as_root(command: str) -> str:
-    return command if os.geteuid() == 0 else f"sudo {command}"

@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_manylinux.engines.namespaces import allowing_namespaces
 from pytest_manylinux.errors import ImageError
 
 # A parent that died before setpriv took hold would leave us running: compare the parent's id.
@@ -25,24 +27,12 @@ def contained(argv: Sequence[str]) -> tuple[str, ...]:
 
     Raises ImageError if the machine lacks what that takes.
     """
-    users = () if os.geteuid() == 0 else _map_users()
+    guard, unshare = _need("setpriv", "util-linux"), _need("unshare", "mount")
+    users = () if os.geteuid() == 0 else _map_users(unshare)
     return (
-        _need("setpriv", "util-linux"),
-        "--pdeathsig",
-        "KILL",
-        "sh",
-        "-c",
-        _GUARD,
-        "sh",
-        str(os.getpid()),
-        _need("unshare", "mount"),
-        *users,
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child=KILL",
-        "--mount-proc",
-        "--",
+        *(guard, "--pdeathsig", "KILL"),
+        *("sh", "-c", _GUARD, "sh", str(os.getpid())),
+        *(unshare, *users, "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
         *argv,
     )
 
@@ -53,7 +43,7 @@ def install_command(package: str) -> str:
     return f"{sudo}apt-get install --yes {package}"
 
 
-def _map_users() -> tuple[str, ...]:
+def _map_users(unshare: str) -> tuple[str, ...]:
     _need("newuidmap", "uidmap")
     user = pwd.getpwuid(os.geteuid()).pw_name
     for name in ("subuid", "subgid"):
@@ -62,7 +52,25 @@ def _map_users() -> tuple[str, ...]:
                 f"{user} has no subordinate ids in /etc/{name}, which making a root takes",
                 remedy=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
             )
+    _probe(unshare)
     return ("--user", "--map-root-user", "--map-auto")
+
+
+def _probe(unshare: str) -> None:
+    """Raise ImageError if the kernel refuses: with --map-auto unshare would hang for ever then."""
+    done = subprocess.run(
+        [unshare, "--user", "--map-root-user", "true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ImageError(
+            "this user may not make a user namespace, which making a root takes",
+            why=done.stderr.strip(),
+            remedy=allowing_namespaces() or "run as root, or allow unprivileged user namespaces",
+        )
 
 
 def _has_range(path: Path, user: str) -> bool:

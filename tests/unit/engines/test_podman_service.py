@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 from sandboxes import eventually, processes_with
 
-from pytest_manylinux.engines.daemons import PodmanService
+from pytest_manylinux.engines import daemons
+from pytest_manylinux.engines.daemons import PodmanService, connect_podman
+from pytest_manylinux.errors import EngineError
 
 
 @pytest.mark.parametrize("ends", ["at once", "when told"])
@@ -41,3 +44,42 @@ def test_a_service_leaves_files_in_its_own_folder_only(
     finally:
         service.close()
     assert list(project.iterdir()) == []
+
+
+# A user without root's rights has Podman start itself again in a user namespace, and wait for that.
+TWO = "#!/bin/sh\ntrap 'exit 0' TERM\nsh -c ': in two; exec sleep 4251.5' & wait\n"
+LOG = """\
+time="2026-01-01T00:00:00Z" level=warning msg="\\"/\\" is not a shared mount"
+cannot clone: No space left on device
+time="2026-01-01T00:00:00Z" level=error msg="invalid \\"status\\""
+"""
+
+
+def test_a_service_of_two_processes_ends_whole(tmp_path: Path) -> None:
+    program = tmp_path / "podman"
+    program.write_text(TWO)
+    program.chmod(0o755)
+    service = PodmanService(str(program))
+    assert eventually(lambda: processes_with("sleep 4251.5") != [])
+    service.close()
+    assert processes_with("sleep 4251.5") == []
+
+
+def test_a_service_that_ends_is_not_waited_for_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log").write_text(LOG)
+    program = tmp_path / "podman"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path / 'log'}; exit 125\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(daemons, "_podman_addresses", lambda: iter(()))
+    monkeypatch.setattr(daemons, "_SERVICE_START", float("inf"))
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
+    with pytest.raises(EngineError) as caught:
+        connect_podman()
+    assert caught.value.why == 'cannot clone: No space left on device\ninvalid "status"'
+
+
+def test_warnings_are_told_where_there_is_nothing_else() -> None:
+    assert daemons.told(LOG.splitlines()[0]) == '"/" is not a shared mount'
+    assert daemons.told("") == ""

@@ -36,6 +36,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
+        (path.parent / "chown").symlink_to("/bin/true")  # which only a namespace lets a user do
         monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
         monkeypatch.setattr(mmdebstrap, "_PATH", f"{path.parent}:/usr/bin:/bin")
         monkeypatch.setattr(mmdebstrap, "contained", tuple)

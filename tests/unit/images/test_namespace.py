@@ -17,13 +17,32 @@ def test_it_dies_with_us_and_has_its_own_mounts_and_processes() -> None:
     assert argv[-2:] == ("--", "true")
 
 
+@pytest.mark.parametrize(
+    ("absent", "package"), [("setpriv", "util-linux"), ("unshare", "mount"), ("newuidmap", "uidmap")]
+)
 def test_a_missing_program_comes_with_the_command_that_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, absent: str, package: str
 ) -> None:
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+    monkeypatch.setattr("shutil.which", lambda name, **_: None if name == absent else name)
     with pytest.raises(ImageError) as caught:
         namespace.contained(("true",))
-    assert "apt-get install --yes util-linux" in str(caught.value)
+    assert f"sudo apt-get install --yes {package}" in str(caught.value)
+
+
+def test_a_kernel_that_gives_a_user_no_namespaces_is_told_before_anything_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "unshare"
+    program.write_text("#!/bin/sh\necho 'unshare failed: No space left on device' >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: 65534)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(tmp_path / name))
+    monkeypatch.setattr(namespace, "_has_range", lambda *_: True)
+    with pytest.raises(ImageError, match="may not make a user namespace") as caught:
+        namespace.contained(("true",))
+    assert "No space left on device" in caught.value.why
+    assert caught.value.remedy
 
 
 def test_an_ordinary_user_without_subordinate_ids_is_told_how_to_get_them(
