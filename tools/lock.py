@@ -102,20 +102,17 @@ def environments(project: Mapping[str, Any]) -> list[dict[str, str]]:
 def disagreements(
     requirements: Iterable[Requirement], pins: Iterable[Pin], places: Iterable[dict[str, str]]
 ) -> list[str]:
-    """A sentence for each requirement that the lock lacks, or holds in a version that does not do."""
+    """A sentence for each requirement that the lock lacks somewhere, or has in a wrong version."""
     known, places = list(pins), list(places)
-    return list(
-        dict.fromkeys(
-            sentence
-            for requirement in requirements
-            for place in places
-            if requirement.marker is None or requirement.marker.evaluate(place)
-            for sentence in _disagreements(requirement, known, place)
-        )
-    )
+    found: list[str] = []
+    for requirement in requirements:
+        marker = requirement.marker
+        here = [place for place in places if marker is None or marker.evaluate(place)]
+        found += [said for place in here if (said := _disagreement(requirement, known, place))][:1]
+    return found
 
 
-def _disagreements(requirement: Requirement, pins: list[Pin], place: dict[str, str]) -> list[str]:
+def _disagreement(requirement: Requirement, pins: list[Pin], place: dict[str, str]) -> str:
     name = canonicalize_name(requirement.name)
     python = f"Python {place['python_version']} on {place['platform_machine']}"
     here = [
@@ -125,10 +122,10 @@ def _disagreements(requirement: Requirement, pins: list[Pin], place: dict[str, s
         and (pin.requirement.marker is None or pin.requirement.marker.evaluate(place))
     ]
     if len(here) != 1:
-        return [f"{requirement}: the lock has {len(here) or 'nothing'} of it for {python}"]
+        return f"{requirement}: the lock has {len(here) or 'nothing'} of it for {python}"
     if not requirement.specifier.contains(here[0].version, prereleases=True):
-        return [f"{requirement}: the lock has {here[0].version}"]
-    return []
+        return f"{requirement}: the lock has {here[0].version}"
+    return ""
 
 
 def check() -> int:

@@ -176,9 +176,8 @@ def _wheel_file(
     if not version:
         problems.append("WHEEL: no Wheel-Version")
     elif version.split(".")[0] != "1":
-        raise malformed(
-            archive.path, f"Wheel-Version is {version}", "installers know version 1 of the format"
-        )
+        why = f"WHEEL says Wheel-Version: {version[:40]!r}; installers know version 1 of the format"
+        raise malformed(archive.path, "a Wheel-Version that installers do not know", why)
     purelib = str(message.get("Root-Is-Purelib", "")).strip().lower() == "true"
     tags = tuple(sorted({str(tag).strip() for tag in message.get_all("Tag", [])}))
     stated = {single for tag in tags for single in _expanded(tag)}

@@ -73,7 +73,7 @@ BAD: dict[Callable[[Path], Path], str] = {
     two_infos: "more than one .dist-info",
     no_record: "RECORD is missing",
     no_wheel_file: "no wheel",
-    future_format: "Wheel-Version is 2.0",
+    future_format: "Wheel-Version: '2.0'",
     wrong_digest: "RECORD is wrong",
     wrong_size: "RECORD is wrong",
     unlisted: "RECORD is wrong",
