@@ -81,14 +81,24 @@ class Graph:
     A task's `weight` is the seconds that it took in earlier runs, 0 if nobody knows; its urgency is
     that and the urgency of the most urgent task that needs it, so that the longest way begins first.
 
+    `enter` is called once in each thread before its first task.
+
     `add` in any order as long as needs are there before whoever needs them. Thread-safe. `elsewhere`
     tells how many places there are for work that is away, for the estimate only.
     """
 
-    def __init__(self, jobs: int, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        jobs: int,
+        executor: Executor | None = None,
+        *,
+        enter: Callable[[], None] | None = None,
+    ) -> None:
         self.jobs = jobs or core_count()
         self.elsewhere: Callable[[], int] = lambda: 0
-        self._executor = executor or ThreadPoolExecutor(self.jobs, thread_name_prefix="manylinux")
+        self._executor = executor or ThreadPoolExecutor(
+            self.jobs, thread_name_prefix="manylinux", initializer=enter
+        )
         self._lock = threading.RLock()
         self._tasks: dict[Hashable, _Task] = {}
         self._ready: list[tuple[float, int, _Task]] = []

@@ -103,6 +103,10 @@ class EngineError(ManylinuxError):
     """An engine that is missing, does not answer, or went away."""
 
 
+class RunEndedError(EngineError):
+    """The run has ended, by a signal say: what was begun for it is of no use to anybody."""
+
+
 class ImageError(ManylinuxError):
     """An image that could not be made or fetched."""
 

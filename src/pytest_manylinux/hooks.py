@@ -297,7 +297,11 @@ class Hooks:
             if session.exitstatus == pytest.ExitCode.INTERRUPTED and self.context.collect_errors:
                 session.exitstatus = self.context.collect_errors[0].exit_code
             if recorder.verdicts or recorder.builds:
-                self._finish(session)
+                try:
+                    self._finish(session)
+                except KeyboardInterrupt:
+                    session.exitstatus = ExitCode.INTERRUPTED
+                    self.notes.append("interrupted: not all reports were written")
         self.run.close()
 
     def _finish(self, session: pytest.Session) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ class Scene:
         arguments += ["--manylinux-distros=debian-12", "-p", "hold", f"--manylinux-html={self.html}"]
         environment = {
             "PIP_INDEX_URL": f"{self.index.url}/simple/",
-            "PYTHONPATH": str(self.place.folder),
+            "PYTHONPATH": f"{self.place.folder}:{os.environ.get('PYTHONPATH', '')}",
             "REPORTING": str(marker),
         }
         self.index.asked.clear()

@@ -13,6 +13,13 @@ from pathlib import Path
 import pytest
 from sandboxes import eventually, processes_with
 from wheels import build_wheel
+from whole_runs import Place, WholeRun, leftovers
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.images import ImageStore
+from pytest_manylinux.images.recipe import recipe_of
+from pytest_manylinux.model.distro import ImagePurpose
 
 pytestmark = [pytest.mark.integration, pytest.mark.attack("fault", engine="bubblewrap")]
 
@@ -76,6 +83,31 @@ def test_a_signal_at_any_stage_leaves_nothing(
     assert eventually(lambda: list(scratch.iterdir()) == []), list(scratch.iterdir())
     assert tree(project) == before
     assert not any(outcome == "portable" for outcome in trials(tmp_path / "proof.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+def test_a_signal_while_another_run_makes_the_same_root(tmp_path: Path, number: signal.Signals) -> None:
+    place = Place(folder=tmp_path).make()
+    (place.project / "pytest.ini").write_text("[pytest]\n")
+    build_wheel(place.project, {"good.py": "x = 1\n"}, name="good")
+    distro = load_catalogue().get("debian-12")
+    assert distro.archive is not None
+    recipe = recipe_of(
+        distro,
+        distro.archive,
+        "x86_64",
+        ImagePurpose.TRIAL,
+        extra_packages=(),
+        interpreter=distro.interpreters[0],
+    )
+    with ImageStore(place.cache).making(recipe, waiting=pytest.fail):
+        run = WholeRun(place, ["--manylinux-engine=bubblewrap", "--manylinux-distros=debian-12", "."])
+        run.await_stage(lambda it: "waiting for another run" in it.words)
+        run.send(number)
+        assert run.end(within=30) == ExitCode.INTERRUPTED, run.words
+    run.must_say_no_tracebacks()
+    assert leftovers(run) == []
+    assert run.passes() == []
 
 
 def trials(proof: Path) -> list[str]:

@@ -13,8 +13,6 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
-
 from pytest_manylinux.build import zig
 from pytest_manylinux.build.api import Say
 from pytest_manylinux.build.caches import warm_folder
@@ -22,6 +20,7 @@ from pytest_manylinux.build.once import make_once
 from pytest_manylinux.engines.programs import run_program
 from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ToolchainError
+from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.policy import Policy
 
@@ -77,7 +76,7 @@ def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool
     with contextlib.suppress(OSError, subprocess.SubprocessError), temporary_folder() as here:
         folder = warm_folder(cache)
         done = folder.with_name(f"{folder.name}-{target}-{'c++' if cxx else 'c'}")
-        with FileLock(f"{done}.lock"):
+        with in_turn(Path(f"{done}.lock")):
             if not done.exists() and _compile_empty(compiler, folder, target, here, cxx=cxx):
                 done.touch()
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.aside import remove_tree
+from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.images.seal import is_whole, seal_folder
 
 
@@ -24,7 +23,7 @@ def make_once(target: Path, make: Callable[[Path], None], *, announce: Callable[
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f"{target.name}.lock")):
+        with in_turn(target.with_name(f"{target.name}.lock")):
             if not is_whole(target):
                 announce()
                 with _aside(target) as folder:

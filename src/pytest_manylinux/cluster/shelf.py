@@ -14,13 +14,13 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-import filelock
 
 from pytest_manylinux.cluster.wire import Part
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.aside import aside_folder, sweep
+from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.images.store import store_errors
 
 LIMIT = 20 * 1024**3
@@ -112,7 +112,7 @@ class Shelf:
                 digest.update(piece)
         return digest.hexdigest() == sha256
 
-    def _lock(self, name: str) -> filelock.BaseFileLock:
+    def _lock(self, name: str) -> AbstractContextManager[None]:
         folder = self._root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        return filelock.FileLock(folder / f"{name}.lock")
+        return in_turn(folder / f"{name}.lock")

@@ -67,10 +67,14 @@ class Hijacked:
         poll.register(self._socket, event)
         return seconds > 0 and bool(poll.poll(seconds * 1000))
 
-    def close(self) -> None:
-        """Hang up."""
+    def hang_up(self) -> None:
+        """End it for whoever is receiving in another thread."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Hang up, and forget it."""
+        self.hang_up()
         self._response.close()
         self._socket.close()
 

@@ -10,24 +10,22 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-_running: set[int] = set()  # process groups
+from pytest_manylinux.engines.lifetime import lifetime
 
 
 @contextmanager
 def watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Have `end_programs` end a process that leads a group of its own, until it has ended by itself."""
-    _running.add(process.pid)
-    try:
+    """Have a process that leads a group of its own killed with its group when the run ends.
+
+    Who waits for it goes on at once then.
+    """
+    with lifetime().stopping(lambda: _kill(process.pid)):
         yield
-    finally:
-        _running.discard(process.pid)
 
 
-def end_programs() -> None:
-    """Kill what still runs, with all that it has started: who waits for it goes on at once."""
-    for group in tuple(_running):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def run_program(
@@ -50,7 +48,6 @@ def run_program(
             with watched(process):
                 output, _ = process.communicate(timeout=timeout)
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process.pid)
             raise
     return subprocess.CompletedProcess(argv, process.returncode, output)

@@ -7,8 +7,10 @@ through a mount, which no image contains.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from docker.errors import APIError
 from docker.types import Mount
 
 from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
+from pytest_manylinux.engines.lifetime import lifetime
 from pytest_manylinux.engines.owners import LABEL, owner_labels
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.provision import ProvisionPlan
@@ -45,10 +48,11 @@ def derive(
 ) -> None:
     """Run `plan` in a container of `base` and tag the result `reference`.
 
-    Raises ImageError with the package manager's last words. The container is removed in any case,
-    and one of a killed run is found by its labels at the next start.
+    Raises ImageError with the package manager's last words. The container is removed in any case, by
+    the engine itself if we die.
     """
-    try:
+    # A run that ends hangs up on the command that goes on now, and waits until the container is gone.
+    with _refusals(title), lifetime().stopping():
         container = _create(api, base, ca_bundle)
         line = None
         try:
@@ -60,14 +64,29 @@ def derive(
             repository, _, tag = reference.rpartition(":")
             api.commit(container, repository=repository, tag=tag, conf=_settings(api, base, labels))
         finally:
-            api.remove_container(container, force=True, v=True)
+            _remove(api, container)
             if line is not None:
                 line.close()
+
+
+@contextlib.contextmanager
+def _refusals(title: str) -> Iterator[None]:
+    try:
+        yield
     except APIError as error:
         raise ImageError(
             f"{title}: Python could not be installed into the image",
             why=str(error.explanation or error),
         ) from error
+
+
+def _remove(api: APIClient, container: str) -> None:
+    """Remove a container that the engine may be removing by itself, its command having ended."""
+    try:
+        api.remove_container(container, force=True, v=True)
+    except APIError as error:
+        if error.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+            raise
 
 
 def _create(api: APIClient, base: str, ca_bundle: Path | None) -> str:
@@ -81,7 +100,7 @@ def _create(api: APIClient, base: str, ca_bundle: Path | None) -> str:
         user="0",
         stdin_open=True,
         labels=owner_labels("provisioning"),
-        host_config=api.create_host_config(network_mode="host", mounts=mounts),
+        host_config=api.create_host_config(auto_remove=True, network_mode="host", mounts=mounts),
     )
     return str(created["Id"])
 
@@ -94,6 +113,7 @@ def _run(
         "Id"
     ]
     output = _follow(Hijacked(api.exec_start(execution, socket=True)), title)
+    lifetime().check()
     code = api.exec_inspect(execution)["ExitCode"]
     if code != 0:
         last = "\n".join(output.strip().splitlines()[-_KEPT:])
@@ -126,8 +146,9 @@ def _follow(stream: Hijacked, title: str) -> str:
 
     frames = Frames({STDOUT: keep, STDERR: keep})
     try:
-        while data := stream.receive(_SILENCE):
-            frames.feed(data)
+        with lifetime().stopping(stream.hang_up):
+            while data := stream.receive(_SILENCE):
+                frames.feed(data)
         if data is None:
             raise ImageError(
                 f"{title}: installing Python hung: not a word for {_SILENCE:.0f} s",

@@ -1,14 +1,48 @@
 """Kernel file locks that die with their process, so that nothing stale is ever left.
 
-filelock serves where one process waits for another; these serve where a lock is a statement
-(`this image is in use`, `this unfinished folder has an owner`) that others only look at.
+filelock serves where one process waits for another (`in_turn`); the others serve where a lock is a
+statement (`this image is in use`, `this unfinished folder has an owner`) that others only look at.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import filelock
+
+from pytest_manylinux.engines.lifetime import lifetime
+
+_LOOK_UP = 0.2  # seconds between two looks at whether the run goes on
+
+
+@contextlib.contextmanager
+def in_turn(path: Path, *, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a lock file that others wait for; it is dropped at the end, or with the process.
+
+    `waiting` is called if somebody else holds it now. Raises RunEndedError if the run ends meanwhile.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        waiting()
+        _await(lock)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _await(lock: filelock.BaseFileLock) -> None:
+    while True:
+        lifetime().check()
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=_LOOK_UP)
+            return
 
 
 def hold_shared(path: Path) -> int | None:

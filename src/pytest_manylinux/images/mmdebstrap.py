@@ -18,6 +18,7 @@ from pytest_manylinux.engines.programs import watched
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.namespace import contained, install_command
+from pytest_manylinux.images.pace import WHAT, Pace
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.unsynced import unsynced, write_out
 
@@ -25,6 +26,10 @@ _HOOKS = Path(__file__).with_name("hooks")
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 _SILENCE = 900.0
 """Seconds without a word after which a making counts as hung."""
+_LOOK_UP = 5.0
+"""Seconds between two looks at what was downloaded."""
+_AT_WORK = 60.0
+"""Seconds since its last byte within which a file counts as being downloaded."""
 _KEPT = 400
 """Lines of output kept for finding the decisive one."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -88,7 +93,7 @@ def _output(making: Making) -> Generator[str, None, None]:
         kept: deque[str] = deque(maxlen=_KEPT)
         try:
             with watched(process):
-                for line in _lines(process):
+                for line in _lines(process, lambda: _loading(making.apt_cache)):
                     kept.append(line)
                     yield line
                 code = process.wait()
@@ -148,25 +153,45 @@ def _environment(making: Making) -> Mapping[str, str]:
     }
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Lines as they come; raises ImageError after a long silence."""
+def _lines(process: subprocess.Popen[bytes], loading: Callable[[], int]) -> Iterator[str]:
+    """Lines as they come; raises ImageError after a long silence, or if a download stops.
+
+    `loading` gives the bytes of what is being downloaded now.
+    """
     if process.stdout is None:
         return
-    rest = b""
+    rest, pace = b"", Pace(_SILENCE)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        deadline = time.monotonic() + _SILENCE
-        while selector.select(max(0.0, deadline - time.monotonic())):
-            chunk = os.read(process.stdout.fileno(), 65536)
-            if not chunk:
-                break
-            deadline = time.monotonic() + _SILENCE
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode("utf-8", "replace") for line in whole)
-        else:
-            raise ImageError(
-                f"making a root hung: not a word for {_SILENCE:.0f} s",
-                remedy="see whether the mirror answers, then run it again",
-            )
+        while True:
+            if selector.select(min(_LOOK_UP, _SILENCE)):
+                chunk = os.read(process.stdout.fileno(), 65536)
+                if not chunk:
+                    break
+                pace.heard()
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in whole)
+            else:
+                pace.loaded(loading())
+                _check(pace)
     if rest:
         yield rest.decode("utf-8", "replace")
+
+
+def _check(pace: Pace) -> None:
+    remedy = "see whether the mirror answers, then run it again"
+    if pace.is_trickle:
+        raise ImageError("making a root hung: the mirror is too slow", why=WHAT, remedy=remedy)
+    if pace.is_silent:
+        raise ImageError(f"making a root hung: not a word for {pace.silence:.0f} s", remedy=remedy)
+
+
+def _loading(apt_cache: Path) -> int:
+    """Bytes of the files that apt is in the middle of."""
+    size = 0
+    for path in apt_cache.glob("*/partial/*"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if time.time() - status.st_mtime < _AT_WORK:  # else an earlier making left it
+                size += status.st_size
+    return size

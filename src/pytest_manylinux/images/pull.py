@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import re
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +16,10 @@ from docker import APIClient
 from docker.errors import APIError
 
 from pytest_manylinux.engines.daemons import speaking_to
+from pytest_manylinux.engines.lifetime import lifetime
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
+from pytest_manylinux.images.pace import WHAT, Pace
 from pytest_manylinux.images.references import PLATFORMS, Reference
 
 # What Docker's and Podman's libraries (Go's net and net/http) say where no registry answered at all;
@@ -30,6 +34,11 @@ _TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError)
 _EVERY = 5.0
 """Seconds between two lines of progress."""
 _MEGABYTE = 1_000_000
+_SILENCE = 600.0
+"""Seconds without an event after which a pull counts as hung."""
+_LOOK_UP = 0.5
+"""Seconds between two looks at whether the run goes on."""
+Event = Mapping[str, Any]
 
 
 class NoAnswerError(ImageError):
@@ -50,48 +59,108 @@ def pull_failed(title: str, wanted: Reference, words: str) -> ImageError:
 def pull(api: APIClient, wanted: Reference, arch: str, *, engine: str, title: str, say: Say) -> str:
     """Pull an image; gives its digest if the engine tells it, as Docker does and Podman does not.
 
-    Raises ImageError, NoAnswerError, and EngineError if the engine itself is gone.
+    Raises ImageError, NoAnswerError, and EngineError if the engine itself is gone. A registry that
+    stops in the middle is one that does not answer.
     """
     progress, digest = PullProgress(title, say), ""
+
+    def begin() -> Iterable[Event]:
+        events: Iterable[Event] = api.pull(
+            wanted.repository,
+            wanted.digest or wanted.tag,
+            stream=True,
+            decode=True,
+            platform=PLATFORMS[arch],
+        )
+        return events
+
     with speaking_to(engine, f"pulling {wanted}"):
         try:
-            for event in api.pull(
-                wanted.repository,
-                wanted.digest or wanted.tag,
-                stream=True,
-                decode=True,
-                platform=PLATFORMS[arch],
-            ):
+            for event in followed(begin, progress):
                 if "error" in event:
                     raise pull_failed(title, wanted, str(event["error"]))
-                progress.feed(event)
                 told = _DIGEST.fullmatch(str(event.get("status", "")).strip())
                 digest = told[1] if told else digest
         except APIError as error:
             raise pull_failed(title, wanted, str(error.explanation or error)) from error
         except _TIMEOUTS as error:
             raise pull_failed(title, wanted, f"timed out: {engine} said nothing more") from error
+        except _StoppedError as error:
+            raise pull_failed(title, wanted, f"timed out: {error}") from error
     return digest
+
+
+class _StoppedError(Exception):
+    """Nothing more comes, or next to nothing; its word says which."""
+
+
+def followed(begin: Callable[[], Iterable[Event]], progress: PullProgress) -> Iterator[Event]:
+    """The events of a pull, for as long as it goes on; raises RunEndedError if the run does not.
+
+    They are read in a thread of their own, which nobody waits for: it may be held up in the middle of
+    one, or before the first. It hangs up, and the engine with it, at the next event or with us.
+    """
+    came: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+    left = threading.Event()
+
+    def read() -> None:
+        try:
+            for event in begin():
+                came.put(event)
+                if left.is_set():
+                    return
+            came.put(None)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+            came.put(error)
+
+    threading.Thread(target=read, name="manylinux-pull", daemon=True).start()
+    try:
+        while (event := _next(came, progress.pace)) is not None:
+            progress.feed(event)
+            yield event
+    finally:
+        left.set()
+
+
+def _next(came: queue.SimpleQueue[Event | BaseException | None], pace: Pace) -> Event | None:
+    while True:
+        lifetime().check()
+        if pace.is_trickle:
+            raise _StoppedError(WHAT)
+        if pace.is_silent:
+            raise _StoppedError(f"not a word for {pace.silence:.0f} s")
+        try:
+            event = came.get(timeout=_LOOK_UP)
+        except queue.Empty:
+            continue
+        if isinstance(event, BaseException):
+            raise event
+        return event
 
 
 @dataclass
 class PullProgress:
-    """Turns the engine's events into a line of progress every few seconds."""
+    """Turns the engine's events into a line of progress every few seconds, and knows their pace."""
 
     title: str
     say: Say
     clock: Callable[[], float] = time.monotonic
     _layers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    pace: Pace = field(init=False)
     _last: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._last = self.clock()
+        self.pace = Pace(_SILENCE, self.clock)
 
-    def feed(self, event: Mapping[str, Any]) -> None:
+    def feed(self, event: Event) -> None:
         """Take an event: `id` is a layer, `progressDetail` its bytes so far and in all."""
         detail = event.get("progressDetail") or {}
         if event.get("status") == "Downloading" and detail.get("total"):
             self._layers[str(event.get("id"))] = int(detail.get("current", 0)), int(detail["total"])
+            self.pace.loaded(sum(have for have, _ in self._layers.values()))
+        else:
+            self.pace.heard()
         if self._layers and self.clock() - self._last >= _EVERY:
             self._last = self.clock()
             have, whole = (sum(column) for column in zip(*self._layers.values(), strict=True))

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import filelock
 import msgspec
 import platformdirs
 
@@ -29,7 +28,7 @@ from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.dpkg import Packages, identity, installed_packages
-from pytest_manylinux.images.locks import hold_alone, hold_shared
+from pytest_manylinux.images.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.images.recipe import FORMAT, Recipe
 from pytest_manylinux.images.seal import is_sealed, is_whole, seal_folder
 from pytest_manylinux.images.verify import changed_files
@@ -183,16 +182,15 @@ class ImageStore:
         with store_errors(self.root):
             folder = self.root / "locks"
             folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(folder / f"{name}.lock")
-            try:
-                lock.acquire(blocking=False)
-            except filelock.Timeout:
-                waiting("waiting for another run that makes the same")
-                lock.acquire(poll_interval=0.2)
-        try:
+            stack = contextlib.ExitStack()
+            stack.enter_context(
+                in_turn(
+                    folder / f"{name}.lock",
+                    waiting=lambda: waiting("waiting for another run that makes the same"),
+                )
+            )
+        with stack:
             yield
-        finally:
-            lock.release()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[Path]:

@@ -12,16 +12,17 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import filelock
 from packaging.requirements import InvalidRequirement, Requirement
 
-from pytest_manylinux.engines.api import SCRATCH, Engine, Limits, Mount
-from pytest_manylinux.errors import DependencyError
+from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount
+from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
+from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.images.seal import is_whole, seal_folder
 from pytest_manylinux.images.store import store_errors
 from pytest_manylinux.indexes import IndexAccess, host_index, redact
 from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.observation import InstallOutcome
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.prove.errand import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.prove.observe import Asked, look
@@ -61,7 +62,7 @@ def resolve_dependencies(
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
     with store_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(cache / f"{folder.name}.lock"):
+        with in_turn(cache / f"{folder.name}.lock"):
             if not (_is_fresh(folder) and is_whole(folder)):
                 remove_tree(folder)
                 _resolve(wheel, target, image, engine, index=index, folder=folder, timeout=timeout)
@@ -136,7 +137,7 @@ def _resolve(
     )
     sweep(cache / "aside")
     with sent(errand, engine) as (sandbox, completed), aside_folder(cache / "aside") as aside:
-        outcome = look(completed, Asked()).install
+        outcome = _ending(completed, wheel, target, timeout)
         if not outcome.ok:
             raise _unavailable(wheel, target, redact(outcome.output))
         made = aside / "made"
@@ -145,6 +146,18 @@ def _resolve(
         (made / _WHEELS / wheel.filename).unlink(missing_ok=True)
         seal_folder(made)
         made.rename(folder)
+
+
+def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) -> InstallOutcome:
+    """How pip ended; raises DependencyError if it was not done in time."""
+    try:
+        return look(completed, Asked()).install
+    except TrialTimeoutError as error:
+        raise DependencyError(
+            f"the dependencies of {wheel.filename} on {target.id} were not there within {timeout:g} s",
+            why=redact(error.why) or error.what,
+            remedy="see whether the index answers, or give trials more time (trial-timeout)",
+        ) from error
 
 
 def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:

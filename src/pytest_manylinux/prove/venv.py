@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import filelock
 import msgspec
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
+from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.images.seal import is_whole, seal_folder
 from pytest_manylinux.images.store import store_errors
 from pytest_manylinux.model.distro import Image, Interpreter
@@ -88,7 +88,7 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
     with store_errors(cache):
         if not is_whole(folder):
             cache.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(cache / f"{folder.name}.lock"):
+            with in_turn(cache / f"{folder.name}.lock"):
                 if not is_whole(folder):
                     remove_tree(folder)
                     _make(image, interpreter, engine, folder)

@@ -19,7 +19,7 @@ from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.dispatch import Graph, Overview
 from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.engines.programs import end_programs
+from pytest_manylinux.engines.lifetime import Lifetime
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.images.lock import NAME as LOCK
@@ -102,7 +102,8 @@ class Run:
         self.catalogue: Catalogue = load_catalogue(settings.distro, file=own)
         self.lock: Lock | None = read_lock(root / LOCK)
         self.messages = Messages(show)
-        self.graph = Graph(settings.jobs)
+        self._lifetime = Lifetime()
+        self.graph = Graph(settings.jobs, enter=self._lifetime.enter)
         self.makers = Builders(run=self)
         self._lock = threading.RLock()
         self._engine: Engine | ManylinuxError | None = None
@@ -278,7 +279,7 @@ class Run:
     def close(self) -> None:
         """End all that this run holds: nothing starts any more, sandboxes are killed."""
         self.graph.stop()
-        end_programs()
+        self._lifetime.end()
         with self._lock:
             engine, warm, cluster = self._engine, self._warm, self._cluster
         if cluster is not None and not isinstance(cluster, ManylinuxError):

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, cast
 
-from filelock import FileLock
-
 from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.images.locks import in_turn
 
 _T = TypeVar("_T")
 
@@ -25,7 +24,7 @@ def once(folder: Path | None, key: tuple[str, ...], work: Callable[[], _T]) -> _
         return work()
     name = hashlib.sha256("\0".join(key).encode()).hexdigest()
     result = folder / f"{name}.pickle"
-    with FileLock(folder / f"{name}.lock"):
+    with in_turn(folder / f"{name}.lock"):
         if result.exists():
             outcome = pickle.loads(result.read_bytes())  # noqa: S301
         else:

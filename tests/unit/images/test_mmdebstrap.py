@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import mmdebstrap
+from pytest_manylinux.images import mmdebstrap, pace
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
 from pytest_manylinux.images.recipe import Recipe
 
@@ -66,6 +67,30 @@ def test_silence_ends_in_an_error_and_in_the_programs_end(
     monkeypatch.setattr(mmdebstrap, "_SILENCE", 0.2)
     with pytest.raises(ImageError, match="hung"):
         run_mmdebstrap(making, print)
+
+
+def test_a_mirror_that_lets_fall_a_few_bytes_now_and_then_ends_in_an_error(
+    making: Making, program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = making.apt_cache / "archives/partial"
+    program(f'mkdir -p "{partial}"; while :; do printf x >> "{partial}/x.deb"; sleep 0.05; done')
+    monkeypatch.setattr(mmdebstrap, "_LOOK_UP", 0.05)
+    monkeypatch.setattr(pace, "TRICKLE", 0.5)
+    with pytest.raises(ImageError, match="mirror is too slow"):
+        run_mmdebstrap(making, print)
+
+
+def test_what_an_earlier_making_left_half_loaded_is_no_download(
+    making: Making, program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = making.apt_cache / "archives/partial/x.deb"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x")
+    os.utime(left, (0, 0))
+    program("sleep 1")
+    monkeypatch.setattr(mmdebstrap, "_LOOK_UP", 0.05)
+    monkeypatch.setattr(pace, "TRICKLE", 0.3)
+    run_mmdebstrap(making, print)
 
 
 def test_the_recipe_becomes_arguments(making: Making, program: Callable[[str], None]) -> None:

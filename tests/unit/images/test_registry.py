@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import struct
+import threading
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +16,10 @@ from docker import APIClient
 from docker.errors import APIError, ImageNotFound
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.errors import EngineError, ImageError
-from pytest_manylinux.images import derive
-from pytest_manylinux.images.pull import PullProgress
+from pytest_manylinux.engines.lifetime import Lifetime
+from pytest_manylinux.errors import EngineError, ImageError, RunEndedError
+from pytest_manylinux.images import derive, pace, pull
+from pytest_manylinux.images.pull import NoAnswerError, PullProgress
 from pytest_manylinux.images.registry import Network, RegistryImages
 from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource
 
@@ -33,8 +38,10 @@ class FakeHijacked:
         assert seconds > 0
         return self.frames.pop() if self.frames else b""
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         self.frames = []
+
+    close = hang_up
 
 
 class FakeApi:
@@ -78,7 +85,10 @@ class FakeApi:
             raise ImageNotFound(name)
         return self.local[name]
 
-    def create_host_config(self, *, network_mode: str, mounts: list[Any]) -> dict[str, str]:
+    def create_host_config(
+        self, *, auto_remove: bool, network_mode: str, mounts: list[Any]
+    ) -> dict[str, str]:
+        assert auto_remove
         self.mounts += mounts
         return {"NetworkMode": network_mode}
 
@@ -329,6 +339,67 @@ def test_progress_is_told_every_few_seconds() -> None:
         progress.feed({"status": "Downloading", "id": layer, "progressDetail": detail})
         progress.feed({"status": "Pull complete", "id": "c", "progressDetail": {}})
     assert said == ["debian-12: pulled 3 of 20 MB"]
+
+
+def test_a_registry_that_says_nothing_more_is_given_up_on(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not asked for other images, and who waited is not kept by the reading that still hangs."""
+    end = threading.Event()
+
+    def hang(*_: object, **__: object) -> Iterator[Mapping[str, str]]:
+        yield {"status": "Pulling"}
+        end.wait()
+
+    monkeypatch.setattr(api, "pull", hang)
+    monkeypatch.setattr(pull, "_SILENCE", 0.3)
+    images = _images(api)
+    with pytest.raises(NoAnswerError, match="not a word for") as caught:
+        _provide(images)
+    assert "could not be pulled" in caught.value.what
+    with pytest.raises(NoAnswerError, match="was not asked for"):
+        _provide(images)
+    end.set()
+
+
+def test_a_registry_that_lets_fall_a_few_bytes_now_and_then_is_given_up_on(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading ends with it, and so the engine's pull: nobody listens any more."""
+    ended = threading.Event()
+
+    def drip(*_: object, **__: object) -> Iterator[Mapping[str, object]]:
+        try:
+            for current in itertools.count():
+                detail = {"current": 48 * current, "total": 10_000_000}
+                yield {"status": "Downloading", "id": "a", "progressDetail": detail}
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(api, "pull", drip)
+    monkeypatch.setattr(pace, "TRICKLE", 0.3)
+    with pytest.raises(NoAnswerError, match="fewer than 64 kB"):
+        _provide(_images(api))
+    assert ended.wait(60)
+
+
+def test_the_end_of_a_run_ends_its_pulls(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, begun, end = Lifetime(), threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> Iterator[Mapping[str, str]]:
+        begun.set()
+        end.wait()
+        yield {}
+
+    monkeypatch.setattr(api, "pull", hang)
+    with ThreadPoolExecutor(1, initializer=run.enter) as threads:
+        provided = threads.submit(_provide, _images(api))
+        assert begun.wait(60)
+        run.end()
+        with pytest.raises(RunEndedError):
+            provided.result(timeout=60)
+    end.set()
 
 
 def test_a_daemon_that_refuses_is_an_image_error(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

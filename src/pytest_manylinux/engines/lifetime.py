@@ -1,0 +1,76 @@
+"""How long a run goes on, and what stops waiting when it ends.
+
+A run's work is done in threads, and Python ends only when they have. So whatever a thread waits for
+outside of a sandbox (a program, another run's lock, a registry) has to be something that the run's end
+stops; sandboxes are ended by their engine. A thread that belongs to no run goes on for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pytest_manylinux.errors import RunEndedError
+
+_TIDYING = 30.0  # seconds
+_thread = threading.local()
+
+
+class Lifetime:
+    """One run's. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Condition()
+        self._stops: list[Callable[[], None]] = []
+        self._over = threading.Event()
+
+    def enter(self) -> None:
+        """Have the calling thread belong to this run from now on."""
+        _thread.lifetime = self
+
+    def end(self) -> None:
+        """Stop all that is waited for, and all that would be waited for from now on.
+
+        Returns when that has been tidied up, or after a while.
+        """
+        with self._lock:
+            self._over.set()
+            stops = tuple(self._stops)
+        for stop in stops:
+            stop()
+        with self._lock:
+            self._lock.wait_for(lambda: not self._stops, timeout=_TIDYING)
+
+    def check(self) -> None:
+        """Raise RunEndedError if the run has ended."""
+        if self._over.is_set():
+            raise RunEndedError("nothing is begun or waited for any more", why="the run has ended")
+
+    @contextmanager
+    def stopping(self, stop: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Have `stop` called when the run ends, in whichever thread, while the block goes on.
+
+        It must not raise. It is called at once if the run has ended already. The run's end waits for
+        the block's.
+        """
+        with self._lock:
+            self._stops.append(stop)
+            over = self._over.is_set()
+        if over:
+            stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stops.remove(stop)
+                self._lock.notify_all()
+
+
+_FOR_EVER = Lifetime()
+
+
+def lifetime() -> Lifetime:
+    """The run that this thread works for."""
+    found: Lifetime = getattr(_thread, "lifetime", _FOR_EVER)
+    return found
