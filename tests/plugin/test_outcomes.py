@@ -167,7 +167,10 @@ def test_a_declared_fault_shows_its_reason_and_no_code_of_ours(pytester: pytest.
     assert "nodes.py" not in result.stdout.str()
 
 
-def test_reports_are_written_only_when_asked(pytester: pytest.Pytester) -> None:
+def test_reports_are_written_only_when_asked(
+    pytester: pytest.Pytester, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_MANYLINUX_CACHE", str(tmp_path_factory.mktemp("cache")))
     good_wheel(pytester.path / "dist")
     before = set(pytester.path.rglob("*"))
     assert run(pytester, "-p", "no:cacheprovider", "-k", "audit", "dist").ret == 0

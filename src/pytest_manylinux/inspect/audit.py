@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from pathlib import PurePosixPath
@@ -182,6 +183,7 @@ def _libc_of(file: ElfFacts) -> Libc | None:
     return None
 
 
+@cache  # both are looked up in files each time
 def _ours() -> str:
     policies = f"policies of auditwheel {version('auditwheel')}"
     return f"pytest-manylinux {version('pytest-manylinux')}, {policies}"

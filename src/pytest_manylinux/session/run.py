@@ -21,7 +21,7 @@ from pytest_manylinux.dispatch import Graph, Overview
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.lifetime import Lifetime
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.errors import ManylinuxError, StoreError
 from pytest_manylinux.images.lock import NAME as LOCK
 from pytest_manylinux.images.lock import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
@@ -32,6 +32,7 @@ from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.prove.warm import WarmTrials
 from pytest_manylinux.session.builders import Builders
+from pytest_manylinux.session.facts import Facts
 from pytest_manylinux.session.images import RunImages, uses_registries
 from pytest_manylinux.session.memory import Memory
 
@@ -110,6 +111,7 @@ class Run:
         self._images: RunImages | None = None
         self._store: ImageStore | None = None
         self._memory: Memory | None = None
+        self._facts: Facts | None = None
         self._surveys: Surveys | None = None
         self._warm: WarmTrials | None = None
         self._cluster: Cluster | ManylinuxError | None = None
@@ -135,6 +137,18 @@ class Run:
             if self._memory is None:
                 self._memory = Memory(self.store.root / "observations", fresh=self.fresh)
             return self._memory
+
+    @property
+    def facts(self) -> Facts:
+        """What earlier runs read of wheels, and what this one does."""
+        with self._lock:
+            if self._facts is None:
+                try:
+                    root: Path | None = self.store.root / "facts"
+                except StoreError:  # an audit wants no cache
+                    root = None
+                self._facts = Facts(root, fresh=self.fresh)
+            return self._facts
 
     def survey(self, distro: Distro, image: Image) -> Survey | None:
         """What is known of the image's libraries; None if it did not answer."""
@@ -288,8 +302,9 @@ class Run:
             warm.close()
         if engine is not None and not isinstance(engine, ManylinuxError):
             engine.close()
-        if self._memory is not None:
-            self._memory.prune()
+        for kept in (self._memory, self._facts):
+            if kept is not None:
+                kept.prune()
         if self._images is not None:
             self._images.close()
         self.messages.flush()

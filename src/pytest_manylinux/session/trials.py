@@ -76,11 +76,13 @@ def _here(run: Run, job: TrialJob, read: Read, request: TrialRequest | None) -> 
         raise StoreError(f"no image of {job.target.id} was prepared")
     engine = run.engine()
     label = f"{engine.name} {engine.version()}"
-    observation = _recalled(run, request, label)
-    if observation is None:
-        observation = run_trial(request, engine, run.warm())
-        run.memory.keep(observation_key(request, label), observation)
-    return _judged(job, read, observation, run.survey(job.target.distro, request.image))
+    known = _recalled(run, request, label)
+    observation = known or run_trial(request, engine, run.warm())
+    survey = run.survey(job.target.distro, request.image)
+    verdict = _judged(job, read, observation, survey)
+    if known is None:
+        _keep(run, request, label, verdict)
+    return _declared(job, read, verdict)
 
 
 def _elsewhere(run: Run, job: TrialJob, read: Read, request: TrialRequest | None) -> Judged | Away:
@@ -88,7 +90,7 @@ def _elsewhere(run: Run, job: TrialJob, read: Read, request: TrialRequest | None
     for label in engines_of(run) if request is not None else ():
         if request is not None and (known := _recalled(run, request, label)):
             survey = run.survey(job.target.distro, request.image)
-            return _judged(job, read, known, survey)
+            return _declared(job, read, _judged(job, read, known, survey))
     future = send(run, job, read.wheel, request)
     return Away(future=future, then=partial(_arrived, run, job, read, request))
 
@@ -100,9 +102,11 @@ def _arrived(
         seen = receive(future)
         survey = seen.survey
         if request is not None:
-            run.memory.keep(observation_key(request, seen.engine), seen.observation)
             survey = run.survey(job.target.distro, request.image)
-        return _judged(job, read, seen.observation, survey)
+        verdict = _judged(job, read, seen.observation, survey)
+        if request is not None:
+            _keep(run, request, seen.engine, verdict)
+        return _declared(job, read, verdict)
     except ManylinuxError as error:
         return _unproven(job, read, error)
 
@@ -148,8 +152,17 @@ def _recalled(run: Run, request: TrialRequest, label: str) -> Observation | None
     )
 
 
-def _judged(job: TrialJob, read: Read, observation: Observation, survey: Survey | None) -> Judged:
-    verdict: Verdict = judge(read.facts, observation, job.target, wheel=read.wheel, survey=survey)
+def _keep(run: Run, request: TrialRequest, label: str, verdict: Verdict) -> None:
+    """Remember what was seen, by what it amounts to before anything is declared of it."""
+    if verdict.observation is not None:
+        run.memory.keep(observation_key(request, label), verdict.observation, verdict.outcome)
+
+
+def _judged(job: TrialJob, read: Read, observation: Observation, survey: Survey | None) -> Verdict:
+    return judge(read.facts, observation, job.target, wheel=read.wheel, survey=survey)
+
+
+def _declared(job: TrialJob, read: Read, verdict: Verdict) -> Judged:
     verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
     return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
 

@@ -28,7 +28,7 @@ from pytest_manylinux.errors import (
     TrialTimeoutError,
 )
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose
 from pytest_manylinux.model.run import BuildRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
@@ -105,11 +105,11 @@ def add_facts(run: Run, origin: Origin) -> Future[Any]:
     """Add the reading of a wheel, after its build if this run builds it."""
     key = task_key("facts", *key_of(origin))
     if isinstance(origin, WheelSubject):
-        return run.graph.add(key, lambda _: _read(origin.path, None))
+        return run.graph.add(key, lambda _: _read(run, origin.path, None))
     add_build(run, origin)
     return run.graph.add(
         key,
-        lambda done: _read(done[0].result().wheel, done[0].result().record),
+        lambda done: _read(run, done[0].result().wheel, done[0].result().record),
         needs=[task_key("build", *key_of(origin))],
     )
 
@@ -205,9 +205,9 @@ def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
     return not installable_tags(build.python, build.policy.glibc, build.arch).isdisjoint(tags)
 
 
-def _read(path: Path, record: BuildRecord | None) -> Read:
+def _read(run: Run, path: Path, record: BuildRecord | None) -> Read:
     wheel = open_wheel(path)
-    return Read(wheel=wheel, facts=read_wheel(wheel), record=record)
+    return Read(wheel=wheel, facts=run.facts.of(wheel), record=record)
 
 
 def _audit(origin: Origin, read: Read) -> Judged:

@@ -17,6 +17,7 @@ from trial_values import imported, make_observation, raised
 from pytest_manylinux.build.memory import BuildMemory
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.session.memory import Memory
 
 pytestmark = pytest.mark.attack("fault")
@@ -44,12 +45,13 @@ class Observations(RuleBasedStateMachine):
 
     @rule(run=RUNS, key=KEYS, number=st.integers(0, 3))
     def keep(self, run: int, key: str, number: int) -> None:
-        self.runs[run].keep(key, seen(number))
+        self.runs[run].keep(key, seen(number), Outcome.PORTABLE)
         self.kept[key] = seen(number)
 
-    @rule(run=RUNS, key=KEYS)
-    def keep_a_fault(self, run: int, key: str) -> None:
-        self.runs[run].keep(key, make_observation(raised("ValueError", "no")))
+    @rule(run=RUNS, key=KEYS, outcome=st.sampled_from([Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN]))
+    def keep_a_fault(self, run: int, key: str, outcome: Outcome) -> None:
+        fault = make_observation(raised("ValueError", "no"))
+        self.runs[run].keep(key, fault, outcome)
 
     @rule(key=KEYS)
     def recall(self, key: str) -> None:
@@ -95,7 +97,7 @@ def test_observations_are_recalled_whole_or_not_at_all() -> None:
 @pytest.mark.parametrize("place", [0, 70, 200])
 def test_a_flipped_bit_is_noticed(tmp_path: Path, place: int) -> None:
     memory = Memory(tmp_path)
-    memory.keep("aa" * 32, seen(1))
+    memory.keep("aa" * 32, seen(1), Outcome.PORTABLE)
     (path,) = tmp_path.glob("*/*.json")
     assert memory.recall("aa" * 32) == replace(seen(1), remembered=True)
     content = bytearray(path.read_bytes())
@@ -106,10 +108,10 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, place: int) -> None:
 
 def test_a_disk_without_room_keeps_nothing(tmp_path: Path) -> None:
     memory = Memory(Path("/dev/full"))
-    memory.keep("aa" * 32, seen(1))
+    memory.keep("aa" * 32, seen(1), Outcome.PORTABLE)
     folder = tmp_path / "aa" / f"{'aa' * 32}.json"
     folder.mkdir(parents=True)  # the file cannot take its place
-    Memory(tmp_path).keep("aa" * 32, seen(1))
+    Memory(tmp_path).keep("aa" * 32, seen(1), Outcome.PORTABLE)
     assert Memory(tmp_path).recall("aa" * 32) is None
 
 

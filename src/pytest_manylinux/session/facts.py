@@ -1,0 +1,81 @@
+"""What was read of a wheel before: the same bytes are not unpacked again to read the same facts."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from packaging.tags import Tag
+
+from pytest_manylinux.inspect.wheel import read_wheel
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.session.kept import Kept
+
+LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand wheels
+_LIBRARIES = ("packaging", "pyelftools", "abi3info")
+
+
+class Facts:
+    """Facts of wheels, kept below `root` if there is one; with `fresh` all are read anew."""
+
+    def __init__(self, root: Path | None, *, fresh: bool = False, limit: int = LIMIT) -> None:
+        self._kept: Kept[WheelFacts] | None = None
+        if root is not None:
+            self._kept = Kept(
+                root, WheelFacts, limit=limit, fresh=fresh, encode=_encode, decode=_decode
+            )
+
+    def of(self, wheel: Wheel) -> WheelFacts:
+        """The wheel's facts; raises what read_wheel raises, and keeps nothing then."""
+        if self._kept is None:
+            return read_wheel(wheel)
+        key = _key(wheel)
+        known = self._kept.recall(key)
+        if known is not None:
+            return replace(known, wheel=wheel)
+        facts = read_wheel(wheel)
+        self._kept.keep(key, facts)
+        return facts
+
+    def prune(self) -> None:
+        """Forget the least recently used until the rest fits the limit."""
+        if self._kept is not None:
+            self._kept.prune()
+
+
+def _key(wheel: Wheel) -> str:
+    """Over the bytes, the name (which metadata is compared with), and whoever reads."""
+    parts = [_reader(), wheel.filename, wheel.sha256]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+@cache
+def _reader() -> str:
+    """A hexadecimal SHA-256 of the code that reads wheels, its libraries' releases with it."""
+    digest = hashlib.sha256(repr([(name, version(name)) for name in _LIBRARIES]).encode())
+    for package in ("inspect", "model"):
+        folder = importlib.resources.files(f"pytest_manylinux.{package}")
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".py"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _encode(value: Any) -> str:  # noqa: ANN401 - msgspec hands over what it does not know
+    if isinstance(value, (Path, Tag)):
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - the same
+    if kind is Tag:
+        return Tag(*str(value).split("-"))
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind)
