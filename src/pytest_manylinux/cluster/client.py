@@ -12,9 +12,9 @@ import threading
 import time
 import uuid
 import warnings
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from pytest_manylinux.cluster.extra import quieten
 from pytest_manylinux.cluster.fit import Member, asked, fitting, member, misfit
@@ -23,6 +23,8 @@ from pytest_manylinux.errors import ClusterError
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed import Future as DaskFuture
+    from tornado.ioloop import IOLoop
 
     from pytest_manylinux.cluster.supply import Supply
 
@@ -41,7 +43,7 @@ class _Pending:
     order: bytes
     needs: frozenset[str]
     answer: Future[Answer]
-    sent: Future[Any] | None = None
+    sent: DaskFuture[bytes] | None = None
     alone: float | None = None
     ended: bool = False
 
@@ -98,7 +100,6 @@ class Cluster:
         self.run = uuid.uuid4().hex
         self._client = client
         self._wait = wait
-        self._executors: dict[frozenset[str], Executor] = {}
         self._pending: list[_Pending] = []
         self._members: tuple[Member, ...] = ()
         self._lock = threading.RLock()
@@ -158,26 +159,26 @@ class Cluster:
             "long to wait for it",
         )
 
-    def _send(self, pending: _Pending) -> Future[Any]:
+    def _send(self, pending: _Pending) -> DaskFuture[bytes]:
         from pytest_manylinux.cluster.member import perform  # noqa: PLC0415 - it imports the extra
 
-        if pending.needs not in self._executors:
-            self._executors[pending.needs] = self._client.get_executor(
-                pure=False, resources=asked(pending.needs)
-            )
-        sent: Future[Any] = self._executors[pending.needs].submit(perform, pending.order)
-        sent.add_done_callback(lambda done: self._came(pending, done))
+        sent = self._client.submit(perform, pending.order, pure=False, resources=asked(pending.needs))
+        # Not by Dask's executor: its futures never end where an answer cannot be taken.
+        cast("IOLoop", self._client.loop).add_callback(self._relay, pending, sent)
         return sent
 
-    def _came(self, pending: _Pending, done: Future[Any]) -> None:
+    async def _relay(self, pending: _Pending, sent: DaskFuture[bytes]) -> None:
+        """Wait for what Dask brings, and end the trial with it, whatever it is."""
         try:
-            answer = read_answer(done.result(), pending.order)
+            answer = read_answer(await sent, pending.order)
         except ClusterError as error:
             self._end(pending, error=error)
         except CancelledError:
             self._end(pending, error=_lost(self.address, "the scheduler forgot it, or went away"))
         except Exception as error:  # noqa: BLE001 - Dask's word on tries that all ended with the worker
-            self._end(pending, error=_lost(self.address, f"{type(error).__name__}: {error}"))
+            why = f"{type(error).__name__}: {error}"
+            told = sent.status == "finished"  # a worker has answered, but the answer was not taken
+            self._end(pending, error=(_refused if told else _lost)(self.address, why))
         else:
             self._end(pending, answer=answer)
 
@@ -222,6 +223,14 @@ class Cluster:
         self.supply.close()
         with contextlib.suppress(Exception):
             self._client.close(timeout=5)
+
+
+def _refused(address: str, why: str) -> ClusterError:
+    return ClusterError(
+        f"the answer of a worker of {address} was refused",
+        why=why,
+        remedy="see who works there: a worker of ours answers with bytes, and nothing else is read",
+    )
 
 
 def _lost(address: str, why: str) -> ClusterError:

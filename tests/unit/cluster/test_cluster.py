@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import cast
 
 import dask
 import pytest
@@ -56,10 +58,12 @@ class Ground:
         self.address = str(local.scheduler_address)
         self._workers: list[Worker] = []
 
-    def add(self, name: str, duty: MadeUp) -> Worker:
+    def add(self, name: str, duty: MadeUp | Lying) -> Worker:
+        plugin = Member(duty) if isinstance(duty, MadeUp) else duty
+
         async def start() -> Worker:
             worker: Worker = await Worker(
-                self.address, name=name, nthreads=1, plugins=(Member(duty),), dashboard=False
+                self.address, name=name, nthreads=1, plugins=(plugin,), dashboard=False
             )
             return worker
 
@@ -203,6 +207,53 @@ def test_when_the_last_worker_that_fits_is_gone(ground: Ground, cluster: Cluster
     with pytest.raises(ClusterError, match="no worker of"):
         future.result(timeout=30)
     go.set()
+
+
+class NotPlain:
+    """Something that can only be sent pickled."""
+
+
+class Lying(Member):
+    """A worker of ours whose answers are `answer`, whatever it is asked."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__(MadeUp(nothing))
+        self._answer = answer
+        self.asked = 0
+
+    def perform(self, content: bytes, worker: Worker) -> bytes:
+        del content, worker
+        self.asked += 1
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return cast("bytes", self._answer)
+
+
+class PickledError(Exception):
+    """An exception whose class a run does not know; Dask brings it pickled, by itself."""
+
+
+@pytest.mark.attack("forgery")
+@pytest.mark.parametrize(
+    ("told", "what", "why"),
+    [
+        (NotPlain(), "was refused", "TypeError"),
+        ([NotPlain()], "was refused", "TypeError"),
+        (pickle.dumps("x"), "answer", ""),
+        (PickledError("x"), "lost this trial", "PickledError: x"),
+        (None, "answer", ""),
+    ],
+    ids=["object", "within", "bytes", "raised", "nothing"],
+)
+def test_an_answer_that_is_none_ends_its_trial_and_no_other(
+    ground: Ground, cluster: Cluster, told: object, what: str, why: str
+) -> None:
+    ground.add("liar", Lying(told))
+    with pytest.raises(ClusterError, match=what) as caught:
+        cluster.submit(order(cluster), needs(arch="x86_64")).result(timeout=30)
+    assert why in caught.value.why
+    ground.add("other", MadeUp(nothing, "aarch64"))
+    assert seen(cluster.submit(order(cluster), needs(arch="aarch64"))).worker == "other"
 
 
 @pytest.mark.parametrize(
