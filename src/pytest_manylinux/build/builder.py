@@ -15,7 +15,7 @@ from pytest_manylinux.build.kit import Kit, prepare_kit, prepare_tools
 from pytest_manylinux.build.project import read_project
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.temporary import temporary_folder
-from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.refusal import refusal
 from pytest_manylinux.indexes import host_index
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy
@@ -45,7 +45,7 @@ class ZigBuilder:
             with temporary_folder() as here:
                 outcome = job.run(engine, here)
         except OSError as error:
-            raise StoreError(f"{job.what}: the disk does not do", why=str(error)) from error
+            raise refusal(request.cache, error, doing=job.what) from error
         record = replace(outcome.record, duration=time.monotonic() - started)
         return replace(outcome, record=record)
 

@@ -13,7 +13,6 @@ import importlib.resources
 import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -25,11 +24,14 @@ from pytest_manylinux.build.api import BuildOutcome, BuildRequest
 from pytest_manylinux.build.record import How
 from pytest_manylinux.build.source import Snapshot
 from pytest_manylinux.build.wheelhouse import put
+from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.aside import aside_folder, sweep
 from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.model.run import BuildRecord
 
 LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
 _RECORD = "record.json"
+_ASIDE = ".aside"
 _CHUNK = 1 << 20
 
 
@@ -64,10 +66,11 @@ class BuildMemory:
 
     def keep(self, key: str, wheel: Path, record: BuildRecord) -> None:
         """Keep a wheel; a cache that cannot be written keeps nothing."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StoreError):
             self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._root, prefix=".part-") as aside:
-                folder = Path(aside) / key
+            sweep(self._root / _ASIDE)
+            with aside_folder(self._root / _ASIDE) as aside:
+                folder = aside / key
                 folder.mkdir()
                 shutil.copyfile(wheel, folder / wheel.name)
                 (folder / _RECORD).write_bytes(sealed(key, msgspec.json.encode(record)))

@@ -28,7 +28,8 @@ from pytest_manylinux.build.symbols import too_new_symbols
 from pytest_manylinux.build.workbench import Workbench
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.engines.temporary import temporary_folder
-from pytest_manylinux.errors import StoreError, ToolchainError
+from pytest_manylinux.errors import ToolchainError
+from pytest_manylinux.images.refusal import refusal
 from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.run import BuildRecord
@@ -62,7 +63,7 @@ class ImageBuilder:
             with temporary_folder() as here:
                 outcome = job.run(engine, here)
         except OSError as error:
-            raise StoreError(f"{job.what}: the disk does not do", why=str(error)) from error
+            raise refusal(request.cache, error, doing=job.what) from error
         record = replace(outcome.record, duration=time.monotonic() - started)
         return replace(outcome, record=record)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.aside import remove_tree
 from pytest_manylinux.images.locks import in_turn
+from pytest_manylinux.images.refusal import refusal
 from pytest_manylinux.images.seal import is_whole, seal_folder
 
 
@@ -32,11 +32,8 @@ def make_once(target: Path, make: Callable[[Path], None], *, announce: Callable[
                     remove_tree(target)
                     folder.rename(target)
     except OSError as error:
-        raise StoreError(
-            f"the tools for builds cannot be kept in {target.parent}",
-            why=str(error),
-            remedy="make room there, or set another cache folder",
-        ) from error
+        doing = f"the tools for builds cannot be kept in {target.parent}"
+        raise refusal(target.parent, error, doing=doing) from error
     return target
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import filecmp
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.draft import draft
 
 
 def put(wheel: Path, wheelhouse: Path) -> Path:
@@ -22,12 +21,12 @@ def put(wheel: Path, wheelhouse: Path) -> Path:
     target = wheelhouse / wheel.name
     try:
         wheelhouse.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=wheelhouse, prefix=".part-") as aside:
-            copy = Path(shutil.copyfile(wheel, Path(aside) / wheel.name))
+        with draft(wheelhouse) as copy, wheel.open("rb") as content:
+            shutil.copyfileobj(content, copy.stream)
             try:
-                os.link(copy, target)  # unlike a rename, this never replaces
+                copy.become(target)
             except FileExistsError:
-                _check_same(copy, target)
+                _check_same(wheel, target)
     except OSError as error:
         raise StoreError(
             f"the wheel cannot be put into {wheelhouse}",

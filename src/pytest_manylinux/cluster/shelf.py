@@ -21,7 +21,7 @@ from pytest_manylinux.cluster.wire import Part
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.aside import aside_folder, sweep
 from pytest_manylinux.images.locks import in_turn
-from pytest_manylinux.images.store import store_errors
+from pytest_manylinux.images.refusal import store_errors
 
 LIMIT = 20 * 1024**3
 """Bytes of wheels, the least recently used removed first."""

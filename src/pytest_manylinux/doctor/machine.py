@@ -16,7 +16,8 @@ from pytest_manylinux.engines.probe import VSYSCALL_CURE
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.images.namespace import contained
-from pytest_manylinux.images.store import CACHE_VARIABLE, default_root
+from pytest_manylinux.images.refusal import CACHE_VARIABLE
+from pytest_manylinux.images.store import default_root
 
 _GIB = 1024**3
 _LITTLE, _TOO_LITTLE = 5 * _GIB, _GIB  # bytes: four roots with caches; a single root

@@ -14,7 +14,8 @@ from pytest_manylinux.images.failure import explain_failure, ran_out_of_room
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
 from pytest_manylinux.images.progress import Progress
 from pytest_manylinux.images.recipe import Recipe, recipe_of
-from pytest_manylinux.images.store import ImageStore, full
+from pytest_manylinux.images.refusal import full
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Image, ImagePurpose, Interpreter
 
 

@@ -13,7 +13,6 @@ image.json, which the kernel drops with the process), and only images that nobod
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 from collections.abc import Iterator
@@ -30,15 +29,13 @@ from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.dpkg import Packages, identity, installed_packages
 from pytest_manylinux.images.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.images.recipe import FORMAT, Recipe
+from pytest_manylinux.images.refusal import CACHE_VARIABLE, store_errors
 from pytest_manylinux.images.seal import is_sealed, is_whole, seal_folder
 from pytest_manylinux.images.verify import changed_files
 from pytest_manylinux.model.distro import Image, ImageSource
 
-CACHE_VARIABLE = "PYTEST_MANYLINUX_CACHE"
 _RECORD = "image.json"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,32 +249,6 @@ def default_root() -> Path:
     """Where images are kept unless told otherwise."""
     named = os.environ.get(CACHE_VARIABLE)
     return Path(named) if named else platformdirs.user_cache_path("pytest-manylinux")
-
-
-@contextlib.contextmanager
-def store_errors(root: Path) -> Iterator[None]:
-    """Turn the file system's refusals into StoreErrors that say what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise full(root, str(error)) from error
-        if error.errno in _UNUSABLE:
-            raise StoreError(
-                f"the cache folder {root} cannot be used",
-                why=str(error),
-                remedy=f"name another one in {CACHE_VARIABLE}",
-            ) from error
-        raise
-
-
-def full(root: Path, why: str) -> StoreError:
-    """The error for a disk that has no room left."""
-    return StoreError(
-        f"no room left for images in {root}",
-        why=why,
-        remedy=f"`pytest-manylinux cache prune`, or name a roomier folder in {CACHE_VARIABLE}",
-    )
 
 
 def is_sound(stored: StoredImage) -> bool:

@@ -18,8 +18,8 @@ from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mou
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.locks import in_turn
+from pytest_manylinux.images.refusal import store_errors
 from pytest_manylinux.images.seal import is_whole, seal_folder
-from pytest_manylinux.images.store import store_errors
 from pytest_manylinux.indexes import IndexAccess, host_index, redact
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome

@@ -23,8 +23,8 @@ from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, Sandbo
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.locks import in_turn
+from pytest_manylinux.images.refusal import store_errors
 from pytest_manylinux.images.seal import is_whole, seal_folder
-from pytest_manylinux.images.store import store_errors
 from pytest_manylinux.model.distro import Image, Interpreter
 
 VENV = PurePosixPath("/scratch/venv")

@@ -1,13 +1,13 @@
-"""Files that are there whole or not at all."""
+"""Reports that are there whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
+import uuid
 from pathlib import Path
 
 from pytest_manylinux.errors import ReportError
+from pytest_manylinux.images.draft import draft
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,28 +22,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         real.parent.mkdir(parents=True, exist_ok=True)
         if real.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
-        handle, aside = tempfile.mkstemp(prefix=f".{real.name[:100]}.", dir=real.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                os.fchmod(stream.fileno(), 0o666 & ~_umask())
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(aside).replace(real)
-        except BaseException:
-            with suppress(OSError):
-                Path(aside).unlink()
-            raise
+        aside = real.with_name(f".{real.name[:100]}.{uuid.uuid4().hex}")
+        with draft(real.parent) as fresh:
+            fresh.stream.write(content)
+            fresh.stream.flush()
+            os.fsync(fresh.stream.fileno())
+            fresh.become(aside)  # which only a rename can put in another file's place
+        aside.replace(real)
     except OSError as error:
         raise ReportError(
             f"{path} could not be written",
             why=error.strerror or str(error),
             remedy="name a file in a folder that can be written and has room",
         ) from error
-
-
-def _umask() -> int:
-    """The process's umask; reading it needs setting it for a moment."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

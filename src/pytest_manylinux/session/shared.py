@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.images.locks import in_turn
+from pytest_manylinux.images.refusal import room_errors
 
 _T = TypeVar("_T")
 
@@ -29,7 +30,10 @@ def once(folder: Path | None, key: tuple[str, ...], work: Callable[[], _T]) -> _
             outcome = pickle.loads(result.read_bytes())  # noqa: S301
         else:
             outcome = _attempt(work)
-            result.write_bytes(pickle.dumps(outcome))
+            with room_errors(folder):
+                fresh = result.with_suffix(".new")
+                fresh.write_bytes(pickle.dumps(outcome))
+                fresh.replace(result)  # half of it would be no result
     if isinstance(outcome, ManylinuxError):
         raise outcome
     return cast("_T", outcome)

@@ -14,6 +14,7 @@ from typing import Any
 from pytest_manylinux.diagnose.judge import judge, judge_unreadable
 from pytest_manylinux.dispatch import Away, Needs
 from pytest_manylinux.errors import MalformedWheelError, ManylinuxError, StoreError
+from pytest_manylinux.images.refusal import room_errors
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.survey import Survey
@@ -53,10 +54,11 @@ def _trial(run: Run, job: TrialJob, done: Needs) -> Judged | Away:
         return _unproven(job, read, error)
     image: Image | None = done[1].result() if len(done) > 1 else None
     try:
-        request = None if image is None else _request(run, job, read, image)
-        if run.settings.dask:
-            return _elsewhere(run, job, read, request)
-        return _here(run, job, read, request)
+        with room_errors(run.store.root):
+            request = None if image is None else _request(run, job, read, image)
+            if run.settings.dask:
+                return _elsewhere(run, job, read, request)
+            return _here(run, job, read, request)
     except ManylinuxError as error:
         return _unproven(job, read, error)
 

@@ -10,7 +10,8 @@ import pytest
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.aside import sweep
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.images.store import CACHE_VARIABLE, ImageStore, default_root
+from pytest_manylinux.images.refusal import CACHE_VARIABLE
+from pytest_manylinux.images.store import ImageStore, default_root
 from pytest_manylinux.model.distro import Image
 
 Adopt = Callable[..., Image]
