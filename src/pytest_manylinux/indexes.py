@@ -40,11 +40,13 @@ class IndexAccess:
 
     `environment` may hold credentials inside URLs: give it to pip and its like only, never write it
     down unredacted. `mounts` are (path on this machine, path in the sandbox), read-only. `identity`
-    is a digest that changes when the index does; it holds no credentials.
+    is a digest that changes when the index does; it holds no credentials. Without `network` only
+    folders of this machine are in it.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     mounts: tuple[tuple[Path, PurePosixPath], ...] = ()
+    network: bool = True
 
     @property
     def identity(self) -> str:
@@ -52,6 +54,28 @@ class IndexAccess:
         lines = [f"{name}={redact(value)}" for name, value in sorted(self.environment.items())]
         lines += [f"{source}:{source.stat().st_mtime_ns}" for source, _ in self.mounts]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def offline(self) -> IndexAccess:
+        """What of it can be had without network: folders of this machine, and no credentials."""
+        indexes, links = (
+            [
+                place
+                for name in names
+                for place in self.environment.get(name, "").split()
+                if place.startswith("file://")
+            ]
+            for names in (("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"), ("PIP_FIND_LINKS",))
+        )
+        environment: dict[str, str] = {}
+        if "PIP_NO_INDEX" in self.environment or not indexes:
+            environment["PIP_NO_INDEX"] = "1"
+        else:
+            environment["PIP_INDEX_URL"] = indexes[0]
+            environment |= {"PIP_EXTRA_INDEX_URL": " ".join(indexes[1:])} if indexes[1:] else {}
+        environment |= {"PIP_FIND_LINKS": " ".join(links)} if links else {}
+        named = " ".join(environment.values())
+        mounts = tuple(mount for mount in self.mounts if f"file://{mount[1]}" in named)
+        return IndexAccess(environment=environment, mounts=mounts, network=False)
 
 
 def redact(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import uuid
@@ -301,6 +302,31 @@ def test_an_index_out_of_reach_is_no_fault_of_the_project(
     finally:
         indexes.forget_host_index()
     assert caught.value.exit_code is ExitCode.NOT_PROVEN
+
+
+def test_without_network_requirements_come_from_a_folder(
+    build: Build, demo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    links, project = tmp_path / "links", demo()
+    links.mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(links))
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    indexes.forget_host_index()
+    try:
+        with pytest.raises(
+            ToolchainError, match=r"setuptools>=68 is not at hand.*no network"
+        ) as caught:
+            build(project, network=False)
+        assert "PIP_FIND_LINKS" in caught.value.remedy
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(links)]
+        subprocess.run(
+            [*command, "setuptools>=68"], check=True, env={**os.environ, "PIP_FIND_LINKS": ""}
+        )
+        outcome = build(project, network=False)
+    finally:
+        indexes.forget_host_index()
+    assert facts_of(outcome).elf
+    assert not outcome.record.remembered
 
 
 PLANTS = """

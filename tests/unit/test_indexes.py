@@ -84,6 +84,41 @@ def test_identity_knows_the_index_but_not_the_password(tmp_path: Path) -> None:
     assert identity("https://a.example/s") != identity("https://b.example/s")
 
 
+@pytest.mark.parametrize("index", ["", "https://me:secret@a.example/simple"])
+def test_without_network_only_folders_are_left_and_no_credentials(tmp_path: Path, index: str) -> None:
+    links, key = tmp_path / "links", tmp_path / "key.pem"
+    links.mkdir()
+    key.touch()
+    settings = {
+        "find-links": f"{links} https://me:secret@b.example/",
+        "extra-index-url": "https://me:secret@c.example/simple",
+        "client-cert": str(key),
+        "cert": str(key),
+    }
+    environ = {"HTTPS_PROXY": "http://me:secret@proxy:3128"}
+    found = index_access(
+        {**settings, **({"index-url": index} if index else {})}, environ, home=tmp_path
+    )
+    assert found.network
+    alone = found.offline()
+    assert not alone.network
+    assert [source for source, _ in alone.mounts] == [links]
+    assert alone.environment == {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": f"file://{alone.mounts[0][1]}"}
+
+
+def test_without_network_an_index_in_a_folder_is_one_still(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "simple").mkdir(parents=True)
+    folders = " ".join(str(tmp_path / name / "simple") for name in ("one", "two"))
+    settings = {"index-url": "https://a.example/simple", "extra-index-url": folders}
+    alone = index_access(settings, {}, home=tmp_path / "home").offline()
+    places = [f"file://{place}/simple" for _, place in alone.mounts]
+    assert alone.environment == {"PIP_INDEX_URL": places[0], "PIP_EXTRA_INDEX_URL": places[1]}
+    assert index_access({**settings, "no-index": "1"}, {}, home=tmp_path).offline().environment == {
+        "PIP_NO_INDEX": "1"
+    }
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -23,8 +23,9 @@ class BuildRequest:
 
     `project` is a folder or an sdist, only read. `image` is a root with the headers of `python` and
     with `build_packages`; `plain` the one it was grown from, in which tools are made that all such
-    images share (None: in `image`). `before_build` are shell commands that run in the copied source,
-    with network. `timeout` is seconds for the project's own build, the making of tools not counted.
+    images share (None: in `image`). `before_build` are shell commands that run in the copied source.
+    The build has the host's `network` or none; the making of tools has it. `timeout` is seconds for
+    the project's own build, the making of tools not counted.
     `cache` is a folder of ours that may be shared by builds at the same time. `log` is overwritten.
     `fresh` builds even if an earlier build of the same source in the same way is remembered.
     """
@@ -38,6 +39,7 @@ class BuildRequest:
     wheelhouse: Path
     before_build: tuple[str, ...] = ()
     build_packages: tuple[str, ...] = ()
+    network: bool = True
     timeout: float = 1800.0
     cache: Path
     log: Path

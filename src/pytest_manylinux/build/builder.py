@@ -40,7 +40,8 @@ class ZigBuilder:
         policy = repairable(request.policy, kit)
         if policy != request.policy:
             say(f"auditwheel knows no {request.policy}: building for {policy}, which promises more")
-        job = Job(request=request, project=project, kit=kit, index=index, policy=policy)
+        its_index = index if request.network else index.offline()
+        job = Job(request=request, project=project, kit=kit, index=its_index, policy=policy)
         try:
             with temporary_folder() as here:
                 outcome = job.run(engine, here)

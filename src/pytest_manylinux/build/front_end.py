@@ -103,7 +103,9 @@ class FrontEnd:
         return self.bench.run(title, argv, environment=self.environment)
 
     def _install(self, listing: PurePosixPath) -> None:
-        install_requirements(self.bench, lambda *options: self._pip(listing, *options))
+        install_requirements(
+            self.bench, lambda *options: self._pip(listing, *options), network=self.index.network
+        )
 
     def _pip(self, listing: PurePosixPath, *options: str) -> Completed:
         pip = (self.kit.python, "-m", "pip", "--python", str(ENVIRONMENT_PYTHON))

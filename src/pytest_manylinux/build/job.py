@@ -115,7 +115,7 @@ class Job:
             image=self.request.image,
             mounts=(*mounts, *self.kit.mounts, warm_mount(self.request.cache)),
             caches=project_caches(self.request.cache, self.request.project),
-            network=True,
+            network=self.request.network,
             label=f"build {self.what}",
         )
 

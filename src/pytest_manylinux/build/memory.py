@@ -139,6 +139,7 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: How) 
         how.index,
         request.before_build,
         request.build_packages,
+        request.network,
     ]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

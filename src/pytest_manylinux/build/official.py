@@ -53,7 +53,7 @@ class ImageBuilder:
             request=request,
             layout=self.layout,
             project=read_project(request.project),
-            index=host_index(),
+            index=host_index() if request.network else host_index().offline(),
             python=python_in(self.layout, request),
             policy=_repairable(self.layout, request.policy),
         )
@@ -172,7 +172,7 @@ class _Job:
             image=self.request.image,
             mounts=(*mounts, Mount(source=zig.INSIDE_SOURCE, target=INSIDE)),
             caches=(Cache(source=cache, target=PIP_CACHE),),
-            network=True,
+            network=self.request.network,
             label=f"build {self.what}",
         )
 

@@ -187,6 +187,7 @@ class PipWheel:
                 *(*pip.command, "install", *options, *more, *wanted),
                 more=network,
             ),
+            network=self.index.network,
         )
 
     def _asked_for(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ _OUT_OF_REACH = re.compile(
     r"Temporary failure in name resolution|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
     r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded|Could not fetch URL.*connection error"
 )
+_NOT_FOUND = re.compile(r"No matching distribution found for (\S+)")
 _NOTHING_FOUND = "(from versions: none)"
 
 
@@ -24,12 +25,17 @@ class Pip(Protocol):
         """Run it to its end."""
 
 
-def install_requirements(bench: Workbench, pip: Pip) -> None:
-    """Install; raises ToolchainError if the index is out of reach, else BuildError."""
+def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
+    """Install, or raise BuildError.
+
+    ToolchainError where the index is out of reach or, without `network`, something is not at hand.
+    """
     log = bench.log
     done = pip()
     if done.ok:
         return
+    if not network:
+        raise _not_at_hand(bench) or bench.failure("its build requirements cannot be installed", done)
     if _NOTHING_FOUND in log.tail(100):  # pip tells of refused connections only if asked to
         done = pip("-vv")
         if done.ok:
@@ -41,3 +47,19 @@ def install_requirements(bench: Workbench, pip: Pip) -> None:
             remedy="see that pip on this machine reaches its index, then run again",
         )
     raise bench.failure("its build requirements cannot be installed", done)
+
+
+def _not_at_hand(bench: Workbench) -> ToolchainError | None:
+    """The error for what only a network could bring; None if the log speaks of something else."""
+    text = bench.log.tail(400)
+    found = _NOT_FOUND.search(text)
+    if found is None and not _OUT_OF_REACH.search(text):
+        return None
+    wanted = found[1] if found else "a build requirement"
+    return ToolchainError(
+        f"{bench.what}: {wanted} is not at hand, and this build has no network",
+        why=bench.log.decisive(),
+        remedy="put wheels of what the build requires, and of what that requires, into a folder "
+        f"(`pip download --dest FOLDER '{found[1] if found else 'NAME'}'`), and name it for pip: "
+        "PIP_FIND_LINKS=FOLDER; or set build-network = host",
+    )

@@ -37,6 +37,7 @@ AUTO = "auto"
 ENGINES = ("auto", "bubblewrap", "docker", "podman")
 BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
+BUILD_NETWORKS = ("host", "none")
 IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
@@ -57,6 +58,7 @@ _READING: dict[str, tuple[Reader, object]] = {
     "dask-wait": (seconds, 60.0),
     "before-build": (command_lines, ()),
     "build-packages": (words, ()),
+    "build-network": (choice("network of builds", BUILD_NETWORKS), "host"),
     "image-source": (choice("source of images", IMAGE_SOURCES), "auto"),
     "registry-mirror": (words, ()),
     "catalogue": (text, ""),

@@ -139,6 +139,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="PACKAGES",
     ),
     Option(
+        "build-network",
+        "host: builds have this machine's network; none: they have no network, and their requirements "
+        "come from folders that pip's find-links names (default: host)",
+        metavar="NETWORK",
+    ),
+    Option(
         "image-source",
         "where root filesystems come from: auto, archive, registry (default: auto)",
         metavar="SOURCE",

@@ -95,6 +95,7 @@ class Settings:
     dask_wait: float
     before_build: tuple[str, ...]
     build_packages: tuple[str, ...]
+    build_network: str
     image_source: str
     registry_mirror: tuple[str, ...]
     catalogue: str

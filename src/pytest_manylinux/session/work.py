@@ -182,6 +182,7 @@ def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -
         wheelhouse=run.wheelhouse,
         before_build=settings.before_build,
         build_packages=settings.build_packages,
+        network=settings.build_network == "host",
         timeout=settings.build_timeout,
         cache=tools_folder(run),
         log=log,

@@ -165,6 +165,7 @@ def test_everything_that_decides_is_in_the_key(tmp_path: Path) -> None:
         key(replace(base, image=replace(IMAGE, digest="sha256:2"))),
         key(replace(base, before_build=("make",))),
         key(replace(base, build_packages=("zlib1g-dev",))),
+        key(replace(base, network=False)),
     ]
     assert len(set(keys)) == len(keys)
 

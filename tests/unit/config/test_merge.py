@@ -82,6 +82,7 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
         ("policy", "musllinux_1_2", "no manylinux policy"),
         ("engine", "dokcer", "perhaps you meant 'docker'"),
         ("python", "311", "no CPython version"),
+        ("build-network", "nome", "perhaps you meant 'none'"),
         ("jobs", 0, "auto or a number"),
         ("jobs", True, "auto or a number"),
         ("build-timeout", -1, "seconds above 0"),
