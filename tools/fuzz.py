@@ -31,6 +31,7 @@ TARGETS = ("elf", "wheel", "members", "names", "proof", "configuration", "answer
 _ONE = "--one"
 COUNTS = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)/")
 DONE = re.compile(r"Done (\d+) runs? in (\d+) second")
+TRIED = re.compile(r"^#(\d+)\t", re.MULTILINE)  # of a run that a find has ended
 
 
 def fuzz_one(name: str, arguments: list[str]) -> None:
@@ -66,7 +67,8 @@ def fuzz(name: str, seconds: int, keep: int, corpus: Path | None) -> bool:
         small = sorted(grown.iterdir(), key=lambda path: path.stat().st_size)[:keep]
         for path in small:
             shutil.copy(path, kept)
-    tried, took = (DONE.findall(done.stderr) or [("0", "0")])[-1]
+    last = (TRIED.findall(done.stderr) or ["0"])[-1]
+    tried, took = (DONE.findall(done.stderr) or [(last, "?")])[-1]
     coverage, features, reaching = (COUNTS.findall(done.stderr) or [("0", "0", "0")])[-1]
     print(
         f"{name:14} {int(tried):>9,} inputs in {took:>4} s, coverage {coverage} ({features} features, "
