@@ -64,6 +64,18 @@ def test_an_image_without_a_folder(engine: BubblewrapEngine, spec: SandboxSpec) 
         engine.open(replace(spec, image=elsewhere))
 
 
+def test_what_ends_before_the_sandbox_stands_is_heard(
+    engine: BubblewrapEngine, spec: SandboxSpec, tmp_path: Path
+) -> None:
+    program = tmp_path / "bwrap"
+    program.write_text("#!/bin/sh\necho 'bwrap: of no use'; exit 1\n")
+    program.chmod(0o755)
+    engine._program = str(program)
+    with pytest.raises(SandboxError) as caught:
+        engine.open(spec)
+    assert caught.value.why == "bwrap: of no use"
+
+
 def test_groups_of_dead_runs_are_removed_and_those_of_living_ones_stay() -> None:
     groups = need_control_groups()
     dead = [parent / f"pytest-manylinux-{os.getpid()}-1-0" for parent in groups.parents]

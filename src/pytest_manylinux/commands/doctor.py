@@ -48,6 +48,7 @@ def _probes() -> list[tuple[Area, str, Probe]]:
     from pytest_manylinux.doctor import machine, network  # noqa: PLC0415
     from pytest_manylinux.doctor.api import Area  # noqa: PLC0415
     from pytest_manylinux.engines.probe import has_vsyscall  # noqa: PLC0415
+    from pytest_manylinux.engines.seccomp import filter_of_this_machine  # noqa: PLC0415
     from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
     from pytest_manylinux.indexes import host_certificates  # noqa: PLC0415
@@ -63,6 +64,11 @@ def _probes() -> list[tuple[Area, str, Probe]]:
         (Area.IMAGES, "from the archive", machine.look_at_root_makers),
         (Area.CACHE, "folder", machine.look_at_cache),
         (Area.KERNEL, "user namespaces", machine.look_at_user_namespaces),
+        (
+            Area.KERNEL,
+            "system call filter",
+            partial(machine.look_at_call_filter, here=filter_of_this_machine() != b""),
+        ),
         (Area.KERNEL, "vsyscall", partial(machine.look_at_vsyscall, here=has_vsyscall())),
         (Area.KERNEL, "other architectures", machine.look_at_foreign),
         (Area.KERNEL, "control groups", machine.look_at_control_groups),

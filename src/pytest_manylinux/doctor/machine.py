@@ -124,6 +124,16 @@ def look_at_user_namespaces(settings: Path = SETTINGS) -> Iterator[Finding]:
         yield _good(Area.KERNEL, "user namespaces", "allowed")
 
 
+def look_at_call_filter(*, here: bool) -> Iterator[Finding]:
+    """Whether the kernel filters system calls, which bubblewrap's sandboxes use where it does."""
+    if here:
+        yield _good(Area.KERNEL, "system call filter", "there, and bubblewrap's sandboxes have one")
+    else:
+        says = "none: code in bubblewrap's sandboxes may make every call that a user may"
+        cure = "a kernel with CONFIG_SECCOMP_FILTER, on a processor for which there is a filter"
+        yield _lacking("system call filter", says, cure)
+
+
 def look_at_vsyscall(*, here: bool) -> Iterator[Finding]:
     """Whether the images of manylinux1 and manylinux2010 can run (`here`: the kernel has the page)."""
     if here:

@@ -15,6 +15,8 @@ asm-generic/unistd.h and, for arm, arch/arm/tools/syscall.tbl).
 from __future__ import annotations
 
 import ctypes
+import errno
+import functools
 import platform
 import struct
 from collections.abc import Iterator
@@ -41,7 +43,8 @@ _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW… of clone(2)
 _AF_VSOCK = 40
 _MS_RDONLY, _MS_REMOUNT = 1, 32  # flags of mount(2)
 _OF_FORK_SERVERS = frozenset({"mount", "unshare"})
-_PR_GET_SECCOMP = 21
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +147,15 @@ def filter_of_this_machine(*, forks: bool = False) -> bytes:
 
     With `forks` that of a fork server, which see `filter_program`.
     """
-    if ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
-        return b""
-    return filter_program(platform.machine(), forks=forks)
+    return filter_program(platform.machine(), forks=forks) if takes_filters() else b""
+
+
+@functools.cache
+def takes_filters() -> bool:
+    """Whether the kernel takes filters: no program at all is a bad address to one that does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, None, 0, 0)
+    return ctypes.get_errno() == errno.EFAULT
 
 
 def filter_program(machine: str, *, forks: bool = False) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_manylinux.engines.cgroup import start_time
 from pytest_manylinux.engines.tether import Tether
+from pytest_manylinux.errors import EngineError
 
 _PREFIX = "pytest-manylinux-staged-"
 _NAME = re.compile(rf"{_PREFIX}(?P<pid>\d+)-(?P<start>\d+)-")
@@ -21,15 +22,23 @@ _NAME = re.compile(rf"{_PREFIX}(?P<pid>\d+)-(?P<start>\d+)-")
 class Staging:
     """A folder that other users can read. It goes when we do, however that is.
 
-    What a machine that lost power left is removed when the next one is made.
+    What a machine that lost power left is removed when the next one is made. Raises EngineError if
+    there is no place for it.
     """
 
     def __init__(self) -> None:
-        place = Path(tempfile.gettempdir())
-        _sweep(place)
         pid = os.getpid()
         name = f"{_PREFIX}{pid}-{start_time(pid)}-"
-        self.folder = Path(tempfile.mkdtemp(prefix=name, dir=place))
+        try:
+            place = Path(tempfile.gettempdir())
+            _sweep(place)
+            self.folder = Path(tempfile.mkdtemp(prefix=name, dir=place))
+        except OSError as error:
+            raise EngineError(
+                "no temporary folder can be had on this machine",
+                why=error.strerror or str(error),
+                remedy="name one that can be written, and has room, in TMPDIR",
+            ) from error
         self.folder.chmod(0o755)
         self._tether = Tether(str(self.folder), after='rm -rf "$1"')
         self._serial = itertools.count()

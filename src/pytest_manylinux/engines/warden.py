@@ -46,7 +46,8 @@ def main() -> None:
     if _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:  # nothing inside may look into us
         raise _os_error("prctl")
     if os.geteuid() == 0:
-        os.setgroups([])
+        with contextlib.suppress(PermissionError):  # root of a user namespace that may set none
+            os.setgroups([])
     owner = socket.socket(fileno=int(sys.argv[1]))
     owner.set_inheritable(False)  # who held it inside could speak to our owner
     files = _receive(owner)
@@ -79,7 +80,8 @@ class _Sandbox:
             self._user, self._others = _open_namespaces(first)
             self._root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY)
         except OSError:
-            os.kill(self._monitor, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may be what ended, with the reason told
+                os.kill(self._monitor, signal.SIGKILL)
             _wait_for_children()
             raise
 

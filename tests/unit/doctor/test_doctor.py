@@ -161,6 +161,9 @@ def test_kernel_settings(tmp_path: Path) -> None:
     [one] = machine.look_at_vsyscall(here=False)
     assert "vsyscall=emulate" in one.remedy
     assert "builder = zig" in one.remedy
+    assert [one.health for one in machine.look_at_call_filter(here=True)] == [Health.GOOD]
+    [one] = machine.look_at_call_filter(here=False)
+    assert "CONFIG_SECCOMP_FILTER" in one.remedy
     [one] = machine.look_at_control_groups(tmp_path)
     assert one.health is Health.LACKING
 
