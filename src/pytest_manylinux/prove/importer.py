@@ -18,6 +18,7 @@ import sys
 
 LONGEST_CHAIN = 20
 LONGEST_FORK = 20  # seconds; and for all forks together
+FORKS_AT_ONCE = 2
 FIELDS_OF_A_FILE = 6  # of a line in /proc/self/maps that has a path (proc(5))
 
 
@@ -34,6 +35,7 @@ class Importer:
     process = staticmethod(os.getpid)
     fork = staticmethod(os.fork)
     wait = staticmethod(os.waitpid)
+    lock = staticmethod(os.lockf)
     kill = staticmethod(os.kill)
     known = frozenset()  # type: frozenset[str]
 
@@ -95,16 +97,22 @@ class Importer:
         Names that wait for the same package share one fork, in which that is imported once.
         """
         waiting = [name for name in names if name not in self.modules]
+        running = []  # type: list[int]
         while waiting:
             missing = self.first_missing(waiting[0])
             group = [name for name in waiting if f"{name}.".startswith(f"{missing}.")]
             waiting = [name for name in waiting if name not in group]
+            while len(running) == FORKS_AT_ONCE:
+                ended = self.wait(-1, 0)[0]  # or something that the import has left running
+                running = [one for one in running if one != ended]
             process = self.fork()
             if process == 0:
                 try:
                     self.run_fork(missing, group)
                 finally:
                     self.leave(1)
+            running.append(process)
+        for process in running:
             self.wait(process, 0)
 
     def first_missing(self, name: str) -> str:
@@ -138,6 +146,7 @@ class Importer:
         """Send what was found, with the files that are mapped into this process, as a literal."""
         found.update(pid=self.process(), loaded=self.loaded())
         channel = self.open(self.path, os.O_WRONLY)
+        self.lock(channel, os.F_LOCK, 0)  # until it is closed: forks report side by side
         rest = f"\n{self.token} {found!a}\n".encode("ascii")
         while rest:
             rest = rest[self.write(channel, rest) :]
