@@ -8,10 +8,14 @@ Cells, in turns, so that all see the same machine, each the wall clock of one wh
 * kept: the same by `docker exec` in a container that stays;
 * floor: a fresh sandbox, the wheel unpacked by zipfile, and the import;
 * trial: ours, as a run does it (on an engine with fork servers, in one that is there already);
-* alone: ours in a sandbox of its own, the long way.
+* alone: ours in a sandbox of its own, the long way;
+* docker row: ours in containers, the mean of ten one after another from the first to the last
+  container's removal: containers are started ahead while others run, as in a run;
+* docker ready: one of ours in a container that has waited for it; a run does not get it faster;
+* docker alone: ours in a container of its own, the long way.
 
-The first two, and our trial in containers (`docker trial`), need a docker daemon: the machine's, or
-else a `dockerd` of this run's own (root); without one they are left out.
+Those with docker in their names and the first two need a docker daemon: the machine's, or else a
+`dockerd` of this run's own (root); without one they are left out.
 
 Prints a Markdown table with medians in seconds; ratios are
 what travels to other machines.
@@ -43,6 +47,8 @@ from pytest_manylinux.prove.warm import WarmTrials
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 
 Cell = Callable[[], object]
+_OURS = ("trial", "docker row", "docker ready", "docker alone")
+_UNTIL_READY = 3.0  # seconds
 NAIVE = (
     "python3 -m venv {venv} && {venv}/bin/pip -q install --no-deps {wheel}"
     " && {venv}/bin/python -c '{code}'"
@@ -122,15 +128,46 @@ def trial(subject: Subject, engine: Engine, warm: WarmTrials | None) -> Cell:
     return cell
 
 
+def docker_row(subject: Subject, engine: Engine, length: int = 10) -> Cell:
+    """Seconds for each of so many in a row."""
+
+    def cell() -> float:
+        warm = WarmTrials(engine)
+        started = time.monotonic()
+        for more in reversed(range(length)):
+            run_trial(subject.request, engine, warm, more)
+        warm.close()
+        return (time.monotonic() - started) / length
+
+    return cell
+
+
+def docker_ready(subject: Subject, engine: Engine) -> Cell:
+    """Seconds for one whose container is there."""
+
+    def cell() -> float:
+        warm = WarmTrials(engine)
+        run_trial(subject.request, engine, warm, 1)
+        time.sleep(_UNTIL_READY)
+        started = time.monotonic()
+        run_trial(subject.request, engine, warm)
+        took = time.monotonic() - started
+        warm.close()
+        return took
+
+    return cell
+
+
 def measure(cells: dict[str, Cell], rounds: int) -> dict[str, float]:
-    """Medians in seconds; one round before, in turns, is not counted."""
+    """Medians in seconds; one round before, in turns, is not counted. A cell may tell its own."""
     seen: dict[str, list[float]] = {name: [] for name in cells}
     for number in range(rounds + 1):
         for name, cell in cells.items():
             started = time.monotonic()
-            cell()
+            told = cell()
             if number:
-                seen[name].append(time.monotonic() - started)
+                took = told if isinstance(told, float) else time.monotonic() - started
+                seen[name].append(took)
     return {name: statistics.median(times) for name, times in seen.items()}
 
 
@@ -183,7 +220,7 @@ def subject_of(wheel: Path, distro_id: str) -> Subject:
 def row(subject: Subject, medians: dict[str, float]) -> str:
     """A line of the table: seconds, then our trial's ratios."""
     cells = [subject.request.wheel.name, *(f"{value:.3f}" for value in medians.values())]
-    for name in ("trial", "docker trial"):
+    for name in _OURS:
         if name in medians:
             ours = medians[name]
             if "naive" in medians:
@@ -196,7 +233,7 @@ def row(subject: Subject, medians: dict[str, float]) -> str:
 def header(names: list[str]) -> str:
     """The table's head."""
     columns = ["wheel", *(f"{name}, s" for name in names)]
-    for name in ("trial", "docker trial"):
+    for name in _OURS:
         if name in names:
             columns += [f"naive / {name}", f"kept / {name}"] if "naive" in names else []
             columns.append(f"{name} / floor")
@@ -225,7 +262,9 @@ def main() -> int:
                     reference = imported_reference(docker, subject.request.image)
                     stays = inner.enter_context(container(reference, subject.wheel.parent))
                     cells |= {"naive": naive(subject, reference), "kept": kept(subject, stays)}
-                    cells["docker trial"] = trial(subject, docker, None)
+                    cells["docker row"] = docker_row(subject, docker)
+                    cells["docker ready"] = docker_ready(subject, docker)
+                    cells["docker alone"] = trial(subject, docker, None)
                 cells["floor"] = floor(subject, engine)
                 cells["alone"] = trial(subject, engine, None)
                 cells["trial"] = trial(subject, engine, warm)

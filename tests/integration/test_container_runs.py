@@ -22,7 +22,7 @@ import docker
 import pytest
 from engine_daemons import docker_daemon, engine_running
 from loopback_registry import registry_running
-from sandboxes import processes_with
+from sandboxes import eventually, processes_with
 from wheels import build_wheel
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -284,5 +284,50 @@ def test_a_daemon_that_is_killed_in_the_middle(daemon: Daemon, tmp_path: Path) -
     assert all("docker does not answer any more" in verdict.reason for verdict in trials)
     daemon.start_again()
     again = Run(tmp_path, *options, *more, "-k", "good", "dist", DOCKER_HOST=daemon.address)
+    assert again.end() == ExitCode.OK, again.words
+    assert all_containers(daemon) == []
+
+
+@pytest.mark.attack("fault")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+def test_containers_that_wait_end_with_the_run(
+    daemon: Daemon, tmp_path: Path, number: signal.Signals
+) -> None:
+    """One runs when the signal comes, others wait for the trials after it."""
+    mark = f"60000.{125 + number}"
+    files = dict.fromkeys(("a_first", "b_second", "d_later", "e_later", "f_later"), "x = 1\n")
+    files["c_hang"] = f"import subprocess\nsubprocess.run(['sleep', '{mark}'])\n"
+    for name, code in files.items():
+        build_wheel(tmp_path / "dist", {f"{name}.py": code}, name=name)
+    options = ("--manylinux-engine=docker", f"--manylinux-distros={DISTRO}", "--manylinux-jobs=1")
+    more = ("--manylinux-image-source=archive", "--manylinux-fresh")
+    run = Run(tmp_path, *options, *more, "dist", DOCKER_HOST=daemon.address)
+    wait_for(lambda: bool(processes_with(mark)) and len(all_containers(daemon)) > 2, run)
+    run.process.send_signal(number)
+    run.process.communicate(timeout=120)
+    assert run.process.returncode not in {0, 1}
+    if number is signal.SIGINT:
+        assert all_containers(daemon) == []
+    assert eventually(lambda: all_containers(daemon) == [])
+    assert processes_with(mark) == []
+
+
+def test_a_run_that_was_killed_with_its_daemon_is_cleaned_up_by_the_next(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    """No daemon was there to remove what waited."""
+    for number in range(5):
+        build_wheel(
+            tmp_path / "dist", {f"w{number}.py": "import time; time.sleep(1)\n"}, name=f"w{number}"
+        )
+    options = ("--manylinux-engine=docker", f"--manylinux-distros={DISTRO}", "--manylinux-jobs=1")
+    more = ("--manylinux-image-source=archive", "--manylinux-fresh")
+    run = Run(tmp_path, *options, *more, "dist", DOCKER_HOST=daemon.address)
+    wait_for(lambda: len(all_containers(daemon)) > 2, run)
+    daemon.kill()
+    run.process.kill()
+    run.process.communicate(timeout=60)
+    daemon.start_again()
+    again = Run(tmp_path, *options, *more, "-k", "w0", "dist", DOCKER_HOST=daemon.address)
     assert again.end() == ExitCode.OK, again.words
     assert all_containers(daemon) == []

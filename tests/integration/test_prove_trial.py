@@ -48,8 +48,8 @@ class Counted(WarmTrials):
 
     ended = 0
 
-    def attempt(self, errand: Errand) -> Completed | None:
-        completed = super().attempt(errand)
+    def attempt(self, errand: Errand, more: int = 0) -> Completed | None:
+        completed = super().attempt(errand, more)
         self.ended += completed is not None
         return completed
 

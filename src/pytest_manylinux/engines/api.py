@@ -193,3 +193,34 @@ class ForkingEngine(Protocol):
         when it returns. It must not run anything that is foreign to the image. Raises SandboxError
         or EngineError.
         """
+
+
+class Standby(Protocol):
+    """A program that has made itself ready in a sandbox of its own, and waits there for its one run.
+
+    The run is in that sandbox, which is one by the contract above, with what was `SandboxSpec.mounts`
+    and its own inputs. Its output is kept as a command's is.
+    """
+
+    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
+        """Run the program to its end, with `mounts` (inside the inbox) besides.
+
+        On timeout the sandbox is killed. Raises SandboxError if no run could be begun, and for a
+        second one.
+        """
+
+    def close(self) -> None:
+        """Kill everything inside and forget it; may be called twice."""
+
+
+@runtime_checkable
+class StandbyEngine(Protocol):
+    """An engine that can have programs ready for one run each."""
+
+    def standby(self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath) -> Standby:
+        """Start `interpreter` (a path inside), and execute `code` (Python) once.
+
+        `code` defines `work`, which the run calls without arguments, as for `ForkingEngine`. `inbox`
+        is a folder (absolute) that inputs of the run come into; it and what of `spec.mounts` lies in
+        it are read-only inside. Raises SandboxError or EngineError.
+        """

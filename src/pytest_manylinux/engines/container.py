@@ -39,6 +39,7 @@ _WRITABLE = frozenset({SCRATCH, PurePosixPath("/tmp")})  # noqa: S108 - the sand
 _START_TIMEOUT = 60.0
 _END_TIMEOUT = 30.0
 _IDLE = 0.2  # seconds without output after which we ask whether the command still runs
+_QUIET = 2.0  # the same for a first process, which tells its own end
 _SETTLE = 1.0  # seconds in which the last output of a command arrives
 _GRACE = 0.5  # seconds in which a container whose processes were killed ends too
 _SIGNALS = range(129, 193)  # exit codes that mean 128 + a signal
@@ -72,7 +73,7 @@ class ContainerSandbox:
             parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._line = Hijacked(self._api.attach_socket(container, params=parameters))
             self._api.start(container)
-            self._await_ready(self._line, spec.image.name)
+            self.await_ready(spec.image.name)
             self._hand_over(folders_above(spec))
         except BaseException as error:
             self._note(error)
@@ -88,18 +89,58 @@ class ContainerSandbox:
             self._silent = True
             self._gave_up(error)
 
-    def _await_ready(self, line: Hijacked, name: str) -> None:
+    def await_ready(self, name: str) -> None:
+        """Wait until the first process says `ready`; raises SandboxError if it does not."""
         words = bytearray()
         frames = Frames({STDOUT: words.extend, STDERR: words.extend})
         end = time.monotonic() + _START_TIMEOUT
         while not words.endswith(b"ready\n"):
-            data = line.receive(end - time.monotonic())
+            data = self._line.receive(end - time.monotonic()) if self._line else b""
             if not data:
                 raise SandboxError(
                     f"no sandbox could be started from image {name}",
                     why=words.decode(errors="replace").strip() or "its first process ended at once",
                 )
             frames.feed(data)
+
+    def tell(self, content: bytes, timeout: float) -> None:
+        """Write to the first process's standard input; raises SandboxError if it cannot be had."""
+        try:
+            if self._line is None or self._closed:
+                raise SandboxError("the sandbox is closed")
+            self._line.write(content, time.monotonic() + timeout)
+        except OSError as error:
+            raise SandboxError("the sandbox has ended", why=str(error)) from error
+
+    def listen(self, frames: Frames, timeout: float, *, until: Callable[[], bool]) -> bool:
+        """Take the first process's output until `until` says so, or it ends.
+
+        Whether that was in time; else the sandbox is killed.
+        """
+        deadline = time.monotonic() + timeout
+        while self._line is not None and not until():
+            remaining = deadline - time.monotonic()
+            data = self._line.receive(min(_QUIET, remaining))
+            if data:
+                frames.feed(data)
+            elif data == b"" or (remaining > 0 and not self._is_running()):
+                break
+            elif remaining <= 0:
+                self.close()
+                return False
+        return True
+
+    def _is_running(self) -> bool:
+        """Ask the daemon; raises EngineError if that keeps silent."""
+        try:
+            with speaking_to(self._engine, "asking after a sandbox"):
+                return bool(self._api.inspect_container(self._container)["State"]["Running"])
+        except SandboxError:
+            return False
+        except EngineError as error:
+            self._note(error)
+            self.close()
+            raise
 
     def _hand_over(self, folders: Sequence[PurePosixPath]) -> None:
         """Let the sandbox's user write to folders that the daemon made, as its own superuser."""

@@ -13,16 +13,16 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import docker
 from docker.errors import NotFound
 from docker.types import HostConfig, LogConfig, Ulimit
 from docker.types import Mount as Bind
 
-from pytest_manylinux.engines.api import SCRATCH, SandboxSpec
+from pytest_manylinux.engines.api import SCRATCH, Mount, SandboxSpec
 from pytest_manylinux.engines.container import HOLDER, ContainerSandbox
 from pytest_manylinux.engines.daemons import (
     PodmanService,
@@ -36,6 +36,7 @@ from pytest_manylinux.engines.owners import LABEL, owner_is_gone, owner_labels
 from pytest_manylinux.engines.probe import explained
 from pytest_manylinux.engines.rootimage import read_file, reference_of
 from pytest_manylinux.engines.staging import Staging
+from pytest_manylinux.engines.standby import ContainerStandby, Inbox, standby_command
 from pytest_manylinux.errors import EngineError, SandboxError
 
 _SILENCE = 120.0  # seconds after which a daemon that did not answer is asked again
@@ -92,6 +93,24 @@ class ContainerEngine:
 
     def open(self, spec: SandboxSpec) -> ContainerSandbox:
         """Start a container from `spec.image`, importing its root first if that was never done."""
+        return self._open(spec, HOLDER)
+
+    def standby(
+        self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath
+    ) -> ContainerStandby:
+        """Start a program that waits in a container of its own; see `engines.api.StandbyEngine`."""
+        box = Inbox(self._staging.subfolder(), inbox, self._staging)
+        try:
+            box.add(mount for mount in spec.mounts if box.holds(mount))
+            outside = [mount for mount in spec.mounts if not box.holds(mount)]
+            shown = replace(spec, mounts=(*outside, Mount(source=box.folder, target=inbox)))
+            sandbox = self._open(shown, standby_command(interpreter, code))
+        except BaseException:
+            box.remove()
+            raise
+        return ContainerStandby(sandbox, box, spec)
+
+    def _open(self, spec: SandboxSpec, command: Sequence[str]) -> ContainerSandbox:
         check_mounts((*spec.mounts, *spec.caches))
         user = self._user(spec)
         with self._listening(), speaking_to(self.name, f"starting a sandbox from {spec.image.name}"):
@@ -100,7 +119,7 @@ class ContainerEngine:
                 binds = [*self._describe_user(reference, user), *self._binds(spec, user)]
             container = self._client.api.create_container(
                 reference,
-                command=list(HOLDER),
+                command=list(command),
                 entrypoint=[],
                 hostname="sandbox",
                 user=str(user),
@@ -190,6 +209,8 @@ class ContainerEngine:
             network_mode="host" if spec.network else "none",
             ipc_mode="private",
             userns_mode="keep-id" if user.keep else None,
+            # Podman gives it to commands, and to the first process only when asked.
+            group_add=[user.gid] if self.name == "podman" else None,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             mem_limit=spec.limits.memory,

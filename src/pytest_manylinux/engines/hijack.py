@@ -52,15 +52,19 @@ class Hijacked:
     def send(self, content: IO[bytes], deadline: float) -> None:
         """Write all of `content`, then end the input; raises TimeoutError, ConnectionError."""
         while chunk := content.read(_CHUNK):
-            view = memoryview(chunk)
-            while view:
-                try:
-                    view = view[self._socket.send(view) :]
-                except (BlockingIOError, ssl.SSLWantWriteError):
-                    if not self._wait(select.POLLOUT, deadline - time.monotonic()):
-                        raise TimeoutError from None
+            self.write(chunk, deadline)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
+
+    def write(self, content: bytes, deadline: float) -> None:
+        """Write `content` and leave the input open; raises TimeoutError, ConnectionError."""
+        view = memoryview(content)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                if not self._wait(select.POLLOUT, deadline - time.monotonic()):
+                    raise TimeoutError from None
 
     def _wait(self, event: int, seconds: float) -> bool:
         poll = select.poll()

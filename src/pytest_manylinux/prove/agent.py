@@ -201,13 +201,14 @@ class Trial:
 
 
 def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
-    """Make the venv from its recorded layout, around what is mounted there already."""
+    """Make the venv from its recorded layout, around what is there already."""
     for kind, path, mode, content in entries:
         place = os.path.join(VENV, path)
         if kind == "folder":
             os.makedirs(place, exist_ok=True)
         elif kind == "link":
-            os.symlink(content, place)
+            if not os.path.islink(place):
+                os.symlink(content, place)
         else:
             with open(place, "wb") as file:
                 file.write(base64.b64decode(content))

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from msgspec.structs import replace
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from pytest_manylinux.engines.api import Engine, Limits, Mount
+from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.images.store import default_root
 from pytest_manylinux.model.distro import Image, Target
@@ -55,10 +55,13 @@ class TrialRequest:
     cache: Path | None = None
 
 
-def run_trial(request: TrialRequest, engine: Engine, warm: WarmTrials | None = None) -> Observation:
+def run_trial(
+    request: TrialRequest, engine: Engine, warm: WarmTrials | None = None, more: int = 0
+) -> Observation:
     """Install and import in a fresh sandbox without network, and tell what was seen.
 
-    With `warm` that sandbox is a fork server's, where that can be; the procedure is the same.
+    With `warm` that sandbox is one that was made ready before, where that can be; the procedure is
+    the same. `more` tells how many trials on the same target are known to come.
     A hang, a crash or an exit of the code under trial is part of the observation. Raises
     SandboxError where the sandbox was lost before anything could be seen, TrialTimeoutError where
     pip itself did not end in time, and the engine's, image's and store's errors.
@@ -67,7 +70,8 @@ def run_trial(request: TrialRequest, engine: Engine, warm: WarmTrials | None = N
     cache = request.cache or default_root() / "venvs"
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     asked = _asked(request, venv.layout)
-    seen = _see(_errand(request, venv, asked), asked, engine, warm)
+    errand = _errand(request, venv, asked)
+    seen = _see(errand, asked, engine, warm.attempt(errand, more) if warm is not None else None)
     return Observation(
         target=request.target.id,
         image=request.image.digest,
@@ -86,11 +90,11 @@ def run_trial(request: TrialRequest, engine: Engine, warm: WarmTrials | None = N
     )
 
 
-def _see(errand: Errand, asked: Asked, engine: Engine, warm: WarmTrials | None) -> Seen:
-    if warm is not None and (completed := warm.attempt(errand)) is not None:
+def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None) -> Seen:
+    if attempt is not None:
         # Whatever is no full account is asked for again where nothing is shared.
         with contextlib.suppress(SandboxError):
-            return look(completed, asked)
+            return look(attempt, asked)
     with sent(errand, engine) as (_, completed):
         return look(completed, asked)
 

@@ -1,5 +1,8 @@
 """Trials in fork servers that have the distro's pip imported: what is the same is not done again.
 
+On an engine without them, but where a program can wait in a sandbox of its own, it is one of those
+(standbys.py).
+
 Anything odd there (a server that does not start or is lost, a run that does not end by itself) gives
 no answer at all, and the trial is done in a sandbox of its own. So is what a fork server is not for: a
 trial with a network or with other limits than the usual, a wheel that replaces what the venv was
@@ -24,10 +27,13 @@ from pytest_manylinux.engines.api import (
     Limits,
     Mount,
     SandboxSpec,
+    Standby,
+    StandbyEngine,
 )
 from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ManylinuxError, SandboxError
-from pytest_manylinux.prove.errand import GRACE, LIBRARY, REQUEST, Errand, library_mounts
+from pytest_manylinux.prove.errand import GRACE, INPUTS, LIBRARY, REQUEST, Errand, library_mounts
+from pytest_manylinux.prove.standbys import Standbys
 
 _CODE = (
     f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
@@ -50,23 +56,35 @@ class _Shelf:
 
 
 class WarmTrials:
-    """Fork servers of one engine. Thread-safe: a server does one trial at a time."""
+    """Fork servers or standbys of one engine. Thread-safe: a server does one trial at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine if isinstance(engine, ForkingEngine) else None
+        self._waiting = engine if isinstance(engine, StandbyEngine) else None
+        self._standbys = Standbys()
         self._shelf = _Shelf()
         self._lock = threading.Lock()
 
-    def attempt(self, errand: Errand) -> Completed | None:
+    def attempt(self, errand: Errand, more: int = 0) -> Completed | None:
         """How the agent ended, if it came to its end in a fork server; None: do it the long way.
 
-        Raises SandboxError once this is closed: then nothing is to be begun any more.
+        `more` is how many trials in the same image's venv are known to come. Raises SandboxError once
+        this is closed: then nothing is to be begun any more.
         """
         key = (errand.image.digest, errand.interpreter.executable)
-        if self._engine is None or not _is_plain(errand):
+        if not _is_plain(errand):
             return None
+        if self._engine is not None:
+            return self._fork(key, errand, self._engine)
+        if (engine := self._waiting) is not None:
+            return self._standbys.attempt(
+                key, lambda: _stand_by(errand, engine), lambda one: _run(one, errand), more
+            )
+        return None
+
+    def _fork(self, key: _Key, errand: Errand, engine: ForkingEngine) -> Completed | None:
         try:
-            server = self._take(key, errand, self._engine)
+            server = self._take(key, errand, engine)
         except (ManylinuxError, OSError):
             self._check_open()
             self._shelf.troubled.add(key)
@@ -108,6 +126,7 @@ class WarmTrials:
         with self._lock:
             self._shelf.closed = True
             servers, self._shelf.servers = self._shelf.servers, []
+        self._standbys.close()
         for _, server in servers:
             server.close()
 
@@ -123,16 +142,25 @@ def _is_plain(errand: Errand) -> bool:
 
 
 def _start(errand: Errand, engine: ForkingEngine) -> ForkServer:
-    layout = Mount(source=errand.venv.record, target=_LAYOUT)
-    spec = SandboxSpec(
-        image=errand.image,
-        mounts=(*errand.venv.mounts(), *library_mounts(), layout),
-        label=f"fork server for trials on {errand.image.name}",
-    )
+    spec = _spec(errand, "fork server")
     return engine.fork_server(spec, errand.interpreter.executable, _CODE)
 
 
-def _run(server: ForkServer, errand: Errand) -> Completed | None:
+def _stand_by(errand: Errand, engine: StandbyEngine) -> Standby:
+    spec = _spec(errand, "standby")
+    return engine.standby(spec, errand.interpreter.executable, _CODE, INPUTS)
+
+
+def _spec(errand: Errand, what: str) -> SandboxSpec:
+    layout = Mount(source=errand.venv.record, target=_LAYOUT)
+    return SandboxSpec(
+        image=errand.image,
+        mounts=(*errand.venv.mounts(), *library_mounts(), layout),
+        label=f"{what} for trials on {errand.image.name}",
+    )
+
+
+def _run(server: ForkServer | Standby, errand: Errand) -> Completed | None:
     with contextlib.suppress(ManylinuxError, OSError), _inputs(errand) as mounts:
         return server.run(mounts, timeout=errand.request.timeout + GRACE)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -73,6 +74,25 @@ class Messages:
                 return
 
 
+class Coming:
+    """How many trials of each target have been added and have not begun. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left: Counter[str] = Counter()
+
+    def add(self, target: str) -> None:
+        """One more has been added."""
+        with self._lock:
+            self._left[target] += 1
+
+    def begin(self, target: str) -> int:
+        """One begins; gives how many are left."""
+        with self._lock:
+            self._left[target] -= 1
+            return self._left[target]
+
+
 class Run:
     """What one pytest process shares between its items. Everything costly is made on first use.
 
@@ -116,6 +136,7 @@ class Run:
         self._warm: WarmTrials | None = None
         self._cluster: Cluster | ManylinuxError | None = None
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
+        self.coming = Coming()
 
     @property
     def wheelhouse(self) -> Path:

@@ -32,8 +32,11 @@ from pytest_manylinux.session.work import Judged, Read, add_facts, declared, not
 def add_trial(run: Run, job: TrialJob) -> Future[Any]:
     """Add a trial, after the facts and the target's image."""
     add_facts(run, job.origin)
+    key = task_key("trial", *key_of(job.origin), job.target.id)
+    if key not in run.graph:
+        run.coming.add(job.target.id)
     return run.graph.add(
-        task_key("trial", *key_of(job.origin), job.target.id),
+        key,
         lambda done: _trial(run, job, done),
         needs=[task_key("facts", *key_of(job.origin)), *_add_preparation(run, job.target)],
     )
@@ -47,6 +50,7 @@ def _add_preparation(run: Run, target: Target) -> list[tuple[Any, ...]]:
 
 
 def _trial(run: Run, job: TrialJob, done: Needs) -> Judged | Away:
+    more = run.coming.begin(job.target.id)
     if error := done[0].exception():
         return _unread(job, error)
     read: Read = done[0].result()
@@ -58,7 +62,7 @@ def _trial(run: Run, job: TrialJob, done: Needs) -> Judged | Away:
             request = None if image is None else _request(run, job, read, image)
             if run.settings.dask:
                 return _elsewhere(run, job, read, request)
-            return _here(run, job, read, request)
+            return _here(run, job, read, request, more)
     except ManylinuxError as error:
         return _unproven(job, read, error)
 
@@ -73,13 +77,13 @@ def _unread(job: TrialJob, error: BaseException) -> Judged:
     return Judged(verdict=not_proven(error, subject, name))
 
 
-def _here(run: Run, job: TrialJob, read: Read, request: TrialRequest | None) -> Judged:
+def _here(run: Run, job: TrialJob, read: Read, request: TrialRequest | None, more: int) -> Judged:
     if request is None:
         raise StoreError(f"no image of {job.target.id} was prepared")
     engine = run.engine()
     label = f"{engine.name} {engine.version()}"
     known = _recalled(run, request, label)
-    observation = known or run_trial(request, engine, run.warm())
+    observation = known or run_trial(request, engine, run.warm(), more)
     survey = run.survey(job.target.distro, request.image)
     verdict = _judged(job, read, observation, survey)
     if known is None:
