@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,17 @@ class Draft:
             os.link(self._name, target, src_dir_fd=beside, follow_symlinks=True)
         finally:
             os.close(beside)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Have a file with this content, on the disk, in the place of what is there; raises OSError."""
+    aside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}")
+    with draft(path.parent) as fresh:
+        fresh.stream.write(content)
+        fresh.stream.flush()
+        os.fsync(fresh.stream.fileno())
+        fresh.become(aside)  # which only a rename can put in another file's place
+    aside.replace(path)
 
 
 @contextlib.contextmanager

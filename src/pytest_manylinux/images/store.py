@@ -27,6 +27,7 @@ from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.dpkg import Packages, identity, installed_packages
+from pytest_manylinux.images.draft import write_whole
 from pytest_manylinux.images.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.images.recipe import FORMAT, Recipe
 from pytest_manylinux.images.refusal import CACHE_VARIABLE, store_errors
@@ -132,7 +133,7 @@ class ImageStore:
                 aside.rename(folder)
             index = self._index(recipe)
             index.parent.mkdir(parents=True, exist_ok=True)
-            _write(index, record.digest)
+            write_whole(index, record.digest.encode("ascii"))
         found = self.find(recipe)
         if found is None:
             raise StoreError(f"{folder} is damaged", remedy="pytest-manylinux cache prune --all")
@@ -272,12 +273,6 @@ def is_sound(stored: StoredImage) -> bool:
 def _touch(folder: Path) -> None:
     with contextlib.suppress(OSError):
         (folder / "used").touch()
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(text, "ascii")
-    fresh.replace(path)
 
 
 def folder_size(root: Path) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.images.draft import write_whole
 from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.images.survey import survey_image
 from pytest_manylinux.model.distro import Distro, Image
@@ -51,7 +52,5 @@ class Surveys:
             return None  # the trials will say what is wrong with it
         with contextlib.suppress(OSError):
             self._root.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_suffix(f".{threading.get_ident()}")
-            fresh.write_bytes(sealed(image.digest, msgspec.json.encode(survey, order="sorted")))
-            fresh.replace(path)
+            write_whole(path, sealed(image.digest, msgspec.json.encode(survey, order="sorted")))
         return survey

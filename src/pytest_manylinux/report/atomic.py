@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 
 from pytest_manylinux.errors import ReportError
-from pytest_manylinux.images.draft import draft
+from pytest_manylinux.images.draft import write_whole
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,13 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         real.parent.mkdir(parents=True, exist_ok=True)
         if real.is_dir():
             raise IsADirectoryError(f"{path} is a folder")
-        aside = real.with_name(f".{real.name[:100]}.{uuid.uuid4().hex}")
-        with draft(real.parent) as fresh:
-            fresh.stream.write(content)
-            fresh.stream.flush()
-            os.fsync(fresh.stream.fileno())
-            fresh.become(aside)  # which only a rename can put in another file's place
-        aside.replace(real)
+        write_whole(real, content)
     except OSError as error:
         raise ReportError(
             f"{path} could not be written",

@@ -26,6 +26,7 @@ from pytest_manylinux.errors import ManylinuxError, StoreError
 from pytest_manylinux.images.lock import NAME as LOCK
 from pytest_manylinux.images.lock import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
+from pytest_manylinux.images.refusal import room_errors
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.images.surveys import Surveys
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
@@ -211,7 +212,8 @@ class Run:
         with self._lock:
             if self._engine is None:
                 try:
-                    self._engine = select_engine(self.settings.engine, say=lambda _: None)
+                    with room_errors(self.store.root):
+                        self._engine = select_engine(self.settings.engine, say=lambda _: None)
                 except ManylinuxError as error:
                     self._engine = error
             if isinstance(self._engine, ManylinuxError):
