@@ -128,6 +128,8 @@ def _bytes(text: str) -> int:
 
 
 def _ago(age: timedelta) -> str:
+    if age < -timedelta(minutes=1):
+        return "at a time to come: a clock was wrong"
     for seconds, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         count = int(age.total_seconds() // seconds)
         if count:

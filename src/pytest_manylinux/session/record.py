@@ -59,6 +59,7 @@ class Recorder:
     failed: int = 0
     not_proven: int = 0
     _wheels: dict[tuple[str, str], WheelRecord] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)  # `started` may be set back meanwhile
 
     def add(self, entry: Entry) -> None:
         """Take an entry; a wheel that is known already is completed, not repeated."""
@@ -97,7 +98,7 @@ class Recorder:
         """The run as a value. `engine` is (name, version), empty strings if there was none."""
         return RunRecord(
             started=self.started,
-            duration=time.time() - self.started,
+            duration=time.monotonic() - self._begun,
             tool_version=__version__,
             pytest_version=pytest_version,
             host_python=platform.python_version(),

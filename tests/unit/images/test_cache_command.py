@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +31,17 @@ def test_the_list_names_images_with_sizes(
     assert image.digest[7:19] in out
     assert "just now" in out
     assert f" kB in {store.root}" in out
+
+
+def test_a_date_that_is_still_to_come_is_told_as_such(
+    store: ImageStore, adopt: Callable[..., Image], capsys: pytest.CaptureFixture[str]
+) -> None:
+    adopt("debian-12", base="1")
+    [stored] = store.images()
+    tomorrow = time.time() + 86400
+    os.utime(stored.folder / "used", (tomorrow, tomorrow))
+    assert main(["cache"]) == ExitCode.OK
+    assert "a clock was wrong" in capsys.readouterr().out
 
 
 def test_an_empty_store_lists_nothing(capsys: pytest.CaptureFixture[str]) -> None:
