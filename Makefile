@@ -8,7 +8,7 @@ REPORTS := reports
 CHECK := sample_projects
 
 .DEFAULT_GOAL := help
-.PHONY: help prove test lint audit lock develop system engines clean
+.PHONY: help prove test lint audit lock bench develop system engines clean
 
 help: ## Say what can be made
 	@echo "make TARGET, where TARGET is"
@@ -45,6 +45,10 @@ audit: $(BIN)/.tox ## Compare what the lock pins with the known vulnerabilities
 lock: $(BIN)/.venv ## Write the lock of what CI installs anew (all of it with UPGRADE=1)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8" packaging
 	$(BIN)/python tools/lock.py make $(if $(UPGRADE),--upgrade)
+
+bench: system engines $(BIN)/.develop ## Measure all that has a figure: most of an hour, on a machine that does nothing else
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3" "matplotlib>=3.9"
+	$(BIN)/python benchmarks $(PARTS)
 
 develop: system $(BIN)/.develop ## Set up .venv for working on the project itself
 	@echo "Ready: $(BIN)/pytest tests/unit"

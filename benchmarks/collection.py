@@ -1,86 +1,102 @@
 """What a start of pytest costs with the plugin there but unused, and what collecting many trials costs.
 
-    python benchmarks/collection.py [--wheels 1000] [--targets 20] [--rounds 11]
+    python benchmarks/collection.py [--rounds 11]
 
 First `pytest` on an empty folder, with the plugin and with `-p no:manylinux`, in turns: medians of wall
-clock and of processor. Then `pytest --manylinux --collect-only` on a folder of wheels (planning reads
-names only, so they are empty files) whose trials are wheels x targets: seconds, and memory at most.
+clock. Then `pytest --manylinux --collect-only` on folders of wheels (planning reads names only, so they
+are empty files) whose trials are wheels x targets: seconds, and memory at most.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
+
+from figures import Part, Row, Spent, in_turns, progress, spent
 
 from pytest_manylinux.catalogue import load_catalogue
 
-BARE = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+BARE = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+SIZES = ((1, 20), (10, 20), (100, 20), (1000, 20), (1000, 5), (1000, 1))
 
 
-def run(arguments: Sequence[str], folder: Path) -> tuple[float, float, float, str]:
-    """Seconds by the clock, seconds of processor, MiB at most, and what was printed last."""
-    started = time.monotonic()
-    command = [sys.executable, *arguments]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        last = ""
-        for line in process.stdout:
-            last = line.strip() or last
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    processor = usage.ru_utime + usage.ru_stime
-    return time.monotonic() - started, processor, usage.ru_maxrss / 1024, last
-
-
-def start_up(rounds: int) -> None:
-    """Print what the plugin adds to a start of pytest."""
-    seen: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+def start_up(rounds: int) -> Part:
+    """What the plugin adds to a start of pytest."""
+    progress("start-up")
     with tempfile.TemporaryDirectory() as name:
-        for _ in range(rounds):
-            for plugin, times in seen.items():
-                words = BARE if plugin else (*BARE, "-p", "no:manylinux")
-                times.append(run(words, Path(name))[:2])
-    for position, what in enumerate(("wall clock", "processor")):
-        medians = {
-            plugin: statistics.median(times[position] for times in found)
-            for plugin, found in seen.items()
+        ways = {
+            "without the plugin": (*BARE, "-p", "no:manylinux"),
+            "with the plugin, unused": BARE,
         }
-        extra = (medians[True] - medians[False]) * 1000
-        print(f"start-up, {what}: {medians[False] * 1000:.0f} ms, {extra:+.1f} ms with the plugin")
+        cells = {
+            what: lambda words=words: spent([sys.executable, *words], folder=Path(name))
+            for what, words in ways.items()
+        }
+        rows = in_turns(cells, rounds)
+    extra = (rows[1].value - rows[0].value) * 1000
+    return Part(
+        title="`pytest` in an empty folder",
+        rows=rows,
+        base="without the plugin",
+        asked="under 15 ms more",
+        note=f"The plugin adds {extra:.1f} ms.",
+    )
 
 
-def collection(wheels: int, targets: int) -> None:
-    """Print what collecting costs."""
-    distros = [
+def distros(count: int) -> list[str]:
+    """So many distros of the catalogue with one Python each."""
+    found = [
         distro.id
         for distro in load_catalogue().distros
         if "x86_64" in distro.architectures and len(distro.interpreters) == 1
-    ][:targets]
+    ]
+    assert len(found) >= count
+    return found[:count]
+
+
+def collect(wheels: int, targets: int) -> Spent:
+    """Collect so many wheels on so many distros."""
     with tempfile.TemporaryDirectory() as name:
         for number in range(wheels):
             Path(name, f"demo{number}-1.0-py3-none-any.whl").touch()
-        words = [*BARE, "--manylinux", "--collect-only", ".", "--manylinux-distros", " ".join(distros)]
-        clock, processor, memory, last = run(words, Path(name))
-    print(f"collection: {last}")
-    print(f"  {clock:.1f} s, {processor:.1f} s of processor, {memory:.0f} MiB, {len(distros)} distros")
+        words = [
+            *BARE,
+            "--manylinux",
+            "--collect-only",
+            ".",
+            "--manylinux-distros",
+            " ".join(distros(targets)),
+        ]
+        done = spent([sys.executable, *words], folder=Path(name))
+    assert f"{wheels * (targets + 1)} tests collected" in done.output, done.output[-500:]
+    return done
+
+
+def growth() -> tuple[Part, Part]:
+    """Seconds and memory for each size."""
+    progress("collection")
+    found = {f"{wheels:,} wheels × {targets}": collect(wheels, targets) for wheels, targets in SIZES}  # noqa: RUF001
+    seconds = tuple(Row(name=name, value=done.clock) for name, done in found.items())
+    memory = tuple(Row(name=name, value=done.memory) for name, done in found.items())
+    return (
+        Part(
+            title="Collection: wheels × distros (and an audit each)",  # noqa: RUF001
+            rows=seconds,
+            asked="20,000 trials in under 5 s",
+        ),
+        Part(title="Collection: memory", rows=memory, unit="MiB", asked="20,000 in under 500 MB"),
+    )
 
 
 def main() -> int:
     """Print both; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--wheels", type=int, default=1000)
-    parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
-    start_up(options.rounds)
-    collection(options.wheels, options.targets)
+    for part in (start_up(options.rounds), *growth()):
+        print("\n".join((*part.lines(), "")))
     return 0
 
 

@@ -17,21 +17,21 @@ Cells, in turns, so that all see the same machine, each the wall clock of one wh
 Those with docker in their names and the first two need a docker daemon: the machine's, or else a
 `dockerd` of this run's own (root); without one they are left out.
 
-Prints a Markdown table with medians in seconds; ratios are
-what travels to other machines.
+Prints Markdown tables with medians in seconds; ratios are what travels to other machines.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from figures import Cell, Part, Row, in_turns, progress
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Command, Engine, Mount, SandboxSpec
@@ -46,7 +46,10 @@ from pytest_manylinux.prove.warm import WarmTrials
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 
-Cell = Callable[[], object]
+_ASKED = {
+    "markupsafe": "25 times as fast as naive and at most 1.7 times the floor; 12 times by docker",
+    "numpy": "8 times as fast as naive and at most 1.4 times the floor; 5 times by docker",
+}
 _OURS = ("trial", "docker row", "docker ready", "docker alone")
 _UNTIL_READY = 3.0  # seconds
 NAIVE = (
@@ -158,19 +161,6 @@ def docker_ready(subject: Subject, engine: Engine) -> Cell:
     return cell
 
 
-def measure(cells: dict[str, Cell], rounds: int) -> dict[str, float]:
-    """Medians in seconds; one round before, in turns, is not counted. A cell may tell its own."""
-    seen: dict[str, list[float]] = {name: [] for name in cells}
-    for number in range(rounds + 1):
-        for name, cell in cells.items():
-            started = time.monotonic()
-            told = cell()
-            if number:
-                took = told if isinstance(told, float) else time.monotonic() - started
-                seen[name].append(took)
-    return {name: statistics.median(times) for name, times in seen.items()}
-
-
 def docker_engine(stack: contextlib.ExitStack) -> Engine | None:
     """The engine docker, by a daemon of our own if none answers; None if there can be none."""
     from engine_daemons import engine_running  # noqa: PLC0415 - the tests' own maker of daemons
@@ -217,61 +207,69 @@ def subject_of(wheel: Path, distro_id: str) -> Subject:
     return Subject(TrialRequest(wheel=found, facts=read_wheel(found), target=target, image=image))
 
 
-def row(subject: Subject, medians: dict[str, float]) -> str:
-    """A line of the table: seconds, then our trial's ratios."""
-    cells = [subject.request.wheel.name, *(f"{value:.3f}" for value in medians.values())]
-    for name in _OURS:
-        if name in medians:
-            ours = medians[name]
-            if "naive" in medians:
-                cells.append(f"{medians['naive'] / ours:.1f} x")
-                cells.append(f"{medians['kept'] / ours:.1f} x")
-            cells.append(f"{ours / medians['floor']:.2f} x")
-    return f"| {' | '.join(cells)} |"
+def beside_the_naive_way(
+    wheels: Sequence[Path], *, rounds: int, docker: bool, distro: str = "debian-12"
+) -> list[Part]:
+    """A part for each wheel on one distro."""
+    parts = []
+    with contextlib.ExitStack() as stack:
+        engine = select_engine("bubblewrap")
+        stack.callback(engine.close)
+        warm = WarmTrials(engine)
+        stack.callback(warm.close)
+        containers = docker_engine(stack) if docker else None
+        for wheel in wheels:
+            progress(f"trials of {wheel.name}")
+            with contextlib.ExitStack() as inner:
+                subject = subject_of(wheel, distro)
+                cells = _in_containers(subject, containers, inner) if containers else {}
+                cells["floor"] = floor(subject, engine)
+                cells["alone"] = trial(subject, engine, None)
+                cells["trial"] = trial(subject, engine, warm)
+                parts.append(_part(subject, in_turns(cells, rounds)))
+    return parts
 
 
-def header(names: list[str]) -> str:
-    """The table's head."""
-    columns = ["wheel", *(f"{name}, s" for name in names)]
-    for name in _OURS:
-        if name in names:
-            columns += [f"naive / {name}", f"kept / {name}"] if "naive" in names else []
-            columns.append(f"{name} / floor")
-    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+def _in_containers(subject: Subject, engine: Engine, stack: contextlib.ExitStack) -> dict[str, Cell]:
+    reference = imported_reference(engine, subject.request.image)
+    stays = stack.enter_context(container(reference, subject.wheel.parent))
+    return {
+        "naive": naive(subject, reference),
+        "kept": kept(subject, stays),
+        "docker row": docker_row(subject, engine),
+        "docker ready": docker_ready(subject, engine),
+        "docker alone": trial(subject, engine, None),
+    }
+
+
+def _part(subject: Subject, rows: tuple[Row, ...]) -> Part:
+    medians = {row.name: row.value for row in rows}
+    floors = [f"{name} {medians[name] / medians['floor']:.2f}" for name in _OURS if name in medians]
+    wheel, image = subject.request.wheel, subject.request.target
+    return Part(
+        title=f"A trial of {wheel.name} {wheel.version} on {image.id}",
+        rows=rows,
+        base="naive",
+        asked=_ASKED.get(wheel.name, ""),
+        note=f"In multiples of the floor: {', '.join(floors)}.",
+    )
 
 
 def main() -> int:
-    """Print the table; see the module's text."""
+    """Print the tables; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("wheels", nargs="+", type=Path)
     parser.add_argument("--distro", default="debian-12")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--without-docker", action="store_true")
     options = parser.parse_args()
-    subjects = [subject_of(wheel, options.distro) for wheel in options.wheels]
-    with contextlib.ExitStack() as stack:
-        engine = select_engine("bubblewrap")
-        stack.callback(engine.close)
-        warm = WarmTrials(engine)
-        stack.callback(warm.close)
-        docker = None if options.without_docker else docker_engine(stack)
-        for number, subject in enumerate(subjects):
-            with contextlib.ExitStack() as inner:
-                cells: dict[str, Cell] = {}
-                if docker is not None:
-                    reference = imported_reference(docker, subject.request.image)
-                    stays = inner.enter_context(container(reference, subject.wheel.parent))
-                    cells |= {"naive": naive(subject, reference), "kept": kept(subject, stays)}
-                    cells["docker row"] = docker_row(subject, docker)
-                    cells["docker ready"] = docker_ready(subject, docker)
-                    cells["docker alone"] = trial(subject, docker, None)
-                cells["floor"] = floor(subject, engine)
-                cells["alone"] = trial(subject, engine, None)
-                cells["trial"] = trial(subject, engine, warm)
-                medians = measure(cells, options.rounds)
-            if number == 0:
-                print(header(list(medians)))
-            print(row(subject, medians), flush=True)
+    for part in beside_the_naive_way(
+        options.wheels,
+        rounds=options.rounds,
+        docker=not options.without_docker,
+        distro=options.distro,
+    ):
+        print("\n".join((*part.lines(), "")))
     return 0
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from cluster_grounds import Ground, cluster_running, free_port
 from sandboxes import eventually
 from wheels import build_wheel
 
@@ -21,7 +19,7 @@ from pytest_manylinux.cluster.supply import PIECE, root_source
 from pytest_manylinux.errors import ExitCode, StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.images.travel import receive
 
 pytestmark = pytest.mark.integration
@@ -30,79 +28,10 @@ DISTRO = "--manylinux-distros=debian-12"
 SLOW = "import time; time.sleep(1.5)\n"
 
 
-@dataclass
-class Ground:
-    """A scheduler, and workers with caches of their own."""
-
-    folder: Path
-    address: str = ""
-    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, name: str, *argv: str, **environment: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, *argv],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **environment},
-                start_new_session=True,
-            )
-        self.running.append(process)
-        return process
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def share_roots(self, number: int) -> None:
-        """Give a worker's cache the roots and venvs of this machine, which are only read."""
-        cache = self.folder / f"cache{number}"
-        cache.mkdir()
-        for part in ("images", "recipes", "venvs"):
-            (cache / part).symlink_to(default_root() / part)
-
-    def worker(self, number: int) -> subprocess.Popen[bytes]:
-        name = f"w{number}"
-        process = self.start(
-            name,
-            "-c",
-            "import sys; from pytest_manylinux.cli import main; sys.exit(main())",
-            "worker",
-            self.address,
-            "--jobs=1",
-            f"--name={name}",
-            f"--host=127.0.0.{number}",
-            PYTEST_MANYLINUX_CACHE=str(self.folder / f"cache{number}"),
-        )
-        assert eventually(lambda: "worker w" in self.log(name)), self.log(name)
-        return process
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    found = Ground(tmp_path)
-    port = _free_port()
-    found.address = f"tcp://127.0.0.1:{port}"
-    found.start(
-        "scheduler",
-        "-m",
-        "distributed.cli.dask_scheduler",
-        "--host=127.0.0.1",
-        f"--port={port}",
-        "--dashboard-address=127.0.0.1:0",
-    )
-    try:
+    with cluster_running(tmp_path) as found:
         yield found
-    finally:
-        for process in reversed(found.running):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -188,7 +117,7 @@ def test_a_trial_that_no_worker_fits_is_not_proven(ground: Ground, tmp_path: Pat
 
 def test_a_scheduler_that_does_not_answer_proves_nothing(wheels: Path, tmp_path: Path) -> None:
     proof = tmp_path / "proof.json"
-    argv = command(wheels, proof, f"--manylinux-dask=tcp://127.0.0.1:{_free_port()}", "-k", "trial")
+    argv = command(wheels, proof, f"--manylinux-dask=tcp://127.0.0.1:{free_port()}", "-k", "trial")
     done = subprocess.run(argv, cwd=wheels, capture_output=True, text=True, check=False, timeout=90)
     assert done.returncode == ExitCode.NOT_PROVEN, done.stdout
     assert "no Dask scheduler answers at tcp://127.0.0.1:" in done.stdout

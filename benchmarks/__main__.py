@@ -1,0 +1,95 @@
+"""All benchmarks by one command, side by side in one run: a page with tables, and a picture.
+
+    python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
+
+Parts: trials, whole, samples, builds, predict, start, growth, cluster; without any, all of them, which
+takes most of an hour. Wheels and the builder image are kept in the folder. Wants what the test suite
+wants, and the dependency group `bench` (`make bench` sees to both). Run it on a machine that does
+nothing else: ratios hold on a busy one too, limits in seconds do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from builds import builds
+from collection import growth, start_up
+from figures import Part, machine, picture
+from predict import predictions
+from runs import cluster, samples, whole
+from subjects import LARGE, SMALL, download
+from trials import beside_the_naive_way
+
+HERE = Path(__file__).parents[1]
+HUGE = "vtk"
+Measure = Callable[[argparse.Namespace], Sequence[Part]]
+
+
+def _trials(options: argparse.Namespace) -> Sequence[Part]:
+    wheels = download([SMALL, LARGE], options.folder / "two", ["3.11"])
+    return beside_the_naive_way(wheels, rounds=options.rounds, docker=not options.without_docker)
+
+
+def _predictions(options: argparse.Namespace) -> Sequence[Part]:
+    wheels = download([LARGE, HUGE], options.folder / "large", ["3.11"])
+    return [predictions(wheels)]
+
+
+PARTS: dict[str, Measure] = {
+    "trials": _trials,
+    "whole": lambda options: [whole(options.folder, docker=not options.without_docker)],
+    "samples": lambda _: [samples()],
+    "builds": lambda options: [builds(options.folder, rounds=options.rounds)],
+    "predict": _predictions,
+    "start": lambda options: [start_up(3 * options.rounds)],
+    "growth": lambda _: growth(),
+    "cluster": lambda options: [cluster(options.folder)],
+}
+
+
+def page(parts: Sequence[Part], shown: Path, target: Path) -> str:
+    """The page of figures."""
+    lines = ["# Figures", "", f"By `make bench`, in one run, on {machine()},"]
+    lines += [f"{datetime.now(tz=timezone.utc):%Y-%m-%d}. Medians; the way of measuring stands in"]
+    lines += ["[benchmarks/](../../benchmarks), what makes the difference in [speed](speed.md).", ""]
+    lines += [f"![The same figures as bars]({_relative(shown, target.parent)})"]
+    for part in parts:
+        lines += ["", *part.lines()]
+    return "\n".join(lines) + "\n"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """From a folder of the documentation to another."""
+    return f"../{path.parent.name}/{path.name}" if path.parent.parent == folder.parent else str(path)
+
+
+def main() -> int:
+    """Measure, print, write; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--folder", type=Path, default=HERE / "reports/bench")
+    parser.add_argument("--page", type=Path, default=HERE / "reports/bench/figures.md")
+    parser.add_argument("--picture", type=Path, default=HERE / "reports/bench/figures.svg")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--without-docker", action="store_true")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))} (there are: {', '.join(PARTS)})")
+    found: list[Part] = []
+    for name in options.parts or PARTS:
+        measured = PARTS[name](options)
+        print("\n\n".join("\n".join(part.lines()) for part in measured), end="\n\n", flush=True)
+        found += measured
+        picture(found, options.picture)
+        options.page.parent.mkdir(parents=True, exist_ok=True)
+        options.page.write_text(page(found, options.picture, options.page), encoding="utf-8")
+    print(f"page     {options.page}\npicture  {options.picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What benchmarks give: parts with rows, as a Markdown table and as a picture."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MIB = 1024 * 1024
+Cell = Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure: a median of `rounds`, in the unit of its part."""
+
+    name: str
+    value: float
+    rounds: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Figures that were measured side by side.
+
+    Where `base` names a row, the others are told as multiples of it: how many times as fast as it they
+    were. `asked` are the limits that the project sets itself, in words.
+    """
+
+    title: str
+    rows: tuple[Row, ...]
+    base: str = ""
+    unit: str = "s"
+    asked: str = ""
+    note: str = ""
+
+    def ratio(self, row: Row) -> str:
+        """Such as `12 x`; empty if there is nothing to compare with."""
+        found = [one.value for one in self.rows if one.name == self.base]
+        if not found or row.name == self.base or not row.value:
+            return ""
+        times = found[0] / row.value
+        return f"{times:.0f} ×" if times >= 10 else f"{times:.2g} ×"  # noqa: PLR2004, RUF001
+
+    def lines(self) -> list[str]:
+        """A Markdown section."""
+        against = f"against {self.base}" if self.base else ""
+        lines = [
+            f"### {self.title}",
+            "",
+            f"| | {self.unit} | {against} | rounds |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row.name} | {row.value:.3g} | {self.ratio(row)} | {row.rounds} |" for row in self.rows
+        ]
+        lines += ["", f"Asked for: {self.asked}."] if self.asked else []
+        return lines + (["", self.note] if self.note else [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What one process took: seconds by the clock and of processor, MiB at most; and its last words."""
+
+    clock: float
+    processor: float
+    memory: float
+    output: str
+    code: int
+
+
+def spent(command: Sequence[str], *, folder: Path | None = None, **environment: str) -> Spent:
+    """Run a program to its end; processor and memory are its own and those of what it waited for."""
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**known, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return Spent(
+        clock=time.perf_counter() - started,
+        processor=usage.ru_utime + usage.ru_stime,
+        memory=usage.ru_maxrss * 1024 / MIB,
+        output=output,
+        code=process.returncode,
+    )
+
+
+def in_turns(cells: dict[str, Cell], rounds: int) -> tuple[Row, ...]:
+    """Medians in seconds; one round before is not counted. In turns, so that all see one machine.
+
+    A cell that gives a float tells its seconds itself.
+    """
+    seen: dict[str, list[float]] = {name: [] for name in cells}
+    for number in range(rounds + 1):
+        for name, cell in cells.items():
+            started = time.perf_counter()
+            told = cell()
+            if number:
+                took = time.perf_counter() - started
+                seen[name].append(told if isinstance(told, float) else took)
+    return tuple(
+        Row(name=name, value=statistics.median(times), rounds=rounds) for name, times in seen.items()
+    )
+
+
+def progress(words: str) -> None:
+    """Say what is being measured."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def machine() -> str:
+    """Where the figures come from, in a line."""
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024 / MIB
+    python = f"Python {platform.python_version()}"
+    return f"{system}, {os.cpu_count()} cores, {memory:.0f} GiB, {python}"
+
+
+def picture(parts: Iterable[Part], path: Path) -> None:
+    """Draw a panel of bars for each part; seconds on a scale of tens."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - only for this
+
+    shown = [part for part in parts if len(part.rows) > 1]
+    columns = 2
+    lines = -(-len(shown) // columns)
+    figure = Figure(figsize=(11, 2.3 * lines), layout="constrained")
+    for number, part in enumerate(shown):
+        axes = figure.add_subplot(lines, columns, number + 1)
+        rows = part.rows[::-1]
+        ours = ["#9aa5b1" if row.name == part.base else "#2f6f9f" for row in rows]
+        bars = axes.barh([row.name for row in rows], [row.value for row in rows], color=ours)
+        words = [f"{row.value:.3g} {part.unit}  {part.ratio(row)}".strip() for row in rows]
+        axes.bar_label(bars, words, padding=3, fontsize=8)
+        axes.set_xscale("log")
+        low, high = min(row.value for row in rows), max(row.value for row in rows)
+        axes.set_xlim(low / 3, high * 30)
+        axes.set_title(part.title, fontsize=10, loc="left")
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
