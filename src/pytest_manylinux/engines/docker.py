@@ -217,7 +217,7 @@ class ContainerEngine:
             memswap_limit=spec.limits.memory,
             pids_limit=spec.limits.processes,
             shm_size=SHARED_MEMORY,
-            ulimits=list(_ulimits()),
+            ulimits=list(ulimits()),
             log_config=LogConfig(type="none"),
         )
 
@@ -239,7 +239,8 @@ class ContainerEngine:
             self._service.close()
 
 
-def _ulimits() -> Iterator[Ulimit]:
+def ulimits() -> Iterator[Ulimit]:
+    """What containers may take of open files and processes, said so that it can be had everywhere."""
     yield Ulimit(name="core", soft=0, hard=0)
     yield Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES)
     # `pids_limit` is what counts; but unasked Podman takes a figure that a machine without

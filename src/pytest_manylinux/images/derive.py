@@ -18,6 +18,7 @@ from docker import APIClient
 from docker.errors import APIError
 from docker.types import Mount
 
+from pytest_manylinux.engines.docker import ulimits
 from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
 from pytest_manylinux.engines.lifetime import lifetime
 from pytest_manylinux.engines.owners import LABEL, owner_labels
@@ -62,7 +63,13 @@ def derive(
                 _run(api, container, command, plan, title)
             labels = {f"{LABEL}.derived": "1", PACKAGES: _packages(api, container, plan, title)}
             repository, _, tag = reference.rpartition(":")
-            api.commit(container, repository=repository, tag=tag, conf=_settings(api, base, labels))
+            api.commit(
+                container,
+                repository=repository,
+                tag=tag,
+                conf=_settings(api, base, labels),
+                changes=_instructions(labels),
+            )
         finally:
             _remove(api, container)
             if line is not None:
@@ -100,7 +107,9 @@ def _create(api: APIClient, base: str, ca_bundle: Path | None) -> str:
         user="0",
         stdin_open=True,
         labels=owner_labels("provisioning"),
-        host_config=api.create_host_config(auto_remove=True, network_mode="host", mounts=mounts),
+        host_config=api.create_host_config(
+            auto_remove=True, network_mode="host", mounts=mounts, ulimits=list(ulimits())
+        ),
     )
     return str(created["Id"])
 
@@ -157,6 +166,11 @@ def _follow(stream: Hijacked, title: str) -> str:
     finally:
         stream.close()
     return kept.decode("utf-8", "replace")
+
+
+def _instructions(labels: Mapping[str, str]) -> list[str]:
+    """Labels as a Dockerfile has them: Podman does not look at those of the settings."""
+    return [f"LABEL {name}={value}" for name, value in labels.items()]
 
 
 def _settings(api: APIClient, base: str, labels: Mapping[str, str]) -> dict[str, Any]:

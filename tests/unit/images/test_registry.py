@@ -86,9 +86,10 @@ class FakeApi:
         return self.local[name]
 
     def create_host_config(
-        self, *, auto_remove: bool, network_mode: str, mounts: list[Any]
+        self, *, auto_remove: bool, network_mode: str, mounts: list[Any], ulimits: list[Any]
     ) -> dict[str, str]:
         assert auto_remove
+        assert {limit.name for limit in ulimits} >= {"nofile", "nproc"}
         self.mounts += mounts
         return {"NetworkMode": network_mode}
 
@@ -123,8 +124,18 @@ class FakeApi:
         assert execution
         return {"ExitCode": self.exit_code}
 
-    def commit(self, container: str, *, repository: str, tag: str, conf: Mapping[str, Any]) -> None:
+    def commit(
+        self,
+        container: str,
+        *,
+        repository: str,
+        tag: str,
+        conf: Mapping[str, Any],
+        changes: list[str],
+    ) -> None:
         assert container == "container"
+        told = dict(line.removeprefix("LABEL ").split("=", 1) for line in changes)
+        assert told.items() <= conf["Labels"].items()
         self.committed.append(conf)
         self.local[f"{repository}:{tag}"] = {"Id": self.derived, "Config": conf}
 
