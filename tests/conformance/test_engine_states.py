@@ -100,7 +100,7 @@ class Lives(RuleBasedStateMachine):
         life = self.lives[run]
         if life is None:
             self.count("run begun")
-            life = Life(Run(self.engine.name, self.spec, self.folder / f"run{next(self.numbers)}"))
+            life = Life(Run(self.engine.name, self.spec, self.folder / f"run{next(self.numbers):04}"))
             self.lives[run] = life
             self.nothing_is_left()
         return life
@@ -141,7 +141,7 @@ class Lives(RuleBasedStateMachine):
     @rule(run=RUNS, which=WHICH)
     def get(self, run: int, which: int) -> None:
         life, box = self.some_box(run, which)
-        target = self.folder / f"got{next(self.numbers)}"
+        target = self.folder / f"got{next(self.numbers):04}"
         answer = life.run.ask(do="get", box=box.name, source="/scratch/f", target=str(target))
         if not box.files:
             assert answer["error"] == "SandboxError"
