@@ -307,7 +307,7 @@ class Hooks:
     def _finish(self, session: pytest.Session) -> None:
         self.record = record = self._record()
         self._add_suite_properties(record)
-        self.notes += image_notes(record)
+        self.notes += self.context.left_out + image_notes(record)
         try:
             self.notes += [f"wrote {path}" for path in self.outputs.write(record)]
             self.annotations = speak_to_forge(record, os.environ)

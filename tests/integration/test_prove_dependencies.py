@@ -121,6 +121,17 @@ def test_a_missing_dependency_is_told_in_pips_words(index: Path, tmp_path: Path,
     assert "find-links" in caught.value.remedy
 
 
+def test_a_refused_python_is_the_trials_to_tell_and_no_missing_dependency(
+    tmp_path: Path, place: Place
+) -> None:
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["one>=2"], requires_python=">=3.12")
+    assert resolve(path, place) is None
+    seen = attempt(path, place, None)
+    assert seen.install is not None
+    assert not seen.install.ok
+    assert "requires a different Python: 3.11.2 not in '>=3.12'" in seen.install.output
+
+
 def test_conflicting_requirements_are_told_with_their_parties(
     index: Path, tmp_path: Path, place: Place
 ) -> None:

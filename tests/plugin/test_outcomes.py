@@ -58,6 +58,20 @@ def test_a_wheel_that_nobody_takes_ends_the_run_as_not_proven(pytester: pytest.P
     result.stdout.fnmatch_lines(["*not proven*", "*can install a wheel with the tags cp27*"])
 
 
+@pytest.mark.parametrize(("asked", "said"), [(">=3.10", True), (">=3.9", False)])
+def test_a_distro_that_the_project_leaves_out_is_named(
+    pytester: pytest.Pytester, asked: str, *, said: bool
+) -> None:
+    (pytester.path / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = []\n[project]\nname = "x"\nrequires-python = "{asked}"\n'
+    )
+    distros = "--manylinux-distros=debian-11,debian-12"
+    result = run(pytester, distros, "--manylinux-python=cp39,cp311,cp313", "-k", "no-target")
+    assert result.ret == ExitCode.NOT_PROVEN
+    words = f"no trial on debian-11, since requires-python '{asked}' admits no Python there"
+    assert (words in result.stdout.str()) == said
+
+
 def test_a_wheel_that_nobody_takes_is_one_row_and_one_subject(pytester: pytest.Pytester) -> None:
     (pytester.path / "dist").mkdir()
     wheel = build_wheel(

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
@@ -49,12 +50,16 @@ def resolve_dependencies(
 ) -> Path | None:
     """Give a folder with the wheels of everything that `wheel` depends on, on this target.
 
-    None if it depends on nothing there. Folders are kept below `cache`, for a day, by wheel name,
-    version, requirements, image and index; other runs may use them too, so nobody changes them.
+    None if it depends on nothing there, and where its Requires-Python refuses the target's Python:
+    that is for the trial's pip to say, and no fault of what it depends on. Folders are kept below
+    `cache`, for a day, by wheel name, version, requirements, image and index; other runs may use them
+    too, so nobody changes them.
     `timeout` is in seconds. Raises DependencyError with the resolver's decisive words, and the
     engine's, image's and store's errors.
     """
     if not needed_requirements(facts.requires_dist, target):
+        return None
+    if refuses_python(facts.requires_python, target):
         return None
     index = host_index()
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.digest, index.identity)
@@ -76,6 +81,16 @@ def needed_requirements(requires_dist: Iterable[str], target: Target) -> tuple[s
     that breaks the specification, counts as needed: the target's own pip then decides.
     """
     return tuple(line for line in requires_dist if _applies(line, target))
+
+
+def refuses_python(requires_python: str, target: Target) -> bool:
+    """Whether a Requires-Python admits no release of the target's Python; pip passes over a bad one."""
+    try:
+        specifier = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return False
+    dotted = target.interpreter.version.dotted
+    return not any(specifier.contains(f"{dotted}.{patch}", prereleases=True) for patch in range(100))
 
 
 def _applies(line: str, target: Target) -> bool:

@@ -1,10 +1,11 @@
 """What an importing interpreter runs: as near to `python -c "import NAME"` as can be.
 
-Never imported: the agent hands this text to the trial's interpreter by `-c`. Python 3.6 or later. Only
-modules that every interpreter loads by itself are used before the import, so that a wheel that forgets
-an import of its own is not helped; what the report needs is held from before, since the code under
-import may replace it. The report goes through a named pipe that is opened only once the import has
-ended: a package that closes all descriptors, or writes to all of them, neither breaks nor forges it.
+Nothing of ours imports it: the agent hands this text to the trial's interpreter by `-c`. Python 3.6 or
+later. Only modules that every interpreter loads by itself are used before the import, so that a wheel
+that forgets an import of its own is not helped; what the report needs is held from before, since the
+code under import may replace it. The report goes through a named pipe that is opened only once the
+import has ended: a package that closes all descriptors, or writes to all of them, neither breaks nor
+forges it.
 
 Asked for more names, all inside the first, it imports each in a fork once the first is there and
 reported: `import a.b` begins with `import a` in any interpreter, and `import a.b.c` with `import a.b`
@@ -190,4 +191,5 @@ def chain(error: BaseException) -> "list[str]":
     return [str(one)[:2000] for one in seen if isinstance(one, (ImportError, OSError))]
 
 
-Importer().run()
+if __name__ == "__main__":
+    Importer().run()

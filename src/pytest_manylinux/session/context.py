@@ -15,7 +15,7 @@ from pytest_manylinux.diagnose.judge import judge_unreadable
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
-from pytest_manylinux.plan import ProjectPlan, plan_project, wheel_targets
+from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, wheel_targets
 from pytest_manylinux.session.builders import AUTO, ZIG
 from pytest_manylinux.session.record import Recorder
 from pytest_manylinux.session.run import Run
@@ -35,6 +35,7 @@ class Context:
     """What the collectors and items of one session share.
 
     `bare` tells that no path was given, so that only the root project's own items are wanted.
+    `left_out` has a line for each project that has no trial on some of the chosen distros.
     """
 
     def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool) -> None:
@@ -43,6 +44,7 @@ class Context:
         self.recorder = Recorder()
         self.shard: ShardRecord | None = None
         self.collect_errors: list[ManylinuxError] = []
+        self.left_out: list[str] = []
         self._layers = layers
 
     def settings_for(self, path: Path) -> Settings:
@@ -70,7 +72,21 @@ class Context:
             arch=self.run.arch,
             in_image=settings.builder not in {AUTO, ZIG},
         )
-        return ProjectSubject(project=project, settings=settings, group=self.shown(path)), plan
+        subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
+        if plan.builds:
+            self._note_left_out(subject)
+        return subject, plan
+
+    def _note_left_out(self, subject: ProjectSubject) -> None:
+        """Distros none of whose Pythons the project wants: chosen, but without a trial."""
+        wanted = subject.project.requires_python
+        targets = self.run.targets(subject.settings)
+        some = {one.distro.id for one in targets if accepts_python(wanted, one.interpreter.version)}
+        if names := dict.fromkeys(one.distro.id for one in targets if one.distro.id not in some):
+            self.left_out.append(
+                f"{subject.group}: no trial on {', '.join(names)}, "
+                f"since requires-python {wanted!r} admits no Python there"
+            )
 
     def plan_wheel(self, path: Path) -> tuple[WheelSubject, tuple[Target, ...]]:
         """Plan a wheel from its name."""

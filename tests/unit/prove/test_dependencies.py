@@ -4,7 +4,7 @@ import pytest
 from trial_values import make_distro
 
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.prove.dependencies import decisive_words, needed_requirements
+from pytest_manylinux.prove.dependencies import decisive_words, needed_requirements, refuses_python
 
 DISTRO = make_distro(python="3.11")
 TARGET = Target(distro=DISTRO, arch="x86_64", interpreter=DISTRO.interpreters[0])
@@ -28,6 +28,23 @@ TARGET = Target(distro=DISTRO, arch="x86_64", interpreter=DISTRO.interpreters[0]
 )
 def test_what_a_target_needs(line: str, needed: bool) -> None:  # noqa: FBT001
     assert needed_requirements([line], TARGET) == ((line,) if needed else ())
+
+
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ("", False),
+        (">=3.10", False),
+        (">=3.12", True),
+        ("<3.11", True),
+        (">=3.11.5,<3.11.9", False),
+        ("~=3.11", False),
+        ("!=3.11.*", True),
+        ("no specifier", False),
+    ],
+)
+def test_which_pythons_a_wheel_refuses(asked: str, *, refused: bool) -> None:
+    assert refuses_python(asked, TARGET) == refused
 
 
 NO_VERSION = """\
