@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 _CHUNK = 1 << 16
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"})
-_DROP = 48  # bytes at a time, where a server is slow
+_DROP = 4  # bytes at a time, where a server is slow
 _PAUSE = 0.5  # seconds between two drops
 _NOTHING = ""  # a pattern that matches all
 
@@ -54,7 +54,11 @@ class FaultyServer:
 
     def fault_of(self, path: str) -> Fault:
         """What happens to a request for `path`."""
-        return self.fault if re.search(self.pattern, path) else Fault.NONE
+        return self.fault if self.matches(path) else Fault.NONE
+
+    def matches(self, path: str) -> bool:
+        """Whether the fault is about this path."""
+        return re.search(self.pattern, path) is not None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,7 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = faulty.fault_of(self.path)
         self.close_connection = True
         if fault is Fault.SILENT:
-            faulty.stopped.wait()
+            while faulty.fault is Fault.SILENT and not faulty.stopped.wait(_PAUSE):
+                """Until it is mended, which breaks the connection."""
         elif fault is Fault.ERROR:
             self.send_error(500, "a fault on purpose")
         elif fault is not Fault.LOST:
@@ -84,7 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(target.netloc, timeout=60)
         try:
             length = int(self.headers.get("content-length") or 0)
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
+            names = {name for name in self.headers if name.lower() not in _HOP}
+            headers = {name: ", ".join(self.headers.get_all(name, ())) for name in names}
             headers["Host"] = self._host(target.netloc)
             path = target.path.rstrip("/") + self.path
             connection.request(self.command, path, self.rfile.read(length) if length else None, headers)
@@ -126,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         for start in range(0, len(body), _DROP):
             self.wfile.write(body[start : start + _DROP])
-            if self.faulty.stopped.wait(_PAUSE):
+            if self.faulty.stopped.wait(_PAUSE) or self.faulty.fault is not fault:
                 return
 
 

@@ -14,7 +14,7 @@ LEAST = 64_000
 TRICKLE = 180.0
 """Fewer than LEAST bytes in TRICKLE seconds are no download; it would come to 31 MB a day."""
 
-WHAT = f"fewer than {LEAST // 1000} kB came in {TRICKLE:.0f} s"
+WHAT = f"next to nothing came in {TRICKLE:.0f} s"
 
 
 @dataclass(slots=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,6 +42,8 @@ _SILENCE = 600.0
 _LOOK_UP = 0.5
 """Seconds between two looks at whether the run goes on."""
 Event = Mapping[str, Any]
+Keep = Callable[[requests.Response], object]
+_LOADING = frozenset({"Pulling fs layer", "Waiting", "Downloading"})
 
 
 class NoAnswerError(ImageError):
@@ -64,14 +69,15 @@ def pull(api: APIClient, wanted: Reference, arch: str, *, engine: str, title: st
     """
     progress, digest = PullProgress(title, say), ""
 
-    def begin() -> Iterable[Event]:
-        events: Iterable[Event] = api.pull(
-            wanted.repository,
-            wanted.digest or wanted.tag,
-            stream=True,
-            decode=True,
-            platform=PLATFORMS[arch],
-        )
+    def begin(keep: Keep) -> Iterable[Event]:
+        with _kept(api, keep):
+            events: Iterable[Event] = api.pull(
+                wanted.repository,
+                wanted.digest or wanted.tag,
+                stream=True,
+                decode=True,
+                platform=PLATFORMS[arch],
+            )
         return events
 
     with speaking_to(engine, f"pulling {wanted}"):
@@ -94,18 +100,20 @@ class _StoppedError(Exception):
     """Nothing more comes, or next to nothing; its word says which."""
 
 
-def followed(begin: Callable[[], Iterable[Event]], progress: PullProgress) -> Iterator[Event]:
+def followed(begin: Callable[[Keep], Iterable[Event]], progress: PullProgress) -> Iterator[Event]:
     """The events of a pull, for as long as it goes on; raises RunEndedError if the run does not.
 
-    They are read in a thread of their own, which nobody waits for: it may be held up in the middle of
-    one, or before the first. It hangs up, and the engine with it, at the next event or with us.
+    They are read in a thread of their own, which nobody waits for: it may be held up before the first.
+    Who is not interested any more hangs up, on which the engine stops pulling; `begin` is handed what
+    keeps the answer for that.
     """
     came: queue.SimpleQueue[Event | BaseException | None] = queue.SimpleQueue()
+    answers: list[requests.Response] = []
     left = threading.Event()
 
     def read() -> None:
         try:
-            for event in begin():
+            for event in begin(answers.append):
                 came.put(event)
                 if left.is_set():
                     return
@@ -120,6 +128,34 @@ def followed(begin: Callable[[], Iterable[Event]], progress: PullProgress) -> It
             yield event
     finally:
         left.set()
+        for answer in answers:
+            _hang_up(answer)
+
+
+@contextlib.contextmanager
+def _kept(api: APIClient, keep: Keep) -> Iterator[None]:
+    """Have `keep` given the answers that come to this thread."""
+    me = threading.get_ident()
+
+    def hook(answer: requests.Response, **_: object) -> None:
+        if threading.get_ident() == me:
+            keep(answer)
+
+    hooks = api.hooks["response"]
+    hooks.append(hook)
+    try:
+        yield
+    finally:
+        hooks.remove(hook)
+
+
+def _hang_up(answer: requests.Response) -> None:
+    """End a connection under whoever is reading from it."""
+    with (
+        contextlib.suppress(OSError, ValueError, AttributeError),  # it has ended already
+        socket.socket(fileno=os.dup(answer.raw.fileno())) as line,
+    ):
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _next(came: queue.SimpleQueue[Event | BaseException | None], pace: Pace) -> Event | None:
@@ -155,10 +191,11 @@ class PullProgress:
 
     def feed(self, event: Event) -> None:
         """Take an event: `id` is a layer, `progressDetail` its bytes so far and in all."""
-        detail = event.get("progressDetail") or {}
-        if event.get("status") == "Downloading" and detail.get("total"):
+        detail, status = event.get("progressDetail") or {}, event.get("status")
+        if status == "Downloading" and detail.get("total"):
             self._layers[str(event.get("id"))] = int(detail.get("current", 0)), int(detail["total"])
-            self.pace.loaded(sum(have for have, _ in self._layers.values()))
+        if status in _LOADING:
+            self.pace.loaded(1 + sum(have for have, _ in self._layers.values()))
         else:
             self.pace.heard()
         if self._layers and self.clock() - self._last >= _EVERY:

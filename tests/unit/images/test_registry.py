@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -48,6 +50,7 @@ class FakeApi:
     """A daemon with a registry behind it; remembers what it was asked."""
 
     def __init__(self) -> None:
+        self.hooks: dict[str, list[Callable[..., object]]] = {"response": []}
         self.registry = {FULL: DIGEST}
         self.local: dict[str, dict[str, Any]] = {}
         self.pulls: list[tuple[str, str, str]] = []
@@ -390,9 +393,35 @@ def test_a_registry_that_lets_fall_a_few_bytes_now_and_then_is_given_up_on(
 
     monkeypatch.setattr(api, "pull", drip)
     monkeypatch.setattr(pace, "TRICKLE", 0.3)
-    with pytest.raises(NoAnswerError, match="fewer than 64 kB"):
+    with pytest.raises(NoAnswerError, match="next to nothing"):
         _provide(_images(api))
     assert ended.wait(60)
+
+
+def test_who_gives_up_hangs_up_on_the_engine(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the engine goes on, and the next pull of the same image waits for that one."""
+    ended = threading.Event()
+    ours, engines = socket.socketpair()
+    answer = SimpleNamespace(raw=SimpleNamespace(fileno=ours.fileno))
+
+    def events() -> Iterator[Mapping[str, str]]:
+        ours.recv(1)
+        ended.set()
+        yield {}
+
+    def hang(*_: object, **__: object) -> Iterator[Mapping[str, str]]:
+        for hook in api.hooks["response"]:
+            hook(answer, timeout=None)
+        return events()
+
+    monkeypatch.setattr(api, "pull", hang)
+    monkeypatch.setattr(pull, "_SILENCE", 0.3)
+    with ours, engines:
+        with pytest.raises(NoAnswerError):
+            _provide(_images(api))
+        assert engines.recv(1) == b""
+        assert ended.wait(60)
+    assert api.hooks == {"response": []}
 
 
 def test_the_end_of_a_run_ends_its_pulls(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
