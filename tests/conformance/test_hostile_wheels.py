@@ -2,54 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import pytest
 from hostile_code import CHEAT, FAILS, FATAL, FORGERS, START_UPS
 from sandboxes import processes_with
-from wheels import build_wheel
 
-from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
-from pytest_manylinux.model.distro import Image, Target
-from pytest_manylinux.model.observation import ImportOutcome, ImportStatus
-from pytest_manylinux.prove import errand
-from pytest_manylinux.prove import warm as warm_trials
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.session.shared import once
 
 Outcomes: TypeAlias = Mapping[str, ImportOutcome] | None
+Observe = Callable[[str, Mapping[str, str], float], Observation]
 Try = Callable[[str, Mapping[str, str], float], Outcomes]
 
 
 @pytest.fixture(scope="module")
-def attempt(engine: Engine, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Try]:
-    """A trial as a run makes it, of a wheel with these files: its imports; None: not proven."""
-    distro = load_catalogue().get("debian-12")
-    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
-    folder, warm = tmp_path_factory.mktemp("wheels"), WarmTrials(engine)
-    patch = pytest.MonkeyPatch()
-    for module in (errand, warm_trials):  # whoever stops the agent is waited for no longer than that
-        patch.setattr(module, "GRACE", 1.0)
+def attempt(observe: Observe) -> Try:
+    """The imports of a trial as a run makes it, of a wheel with these files; None: not proven."""
 
     def run(name: str, files: Mapping[str, str], timeout: float) -> Outcomes:
-        wheel = open_wheel(build_wheel(folder, files, name=name))
-        request = TrialRequest(
-            wheel=wheel, facts=read_wheel(wheel), target=target, image=image, timeout=timeout
-        )
         try:
-            return {found.name: found for found in run_trial(request, engine, warm).imports}
+            return {found.name: found for found in observe(name, files, timeout).imports}
         except ManylinuxError:
             return None
 
-    yield run
-    warm.close()
-    patch.undo()
+    return run
 
 
 @pytest.fixture(scope="module")
