@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -163,7 +163,7 @@ class Hooks:
             reporter.write_line(f"  {line}", cyan=True)
             reporter.flush()  # a log that is followed shows it now, not when its buffer is full
 
-    def _watch(self, overview: Overview | None) -> None:
+    def _watch(self, look: Callable[[], Overview] | None) -> None:
         """Draw what is at work, on a terminal that takes control sequences; None: take it away."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or reporter.verbosity < 0 or self.is_worker:
@@ -171,7 +171,7 @@ class Hooks:
         if reporter.isatty and reporter.hasmarkup:
             capture = self.config.pluginmanager.getplugin("capturemanager")
             with capture.global_and_fixture_disabled() if capture else nullcontext():
-                self.live.show(overview, reporter._tw)  # noqa: SLF001 - the terminal that pytest writes to
+                self.live.show(look, reporter._tw)  # noqa: SLF001 - the terminal that pytest writes to
 
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""

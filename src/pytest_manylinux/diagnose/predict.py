@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from packaging.version import InvalidVersion, Version
 
+from pytest_manylinux.diagnose.memo import once_per_survey
 from pytest_manylinux.diagnose.merging import merged
 from pytest_manylinux.diagnose.registry import checks, find_check, make_finding
 from pytest_manylinux.diagnose.symbols import NAMESPACES
@@ -85,15 +86,25 @@ def surveyed(target: Target, survey: Survey) -> Target:
 
 def with_survey(distro: Distro, survey: Survey) -> Distro:
     """The row with what its live image was seen to have, in place of figures."""
+    return replace(
+        distro,
+        symbol_maxima=tuple({**dict(distro.symbol_maxima), **_maxima(survey)}.items()),
+        libraries=_sonames(survey),
+    )
+
+
+@once_per_survey
+def _maxima(survey: Survey) -> dict[str, str]:
     versions = {v for library in survey.libraries for v in library.versions}
     maxima = {name: best for name in NAMESPACES if (best := _highest(name, versions))}
     if "GLIBC_ABI_DT_RELR" in versions:
         maxima["GLIBC_ABI"] = "DT_RELR"
-    return replace(
-        distro,
-        symbol_maxima=tuple({**dict(distro.symbol_maxima), **maxima}.items()),
-        libraries=frozenset(library.soname for library in survey.libraries),
-    )
+    return maxima
+
+
+@once_per_survey
+def _sonames(survey: Survey) -> frozenset[str]:
+    return frozenset(library.soname for library in survey.libraries)
 
 
 def held_against(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from msgspec.structs import replace
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -108,7 +109,7 @@ def _asked(request: TrialRequest, layout: Layout) -> Asked:
     return Asked(
         imports=tuple(dict.fromkeys(imports)),
         extensions=tuple(name for name in dict.fromkeys(extensions) if name not in imports),
-        files=frozenset(str(place) for place in places if place),
+        files=frozenset(place for place in places if place),
     )
 
 
@@ -119,10 +120,10 @@ def is_skipped(name: str, skip: Iterable[str]) -> bool:
     return any(fnmatchcase(word, pattern) for word in outer for pattern in skip)
 
 
-def installed_path(path: str, facts: WheelFacts, layout: Layout) -> PurePosixPath | None:
+def installed_path(path: str, facts: WheelFacts, layout: Layout) -> str:
     """Where pip puts a file of the wheel (the wheel specification on `.data` folders).
 
-    None for what has no place of its own: headers, and schemes that the specification does not know.
+    Empty for what has no place of its own: headers, and schemes that the specification does not know.
     """
     head, _, rest = path.partition("/")
     scheme = "purelib" if facts.root_is_purelib else "platlib"
@@ -134,7 +135,7 @@ def installed_path(path: str, facts: WheelFacts, layout: Layout) -> PurePosixPat
         "scripts": layout.scripts,
         "data": layout.data,
     }
-    return VENV / places[scheme] / path if scheme in places else None
+    return posixpath.normpath(f"{VENV}/{places[scheme]}/{path}") if scheme in places else ""
 
 
 def loader_files(facts: WheelFacts, layout: Layout) -> tuple[tuple[str, str], ...]:
@@ -150,7 +151,7 @@ def loader_files(facts: WheelFacts, layout: Layout) -> tuple[tuple[str, str], ..
         if elf.path in modules or (elf.kind is ElfKind.PROGRAM and (elf.interpreter or elf.needed))
     ]
     places = ((installed_path(elf.path, facts, layout), elf.interpreter) for elf in wanted)
-    return tuple((str(place), interpreter) for place, interpreter in places if place)
+    return tuple((place, interpreter) for place, interpreter in places if place)
 
 
 def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:

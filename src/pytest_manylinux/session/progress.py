@@ -7,7 +7,7 @@ else is printed; the cursor is moved by relative steps only, which hold when the
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import PurePath
 from typing import Protocol, TextIO
 
@@ -43,15 +43,15 @@ class Live:
         self._terminal: Terminal | None = None
         self._last = 0.0
 
-    def show(self, overview: Overview | None, terminal: Terminal) -> None:
+    def show(self, look: Callable[[], Overview] | None, terminal: Terminal) -> None:
         """Draw what is at work, if the last time is long enough ago; None: take the line away."""
         now = time.monotonic()
-        if overview is None:
+        if look is None:
             self.clear()
         elif now - self._last >= _EVERY:
             self._last = now
             self._terminal = terminal
-            self._write(progress_line(overview)[: max(terminal.fullwidth - 1, 0)])
+            self._write(progress_line(look())[: max(terminal.fullwidth - 1, 0)])
 
     def clear(self) -> None:
         """Take the line away."""

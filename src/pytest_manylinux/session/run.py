@@ -98,7 +98,7 @@ class Run:
     """What one pytest process shares between its items. Everything costly is made on first use.
 
     `usual` has the seconds that builds and trials took in earlier runs (report.history.durations).
-    `watch` is shown what is at work while an item is waited for, and None when that is over.
+    While an item is waited for, `watch` is given how to see what is at work; None when that is over.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Run:
         root: Path,
         here: Path,
         show: Callable[[str], None],
-        watch: Callable[[Overview | None], None] = lambda _: None,
+        watch: Callable[[Callable[[], Overview] | None], None] = lambda _: None,
         shared: Path | None,
         fresh: bool,
     ) -> None:
@@ -307,7 +307,7 @@ class Run:
                 if future.done():
                     raise
                 self.messages.flush()
-                self.watch(self.graph.overview())
+                self.watch(self.graph.overview)
             else:
                 self.watch(None)
                 self.messages.flush()

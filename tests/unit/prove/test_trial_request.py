@@ -32,7 +32,7 @@ LAYOUT = Layout(
     ],
 )
 def test_files_land_where_the_wheel_specification_says(path: str, place: str) -> None:
-    assert str(installed_path(path, make_facts(), LAYOUT)) == f"/scratch/venv/{place}"
+    assert installed_path(path, make_facts(), LAYOUT) == f"/scratch/venv/{place}"
 
 
 def test_a_pure_root_lands_in_purelib() -> None:
@@ -42,7 +42,7 @@ def test_a_pure_root_lands_in_purelib() -> None:
 
 @pytest.mark.parametrize("path", ["demo-1.0.data/headers/x.h", "demo-1.0.data/unknown/x"])
 def test_other_schemes_have_no_place(path: str) -> None:
-    assert installed_path(path, make_facts(), LAYOUT) is None
+    assert installed_path(path, make_facts(), LAYOUT) == ""
 
 
 def test_the_loader_is_asked_about_modules_and_programs_only() -> None:

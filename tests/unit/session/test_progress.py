@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import partial
 
 from pytest_manylinux.dispatch import Overview
 from pytest_manylinux.session.progress import Live, clock, progress_line
@@ -70,7 +71,7 @@ def test_times() -> None:
 def test_the_line_is_below_pytests_and_leaves_it_alone() -> None:
     screen, live = Screen(), Live()
     screen.write("dist/demo-1.0.whl .")
-    live.show(Overview(left=3, running=RUNNING, seconds=5), screen)
+    live.show(lambda: Overview(left=3, running=RUNNING, seconds=5), screen)
     first, second = screen.lines()
     assert first == "dist/demo-1.0.whl ."
     assert second.startswith("manylinux: 3 left, about 0:05: trial")
@@ -83,7 +84,7 @@ def test_the_line_is_below_pytests_and_leaves_it_alone() -> None:
 def test_it_is_not_drawn_at_every_look() -> None:
     screen, live = Screen(), Live()
     for left in (9, 8):
-        live.show(Overview(left=left, running=(), seconds=None), screen)
+        live.show(partial(Overview, left=left, running=(), seconds=None), screen)
     assert screen.lines() == ["", "manylinux: 9 left"]
     live.clear()
     live.clear()
