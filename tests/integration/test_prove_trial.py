@@ -14,15 +14,17 @@ from hostile_code import SCRIBBLE
 from wheels import build_wheel, compile_shared
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.api import Completed, Engine
+from pytest_manylinux.engines.api import Command, Completed, Engine, Mount, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.images.store import default_root
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
-from pytest_manylinux.prove.errand import Errand
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.prove.errand import INPUTS, LIBRARY, QUIET, Errand, library_mounts
+from pytest_manylinux.prove.trial import _OFFLINE, TrialRequest, run_trial
+from pytest_manylinux.prove.venv import prepared_venv
 from pytest_manylinux.prove.warm import WarmTrials
 
 pytestmark = pytest.mark.integration
@@ -518,3 +520,52 @@ def test_a_fork_server_sees_what_a_sandbox_alone_sees(bookworm: Place, trixie: P
             fast = place.try_wheel(path, programs=(("run",),))
             assert place.warm.ended == before + 1
             assert alike(fast) == alike(place.try_alone(path, programs=(("run",),)))
+
+
+MODULES = '''
+import json, subprocess, sys
+sys.path[:0] = [{library!r}]
+from pytest_manylinux.prove import agent, ready
+with open({layout!r}) as file:
+    agent.lay_out(json.load(file)["entries"], [])
+look = """
+import json, sys
+print(json.dumps([name for name in sys.modules if name.startswith(("pip", "set", "pkg", "dist"))]))
+"""
+before = """
+import sys
+sys.path.insert(1, {library!r})
+from pytest_manylinux.prove.ready import prepare
+prepare({library!r}, "")
+"""
+during = """
+import runpy, sys
+sys.argv[:] = ["pip", *{pip!r}]
+try:
+    runpy.run_module("pip", run_name="__main__")
+except SystemExit:
+    pass
+"""
+for program in (before, during):
+    subprocess.run([agent.PYTHON, "-c", program + look], check=True)
+'''
+
+
+@pytest.mark.parametrize("distro", ["debian-12", "debian-13"])
+def test_what_a_fork_server_imports_before_is_what_pip_imports(
+    distro: str, engine: Engine, warm: Counted, tmp_path: Path
+) -> None:
+    """Neither more, which costs each waiting container, nor less, which costs each trial."""
+    place = make_place(distro, engine, tmp_path, warm)
+    wheel = build_wheel(tmp_path, {"any.py": ""}, name="any")
+    inside, layout = INPUTS / wheel.name, LIBRARY / "venv.json"
+    venv = prepared_venv(place.image, place.target.interpreter, engine, default_root() / "venvs")
+    mounts = (Mount(source=wheel, target=inside), Mount(source=venv.record, target=layout))
+    spec = SandboxSpec(image=place.image, mounts=(*venv.mounts(), *library_mounts(), *mounts))
+    arguments = ["install", *QUIET, *_OFFLINE, "--no-deps", str(inside)]
+    program = MODULES.format(library=str(LIBRARY), layout=str(layout), pip=arguments)
+    with engine.open(spec) as sandbox:
+        done = sandbox.exec(Command(argv=("python3", "-c", program)))
+    assert done.ok, done
+    before, during = (json.loads(line) for line in done.stdout.splitlines() if line[:1] == b"[")
+    assert set(before) == set(during)

@@ -17,13 +17,12 @@ from pytest_manylinux.prove import agent
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import NoReturn
 
 # What `pip install` of a wheel imports only when it gets there, in some release or other from 20.3 on.
 LATER = (
     "argparse",
-    "distutils.command.build",
     "encodings.ascii",
     "encodings.cp437",
     "encodings.idna",
@@ -57,14 +56,30 @@ def prepare(folder: str, request: str) -> "Callable[[], None]":
         become_the_venvs(os.path.join(folder, "venv.json"))
     sys.path.remove(folder)
     importlib.invalidate_caches()
-    for name in LATER:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    import_all(LATER)
     with contextlib.suppress(ImportError):
         from pip._internal.metadata import select_backend
 
         select_backend()  # which is an import, of one module or another
+    import_all(depending())
     return lambda: agent.main(request, run_pip)
+
+
+def import_all(names: "Iterable[str]") -> None:
+    """Import what is there of the names."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def depending() -> "Iterator[str]":
+    """Name what this pip wants because of what it is: what it would not want takes long to import."""
+    locations = sys.modules.get("pip._internal.locations")
+    if not getattr(locations, "_USE_SYSCONFIG", False):
+        yield "distutils.command.build"
+    environments = sys.modules.get("pip._internal.metadata.importlib._envs")
+    if hasattr(getattr(environments, "_DistributionFinder", None), "find_eggs"):
+        yield "pip._internal.metadata.pkg_resources"
 
 
 def become_the_venvs(layout: str) -> "NoReturn":
