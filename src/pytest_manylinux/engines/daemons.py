@@ -35,9 +35,13 @@ _SERVICE_START = 60.0
 _SETTINGS = "[engine]\nexit_command_delay = 10\n"
 # It starts in its own folder: its monitor of a command that runs out of memory leaves a file `oom`
 # where the service was started, which else is the user's project.
+# An image that it is handed stays in its temporary folder, as a file `api_load.tar…` (4.3): so that is
+# one of its own, where its usual one is.
 _START = """
 folder=$1; shift
 cd "$folder"
+scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/pytest-manylinux-podman-XXXXXXXX") || scratch=$folder
+export TMPDIR="$scratch"
 export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
 { "$@" >"$folder/log" 2>&1 </dev/null; : >"$folder/ended"; } &
 """
@@ -60,7 +64,7 @@ kill 0; kill -CONT 0; left=100
 while [ $left -gt 0 ] && others; do
     sleep 0.1; left=$((left - 1))
 done
-rm -rf "$folder"
+rm -rf "$folder" "$scratch"
 kill -KILL 0
 """
 _LOGGED = re.compile(r'time="[^"]*" level=(?P<level>\w+) msg=(?P<words>"(?:[^"\\]|\\.)*"|\S+)')
