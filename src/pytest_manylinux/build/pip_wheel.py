@@ -32,6 +32,9 @@ INSIDE = SCRATCH / "inside"
 PIP_CACHE = SCRATCH / "cache/pip"
 """Where pip's cache is seen: what `pip_environment` says."""
 
+BYTECODE = SCRATCH / "bytecode"
+"""Where Pythons of the image keep what they compiled: its own folders are read-only (Python 3.8)."""
+
 _LISTS = SCRATCH / "requires"
 _DYNAMIC = _LISTS / "dynamic.txt"
 _CONSTRAINTS = _LISTS / "constraints.txt"
@@ -111,6 +114,7 @@ class PipWheel:
             "VIRTUAL_ENV": str(ENVIRONMENT),
             "SOURCE_DATE_EPOCH": str(self.epoch),
             "PYTHONHASHSEED": "0",
+            "PYTHONPYCACHEPREFIX": str(BYTECODE),
             # git's own check of owners sees the sandbox's user, who owns nothing of the host
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
@@ -180,6 +184,8 @@ class PipWheel:
                 frozen = "\n".join(f"{name}=={version}" for name, version in self._installed(pip))
                 self._need("keeping versions", "sh", "-c", _KEEP, "sh", frozen, str(_CONSTRAINTS))
                 options += ("--constraint", str(_CONSTRAINTS))
+        if again:  # the project's code has run: what it compiled sees no credentials
+            network["PYTHONPYCACHEPREFIX"] = str(BYTECODE / "again")
         install_requirements(
             self.bench,
             lambda *more: self.run(

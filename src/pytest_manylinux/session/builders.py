@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pytest_manylinux.build.api import Builder
 from pytest_manylinux.build.builder import ZigBuilder
-from pytest_manylinux.build.layout import Layout, read_layout
+from pytest_manylinux.build.layout import Layout
 from pytest_manylinux.build.official import ImageBuilder
 from pytest_manylinux.catalogue.builders import builder_for, load_builders
 from pytest_manylinux.config.settings import Settings
@@ -17,10 +17,12 @@ from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
 from pytest_manylinux.images.lock import Lock
 from pytest_manylinux.images.references import parse_reference
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.builder import BuilderImage, prefix_of
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.session.images import RunImages, uses_registries
+from pytest_manylinux.session.layouts import layout_of
 from pytest_manylinux.session.shared import once
 
 AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
@@ -57,6 +59,10 @@ class Surroundings(Protocol):
     @property
     def images(self) -> RunImages:
         """Where the run's images come from."""
+
+    @property
+    def store(self) -> ImageStore:
+        """Whose folder is the cache; raises StoreError if it cannot be used."""
 
     def engine(self) -> Engine:
         """The run's engine; raises EngineError without one."""
@@ -178,8 +184,13 @@ class Builders:
             reference=pulled.id,
             note=pulled.note,
         )
-        self.run.messages.say(f"builder: looking into {image.name}")
-        return read_layout(image, engine, prefix=prefix_of(self.run.arch))
+        return layout_of(
+            image,
+            engine,
+            prefix=prefix_of(self.run.arch),
+            root=self.run.store.root / "layouts",
+            say=self.run.messages.say,
+        )
 
 
 def _asked(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.session import builders as module
+from pytest_manylinux.session import layouts
 from pytest_manylinux.session.builders import Builders
 from pytest_manylinux.session.run import Run
 
@@ -74,6 +75,7 @@ class World:
         self.patch = monkeypatch
         self.folder = tmp_path
         self.looked = 0
+        monkeypatch.setenv("PYTEST_MANYLINUX_CACHE", str(tmp_path / "cache"))
 
     def make(
         self,
@@ -97,7 +99,7 @@ class World:
         run.lock = lock
         run._engine = FakeEngine(engine)
         run._images = FakeImages(registry if engine != "bubblewrap" else None)
-        self.patch.setattr(module, "read_layout", self.look)
+        self.patch.setattr(layouts, "read_layout", self.look)
         return run.makers, registry, chosen
 
     def look(self, image: Image, _: object, *, prefix: tuple[str, ...]) -> Layout:
@@ -123,6 +125,18 @@ def test_auto_takes_the_official_image_that_can_be_had(world: World) -> None:
     assert registry.asked == ["quay.io/pypa/manylinux1_x86_64:2024-04-29-76807b8"]
     assert world.looked == 1, "once for a run, not for each build"
     assert second.image == first.image
+
+
+def test_a_later_run_does_not_look_into_the_same_image_again(world: World) -> None:
+    first, _, chosen = world.make()
+    kept = first.choose(chosen, plan()).builder
+    later, _, _ = world.make()
+    assert later.choose(chosen, plan()).builder == kept
+    assert world.looked == 1
+    world.patch.setattr(sys.modules[__name__], "DIGEST", "sha256:" + "cd" * 32)
+    another, _, _ = world.make()
+    assert another.choose(chosen, plan()).builder != kept
+    assert world.looked == 2
 
 
 @pytest.mark.parametrize(
