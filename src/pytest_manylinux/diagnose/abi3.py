@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.python import PythonVersion
@@ -19,12 +20,21 @@ _CP = re.compile(r"cp(?P<major>\d)(?P<minor>\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbiBreach:
-    """A symbol that a module may not use. `since`: when it joined the stable ABI; None if never."""
+    """A symbol that a module may not use. `since`: when it joined the stable ABI; None if never.
+
+    `exported` is a Python before that which is known to have it all the same.
+    """
 
     path: str
     symbol: str
     since: PythonVersion | None
     promised: PythonVersion
+    exported: PythonVersion | None = None
+
+    def is_missing(self, version: PythonVersion) -> bool:
+        """Whether a Python is sure not to have it; of one that never was stable nobody is sure."""
+        has = self.exported is not None and self.exported <= version
+        return self.since is not None and self.since > version and not has
 
 
 @once_per_wheel
@@ -46,7 +56,12 @@ def _of_file(elf: ElfFacts, promised: PythonVersion, defined: set[str]) -> list[
             continue
         since = stable_since().get(want.name)
         if since is None or since > promised:
-            found.append(AbiBreach(path=elf.path, symbol=want.name, since=since, promised=promised))
+            early = exported_early().get(want.name)
+            found.append(
+                AbiBreach(
+                    path=elf.path, symbol=want.name, since=since, promised=promised, exported=early
+                )
+            )
     return found
 
 
@@ -69,3 +84,11 @@ def stable_since() -> dict[str, PythonVersion]:
         for table in (FUNCTIONS, DATAS)
         for symbol, entry in table.items()
     }
+
+
+@cache
+def exported_early() -> dict[str, PythonVersion]:
+    """Symbols that a Python exported before they were stable, and that Python (exported-early.txt)."""
+    text = (files("pytest_manylinux.diagnose.data") / "exported-early.txt").read_text("utf-8")
+    pairs = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {name: PythonVersion(*map(int, version.split("."))) for name, version in pairs}

@@ -32,13 +32,17 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    """An error for what joined later; what never was stable is there on some Pythons: a warning."""
+    """An error for what is missing; what is there without being stable, or may be, is a warning."""
     version = target.interpreter.version
-    later = [breach for breach in breaches(facts) if breach.since and breach.since > version]
-    never = [breach for breach in breaches(facts) if breach.since is None]
+    missing = [breach for breach in breaches(facts) if breach.is_missing(version)]
+    unsure = [
+        breach
+        for breach in breaches(facts)
+        if breach not in missing and not (breach.since and breach.since <= version)
+    ]
     for found, words, severity in (
-        (later, "does not have", Severity.ERROR),
-        (never, "need not have", Severity.WARNING),
+        (missing, "does not have", Severity.ERROR),
+        (unsure, "need not have", Severity.WARNING),
     ):
         if found:
             yield CHECK.finding(
@@ -74,8 +78,9 @@ CHECK = Check(
     meaning=(
         "A wheel tagged cp39-abi3 promises to work on CPython 3.9 and every later one, which holds "
         "only if its modules use nothing but the stable ABI of 3.9. A symbol that joined the stable "
-        "ABI later is missing on older Pythons; one that never belonged to it may vanish in any "
-        "release. What is missing on the target is an error, what may vanish is a warning."
+        "ABI later is missing on older Pythons, unless they had it without promising it; one that "
+        "never belonged to it may vanish in any release. What is missing on the target is an error, "
+        "what is there without a promise is a warning."
     ),
     by_hand="abi3audit --strict WHEEL; nm -D --undefined-only FILE.abi3.so | grep ' _\\?Py'",
     remedies=(
