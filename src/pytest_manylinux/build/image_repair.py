@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pytest_manylinux.build.pip_wheel import BUILT, PipWheel
+from pytest_manylinux.build.pip_wheel import BUILT, NO_BYTECODE, PipWheel
 from pytest_manylinux.build.repair import (
     FIND_LIBRARIES,
     NOT_FOUND,
@@ -49,7 +49,11 @@ class ImageRepair:
             *("auditwheel", "repair", "--only-plat", "--plat", plat, "-w", str(REPAIRED)),
             str(BUILT / name),
             # without the project's environment, in which another auditwheel may be
-            more={**self.maker.layout.environment, **({"LD_LIBRARY_PATH": path} if path else {})},
+            more={
+                **self.maker.layout.environment,
+                **NO_BYTECODE,
+                **({"LD_LIBRARY_PATH": path} if path else {}),
+            },
         )
 
     def _failure(self, facts: WheelFacts, words: str) -> BuildError:

@@ -33,7 +33,13 @@ PIP_CACHE = SCRATCH / "cache/pip"
 """Where pip's cache is seen: what `pip_environment` says."""
 
 BYTECODE = SCRATCH / "bytecode"
-"""Where Pythons of the image keep what they compiled: its own folders are read-only (Python 3.8)."""
+"""Where Pythons of the image keep what they compiled: its own folders are read-only (Python 3.8).
+
+The project's code may write there, too: see NO_BYTECODE.
+"""
+NO_BYTECODE = {"PYTHONPYCACHEPREFIX": ""}
+"""For what is not the project's own, once its code has run: credentials, records and the repair must
+not meet what it put in the place of the image's modules."""
 
 _LISTS = SCRATCH / "requires"
 _DYNAMIC = _LISTS / "dynamic.txt"
@@ -184,8 +190,8 @@ class PipWheel:
                 frozen = "\n".join(f"{name}=={version}" for name, version in self._installed(pip))
                 self._need("keeping versions", "sh", "-c", _KEEP, "sh", frozen, str(_CONSTRAINTS))
                 options += ("--constraint", str(_CONSTRAINTS))
-        if again:  # the project's code has run: what it compiled sees no credentials
-            network["PYTHONPYCACHEPREFIX"] = str(BYTECODE / "again")
+        if again:
+            network |= NO_BYTECODE
         install_requirements(
             self.bench,
             lambda *more: self.run(
@@ -218,6 +224,7 @@ class PipWheel:
 
     def _installed(self, pip: ImagePip) -> Pairs:
         listing = ("list", "--format=freeze", "--path", str(pip.packages))
-        done = self.run("noting build requirements", *pip.command, *listing, more=pip_environment())
+        more = pip_environment() | NO_BYTECODE
+        done = self.run("noting build requirements", *pip.command, *listing, more=more)
         lines = (line.partition("==") for line in done.stdout.decode().splitlines())
         return tuple(sorted((name, version) for name, _, version in lines if version))

@@ -16,7 +16,7 @@ from pytest_manylinux.build.image_repair import ImageRepair
 from pytest_manylinux.build.layout import Layout, read_layout, repairable_policies
 from pytest_manylinux.build.log import BuildLog
 from pytest_manylinux.build.official import ImageBuilder
-from pytest_manylinux.build.pip_wheel import PipWheel, image_pip
+from pytest_manylinux.build.pip_wheel import BYTECODE, INSIDE, PipWheel, image_pip
 from pytest_manylinux.build.project import Project
 from pytest_manylinux.build.workbench import Workbench
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
@@ -32,6 +32,7 @@ IMAGE = Image(digest="sha256:1", name="old", source=ImageSource.REGISTRY, arch="
 CP39, CP313 = PythonVersion(3, 9), PythonVersion(3, 13)
 MANYLINUX1, MANYLINUX2010 = Policy((2, 5)), Policy((2, 12))
 OWN = {"PATH": "/opt/rh/bin:/usr/bin", "LD_LIBRARY_PATH": "/opt/rh/lib", "SSL_CERT_FILE": "/opt/certs"}
+BACK_END = INSIDE / "back_end.py"
 Answer = Callable[[tuple[str, ...]], "tuple[int, str]"]
 
 # auditwheel 5 and 6.0 name the platforms as choices, later ones in a list.
@@ -220,6 +221,28 @@ def test_credentials_and_proxies_are_for_pip_and_the_users_own_commands(
     ]
     second = [argv for argv in seeing if "wheel" in argv]
     assert all(("--constraint" in argv) is (version == "20.3.4") for argv in second)
+
+
+@pytest.mark.parametrize("version", ["24.0", "20.3.4"])
+def test_what_the_projects_code_compiled_is_for_itself_alone(
+    maker: Callable[..., tuple[PipWheel, FakeSandbox]], version: str, tmp_path: Path
+) -> None:
+    wheel, sandbox = maker(building(version))
+    wheel.build(PurePosixPath("/scratch/source.tar"), ())
+    made = build_wheel(tmp_path / "demo-1.0-cp39-cp39-linux_x86_64.whl", {"demo.so": ElfSpec().build()})
+    ImageRepair(maker=wheel, policy=MANYLINUX1, arch="x86_64").run(read_wheel(open_wheel(made)))
+    argvs = [command.argv for command in sandbox.asked]
+    first = next(place for place, argv in enumerate(argvs) if argv[1:2] == (str(BACK_END),))
+    kept = [command.environment["PYTHONPYCACHEPREFIX"] == str(BYTECODE) for command in sandbox.asked]
+    assert all(kept[: first + 1])
+    later = {
+        " ".join(argv)
+        for argv, keeps in zip(argvs[first + 1 :], kept[first + 1 :], strict=True)
+        if keeps and argv[0] not in {"cat", "sh"}
+    }
+    assert len(later) == 1
+    assert "wheel --verbose" in later.pop(), "only the project's own build goes on with it"
+    assert any(argv[0] == "auditwheel" for argv in argvs)
 
 
 def failing(step: str) -> Answer:
