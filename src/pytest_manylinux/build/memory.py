@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.resources
 import os
 import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -28,6 +26,7 @@ from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.aside import aside_folder, sweep
 from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.procedure import procedure_of
 
 LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
 _RECORD = "record.json"
@@ -126,7 +125,7 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: How) 
     """
     history = (snapshot.commit, snapshot.dirty) if snapshot.objects is not None else ()
     parts: list[object] = [
-        _procedure(),
+        procedure_of("build", "build.inside"),  # another one may give other bytes
         how.builder,
         source,
         snapshot.epoch,
@@ -167,16 +166,4 @@ def _sha256(path: Path) -> str:
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()
-
-
-@cache
-def _procedure() -> str:
-    """A digest of the code that builds: another procedure may give other bytes."""
-    digest = hashlib.sha256()
-    room = importlib.resources.files("pytest_manylinux.build")
-    for folder in (room, room / "inside"):
-        for file in sorted(folder.iterdir(), key=lambda file: file.name):
-            if file.is_file() and not file.name.endswith(".pyc"):
-                digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_manylinux import __version__
-from pytest_manylinux.prove.procedure import procedure
+from pytest_manylinux.procedure import procedure_of
 
 _PREFIX = "pytest-manylinux "
 _DIGEST = 12  # characters, enough to tell versions apart
@@ -55,7 +55,7 @@ class Member:
 
 def this_procedure() -> str:
     """The version of this tool, and of the code that does trials: both must be the same."""
-    return f"version {__version__} {procedure()[:_DIGEST]}"
+    return f"version {__version__} {procedure_of('prove')[:_DIGEST]}"
 
 
 def resources(offer: Offer, jobs: int) -> dict[str, float]:

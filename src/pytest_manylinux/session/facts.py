@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from packaging.tags import Tag
 
 from pytest_manylinux.inspect.wheel import read_wheel
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.procedure import procedure_of
 from pytest_manylinux.session.kept import Kept
 
 LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand wheels
@@ -55,22 +55,17 @@ def _key(wheel: Wheel) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-@cache
+@cache  # releases are looked up in files
 def _reader() -> str:
-    """A hexadecimal SHA-256 of the code that reads wheels, its libraries' releases with it."""
-    digest = hashlib.sha256(repr([(name, version(name)) for name in _LIBRARIES]).encode())
-    for package in ("inspect", "model"):
-        folder = importlib.resources.files(f"pytest_manylinux.{package}")
-        for file in sorted(folder.iterdir(), key=lambda file: file.name):
-            if file.name.endswith(".py"):
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """Who reads wheels: our code, and its libraries' releases."""
+    releases = [f"{name} {version(name)}" for name in _LIBRARIES]
+    return " ".join((procedure_of("inspect", "model"), *releases))
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - msgspec hands over what it does not know
     if isinstance(value, (Path, Tag)):
         return str(value)
-    raise NotImplementedError(type(value))
+    raise TypeError(f"facts hold no {type(value).__name__}")
 
 
 def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - the same
@@ -78,4 +73,4 @@ def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - the same
         return Tag(*str(value).split("-"))
     if kind is Path:
         return Path(str(value))
-    raise NotImplementedError(kind)
+    raise TypeError(f"facts hold no {kind.__name__}")

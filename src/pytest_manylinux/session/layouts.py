@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from pytest_manylinux.build import layout as reader
 from pytest_manylinux.build.api import Say
 from pytest_manylinux.build.layout import Layout, read_layout
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.model.distro import Image
+from pytest_manylinux.procedure import procedure_of
 from pytest_manylinux.session.kept import Kept
 
 LIMIT = 1024 * 1024  # bytes; some hundreds of images
@@ -22,7 +21,7 @@ LIMIT = 1024 * 1024  # bytes; some hundreds of images
 def layout_of(image: Image, engine: Engine, *, prefix: tuple[str, ...], root: Path, say: Say) -> Layout:
     """The image's layout, kept below `root` by its digest; raises what read_layout raises."""
     kept = Kept(root, Layout, limit=LIMIT)
-    parts = [inspect.getsource(reader), engine.name, image.digest, prefix]
+    parts = [procedure_of("build"), engine.name, image.digest, prefix]
     key = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
     known = kept.recall(key)
     if known is not None:

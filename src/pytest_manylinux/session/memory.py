@@ -14,7 +14,7 @@ import msgspec
 
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.prove.procedure import procedure
+from pytest_manylinux.procedure import procedure_of
 from pytest_manylinux.prove.trial import TrialRequest
 from pytest_manylinux.session.kept import Kept
 
@@ -48,7 +48,7 @@ class Memory:
 def observation_key(request: TrialRequest, engine: str) -> str:
     """A hexadecimal SHA-256 over all that can change what a trial sees."""
     parts: list[object] = [
-        procedure(),
+        procedure_of("prove"),
         engine,
         request.wheel.filename,
         request.wheel.sha256,
