@@ -327,5 +327,6 @@ def test_two_lives(engine: Engine, spec: SandboxSpec) -> None:
 def test_many_lives(engine: Engine, spec: SandboxSpec, show_table: Callable[[str], None]) -> None:
     machine = _machine(engine, spec)
     _walk_through_all(machine)
+    assert set(machine.counted) == KINDS
     _walk(machine, examples=5, steps=20)
     show_table("\n".join(f"{what:28}{count:6}" for what, count in sorted(machine.counted.items())))
