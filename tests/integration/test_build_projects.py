@@ -302,6 +302,8 @@ def test_an_index_out_of_reach_is_no_fault_of_the_project(
     finally:
         indexes.forget_host_index()
     assert caught.value.exit_code is ExitCode.NOT_PROVEN
+    assert "Could not fetch URL http://127.0.0.1:9/simple/" in caught.value.why
+    assert len(caught.value.why.splitlines()) == 1  # and none of pip's traceback
 
 
 def test_without_network_requirements_come_from_a_folder(

@@ -40,13 +40,20 @@ def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
         done = pip("-vv")
         if done.ok:
             return
-    if _OUT_OF_REACH.search(log.tail(400)):
+    if unreached := _unreached(log.tail(400)):
         raise ToolchainError(
             f"{bench.what}: the package index is out of reach",
-            why=log.decisive(),
+            why=unreached,
             remedy="see that pip on this machine reaches its index, then run again",
         )
     raise bench.failure("its build requirements cannot be installed", done)
+
+
+def _unreached(text: str) -> str:
+    """What pip says of the connection, on one line: with -vv its errors come with a traceback."""
+    lines = [line.strip() for line in text.splitlines() if _OUT_OF_REACH.search(line)]
+    final = [line for line in lines if line.startswith("Could not fetch URL")]
+    return (final or lines or [""])[-1]
 
 
 def _not_at_hand(bench: Workbench) -> ToolchainError | None:
