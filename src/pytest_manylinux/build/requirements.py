@@ -14,6 +14,7 @@ _OUT_OF_REACH = re.compile(
     r"Temporary failure in name resolution|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
     r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded|Could not fetch URL.*connection error"
 )
+_SPOILT = re.compile(r"incomplete-download|not enough bytes were received|DO NOT MATCH THE HASHES")
 _NOT_FOUND = re.compile(r"No matching distribution found for (\S+)")
 _NOTHING_FOUND = "(from versions: none)"
 
@@ -28,7 +29,8 @@ class Pip(Protocol):
 def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
     """Install, or raise BuildError.
 
-    ToolchainError where the index is out of reach or, without `network`, something is not at hand.
+    ToolchainError where the index is out of reach, what it sends is not what it should be or, without
+    `network`, something is not at hand.
     """
     log = bench.log
     done = pip()
@@ -45,6 +47,12 @@ def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
             f"{bench.what}: the package index is out of reach",
             why=unreached,
             remedy="see that pip on this machine reaches its index, then run again",
+        )
+    if _SPOILT.search(log.tail(400)):
+        raise ToolchainError(
+            f"{bench.what}: what the package index sent is not whole",
+            why=log.decisive(),
+            remedy="see that pip on this machine gets it whole from its index, then run again",
         )
     raise bench.failure("its build requirements cannot be installed", done)
 
