@@ -31,6 +31,8 @@ TIMEOUT = 60
 _DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 _LIST = "see `docker context ls`"
 _SERVICE_START = 60.0
+_LONGEST_SOCKET = 107  # bytes of a path that can be bound: unix(7)
+_SOCKET = "podman.sock"
 # Podman keeps a monitor for each finished command, for five minutes unless told otherwise.
 _SETTINGS = "[engine]\nexit_command_delay = 10\n"
 # It starts in its own folder: its monitor of a command that runs out of memory leaves a file `oom`
@@ -147,8 +149,8 @@ class PodmanService:
     """Podman's API service, ours for the run. It ends with its owner, however that dies."""
 
     def __init__(self, program: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="pytest-manylinux-podman-"))
-        self.address = f"unix://{self._folder}/podman.sock"
+        self._folder = _socket_folder()
+        self.address = f"unix://{self._folder}/{_SOCKET}"
         (self._folder / "containers.conf").write_text(_SETTINGS)
         command = (str(Path(program).absolute()), "system", "service", "--time=0", self.address)
         self._tether = Tether(str(self._folder), *command, before=_START, after=_STOP)
@@ -166,6 +168,22 @@ class PodmanService:
     def close(self) -> None:
         """End the service and remove its folder."""
         self._tether.close()
+
+
+def _socket_folder() -> Path:
+    """A new folder for a socket: a temporary one, unless a socket's path would be too long there."""
+    usual = tempfile.gettempdir()
+    for parent in (usual, os.environ.get("XDG_RUNTIME_DIR"), "/tmp", "/var/tmp"):  # noqa: S108
+        if parent and os.access(parent, os.W_OK | os.X_OK):
+            folder = Path(tempfile.mkdtemp(prefix="pytest-manylinux-podman-", dir=parent))
+            if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_SOCKET:
+                return folder
+            folder.rmdir()
+    raise EngineError(
+        "there is no place for the socket of Podman's API service",
+        why=f"its path may have {_LONGEST_SOCKET} bytes, and would have more below {usual}",
+        remedy="set TMPDIR to a folder with a shorter path",
+    )
 
 
 def told(log: str) -> str:

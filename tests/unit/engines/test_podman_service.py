@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -44,6 +46,33 @@ def test_a_service_leaves_files_in_its_own_folder_only(
     finally:
         service.close()
     assert list(project.iterdir()) == []
+
+
+def test_a_service_has_a_socket_where_temporary_folders_have_long_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket's path may have 107 bytes."""
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    program = tmp_path / "podman"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    service = PodmanService(str(program))
+    folder = service._folder
+    try:
+        with socket.socket(socket.AF_UNIX) as ours:
+            ours.bind(service.address.removeprefix("unix://"))
+    finally:
+        service.close()
+    assert not folder.exists()
+    assert list(deep.iterdir()) == []
+
+
+def test_no_place_for_a_socket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemons, "_LONGEST_SOCKET", 10)
+    with pytest.raises(EngineError, match="no place for the socket"):
+        PodmanService("podman")
 
 
 # A user without root's rights has Podman start itself again in a user namespace, and wait for that.
