@@ -68,7 +68,7 @@ class BubblewrapEngine:
         """Start a fork server in a sandbox of its own; see `engines.api.ForkingEngine`."""
         spool = self._spool()
         inside = replace(spec, mounts=server_mounts(spec, spool))
-        argv = server_argv(interpreter, code)
+        argv = server_argv(interpreter, code, "socket")
         sandbox = self._open(inside, nested=True)
         try:
             return BubblewrapForkServer(spec, argv, spool, serve=sandbox.serve, end=sandbox.close)

@@ -9,6 +9,7 @@ found by its labels and removed at the next start; containers that are not ours 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import resource
 import threading
@@ -24,6 +25,7 @@ from docker.types import Mount as Bind
 
 from pytest_manylinux.engines.api import SCRATCH, Mount, SandboxSpec
 from pytest_manylinux.engines.container import HOLDER, ContainerSandbox
+from pytest_manylinux.engines.containerforks import ContainerForkServer, server_command
 from pytest_manylinux.engines.daemons import (
     PodmanService,
     connect_docker,
@@ -31,10 +33,12 @@ from pytest_manylinux.engines.daemons import (
     speaking_to,
 )
 from pytest_manylinux.engines.environment import USER, user_database
+from pytest_manylinux.engines.forkserver import Requests, server_mounts
 from pytest_manylinux.engines.layout import SHARED_MEMORY, check_mounts
 from pytest_manylinux.engines.owners import LABEL, owner_is_gone, owner_labels
 from pytest_manylinux.engines.probe import explained
 from pytest_manylinux.engines.rootimage import read_file, reference_of
+from pytest_manylinux.engines.seccomp import profile_of_fork_servers
 from pytest_manylinux.engines.staging import Staging
 from pytest_manylinux.engines.standby import ContainerStandby, Inbox, standby_command
 from pytest_manylinux.errors import EngineError, SandboxError
@@ -73,6 +77,7 @@ class ContainerEngine:
             self._version = str(client.version()["Version"])
             options = client.info().get("SecurityOptions") or []
             self._rootless = any("rootless" in option for option in options)
+            self._apparmor = any("apparmor" in option for option in options)
             self._sweep()
         self._staging = Staging()
 
@@ -95,6 +100,19 @@ class ContainerEngine:
         """Start a container from `spec.image`, importing its root first if that was never done."""
         return self._open(spec, HOLDER)
 
+    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> ContainerForkServer:
+        """Start a fork server in a container of its own; see `engines.api.ForkingEngine`."""
+        spool = self._staging.subfolder()
+        spool.chmod(0o755)
+        requests = Requests(spec, spool)
+        try:
+            shown = replace(spec, mounts=server_mounts(spec, spool))
+            sandbox = self._open(shown, server_command(interpreter, code), nested=True)
+        except BaseException:
+            requests.remove()
+            raise
+        return ContainerForkServer(sandbox, requests, spec)
+
     def standby(
         self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath
     ) -> ContainerStandby:
@@ -110,7 +128,9 @@ class ContainerEngine:
             raise
         return ContainerStandby(sandbox, box, spec)
 
-    def _open(self, spec: SandboxSpec, command: Sequence[str]) -> ContainerSandbox:
+    def _open(
+        self, spec: SandboxSpec, command: Sequence[str], *, nested: bool = False
+    ) -> ContainerSandbox:
         check_mounts((*spec.mounts, *spec.caches))
         user = self._user(spec)
         with self._listening(), speaking_to(self.name, f"starting a sandbox from {spec.image.name}"):
@@ -126,7 +146,7 @@ class ContainerEngine:
                 stdin_open=True,
                 working_dir="/",
                 labels=owner_labels(spec.label),
-                host_config=self._host_config(spec, user, binds),
+                host_config=self._host_config(spec, user, binds) | self._rights(nested=nested),
             )
             sandbox = self._started(container["Id"], reference, spec)
         with self._lock:
@@ -212,7 +232,6 @@ class ContainerEngine:
             # Podman gives it to commands, and to the first process only when asked.
             group_add=[user.gid] if self.name == "podman" else None,
             cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
             mem_limit=spec.limits.memory,
             memswap_limit=spec.limits.memory,
             pids_limit=spec.limits.processes,
@@ -220,6 +239,21 @@ class ContainerEngine:
             ulimits=list(ulimits()),
             log_config=LogConfig(type="none"),
         )
+
+    def _rights(self, *, nested: bool) -> dict[str, object]:
+        """What of a host configuration says how far the kernel lets a container's code go.
+
+        `nested` is for a fork server: without capabilities too, but it may make namespaces, and a new
+        /proc, which the kernel gives only to those who see all of theirs (mount_namespaces(7)).
+        """
+        options = ["no-new-privileges"]
+        if not nested:
+            return {"SecurityOpt": options}
+        if self.name == "podman":  # its own profile lets namespaces be made
+            return {"SecurityOpt": [*options, "unmask=ALL"]}
+        options.append("seccomp=" + json.dumps(profile_of_fork_servers()))
+        options += ["apparmor=unconfined"] if self._apparmor else []
+        return {"SecurityOpt": options, "MaskedPaths": [], "ReadonlyPaths": []}
 
     def _forget(self, sandbox: ContainerSandbox) -> None:
         with self._lock:

@@ -1,14 +1,20 @@
 """The inside of a fork server: a program that is ready, and runs in forks with fresh surroundings.
 
-Runs inside a sandbox on its interpreter, Python 3.6 or later, standard library only; bubblewrap.py
-hands the text over by `-c`. `python -c TEXT CODE`: CODE is executed first and defines `work`, a
-callable without arguments. Then requests come over the socket that is standard input, one at a time:
-a JSON object with three open files, for the run's stdout and stderr and for the answer.
+Runs inside a sandbox on its interpreter, Python 3.6 or later, standard library only; the engines hand
+the text over by `-c`. `python -c TEXT CODE WAY`: CODE is executed first and defines `work`, a
+callable without arguments. Then requests come, one at a time, JSON objects, in one of two ways:
+
+* `socket`: standard input is one, and each request has three open files with it: the run's stdout
+  and stderr, and where the answer goes;
+* `lines`: standard input is a pipe with a line for each request, which brings a word that nobody else
+  knows. The server's own outputs are the run's: a line with that word begins it, another ends it,
+  which on stdout brings the answer. Where the input ends, so does everything.
 
 The server is the superuser of the user namespace that owns the sandbox's mounts, nobody outside of
-it, and never runs foreign code. Each run gets namespaces of its own (mount, process, network, IPC,
-host name, and a user namespace in which it is an ordinary user without capabilities and can make no
-other), and empty /tmp, /scratch, /dev/shm and /dev/pts. Three processes belong to it:
+it (with `lines` it makes itself that), and never runs foreign code. Each run gets namespaces of its
+own (mount, process, network, IPC, host name, and a user namespace in which it is an ordinary user
+without capabilities and can make no other), and empty /tmp, /scratch, /dev/shm and /dev/pts. Three
+processes belong to it:
 
 * the usher, outside the run's process namespace: gives the answer when all is gone;
 * the first process inside: makes the surroundings, gives up all rights, reaps, and ends with the run,
@@ -25,6 +31,7 @@ import gc
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -55,12 +62,6 @@ SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 def serve(work: "Callable[[], None]") -> None:
     """Run `work` in a fork for each request, until the owner hangs up."""
     channel = socket.fromfd(0, socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    gc.collect()
-    if hasattr(gc, "freeze"):
-        gc.freeze()  # what is there now is not touched any more, and stays shared with the forks
     channel.send(b"ready")
     while True:
         data, files = receive(channel)
@@ -74,6 +75,43 @@ def serve(work: "Callable[[], None]") -> None:
         for file in files:
             os.close(file)
         os.waitpid(usher, 0)
+
+
+def serve_lines(work: "Callable[[], None]") -> None:
+    """Do the same for requests that are lines; ends at once when the owner is gone."""
+    become_superuser()
+    os.write(1, b"ready\n")
+    with open(0, "rb", closefd=False) as lines:
+        for line in iter(lines.readline, b""):
+            request = json.loads(line.decode())
+            mark = b"\n%s " % request.pop("word").encode()
+            streams = [os.open("/proc/self/fd/%d" % number, os.O_WRONLY) for number in (1, 2)]
+            for stream in streams:  # these are the run's own: what it sets on them, it sets on no other
+                os.write(stream, mark + b"begin\n")
+            told = attend_apart(request, streams, work)
+            os.write(1, mark + told + b"\n")
+            os.write(2, mark + b"{}\n")
+
+
+def attend_apart(request: "dict[str, Any]", streams: "list[int]", work: "Callable[[], None]") -> bytes:
+    """Have a run attended by an usher; give its answer's JSON."""
+    told, telling = os.pipe()
+    usher = os.fork()
+    if usher == 0:
+        os.close(told)
+        answer(telling, attend(request, streams, work))
+        os._exit(0)
+    for file in (telling, *streams):
+        os.close(file)
+    poll = select.poll()
+    poll.register(told, select.POLLIN)
+    poll.register(0, select.POLLIN)
+    if any(file == 0 for file, _ in poll.poll()):  # nothing can come now but the end of input
+        os._exit(0)
+    words = os.read(told, MESSAGE)
+    os.close(told)
+    os.waitpid(usher, 0)
+    return words or b"{}"
 
 
 def receive(channel: socket.socket) -> "tuple[bytes, list[int]]":
@@ -107,6 +145,7 @@ def begin(
     request: "dict[str, Any]", streams: "list[int]", telling: int, work: "Callable[[], None]"
 ) -> "NoReturn":
     """Be the first process inside: surroundings, rights, the run, its ending."""
+    os.close(0)  # requests come here
     try:
         furnish(request)
         give_up_rights()
@@ -137,6 +176,8 @@ def furnish(request: "dict[str, Any]") -> None:
         make_point(place, target)
         mount(place, target, "", BIND | REC)
         os.close(source)
+    if os.path.isdir("/dev/mqueue"):
+        mount("mqueue", "/dev/mqueue", "mqueue", NOSUID | NODEV | NOEXEC)
     mount("devpts", "/dev/pts", "devpts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     mount("proc", "/proc", "proc", NOSUID | NODEV | NOEXEC)
     settings = os.open("/proc/sys", os.O_PATH | os.O_DIRECTORY)
@@ -166,6 +207,19 @@ def raise_loopback() -> None:
         fcntl.ioctl(one, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | IFF_UP))
 
 
+def become_superuser() -> None:
+    """Enter a user namespace and a mount namespace of our own, whose superuser we are."""
+    uid, gid = os.getuid(), os.getgid()
+    unshare(NEW_USER | NEW_NS)
+    map_ids("0 %d 1" % uid, "0 %d 1" % gid)
+
+
+def map_ids(users: str, groups: str) -> None:
+    """Say who is who in the user namespace that we have just made (user_namespaces(7))."""
+    for name, words in (("setgroups", "deny"), ("uid_map", users), ("gid_map", groups)):
+        write("/proc/self/" + name, words)
+
+
 def become_nobody(settings: int, user: int) -> None:
     """Enter a user namespace of our own as an ordinary user; nobody inside can make another.
 
@@ -173,12 +227,7 @@ def become_nobody(settings: int, user: int) -> None:
     shows is read-only by now.
     """
     unshare(NEW_USER)
-    for name, words in (
-        ("setgroups", "deny"),
-        ("uid_map", "%d 0 1" % user),
-        ("gid_map", "%d 0 1" % user),
-    ):
-        write("/proc/self/" + name, words)
+    map_ids("%d 0 1" % user, "%d 0 1" % user)
     limit = os.open("user/max_user_namespaces", os.O_WRONLY, dir_fd=settings)
     os.write(limit, b"0")
     os.close(limit)
@@ -214,7 +263,7 @@ def perform(streams: "list[int]", cwd: str, work: "Callable[[], None]") -> "NoRe
     try:
         os.setsid()
         os.chdir(cwd)
-        for number, stream in enumerate(streams, 1):
+        for number, stream in enumerate([os.open("/dev/null", os.O_RDONLY), *streams]):
             os.dup2(stream, number)
         os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         work()
@@ -276,9 +325,12 @@ def main() -> None:
     """Prepare, then serve."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     names = {}  # type: dict[str, Any]
-    code = sys.argv.pop()
+    way, code = sys.argv.pop(), sys.argv.pop()
     exec(code, names)  # noqa: S102 -- ours: the owner's own program
-    serve(names["work"])
+    gc.collect()
+    if hasattr(gc, "freeze"):
+        gc.freeze()  # what is there now is not touched any more, and stays shared with the forks
+    (serve_lines if way == "lines" else serve)(names["work"])
 
 
 if __name__ == "__main__":

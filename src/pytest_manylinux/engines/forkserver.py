@@ -1,4 +1,4 @@
-"""A fork server in a bubblewrap sandbox, seen from outside (forks.py is its inside).
+"""Fork servers seen from outside (forks.py is their inside), and the one in a bubblewrap sandbox.
 
 What a run is to find is put into a folder of the host that the sandbox shows read-only: hard links
 where they can be had, copies elsewhere. The run sees its own part of it bound in place, no other.
@@ -44,14 +44,51 @@ Serve = Callable[[Command, socket.socket], Completed]
 """Runs a command in the sandbox to its end, the socket its standard input."""
 
 
-def server_argv(interpreter: str, code: str) -> tuple[str, ...]:
-    """What starts the inside."""
-    return (interpreter, "-c", INSIDE.read_text(encoding="utf-8"), code)
+def server_argv(interpreter: str, code: str, way: str) -> tuple[str, ...]:
+    """What starts the inside; `way` is how requests come: `socket` or `lines`."""
+    return (interpreter, "-c", INSIDE.read_text(encoding="utf-8"), code, way)
 
 
 def server_mounts(spec: SandboxSpec, spool: Path) -> tuple[Mount, ...]:
     """What the server's own sandbox shows."""
     return (*spec.mounts, Mount(source=spool, target=_SPOOL))
+
+
+class Requests:
+    """What the runs of one server are asked, and the folder of the host with their inputs."""
+
+    def __init__(self, spec: SandboxSpec, spool: Path) -> None:
+        self._limits = spec.limits
+        self._carried = [mount.target for mount in spec.mounts if _is_hidden(mount.target)]
+        self._spool = spool
+        self._serial = itertools.count()
+
+    @contextlib.contextmanager
+    def next(self, mounts: Sequence[Mount]) -> Iterator[dict[str, object]]:
+        """What forks.py reads: where all is in the server's sandbox, and is to be in the run's."""
+        check_mounts(mounts)
+        folder = self._spool / str(next(self._serial))
+        binds = [(str(target), str(target)) for target in self._carried]
+        folder.mkdir(mode=0o755)
+        try:
+            for number, mount in enumerate(mounts):
+                put(mount.source.resolve(), folder / str(number))
+                binds.append((str(_SPOOL / folder.name / str(number)), str(mount.target)))
+            yield {
+                "binds": sorted(binds, key=lambda bind: len(PurePosixPath(bind[1]).parts)),
+                "writable": list(_writable(self._limits)),
+                "folders": [str(SCRATCH / "home")],
+                "read_only": [f"/proc/{name}" for name in READ_ONLY_PROC],
+                "cwd": str(SCRATCH),
+                "user": USER,
+                "filter": filter_of_this_machine().hex(),
+            }
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Take the folder away."""
+        shutil.rmtree(self._spool, ignore_errors=True)
 
 
 class BubblewrapForkServer:
@@ -66,11 +103,8 @@ class BubblewrapForkServer:
         serve: Serve,
         end: Callable[[], None],
     ) -> None:
-        self._limits = spec.limits
-        self._carried = [mount.target for mount in spec.mounts if _is_hidden(mount.target)]
-        self._spool = spool
+        self._requests = Requests(spec, spool)
         self._end = end
-        self._serial = itertools.count()
         self._closed = False
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = Command(argv=tuple(argv), timeout=_FOR_EVER)
@@ -97,20 +131,17 @@ class BubblewrapForkServer:
 
     def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
         """Run the program once; see `engines.api.ForkServer.run`."""
-        check_mounts(mounts)
         if self._closed:
             raise SandboxError("the fork server is closed")
         stdout, stderr = BoundedOutput(), BoundedOutput()
         started = time.monotonic()
-        folder = self._spool / str(next(self._serial))
         try:
-            request = self._request(folder, mounts)
-            status, number = self._ask(request, [stdout.write, stderr.write], timeout)
+            with self._requests.next(mounts) as words:
+                request = json.dumps(words).encode()
+                status, number = self._ask(request, [stdout.write, stderr.write], timeout)
         except BaseException:
             self.close()
             raise
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         return Completed(
             status=status,
             exit_code=number if status is Status.EXITED else None,
@@ -120,24 +151,6 @@ class BubblewrapForkServer:
             truncated=stdout.truncated or stderr.truncated,
             duration=time.monotonic() - started,
         )
-
-    def _request(self, folder: Path, mounts: Sequence[Mount]) -> bytes:
-        """What forks.py reads: where all is in the server's sandbox, and is to be in the run's."""
-        binds = [(str(target), str(target)) for target in self._carried]
-        folder.mkdir()
-        for number, mount in enumerate(mounts):
-            put(mount.source.resolve(), folder / str(number))
-            binds.append((str(_SPOOL / folder.name / str(number)), str(mount.target)))
-        words = {
-            "binds": sorted(binds, key=lambda bind: len(PurePosixPath(bind[1]).parts)),
-            "writable": list(_writable(self._limits)),
-            "folders": [str(SCRATCH / "home")],
-            "read_only": [f"/proc/{name}" for name in READ_ONLY_PROC],
-            "cwd": str(SCRATCH),
-            "user": USER,
-            "filter": filter_of_this_machine().hex(),
-        }
-        return json.dumps(words).encode()
 
     def _ask(self, request: bytes, sinks: Iterable[Sink], timeout: float) -> tuple[Status, int | None]:
         try:
@@ -168,7 +181,7 @@ class BubblewrapForkServer:
         self._channel.close()
         self._end()
         self._thread.join()
-        shutil.rmtree(self._spool, ignore_errors=True)
+        self._requests.remove()
 
     def __enter__(self) -> BubblewrapForkServer:
         return self

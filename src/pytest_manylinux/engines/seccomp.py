@@ -178,6 +178,38 @@ def filter_program(machine: str, *, forks: bool = False) -> bytes:
     return b"".join(program)
 
 
+def profile_of_fork_servers() -> dict[str, object]:
+    """What `filter_program` with `forks` says, in the words of a container engine's profile.
+
+    The form is that of the OCI runtime specification, "Seccomp", with Docker's `archMap`. A condition
+    is one mask and one value, so that each bit for a namespace has a rule of its own.
+    """
+
+    def refused(names: list[str], error: int, *condition: dict[str, int | str]) -> dict[str, object]:
+        rule: dict[str, object] = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": error}
+        return {**rule, "args": list(condition)} if condition else rule
+
+    def masked(index: int, mask: int, value: int) -> dict[str, int | str]:
+        return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
+
+    bits = [1 << bit for bit in range(32) if _NEW_NAMESPACES >> bit & 1]
+    vsock: dict[str, int | str] = {"index": 0, "value": _AF_VSOCK, "op": "SCMP_CMP_EQ"}
+    return {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "archMap": [
+            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
+            {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]},
+        ],
+        "syscalls": [
+            refused(sorted(_DENIED.keys() - _OF_FORK_SERVERS), _EPERM),
+            refused(["clone3"], _ENOSYS),
+            *(refused(["clone"], _EPERM, masked(0, bit, bit)) for bit in bits),
+            refused(["mount"], _EPERM, masked(3, _MS_REMOUNT | _MS_RDONLY, _MS_REMOUNT)),
+            refused(["socket"], _EAFNOSUPPORT, vsock),
+        ],
+    }
+
+
 def _section(abi: _Abi, *, forks: bool) -> Iterator[bytes]:
     """The instructions for the calls of one ABI; every way through them ends in a return."""
     spared = _OF_FORK_SERVERS if forks else frozenset[str]()

@@ -1,6 +1,6 @@
 """Trials in fork servers that have the distro's pip imported: what is the same is not done again.
 
-On an engine without them, but where a program can wait in a sandbox of its own, it is one of those
+Where none can be started, but a program can wait in a sandbox of its own, it is one of those
 (standbys.py).
 
 Anything odd there (a server that does not start or is lost, a run that does not end by itself) gives
@@ -74,8 +74,10 @@ class WarmTrials:
         key = (errand.image.digest, errand.interpreter.executable)
         if not _is_plain(errand):
             return None
-        if self._engine is not None:
-            return self._fork(key, errand, self._engine)
+        if self._engine is not None and key not in self._shelf.troubled:
+            completed = self._fork(key, errand, self._engine)
+            if completed is not None or key not in self._shelf.troubled:
+                return completed
         if (engine := self._waiting) is not None:
             return self._standbys.attempt(
                 key, lambda: _stand_by(errand, engine), lambda one: _run(one, errand), more
