@@ -9,9 +9,9 @@ Cells, in turns, so that all see the same machine, each the wall clock of one wh
 * floor: a fresh sandbox, the wheel unpacked by zipfile, and the import;
 * trial: ours, as a run does it (on an engine with fork servers, in one that is there already);
 * alone: ours in a sandbox of its own, the long way;
-* docker row: ours in containers, the mean of ten one after another from the first to the last
-  container's removal: containers are started ahead while others run, as in a run;
-* docker ready: one of ours in a container that has waited for it; a run does not get it faster;
+* docker row: ours in containers, the mean of ten one after another, from the first container's start
+  to the last one's removal;
+* docker ready: one of ours in a container that is there and ready for it;
 * docker alone: ours in a container of its own, the long way.
 
 Those with docker in their names and the first two need a docker daemon: the machine's, or else a

@@ -101,7 +101,14 @@ class ContainerEngine:
         return self._open(spec, HOLDER)
 
     def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> ContainerForkServer:
-        """Start a fork server in a container of its own; see `engines.api.ForkingEngine`."""
+        """Start a fork server in a container of its own; see `engines.api.ForkingEngine`.
+
+        Not where AppArmor confines containers: its profile refuses mounts, and is not taken away.
+        """
+        if self._apparmor:
+            raise SandboxError(
+                "no fork server is started", why="AppArmor keeps containers from mounting"
+            )
         spool = self._staging.subfolder()
         spool.chmod(0o755)
         requests = Requests(spec, spool)
@@ -252,7 +259,6 @@ class ContainerEngine:
         if self.name == "podman":  # its own profile lets namespaces be made
             return {"SecurityOpt": [*options, "unmask=ALL"]}
         options.append("seccomp=" + json.dumps(profile_of_fork_servers()))
-        options += ["apparmor=unconfined"] if self._apparmor else []
         return {"SecurityOpt": options, "MaskedPaths": [], "ReadonlyPaths": []}
 
     def _forget(self, sandbox: ContainerSandbox) -> None:

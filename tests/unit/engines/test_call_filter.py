@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pytest_manylinux.engines.seccomp import _ABIS, _DENIED, filter_program
+from pytest_manylinux.engines.seccomp import _ABIS, _DENIED, filter_program, profile_of_fork_servers
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x50001, 0x50026, 0x80000000
 
@@ -99,3 +99,24 @@ print(__import__("subprocess").run(["echo", "a process"], capture_output=True).s
 """
     found = filtered(program).splitlines()
     assert found == ["EPERM", "EPERM", "0", "EAFNOSUPPORT", "a thread", "a process"]
+
+
+def test_a_containers_profile_says_what_the_filter_of_fork_servers_says() -> None:
+    profile = profile_of_fork_servers()
+    rules = profile["syscalls"]
+    assert isinstance(rules, list)
+    assert profile["defaultAction"] == "SCMP_ACT_ALLOW"
+    always = {name for rule in rules if "args" not in rule for name in rule["names"]}
+    assert {"umount2", "setns", "pivot_root", "bpf", "mount_setattr", "clone3"} <= always
+    assert always.isdisjoint({"mount", "unshare", "clone", "socket"})
+    (mount,) = (rule for rule in rules if rule["names"] == ["mount"])
+    (condition,) = mount["args"]
+    # MS_REMOUNT without MS_RDONLY is refused: to make writable.
+    assert [flags & condition["value"] == condition["valueTwo"] for flags in (32, 33, 4096, 0)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    bits = [rule["args"][0]["value"] for rule in rules if rule["names"] == ["clone"]]
+    assert sum(bits) == 0x7E020000  # each CLONE_NEW… of clone(2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -129,6 +129,36 @@ def test_a_server_that_does_not_start_is_not_tried_again(errand: Errand, failure
     warm = WarmTrials(engine)
     assert warm.attempt(errand) is warm.attempt(errand) is None
     assert engine.asked == 1
+
+
+@dataclass
+class Container(Engine):
+    """Has programs that wait, too."""
+
+    waited: list[Server] = field(default_factory=list)
+
+    def standby(self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath) -> Server:
+        assert (spec.network, interpreter, inbox.is_absolute()) == (False, "/usr/bin/python3", True)
+        compile(code, "code", "exec")
+        self.waited.append(Server(FINE))
+        return self.waited[-1]
+
+
+def test_where_no_fork_server_starts_a_program_that_waits_does_it(errand: Errand) -> None:
+    engine = Container(failure=SandboxError("no namespaces"))
+    warm = WarmTrials(engine)
+    assert [warm.attempt(errand), warm.attempt(errand)] == [FINE, FINE]
+    assert (engine.asked, len(engine.waited)) == (1, 2)
+    warm.close()
+    assert all(one.closed for one in engine.waited)
+
+
+def test_where_they_start_none_waits(errand: Errand) -> None:
+    engine = Container()
+    warm = WarmTrials(engine)
+    assert [warm.attempt(errand), warm.attempt(errand)] == [FINE, FINE]
+    assert (engine.asked, engine.waited) == (1, [])
+    warm.close()
 
 
 def test_what_a_fork_server_is_not_for(errand: Errand) -> None:
