@@ -145,7 +145,9 @@ def begin(
     request: "dict[str, Any]", streams: "list[int]", telling: int, work: "Callable[[], None]"
 ) -> "NoReturn":
     """Be the first process inside: surroundings, rights, the run, its ending."""
-    os.close(0)  # requests come here
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)  # where requests come
+    os.close(null)
     try:
         furnish(request)
         give_up_rights()
@@ -263,7 +265,7 @@ def perform(streams: "list[int]", cwd: str, work: "Callable[[], None]") -> "NoRe
     try:
         os.setsid()
         os.chdir(cwd)
-        for number, stream in enumerate([os.open("/dev/null", os.O_RDONLY), *streams]):
+        for number, stream in enumerate(streams, 1):
             os.dup2(stream, number)
         os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         work()
