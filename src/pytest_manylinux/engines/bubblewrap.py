@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import IO
 
 from pytest_manylinux.engines import transfer
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
 from pytest_manylinux.engines.cgroup import Group, find_control_groups
+from pytest_manylinux.engines.closing import Closing
+from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.environment import clean_environment, generated_files
 from pytest_manylinux.engines.exchange import DeadlineError, Streams, Warden
 from pytest_manylinux.engines.forkserver import (
@@ -123,7 +124,7 @@ class BubblewrapEngine:
             self._staging.close()
 
 
-class BubblewrapSandbox:
+class BubblewrapSandbox(Closing):
     """One running bubblewrap, kept by a warden process of its own."""
 
     def __init__(
@@ -175,21 +176,11 @@ class BubblewrapSandbox:
             stderr=tee(stderr, listener),
         )
         started = time.monotonic()
-        status, number = self._ask(_request(command, rights=rights), command, streams)
-        return Completed(
-            status=status,
-            exit_code=number if status is Status.EXITED else None,
-            signal=number if status is Status.SIGNALLED else None,
-            stdout=stdout.value(),
-            stderr=stderr.value(),
-            truncated=stdout.truncated or stderr.truncated,
-            duration=time.monotonic() - started,
-        )
+        ending = self._ask(_request(command, rights=rights), command, streams)
+        return completed(ending, stdout, stderr, started=started)
 
-    def _ask(
-        self, request: dict[str, object], command: Command, streams: Streams
-    ) -> tuple[Status, int | None]:
-        """How the command ended, with its exit code or signal."""
+    def _ask(self, request: dict[str, object], command: Command, streams: Streams) -> Ending:
+        """How the command ended."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
         try:
@@ -200,16 +191,10 @@ class BubblewrapSandbox:
         except BaseException:
             self.close()  # the command may still run, and nobody reads it any more
             raise
-        match answer:
-            case {"exit_code": int(code)}:
-                return Status.EXITED, code
-            case {"signal": int(number)}:
-                return Status.SIGNALLED, number
-            case {"failed": str(words)}:
-                raise SandboxError(f"{command.argv[0]} could not be started", why=words)
-            case _:
-                self.close()
-                return Status.LOST, None
+        ending = ending_of(answer, f"{command.argv[0]} could not be started")
+        if ending[0] is Status.LOST:
+            self.close()
+        return ending
 
     def copy_in(self, source: Path, target: PurePosixPath) -> None:
         """Copy `source` to the path `target`; a folder is merged into one that is there."""
@@ -227,17 +212,6 @@ class BubblewrapSandbox:
             if self._group is not None:  # the warden's work, unless it was killed
                 self._group.remove()
         self._forget(self)
-
-    def __enter__(self) -> BubblewrapSandbox:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:

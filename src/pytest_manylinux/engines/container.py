@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import IO
 
 import docker
@@ -22,7 +21,9 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
     Status,
 )
+from pytest_manylinux.engines.closing import Closing
 from pytest_manylinux.engines.daemons import speaking_to
+from pytest_manylinux.engines.endings import Ending, completed
 from pytest_manylinux.engines.environment import clean_environment
 from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
 from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
@@ -35,6 +36,9 @@ HOLDER = (
     "-c",
     "mkdir /scratch/home && echo ready; exec 3<&0; cat <&3 >/dev/null 2>&1 & wait",
 )
+# The same for a program that becomes the first process; folders that the daemon made are handed over
+# before it is told to go on.
+_PROGRAM = 'mkdir /scratch/home && echo ready && read -r _ && exec /usr/bin/env -i "$@"'
 _WRITABLE = frozenset({SCRATCH, PurePosixPath("/tmp")})  # noqa: S108 - the sandbox's own
 _START_TIMEOUT = 60.0
 _END_TIMEOUT = 30.0
@@ -46,7 +50,7 @@ _SIGNALS = range(129, 193)  # exit codes that mean 128 + a signal
 _SIGKILLED = 137
 
 
-class ContainerSandbox:
+class ContainerSandbox(Closing):
     """A started container whose first process reads from a connection of ours."""
 
     def __init__(
@@ -88,6 +92,14 @@ class ContainerSandbox:
         if isinstance(error, EngineError) and not isinstance(error, SandboxError):
             self._silent = True
             self._gave_up(error)
+
+    def become(self, name: str) -> None:
+        """Have the `first_process` begin, and wait until it is `ready`; `name` is the image's.
+
+        Raises SandboxError if it does not come so far.
+        """
+        self.tell(b"\n", _START_TIMEOUT)
+        self.await_ready(name)
 
     def await_ready(self, name: str) -> None:
         """Wait until the first process says `ready`; raises SandboxError if it does not."""
@@ -174,20 +186,10 @@ class ContainerSandbox:
         stdout, stderr = BoundedOutput(), BoundedOutput()
         frames = Frames({STDOUT: sink or tee(stdout, listener), STDERR: tee(stderr, listener)})
         started = time.monotonic()
-        status, number = self._attempt(command, stdin, frames)
-        return Completed(
-            status=status,
-            exit_code=number if status is Status.EXITED else None,
-            signal=number if status is Status.SIGNALLED else None,
-            stdout=stdout.value(),
-            stderr=stderr.value(),
-            truncated=stdout.truncated or stderr.truncated,
-            duration=time.monotonic() - started,
-        )
+        ending = self._attempt(command, stdin, frames)
+        return completed(ending, stdout, stderr, started=started)
 
-    def _attempt(
-        self, command: Command, stdin: IO[bytes] | None, frames: Frames
-    ) -> tuple[Status, int | None]:
+    def _attempt(self, command: Command, stdin: IO[bytes] | None, frames: Frames) -> Ending:
         if self._closed:
             raise SandboxError("the sandbox is closed")
         deadline = time.monotonic() + command.timeout
@@ -240,7 +242,7 @@ class ContainerSandbox:
         except SandboxError:
             return False
 
-    def _ending(self, execution: str) -> tuple[Status, int | None]:
+    def _ending(self, execution: str) -> Ending:
         code = self._exit_code(execution)
         if code is None or (code == _SIGKILLED and self._is_gone(_GRACE)):
             self.close()
@@ -301,16 +303,11 @@ class ContainerSandbox:
                     raise
                 time.sleep(0.02)
 
-    def __enter__(self) -> ContainerSandbox:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+def first_process(argv: Sequence[str]) -> tuple[str, ...]:
+    """The command of a container whose first process is to be a program; see `become`."""
+    environment = [f"{name}={value}" for name, value in clean_environment({}).items()]
+    return (*HOLDER[:2], _PROGRAM, "sh", *environment, *argv)
 
 
 def folders_above(spec: SandboxSpec) -> tuple[PurePosixPath, ...]:

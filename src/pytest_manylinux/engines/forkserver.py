@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 
 from pytest_manylinux.engines.api import (
     SCRATCH,
@@ -27,6 +26,8 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
     Status,
 )
+from pytest_manylinux.engines.closing import Closing
+from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.environment import USER
 from pytest_manylinux.engines.exchange import DeadlineError, exchange
 from pytest_manylinux.engines.layout import READ_ONLY_PROC, SHARED_MEMORY, check_mounts
@@ -91,7 +92,7 @@ class Requests:
         shutil.rmtree(self._spool, ignore_errors=True)
 
 
-class BubblewrapForkServer:
+class BubblewrapForkServer(Closing):
     """See `engines.api.ForkServer`. `serve` runs a command in the server's sandbox, `end` ends that."""
 
     def __init__(
@@ -138,21 +139,13 @@ class BubblewrapForkServer:
         try:
             with self._requests.next(mounts) as words:
                 request = json.dumps(words).encode()
-                status, number = self._ask(request, [stdout.write, stderr.write], timeout)
+                ending = self._ask(request, [stdout.write, stderr.write], timeout)
         except BaseException:
             self.close()
             raise
-        return Completed(
-            status=status,
-            exit_code=number if status is Status.EXITED else None,
-            signal=number if status is Status.SIGNALLED else None,
-            stdout=stdout.value(),
-            stderr=stderr.value(),
-            truncated=stdout.truncated or stderr.truncated,
-            duration=time.monotonic() - started,
-        )
+        return completed(ending, stdout, stderr, started=started)
 
-    def _ask(self, request: bytes, sinks: Iterable[Sink], timeout: float) -> tuple[Status, int | None]:
+    def _ask(self, request: bytes, sinks: Iterable[Sink], timeout: float) -> Ending:
         try:
             answer = exchange(
                 lambda files: socket.send_fds(self._channel, [request], files), sinks, timeout=timeout
@@ -162,16 +155,10 @@ class BubblewrapForkServer:
             return Status.TIMED_OUT, None
         except OSError as error:
             raise SandboxError("the fork server has ended", why=str(error)) from error
-        match answer:
-            case {"exit_code": int(code)}:
-                return Status.EXITED, code
-            case {"signal": int(number)}:
-                return Status.SIGNALLED, number
-            case {"failed": str(words)}:
-                raise SandboxError("no run could be begun in a fork", why=words)
-            case _:
-                self.close()
-                return Status.LOST, None
+        ending = ending_of(answer, "no run could be begun in a fork")
+        if ending[0] is Status.LOST:
+            self.close()
+        return ending
 
     def close(self) -> None:
         """End the server and everything in its sandbox; return when it is gone."""
@@ -182,17 +169,6 @@ class BubblewrapForkServer:
         self._end()
         self._thread.join()
         self._requests.remove()
-
-    def __enter__(self) -> BubblewrapForkServer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _is_hidden(target: PurePosixPath) -> bool:

@@ -6,36 +6,30 @@ beginning: hard links where they can be had, copies elsewhere, all readable to t
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 
 from pytest_manylinux.engines.api import Completed, Mount, SandboxSpec, Status
-from pytest_manylinux.engines.container import HOLDER, ContainerSandbox
-from pytest_manylinux.engines.environment import clean_environment
+from pytest_manylinux.engines.closing import Closing
+from pytest_manylinux.engines.container import ContainerSandbox, first_process
+from pytest_manylinux.engines.endings import completed, ending_of
 from pytest_manylinux.engines.forkserver import put
 from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames
 from pytest_manylinux.engines.layout import check_mounts
+from pytest_manylinux.engines.marked import MarkedOutput
 from pytest_manylinux.engines.output import BoundedOutput
 from pytest_manylinux.engines.staging import Staging
 from pytest_manylinux.errors import SandboxError
 
 INSIDE = Path(__file__).with_name("standing.py")
-_START_TIMEOUT = 60.0
-_LAST_LINE = 256  # bytes, at most
-# The shell says that it is there; folders that the daemon made are handed over before it goes on.
-_BEGIN = 'mkdir /scratch/home && echo ready && read -r _ && exec /usr/bin/env -i "$@"'
 
 
 def standby_command(interpreter: str, code: str) -> tuple[str, ...]:
     """What the container's first process is: ready once it was sent a line."""
-    text = INSIDE.read_text(encoding="utf-8")
-    environment = [f"{name}={value}" for name, value in clean_environment({}).items()]
-    return (*HOLDER[:2], _BEGIN, "sh", *environment, interpreter, "-c", text, code)
+    return first_process((interpreter, "-c", INSIDE.read_text(encoding="utf-8"), code))
 
 
 class Inbox:
@@ -73,40 +67,7 @@ class Inbox:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class _Told(BoundedOutput):
-    """The output, the last line of which tells how the run ended, after a word of our own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.word = secrets.token_hex(16).encode()
-        self._last = b""
-
-    def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-        super().write(data)
-        self._last = (self._last + data)[-_LAST_LINE:]
-
-    def is_complete(self) -> bool:
-        """Whether the last line has come."""
-        return b"\n%s " % self.word in self._last and self._last.endswith(b"\n")
-
-    def ending(self) -> tuple[bytes, Status, int | None]:
-        """Split the last line off; LOST if there is none."""
-        head, found, last = self.value().rpartition(b"\n%s " % self.word)
-        try:
-            answer = json.loads(last) if found else {}
-        except ValueError:
-            answer = {}
-        match answer:
-            case {"exit_code": int(code)}:
-                return head, Status.EXITED, code
-            case {"signal": int(number)}:
-                return head, Status.SIGNALLED, number
-            case _:
-                return self.value(), Status.LOST, None
-
-
-class ContainerStandby:
+class ContainerStandby(Closing):
     """See `engines.api.Standby`: a started container whose first process has become the program."""
 
     def __init__(self, sandbox: ContainerSandbox, inbox: Inbox, spec: SandboxSpec) -> None:
@@ -114,8 +75,7 @@ class ContainerStandby:
         self._inbox = inbox
         self._used = False
         try:
-            sandbox.tell(b"\n", _START_TIMEOUT)
-            sandbox.await_ready(spec.image.name)
+            sandbox.become(spec.image.name)
         except BaseException:
             self.close()
             raise
@@ -125,40 +85,22 @@ class ContainerStandby:
         if self._used:
             raise SandboxError("the program in this sandbox has run already")
         self._used = True
-        stdout, stderr = _Told(), BoundedOutput()
+        word = secrets.token_hex(16)
+        stdout, stderr = MarkedOutput(word), BoundedOutput()
         frames = Frames({STDOUT: stdout.write, STDERR: stderr.write})
         started = time.monotonic()
         try:
             self._inbox.add(mounts)
         except OSError as error:
             raise SandboxError("an input could not be shown in a sandbox", why=str(error)) from error
-        self._sandbox.tell(stdout.word + b"\n", timeout)
+        self._sandbox.tell(word.encode() + b"\n", timeout)
         in_time = self._sandbox.listen(frames, timeout, until=stdout.is_complete)
-        output, status, number = (
-            stdout.ending() if in_time else (stdout.value(), Status.TIMED_OUT, None)
-        )
-        return Completed(
-            status=status,
-            exit_code=number if status is Status.EXITED else None,
-            signal=number if status is Status.SIGNALLED else None,
-            stdout=output,
-            stderr=stderr.value(),
-            truncated=stdout.truncated or stderr.truncated,
-            duration=time.monotonic() - started,
+        ending = ending_of(stdout.answer(), "no run could be begun")
+        return completed(
+            ending if in_time else (Status.TIMED_OUT, None), stdout, stderr, started=started
         )
 
     def close(self) -> None:
         """End the container; return when it is gone."""
         self._sandbox.close()
         self._inbox.remove()
-
-    def __enter__(self) -> ContainerStandby:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -1,0 +1,62 @@
+"""A run's output is found in a stream that others wrote to, wherever the stream is cut."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_manylinux.engines.marked import MarkedOutput
+from pytest_manylinux.engines.output import BOUND
+
+WORD, OTHER = "c0ffee", "decade"
+SCRAPS = st.sampled_from([b"x", b"\n", b"begin\n", b"{}\n", b"\ndecade {}\n", b"c0ffe", b"\xff", b" "])
+TEXT = st.lists(SCRAPS).map(b"".join)
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({cut % (len(data) + 1) for cut in cuts} | {len(data)})
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+@given(TEXT, TEXT, st.lists(st.integers(min_value=0)))
+def test_what_lies_between_the_marks(before: bytes, own: bytes, cuts: list[int]) -> None:
+    output = MarkedOutput(WORD, begins=True)
+    stream = before + b"\nc0ffee begin\n" + own + b'\nc0ffee {"exit_code": 3}\n'
+    for piece in pieces(stream, cuts):
+        assert not output.is_complete()
+        output.write(piece)
+    assert output.is_complete()
+    assert (output.value(), output.answer()) == (own, {"exit_code": 3})
+
+
+@given(TEXT, st.lists(st.integers(min_value=0)))
+def test_a_stream_of_its_own_needs_no_beginning(own: bytes, cuts: list[int]) -> None:
+    output = MarkedOutput(WORD)
+    for piece in pieces(own + b'\nc0ffee {"signal": 9}\n', cuts):
+        output.write(piece)
+    assert (output.value(), output.answer()) == (own, {"signal": 9})
+
+
+@given(TEXT)
+def test_another_runs_output_is_none_of_it(text: bytes) -> None:
+    output = MarkedOutput(WORD, begins=True)
+    output.write(text + b"\ndecade begin\n" + text + b'\ndecade {"exit_code": 0}\n')
+    assert (output.is_complete(), output.value(), output.answer()) == (False, b"", {})
+
+
+def test_a_run_that_was_cut_off_has_output_and_no_answer() -> None:
+    output = MarkedOutput(WORD, begins=True)
+    output.write(b'\nc0ffee begin\nhalf\nc0ffee {"exit_code"')
+    assert (output.is_complete(), output.answer()) == (False, {})
+    assert output.value().startswith(b"half")
+
+
+def test_the_end_is_found_behind_more_than_is_kept() -> None:
+    output = MarkedOutput(WORD, begins=True)
+    output.write(b"\nc0ffee begin\n")
+    for _ in range(3):
+        output.write(b"x" * BOUND)
+    output.write(b'\nc0ffee {"exit_code": 0}\n')
+    assert output.is_complete()
+    assert output.answer() == {"exit_code": 0}
+    assert output.truncated
