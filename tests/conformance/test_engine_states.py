@@ -130,7 +130,9 @@ class Lives(RuleBasedStateMachine):
         box = Box(str(uuid.uuid4().int)[:16])
         assert life.run.ask(do="open", box=box.name) == {"is": "done"}
         life.boxes.append(box)
-        assert life.run.ask(do="exec", box=box.name, script=f"{box.process} &")["code"] == 0
+        # A process that is just becoming another program has no words at all.
+        script = f"{box.process} & until tr '\\0' ' ' </proc/$!/cmdline | grep -q ^sleep; do :; done"
+        assert life.run.ask(do="exec", box=box.name, script=script)["code"] == 0
         self.count("opened")
 
     @rule(run=RUNS, which=WHICH, name=NAMES, words=WORDS)
