@@ -62,15 +62,19 @@ class Recorder:
     _begun: float = field(default_factory=time.monotonic)  # `started` may be set back meanwhile
 
     def add(self, entry: Entry) -> None:
-        """Take an entry; a wheel that is known already is completed, not repeated."""
+        """Take an entry; a wheel that is known already is completed, not repeated.
+
+        The wheel comes first: Ctrl-C can be in the middle of this, and a proof has no verdict on a
+        wheel that it does not name.
+        """
+        if entry.wheel is not None:
+            self._add_wheel(entry.wheel)
+        if entry.build is not None:
+            self.builds.append(entry.build)
         if entry.verdict is not None:
             self.verdicts.append(entry.verdict)
             self.not_proven += entry.verdict.outcome is Outcome.NOT_PROVEN
         self.not_proven += entry.unproven
-        if entry.build is not None:
-            self.builds.append(entry.build)
-        if entry.wheel is not None:
-            self._add_wheel(entry.wheel)
 
     def _add_wheel(self, wheel: WheelRecord) -> None:
         key = (wheel.group, wheel.wheel.sha256)
