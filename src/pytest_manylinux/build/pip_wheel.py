@@ -1,8 +1,9 @@
-"""From source to wheel in a builder image: `pip wheel --no-deps`, as the manylinux guide has it.
+"""From source to wheel in a builder image: an isolated environment, as pip and build do it (PEP 517).
 
-pip's own isolation would hand the index's credentials on to the project's code. So the isolated
-environment is made here, with the image's Python and pip: pip alone sees index, proxies and the
-user's certificates, and the project sees what the image has.
+pip's own isolation would hand the index's credentials on to the project's code. So the environment is
+made here, with the image's Python and pip: pip alone sees index, proxies and the user's certificates,
+and the project sees what the image has. The back end's hooks are called as `build` calls them, without
+the metadata that `pip wheel` wants beforehand.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ not meet what it put in the place of the image's modules."""
 
 _LISTS = SCRATCH / "requires"
 _DYNAMIC = _LISTS / "dynamic.txt"
+_ASKS_FOR_MORE = 75  # inside/back_end.py
 _CONSTRAINTS = _LISTS / "constraints.txt"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _UNPACK = f'mkdir -p {_LISTS} && tar -x -o -f "$1" -C {SCRATCH} && rm "$1"'
@@ -144,7 +146,7 @@ class PipWheel:
                 raise self.bench.failure(f"the before-build command failed: {command}", done)
         self._install(pip, self.project.build_requires)
         self._install(pip, self._asked_for(), again=True)
-        self._wheel(pip)
+        self._wheel()
         tools = (("python", pip.python), ("pip", pip.version))
         return Made(tools=tools, requirements=self._installed(pip))
 
@@ -159,9 +161,15 @@ class PipWheel:
         environment = {**self.environment, **(more or {})}
         return self.bench.run(title, (*self.layout.prefix, *argv), environment=environment, cwd=at)
 
-    def _need(self, title: str, *argv: str, at: PurePosixPath = SOURCE) -> Completed:
+    def _need(
+        self,
+        title: str,
+        *argv: str,
+        more: Mapping[str, str] | None = None,
+        at: PurePosixPath = SOURCE,
+    ) -> Completed:
         """Run what only the image can be at fault for."""
-        done = self.run(title, *argv, at=at)
+        done = self.run(title, *argv, more=more, at=at)
         if not done.ok:
             raise ToolchainError(
                 f"{self.bench.what}: {title} failed in {self.layout.image.name}",
@@ -204,27 +212,27 @@ class PipWheel:
 
     def _asked_for(self) -> tuple[str, ...]:
         """What the back end still wants, in its own words."""
-        inner = str(ENVIRONMENT / "bin/python")
-        agent = (inner, str(INSIDE / "back_end.py"), self.project.backend, str(_DYNAMIC))
-        done = self.run("reading build requirements", *agent, *self.project.backend_path)
-        if not done.ok:
+        done = self._back_end("reading build requirements", "requires", _DYNAMIC)
+        if done.ok:
+            return ()
+        if done.exit_code != _ASKS_FOR_MORE:
             raise self.bench.failure("the build requirements cannot be read", done)
         listed = self.run("noting them", "cat", str(_DYNAMIC))
         return tuple(line.strip() for line in listed.stdout.decode().splitlines() if line.strip())
 
-    def _wheel(self, pip: ImagePip) -> None:
-        alone = ("--no-deps", "--no-index", "--no-build-isolation", "--use-pep517")
-        done = self.run(
-            "building",
-            *(*pip.command, "wheel", "--verbose", *alone, "--wheel-dir", str(BUILT), "."),
-            more=pip_environment(),
-        )
+    def _wheel(self) -> None:
+        done = self._back_end("building", "wheel", BUILT)
         if not done.ok:
             raise self.bench.failure("it does not build", done)
 
+    def _back_end(self, title: str, work: str, target: PurePosixPath) -> Completed:
+        """Call a hook. Unbuffered, so that its words stand beside those of what it runs."""
+        program = (str(ENVIRONMENT / "bin/python"), "-u", str(INSIDE / "back_end.py"))
+        backend = (self.project.backend, str(target), *self.project.backend_path)
+        return self.run(title, *program, work, *backend)
+
     def _installed(self, pip: ImagePip) -> Pairs:
-        listing = ("list", "--format=freeze", "--path", str(pip.packages))
-        more = pip_environment() | NO_BYTECODE
-        done = self.run("noting build requirements", *pip.command, *listing, more=more)
+        program = (str(self.python / "bin/python"), "-I", "-S", str(INSIDE / "installed.py"))
+        done = self._need("noting build requirements", *program, str(pip.packages), more=NO_BYTECODE)
         lines = (line.partition("==") for line in done.stdout.decode().splitlines())
         return tuple(sorted((name, version) for name, _, version in lines if version))

@@ -13,6 +13,7 @@ from wheels import build_wheel
 
 from pytest_manylinux.build.api import BuildRequest
 from pytest_manylinux.build.image_repair import ImageRepair
+from pytest_manylinux.build.inside import back_end
 from pytest_manylinux.build.layout import Layout, read_layout, repairable_policies
 from pytest_manylinux.build.log import BuildLog
 from pytest_manylinux.build.official import ImageBuilder
@@ -32,7 +33,7 @@ IMAGE = Image(digest="sha256:1", name="old", source=ImageSource.REGISTRY, arch="
 CP39, CP313 = PythonVersion(3, 9), PythonVersion(3, 13)
 MANYLINUX1, MANYLINUX2010 = Policy((2, 5)), Policy((2, 12))
 OWN = {"PATH": "/opt/rh/bin:/usr/bin", "LD_LIBRARY_PATH": "/opt/rh/lib", "SSL_CERT_FILE": "/opt/certs"}
-BACK_END = INSIDE / "back_end.py"
+BACK_END, INSTALLED = INSIDE / "back_end.py", INSIDE / "installed.py"
 Answer = Callable[[tuple[str, ...]], "tuple[int, str]"]
 
 # auditwheel 5 and 6.0 name the platforms as choices, later ones in a list.
@@ -193,7 +194,9 @@ def building(version: str) -> Answer:
             return 0, f"{version}\n/site/pip\n3.9.19\npython3.9\n"
         if argv[0] == "cat":
             return 0, "wheel\n"
-        return 0, "setuptools==70.0\n" if "list" in argv else ""
+        if "requires" in argv:
+            return back_end.ASKS_FOR_MORE, ""
+        return 0, "setuptools==70.0\n" if str(INSTALLED) in argv else ""
 
     return answer
 
@@ -209,8 +212,8 @@ def test_credentials_and_proxies_are_for_pip_and_the_users_own_commands(
     seeing = [command.argv for command in sandbox.asked if "PIP_INDEX_URL" in command.environment]
     assert all("install" in argv or "make" in argv for argv in seeing)
     assert len([argv for argv in seeing if "install" in argv]) == 2
-    [built] = [command for command in sandbox.asked if "wheel" in command.argv and "." in command.argv]
-    assert {"--no-deps", "--no-build-isolation", "--no-index"} <= set(built.argv)
+    [built] = [command for command in sandbox.asked if command.argv[3:4] == ("wheel",)]
+    assert built.argv[:3] == ("/scratch/env/bin/python", "-u", str(BACK_END))
     assert "https_proxy" not in built.environment
     assert built.environment["SSL_CERT_FILE"] == OWN["SSL_CERT_FILE"]
     assert built.environment["LD_LIBRARY_PATH"] == OWN["LD_LIBRARY_PATH"]
@@ -232,7 +235,7 @@ def test_what_the_projects_code_compiled_is_for_itself_alone(
     made = build_wheel(tmp_path / "demo-1.0-cp39-cp39-linux_x86_64.whl", {"demo.so": ElfSpec().build()})
     ImageRepair(maker=wheel, policy=MANYLINUX1, arch="x86_64").run(read_wheel(open_wheel(made)))
     argvs = [command.argv for command in sandbox.asked]
-    first = next(place for place, argv in enumerate(argvs) if argv[1:2] == (str(BACK_END),))
+    first = next(place for place, argv in enumerate(argvs) if str(BACK_END) in argv)
     kept = [command.environment["PYTHONPYCACHEPREFIX"] == str(BYTECODE) for command in sandbox.asked]
     assert all(kept[: first + 1])
     later = {
@@ -241,7 +244,7 @@ def test_what_the_projects_code_compiled_is_for_itself_alone(
         if keeps and argv[0] not in {"cat", "sh"}
     }
     assert len(later) == 1
-    assert "wheel --verbose" in later.pop(), "only the project's own build goes on with it"
+    assert f"{BACK_END} wheel" in later.pop(), "only the project's own build goes on with it"
     assert any(argv[0] == "auditwheel" for argv in argvs)
 
 
@@ -258,7 +261,9 @@ def failing(step: str) -> Answer:
     ("step", "kind", "words"),
     [
         ("venv", ToolchainError, "making the environment failed"),
-        ("--wheel-dir", BuildError, "does not build"),
+        ("requires", BuildError, "requirements cannot be read"),
+        ("/scratch/built", BuildError, "does not build"),
+        (str(INSTALLED), ToolchainError, "noting build requirements failed"),
         ("install", BuildError, "requirements cannot be installed"),
         ("make", BuildError, "before-build command failed"),
     ],
