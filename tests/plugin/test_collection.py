@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.lock import NAME as LOCK
 from pytest_manylinux.images.lock import Lock, LockedImage, write_lock
+from pytest_manylinux.session import run
 
 PROJECT = """
 [build-system]
@@ -264,13 +266,26 @@ def lock(pytester: pytest.Pytester, *distros: str) -> None:
 
 
 def test_the_header_says_that_a_lock_does_not_bind_roots_of_an_archive(
-    pytester: pytest.Pytester,
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    engine = SimpleNamespace(name="bubblewrap", close=lambda: None)  # the machine may have none
+    monkeypatch.setattr(run, "select_engine", lambda *_, **__: engine)
     make_wheel(pytester.path / "dist")
     lock(pytester, "debian-12")
     options = ("--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap", "-k", "nothing")
     result = pytester.runpytest("--manylinux", *options, "dist")
     result.stdout.fnmatch_lines(["manylinux lock: manylinux-lock.json, not used: *from the archive"])
+
+
+def test_the_header_says_that_a_lock_is_not_used_without_an_engine(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    make_wheel(pytester.path / "dist")
+    lock(pytester, "debian-12")
+    options = ("--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap", "-k", "nothing")
+    result = pytester.runpytest("--manylinux", *options, "dist")
+    result.stdout.fnmatch_lines(["manylinux lock: manylinux-lock.json, not used: there is no engine"])
 
 
 def test_a_damaged_lock_is_a_usage_error(pytester: pytest.Pytester) -> None:

@@ -38,6 +38,7 @@ class BuildLog:
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._errors: list[str] = []
         self._follow = 0
+        self._step = 0
         self._rest = b""
         self._written = 0
         try:
@@ -54,6 +55,7 @@ class BuildLog:
         """Mark the start of a step."""
         self._flush()
         self._write(f"== {text}\n")
+        self._step = 0
 
     def feed(self, data: bytes) -> None:
         """Take output as it comes: an `OutputListener` of engines."""
@@ -68,6 +70,12 @@ class BuildLog:
         """The last lines."""
         self._flush()
         return "\n".join(list(self._tail)[-count:])
+
+    def step(self) -> str:
+        """What came since the last heading, of the lines that are kept in memory."""
+        self._flush()
+        lines = list(self._tail)
+        return "\n".join(lines[max(0, len(lines) - self._step) :])
 
     def errors(self, count: int = 12) -> str:
         """The first errors that compilers, linkers and build back ends spoke of; may be empty."""
@@ -112,6 +120,7 @@ class BuildLog:
         if "@" in line:
             line = redact(line)
         self._tail.append(line)
+        self._step += 1
         self._write(f"{line}\n")
         if _is_error(line):
             self._follow = _CONTEXT + 1

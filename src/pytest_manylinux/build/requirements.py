@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from pytest_manylinux.build.workbench import Workbench
+from pytest_manylinux.build.workbench import TimeOverError, Workbench
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import ToolchainError
 
@@ -17,6 +17,11 @@ _OUT_OF_REACH = re.compile(
 _SPOILT = re.compile(r"incomplete-download|not enough bytes were received|DO NOT MATCH THE HASHES")
 _NOT_FOUND = re.compile(r"No matching distribution found for (\S+)")
 _NOTHING_FOUND = "(from versions: none)"
+# pip's words for steps that run the code of what exists only as an sdist, and for the end of each.
+_FOREIGN_CODE = re.compile(
+    r"(?:Getting requirements to build |Preparing (?:\w+ )?metadata|Building wheel for |"
+    r"Running setup\.py ).*: (?P<state>started|finished|still running)"
+)
 
 
 class Pip(Protocol):
@@ -29,9 +34,18 @@ class Pip(Protocol):
 def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
     """Install, or raise BuildError.
 
-    ToolchainError where the index is out of reach, what it sends is not what it should be or, without
-    `network`, something is not at hand.
+    ToolchainError where the index is out of reach, what it sends is not what it should be, or does not
+    come before the build's time is over; and where, without `network`, something is not at hand.
     """
+    try:
+        _install(bench, pip, network=network)
+    except TimeOverError as error:
+        if not network or _runs_foreign_code(bench.log.step()):
+            raise
+        raise _too_slow(bench, error) from error
+
+
+def _install(bench: Workbench, pip: Pip, *, network: bool) -> None:
     log = bench.log
     done = pip()
     if done.ok:
@@ -55,6 +69,21 @@ def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
             remedy="see that pip on this machine gets it whole from its index, then run again",
         )
     raise bench.failure("its build requirements cannot be installed", done)
+
+
+def _runs_foreign_code(text: str) -> bool:
+    """Whether pip was making a build requirement from its source, not waiting for the index."""
+    states = [match["state"] for match in _FOREIGN_CODE.finditer(text)]
+    return bool(states) and states[-1] != "finished"
+
+
+def _too_slow(bench: Workbench, error: TimeOverError) -> ToolchainError:
+    return ToolchainError(
+        f"{error.what}; what it requires had not come from the package index by then",
+        why=bench.log.step().strip() or "pip wrote nothing",
+        remedy="see that pip on this machine gets it from its index in good time, then run again; "
+        f"or raise build-timeout; the whole log is {bench.log.path}",
+    )
 
 
 def _unreached(text: str) -> str:

@@ -14,6 +14,10 @@ from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import WheelFacts
 
 
+class TimeOverError(BuildError):
+    """The build's time was over while a step ran; what the step did decides whose fault that is."""
+
+
 class Workbench:
     """Runs steps; `what` names the build for people: `markupsafe for cp311 as manylinux1`."""
 
@@ -34,17 +38,18 @@ class Workbench:
     ) -> Completed:
         """Run one step to its end, whatever its exit code.
 
-        Raises BuildError when the build's time is over, and SandboxError when the sandbox is lost.
+        Raises BuildError when the build's time is over before the step, TimeOverError (which is one)
+        when it is over during the step, and SandboxError when the sandbox is lost.
         """
         self.log.heading(title)
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise self._too_long(title)
+            raise self._too_long(BuildError, title)
         command = Command(argv=argv, environment=environment, cwd=cwd, timeout=left)
         completed = self.sandbox.exec(command, listener=self.log.feed)
         match completed.status:
             case Status.TIMED_OUT:
-                raise self._too_long(title)
+                raise self._too_long(TimeOverError, title)
             case Status.LOST:
                 raise SandboxError(f"{self.what}: the sandbox was lost during: {title}")
             case Status.SIGNALLED:
@@ -76,8 +81,8 @@ class Workbench:
             f"{self.what}: {what}", why=why, remedy=f"the whole log is {self.log.path}", finding=finding
         )
 
-    def _too_long(self, title: str) -> BuildError:
-        return BuildError(
+    def _too_long(self, kind: type[BuildError], title: str) -> BuildError:
+        return kind(
             f"{self.what}: the build took longer than {self._timeout:g} s, in: {title}",
             why=self.log.tail() or "it wrote nothing",
             remedy=f"raise build-timeout if it needs more; the whole log is {self.log.path}",

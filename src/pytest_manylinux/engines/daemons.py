@@ -21,7 +21,7 @@ from docker.context.config import get_current_context_name
 from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 
-from pytest_manylinux.engines.namespaces import allowing_namespaces
+from pytest_manylinux.engines.namespaces import SETTINGS, allowing_namespaces, forbidding_all
 from pytest_manylinux.engines.tether import Tether
 from pytest_manylinux.errors import EngineError, SandboxError
 
@@ -199,7 +199,7 @@ def told(log: str) -> str:
     return "\n".join(grave or rest)
 
 
-def connect_podman() -> tuple[docker.DockerClient, PodmanService | None]:
+def connect_podman(settings: Path = SETTINGS) -> tuple[docker.DockerClient, PodmanService | None]:
     """A client for Podman's API: CONTAINER_HOST, the usual sockets, else a service of our own.
 
     Raises EngineError if none answers.
@@ -214,12 +214,23 @@ def connect_podman() -> tuple[docker.DockerClient, PodmanService | None]:
             why="no socket of Podman answers, and there is no program `podman` on PATH",
             remedy="install podman, or start its API: systemctl --user start podman.socket",
         )
+    _see_that_it_can_start(settings)
     service = PodmanService(program)
     try:
-        return _wait_for(service), service
+        return _wait_for(service, settings), service
     except BaseException:
         service.close()
         raise
+
+
+def _see_that_it_can_start(settings: Path) -> None:
+    """Raise EngineError if it cannot, which leaves files in the user's home when it is tried."""
+    if os.geteuid() != 0 and (forbidden := forbidding_all(settings)):
+        raise EngineError(
+            "Podman's API service cannot start",
+            why=f"an ordinary user's containers take user namespaces, and the kernel's {forbidden[0]}",
+            remedy=forbidden[1],
+        )
 
 
 def _podman_addresses() -> Iterator[str]:
@@ -248,7 +259,7 @@ def _client(address: str) -> docker.DockerClient:
     return docker.DockerClient(base_url=address, timeout=TIMEOUT, version="auto")
 
 
-def _wait_for(service: PodmanService) -> docker.DockerClient:
+def _wait_for(service: PodmanService, settings: Path) -> docker.DockerClient:
     end = time.monotonic() + _SERVICE_START
     while True:
         try:
@@ -258,6 +269,7 @@ def _wait_for(service: PodmanService) -> docker.DockerClient:
                 raise EngineError(
                     "Podman's API service does not start",
                     why=service.words() or _words(error),
-                    remedy=allowing_namespaces() or "see that `podman info` works for this user",
+                    remedy=allowing_namespaces(settings)
+                    or "see that `podman info` works for this user",
                 ) from error
         time.sleep(0.1)

@@ -37,6 +37,17 @@ def allowing_namespaces(settings: Path = SETTINGS) -> str:
     return f"{found[2]} (the kernel's {found[0]} is {found[1]})" if found else ""
 
 
+def forbidding_all(settings: Path = SETTINGS) -> tuple[str, str] | None:
+    """A setting that lets no program of an ordinary user have them, and the command that allows them.
+
+    AppArmor's is none of these: it exempts programs that have a profile, as Podman may.
+    """
+    for name, value, command in forbidding_settings(settings):
+        if "apparmor" not in name:
+            return f"{name} is {value}", command
+    return None
+
+
 def as_root(command: str) -> str:
     """The command as this user has to write it for it to run as root."""
     return command if os.geteuid() == 0 else f"sudo {command}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.engines import select
+from pytest_manylinux.engines import daemons, select
 from pytest_manylinux.engines.machine import find_bubblewrap
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, UsageError
@@ -136,3 +136,37 @@ def test_bubblewrap_that_the_kernel_forbids(
 def test_the_choice_alone_does_not_load_dockers_library() -> None:
     words = "import sys, pytest_manylinux.engines.select; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", words], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "user", "started"),
+    [
+        ("user/max_user_namespaces", "0", 1000, False),
+        ("kernel/unprivileged_userns_clone", "0", 1000, False),
+        ("user/max_user_namespaces", "0", 0, True),
+        ("user/max_user_namespaces", "9000", 1000, True),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", 1000, True),
+    ],
+)
+def test_podman_is_not_started_where_it_could_not_but_leave_files_in_the_home(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    setting: str,
+    value: str,
+    user: int,
+    started: bool,
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(daemons, "_podman_addresses", lambda: iter(()))
+    program(path, "podman", f"echo > {tmp_path}/home; echo no service here; exit 125")
+    monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
+    file = tmp_path / "settings" / setting
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{value}\n")
+    with pytest.raises(EngineError) as caught:
+        daemons.connect_podman(tmp_path / "settings")
+    assert (tmp_path / "home").exists() is started
+    assert ("no service here" in caught.value.why) is started
+    assert ("sudo sysctl -w" in caught.value.remedy) is (not started or "apparmor" in setting)

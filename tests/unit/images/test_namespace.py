@@ -9,8 +9,19 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import namespace
 
 
-def test_it_dies_with_us_and_has_its_own_mounts_and_processes() -> None:
+@pytest.mark.parametrize(("user", "mapped"), [(0, False), (65534, True)])
+def test_it_dies_with_us_and_has_its_own_mounts_and_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, *, mapped: bool
+) -> None:
+    """Also for a user whom this machine's kernel would refuse it: `unshare` is a stand-in."""
+    program = tmp_path / "unshare"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(tmp_path / name))
+    monkeypatch.setattr(namespace, "_has_range", lambda *_: True)
     argv = namespace.contained(("true",))
+    assert ({"--user", "--map-root-user", "--map-auto"} <= set(argv)) is mapped
     assert argv[1:3] == ("--pdeathsig", "KILL")
     assert str(os.getpid()) in argv
     assert {"--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"} <= set(argv)
