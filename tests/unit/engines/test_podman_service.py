@@ -105,7 +105,7 @@ def test_a_service_that_ends_is_not_waited_for_and_says_why(
     monkeypatch.setattr(daemons, "_SERVICE_START", float("inf"))
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
     with pytest.raises(EngineError) as caught:
-        connect_podman()
+        connect_podman(tmp_path / "no-settings-that-forbid")
     assert caught.value.why == 'cannot clone: No space left on device\ninvalid "status"'
 
 
