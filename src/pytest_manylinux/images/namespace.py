@@ -45,6 +45,7 @@ def install_command(package: str) -> str:
 
 def _map_users(unshare: str) -> tuple[str, ...]:
     _need("newuidmap", "uidmap")
+    _probe(unshare)  # first: where the kernel refuses, subordinate ids are of no use
     user = pwd.getpwuid(os.geteuid()).pw_name
     for name in ("subuid", "subgid"):
         if not _has_range(Path("/etc") / name, user):
@@ -52,7 +53,6 @@ def _map_users(unshare: str) -> tuple[str, ...]:
                 f"{user} has no subordinate ids in /etc/{name}, which making a root takes",
                 remedy=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
             )
-    _probe(unshare)
     return ("--user", "--map-root-user", "--map-auto")
 
 

@@ -9,16 +9,20 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import namespace
 
 
+def allowing_kernel(monkeypatch: pytest.MonkeyPatch, folder: Path, *, user: int) -> None:
+    """Be `user` on a machine that gives namespaces, as this one may not: `unshare` is a stand-in."""
+    program = folder / "unshare"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("shutil.which", lambda name, **_: str(folder / name))
+
+
 @pytest.mark.parametrize(("user", "mapped"), [(0, False), (65534, True)])
 def test_it_dies_with_us_and_has_its_own_mounts_and_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, *, mapped: bool
 ) -> None:
-    """Also for a user whom this machine's kernel would refuse it: `unshare` is a stand-in."""
-    program = tmp_path / "unshare"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setattr("os.geteuid", lambda: user)
-    monkeypatch.setattr("shutil.which", lambda name, **_: str(tmp_path / name))
+    allowing_kernel(monkeypatch, tmp_path, user=user)
     monkeypatch.setattr(namespace, "_has_range", lambda *_: True)
     argv = namespace.contained(("true",))
     assert ({"--user", "--map-root-user", "--map-auto"} <= set(argv)) is mapped
@@ -49,7 +53,7 @@ def test_a_kernel_that_gives_a_user_no_namespaces_is_told_before_anything_hangs(
     program.chmod(0o755)
     monkeypatch.setattr("os.geteuid", lambda: 65534)
     monkeypatch.setattr("shutil.which", lambda name, **_: str(tmp_path / name))
-    monkeypatch.setattr(namespace, "_has_range", lambda *_: True)
+    monkeypatch.setattr(namespace, "_has_range", lambda *_: False)  # which would be of no use
     with pytest.raises(ImageError, match="may not make a user namespace") as caught:
         namespace.contained(("true",))
     assert "No space left on device" in caught.value.why
@@ -57,10 +61,9 @@ def test_a_kernel_that_gives_a_user_no_namespaces_is_told_before_anything_hangs(
 
 
 def test_an_ordinary_user_without_subordinate_ids_is_told_how_to_get_them(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 65534)
-    monkeypatch.setattr("shutil.which", lambda name, **_: f"/usr/bin/{name}")
+    allowing_kernel(monkeypatch, tmp_path, user=65534)
     with pytest.raises(ImageError) as caught:
         namespace.contained(("true",))
     assert "usermod --add-subuids" in str(caught.value)
