@@ -78,9 +78,10 @@ def _runs_foreign_code(text: str) -> bool:
 
 
 def _too_slow(bench: Workbench, error: TimeOverError) -> ToolchainError:
+    said = bench.log.step().strip().splitlines()
     return ToolchainError(
         f"{error.what}; what it requires had not come from the package index by then",
-        why=bench.log.step().strip() or "pip wrote nothing",
+        why=f"pip's last words: {said[-1].strip()}" if said else "pip wrote nothing",
         remedy="see that pip on this machine gets it from its index in good time, then run again; "
         f"or raise build-timeout; the whole log is {bench.log.path}",
     )
