@@ -5,6 +5,7 @@ Inside, the image's own `tar` does the work, or its `python3` where an image has
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -16,7 +17,7 @@ from typing import IO, Protocol
 
 from pytest_manylinux.engines.api import MIB, SCRATCH, Command, Completed
 from pytest_manylinux.engines.output import Sink
-from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.errors import SandboxError, StoreError
 
 _NO_SUCH_PROGRAM = (126, 127)
 _TIMEOUT = 600.0
@@ -93,7 +94,8 @@ def unpack(stream: IO[bytes], name: str, target: Path, *, bound: int) -> None:
     """Write the tar stream's member `name`, and all below it, to `target`.
 
     The stream comes from a sandbox: links, special files, paths that lead elsewhere, repeated
-    names and more than `bound` bytes raise SandboxError. Nothing outside `target` is touched.
+    names and more than `bound` bytes raise SandboxError. Nothing outside `target` is touched. A disk
+    of ours that is full is a StoreError.
     """
     left = bound
     sizes: dict[str, int] = {}
@@ -111,6 +113,12 @@ def unpack(stream: IO[bytes], name: str, target: Path, *, bound: int) -> None:
                 else:
                     _extract(archive, member, path)
     except (tarfile.TarError, OSError, ValueError) as error:  # ValueError: a NUL within a name, say
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StoreError(
+                f"no room left in {target.parent} for {name}, which comes out of a sandbox",
+                why=str(error),
+                remedy="make room there, or name a roomier folder: PYTEST_MANYLINUX_CACHE, TMPDIR",
+            ) from error
         raise SandboxError(f"cannot copy {name} out of the sandbox", why=str(error)) from error
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_manylinux.engines.transfer import check_inside, pack, unpack
-from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.errors import SandboxError, StoreError
 
 pytestmark = pytest.mark.attack("archive")
 
@@ -128,3 +130,17 @@ def test_places_to_copy_to(target: str) -> None:
 def test_no_places_to_copy_to(target: str) -> None:
     with pytest.raises(SandboxError):
         check_inside(PurePosixPath(target))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_of_ours_is_not_the_sandboxs_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pytest_manylinux.engines.transfer._extract", full)
+    with pytest.raises(StoreError, match="no room left in") as caught:
+        unpack(archive(("x", REG, b"one")), "x", tmp_path / "x", bound=1000)
+    assert os.strerror(number) in caught.value.why
+    assert "make room" in caught.value.remedy
