@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import docker
 import docker.errors
 import pytest
-from sandboxes import lines, sh
+from sandboxes import eventually, lines, processes_with, sh
 
 from pytest_manylinux.engines import rootimage
 from pytest_manylinux.engines.api import SandboxSpec
@@ -20,6 +24,18 @@ from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import SandboxError
 
 pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
+
+OWNER = """
+import sys, pickle, base64
+from pytest_manylinux.engines.api import Command
+from pytest_manylinux.engines.select import select_engine
+name, spec = pickle.loads(base64.b64decode(sys.argv[1]))
+engine = select_engine(name)
+sandbox = engine.open(spec)
+assert sandbox.exec(Command(argv=("true",))).ok
+print(engine._names, flush=True)
+sandbox.exec(Command(argv=("sleep", "4246.5"), timeout=4000))
+"""
 
 
 @pytest.fixture
@@ -110,3 +126,34 @@ def test_staged_files_go_with_the_engine(engine: ContainerEngine, spec: SandboxS
     assert list(folder.iterdir())
     other.close()
     assert not folder.exists()
+
+
+@pytest.mark.attack("fault")
+def test_what_watches_over_finished_commands_ends_with_the_engine(
+    engine: ContainerEngine, spec: SandboxSpec
+) -> None:
+    other = select_engine(engine.name)
+    assert isinstance(other, ContainerEngine)
+    with other.open(spec) as sandbox:
+        assert sh(sandbox, "true").ok
+        watching = processes_with(other._names)
+        assert bool(watching) is (engine.name == "podman"), "monitors are told by the container's name"
+    other.close()
+    assert eventually(lambda: processes_with(other._names) == [])
+
+
+@pytest.mark.attack("fault")
+def test_what_watches_over_commands_ends_with_an_owner_that_is_killed(
+    engine: ContainerEngine, client: docker.DockerClient, spec: SandboxSpec
+) -> None:
+    argument = base64.b64encode(pickle.dumps((engine.name, spec))).decode()
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, argument], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        names = owner.stdout.readline().strip()
+        assert eventually(lambda: len(processes_with("sleep 4246.5")) > 0)
+        assert client.api.containers(filters={"name": names})
+        owner.kill()
+    assert eventually(lambda: processes_with("4246.5") + processes_with(names) == [])
+    assert eventually(lambda: client.api.containers(all=True, filters={"name": names}) == [])

@@ -33,8 +33,6 @@ _LIST = "see `docker context ls`"
 _SERVICE_START = 60.0
 _LONGEST_SOCKET = 107  # bytes of a path that can be bound: unix(7)
 _SOCKET = "podman.sock"
-# Podman keeps a monitor for each finished command, for five minutes unless told otherwise.
-_SETTINGS = "[engine]\nexit_command_delay = 10\n"
 # It starts in its own folder: its monitor of a command that runs out of memory leaves a file `oom`
 # where the service was started, which else is the user's project.
 # An image that it is handed stays in its temporary folder, as a file `api_load.tar…` (4.3): so that is
@@ -44,14 +42,23 @@ folder=$1; shift
 cd "$folder"
 scratch=$(mktemp -d "${TMPDIR:-/var/tmp}/pytest-manylinux-podman-XXXXXXXX") || scratch=$folder
 export TMPDIR="$scratch"
-export CONTAINERS_CONF_OVERRIDE="$folder/containers.conf"
 { "$@" >"$folder/log" 2>&1 </dev/null; : >"$folder/ended"; } &
 """
 # An ordinary user's service is two processes, of which the second outlives the first: the whole group
 # is ended. One that was stopped, or does not listen, is not waited for long. That it is gone at some
 # point of this is no news for the user's terminal.
+# Podman keeps two monitors for each finished command, for five minutes, after the container too. They
+# are told by the container's name; those of containers themselves remain, which remove them.
 _STOP = """
 exec 2>/dev/null
+monitors() {
+    for file in /proc/[0-9]*/comm; do
+        read -r program <$file && [ "$program" = conmon ] || continue
+        case $(tr '\\0' ' ' <${file%comm}cmdline) in
+            *" -n ${folder##*/}-"*" --exec-process-spec "*) file=${file#/proc/}; echo ${file%/comm};;
+        esac
+    done
+}
 others() {
     for file in /proc/[0-9]*/stat; do
         read -r line <$file || continue
@@ -65,6 +72,10 @@ trap '' TERM
 kill 0; kill -CONT 0; left=100
 while [ $left -gt 0 ] && others; do
     sleep 0.1; left=$((left - 1))
+done
+left=10
+while [ $left -gt 0 ] && found=$(monitors) && [ -n "$found" ]; do
+    kill -KILL $found; left=$((left - 1))
 done
 rm -rf "$folder" "$scratch"
 kill -KILL 0
@@ -151,9 +162,13 @@ class PodmanService:
     def __init__(self, program: str) -> None:
         self._folder = _socket_folder()
         self.address = f"unix://{self._folder}/{_SOCKET}"
-        (self._folder / "containers.conf").write_text(_SETTINGS)
         command = (str(Path(program).absolute()), "system", "service", "--time=0", self.address)
         self._tether = Tether(str(self._folder), *command, before=_START, after=_STOP)
+
+    @property
+    def name(self) -> str:
+        """What names of its containers begin with, so that it finds what is left of them."""
+        return self._folder.name
 
     def words(self) -> str:
         """What the service has said, its warnings left out unless that is all."""

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import resource
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ class ContainerEngine:
         self.name = name
         self._client = client
         self._service = service
+        self._names = service.name if service else f"pytest-manylinux-{os.getpid()}"
         self._lock = threading.Lock()
         self._sandboxes: set[ContainerSandbox] = set()
         self._silent: tuple[float, EngineError] | None = None
@@ -148,6 +150,7 @@ class ContainerEngine:
                 reference,
                 command=list(command),
                 entrypoint=[],
+                name=f"{self._names}-{secrets.token_hex(6)}",
                 hostname="sandbox",
                 user=str(user),
                 stdin_open=True,
