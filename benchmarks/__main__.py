@@ -3,9 +3,10 @@
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
 Parts: trials, whole, samples, builds, predict, start, growth, cluster; without any, all of them, which
-takes most of an hour. Wheels and the builder image are kept in the folder. Wants what the test suite
-wants, and the dependency group `bench` (`make bench` sees to both). Run it on a machine that does
-nothing else: ratios hold on a busy one too, limits in seconds do not.
+takes most of an hour. Wheels, the builder image and the last figures of each part are kept in the
+folder, and page and picture have them all. Wants what the test suite wants, and the dependency group
+`bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy
+one too, limits in seconds do not.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 
 from builds import builds
 from collection import growth, start_up
 from figures import Part, machine, picture
+from kept import Measured, days, load, measured, save
 from predict import predictions
 from runs import cluster, samples, whole
 from subjects import LARGE, SMALL, download
@@ -45,19 +46,19 @@ PARTS: dict[str, Measure] = {
     "samples": lambda _: [samples()],
     "builds": lambda options: [builds(options.folder, rounds=options.rounds)],
     "predict": _predictions,
-    "start": lambda options: [start_up(3 * options.rounds)],
+    "start": lambda options: [start_up(8 * options.rounds)],
     "growth": lambda _: growth(),
     "cluster": lambda options: [cluster(options.folder)],
 }
 
 
-def page(parts: Sequence[Part], shown: Path, target: Path) -> str:
+def page(kept: Sequence[Measured], shown: Path, target: Path) -> str:
     """The page of figures."""
-    lines = ["# Figures", "", f"By `make bench`, in one run, on {machine()},"]
-    lines += [f"{datetime.now(tz=timezone.utc):%Y-%m-%d}. Medians; the way of measuring stands in"]
+    lines = ["# Figures", "", "By `make bench`, what stands in one table side by side in one run, on"]
+    lines += [f"{machine()}, {days(kept)}. Medians; the way of measuring stands in"]
     lines += ["[benchmarks/](../../benchmarks), what makes the difference in [speed](speed.md).", ""]
     lines += [f"![The same figures as bars]({_relative(shown, target.parent)})"]
-    for part in parts:
+    for part in (part for item in kept for part in item.parts):
         lines += ["", *part.lines()]
     return "\n".join(lines) + "\n"
 
@@ -79,14 +80,16 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))} (there are: {', '.join(PARTS)})")
-    found: list[Part] = []
+    notes = options.folder / "parts.json"
     for name in options.parts or PARTS:
-        measured = PARTS[name](options)
-        print("\n\n".join("\n".join(part.lines()) for part in measured), end="\n\n", flush=True)
-        found += measured
-        picture(found, options.picture)
-        options.page.parent.mkdir(parents=True, exist_ok=True)
-        options.page.write_text(page(found, options.picture, options.page), encoding="utf-8")
+        found = measured(PARTS[name](options))
+        print("\n\n".join("\n".join(part.lines()) for part in found.parts), end="\n\n", flush=True)
+        save(notes, load(notes) | {name: found})
+    kept = load(notes)
+    shown = [kept[name] for name in PARTS if name in kept]
+    picture([part for item in shown for part in item.parts], options.picture)
+    options.page.parent.mkdir(parents=True, exist_ok=True)
+    options.page.write_text(page(shown, options.picture, options.page), encoding="utf-8")
     print(f"page     {options.page}\npicture  {options.picture}")
     return 0
 

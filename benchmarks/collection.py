@@ -31,7 +31,7 @@ def start_up(rounds: int) -> Part:
             "with the plugin, unused": BARE,
         }
         cells = {
-            what: lambda words=words: spent([sys.executable, *words], folder=Path(name))
+            what: lambda words=words: spent([sys.executable, *words], folder=Path(name)).clock
             for what, words in ways.items()
         }
         rows = in_turns(cells, rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -46,7 +47,7 @@ class Part:
         if not found or row.name == self.base or not row.value:
             return ""
         times = found[0] / row.value
-        return f"{times:.0f} ×" if times >= 10 else f"{times:.2g} ×"  # noqa: PLR2004, RUF001
+        return f"{times:.0f} ×" if times >= 10 else f"{times:.2f} ×"  # noqa: PLR2004, RUF001
 
     def lines(self) -> list[str]:
         """A Markdown section."""
@@ -75,29 +76,37 @@ class Spent:
     code: int
 
 
+# A process begins with its parent's memory as its own peak, and matplotlib's is large: so a small one
+# starts the program.
+_LAUNCH = """
+import json, os, sys, time
+started = time.perf_counter()
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+told = {"clock": time.perf_counter() - started, "processor": usage.ru_utime + usage.ru_stime}
+told |= {"memory": usage.ru_maxrss / 1024, "code": os.waitstatus_to_exitcode(status)}
+os.write(int(sys.argv[1]), json.dumps(told).encode())
+"""
+
+
 def spent(command: Sequence[str], *, folder: Path | None = None, **environment: str) -> Spent:
     """Run a program to its end; processor and memory are its own and those of what it waited for."""
     known = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    started = time.perf_counter()
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**known, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Spent(
-        clock=time.perf_counter() - started,
-        processor=usage.ru_utime + usage.ru_stime,
-        memory=usage.ru_maxrss * 1024 / MIB,
-        output=output,
-        code=process.returncode,
-    )
+    told, telling = os.pipe()
+    with os.fdopen(told, encoding="utf-8") as answer:
+        with subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LAUNCH, str(telling), *command],
+            cwd=folder,
+            env={**known, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            pass_fds=[telling],
+        ) as process:
+            os.close(telling)
+            assert process.stdout is not None
+            output = process.stdout.read()
+        return Spent(**json.loads(answer.read()), output=output)
 
 
 def in_turns(cells: dict[str, Cell], rounds: int) -> tuple[Row, ...]:

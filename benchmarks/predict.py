@@ -11,14 +11,11 @@ as an installation does.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from figures import MIB, Part, Row, progress
+from figures import MIB, Part, Row, progress, spent
 
 RUNS = 5
 PREDICT = "import sys; from pytest_manylinux.cli import main; main(['predict', sys.argv[1], '--json'])"
@@ -26,15 +23,8 @@ PREDICT = "import sys; from pytest_manylinux.cli import main; main(['predict', s
 
 def run(program: str, *arguments: str) -> tuple[float, float, float]:
     """Seconds by the clock, seconds of processor, and MiB of memory that one interpreter took."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    start = time.perf_counter()
-    child = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stdout=subprocess.DEVNULL, env=environment
-    )
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    processor = usage.ru_utime + usage.ru_stime
-    return time.perf_counter() - start, processor, usage.ru_maxrss * 1024 / MIB
+    done = spent([sys.executable, "-c", program, *arguments])
+    return done.clock, done.processor, done.memory
 
 
 def best(program: str, *arguments: str) -> tuple[float, float, float]:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from cluster_grounds import Ground, cluster_running
 
 _PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--manylinux")
-_HALF = 6  # projects that the cluster is measured with
+_HALF = 20  # projects that the cluster is measured with
 
 
 def prove(folder: Path, out: Path, *options: str, **environment: str) -> Spent:
@@ -92,8 +92,8 @@ def _distro(subject: str) -> str:
 
 
 def cluster(folder: Path) -> Part:
-    """Some of the projects by one, two and four workers of a cluster on loopback."""
-    wheels = folder / "some"
+    """Half of the projects by one, two and four workers of a cluster on loopback."""
+    wheels = folder / "twenty"
     download(FORTY[:_HALF], wheels, DISTROS.values())
     rows = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
