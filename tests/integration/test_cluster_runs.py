@@ -100,6 +100,43 @@ def test_a_worker_killed_in_the_middle_changes_no_verdict(ground: Ground, wheels
     assert list((ground.folder / "cache3/cluster/dask").iterdir()) == []
 
 
+@pytest.mark.attack("fault", engine="bubblewrap")
+def test_a_worker_that_stops_in_the_middle_is_left_by_its_trials(tmp_path: Path, wheels: Path) -> None:
+    proof = tmp_path / "proof.json"
+    with cluster_running(tmp_path, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s") as ground:
+        stopped, _ = ground.worker(2), ground.worker(3)
+        argv = command(wheels, proof, f"--manylinux-dask={ground.address}", "-k", "trial")
+        running = ground.start("run", *argv[1:])
+        assert eventually(lambda: "debian-12" in ground.log("w2")), ground.log("run")
+        os.kill(stopped.pid, signal.SIGSTOP)
+        assert running.wait(timeout=120) == ExitCode.NOT_PORTABLE, ground.log("run")
+        rows = {wheel.split("-")[0]: seen for (wheel, _), (seen, _) in verdicts(proof).items()}
+        fine = {f"fine{number}": "portable" for number in range(5)}
+        assert rows == {**fine, "faulty": "not-portable"}
+        assert "w3" in workers(proof)
+        assert "Worker failed to heartbeat" in ground.log("scheduler")
+
+        stopped.send_signal(signal.SIGCONT)
+        assert stopped.wait(timeout=60) == ExitCode.NOT_PROVEN, ground.log("w2")
+        assert "closed this worker" in ground.log("w2")
+
+
+@pytest.mark.attack("fault", engine="bubblewrap")
+def test_when_the_only_worker_stops_nothing_is_proven(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    wheel = build_wheel(tmp_path / "project", {"slow.py": "import time; time.sleep(30)\n"})
+    proof = tmp_path / "proof.json"
+    with cluster_running(tmp_path, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s") as ground:
+        worker = ground.worker(2)
+        options = (f"--manylinux-dask={ground.address}", "--manylinux-dask-wait=1", "-k", "trial")
+        running = ground.start("run", *command(wheel, proof, *options)[1:])
+        assert eventually(lambda: "debian-12" in ground.log("w2")), ground.log("run")
+        os.kill(worker.pid, signal.SIGSTOP)
+        assert running.wait(timeout=120) == ExitCode.NOT_PROVEN, ground.log("run")
+        assert "fits this trial" in ground.log("run")
+    assert [outcome for outcome, _ in verdicts(proof).values()] == ["not-proven"]
+
+
 def test_a_trial_that_no_worker_fits_is_not_proven(ground: Ground, tmp_path: Path) -> None:
     (tmp_path / "arm").mkdir()
     tag = "cp311-cp311-manylinux_2_17_aarch64"

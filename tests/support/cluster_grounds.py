@@ -72,8 +72,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def cluster_running(folder: Path) -> Iterator[Ground]:
-    """A scheduler until the end of the block, and the workers that are started meanwhile."""
+def cluster_running(folder: Path, **environment: str) -> Iterator[Ground]:
+    """A scheduler until the end of the block, and the workers that are started meanwhile.
+
+    `environment` is added to the scheduler's.
+    """
     found = Ground(folder)
     port = free_port()
     found.address = f"tcp://127.0.0.1:{port}"
@@ -84,6 +87,7 @@ def cluster_running(folder: Path) -> Iterator[Ground]:
         "--host=127.0.0.1",
         f"--port={port}",
         "--dashboard-address=127.0.0.1:0",
+        **environment,
     )
     try:
         yield found

@@ -11,6 +11,7 @@ from distributed import Reschedule, Worker, get_client, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from pytest_manylinux.cluster.fit import Offer, resources
+from pytest_manylinux.cluster.limit import Hands, Limit
 from pytest_manylinux.cluster.supply import stream
 from pytest_manylinux.cluster.wire import Answer, Order, encode_answer, failed, read_order
 
@@ -25,8 +26,11 @@ class Duty(Protocol):
     def offer(self) -> Offer:
         """What it has."""
 
-    def do(self, order: Order, stream: Stream, *, worker: str) -> Answer:
-        """Do a trial; `stream` brings what is not here, by digest. Raises ManylinuxErrors."""
+    def do(self, order: Order, stream: Stream, *, worker: str, limit: Limit) -> Answer:
+        """Do a trial; `stream` brings what is not here, by digest. Raises ManylinuxErrors.
+
+        `limit` is to be told what comes next, and how long it may take.
+        """
 
     def close(self) -> None:
         """End all that is at work."""
@@ -40,6 +44,7 @@ class Member(WorkerPlugin):
     def __init__(self, duty: Duty) -> None:
         self.duty = duty
         self._ending = threading.Event()
+        self._hands: Hands[Answer] = Hands()
 
     def setup(self, worker: Worker) -> None:
         """Offer what there is, before the scheduler hears of the worker."""
@@ -59,16 +64,17 @@ class Member(WorkerPlugin):
             self.duty.close()
 
     def perform(self, content: bytes, worker: Worker) -> bytes:
-        """Do a trial. A worker that is told to end leaves it to another one."""
+        """Do a trial, within its limit. A worker that is told to end leaves it to another one."""
         name = str(worker.name)
         answer: Answer
         try:
-            order = read_order(content)
+            order, limit = read_order(content), Limit()
+            client = get_client()  # known in Dask's own threads only
 
             def bring(digest: str) -> Iterable[bytes]:
-                return stream(get_client(), order.run, digest, f"{NAME}-{uuid.uuid4().hex}")
+                return stream(client, order.run, digest, f"{NAME}-{uuid.uuid4().hex}")
 
-            answer = self.duty.do(order, bring, worker=name)
+            answer = self._hands.do(lambda: self.duty.do(order, bring, worker=name, limit=limit), limit)
         except Exception as error:  # noqa: BLE001 - told to whoever asked, and never a pass
             answer = failed(error, name)
         if self._ending.is_set():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.cluster.fit import Offer
+from pytest_manylinux.cluster.limit import MARGIN, PREPARING, Limit
 from pytest_manylinux.cluster.shelf import Shelf, Stream
 from pytest_manylinux.cluster.wire import Order, Root, Seen
 from pytest_manylinux.config.merge import environment_layer, merge
@@ -48,16 +50,37 @@ class Duty:
         self._shelf = Shelf(self._store.root / "cluster")
         self._shelf.prune()
         self._lock = threading.Lock()
+        self._preparing: set[Limit] = set()
+        self._moving = threading.Lock()
         self._images: dict[tuple[str, str], RunImages] = {}
         self._facts = lru_cache(_FACTS_KEPT)(_facts)
         self.offer = self._offered()
 
-    def do(self, order: Order, stream: Stream, *, worker: str) -> Seen:
+    def do(self, order: Order, stream: Stream, *, worker: str, limit: Limit) -> Seen:
         """Do a trial as a run on this machine would."""
         self._say(f"{order.target.id}: {order.wheel.filename}")
+        with self._prepared(limit):
+            request = self._request(order, lambda digest: self._heard(stream(digest)), limit)
+        limit.stage("end a trial", 2 * order.timeout + MARGIN)  # twice: warm, and then anew
+        observation = run_trial(request, self._engine, self._warm)
+        survey = None
+        if order.root is None:
+            survey = self._surveys.of(order.target.distro, request.image, self._engine)
+        return Seen(
+            worker=worker,
+            engine=f"{self._engine.name} {self._engine.version()}",
+            observation=observation,
+            survey=survey,
+        )
+
+    def _request(self, order: Order, stream: Stream, limit: Limit) -> TrialRequest:
+        """All that a trial takes, brought and made."""
+        limit.stage("bring the wheel", PREPARING)
         wheel, facts = self._facts(self._shelf.wheel(order.wheel, stream))
+        limit.stage(f"prepare the image of {order.target.distro.id}", PREPARING)
         image = self._image(order, stream)
-        request = TrialRequest(
+        limit.stage("prepare the dependencies", PREPARING + order.timeout)
+        return TrialRequest(
             wheel=wheel,
             facts=facts,
             target=order.target,
@@ -69,16 +92,32 @@ class Duty:
             timeout=order.timeout,
             cache=self._store.root / "venvs",
         )
-        observation = run_trial(request, self._engine, self._warm)
-        survey = None
-        if order.root is None:
-            survey = self._surveys.of(order.target.distro, image, self._engine)
-        return Seen(
-            worker=worker,
-            engine=f"{self._engine.name} {self._engine.version()}",
-            observation=observation,
-            survey=survey,
-        )
+
+    @contextlib.contextmanager
+    def _prepared(self, limit: Limit) -> Iterator[None]:
+        """One may wait for what is brought or made for another: what moves there counts for all."""
+        with self._moving:
+            self._preparing.add(limit)
+        try:
+            yield
+        finally:
+            with self._moving:
+                self._preparing.discard(limit)
+
+    def _moved(self) -> None:
+        with self._moving:
+            for limit in self._preparing:
+                limit.restart()
+
+    def _heard(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._moved()
+            yield piece
+
+    def _tell(self, line: str) -> None:
+        """A word on the making of an image."""
+        self._moved()
+        self._say(line)
 
     def close(self) -> None:
         """End what is at work, and whatever is held for more."""
@@ -133,7 +172,7 @@ class Duty:
     def _sources(self, distro: Distro, base: str) -> RunImages:
         pins = {distro.id: base} if base else {}
         return RunImages(
-            engine=self._engine, settings=self._settings, store=self._store, pins=pins, say=self._say
+            engine=self._engine, settings=self._settings, store=self._store, pins=pins, say=self._tell
         )
 
     @staticmethod

@@ -16,6 +16,7 @@ from trial_values import imported, make_observation, make_target
 
 from pytest_manylinux.cluster.client import Cluster, connect
 from pytest_manylinux.cluster.fit import Offer, needs
+from pytest_manylinux.cluster.limit import Limit
 from pytest_manylinux.cluster.member import Member, Stream
 from pytest_manylinux.cluster.supply import PIECE, file_source
 from pytest_manylinux.cluster.wire import Answer, Failed, Order, Part, Seen, error_of
@@ -31,12 +32,14 @@ class MadeUp:
     def __init__(self, do: Do, arch: str = "x86_64") -> None:
         self._do = do
         self.done: list[str] = []
+        self.seconds = 60.0
         self.ended = threading.Event()
         self.offer = Offer(
             arch=arch, engine="bubblewrap", engine_version="0.8.0", registry=False, distros=()
         )
 
-    def do(self, order: Order, stream: Stream, *, worker: str) -> Answer:
+    def do(self, order: Order, stream: Stream, *, worker: str, limit: Limit) -> Answer:
+        limit.stage("see", self.seconds)
         self.done.append(order.wheel.filename)
         self._do(order, stream)
         observation = make_observation(imported(), target=order.target.id)
@@ -269,6 +272,28 @@ def test_what_goes_wrong_there_is_told_here(
     answer = cluster.submit(order(cluster), needs(arch="x86_64")).result(timeout=30)
     assert isinstance(answer, Failed)
     assert type(error_of(answer)) is kind
+
+
+def test_a_trial_that_hangs_is_given_up_and_the_place_is_free(ground: Ground, cluster: Cluster) -> None:
+    go = threading.Event()
+
+    def hang(order: Order, _: Stream) -> None:
+        if order.wheel.filename.startswith("hanging"):
+            go.wait(60)
+
+    duty = MadeUp(hang)
+    duty.seconds = 1.0
+    ground.add("w", duty)
+    names = ("hanging", "fine")
+    futures = [cluster.submit(order(cluster, name), needs(arch="x86_64")) for name in names]
+    answer = futures[0].result(timeout=30)
+    assert isinstance(answer, Failed)
+    error = error_of(answer)
+    assert type(error) is EngineError
+    assert error.what == "worker w: could not see within 1 s, and gave it up"
+    assert seen(futures[1]).worker == "w", "one place, and it is not taken by what hangs"
+    assert not go.is_set()
+    go.set()
 
 
 def test_bytes_come_by_digest_and_only_those_of_the_run(
