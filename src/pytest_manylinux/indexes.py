@@ -25,6 +25,14 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from pytest_manylinux.errors import UsageError
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
+OUT_OF_REACH = re.compile(
+    r"NewConnectionError|[Cc]onnection (?:refused|reset|aborted|broken)|Name or service not known|"
+    r"Temporary failure in name resolution|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
+    r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded|Could not fetch URL.*connection error|"
+    r"Failed to connect to |Unable to fetch \S+://|Failed to establish a secure connection "
+)
+"""What pip says where an index cannot be reached: urllib3's words, and its own from release 26.3 on."""
+
 _CONFIG_TIMEOUT = 60.0
 _PLAIN = ("no-index", "trusted-host", "proxy", "timeout", "default-timeout", "retries")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -8,12 +8,8 @@ from typing import Protocol
 from pytest_manylinux.build.workbench import TimeOverError, Workbench
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import ToolchainError
+from pytest_manylinux.indexes import OUT_OF_REACH
 
-_OUT_OF_REACH = re.compile(
-    r"NewConnectionError|Connection (?:refused|reset|aborted|broken)|Name or service not known|"
-    r"Temporary failure in name resolution|ConnectTimeout|ReadTimeout|ProxyError|SSLError|"
-    r"CERTIFICATE_VERIFY_FAILED|Max retries exceeded|Could not fetch URL.*connection error"
-)
 _SPOILT = re.compile(r"incomplete-download|not enough bytes were received|DO NOT MATCH THE HASHES")
 _NOT_FOUND = re.compile(r"No matching distribution found for (\S+)")
 _NOTHING_FOUND = "(from versions: none)"
@@ -89,16 +85,16 @@ def _too_slow(bench: Workbench, error: TimeOverError) -> ToolchainError:
 
 def _unreached(text: str) -> str:
     """What pip says of the connection, on one line: with -vv its errors come with a traceback."""
-    lines = [line.strip() for line in text.splitlines() if _OUT_OF_REACH.search(line)]
+    lines = [line.strip() for line in text.splitlines() if OUT_OF_REACH.search(line)]
     final = [line for line in lines if line.startswith("Could not fetch URL")]
-    return (final or lines or [""])[-1]
+    return (final or lines or [""])[-1].removeprefix("× ")  # noqa: RUF001 - how pip begins an error
 
 
 def _not_at_hand(bench: Workbench) -> ToolchainError | None:
     """The error for what only a network could bring; None if the log speaks of something else."""
     text = bench.log.tail(400)
     found = _NOT_FOUND.search(text)
-    if found is None and not _OUT_OF_REACH.search(text):
+    if found is None and not OUT_OF_REACH.search(text):
         return None
     wanted = found[1] if found else "a build requirement"
     return ToolchainError(

@@ -21,7 +21,7 @@ from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.images.refusal import store_errors
 from pytest_manylinux.images.seal import is_whole, seal_folder
-from pytest_manylinux.indexes import IndexAccess, host_index, redact
+from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
@@ -176,7 +176,7 @@ def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) 
 
 
 def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:
-    remote = "connection broken by" in output or "Could not fetch URL" in output
+    remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
     return DependencyError(
         f"the dependencies of {wheel.filename} cannot be had on {target.id}",
         why=decisive_words(output),
@@ -193,6 +193,6 @@ def decisive_words(output: str) -> str:
     errors = [line for line in lines if line.startswith("ERROR: ")]
     start = next((n for n, line in enumerate(lines) if line.startswith("The conflict is caused")), None)
     conflict = [] if start is None else list(itertools.takewhile(str.strip, lines[start:]))
-    broken = [line for line in lines if "connection broken by" in line or "Could not fetch" in line]
+    broken = [line for line in lines if "Could not fetch" in line or OUT_OF_REACH.search(line)]
     found = dict.fromkeys([*broken[:1], *conflict, *errors])
     return "\n".join(found) or "\n".join(lines[-10:])

@@ -23,16 +23,17 @@ COMPILED = "  Building wheel for leaf (pyproject.toml): started\n"
 
 @dataclass
 class Endless:
-    """A sandbox in which a command says its words and then does not end."""
+    """A sandbox in which a command says its words and then does not end, or ends with a code."""
 
     words: str = ""
+    code: int | None = None
 
     def exec(self, command: Command, *, listener: OutputListener) -> Completed:
         assert command.timeout is not None
         listener(self.words.encode())
         return Completed(
-            status=Status.TIMED_OUT,
-            exit_code=None,
+            status=Status.TIMED_OUT if self.code is None else Status.EXITED,
+            exit_code=self.code,
             signal=None,
             stdout=b"",
             stderr=b"",
@@ -47,8 +48,10 @@ def log(tmp_path: Path) -> Iterator[BuildLog]:
         yield log
 
 
-def install(log: BuildLog, words: str, *, network: bool = True, timeout: float = 60) -> None:
-    bench = Workbench(Endless(words), log, "demo for cp311", timeout=timeout)  # type: ignore[arg-type]
+def install(
+    log: BuildLog, words: str, *, network: bool = True, timeout: float = 60, code: int | None = None
+) -> None:
+    bench = Workbench(Endless(words, code), log, "demo for cp311", timeout=timeout)  # type: ignore[arg-type]
     install_requirements(
         bench,
         lambda *options: bench.run("installing build requirements", ("pip", *options), environment={}),
@@ -127,3 +130,56 @@ def test_a_projects_own_step_that_does_not_end_is_its_fault(log: BuildLog) -> No
         bench.run("building", ("make",), environment={})
     assert caught.value.finding == "build-timeout"
     assert caught.value.exit_code is ExitCode.NOT_PORTABLE
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            (
+                "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'\n"
+                "ERROR: No matching distribution found for leaf\n"
+            ),
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'",
+        ),
+        (
+            (
+                "error: connection-failed\n\n× Failed to connect to i while fetching http://i/leaf.whl\n"  # noqa: RUF001
+                "╰─> the connection was closed without a reply from the server.\n"
+            ),
+            "Failed to connect to i while fetching http://i/leaf.whl",
+        ),
+        (
+            (
+                "error: connection-timeout\n\n× Unable to fetch https://i/leaf/\n"  # noqa: RUF001
+                "╰─> i didn't respond within 15 seconds\n"
+            ),
+            "Unable to fetch https://i/leaf/",
+        ),
+        (
+            (
+                "error: ssl-verification-failed\n\n"
+                "× Failed to establish a secure connection to i while fetching https://i/leaf/\n"  # noqa: RUF001
+            ),
+            "Failed to establish a secure connection to i while fetching https://i/leaf/",
+        ),
+        (
+            (
+                "error: proxy-connection-failed\n\n"
+                "× Failed to connect to proxy http://p while fetching https://i/leaf/\n"  # noqa: RUF001
+            ),
+            "Failed to connect to proxy http://p while fetching https://i/leaf/",
+        ),
+    ],
+)
+def test_an_index_out_of_reach_in_the_words_of_old_and_new_pips(
+    log: BuildLog, words: str, why: str
+) -> None:
+    with pytest.raises(ToolchainError, match="the package index is out of reach") as caught:
+        install(log, words, code=1)
+    assert caught.value.why == why
+
+
+def test_a_requirement_that_no_index_has_is_the_projects_fault(log: BuildLog) -> None:
+    with pytest.raises(BuildError, match="its build requirements cannot be installed"):
+        install(log, "ERROR: No matching distribution found for leaf>=7\n", code=1)
