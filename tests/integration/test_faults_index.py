@@ -26,7 +26,7 @@ from pytest_manylinux.model.verdict import Cause
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.attack("fault", by="fault")]
 
 SAMPLE = Path(__file__).parents[2] / "sample_projects/portable/abi3_extension"
-ENGINES = ("bubblewrap", "docker")
+ENGINES = ("bubblewrap", "docker", "podman")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_an_index_fails(index: Scene, fault: str, part: str) -> None:
 BUILD_PARTS = [(fault, part) for fault, part in PARTS if (fault, part) != (Fault.SLOW.value, "simple")]
 
 
-@pytest.mark.parametrize("engine", ["bubblewrap"], indirect=True, scope="module")
+@pytest.mark.parametrize("engine", ENGINES, indirect=True, scope="module")
 @pytest.mark.parametrize(("fault", "part"), BUILD_PARTS)
 def test_an_index_fails_a_build(requirements: Scene, fault: str, part: str) -> None:
     requirements.forget("build/wheels", "build/projects", "observations")
