@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from pathlib import Path
-from types import TracebackType
 
+from pytest_manylinux.closing import Closing
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.indexes import redact
 
@@ -26,7 +26,7 @@ _NOT_THE_CAUSE = re.compile(
 )
 
 
-class BuildLog:
+class BuildLog(Closing):
     """Writes a build's output to a file as it comes, line by line, terminal controls taken out.
 
     On disk at most 64 MiB are kept (a build that writes without end must not fill the disk); in
@@ -96,17 +96,6 @@ class BuildLog:
         """Write what is left."""
         self._flush()
         self._file.close()
-
-    def __enter__(self) -> BuildLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _flush(self) -> None:
         if self._rest:

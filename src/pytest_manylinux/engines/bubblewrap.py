@@ -14,10 +14,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from pytest_manylinux.closing import Closing
 from pytest_manylinux.engines import transfer
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
 from pytest_manylinux.engines.cgroup import Group, find_control_groups
-from pytest_manylinux.engines.closing import Closing
 from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.environment import clean_environment, generated_files
 from pytest_manylinux.engines.exchange import DeadlineError, Streams, Warden

@@ -12,6 +12,7 @@ from typing import IO
 import docker
 from docker.errors import APIError, NotFound
 
+from pytest_manylinux.closing import Closing
 from pytest_manylinux.engines import transfer
 from pytest_manylinux.engines.api import (
     SCRATCH,
@@ -21,7 +22,6 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
     Status,
 )
-from pytest_manylinux.engines.closing import Closing
 from pytest_manylinux.engines.daemons import speaking_to
 from pytest_manylinux.engines.endings import Ending, completed
 from pytest_manylinux.engines.environment import clean_environment

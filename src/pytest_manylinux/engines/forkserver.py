@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from pytest_manylinux.closing import Closing
 from pytest_manylinux.engines.api import (
     SCRATCH,
     Command,
@@ -26,7 +27,6 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
     Status,
 )
-from pytest_manylinux.engines.closing import Closing
 from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.environment import USER
 from pytest_manylinux.engines.exchange import DeadlineError, exchange

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from pytest_manylinux.closing import Closing
 from pytest_manylinux.engines.api import Completed, Mount, SandboxSpec, Status
-from pytest_manylinux.engines.closing import Closing
 from pytest_manylinux.engines.container import ContainerSandbox, first_process
 from pytest_manylinux.engines.endings import completed, ending_of
 from pytest_manylinux.engines.forkserver import put

@@ -18,8 +18,8 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 
+from pytest_manylinux.closing import Closing
 from pytest_manylinux.errors import MalformedWheelError, UsageError
 from pytest_manylinux.inspect import deflate
 
@@ -71,7 +71,7 @@ _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
 
 
-class Archive:
+class Archive(Closing):
     """An open wheel archive whose entries passed all checks. Use it as a context manager.
 
     `files` maps each file's normal path to its entry, in the archive's order; folders are left out.
@@ -88,15 +88,8 @@ class Archive:
             self._zip.close()
             raise
 
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._zip.close()
 
     @property
