@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from elf_files import ElfSpec, Segment, Want
-from trial_values import imported, make_observation, make_target, raised, refused
+from trial_values import imported, installed, make_observation, make_target, raised, refused
 from wheels import NATIVE, PURE, build_wheel, extension_spec
 
 from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit, judge_unreadable
@@ -124,6 +124,33 @@ SIZE_CHANGED = "numpy.dtype size changed, may indicate binary incompatibility. E
 
 TRIGGERS = (
     Trigger(finding="wheel-malformed", made={"record": b"demo/__init__.py,,\n"}, tag=PURE),
+    *(
+        Trigger(finding="environment-overwritten", tag=PURE, lesson=lesson, **made)
+        for lesson, made in (
+            ("an entry point python3", {"made": {"entry_points": {"python3": "demo:main"}}}),
+            ("a script pip3", {"files": {"demo-1.0.data/scripts/pip3": "#!python\n"}}),
+            ("bin/python as data", {"files": {"demo-1.0.data/data/bin/python": "#!/bin/true\n"}}),
+            ("pyvenv.cfg", {"files": {"demo-1.0.data/data/pyvenv.cfg": "home = /tmp\n"}}),
+            ("a file of pip's", {"files": {"pip/_internal/main.py": ""}}),
+            ("a file of setuptools'", {"files": {"demo-1.0.data/purelib/setuptools/x.py": ""}}),
+            ("Python's json", {"files": {"demo-1.0.data/data/lib/python3.11/json/__init__.py": ""}}),
+        )
+    ),
+    Trigger(
+        finding="environment-overwritten",
+        observation=make_observation(imported(), install=replace(installed(), changed=("bin/python",))),
+        tag=PURE,
+        lesson="a dependency brings python",
+    ),
+    *(
+        Trigger(finding="foreign-metadata", files={path: "Name: pip\n"}, tag=PURE, lesson=path)
+        for path in (
+            "demo-1.0.data/purelib/pip-99.9.dist-info/METADATA",
+            "demo-1.0.data/data/lib/python3.11/site-packages/pip-99.9.dist-info/METADATA",
+            "pip-99.9.egg-info/PKG-INFO",
+            "pip-99.9.DIST-INFO/METADATA",
+        )
+    ),
     Trigger(finding="policy-mismatch", files=wanting(NEWER)),
     Trigger(finding="symbol-too-new", files=wanting(NEWER), target={"glibc": (2, 27)}),
     *(

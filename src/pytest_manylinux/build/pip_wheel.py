@@ -146,9 +146,9 @@ class PipWheel:
                 raise self.bench.failure(f"the before-build command failed: {command}", done)
         self._install(pip, self.project.build_requires)
         self._install(pip, self._asked_for(), again=True)
+        requirements = self._installed(pip)  # before the project's code could add to them
         self._wheel()
-        tools = (("python", pip.python), ("pip", pip.version))
-        return Made(tools=tools, requirements=self._installed(pip))
+        return Made(tools=(("python", pip.python), ("pip", pip.version)), requirements=requirements)
 
     def run(
         self,

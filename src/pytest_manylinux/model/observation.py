@@ -84,7 +84,12 @@ class ProgramOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallOutcome:
-    """The distro's own pip at work. `output` is pip's words, in full."""
+    """The distro's own pip at work. `output` is pip's words, in full.
+
+    `pip_version` is that of the pip that installed, read before it did. `installed` is what was there
+    afterwards: names and versions. `changed` are files of the virtual environment itself that are not
+    what they were before (paths below it).
+    """
 
     ok: bool
     pip_version: str
@@ -92,6 +97,7 @@ class InstallOutcome:
     output: str
     duration: float
     installed: tuple[tuple[str, str], ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

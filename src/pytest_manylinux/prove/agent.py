@@ -82,14 +82,29 @@ class Trial:
         return max(min(self.deadline - time.monotonic(), whole * share), 0.1)
 
     def pip(self) -> bool:
-        """Run the venv's pip, tell its words and what is there then; return whether it went well."""
+        """Run the venv's pip, tell its words and what it changed; return whether it went well.
+
+        What the venv's own pip is, and what the venv consists of, is read before: an installation may
+        bring other files of these names.
+        """
+        before, own = self.distributions(), OwnFiles(self.request["venv"])
         task = Task([PYTHON, "-m", "pip", *self.request["pip"]], self.left())
         task.ready = self.run_pip
         list(run([task]))
-        names = [name for site in self.request["sites"] for name in os.listdir(site)]
-        found = {name for name in names if name.endswith(".dist-info")}
-        self.tell("pip", ending=task.ending(), installed=sorted(found))
+        self.tell(
+            "pip",
+            ending=task.ending(),
+            before=before,
+            installed=self.distributions(),
+            changed=own.changed(),
+        )
+        own.restore_interpreter()
         return task.status == 0
+
+    def distributions(self) -> "list[str]":
+        """The names of all .dist-info folders."""
+        names = [name for site in self.request["sites"] for name in os.listdir(site)]
+        return sorted({name for name in names if name.endswith(".dist-info")})
 
     def resolve(self) -> None:
         """Have the distro's own loader resolve ELF files without running them (ld.so(8)).
@@ -201,7 +216,8 @@ class Trial:
 
 
 def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
-    """Make the venv from its recorded layout, around what is there already."""
+    """Make the venv from its recorded layout, around what is there already (mounts, if any)."""
+    os.makedirs(VENV, exist_ok=True)
     for kind, path, mode, content in entries:
         place = os.path.join(VENV, path)
         if kind == "folder":
@@ -217,6 +233,34 @@ def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
         import shutil  # not free either, and seldom needed
 
         shutil.copytree(source, os.path.join(VENV, path))
+
+
+class OwnFiles:
+    """The files and links that the venv itself consists of: interpreter, pyvenv.cfg, activate, pip."""
+
+    def __init__(self, entries: "list[list[Any]]") -> None:
+        """Remember what was laid out."""
+        self.entries = [entry for entry in entries if entry[0] != "folder"]
+
+    def changed(self) -> "list[str]":
+        """The paths, below the venv, of those that are gone or not what they were."""
+        return sorted(path for kind, path, _, content in self.entries if not is_as(kind, path, content))
+
+    def restore_interpreter(self) -> None:
+        """Put links and pyvenv.cfg back: what is told of imports is told of this Python."""
+        for kind, path, mode, content in self.entries:
+            if (kind == "link" or path == "pyvenv.cfg") and not is_as(kind, path, content):
+                remove(os.path.join(VENV, path))
+                lay_out([[kind, path, mode, content]], [])
+
+
+def is_as(kind: str, path: str, content: str) -> bool:
+    """Whether a part of the venv is as its layout says."""
+    place = os.path.join(VENV, path)
+    if kind == "link":
+        return os.path.islink(place) and os.readlink(place) == content
+    wanted = base64.b64decode(content)
+    return read_bytes(place, len(wanted)) == wanted
 
 
 class StartUp:

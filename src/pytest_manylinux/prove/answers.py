@@ -57,10 +57,16 @@ class Start(Told, frozen=True, tag="start"):
 
 
 class Pip(Told, frozen=True, tag="pip"):
-    """pip has ended; `installed` are the names of all .dist-info folders then."""
+    """pip has ended.
+
+    `before` and `installed` are the names of all .dist-info folders before and after; `changed` are
+    the venv's own files, paths below it, that are no longer what they were before.
+    """
 
     ending: Ending
+    before: tuple[str, ...]
     installed: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
 
 class Elf(Told, frozen=True, tag="elf"):

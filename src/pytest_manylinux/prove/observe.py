@@ -109,17 +109,22 @@ def _lost(completed: Completed, when: str) -> SandboxError:
 
 
 def _install(pip: Pip) -> InstallOutcome:
-    names = [name.removesuffix(".dist-info").rpartition("-") for name in pip.installed]
-    installed = tuple((name, version) for name, _, version in names)
     code = pip.ending.exit_code
     return InstallOutcome(
         ok=code == 0,
-        pip_version=dict(installed).get("pip", ""),
+        pip_version=dict(_distributions(pip.before)).get("pip", ""),
         exit_code=-(pip.ending.signal or 0) if code is None else code,
         output=pip.ending.output,
         duration=pip.ending.duration,
-        installed=installed,
+        installed=_distributions(pip.installed),
+        changed=pip.changed,
     )
+
+
+def _distributions(folders: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Name and version of each .dist-info folder, as its own name says."""
+    names = [name.removesuffix(".dist-info").rpartition("-") for name in folders]
+    return tuple((name, version) for name, _, version in names)
 
 
 def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[ImportOutcome, ...]:

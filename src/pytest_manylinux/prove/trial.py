@@ -176,7 +176,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",
         mounts=tuple(mounts),
-        replaced=(wheel.name, *_distributions(folder)),
+        replaced=(wheel.name, *_distributions(folder), *_written_over(request.facts, venv.layout)),
         limits=_limits(request),
     )
 
@@ -186,6 +186,18 @@ def _distributions(folder: Path | None) -> Iterator[str]:
     for path in folder.glob("*.whl") if folder else ():
         with contextlib.suppress(InvalidWheelFilename):
             yield parse_wheel_filename(path.name)[0]
+
+
+def _written_over(facts: WheelFacts, layout: Layout) -> frozenset[str]:
+    """What the venv was seeded with, if a file of the wheel lands in a folder of that."""
+    links = {entry.path: entry.content for entry in layout.entries if entry.kind == "link"}
+    folders = tuple(f"{VENV}/{path}/" for path in layout.heavy)
+    for path in facts.files:
+        place = installed_path(path, facts, layout).removeprefix(f"{VENV}/")
+        head, _, rest = place.partition("/")
+        if f"{VENV}/{links.get(head, head)}/{rest}".startswith(folders):
+            return layout.seeded
+    return frozenset()
 
 
 def _limits(request: TrialRequest) -> Limits:

@@ -222,11 +222,15 @@ class InstallRow(_Wire, frozen=True):
     """The distro's own pip at work; its words are kept where the trial did not pass."""
 
     ok: bool
-    pip_version: str
+    pip_version: Annotated[str, Meta(description="of the pip that installed, read before it did")]
     exit_code: int
     output: str
     duration: Seconds
-    installed: Pairs = ()
+    installed: Annotated[Pairs, Meta(description="what was there afterwards: names, versions")] = ()
+    changed: Annotated[
+        tuple[str, ...],
+        Meta(description="files of the virtual environment itself that the installation changed"),
+    ] = ()
 
 
 class ObservationRow(_Wire, frozen=True):

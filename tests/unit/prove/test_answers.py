@@ -23,7 +23,8 @@ def ending(**fields: object) -> dict[str, object]:
 
 
 def pip_line(**fields: object) -> dict[str, object]:
-    return {"kind": "pip", "ending": ending(**fields), "installed": ["pip-23.0.1.dist-info"]}
+    there = ["pip-23.0.1.dist-info"]
+    return {"kind": "pip", "ending": ending(**fields), "before": there, "installed": there}
 
 
 def import_lines(name: str, status: str) -> list[dict[str, object]]:
@@ -131,7 +132,7 @@ def test_whole_forged_lines_spoil_the_account(
         [START, {"kind": "end", "verdict": "portable"}],
         [START, {"kind": "import", "name": "a", "ending": ending(), "report": None}],
         [START, {"kind": "unheard-of"}],
-        [START, {"kind": "pip", "ending": {"exit_code": "0"}, "installed": []}],
+        [START, {"kind": "pip", "ending": {"exit_code": "0"}, "before": [], "installed": []}],
     ],
     ids=["no start", "two starts", "two ends", "extra", "not begun", "kind", "type"],
 )

@@ -23,6 +23,7 @@ def ending(**fields: object) -> dict[str, object]:
 PIP = {
     "kind": "pip",
     "ending": ending(output="Successfully installed demo-1.0\n"),
+    "before": ["pip-23.0.1.dist-info"],
     "installed": ["demo-1.0.dist-info", "pip-23.0.1.dist-info"],
 }
 
@@ -95,6 +96,18 @@ def test_pip_is_told_with_its_version_and_words() -> None:
     assert seen.install.pip_version == "23.0.1"
     assert seen.install.installed == (("demo", "1.0"), ("pip", "23.0.1"))
     assert "Successfully installed" in seen.install.output
+
+
+def test_pips_version_is_that_of_the_pip_that_installed() -> None:
+    brought = PIP | {"installed": ["demo-1.0.dist-info", "pip-23.0.1.dist-info", "pip-99.9.dist-info"]}
+    seen = look(done(START, brought, END), Asked())
+    assert seen.install.pip_version == "23.0.1"
+    assert ("pip", "99.9") in seen.install.installed
+
+
+def test_files_of_the_environment_that_changed_are_told() -> None:
+    seen = look(done(START, PIP | {"changed": ["bin/python", "pyvenv.cfg"]}, END), Asked())
+    assert seen.install.changed == ("bin/python", "pyvenv.cfg")
 
 
 def test_a_failed_installation_is_seen_and_nothing_is_imported() -> None:

@@ -1,0 +1,144 @@
+"""What a wheel would write over in the environment it is installed into, and whose that is.
+
+Rules: the wheel specification on `.data` folders and sysconfig's scheme for virtual environments
+(programs in `bin`, data from the prefix on); what `python3 -m venv` and its seeding of pip and
+setuptools leave behind; importlib.metadata, which takes each .dist-info or .egg-info directly in a
+folder of sys.path for an installed distribution.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.utils import canonicalize_name
+
+from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.model.wheel import WheelFacts
+
+SITE = "site-packages"
+_PROGRAM = re.compile(r"(?:python|pypy|pip)w?\d*(?:\.\d+)*t?")
+_ACTIVATION = re.compile(r"activate(?:\.(?:csh|fish|nu|bat|ps1)|_this\.py)?", re.IGNORECASE)
+_STANDARD = re.compile(r"lib(?:64)?/(?:python|pypy)\d[\w.]*/(?P<rest>.+)")
+_SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+_SEEDED = {
+    "pip": "pip",
+    "setuptools": "setuptools",
+    "pkg_resources": "setuptools",
+    "_distutils_hack": "setuptools",
+    "distutils-precedence.pth": "setuptools",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overwritten:
+    """A file of the wheel, or an entry point (`path` is its name then), and whose place it takes."""
+
+    path: str
+    owner: str
+
+
+@once_per_wheel
+def overwritten(facts: WheelFacts) -> tuple[Overwritten, ...]:
+    """What the wheel installs over Python, pip, setuptools or the environment's own files."""
+    places = {path: environment_path(path) for path in facts.files}
+    installed = set(places.values())
+    programs = [name for name in facts.scripts if f"bin/{name}" not in installed]
+    pairs = [*places.items(), *((f"the script {name}", f"bin/{name}") for name in programs)]
+    found = ((path, _owner(place)) for path, place in pairs)
+    return tuple(
+        Overwritten(path=path, owner=owner)
+        for path, owner in found
+        if owner and owner != facts.wheel.name
+    )
+
+
+@once_per_wheel
+def foreign_metadata(facts: WheelFacts) -> tuple[str, ...]:
+    """The folders, and files, of metadata that the wheel installs next to its own .dist-info.
+
+    An old .egg-info of the wheel's own name is not among them.
+    """
+    found: dict[str, None] = {}
+    for path in facts.files:
+        folder, _, rest = environment_path(path).partition("/")
+        name = rest.partition("/")[0]
+        if folder == SITE and _is_foreign(name, path, facts):
+            found[path[: path.index(name) + len(name)]] = None
+    return tuple(found)
+
+
+def environment_path(path: str) -> str:
+    """Where a file of the wheel lies in an environment; all site folders are `site-packages/`.
+
+    Empty for headers and for schemes that the specification does not know.
+    """
+    head, _, rest = path.partition("/")
+    if not head.endswith(".data"):
+        return f"{SITE}/{path}"
+    scheme, _, inside = rest.partition("/")
+    match scheme:
+        case "purelib" | "platlib":
+            return f"{SITE}/{inside}"
+        case "scripts":
+            return f"bin/{inside}"
+        case "data":
+            return _from_prefix(inside)
+        case _:
+            return ""
+
+
+def is_program(name: str) -> bool:
+    """Whether a program of this name is taken for Python's or pip's."""
+    return _PROGRAM.fullmatch(name) is not None
+
+
+def _from_prefix(path: str) -> str:
+    match = _STANDARD.fullmatch(path)
+    if match is None:
+        return path
+    folder, _, inside = match["rest"].partition("/")
+    return f"{SITE}/{inside}" if folder in _SITE_FOLDERS and inside else path
+
+
+def _owner(place: str) -> str:
+    """Whose place this is: the normalized name of a project, or words; empty if it is free."""
+    folder, _, inside = place.partition("/")
+    match folder:
+        case "site-packages":
+            return _SEEDED.get(inside.partition("/")[0], "")
+        case "bin" if is_program(inside):
+            return "pip" if inside.startswith("pip") else "Python"
+        case "bin" if _ACTIVATION.fullmatch(inside):
+            return "the virtual environment"
+        case "pyvenv.cfg":
+            return "the virtual environment"
+        case _:
+            return "Python's standard library" if _STANDARD.fullmatch(place) else ""
+
+
+def _is_foreign(name: str, path: str, facts: WheelFacts) -> bool:
+    stem, dot, kind = name.rpartition(".")
+    if not dot or kind.lower() not in {"dist-info", "egg-info"}:  # importlib.metadata compares so
+        return False
+    if kind.lower() == "egg-info":
+        return canonicalize_name(stem.partition("-")[0]) != facts.wheel.name
+    own = kind == "dist-info" and path.startswith(f"{name}/")  # the reader admits only the wheel's
+    return not own
+
+
+def changed_by_others(
+    facts: WheelFacts, changed: tuple[str, ...], *, pip_changed: bool
+) -> Iterator[str]:
+    """Which changed files of the environment are not explained: by the wheel's being pip, say.
+
+    `changed` are paths below the environment; `pip_changed` tells that another pip was installed.
+    """
+    for path in changed:
+        name = path.rpartition("/")[2]
+        free = name == "distutils-precedence.pth" or (
+            (pip_changed or facts.wheel.name == "pip") and _owner(f"bin/{name}") == "pip"
+        )
+        if not free:
+            yield path
