@@ -11,7 +11,7 @@ EXTRAS := pytest_manylinux.cluster.hosting pytest_manylinux.cluster.member pytes
   pytest_manylinux.preload
 
 .DEFAULT_GOAL := help
-.PHONY: help prove self test lint audit lock bench develop system engines clean
+.PHONY: help prove self test lint audit lock docs bench develop system engines clean
 
 help: ## Say what can be made
 	@echo "make TARGET, where TARGET is"
@@ -53,6 +53,11 @@ audit: $(BIN)/.tox ## Compare what the lock pins with the known vulnerabilities
 lock: $(BIN)/.venv ## Write the lock of what CI installs anew (all of it with UPGRADE=1)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8" packaging
 	$(BIN)/python tools/lock.py make $(if $(UPGRADE),--upgrade)
+
+docs: $(BIN)/.tox ## Build the site of the documentation; a broken link is an error
+	@$(BIN)/python tools/lock.py check
+	$(BIN)/tox run -e docs
+	@echo "site     $(CURDIR)/$(REPORTS)/site/index.html"
 
 bench: system engines $(BIN)/.develop ## Measure all that has a figure: most of an hour, on a machine that does nothing else
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3" "matplotlib>=3.9"

@@ -35,6 +35,7 @@ LOCKED: dict[str, tuple[str, ...]] = {
     "tests.txt": (PROJECT, "test", "lint"),
     "tox.txt": ("tox",),
     "audit.txt": ("audit",),
+    "docs.txt": ("docs",),
 }
 _CLASSIFIER = "Programming Language :: Python :: 3."
 _DIGEST = re.compile(r"--hash=sha256:[0-9a-f]{64}")
