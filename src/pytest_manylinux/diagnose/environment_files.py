@@ -1,9 +1,7 @@
 """What a wheel would write over in the environment it is installed into, and whose that is.
 
-Rules: the wheel specification on `.data` folders and sysconfig's scheme for virtual environments
-(programs in `bin`, data from the prefix on); what `python3 -m venv` and its seeding of pip and
-setuptools leave behind; importlib.metadata, which takes each .dist-info or .egg-info directly in a
-folder of sys.path for an installed distribution.
+Rules: what `python3 -m venv` and its seeding of pip and setuptools leave behind; importlib.metadata,
+which takes each .dist-info or .egg-info directly in a folder of sys.path for an installed distribution.
 """
 
 from __future__ import annotations
@@ -15,13 +13,11 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.model.environment import SITE, environment_path, is_in_standard_library
 from pytest_manylinux.model.wheel import WheelFacts
 
-SITE = "site-packages"
 _PROGRAM = re.compile(r"(?:python|pypy|pip)w?\d*(?:\.\d+)*t?")
 _ACTIVATION = re.compile(r"activate(?:\.(?:csh|fish|nu|bat|ps1)|_this\.py)?", re.IGNORECASE)
-_STANDARD = re.compile(r"lib(?:64)?/(?:python|pypy)\d[\w.]*/(?P<rest>.+)")
-_SITE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _SEEDED = {
     "pip": "pip",
     "setuptools": "setuptools",
@@ -69,37 +65,9 @@ def foreign_metadata(facts: WheelFacts) -> tuple[str, ...]:
     return tuple(found)
 
 
-def environment_path(path: str) -> str:
-    """Where a file of the wheel lies in an environment; all site folders are `site-packages/`.
-
-    Empty for headers and for schemes that the specification does not know.
-    """
-    head, _, rest = path.partition("/")
-    if not head.endswith(".data"):
-        return f"{SITE}/{path}"
-    scheme, _, inside = rest.partition("/")
-    match scheme:
-        case "purelib" | "platlib":
-            return f"{SITE}/{inside}"
-        case "scripts":
-            return f"bin/{inside}"
-        case "data":
-            return _from_prefix(inside)
-        case _:
-            return ""
-
-
 def is_program(name: str) -> bool:
     """Whether a program of this name is taken for Python's or pip's."""
     return _PROGRAM.fullmatch(name) is not None
-
-
-def _from_prefix(path: str) -> str:
-    match = _STANDARD.fullmatch(path)
-    if match is None:
-        return path
-    folder, _, inside = match["rest"].partition("/")
-    return f"{SITE}/{inside}" if folder in _SITE_FOLDERS and inside else path
 
 
 def _owner(place: str) -> str:
@@ -115,7 +83,7 @@ def _owner(place: str) -> str:
         case "pyvenv.cfg":
             return "the virtual environment"
         case _:
-            return "Python's standard library" if _STANDARD.fullmatch(place) else ""
+            return "Python's standard library" if is_in_standard_library(place) else ""
 
 
 def _is_foreign(name: str, path: str, facts: WheelFacts) -> bool:

@@ -1,7 +1,8 @@
 """A wheel's zip archive as a bounded stream of files: nothing is unpacked, nothing is believed.
 
 Every entry is checked before the first byte is read, so a hostile archive costs no more than its
-directory. Rules: the zip specification (APPNOTE 4.4.17: relative names, forward slashes) and the
+directory and the headers of its files. What another reader could read otherwise is refused
+(zip_layout.py). Rules: the zip specification (APPNOTE 4.4.17: relative names, forward slashes) and the
 binary distribution format of the packaging specifications.
 """
 
@@ -13,15 +14,16 @@ import posixpath
 import re
 import stat
 import struct
-import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pytest_manylinux.closing import Closing
 from pytest_manylinux.errors import MalformedWheelError, UsageError
 from pytest_manylinux.inspect import deflate
+from pytest_manylinux.inspect.zip_layout import UTF8, LayoutError, read_layout
 
 MAX_ENTRIES = 200_000
 """Files in one wheel. The largest real ones hold some 30,000; the directory is kept in memory."""
@@ -42,7 +44,7 @@ CHUNK = 4 * 1024 * 1024
 """Bytes read at a time."""
 
 PEEK = 512
-"""Bytes of the archive read to see how a file begins: its local header, mostly, and some data."""
+"""Bytes of a file's packed data read to see how it begins."""
 
 FIRST = 4096
 """Bytes in the first piece: enough to tell what a file is."""
@@ -62,10 +64,6 @@ _UNREADABLE = (
 )
 """What zipfile raises for damaged archives, besides OSError for places before the beginning."""
 
-# 30 bytes, of which the last four are the lengths of name and extra field (APPNOTE 4.3.7); the flag
-# for names in UTF-8 (4.4.4, bit 11).
-_LOCAL_MAGIC, _LOCAL_HEADER, _LOCAL_LENGTHS = b"PK\x03\x04", 30, 26
-_UTF8 = 0x800
 _EXPANDED = 2  # no honest packing makes a file longer than so many times
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
@@ -81,9 +79,10 @@ class Archive(Closing):
         self.path = path
         self._zip = _open_zip(path)
         self._descriptor = self._zip.fp.fileno() if self._zip.fp else -1
-        self._lock = threading.Lock()  # ZipFile counts its open members without one
         try:
-            self.files = _checked(path, self._zip.infolist())
+            infos = self._zip.infolist()
+            self.files = _checked(path, infos)
+            self._starts = _unambiguous(path, self._descriptor, infos)
         except BaseException:
             self._zip.close()
             raise
@@ -98,23 +97,20 @@ class Archive(Closing):
         return sum(info.file_size for info in self.files.values())
 
     def stream(self, name: str) -> Iterator[bytes]:
-        """Yield a file's bytes, FIRST of them and then CHUNK at a time.
+        """Yield a file's bytes, FIRST of them and then CHUNK at a time at most.
 
         Raises MalformedWheelError if it is damaged. Threads may read different files at once.
         """
+        info, size, checksum = self.files[name], 0, 0
         try:
-            with self._lock:
-                member = self._zip.open(self.files[name])
-            try:
-                size = FIRST
-                while piece := member.read(size):
-                    yield piece
-                    size = CHUNK
-            finally:
-                with self._lock:
-                    member.close()
+            for piece in self._pieces(info):
+                size, checksum = size + len(piece), deflate.crc32(piece, checksum)
+                if size > info.file_size:
+                    break
+                yield piece
         except (*_UNREADABLE, OSError) as error:
             raise self._damaged(name, str(error)) from error
+        self._check_whole(name, size, checksum)
 
     def read(self, name: str, *, limit: int) -> bytes:
         """A small file as a whole; raises MalformedWheelError if it is larger than `limit` bytes.
@@ -131,26 +127,48 @@ class Archive(Closing):
             data = self._unpacked(info)
         except (*_UNREADABLE, OSError) as error:
             raise self._damaged(name, str(error)) from error
-        if len(data) != info.file_size:
-            why = f"it ends after {len(data)} bytes, the archive's directory says {info.file_size}"
-            raise self._damaged(name, why)
-        if deflate.crc32(data) != info.CRC:
-            raise self._damaged(name, "its checksum is not that of the archive's directory")
+        self._check_whole(name, len(data), deflate.crc32(data))
         return data
 
+    def _check_whole(self, name: str, size: int, checksum: int) -> None:
+        info = self.files[name]
+        if size != info.file_size:
+            how = "it is longer" if size > info.file_size else f"it ends after {size} bytes"
+            raise self._damaged(name, f"{how}, the archive's directory says {info.file_size}")
+        if checksum != info.CRC:
+            raise self._damaged(name, "its checksum is not that of the archive's directory")
+
     def _unpacked(self, info: zipfile.ZipInfo) -> bytes:
-        """At most as many bytes as the directory states; raises _UNREADABLE."""
-        head = os.pread(
-            self._descriptor, _LOCAL_HEADER + len(info.orig_filename) * 4, info.header_offset
-        )
-        place, name = _local(head)
-        if info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437") != name:
-            raise zipfile.BadZipFile("its own header has another name")
-        size = min(info.compress_size, _EXPANDED * info.file_size + PEEK)
-        packed = os.pread(self._descriptor, size, info.header_offset + place)
-        if info.compress_type == zipfile.ZIP_STORED or not info.file_size:
-            return packed[: info.file_size]  # 0 would mean all that there is to `decompress`
-        return deflate.decompressobj(-zlib.MAX_WBITS).decompress(packed, info.file_size)
+        """At most one byte more than the directory states; raises _UNREADABLE."""
+        if info.compress_size > _EXPANDED * info.file_size + PEEK:
+            raise zipfile.BadZipFile("it is packed into far more bytes than it has")
+        packed = os.pread(self._descriptor, info.compress_size, self._starts[info.header_offset])
+        if info.compress_type == zipfile.ZIP_STORED:
+            return packed
+        inflater = deflate.decompressobj(-zlib.MAX_WBITS)
+        data = inflater.decompress(packed, info.file_size + 1)
+        _check_end(inflater, left=0)
+        return data
+
+    def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+        """The bytes of a file of any length, unchecked but for the end of what is packed."""
+        place, left, size = self._starts[info.header_offset], info.compress_size, FIRST
+        inflater = deflate.decompressobj(-zlib.MAX_WBITS)
+        stored = info.compress_type == zipfile.ZIP_STORED
+        packed = b""
+        while left if stored else not inflater.eof:
+            if left and not packed:
+                packed = os.pread(self._descriptor, min(left, size if stored else CHUNK), place)
+                place, left = place + len(packed), left - len(packed)
+            piece = packed if stored else inflater.decompress(packed, size)
+            if not piece and not packed:  # nor was anything kept inside by the last call
+                raise zipfile.BadZipFile("it is cut short")
+            packed = b"" if stored else inflater.unconsumed_tail
+            if piece:
+                yield piece
+                size = CHUNK
+        if not stored:
+            _check_end(inflater, left)
 
     def _damaged(self, name: str, why: str) -> MalformedWheelError:
         return malformed(self.path, f"{name} cannot be unpacked", why)
@@ -162,11 +180,8 @@ class Archive(Closing):
         """
         info = self.files[name]
         try:
-            head = os.pread(self._descriptor, PEEK, info.header_offset)
-            start, _ = _local(head)
-            packed = head[start : start + info.compress_size]
-            if len(packed) < min(info.compress_size, PEEK // 4):
-                packed = os.pread(self._descriptor, PEEK, info.header_offset + start)
+            size_packed = min(info.compress_size, PEEK)
+            packed = os.pread(self._descriptor, size_packed, self._starts[info.header_offset])
             if info.compress_type == zipfile.ZIP_STORED:
                 return packed[:size]
             return deflate.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
@@ -179,12 +194,12 @@ def malformed(path: Path, what: str, why: str = "", remedy: str = _REBUILD) -> M
     return MalformedWheelError(f"{path.name}: {what}", why=why, remedy=remedy)
 
 
-def _local(head: bytes) -> tuple[int, bytes]:
-    """Where a file's data begins, counted from its local header, and its name there."""
-    if not head.startswith(_LOCAL_MAGIC):
-        raise zipfile.BadZipFile("its own header is not where the directory says")
-    name, extra = struct.unpack_from("<HH", head, _LOCAL_LENGTHS)
-    return _LOCAL_HEADER + name + extra, head[_LOCAL_HEADER : _LOCAL_HEADER + name]
+def _check_end(inflater: Any, left: int) -> None:  # noqa: ANN401 - zlib's or ISA-L's
+    """Its packed data must end where the directory says: some readers see only that end itself."""
+    if not inflater.eof:
+        raise zipfile.BadZipFile("its packed data has no end")
+    if left or inflater.unused_data:
+        raise zipfile.BadZipFile("its packed data ends before the directory says so")
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
@@ -196,6 +211,26 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         if error.errno == errno.EINVAL:
             raise malformed(path, "not a zip archive", "its directory lies outside of it") from error
         raise UsageError(f"{path}: cannot be read", why=error.strerror or str(error)) from error
+
+
+def _unambiguous(path: Path, descriptor: int, infos: Iterable[zipfile.ZipInfo]) -> Mapping[int, int]:
+    """Where each entry's data begins, by its header's offset; raises where readers would disagree."""
+    try:
+        entries, starts = read_layout(descriptor, os.fstat(descriptor).st_size)
+    except LayoutError as error:
+        raise malformed(path, error.what, error.why) from error
+    except (struct.error, OSError) as error:
+        raise malformed(path, "its zip directory is damaged", str(error)) from error
+    ours = [(e.offset, e.packed, e.size, e.crc, e.flags, e.method, e.name) for e in entries]
+    if ours != [_as_read(info) for info in infos]:
+        raise malformed(path, "its zip directory is read in several ways", "by Python's zipfile too")
+    return starts
+
+
+def _as_read(info: zipfile.ZipInfo) -> tuple[int, int, int, int, int, int, bytes]:
+    name = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
+    sizes = (info.header_offset, info.compress_size, info.file_size, info.CRC)
+    return (*sizes, info.flag_bits, info.compress_type, name)
 
 
 def _checked(path: Path, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -266,6 +301,11 @@ def _check_kind(path: Path, info: zipfile.ZipInfo) -> None:
         why = f"method {info.compress_type}; installers surely know only stored and deflated"
         raise malformed(path, f"{info.filename!a} is packed in an unusual way", why)
     kind = stat.S_IFMT(info.external_attr >> 16)
+    if info.is_dir() and info.file_size:
+        raise malformed(path, f"{info.filename!a} is a folder with content", "a folder has none")
+    if kind == stat.S_IFDIR and not info.is_dir():
+        why = "its name is a file's, its attributes are a folder's"
+        raise malformed(path, f"{info.filename!a} is both a file and a folder in it", why)
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         word = "a symbolic link" if kind == stat.S_IFLNK else "a special file"
         raise malformed(

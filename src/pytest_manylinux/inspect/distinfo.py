@@ -27,6 +27,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.inspect.archive import Archive, malformed
+from pytest_manylinux.model.environment import environment_path
 from pytest_manylinux.model.wheel import Wheel
 
 MAX_METADATA = 16 * 1024**2
@@ -73,6 +74,7 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
     """Read and check the folder against the file's name; raises MalformedWheelError."""
     problems: list[str] = []
     folder = _folder(archive)
+    _check_places(archive)
     metadata = _metadata(archive, folder, problems)
     _check_name(wheel, folder, metadata)
     purelib, generator, tags = _wheel_file(archive, folder, wheel, problems)
@@ -104,6 +106,18 @@ def _folder(archive: Archive) -> str:
                 archive.path, "a zip archive but no wheel", f"{folders[0]}/{needed} is missing"
             )
     return folders[0]
+
+
+def _check_places(archive: Archive) -> None:
+    """No two files may be installed in one place: which of them stays depends on the installer."""
+    places: dict[str, str] = {}
+    for name in archive.files:
+        place = environment_path(name)
+        if place and places.setdefault(place, name) != name:
+            why = (
+                f"both {places[place]} and {name} go to {place}; which of them stays is anyone's guess"
+            )
+            raise malformed(archive.path, "two files for one place", why)
 
 
 def _metadata(

@@ -22,7 +22,7 @@ from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 # is never opened because policies are asked first. A library that is allowed but missing here would
 # make auditwheel's answer depend on this machine.
 NAMES = ("liba.so.1", "libb.so.1", "libc.so.6", "libd-1234abcd.so")
-FOLDERS = ("demo", "demo/inner", "demo.libs", "demo-1.0.data/platlib/demo")
+FOLDERS = ("demo", "demo/inner", "demo.libs", "demo-1.0.data/platlib/other")
 PATHS = (
     "",
     "$ORIGIN",

@@ -86,8 +86,8 @@ def damaged(path: Path, old: bytes, new: bytes) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        (b"demo/_a.so", b"demo/_b.so", "its own header has another name"),
-        (b"PK\3\4", b"PK\3\5", "not where the directory says"),
+        (b"demo/_a.so", b"demo/_b.so", "has another name in the archive's directory"),
+        (b"PK\3\4", b"PK\3\5", "has no header of its own"),
         (b"print('here')", b"print('hare')", "checksum"),
     ],
 )
