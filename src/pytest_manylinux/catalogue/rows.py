@@ -14,7 +14,7 @@ from datetime import date
 import msgspec
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Interpreter
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Interpreter
 from pytest_manylinux.model.python import parse_python
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
@@ -38,12 +38,16 @@ class InterpreterRow(_Row, frozen=True, kw_only=True):
 
 
 class ArchiveRow(_Row, frozen=True, kw_only=True):
-    """A row's `archive`: how a root is made without a registry."""
+    """A row's `archive`: how a root is made without a registry.
+
+    Without `ways` they are all of them, or for a row that is not `live` the last one alone.
+    """
 
     origin: str
     suite: str
     check_valid_until: bool = True
     live: bool = True
+    ways: tuple[ArchiveWay, ...] = ()
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
@@ -128,11 +132,12 @@ def _interpreter(row: InterpreterRow, *, where: str) -> Interpreter:
 
 
 def _archive(row: ArchiveRow) -> ArchiveRecipe:
+    ways = tuple(ArchiveWay) if row.live else (ArchiveWay.OLD_RELEASES,)
     return ArchiveRecipe(
         origin=row.origin,
         suite=row.suite,
         check_valid_until=row.check_valid_until,
-        live=row.live,
+        ways=row.ways or ways,
         merged_usr=row.merged_usr,
         extra_suites=row.extra_suites,
         components=row.components,

@@ -56,13 +56,15 @@ def _probes() -> list[tuple[Area, str, Probe]]:
     settings = _settings()
     mirrors = parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
     ask = network.opener(host_certificates())
-    recipe = load_catalogue().get("debian-12").archive
+    catalogue = load_catalogue()
+    recipe = catalogue.get("debian-12").archive
     probes: list[tuple[Area, str, Probe]] = [
         (Area.ENGINE, name.value, partial(machine.look_at_engine, name)) for name in EngineName
     ]
     probes += [
         (Area.IMAGES, "from the archive", machine.look_at_root_makers),
         (Area.CACHE, "folder", machine.look_at_cache),
+        (Area.CACHE, "roots", machine.look_at_roots),
         (Area.KERNEL, "user namespaces", machine.look_at_user_namespaces),
         (
             Area.KERNEL,
@@ -76,6 +78,10 @@ def _probes() -> list[tuple[Area, str, Probe]]:
     ]
     if recipe is not None:
         probes.append((Area.NETWORK, "archive", partial(network.look_at_archive, recipe, ask)))
+    for row in catalogue.select(("embedded",), where="doctor"):
+        if row.archive is not None:
+            look = partial(network.look_at_ways, row.id, row.archive, ask)
+            probes.append((Area.NETWORK, f"root {row.id}", look))
     return probes + [
         (Area.NETWORK, f"registry {name}", partial(network.look_at_registry, name, mirrors, ask))
         for name in network.registries(mirrors)

@@ -17,7 +17,9 @@ from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.images.namespace import contained
 from pytest_manylinux.images.refusal import CACHE_VARIABLE
-from pytest_manylinux.images.store import default_root
+from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.images.ways import words_of
+from pytest_manylinux.model.distro import ArchiveWay
 
 _GIB = 1024**3
 _LITTLE, _TOO_LITTLE = 5 * _GIB, _GIB  # bytes: four roots with caches; a single root
@@ -89,6 +91,22 @@ def _make_nothing() -> Finding:
         says = ": ".join(filter(None, (error.what, one_line(error.why))))
         return Finding(area=Area.IMAGES, name=name, health=Health.BAD, says=says, remedy=error.remedy)
     return _good(Area.IMAGES, name, "mmdebstrap is here")
+
+
+def look_at_roots(store: ImageStore | None = None) -> Iterator[Finding]:
+    """The roots here that were made by another way than from all suites, and why."""
+    for stored in (store or ImageStore()).images():
+        recipe, lacking = stored.record.recipe, stored.record.lacking
+        if recipe.way is ArchiveWay.ALL_SUITES:
+            continue
+        why = f"; lacking was {lacking}" if lacking else ""
+        yield Finding(
+            area=Area.CACHE,
+            name=f"root {stored.record.name} {recipe.arch}",
+            health=Health.LACKING,
+            says=f"made from {words_of(recipe.way)}{why}",
+            remedy="`pytest-manylinux cache prune --all` has roots made again",
+        )
 
 
 def look_at_cache(root: Path | None = None) -> Iterator[Finding]:

@@ -16,9 +16,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
+from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.apt import MachineApt
 from pytest_manylinux.images.references import Reference, through_mirror
-from pytest_manylinux.model.distro import ArchiveRecipe
+from pytest_manylinux.images.ways import variable, ways_of, words_of
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 TIMEOUT = 5.0
 _PIP_TIMEOUT = 60.0  # pip waits TIMEOUT for each answer; an index of many pages has many
@@ -88,9 +90,52 @@ def look_at_archive(
     """Whether the mirrors that apt knows answer for a suite. Raises ImageError if it knows none."""
     lines = (sources or (lambda wanted: MachineApt().sources(wanted)))(recipe)
     for line in lines:
-        words = [word for word in line.split() if not word.startswith(("[", "signed-by"))]
-        url, suite = words[1], words[2]
-        yield _asked(f"archive {suite}", url, f"{url}/dists/{suite}/InRelease", ask, _ARCHIVE_CURE)
+        yield _suite_asked(line, ask)
+
+
+def look_at_ways(
+    distro: str, recipe: ArchiveRecipe, ask: Opener, *, apt: MachineApt | None = None
+) -> Iterator[Finding]:
+    """By which of a row's ways its root would be made now, as far as Release files tell."""
+    lacking: list[str] = []
+    for way in ways_of(recipe):
+        problem = _lack_of(recipe, way, ask, apt or MachineApt())
+        if not problem:
+            first = not lacking
+            yield Finding(
+                area=Area.NETWORK,
+                name=f"root {distro}",
+                health=Health.GOOD if first else Health.LACKING,
+                says="; ".join((f"by {words_of(way)}", *lacking)),
+                remedy="" if first else _ARCHIVE_CURE,
+            )
+            return
+        lacking.append(f"{words_of(way)}: {problem}")
+    cure = f"name a mirror in {variable(recipe.origin)}, or one of old releases in "
+    yield Finding(
+        area=Area.NETWORK,
+        name=f"root {distro}",
+        health=Health.LACKING,
+        says="; ".join(("it cannot be made", *lacking)),
+        remedy=cure + variable(recipe.origin, "old"),
+    )
+
+
+def _lack_of(recipe: ArchiveRecipe, way: ArchiveWay, ask: Opener, apt: MachineApt) -> str:
+    """What a way lacks; empty if each of its suites answers."""
+    try:
+        lines = apt.sources(recipe, way)
+    except ImageError as error:
+        return error.what
+    asked = (_suite_asked(line, ask) for line in lines)
+    return next((finding.says for finding in asked if finding.health is not Health.GOOD), "")
+
+
+def _suite_asked(line: str, ask: Opener) -> Finding:
+    """Whether the mirror in a line of a sources.list answers for its suite."""
+    words = [word for word in line.split() if not word.startswith(("[", "signed-by"))]
+    url, suite = words[1], words[2]
+    return _asked(f"archive {suite}", url, f"{url}/dists/{suite}/InRelease", ask, _ARCHIVE_CURE)
 
 
 _ARCHIVE_CURE = "see that `apt-get update` works (network, proxy, mirror)"

@@ -6,7 +6,6 @@ air-gapped networks work as they do for apt itself.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.model.distro import ArchiveRecipe
+from pytest_manylinux.images.ways import (
+    named_mirror,
+    no_old_releases,
+    old_releases_beside,
+    variable,
+)
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 DEBIAN_ARCHITECTURES = {
     "x86_64": "amd64",
@@ -28,12 +33,13 @@ DEBIAN_ARCHITECTURES = {
 }
 """Debian's name for each architecture of a platform tag (wiki.debian.org/ArchitectureSpecificsMemo)."""
 
-MIRROR_VARIABLE = "PYTEST_MANYLINUX_MIRROR_{origin}"
 _FIELDS = ("SITE", "RELEASE", "ORIGIN", "LABEL", "SOURCESENTRY", "CREATED_BY")
 _TRANSPORT = re.compile(r"Acquire::(https?|ftp|Retries|ForceIPv[46])\b")
 _SIGNED_BY = re.compile(
     r"(?:signed-by=|^Signed-By:[ \t]*)(?P<path>/[^\s\],]+)", re.IGNORECASE | re.MULTILINE
 )
+_IN_RELEASE = re.compile(r"'(?P<url>\S+)/dists/(?P<suite>\S+)/InRelease'")
+_SHELL = re.compile(r"^(\w+)='([^']*)'$", re.MULTILINE)
 _SUITES = {
     "debian": re.compile(
         r"(buster|bullseye|bookworm|trixie|forky|duke|sid|(old){0,2}stable|testing|unstable)\b"
@@ -45,38 +51,57 @@ _SUITES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:
-    """A base URL and the keyring that vouches for it, None for apt's own trusted keys."""
+    """A base URL and the keyrings that vouch for it, none for apt's own trusted keys."""
 
     url: str
-    keyring: Path | None
-    security: bool
+    keyrings: tuple[Path, ...]
+    security: bool = False
 
     def entry(self, suite: str, components: tuple[str, ...]) -> str:
         """The line of a sources.list for one suite."""
-        option = "" if self.keyring is None else f"[signed-by={self.keyring}] "
+        option = f"[signed-by={','.join(map(str, self.keyrings))}] " if self.keyrings else ""
         return f"deb {option}{self.url} {suite} {' '.join(components)}"
 
 
 class MachineApt:
     """The apt of this machine, asked through its own commands."""
 
-    def sources(self, recipe: ArchiveRecipe, *, extras: bool = True) -> tuple[str, ...]:
+    def sources(
+        self, recipe: ArchiveRecipe, way: ArchiveWay = ArchiveWay.ALL_SUITES
+    ) -> tuple[str, ...]:
         """The sources.list lines for a suite: the suite first, then updates and security.
 
-        Security comes only where this machine's apt has a security mirror of that origin.
-        Raises ImageError if it has no mirror of the origin at all.
+        Those come with all suites only, and security only where this machine's apt has a security
+        mirror of that origin. Raises ImageError if no mirror of the origin is known at all, or no
+        archive of its old releases where that is the way.
         """
+        if way is ArchiveWay.OLD_RELEASES:
+            return (self.old_releases(recipe.origin).entry(recipe.suite, recipe.components),)
         mirrors = tuple(self._mirrors(recipe.origin))
         main = next((mirror for mirror in mirrors if not mirror.security), None)
         if main is None:
             raise _no_mirror(recipe.origin)
         security = next((mirror for mirror in mirrors if mirror.security), None)
         lines = [main.entry(recipe.suite, recipe.components)]
-        for suite in recipe.extra_suites if extras else ():
+        for suite in recipe.extra_suites if way is ArchiveWay.ALL_SUITES else ():
             mirror = security if is_security(suite) else main
             if mirror is not None:
                 lines.append(mirror.entry(suite, recipe.components))
         return tuple(lines)
+
+    def old_releases(self, origin: str) -> Mirror:
+        """The archive of an origin's old releases; raises ImageError if none is known.
+
+        Keys that were retired are trusted for it and for nothing else: they signed old releases.
+        """
+        keyrings = _archive_keyrings(origin, "archive-keyring", "archive-removed-keys")
+        url = named_mirror(origin, "old")
+        if not url and not named_mirror(origin):
+            beside = (old_releases_beside(mirror.url, origin) for mirror in self._mirrors(origin))
+            url = next(filter(None, beside), "")
+        if not url:
+            raise no_old_releases(origin)
+        return Mirror(url=url, keyrings=keyrings)
 
     def transport(self) -> str:
         """An apt.conf of how this machine reaches its mirrors: proxies, certificates, logins."""
@@ -89,19 +114,58 @@ class MachineApt:
         return "\n".join(lines) + "\n"
 
     def _mirrors(self, origin: str) -> Iterator[Mirror]:
-        keyring = _archive_keyring(origin)
-        named = os.environ.get(MIRROR_VARIABLE.format(origin=origin.upper()))
-        if named:
-            yield Mirror(url=named.rstrip("/"), keyring=keyring, security=False)
-        template = "|".join(f"$({field})" for field in _FIELDS)
-        for line in _run("apt-get", "indextargets", "--format", template).splitlines():
-            target = dict(zip(_FIELDS, line.split("|"), strict=False))
+        keyrings = _archive_keyrings(origin, "archive-keyring")
+        if named := named_mirror(origin):
+            yield Mirror(url=named, keyrings=keyrings)
+        if named := named_mirror(origin, "security"):
+            yield Mirror(url=named, keyrings=keyrings, security=True)
+        known = 0
+        for target in _targets():
             if _usable(target, origin):
+                known += 1
                 yield Mirror(
                     url=target["SITE"].rstrip("/"),
-                    keyring=_signed_by(target["SOURCESENTRY"]) or keyring,
+                    keyrings=_signed_by(target["SOURCESENTRY"]) or keyrings,
                     security=is_security(target["RELEASE"]),
                 )
+        if not known:
+            yield from _never_fetched(origin, keyrings)
+
+
+def _targets() -> Iterator[dict[str, str]]:
+    """What apt has fetched the lists of: with what `apt-get update` never fetched, it says nothing."""
+    template = "|".join(f"$({field})" for field in _FIELDS)
+    for line in _run("apt-get", "indextargets", "--format", template).splitlines():
+        yield dict(zip(_FIELDS, line.split("|"), strict=False))
+
+
+def _never_fetched(origin: str, keyrings: tuple[Path, ...]) -> Iterator[Mirror]:
+    """The mirrors in the sources of a machine without lists, as an image or a new machine is."""
+    pattern = _SUITES.get(origin)
+    for line in _run("apt-get", "update", "--print-uris").splitlines():
+        match = _IN_RELEASE.match(line)
+        if match and pattern and pattern.match(match["suite"]):
+            yield Mirror(
+                url=match["url"],
+                keyrings=_signed_by_entry_of(match["url"]) or keyrings,
+                security=is_security(match["suite"]),
+            )
+
+
+def _signed_by_entry_of(url: str) -> tuple[Path, ...]:
+    """The Signed-By of the first entry that has an address in it."""
+    asked = ("list", "Dir::Etc::sourcelist/f", "parts", "Dir::Etc::sourceparts/d")
+    places = dict(_SHELL.findall(_run("apt-config", "shell", *asked)))
+    files = [Path(places["list"])] if places.get("list") else []
+    if parts := places.get("parts"):
+        files += sorted(path for path in Path(parts).glob("*") if path.suffix in {".list", ".sources"})
+    for path in filter(Path.is_file, files):
+        text = path.read_text("utf-8", "replace")
+        entries = _stanzas(text) if path.suffix == ".sources" else text.splitlines()
+        for number, entry in enumerate(entries, start=1):
+            if re.search(rf"{re.escape(url)}/?(?:\s|$)", entry):
+                return _signed_by(f"{path}:{number}")
+    return ()
 
 
 def is_security(suite: str) -> bool:
@@ -119,7 +183,7 @@ def _usable(target: dict[str, str], origin: str) -> bool:
     return pattern is not None and pattern.match(target["RELEASE"]) is not None
 
 
-def _signed_by(entry: str) -> Path | None:
+def _signed_by(entry: str) -> tuple[Path, ...]:
     """The Signed-By of a sources entry, given as `file:number` (line of a list, stanza of deb822)."""
     name, _, number = entry.rpartition(":")
     try:
@@ -127,8 +191,8 @@ def _signed_by(entry: str) -> Path | None:
         parts = _stanzas(text) if name.endswith(".sources") else text.splitlines()
         match = _SIGNED_BY.search(parts[int(number) - 1])
     except (OSError, ValueError, IndexError):
-        return None
-    return Path(match["path"]) if match and Path(match["path"]).is_file() else None
+        return ()
+    return (Path(match["path"]),) if match and Path(match["path"]).is_file() else ()
 
 
 def _stanzas(text: str) -> list[str]:
@@ -136,12 +200,11 @@ def _stanzas(text: str) -> list[str]:
     return [part for part in re.split(r"\n\s*\n", "\n".join(lines)) if part.strip()]
 
 
-def _archive_keyring(origin: str) -> Path | None:
-    for folder in ("/usr/share/keyrings", "/etc/apt/keyrings"):
-        path = Path(folder) / f"{origin}-archive-keyring.gpg"
-        if path.is_file():
-            return path
-    return None
+def _archive_keyrings(origin: str, *names: str) -> tuple[Path, ...]:
+    folders = ("/usr/share/keyrings", "/etc/apt/keyrings")
+    paths = [[Path(folder) / f"{origin}-{name}.gpg" for folder in folders] for name in names]
+    found = (next((path for path in places if path.is_file()), None) for places in paths)
+    return tuple(path for path in found if path is not None)
 
 
 def _run(*argv: str) -> str:
@@ -163,8 +226,7 @@ def _words(error: subprocess.SubprocessError) -> str:
 
 
 def _no_mirror(origin: str) -> ImageError:
-    variable = MIRROR_VARIABLE.format(origin=origin.upper())
     return ImageError(
         f"this machine's apt knows no {origin} mirror, so its roots cannot be made here",
-        remedy=f"add one to apt's sources, or name one in {variable}",
+        remedy=f"add one to apt's sources, or name one in {variable(origin)}",
     )

@@ -23,10 +23,15 @@ from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
 from pytest_manylinux.engines.lifetime import lifetime
 from pytest_manylinux.engines.owners import LABEL, owner_labels
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.api import Say
+from pytest_manylinux.images.missing import in_short, missing_files
 from pytest_manylinux.images.provision import ProvisionPlan
 
 PACKAGES = f"{LABEL}.packages"
 """The label of a derived image that carries a digest of its packages with their versions."""
+
+WAY = f"{LABEL}.way"
+"""The label that says where packages came from, if that was not the image's own sources."""
 
 CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
 # Ends at the end of its input, which is our connection: the container goes when we do.
@@ -46,6 +51,7 @@ def derive(
     *,
     title: str,
     ca_bundle: Path | None,
+    say: Say = lambda _: None,
 ) -> None:
     """Run `plan` in a container of `base` and tag the result `reference`.
 
@@ -59,9 +65,9 @@ def derive(
         try:
             line = Hijacked(api.attach_socket(container, params={"stdin": 1, "stream": 1}))
             api.start(container)
-            for command in plan.commands:
-                _run(api, container, command, plan, title)
+            way = _install(api, container, plan, title, say)
             labels = {f"{LABEL}.derived": "1", PACKAGES: _packages(api, container, plan, title)}
+            labels |= {WAY: way} if way else {}
             repository, _, tag = reference.rpartition(":")
             api.commit(
                 container,
@@ -74,6 +80,46 @@ def derive(
             _remove(api, container)
             if line is not None:
                 line.close()
+
+
+def _install(api: APIClient, container: str, plan: ProvisionPlan, title: str, say: Say) -> str:
+    """Run the plan's commands, by the next way where the last one lacks something.
+
+    Gives words for a way that is not the image's own sources, and for what they lacked.
+    """
+    lacking: list[str] = []
+    ways = ((plan.way, plan.commands), *plan.otherwise)
+    for number, (way, commands) in enumerate(ways, start=1):
+        try:
+            for command in commands:
+                _run(api, container, command, plan, title)
+        except _CommandFailedError as error:
+            missing = missing_files(error.why.splitlines()) or error.unknown
+            if not missing or number == len(ways):
+                raise _with_before(error, lacking) from error
+            lacking.append(in_short(missing))
+            following = ways[number][0] or "the image's own sources"
+            say(f"{title}: {lacking[-1]}; going on with {following}")
+        else:
+            return "; lacking was ".join(filter(None, (way, "; ".join(lacking)))) if way else ""
+    return ""
+
+
+def _with_before(error: ImageError, lacking: list[str]) -> ImageError:
+    if not lacking:
+        return error
+    why = f"{error.why} (and before: {'; '.join(lacking)})"
+    return ImageError(error.what, why=why, remedy=error.remedy)
+
+
+class _CommandFailedError(ImageError):
+    """A command of a plan ended with another exit code than 0."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What the script says that points apt elsewhere, where it knows no place."""
+        lines = self.why.splitlines()
+        return tuple(line.removeprefix("E: ") for line in lines if line.startswith("E: no archive of"))
 
 
 @contextlib.contextmanager
@@ -126,7 +172,7 @@ def _run(
     code = api.exec_inspect(execution)["ExitCode"]
     if code != 0:
         last = "\n".join(output.strip().splitlines()[-_KEPT:])
-        raise ImageError(
+        raise _CommandFailedError(
             f"{title}: {' '.join(command[:2])} ended with exit code {code}",
             why=last,
             remedy="see that the image's package mirrors answer; proxies come from the environment",

@@ -11,10 +11,13 @@ import enum
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.images.ways import OLD_HOSTS, named_mirror, variable, words_of
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 Commands = tuple[tuple[str, ...], ...]
 
@@ -46,15 +49,18 @@ class PackageManager(enum.Enum):
 class ProvisionPlan:
     """Commands in order, each to end with exit code 0, as the superuser and with network.
 
-    `listing` prints the packages that are there then, with their versions, a line each.
-    `environment` is for these commands alone and never part of the image that comes out. `key` is
-    a digest of what gets installed and how; the user's network (proxies, certificates) has no part
-    in it.
+    `way` are words for where they take packages from, empty for the image's own sources; `otherwise`
+    are commands, with such words, for when that place lacks something. `listing` prints the packages
+    that are there then, with their versions, a line each. `environment` is for these commands alone
+    and never part of the image that comes out. `key` is a digest of what gets installed and how; the
+    user's network (proxies, certificates) has no part in it.
     """
 
     commands: Commands
     key: str
     listing: tuple[str, ...] = ()
+    way: str = ""
+    otherwise: tuple[tuple[str, Commands], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,10 +70,13 @@ def provision_plan(
     *,
     ca_bundle: str = "",
     proxies: Mapping[str, str] | None = None,
+    archive: ArchiveRecipe | None = None,
 ) -> ProvisionPlan:
     """The plan that installs `packages`; no packages, no commands.
 
-    `ca_bundle` is a path inside the container with the certificates of the user's own network.
+    `archive` tells apt where a release is that has left the image's own sources: in the archive of old
+    releases, which is asked first for a row that is not live. `ca_bundle` is a path inside the
+    container with the certificates of the user's own network.
     Raises UsageError for a package manager that is not known.
     """
     try:
@@ -79,8 +88,11 @@ def provision_plan(
         ) from None
     wanted = tuple(sorted(set(packages)))
     certificates = dict.fromkeys(_CA_VARIABLES, ca_bundle) if ca_bundle else {}
+    first, *rest = _ways(known, wanted, ca_bundle, archive) if wanted else [("", ())]
     return ProvisionPlan(
-        commands=_commands(known, wanted, ca_bundle) if wanted else (),
+        commands=first[1],
+        way=first[0],
+        otherwise=tuple(rest),
         key=_key(_commands(known, wanted, "")),
         listing=_listing(known),
         environment={**(proxies or {}), **certificates, **_QUIET.get(known, {})},
@@ -150,8 +162,42 @@ def _commands(manager: PackageManager, packages: tuple[str, ...], ca: str) -> Co
     return commands
 
 
-def _apt(packages: tuple[str, ...], ca: str) -> Commands:
-    options = ("-o", "Acquire::Retries=3", *(("-o", f"Acquire::https::CaInfo={ca}") if ca else ()))
+def _ways(
+    manager: PackageManager, packages: tuple[str, ...], ca: str, archive: ArchiveRecipe | None
+) -> list[tuple[str, Commands]]:
+    """Ways to install the same packages, in order, each with words for it."""
+    own = ("", _commands(manager, packages, ca))
+    if manager is not PackageManager.APT or archive is None or archive.origin not in OLD_HOSTS:
+        return [own]
+    old = words_of(ArchiveWay.OLD_RELEASES)
+    # Packages of the image may be newer than the plain suite's: updates and security come first.
+    suites = ((*archive.extra_suites, archive.suite), (archive.suite,))
+    moved = [(old, _old_apt(archive, suites_, packages, ca)) for suites_ in dict.fromkeys(suites)]
+    return [own, *moved] if archive.live else [*moved, own]
+
+
+def _old_apt(
+    archive: ArchiveRecipe, suites: tuple[str, ...], packages: tuple[str, ...], ca: str
+) -> Commands:
+    script = _OLD_RELEASES.read_text("utf-8")
+    origin = archive.origin
+    named = (origin, named_mirror(origin, "old"), OLD_HOSTS[origin], variable(origin, "old"))
+    lines = (f"{suite} {' '.join(archive.components)}" for suite in suites)
+    point = ("sh", "-c", script, "old_releases.sh", *named, *lines)
+    return (point, *_apt(packages, ca, *_OLD_OPTIONS))
+
+
+_OLD_RELEASES = Path(__file__).with_name("hooks") / "old_releases.sh"
+_OLD_OPTIONS = (
+    *("-o", "Dir::Etc::SourceList=/dev/shm/pytest-manylinux-apt/sources.list"),
+    *("-o", "Dir::Etc::SourceParts=/dev/shm/pytest-manylinux-apt/parts"),
+    *("-o", "Acquire::Check-Valid-Until=false"),
+)
+
+
+def _apt(packages: tuple[str, ...], ca: str, *more: str) -> Commands:
+    certificates = ("-o", f"Acquire::https::CaInfo={ca}") if ca else ()
+    options = ("-o", "Acquire::Retries=3", *certificates, *more)
     return (
         ("apt-get", *options, "update"),
         ("apt-get", *options, "install", "--yes", "--no-install-recommends", *packages),

@@ -6,7 +6,7 @@ import hashlib
 
 import msgspec
 
-from pytest_manylinux.model.distro import ArchiveRecipe, Distro, ImagePurpose, Interpreter
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, ImagePurpose, Interpreter
 
 FORMAT = 1
 """Raise it when the way roots are made changes, so that none of the older ones is taken."""
@@ -16,7 +16,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One way to make a root; equal recipes share one image.
 
     `base` are the packages of the trial image that a build image is grown from, empty for an image
-    made from nothing.
+    made from nothing. `way` is how the archive was asked: two ways are two recipes, even where
+    they come out as the same packages.
     """
 
     distro: str
@@ -28,6 +29,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
+    way: ArchiveWay = ArchiveWay.ALL_SUITES
 
     @property
     def key(self) -> str:
@@ -44,6 +46,7 @@ def recipe_of(
     *,
     extra_packages: tuple[str, ...],
     interpreter: Interpreter,
+    way: ArchiveWay = ArchiveWay.ALL_SUITES,
 ) -> Recipe:
     """The recipe of an image; a build image is the trial image grown by headers and extras."""
     trial = purpose is ImagePurpose.TRIAL
@@ -55,6 +58,7 @@ def recipe_of(
         packages=tuple(sorted(set(wanted))),
         base=() if trial else tuple(sorted(set(interpreter.packages))),
         merged_usr=archive.merged_usr,
-        extra_suites=archive.extra_suites,
+        extra_suites=archive.extra_suites if way is ArchiveWay.ALL_SUITES else (),
         components=archive.components,
+        way=way,
     )

@@ -23,6 +23,7 @@ from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.derive import (
     CA_INSIDE,
     PACKAGES,
+    WAY,
     derive,
     inspect,
     inspect_distribution,
@@ -55,7 +56,8 @@ class Network:
 class Pulled:
     """An image as it was pulled: local id, and the digest that the registry knows it by.
 
-    `note` tells of a tag that has moved since the last run; else it is empty.
+    `note` tells of a tag that has moved since the last run, or of packages that came from elsewhere
+    than the image's own sources; else it is empty.
     """
 
     id: str
@@ -116,7 +118,7 @@ class RegistryImages:
             source=ImageSource.REGISTRY,
             arch=arch,
             reference=derived.id,
-            note=base.note,
+            note="; ".join(dict.fromkeys(filter(None, (base.note, derived.note)))),
             base=base.digest,
         )
 
@@ -218,6 +220,7 @@ class RegistryImages:
             packages,
             ca_bundle=CA_INSIDE if self.network.ca_bundle else "",
             proxies=self.network.proxies,
+            archive=distro.archive,
         )
 
     def _derive(self, distro: Distro, base: Pulled, plan: ProvisionPlan) -> Pulled:
@@ -225,7 +228,13 @@ class RegistryImages:
         reference = f"{REPOSITORY}/{distro.id}:{tag}"
         with self.locked(f"derived-{tag}"):
             described = self._inspect(reference) or self._install(distro, base, plan, reference)
-        return Pulled(id=str(described["Id"]), digest=_identity(base, described), reference=reference)
+        way = _label(described, WAY)
+        return Pulled(
+            id=str(described["Id"]),
+            digest=_identity(base, described),
+            reference=reference,
+            note=f"{distro.id}: Python came from {way}" if way else "",
+        )
 
     def _install(
         self, distro: Distro, base: Pulled, plan: ProvisionPlan, reference: str
@@ -233,7 +242,15 @@ class RegistryImages:
         self.say(f"{distro.id}: installing Python into the image, once")
         bundle = self.network.ca_bundle
         with speaking_to(self.engine, f"installing Python into the image of {distro.id}"):
-            derive(self.api, base.id, plan, reference, title=distro.id, ca_bundle=bundle)
+            derive(
+                self.api,
+                base.id,
+                plan,
+                reference,
+                title=distro.id,
+                ca_bundle=bundle,
+                say=self.say,
+            )
             return inspect(self.api, reference)
 
 
@@ -242,10 +259,14 @@ def _identity(base: Pulled, described: Mapping[str, Any]) -> str:
 
     Its own id has the time of its making in it; that stands in where no packages could be listed.
     """
-    packages = (described.get("Config") or {}).get("Labels", {}).get(PACKAGES)
+    packages = _label(described, PACKAGES)
     if not packages:
         return str(described["Id"])
     return "sha256:" + hashlib.sha256(f"{base.digest} {packages}".encode()).hexdigest()
+
+
+def _label(described: Mapping[str, Any], name: str) -> str:
+    return str(((described.get("Config") or {}).get("Labels") or {}).get(name) or "")
 
 
 def _pulled(wanted: Reference, described: Mapping[str, Any]) -> Pulled:

@@ -53,7 +53,7 @@ class ImageSources:
         except ImageError as error:
             why = f"{error.why} (and before: {reason.what}: {reason.why})"
             raise ImageError(error.what, why=why, remedy=error.remedy) from reason
-        return replace(image, note=note)
+        return replace(image, note="; ".join(filter(None, (note, image.note))))
 
     def _order(self, distro: Distro) -> tuple[ImageProvider, ImageProvider | None]:
         """The source to ask, and the one to ask if that fails."""
@@ -66,6 +66,6 @@ class ImageSources:
             return self.archive, None
         if distro.image is None and self.choice != "registry":
             return self.archive, None
-        can_be_made = distro.archive is not None and distro.archive.live
+        can_be_made = distro.archive is not None
         may_differ = self.choice == "auto" and distro.id not in self.pinned
         return self.registry, self.archive if may_differ and can_be_made else None

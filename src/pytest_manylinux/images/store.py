@@ -16,7 +16,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -33,14 +33,18 @@ from pytest_manylinux.images.recipe import FORMAT, Recipe
 from pytest_manylinux.images.refusal import CACHE_VARIABLE, store_errors
 from pytest_manylinux.images.seal import is_sealed, is_whole, seal_folder
 from pytest_manylinux.images.verify import changed_files
-from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.images.ways import words_of
+from pytest_manylinux.model.distro import ArchiveWay, Image, ImageSource
 
 _RECORD = "image.json"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What image.json holds. `made` is UTC; `size` in bytes, `seconds` what the making took."""
+    """What image.json holds. `made` is UTC; `size` in bytes, `seconds` what the making took.
+
+    `lacking` is what the archive did not have for the ways before the recipe's own.
+    """
 
     digest: str
     name: str
@@ -50,6 +54,7 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     made: datetime
     size: int
     seconds: float
+    lacking: str = ""
     format: int = FORMAT
 
 
@@ -86,14 +91,17 @@ class ImageStore:
         self._held: dict[Path, int] = {}
 
     def find(self, recipe: Recipe) -> Image | None:
-        """The image that a recipe came out as, now held by this process; None if there is none."""
+        """The image that a recipe came out as, now held by this process; None if there is none.
+
+        Its `note` tells of a way that is not the first one for every root, and why it was taken.
+        """
         with store_errors(self.root):
             index = self._index(recipe)
             if not index.is_file():
                 return None
             digest = index.read_text("ascii", errors="replace").strip()
             stored = self.take(recipe.arch, digest) if _DIGEST.fullmatch(digest) else None
-            return None if stored is None else stored.image
+            return None if stored is None else replace(stored.image, note=_note(recipe, stored.record))
 
     def take(self, arch: str, digest: str) -> StoredImage | None:
         """The image with this digest, now held by this process; None if it is not here."""
@@ -107,7 +115,9 @@ class ImageStore:
             _touch(stored.folder)
             return stored
 
-    def adopt(self, aside: Path, recipe: Recipe, *, name: str, seconds: float) -> Image:
+    def adopt(
+        self, aside: Path, recipe: Recipe, *, name: str, seconds: float, lacking: str = ""
+    ) -> Image:
         """Take a finished root (`aside`/root, `aside`/log) into the store, and hold it.
 
         A root with the same packages may be there already: then that one stays.
@@ -123,6 +133,7 @@ class ImageStore:
                 made=datetime.now(tz=timezone.utc),
                 size=folder_size(aside / "root"),
                 seconds=round(seconds, 1),
+                lacking=lacking,
             )
             folder = self._folder(recipe.arch, record.digest)
             self._clear(folder)
@@ -268,6 +279,18 @@ def is_sound(stored: StoredImage) -> bool:
             seal_folder(stored.folder)
             return True
     return is_whole(stored.folder)
+
+
+def _note(recipe: Recipe, record: ImageRecord) -> str:
+    """How a root was made, where that was not from all suites.
+
+    Two recipes may come out as one image: what was lacking is then told of the one that made it.
+    """
+    if recipe.way is ArchiveWay.ALL_SUITES:
+        return ""
+    note = f"{recipe.distro}: the root is made from {words_of(recipe.way)}"
+    lacking = record.lacking if record.recipe.way is recipe.way else ""
+    return f"{note}; lacking was {lacking}" if lacking else note
 
 
 def _touch(folder: Path) -> None:

@@ -27,13 +27,21 @@ class Interpreter:
     measured: bool = False
 
 
+class ArchiveWay(enum.Enum):
+    """A way to get a root from a Debian-style archive, by the word that a catalogue row has for it."""
+
+    ALL_SUITES = "all-suites"
+    PLAIN_SUITE = "plain-suite"
+    OLD_RELEASES = "old-releases"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveRecipe:
     """How a root is made from a Debian-style archive with mmdebstrap.
 
     `origin` names the archive family (`debian`): the mirror and the keyring are the machine's own.
-    `check_valid_until` is False for suites whose Release file may be past its date. `live` is
-    False for suites that have left the mirrors for the historical archive. `merged_usr` lays
+    `check_valid_until` is False for suites whose Release file may be past its date. `ways` are tried
+    in their order, the next one where an archive lacks something of the one before. `merged_usr` lays
     /usr out merged from the start, for suites whose packages would else convert it. `extra_suites`
     are those of updates and security that official images have too. `components` are the parts of
     the archive that hold Python and pip.
@@ -42,10 +50,15 @@ class ArchiveRecipe:
     origin: str
     suite: str
     check_valid_until: bool = True
-    live: bool = True
+    ways: tuple[ArchiveWay, ...] = tuple(ArchiveWay)
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
+
+    @property
+    def live(self) -> bool:
+        """Whether the mirrors still have the suite, rather than an archive of old releases alone."""
+        return any(way is not ArchiveWay.OLD_RELEASES for way in self.ways)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ def properties(
         "wheel.sha256": file.sha256 if file is not None else "",
         "policy": _policy(file, made),
         **dict.fromkeys(("distro", "python", "pip", "libc"), ""),
-        **dict.fromkeys(("image", "image.source", "image.name"), ""),
+        **dict.fromkeys(("image", "image.source", "image.name", "image.note"), ""),
         "engine": engine,
         "worker": "",
         "builder": made.builder if made is not None else _NO_BUILDER,
@@ -80,6 +80,7 @@ def _judged(verdict: Verdict) -> dict[str, str]:
             "image": seen.image,
             "image.source": seen.image_source,
             "image.name": seen.image_name,
+            "image.note": seen.image_note,
             "engine": seen.engine,
             "worker": seen.worker,
         }

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_manylinux.catalogue.rows import parse_row
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.distro import ArchiveWay
 
 ROW: dict[str, object] = {
     "id": "example-1",
@@ -28,6 +29,27 @@ def test_a_row_becomes_a_distro() -> None:
     assert not distro.archive.check_valid_until
     assert distro.interpreters[0].version.tag == "cp311"
     assert distro.interpreters[0].executable == "/usr/bin/python3"
+
+
+@pytest.mark.parametrize(
+    ("keys", "ways"),
+    [
+        ({}, tuple(ArchiveWay)),
+        ({"live": False}, (ArchiveWay.OLD_RELEASES,)),
+        ({"ways": ["plain-suite"]}, (ArchiveWay.PLAIN_SUITE,)),
+    ],
+)
+def test_a_row_names_its_ways(keys: dict[str, object], ways: tuple[ArchiveWay, ...]) -> None:
+    archive = {"origin": "debian", "suite": "one", **keys}
+    recipe = parse_row({**ROW, "archive": archive}, where="here").archive
+    assert recipe is not None
+    assert recipe.ways == ways
+
+
+def test_a_way_that_does_not_exist_is_refused() -> None:
+    archive = {"origin": "debian", "suite": "one", "ways": ["by-hand"]}
+    with pytest.raises(UsageError, match="by-hand"):
+        parse_row({**ROW, "archive": archive}, where="here")
 
 
 def test_an_unknown_key_is_named_with_the_nearest_right_one() -> None:

@@ -7,6 +7,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -18,6 +19,11 @@ from pytest_manylinux.doctor.install import install_command
 from pytest_manylinux.engines.probe import dead_image, has_vsyscall
 from pytest_manylinux.engines.select import EngineName
 from pytest_manylinux.errors import EngineError, ExitCode, ImageError
+from pytest_manylinux.images.apt import MachineApt
+from pytest_manylinux.images.recipe import Recipe
+from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.images.ways import no_old_releases
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - what shutil gives
 
@@ -216,6 +222,54 @@ def test_mirrors_of_the_archive(tmp_path: Path) -> None:
     assert asked[0] == "http://mirror/debian/dists/bookworm/InRelease"
     assert "out of reach: refused" in found[1].says
     assert "answers with 404" in found[2].says
+
+
+class FakeApt(MachineApt):
+    def sources(
+        self, recipe: ArchiveRecipe, way: ArchiveWay = ArchiveWay.ALL_SUITES
+    ) -> tuple[str, ...]:
+        if way is ArchiveWay.OLD_RELEASES:
+            raise no_old_releases(recipe.origin)
+        suites = [recipe.suite, *(recipe.extra_suites if way is ArchiveWay.ALL_SUITES else ())]
+        return tuple(f"deb http://mirror/debian {suite} main" for suite in suites)
+
+
+@pytest.mark.parametrize(
+    ("gone", "health", "words"),
+    [
+        ("nothing", Health.GOOD, ["by all suites"]),
+        (
+            "-security/",
+            Health.LACKING,
+            ["by the plain suite", "all suites: http://mirror/debian answers with 404"],
+        ),
+        ("/dists/", Health.LACKING, ["it cannot be made", "no archive of old debian releases"]),
+    ],
+)
+def test_the_way_that_a_root_would_be_made_by(gone: str, health: Health, words: list[str]) -> None:
+    assert RECIPE is not None
+    (one,) = network.look_at_ways(
+        "debian-12", RECIPE, lambda url: 404 if gone in url else 200, apt=FakeApt()
+    )
+    assert one.health is health
+    assert all(word in one.says for word in words), one.says
+    assert ("PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD" in one.remedy) is (gone == "/dists/")
+
+
+def test_roots_that_were_made_by_another_way(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    recipe = Recipe(distro="debian-11", suite="bullseye", arch="x86_64", packages=("python3",))
+    for way in (ArchiveWay.ALL_SUITES, ArchiveWay.PLAIN_SUITE):
+        with store.aside() as folder:
+            status = folder / "root/var/lib/dpkg/status"
+            status.parent.mkdir(parents=True)
+            status.write_text(f"Package: {way.value}\nStatus: install ok installed\nVersion: 1\n\n")
+            made = msgspec.structs.replace(recipe, way=way)
+            store.adopt(folder, made, name="debian-11", seconds=1, lacking="x.deb: 404 Not Found")
+    (one,) = machine.look_at_roots(store)
+    assert one.name == "root debian-11 x86_64"
+    assert "the plain suite" in one.says
+    assert "x.deb: 404 Not Found" in one.says
 
 
 def test_registries_and_their_mirrors() -> None:

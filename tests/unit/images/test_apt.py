@@ -6,7 +6,8 @@ import pytest
 
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.apt import MachineApt
-from pytest_manylinux.model.distro import ArchiveRecipe
+from pytest_manylinux.images.ways import old_releases_beside
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 RECIPE = ArchiveRecipe(
     origin="debian", suite="trixie", extra_suites=("trixie-updates", "trixie-security")
@@ -30,10 +31,18 @@ class FakeApt:
         self._program("apt-get", lines)
         self._program("apt-config", config)
 
-    def _program(self, name: str, output: str) -> None:
+    def without_lists(self, *uris: str, sources: str) -> None:
+        """A machine where `apt-get update` never ran: apt knows what it would fetch, no more."""
+        self.sources.write_text(sources)
+        self._program("apt-get", "\n".join(uris), only_for="update --print-uris")
+        self._program("apt-config", f"list='{self.folder}/none'\nparts='{self.folder}'")
+
+    def _program(self, name: str, output: str, only_for: str = "*") -> None:
         (self.folder / f"{name}.txt").write_text(output + "\n")
         path = self.folder / name
-        path.write_text(f'#!/bin/sh\ncat "{self.folder}/{name}.txt"\n')
+        answer = f'cat "{self.folder}/{name}.txt"'
+        pattern = only_for if only_for == "*" else f'"{only_for}"'
+        path.write_text(f'#!/bin/sh\ncase "$*" in {pattern}) {answer} ;; esac\n')
         path.chmod(0o755)
 
 
@@ -55,12 +64,28 @@ def test_updates_come_from_the_main_mirror_and_security_from_its_own(apt: FakeAp
 def test_without_a_security_mirror_there_is_no_security_suite(apt: FakeApt) -> None:
     apt.says(MAIN)
     assert len(MachineApt().sources(RECIPE)) == 2
-    assert len(MachineApt().sources(RECIPE, extras=False)) == 1
+    assert len(MachineApt().sources(RECIPE, ArchiveWay.PLAIN_SUITE)) == 1
 
 
 def test_a_machine_that_never_updated_is_known_by_its_suites(apt: FakeApt) -> None:
     apt.says("http://m.example/debian|bookworm|||{sources}:1|Packages")
     assert "http://m.example/debian trixie main" in MachineApt().sources(RECIPE)[0]
+
+
+def test_a_machine_without_lists_has_its_sources(apt: FakeApt, tmp_path: Path) -> None:
+    keyring = tmp_path / "company.gpg"
+    keyring.write_bytes(b"")
+    apt.without_lists(
+        "'http://m.example/debian/dists/bookworm/InRelease' m.example_InRelease 0 ",
+        "'http://m.example/sec/dists/bookworm-security/InRelease' m.example_InRelease 0 ",
+        "'https://other.example/apt/dists/nodistro/InRelease' other.example_InRelease 0 ",
+        sources="Types: deb\nURIs: http://m.example/debian/\nSuites: bookworm\n\n"
+        f"Types: deb\nURIs: http://m.example/sec\nSigned-By: {keyring}\n",
+    )
+    main, updates, security = MachineApt().sources(RECIPE)
+    assert main.endswith("http://m.example/debian trixie main")
+    assert updates.endswith("http://m.example/debian trixie-updates main")
+    assert security == f"deb [signed-by={keyring}] http://m.example/sec trixie-security main"
 
 
 def test_a_machine_without_a_debian_mirror_is_told_how_to_name_one(
@@ -72,6 +97,54 @@ def test_a_machine_without_a_debian_mirror_is_told_how_to_name_one(
     assert "PYTEST_MANYLINUX_MIRROR_DEBIAN" in str(caught.value)
     monkeypatch.setenv("PYTEST_MANYLINUX_MIRROR_DEBIAN", "http://named.example/debian/")
     assert "http://named.example/debian trixie main" in MachineApt().sources(RECIPE)[0]
+
+
+def test_each_part_of_an_origin_can_be_named(apt: FakeApt, monkeypatch: pytest.MonkeyPatch) -> None:
+    apt.says(MAIN, SECURITY)
+    for part in ("DEBIAN", "DEBIAN_SECURITY", "DEBIAN_OLD"):
+        monkeypatch.setenv(f"PYTEST_MANYLINUX_MIRROR_{part}", f"http://named.example/{part}/")
+    main, updates, security = MachineApt().sources(RECIPE)
+    assert "http://named.example/DEBIAN trixie main" in main
+    assert "http://named.example/DEBIAN trixie-updates main" in updates
+    assert "http://named.example/DEBIAN_SECURITY trixie-security main" in security
+    (old,) = MachineApt().sources(RECIPE, ArchiveWay.OLD_RELEASES)
+    assert "http://named.example/DEBIAN_OLD trixie main" in old
+
+
+def test_old_releases_are_beside_the_distributions_own_mirror_only(
+    apt: FakeApt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt.says(MAIN)
+    with pytest.raises(ImageError) as caught:
+        MachineApt().sources(RECIPE, ArchiveWay.OLD_RELEASES)
+    assert "PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD" in str(caught.value)
+    apt.says(MAIN.replace("m.example", "deb.debian.example"))
+    (old,) = MachineApt().sources(RECIPE, ArchiveWay.OLD_RELEASES)
+    assert "http://archive.debian.example/debian trixie main" in old
+    # Whoever names a mirror has left the distribution's own hosts: nothing is asked of them.
+    monkeypatch.setenv("PYTEST_MANYLINUX_MIRROR_DEBIAN", "http://named.example/debian")
+    with pytest.raises(ImageError, match="no archive of old debian releases"):
+        MachineApt().sources(RECIPE, ArchiveWay.OLD_RELEASES)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "old"),
+    [
+        ("http://ftp.xx.debian.example/debian", "debian", "http://archive.debian.example/debian"),
+        (
+            "https://xx.archive.ubuntu.example/ubuntu-ports",
+            "ubuntu",
+            "http://old-releases.ubuntu.example/ubuntu",
+        ),
+        ("http://mirror.acme.example/debian", "debian", ""),
+        ("http://127.0.0.1:8080/debian", "debian", ""),
+        ("http://debian/debian", "debian", ""),
+        ("file:/srv/debian", "debian", ""),
+        ("http://deb.acme.example/acme", "acme", ""),
+    ],
+)
+def test_what_is_beside_a_mirror(url: str, origin: str, old: str) -> None:
+    assert old_releases_beside(url, origin) == old
 
 
 def test_the_keyring_is_the_one_of_the_entry(apt: FakeApt, tmp_path: Path) -> None:

@@ -50,6 +50,39 @@ def test_a_ca_bundle_reaches_the_manager(manager: str) -> None:
     assert plan.environment["SSL_CERT_FILE"] == "/run/ca.pem"
 
 
+def _of_a_row(distro: str) -> list[tuple[str, str]]:
+    """Words for each way, and what its commands say."""
+    row = load_catalogue().get(distro)
+    plan = provision_plan(row.package_manager, ("python3",), archive=row.archive)
+    ways = ((plan.way, plan.commands), *plan.otherwise)
+    return [(way, " ".join(word for command in commands for word in command)) for way, commands in ways]
+
+
+def test_an_old_release_is_looked_for_among_old_releases_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTEST_MANYLINUX_MIRROR_UBUNTU_OLD", "http://old.example/ubuntu/")
+    for distro in ("ubuntu-23.10", "ubuntu-24.10", "ubuntu-25.04"):
+        every, plain, own = _of_a_row(distro)
+        assert every[0] == plain[0] == "the archive of old releases"
+        assert " http://old.example/ubuntu old-releases " in every[1]
+        assert "-security main universe" in every[1]
+        assert "-security main universe" not in plain[1]
+        assert own[0] == ""
+        assert "old.example" not in own[1]
+
+
+def test_a_release_that_is_where_it_was_is_looked_for_there_first() -> None:
+    assert [way for way, _ in _of_a_row("debian-12")] == ["", *["the archive of old releases"] * 2]
+    assert [way for way, _ in _of_a_row("fedora-44")] == [""]
+
+
+def test_where_a_release_is_found_is_no_part_of_the_key() -> None:
+    row = load_catalogue().get("debian-10")
+    plans = [provision_plan("apt", ("python3",), archive=archive) for archive in (None, row.archive)]
+    assert plans[0].key == plans[1].key
+
+
 DNF = "install --assumeyes --setopt=install_weak_deps={} --setopt=tsflags=nodocs python3"
 ZYPPER = "install --no-recommends --auto-agree-with-licenses python3"
 

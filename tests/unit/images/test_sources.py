@@ -93,10 +93,14 @@ def test_a_pinned_distro_comes_as_pinned_or_not_at_all() -> None:
         sources.provide(DEBIAN, "x86_64", ImagePurpose.TRIAL, interpreter=DEBIAN.interpreters[0])
 
 
-@pytest.mark.parametrize("distro", [FEDORA, CATALOGUE.get("debian-10")])
-def test_a_distro_that_cannot_be_made_keeps_the_registrys_error(distro: Distro) -> None:
+def test_a_distro_that_cannot_be_made_keeps_the_registrys_error() -> None:
     with pytest.raises(ImageError, match="could not be pulled"):
-        _provide(distro, "auto", registry=False)
+        _provide(FEDORA, "auto", registry=False)
+
+
+def test_an_old_release_comes_from_the_archive_too() -> None:
+    old = CATALOGUE.get("debian-10")
+    assert _provide(old, "auto", registry=False).source is ImageSource.ARCHIVE
 
 
 def test_the_registry_alone_is_never_replaced() -> None:

@@ -83,6 +83,8 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "pip", seen.install.pip_version
     yield "C library", seen.libc
     yield "image", " ".join(filter(None, (seen.image_name, seen.image_source, seen.image)))
+    if seen.image_note:
+        yield "of the image", seen.image_note
     yield "engine", f"{seen.engine} on worker {seen.worker}" if seen.worker else seen.engine
     if seen.install is not None and seen.install.installed:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
