@@ -11,13 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from docker import APIClient
 from emptied_mirror import EmptiedMirror, Lack, emptied_mirror
+from engine_daemons import engine_running
 from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers, seed
 
 from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.docker import ContainerEngine
+from pytest_manylinux.engines.rootimage import reference_of
+from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ExitCode, ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.images.derive import WAY, derive, inspect
+from pytest_manylinux.images.provision import provision_plan
 from pytest_manylinux.model.distro import ArchiveWay, ImagePurpose
 from pytest_manylinux.model.verdict import Cause, Outcome
 
@@ -119,3 +126,63 @@ def test_a_row_that_cannot_be_made_costs_its_own_trials_alone(
     assert "/dists/bullseye/Release: does not have a Release file" in lost.reason
     assert "PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD" in lost.reason
     assert leftovers(run) == []
+
+
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def engine(request: pytest.FixtureRequest) -> Iterator[ContainerEngine]:
+    with engine_running(request.param):
+        engine = select_engine(request.param)
+        assert isinstance(engine, ContainerEngine)
+        yield engine
+        engine.close()
+
+
+MOVED = """
+printf '%s\\n' "deb $1/debian gone main" "deb $1/debian-security gone-security main" \\
+  > /etc/apt/sources.list
+rm -rf /etc/apt/sources.list.d
+"""
+
+
+def _moved_image(api: APIClient, base: str, url: str) -> str:
+    """An image whose sources name suites that its mirror does not have, as those of old releases do."""
+    created = api.create_container(base, ["sh", "-e", "-c", MOVED, "sh", url])
+    api.start(created["Id"])
+    assert api.wait(created["Id"])["StatusCode"] == 0
+    made = str(api.commit(created["Id"])["Id"])
+    api.remove_container(created["Id"])
+    return made
+
+
+@pytest.mark.attack("fault")
+@pytest.mark.parametrize("security", [True, False], ids=["with-security", "without-security"])
+def test_an_image_whose_sources_have_moved_is_provisioned_from_old_releases(
+    mirror: EmptiedMirror, engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch, *, security: bool
+) -> None:
+    mirror.lacks = {"/dists/gone": Lack.GONE}
+    if not security:
+        mirror.lacks["/debian-security/"] = Lack.GONE
+    row = load_catalogue().get("debian-12")
+    image = ArchiveImages(ImageStore()).provide(
+        row, "x86_64", ImagePurpose.TRIAL, interpreter=row.interpreters[0]
+    )
+    base = _moved_image(engine.api, reference_of(engine._client, image), f"http://{mirror.address}")
+    made, said = "localhost/pytest-manylinux/moved:made", list[str]()
+    try:
+        monkeypatch.delenv("PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD", raising=False)
+        plan = provision_plan("apt", ("ed",), archive=row.archive)
+        with pytest.raises(ImageError) as caught:
+            derive(engine.api, base, plan, made, title="moved", ca_bundle=None, say=said.append)
+        assert "PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD" in caught.value.why
+        assert "does not have a Release file" in caught.value.why
+        monkeypatch.setenv("PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD", mirror.url("debian"))
+        plan = provision_plan("apt", ("ed",), archive=row.archive)
+        derive(engine.api, base, plan, made, title="moved", ca_bundle=None, say=said.append)
+        way = inspect(engine.api, made)["Config"]["Labels"][WAY]
+        assert way.startswith("the archive of old releases; lacking was http://127.0.0.1")
+        assert ("bookworm-security" in way) is not security
+        assert any("going on with the archive of old releases" in line for line in said)
+        assert any("/ed_" in path for path in mirror.asked)
+    finally:
+        engine.api.remove_image(made, force=True)
+        engine.api.remove_image(base, force=True)

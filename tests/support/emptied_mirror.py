@@ -72,8 +72,8 @@ class EmptiedMirror:
 
     @property
     def keyring(self) -> Path:
-        """The keys of `trusted`, and the one that signs what has expired."""
-        return self.home / "keys.gpg"
+        """The keys of `trusted`, and the one that signs what has expired; apt's own user reads it."""
+        return self.home.with_suffix(".gpg")
 
     def lack_of(self, path: str) -> Lack | None:
         """What is wrong with a path."""

@@ -27,7 +27,7 @@ _PATTERNS = (
         r"|is no longer signed|provides only weak security information)"
     ),
     re.compile(r"E: Release file for (?P<url>\S+) (?P<why>is (?:expired|not valid yet).*?)\.(?: |$)"),
-    re.compile(r"[EW]: (?P<why>GPG error): (?P<base>\S+) (?P<suite>\S+) (?P<file>\S+?): "),
+    re.compile(r"[EW]: GPG error: (?P<base>\S+) (?P<suite>\S+) (?P<file>\S+?): (?P<why>.+)"),
 )
 _ADDRESS = re.compile(r"\s*\[IP: [^]]*\]")
 

@@ -43,7 +43,7 @@ MIRROR = "http://127.0.0.1:8080/debian"
         ),
         (
             f"W: GPG error: {MIRROR} bullseye InRelease: The following signatures couldn't be verified",
-            f"{MIRROR}/dists/bullseye/InRelease: GPG error",
+            f"{MIRROR}/dists/bullseye/InRelease: The following signatures couldn't be verified",
         ),
     ],
 )  # fmt: skip
