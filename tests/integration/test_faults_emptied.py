@@ -6,19 +6,22 @@ distro's trials are not proven, with the file's name, and the others are proven.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from docker import APIClient
+from docker.errors import NotFound
 from emptied_mirror import EmptiedMirror, Lack, emptied_mirror
 from engine_daemons import engine_running
 from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers, seed
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.docker import ContainerEngine
+from pytest_manylinux.engines.docker import ContainerEngine, ulimits
 from pytest_manylinux.engines.rootimage import reference_of
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ExitCode, ImageError
@@ -146,12 +149,15 @@ rm -rf /etc/apt/sources.list.d
 
 def _moved_image(api: APIClient, base: str, url: str) -> str:
     """An image whose sources name suites that its mirror does not have, as those of old releases do."""
-    created = api.create_container(base, ["sh", "-e", "-c", MOVED, "sh", url])
+    limits = api.create_host_config(ulimits=list(ulimits()))
+    command = ["sh", "-e", "-c", MOVED, "sh", url]
+    created = api.create_container(base, command, host_config=limits)
     api.start(created["Id"])
     assert api.wait(created["Id"])["StatusCode"] == 0
-    made = str(api.commit(created["Id"])["Id"])
+    repository, tag = "localhost/pytest-manylinux/moved", "base"
+    api.commit(created["Id"], repository=repository, tag=tag)
     api.remove_container(created["Id"])
-    return made
+    return f"{repository}:{tag}"
 
 
 @pytest.mark.attack("fault")
@@ -178,11 +184,12 @@ def test_an_image_whose_sources_have_moved_is_provisioned_from_old_releases(
         monkeypatch.setenv("PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD", mirror.url("debian"))
         plan = provision_plan("apt", ("ed",), archive=row.archive)
         derive(engine.api, base, plan, made, title="moved", ca_bundle=None, say=said.append)
-        way = inspect(engine.api, made)["Config"]["Labels"][WAY]
+        way = unquote(inspect(engine.api, made)["Config"]["Labels"][WAY])
         assert way.startswith("the archive of old releases; lacking was http://127.0.0.1")
         assert ("bookworm-security" in way) is not security
         assert any("going on with the archive of old releases" in line for line in said)
         assert any("/ed_" in path for path in mirror.asked)
     finally:
-        engine.api.remove_image(made, force=True)
-        engine.api.remove_image(base, force=True)
+        for name in (made, base):
+            with contextlib.suppress(NotFound):
+                engine.api.remove_image(name, force=True)

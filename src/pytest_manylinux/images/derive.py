@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from docker import APIClient
 from docker.errors import APIError
@@ -31,7 +32,10 @@ PACKAGES = f"{LABEL}.packages"
 """The label of a derived image that carries a digest of its packages with their versions."""
 
 WAY = f"{LABEL}.way"
-"""The label that says where packages came from, if that was not the image's own sources."""
+"""The label that says where packages came from, if that was not the image's own sources.
+
+Percent-encoded: engines differ in how they read a space or a quote in a label.
+"""
 
 CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
 # Ends at the end of its input, which is our connection: the container goes when we do.
@@ -67,7 +71,7 @@ def derive(
             api.start(container)
             way = _install(api, container, plan, title, say)
             labels = {f"{LABEL}.derived": "1", PACKAGES: _packages(api, container, plan, title)}
-            labels |= {WAY: way} if way else {}
+            labels |= {WAY: quote(way, safe="")} if way else {}
             repository, _, tag = reference.rpartition(":")
             api.commit(
                 container,

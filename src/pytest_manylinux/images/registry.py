@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound
@@ -228,7 +229,7 @@ class RegistryImages:
         reference = f"{REPOSITORY}/{distro.id}:{tag}"
         with self.locked(f"derived-{tag}"):
             described = self._inspect(reference) or self._install(distro, base, plan, reference)
-        way = _label(described, WAY)
+        way = unquote(_label(described, WAY))
         return Pulled(
             id=str(described["Id"]),
             digest=_identity(base, described),
