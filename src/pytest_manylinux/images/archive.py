@@ -227,12 +227,14 @@ def _checks_dates(recipe: Recipe, archive: ArchiveRecipe) -> bool:
 def _nothing_left(wish: _Wish, failures: list[tuple[ArchiveWay, _LackingError]]) -> ImageError:
     """The error when no way is left: what each lacked, and what to do of the first that had a cure."""
     why = "; ".join(f"{words_of(way)}: {error.lacking}" for way, error in failures)
-    _, first = failures[0]
+    way, first = failures[0]
+    what = first.error.what
+    if not what.startswith(wish.distro.id):
+        what = f"{wish.title} could not be made: {what}"
     old = variable(wish.archive.origin, "old")
-    named = named_mirror(wish.archive.origin, "old")
-    mirror = "" if named else f"name a mirror of old releases in {old}"
-    remedy = "; ".join(dict.fromkeys(filter(None, (mirror, first.error.remedy))))
-    return ImageError(f"{wish.title} could not be made", why=why, remedy=remedy)
+    told = way is ArchiveWay.OLD_RELEASES or named_mirror(wish.archive.origin, "old")
+    mirror = "" if told else f"name a mirror of old releases in {old}"
+    return ImageError(what, why=why, remedy="; ".join(filter(None, (mirror, first.error.remedy))))
 
 
 def _tidy(folder: Path) -> None:

@@ -199,6 +199,7 @@ def test_where_no_way_is_left_each_says_what_was_missing(
         with pytest.raises(ImageError) as caught:
             _provide(images, ImagePurpose.TRIAL)
         words = str(caught.value)
+        assert "debian-12 could not be made: the mirror does not have this suite or file" in words
         assert words.count(NAME) == 2
         assert "all suites: http" in words
         assert "no archive of old debian releases is known here" in words
