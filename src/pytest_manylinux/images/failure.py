@@ -37,6 +37,11 @@ _SYMPTOMS = (
         remedy="another mirror in apt's sources may; old releases move to a historical archive",
     ),
     _Symptom(
+        pattern=re.compile(r"Hash Sum mismatch|unexpected size|Size mismatch"),
+        what="the mirror is out of step with itself",
+        remedy="try again when it has been brought up to date, or name another mirror in apt's sources",
+    ),
+    _Symptom(
         pattern=re.compile(r"NO_PUBKEY|is not signed|signatures couldn't be verified|GPG error"),
         what="the mirror's signature is not trusted",
         remedy=f"a newer keyring may have its key: {install_command('debian-archive-keyring')}",

@@ -14,6 +14,7 @@ from pytest_manylinux.images.failure import explain_failure, ran_out_of_room
         ("W: Failed to fetch … Temporary failure resolving 'm.example'", "out of reach"),
         ("E: The repository 'http://m.example x Release' does not have a Release file.", "suite"),
         ("Err:1 … The following signatures couldn't be verified … NO_PUBKEY 0E98404D", "not trusted"),
+        ("E: Failed to fetch http://m.example/x  Hash Sum mismatch", "out of step with itself"),
         ("E: Release file for http://m.example/x is expired (invalid since 3d)", "past its date"),
         ("E: Unable to locate package libfoo-dev", "package does not exist"),
         (
