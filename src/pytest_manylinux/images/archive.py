@@ -136,10 +136,19 @@ class ArchiveImages:
                 return self._by(way, replace(wish, lacking=lacking), ways)
             except _LackingError as error:
                 failures.append((way, error))
-                if way is not ways[-1]:
-                    self.say(f"{wish.title}: {words_of(way)}: {error.lacking}")
-                    self.say(f"{wish.title}: going on with {words_of(ways[ways.index(way) + 1])}")
+                self._go_on(wish, way, ways, error.lacking)
+            except ImageError as error:
+                # What kept a later way from working must not hide what the first one lacked.
+                if not failures:
+                    raise
+                failures.append((way, _LackingError(error.why or error.what, error)))
+                self._go_on(wish, way, ways, error.why or error.what)
         raise _nothing_left(wish, failures)
+
+    def _go_on(self, wish: _Wish, way: ArchiveWay, ways: tuple[ArchiveWay, ...], lacking: str) -> None:
+        if way is not ways[-1]:
+            self.say(f"{wish.title}: {words_of(way)}: {lacking}")
+            self.say(f"{wish.title}: going on with {words_of(ways[ways.index(way) + 1])}")
 
     def _by(self, way: ArchiveWay, wish: _Wish, ways: tuple[ArchiveWay, ...]) -> Image:
         """The image by one way, or by another one if a second run makes it so meanwhile."""

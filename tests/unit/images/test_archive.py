@@ -207,6 +207,20 @@ def test_where_no_way_is_left_each_says_what_was_missing(
     assert len(mmdebstrap.makings) == 2
 
 
+def test_old_releases_out_of_reach_do_not_hide_what_was_missing(
+    images: ArchiveImages, mmdebstrap: FakeMmdebstrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeMachineApt, "old", "http://old.example/debian")
+    line = "E: Failed to fetch http://old.example/debian/x  Could not resolve 'old.example'"
+    mmdebstrap.fails = lambda making: (
+        (line,) if making.recipe.way is ArchiveWay.OLD_RELEASES else (GONE,)
+    )
+    with pytest.raises(ImageError) as caught:
+        _provide(images, ImagePurpose.TRIAL)
+    assert f"{NAME}: 404" in caught.value.why
+    assert "Could not resolve 'old.example'" in caught.value.why
+
+
 def test_a_mirror_out_of_reach_is_asked_once(images: ArchiveImages, mmdebstrap: FakeMmdebstrap) -> None:
     line = f"E: Failed to fetch {POOL}  Could not connect to m.example:80 (192.0.2.1)."
     mmdebstrap.fails = lambda _: (line,)
