@@ -27,6 +27,7 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.missing import in_short, missing_files
 from pytest_manylinux.images.provision import ProvisionPlan
+from pytest_manylinux.indexes import redact
 
 PACKAGES = f"{LABEL}.packages"
 """The label of a derived image that carries a digest of its packages with their versions."""
@@ -99,9 +100,11 @@ def _install(api: APIClient, container: str, plan: ProvisionPlan, title: str, sa
                 _run(api, container, command, plan, title)
         except _CommandFailedError as error:
             missing = missing_files(error.why.splitlines()) or error.unknown
-            if not missing or number == len(ways):
+            # Old releases that are asked first may be out of reach: the image has its own sources.
+            if number == len(ways) or not (missing or plan.way):
                 raise _with_before(error, lacking) from error
-            lacking.append(in_short(missing))
+            last = redact(error.why.rpartition("\n")[2] or error.what)
+            lacking.append(in_short(missing) if missing else last)
             following = ways[number][0] or "the image's own sources"
             say(f"{title}: {lacking[-1]}; going on with {following}")
         else:
