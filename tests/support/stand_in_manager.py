@@ -2,7 +2,8 @@
 """A package manager as far as its manual goes, under the name of a real one.
 
 It takes the options and actions that the manual of that name has, and nothing else: other words end
-it with exit code 64. What it is told to install it writes into `installed` beside itself, and lists
+it with exit code 64; so does `--`, which ends the options, where a manual does not have it. What it
+is told to install it writes into `installed` beside itself, and lists
 that when asked. It wants the user's proxy in its environment, as a real one would.
 """
 
@@ -24,6 +25,7 @@ class Manual(NamedTuple):
     plain: tuple[str, ...]
     valued: tuple[str, ...]
     actions: dict[str, tuple[str, str]]
+    ends: bool = True  # whether `--` ends the options
 
 
 _NAMES = r"[A-Za-z0-9][A-Za-z0-9.+_-]*"
@@ -34,7 +36,7 @@ _OF_DNF = Manual(("--assumeyes",), ("--setopt=install_weak_deps=False", _NO_DOCS
 MANUALS = {
     "apt-get": Manual(
         ("--yes", "--no-install-recommends"),
-        ("-oAcquire::Retries=", "-oAcquire::https::CaInfo=/"),
+        ("-oAcquire::Retries=", "-oAcquire::https::CaInfo=/", "-oAPT::Cmd::Pattern-Only=true"),
         {"update": ("", _NONE), "install": ("add", _NAMES), "clean": ("", _NONE)},
     ),
     "dpkg-query": Manual((), (), {"--show": ("list", _NONE)}),
@@ -42,7 +44,9 @@ MANUALS = {
     "dnf": _OF_DNF,
     "dnf5": _OF_DNF,
     # It takes numbers only, where dnf takes words too.
-    "microdnf": Manual(("--assumeyes",), ("--setopt=install_weak_deps=0", _NO_DOCS, _CA), _DNF),
+    "microdnf": Manual(
+        ("--assumeyes",), ("--setopt=install_weak_deps=0", _NO_DOCS, _CA), _DNF, ends=False
+    ),
     "yum": Manual(("--assumeyes",), (_NO_DOCS, _CA), _DNF),
     "tdnf": Manual(("--assumeyes",), (_CA,), {**_DNF, "list": ("list", "installed")}),
     "zypper": Manual(
@@ -60,7 +64,10 @@ MANUALS = {
     ),
     "apk": Manual(("--no-cache", "--verbose"), (), {"add": ("add", _NAMES), "info": ("list", _NONE)}),
     "slackpkg": Manual(
-        (), ("-batch=on", "-default_answer=y"), {"update": ("", _NONE), "install": ("add", _NAMES)}
+        (),
+        ("-batch=on", "-default_answer=y"),
+        {"update": ("", _NONE), "install": ("add", _NAMES)},
+        ends=False,
     ),
 }
 USAGE = 64
@@ -69,11 +76,12 @@ USAGE = 64
 def main(program: str, words: list[str]) -> int:
     """Do what the words say; gives the exit code."""
     manual = MANUALS[Path(program).name]
+    end = words.index("--") if manual.ends and "--" in words else len(words)
     rest = [
         word
-        for word in _joined(words)
+        for word in _joined(words[:end])
         if word not in manual.plain and not any(word.startswith(start) for start in manual.valued)
-    ]
+    ] + words[end + 1 :]
     if not rest or rest[0] not in manual.actions:
         return _wrong(words)
     kind, pattern = manual.actions[rest[0]]

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import msgspec
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Interpreter
+from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 from pytest_manylinux.model.python import parse_python
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
+_ORIGIN = re.compile(r"[a-z][a-z0-9-]*")
+_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_PART = re.compile(rf"{_SUITE.pattern}(/{_SUITE.pattern})*")
+"""Further suites (`buster/updates`) and components of an archive.
+
+All three become words of apt's sources, of mmdebstrap's command line and of paths below the cache.
+"""
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`")
 
@@ -97,6 +105,7 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
             f"{where}: {row.id!r} cannot be an id",
             remedy="use lower-case words and numbers joined by dashes, such as debian-12",
         )
+    manager = package_manager(row.package_manager, where=where)
     return Distro(
         id=row.id,
         family=row.family,
@@ -104,11 +113,11 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
         title=row.title or row.id,
         glibc=_glibc(row.glibc, where=where),
         architectures=row.architectures,
-        interpreters=tuple(_interpreter(entry, where=where) for entry in row.interpreters),
-        package_manager=row.package_manager,
+        interpreters=tuple(_interpreter(entry, manager, where=where) for entry in row.interpreters),
+        package_manager=manager.value,
         aliases=row.aliases,
         image=row.image,
-        archive=None if row.archive is None else _archive(row.archive),
+        archive=None if row.archive is None else _archive(row.archive, where=where),
         symbol_maxima=tuple(row.symbols.items()),
         arch_symbol_maxima=tuple(
             (arch, tuple(symbols.items())) for arch, symbols in row.symbols_on.items()
@@ -120,18 +129,22 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
     )
 
 
-def _interpreter(row: InterpreterRow, *, where: str) -> Interpreter:
+def _interpreter(row: InterpreterRow, manager: PackageManager, *, where: str) -> Interpreter:
     return Interpreter(
         version=parse_python(row.version, where=where),
         executable=row.executable,
-        packages=row.packages,
-        headers=row.headers,
+        packages=check_names(row.packages, where=f"{where}: packages", manager=manager),
+        headers=check_names(row.headers, where=f"{where}: headers", manager=manager),
         pip=row.pip,
         measured=row.measured,
     )
 
 
-def _archive(row: ArchiveRow) -> ArchiveRecipe:
+def _archive(row: ArchiveRow, *, where: str) -> ArchiveRecipe:
+    _check(_ORIGIN, (row.origin,), f"{where}: archive.origin", "debian")
+    _check(_SUITE, (row.suite,), f"{where}: archive.suite", "bookworm")
+    _check(_PART, row.extra_suites, f"{where}: archive.extra-suites", "bookworm-updates")
+    _check(_PART, row.components, f"{where}: archive.components", "main")
     ways = tuple(ArchiveWay) if row.live else (ArchiveWay.OLD_RELEASES,)
     return ArchiveRecipe(
         origin=row.origin,
@@ -142,6 +155,16 @@ def _archive(row: ArchiveRow) -> ArchiveRecipe:
         extra_suites=row.extra_suites,
         components=row.components,
     )
+
+
+def _check(pattern: re.Pattern[str], words: Iterable[str], where: str, example: str) -> None:
+    for word in words:
+        if not pattern.fullmatch(word):
+            raise UsageError(
+                f"{where}: {word!r} cannot be one",
+                why="it becomes part of apt's sources and of a command line on this machine",
+                remedy=f"write it as the archive has it, such as {example}",
+            )
 
 
 def _glibc(text: str, *, where: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_manylinux.config.settings import GateRule, IgnoreRule
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import Policy, parse_policy
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.verdict import Expectation
@@ -43,6 +44,11 @@ def words(raw: object, where: str) -> tuple[str, ...]:
     else:
         raise _wrong(where, raw, "give a list of strings")
     return tuple(dict.fromkeys(found))
+
+
+def package_names(raw: object, where: str) -> tuple[str, ...]:
+    """Names of distro packages, in the grammar of at least one package manager."""
+    return check_names(words(raw, where), where=where)
 
 
 def command_lines(raw: object, where: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,9 @@ from pytest_manylinux.images.namespace import contained, install_command
 from pytest_manylinux.images.pace import WHAT, Pace
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.unsynced import unsynced, write_out
+from pytest_manylinux.model.packages import PackageManager, check_names
 
+_APT = PackageManager.APT
 _HOOKS = Path(__file__).with_name("hooks")
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 _SILENCE = 900.0
@@ -62,7 +65,8 @@ class MmdebstrapFailedError(Exception):
 def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
     """Make the root; `listener` gets each line of output.
 
-    Raises ImageError if mmdebstrap is missing or hangs, MmdebstrapFailedError if it fails.
+    Raises ImageError if mmdebstrap is missing or hangs, MmdebstrapFailedError if it fails, UsageError
+    for a package that is not a package's name.
     """
     if shutil.which("mmdebstrap") is None:
         raise ImageError(
@@ -111,23 +115,30 @@ def _prepare(making: Making) -> None:
     making.apt_cache.mkdir(parents=True, exist_ok=True)
 
 
+def _hook(name: str) -> str:
+    """A shell line as mmdebstrap wants it: it gives the root as `$1`."""
+    return f'sh {shlex.quote(str(_HOOKS / name))} "$1"'
+
+
 def _arguments(making: Making) -> Iterator[str]:
     recipe = making.recipe
+    # A comma or a leading `?`, `~` or `/` would mean something to mmdebstrap: no name has one.
+    packages = check_names(recipe.packages, where=f"packages of {recipe.distro}", manager=_APT)
     yield from ("--verbose", "--mode=root", "--format=directory", "--dpkgopt=force-unsafe-io")
     yield f"--architectures={DEBIAN_ARCHITECTURES[recipe.arch]}"
     yield from ("--skip=essential/unlink", "--skip=cleanup/apt")
     if not making.check_valid_until:
         yield '--aptopt=Acquire::Check-Valid-Until "false"'
-    yield f'--setup-hook=sh "{_HOOKS}/setup.sh" "$1"'
+    yield f"--setup-hook={_hook('setup.sh')}"
     if making.base is not None:
         yield "--variant=custom"
-        yield f'--customize-hook=sh "{_HOOKS}/install.sh" "$1"'
+        yield f"--customize-hook={_hook('install.sh')} {shlex.join(packages)}"
     else:
         yield f"--variant={recipe.variant}"
-        yield f"--include={','.join(recipe.packages)}"
+        yield f"--include={','.join(packages)}"
         if recipe.merged_usr and _MERGED_USR.is_dir():
             yield f"--hook-dir={_MERGED_USR}"
-    yield f'--customize-hook=sh "{_HOOKS}/finish.sh" "$1"'
+    yield f"--customize-hook={_hook('finish.sh')}"
     yield from (recipe.suite, str(making.folder / "root"), *making.sources)
 
 
@@ -147,7 +158,6 @@ def _environment(making: Making) -> Mapping[str, str]:
         "TMPDIR": str(making.folder / "tmp"),
         "PM_OWN": "" if os.geteuid() == 0 else str(root),
         "PM_BASE": "" if making.base is None else str(making.base),
-        "PM_PACKAGES": " ".join(making.recipe.packages),
         "PM_APT_CACHE": str(making.apt_cache),
         "PM_APT_CONF": str(making.folder / "apt.conf"),
     }

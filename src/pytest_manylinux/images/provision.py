@@ -7,7 +7,6 @@ Pure: commands come out, nothing runs here.
 
 from __future__ import annotations
 
-import enum
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_manylinux.errors import UsageError
 from pytest_manylinux.images.ways import OLD_HOSTS, named_mirror, variable, words_of
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
+from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 
 Commands = tuple[tuple[str, ...], ...]
 
@@ -27,22 +26,9 @@ FORMAT = 1
 _CA_VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "SSL_CA_CERT_FILE")
 _NO_WEAK = "--setopt=install_weak_deps=False"
 _NO_DOCS = "--setopt=tsflags=nodocs"
-
-
-class PackageManager(enum.Enum):
-    """The package managers that a row may name."""
-
-    APT = "apt"
-    APT_RPM = "apt-rpm"
-    APK = "apk"
-    DNF = "dnf"
-    DNF5 = "dnf5"
-    MICRODNF = "microdnf"
-    PACMAN = "pacman"
-    SLACKPKG = "slackpkg"
-    TDNF = "tdnf"
-    YUM = "yum"
-    ZYPPER = "zypper"
+_APT_INSTALL = ("install", "--yes", "--no-install-recommends")
+_NAMES_ONLY = ("-o", "APT::Cmd::Pattern-Only=true")
+"""Without it apt-get takes an unknown name with a dot for a regular expression (apt-get(8))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +63,10 @@ def provision_plan(
     `archive` tells apt where a release is that has left the image's own sources: in the archive of old
     releases, which is asked first for a row that is not live. `ca_bundle` is a path inside the
     container with the certificates of the user's own network.
-    Raises UsageError for a package manager that is not known.
+    Raises UsageError for a package manager that is not known, and for what is not a package's name.
     """
-    try:
-        known = PackageManager(manager)
-    except ValueError:
-        names = ", ".join(member.value for member in PackageManager)
-        raise UsageError(
-            f"{manager!r} is no package manager that can be driven", remedy=f"use one of {names}"
-        ) from None
-    wanted = tuple(sorted(set(packages)))
+    known = package_manager(manager)
+    wanted = check_names(sorted(set(packages)), where=f"packages for {manager}", manager=known)
     certificates = dict.fromkeys(_CA_VARIABLES, ca_bundle) if ca_bundle else {}
     first, *rest = _ways(known, wanted, ca_bundle, archive) if wanted else [("", ())]
     return ProvisionPlan(
@@ -140,17 +120,17 @@ def _commands(manager: PackageManager, packages: tuple[str, ...], ca: str) -> Co
         case PackageManager.APT:
             commands = _apt(packages, ca)
         case PackageManager.APT_RPM:
-            install = ("apt-get", "install", "--yes", *packages)
+            install = ("apt-get", "install", "--yes", "--", *packages)
             commands = (("apt-get", "update"), install, ("apt-get", "clean"))
         case PackageManager.APK:
-            commands = (("apk", "add", "--no-cache", *packages),)
+            commands = (("apk", "add", "--no-cache", "--", *packages),)
         case PackageManager.DNF | PackageManager.DNF5 | PackageManager.MICRODNF:
             commands = _dnf(manager.value, packages, ca)
         case PackageManager.YUM:
-            install = ("yum", "install", "--assumeyes", _NO_DOCS, *_ssl(ca), *packages)
+            install = ("yum", "install", "--assumeyes", _NO_DOCS, *_ssl(ca), "--", *packages)
             commands = (install, ("yum", "clean", "all"))
         case PackageManager.TDNF:
-            install = ("tdnf", "install", "--assumeyes", *_ssl(ca), *packages)
+            install = ("tdnf", "install", "--assumeyes", *_ssl(ca), "--", *packages)
             commands = (install, ("tdnf", "clean", "all"))
         case PackageManager.ZYPPER:
             commands = _zypper(packages)
@@ -158,6 +138,7 @@ def _commands(manager: PackageManager, packages: tuple[str, ...], ca: str) -> Co
             commands = _pacman(packages)
         case PackageManager.SLACKPKG:
             batch = ("slackpkg", "-batch=on", "-default_answer=y")
+            # A shell script that does not know `--`: that names begin with no dash has to do.
             commands = ((*batch, "update"), (*batch, "install", *packages))
     return commands
 
@@ -200,7 +181,7 @@ def _apt(packages: tuple[str, ...], ca: str, *more: str) -> Commands:
     options = ("-o", "Acquire::Retries=3", *certificates, *more)
     return (
         ("apt-get", *options, "update"),
-        ("apt-get", *options, "install", "--yes", "--no-install-recommends", *packages),
+        ("apt-get", *options, *_NAMES_ONLY, *_APT_INSTALL, "--", *packages),
         ("apt-get", "clean"),
         ("sh", "-c", "rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log"),
     )
@@ -209,8 +190,10 @@ def _apt(packages: tuple[str, ...], ca: str, *more: str) -> Commands:
 def _dnf(program: str, packages: tuple[str, ...], ca: str) -> Commands:
     # microdnf takes numbers only.
     weak = _NO_WEAK if program != "microdnf" else "--setopt=install_weak_deps=0"
+    # What microdnf does with `--` was not seen; that names begin with no dash has to do there.
+    end = () if program == "microdnf" else ("--",)
     return (
-        (program, "install", "--assumeyes", weak, _NO_DOCS, *_ssl(ca), *packages),
+        (program, "install", "--assumeyes", weak, _NO_DOCS, *_ssl(ca), *end, *packages),
         (program, "clean", "all"),
     )
 
@@ -219,14 +202,15 @@ def _zypper(packages: tuple[str, ...]) -> Commands:
     zypper = ("zypper", "--non-interactive", "--gpg-auto-import-keys")
     return (
         (*zypper, "refresh"),
-        (*zypper, "install", "--no-recommends", "--auto-agree-with-licenses", *packages),
+        (*zypper, "install", "--no-recommends", "--auto-agree-with-licenses", "--", *packages),
         ("zypper", "clean", "--all"),
     )
 
 
 def _pacman(packages: tuple[str, ...]) -> Commands:
     # A rolling system must be brought up to date with what is added to it.
-    upgrade = ("pacman", "--sync", "--refresh", "--sysupgrade", "--noconfirm", "--needed", *packages)
+    options = ("--refresh", "--sysupgrade", "--noconfirm", "--needed")
+    upgrade = ("pacman", "--sync", *options, "--", *packages)
     return (upgrade, ("pacman", "--sync", "--clean", "--clean", "--noconfirm"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,27 @@ class Reference:
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
+# The grammar of github.com/distribution/reference: names become parts of paths in an engine's API and
+# of addresses in registries.
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
+_REPOSITORY = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*")
+_REFERENCE = re.compile(
+    rf"{_REPOSITORY.pattern}(?::[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(?:@sha256:[0-9a-f]+)?"
+)
+_MIRROR = re.compile(rf"{_HOST}(?:/{_PART})*")
+
+
 def parse_reference(text: str) -> Reference:
-    """Complete a short name: `debian:12` is `docker.io/library/debian:12`."""
+    """Complete a short name: `debian:12` is `docker.io/library/debian:12`.
+
+    Raises UsageError for what is not the name of an image.
+    """
+    if not _REFERENCE.fullmatch(text):
+        raise UsageError(
+            f"{text!r} is not the name of an image",
+            remedy="write NAME:TAG or NAME@sha256:DIGEST, in lower case and without https://",
+        )
     name, _, digest = text.partition("@")
     head, slash, rest = name.partition("/")
     is_registry = bool(slash) and ("." in head or ":" in head or head == "localhost")
@@ -58,7 +78,7 @@ def parse_mirrors(words: Sequence[str], *, where: str = "registry-mirror") -> di
     for word in words:
         registry, equals, mirror = word.partition("=")
         registry, mirror = (registry, mirror) if equals else (_DEFAULT, word)
-        if not registry or not mirror or "://" in mirror:
+        if not re.fullmatch(_HOST, registry) or not _MIRROR.fullmatch(mirror.rstrip("/")):
             raise UsageError(
                 f"{where}: {word!r} names no mirror",
                 remedy="write quay.io=mirror.example/quay, without https://",

@@ -6,8 +6,8 @@ import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.catalogue.builders import load_builders
-from pytest_manylinux.images.provision import PackageManager
 from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.packages import PackageManager
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/catalogue.md").read_text("utf-8")
 CATALOGUE = load_catalogue()

@@ -3,11 +3,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.errors import ImageError
+from pytest_manylinux.errors import ImageError, UsageError
 from pytest_manylinux.images import mmdebstrap, pace
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
 from pytest_manylinux.images.recipe import Recipe
@@ -102,7 +103,59 @@ def test_the_recipe_becomes_arguments(making: Making, program: Callable[[str], N
     assert '--aptopt=Acquire::Check-Valid-Until "false"' in heard
     assert "bookworm" in heard
     assert "deb http://m.example/debian bookworm main" in heard
-    assert "PM_PACKAGES=python3 python3-pip" in heard
+
+
+# What mmdebstrap does with a hook that is no program's name: a shell's line, the root as its `$1`.
+HOOKS = """for word; do case $word in
+    --customize-hook=*install.sh*) sh -c "${word#--customize-hook=}" sh "$PWD/root" ;;
+esac; done"""
+RECORD = 'for word; do printf "<%s>" "$word"; done >> {}; echo >> {}'
+
+
+@pytest.fixture
+def grow(making: Making, program: Callable[[str], None], tmp_path: Path) -> Callable[..., list[str]]:
+    """Grow a root by packages; gives each call of an apt-get that only records its words."""
+
+    def run(*packages: str) -> list[str]:
+        program(f"mkdir root\nMMDEBSTRAP_APT_CONFIG=/dev/null; export MMDEBSTRAP_APT_CONFIG\n{HOOKS}")
+        record, apt = tmp_path / "apt-words", tmp_path / "bin/apt-get"
+        apt.write_text(f"#!/bin/sh\n{RECORD.format(record, record)}\n")
+        apt.chmod(0o755)
+        recipe = Recipe(distro="debian-12", suite="bookworm", arch="i686", packages=packages)
+        run_mmdebstrap(replace(making, recipe=recipe, base=tmp_path), print)
+        return record.read_text().splitlines() if record.exists() else []
+
+    return run
+
+
+@pytest.mark.attack("escape", engine="host")
+@pytest.mark.parametrize(
+    "package",
+    ["--simulate", "; id", "$(id)", "`id`", "zlib1g-dev id", "a\nb", "libc6-", "./x.deb", "x*"],
+)
+def test_what_is_not_a_name_never_reaches_apt(
+    grow: Callable[..., list[str]], making: Making, package: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="not the name") as caught:
+        grow("flex", package)
+    assert repr(package) in caught.value.what
+    assert not (tmp_path / "apt-words").exists()
+    assert not (making.folder / "root").exists()
+
+
+def test_names_reach_apt_as_words_after_the_end_of_options(grow: Callable[..., list[str]]) -> None:
+    (words,) = grow("zlib1g-dev:amd64", "g++", "flex=2.6.4-8.2+b1")
+    assert words.endswith("<install><--><zlib1g-dev:amd64><g++><flex=2.6.4-8.2+b1>")
+    assert "Pattern-Only=true" in words
+
+
+@pytest.mark.attack("escape", engine="host")
+def test_a_trial_root_is_made_of_names_only(making: Making, program: Callable[[str], None]) -> None:
+    program("touch started")
+    recipe = Recipe(distro="d", suite="bookworm", arch="i686", packages=("python3", "?essential"))
+    with pytest.raises(UsageError, match="essential"):
+        run_mmdebstrap(replace(making, recipe=recipe), print)
+    assert not (making.folder / "started").exists()
 
 
 def test_proxies_are_passed_on_and_the_rest_of_the_environment_is_not(

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.images.provision import PackageManager, provision_plan
+from pytest_manylinux.images.provision import provision_plan
 from pytest_manylinux.model.distro import Distro, Interpreter
+from pytest_manylinux.model.packages import PackageManager
 
 MANAGERS = st.sampled_from([manager.value for manager in PackageManager])
-PACKAGES = st.lists(st.from_regex(r"[a-z][a-z0-9.+-]{0,12}", fullmatch=True), min_size=1)
+PACKAGES = st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,12}[a-z0-9]", fullmatch=True), min_size=1)
 ROWS = [(d, i) for d in load_catalogue().distros for i in d.interpreters]
 
 
@@ -83,23 +84,24 @@ def test_where_a_release_is_found_is_no_part_of_the_key() -> None:
     assert plans[0].key == plans[1].key
 
 
-DNF = "install --assumeyes --setopt=install_weak_deps={} --setopt=tsflags=nodocs python3"
-ZYPPER = "install --no-recommends --auto-agree-with-licenses python3"
+DNF = "install --assumeyes --setopt=install_weak_deps={} --setopt=tsflags=nodocs {}python3"
+APT = "apt-get -o Acquire::Retries=3 -o APT::Cmd::Pattern-Only=true "
+ZYPPER = "install --no-recommends --auto-agree-with-licenses -- python3"
 
 
 @pytest.mark.parametrize(
     ("manager", "command"),
     [
-        ("apt", "apt-get -o Acquire::Retries=3 install --yes --no-install-recommends python3"),
-        ("dnf", "dnf " + DNF.format("False")),
-        ("microdnf", "microdnf " + DNF.format("0")),
+        ("apt", APT + "install --yes --no-install-recommends -- python3"),
+        ("dnf", "dnf " + DNF.format("False", "-- ")),
+        ("microdnf", "microdnf " + DNF.format("0", "")),
         ("zypper", "zypper --non-interactive --gpg-auto-import-keys " + ZYPPER),
-        ("pacman", "pacman --sync --refresh --sysupgrade --noconfirm --needed python3"),
-        ("apk", "apk add --no-cache python3"),
-        ("tdnf", "tdnf install --assumeyes python3"),
-        ("yum", "yum install --assumeyes --setopt=tsflags=nodocs python3"),
-        ("dnf5", "dnf5 " + DNF.format("False")),
-        ("apt-rpm", "apt-get install --yes python3"),
+        ("pacman", "pacman --sync --refresh --sysupgrade --noconfirm --needed -- python3"),
+        ("apk", "apk add --no-cache -- python3"),
+        ("tdnf", "tdnf install --assumeyes -- python3"),
+        ("yum", "yum install --assumeyes --setopt=tsflags=nodocs -- python3"),
+        ("dnf5", "dnf5 " + DNF.format("False", "-- ")),
+        ("apt-rpm", "apt-get install --yes -- python3"),
         ("slackpkg", "slackpkg -batch=on -default_answer=y install python3"),
     ],
 )

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Grow the base image: apt from outside, dpkg inside.
+# Grow the base image by the packages that are named: apt from outside, dpkg inside.
 set -eu
 root=$1
-# shellcheck disable=SC2086  # package names are words
+shift
+# Pattern-Only: apt-get would take an unknown name with a dot for a regular expression.
 APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get --yes \
     -oDir::Bin::dpkg=env -oDPkg::Options::=--unset=TMPDIR -oDPkg::Options::=dpkg \
-    -oDPkg::Chroot-Directory="$root" install $PM_PACKAGES
+    -oDPkg::Chroot-Directory="$root" -oAPT::Cmd::Pattern-Only=true install -- "$@"
