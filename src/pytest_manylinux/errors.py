@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import enum
 
+from pytest_manylinux.escape import plain
+
 
 class ExitCode(enum.IntEnum):
     """Exit codes of `pytest-manylinux` and of a run with `--manylinux`."""
@@ -37,13 +39,13 @@ class ManylinuxError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        """Join the three parts, a line each; absent parts leave no line."""
+        """Join the three parts, a line each and made harmless; absent parts leave no line."""
         lines = [self.what]
         if self.why:
             lines.append(f"  why: {self.why}")
         if self.remedy:
             lines.append(f"  next: {self.remedy}")
-        return "\n".join(lines)
+        return plain("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive pickling: errors cross process boundaries under xdist and on a cluster."""

@@ -15,6 +15,7 @@ from pytest_manylinux.config.merge import merge
 from pytest_manylinux.dispatch import Overview
 from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
     CONTEXT,
@@ -25,6 +26,7 @@ from pytest_manylinux.nodes import (
     WheelFile,
     is_project,
     is_sdist,
+    shown,
 )
 from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
@@ -160,7 +162,7 @@ class Hooks:
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             self.live.clear()
             reporter.ensure_newline()
-            reporter.write_line(f"  {line}", cyan=True)
+            reporter.write_line(f"  {plain(line)}", cyan=True)
             reporter.flush()  # a log that is followed shows it now, not when its buffer is full
 
     def _watch(self, look: Callable[[], Overview] | None) -> None:
@@ -175,20 +177,21 @@ class Hooks:
 
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""
-        return header_lines(self.run, ask_engine=not self.config.option.collectonly)
+        lines = header_lines(self.run, ask_engine=not self.config.option.collectonly)
+        return [plain_line(line) for line in lines]
 
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect project folders as projects."""
         if is_project(path) and not (self.context.bare and path != self.config.rootpath):
-            return ProjectDir.from_parent(parent, path=path)
+            return shown(ProjectDir.from_parent(parent, path=path))
         return None
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect wheels and sdists."""
         if file_path.suffix == ".whl":
-            return WheelFile.from_parent(parent, path=file_path)
+            return shown(WheelFile.from_parent(parent, path=file_path))
         if is_sdist(file_path):
-            return SdistFile.from_parent(parent, path=file_path)
+            return shown(SdistFile.from_parent(parent, path=file_path))
         return None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -339,7 +342,7 @@ class Hooks:
         )
         terminalreporter.write_line(table.rstrip("\n"))
         for note in self.notes:
-            terminalreporter.write_line(f"manylinux: {note}")
+            terminalreporter.write_line(plain(f"manylinux: {note}"))
         for annotation in self.annotations:
             terminalreporter.write_line(annotation)
 

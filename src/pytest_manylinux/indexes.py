@@ -16,13 +16,13 @@ import re
 import shutil
 import ssl
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.host_python import module_command
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(
@@ -217,7 +217,7 @@ def _pip_settings() -> dict[str, str]:
 
     A Python without pip is no mistake: then only the environment speaks.
     """
-    commands = ([sys.executable, "-m", "pip"], [shutil.which("pip") or ""])
+    commands = (module_command("pip"), [shutil.which("pip") or ""])
     for command in commands:
         if not command[0]:
             continue

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.inspect.wheel import open_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
@@ -68,8 +69,8 @@ class PortabilityItem(pytest.Item):
         """Add this item's work to the run's graph."""
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the item is: its path; there is no line."""
-        return self.path, None, self.name
+        """Where the item is: its path as it may be shown; there is no line."""
+        return Path(plain_line(os.fspath(self.path))), None, self.name
 
     def conclude(self, entry: Entry) -> None:
         """Keep what the item found, for reports, and pass or fail accordingly."""
@@ -79,7 +80,7 @@ class PortabilityItem(pytest.Item):
         if verdict is None or verdict.outcome is Outcome.PORTABLE:
             return
         if verdict.outcome is Outcome.EXPECTED and verdict.expectation is not None:
-            raise pytest.xfail.Exception(verdict.expectation.reason)
+            raise pytest.xfail.Exception(plain_line(verdict.expectation.reason))
         raise VerdictError(verdict)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -92,8 +93,8 @@ class PortabilityItem(pytest.Item):
         if isinstance(error, pytest.xfail.Exception):
             # pytest would parse our own source for a traceback, while other threads work: slow, and
             # CPython 3.11 now and then ends it with "AST constructor recursion depth mismatch".
-            return str(error.msg)
-        return super().repr_failure(excinfo, style)
+            return plain(str(error.msg))
+        return plain(str(super().repr_failure(excinfo, style)))
 
 
 class BuildItem(PortabilityItem):
@@ -251,6 +252,19 @@ def told(context: Context) -> Iterator[None]:
     except ManylinuxError as error:
         context.collect_errors.append(error)
         raise pytest.Collector.CollectError(str(error)) from error
+
+
+_Collector = TypeVar("_Collector", bound=pytest.Collector)
+
+
+def shown(node: _Collector) -> _Collector:
+    """The node with a name and an id that may be printed, whatever its file is called.
+
+    pytest prints the ids of items at the beginning of a line.
+    """
+    node.name = plain_line(node.name)
+    node._nodeid = plain_line(node.nodeid)  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
+    return node
 
 
 class ProjectDir(pytest.Directory):

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from pytest_manylinux.build.once import make_once
 from pytest_manylinux.engines.programs import run_program
 from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ToolchainError
+from pytest_manylinux.host_python import module_command
 from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.policy import Policy
@@ -113,7 +113,7 @@ def not_had(what: str, output: bytes, otherwise: str) -> ToolchainError:
 
 def _download(folder: Path, arch: str) -> None:
     platforms = [word for glibc in _GLIBCS for word in ("--platform", f"manylinux_{glibc}_{arch}")]
-    command = [sys.executable, *DOWNLOAD, *platforms, "--dest", os.fspath(folder), REQUIREMENT]
+    command = module_command(*DOWNLOAD[1:], *platforms, "--dest", os.fspath(folder), REQUIREMENT)
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_PROGRESS_BAR": "off"}
     try:
         with temporary_folder() as here:

@@ -59,7 +59,7 @@ def pack(
     ours = [path.resolve() for path in leave_out]
     for name in _names(folder):
         path = folder / name
-        if not any(path.is_relative_to(other) for other in ours):
+        if _lies_within(folder, name) and not any(path.is_relative_to(other) for other in ours):
             _add(archive, path, f"{below}/{name}")
     if commit is None:
         return Snapshot(epoch=_epoch(None))
@@ -79,6 +79,17 @@ def _names(folder: Path) -> Iterable[str]:
         return walk(folder)
     tracked, others = listed
     return sorted({*tracked, *(name for name in others if not is_junk(name))})
+
+
+def _lies_within(folder: Path, name: str) -> bool:
+    """Whether a listed file is one of the folder's: no `..`, and no link on the way to it.
+
+    git's index is a file of the project's, and may list anything.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        return False
+    return not any((folder / parent).is_symlink() for parent in list(parts.parents)[:-1])
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:

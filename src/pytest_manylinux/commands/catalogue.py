@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
+from pytest_manylinux.escape import plain_json, plain_line
 
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _list(arguments: argparse.Namespace) -> int:
     distros = [distro for distro in chosen if _passes(distro, arguments)]
     if arguments.json:
         rows = [_described(distro) for distro in distros]
-        print(json.dumps({"version": catalogue.version, "distros": rows}, indent=2))
+        print(plain_json(json.dumps({"version": catalogue.version, "distros": rows}, indent=2)))
     else:
         _table(catalogue, distros)
     return ExitCode.OK
@@ -215,15 +216,18 @@ def _show_drift(
 ) -> None:
     if as_json:
         keys = ("distro", "image", "drift")
-        print(json.dumps([dict(zip(keys, entry, strict=True)) for entry in found], indent=2))
+        print(
+            plain_json(json.dumps([dict(zip(keys, entry, strict=True)) for entry in found], indent=2))
+        )
         return
     for distro, digest, drifts in found:
         if not digest:
-            print(f"{distro}: not seen: {'; '.join(filter(None, drifts[0][1:]))}")
+            print(plain_line(f"{distro}: not seen: {'; '.join(filter(None, drifts[0][1:]))}"))
         elif not drifts:
             print(f"{distro}: as the row says ({digest[:19]})")
         for figure, row, live in drifts if digest else ():
-            print(f"{distro}: {figure}: the row says {row}, the image {live} ({digest[:19]})")
+            words = f"{distro}: {figure}: the row says {row}, the image {live} ({digest[:19]})"
+            print(plain_line(words))
 
 
 def _sources(engine: Engine, arguments: argparse.Namespace) -> ImageSources:

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.report.diff import Change, Difference, cause_line, diff
-from pytest_manylinux.report.plaintext import plain_line
 from pytest_manylinux.report.proof import load_trusted, read_proof
 from pytest_manylinux.report.words import decisive_line, outcome_words
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     old, new = (read_proof(path, keys=keys).record for path in (arguments.old, arguments.new))
     differences = diff(old, new)
     if arguments.json:
-        print(json.dumps([_as_json(difference) for difference in differences], indent=1))
+        print(plain_json(json.dumps([_as_json(difference) for difference in differences], indent=1)))
     else:
         print("\n".join(difference_lines(differences)))
     return exit_code(differences)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.escape import plain_json
 
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
     findings = examine(_probes())
     is_ready = ready(findings)
     if arguments.json:
-        print(json.dumps({"ready": is_ready, "findings": [_row(f) for f in findings]}, indent=2))
+        print(
+            plain_json(
+                json.dumps({"ready": is_ready, "findings": [_row(f) for f in findings]}, indent=2)
+            )
+        )
     else:
         _show(findings, is_ready=is_ready)
     return ExitCode.OK if is_ready else ExitCode.NOT_PROVEN

@@ -15,9 +15,9 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.config.merge import file_layer, merge
 from pytest_manylinux.config.settings import GateRule
 from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.gate import Decision, Ruling, decide
 from pytest_manylinux.model.distro import Distro
-from pytest_manylinux.report.plaintext import plain_line
 from pytest_manylinux.report.proof import Proof, Trusted, load_trusted, read_proof
 
 _CONFIG = Path("pyproject.toml")
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     decision = check(collect_artifacts(arguments.files), proof, setup)
     if arguments.json:
-        print(json.dumps(_as_json(decision), indent=1))
+        print(plain_json(json.dumps(_as_json(decision), indent=1)))
         return decision.code
     if arguments.explain:
         print("\n".join([*rule_lines(setup, proof), ""]))

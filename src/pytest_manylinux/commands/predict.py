@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.escape import plain_json, plain_line
 
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ def _answer(arguments: argparse.Namespace) -> int:
     if arguments.json:
         from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
 
-        print(to_json(found, catalogue_version=version, left_out=foreign))
+        print(plain_json(to_json(found, catalogue_version=version, left_out=foreign)))
     else:
         for forecast in found:
             _show(forecast)
         for name in foreign:
-            print(f"left out, not for Linux with glibc: {name}")
+            print(f"left out, not for Linux with glibc: {plain_line(name)}")
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
 
@@ -135,7 +136,7 @@ def _show(forecast: Forecast) -> None:
     reach = forecast.reach
     console.print(f"[bold]{forecast.title}[/]", highlight=False)
     for wheel in forecast.wheels:
-        console.print(f"  {wheel.filename}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {plain_line(wheel.filename)}", highlight=False, markup=False, soft_wrap=True)
     console.print(_table(forecast))
     shown = (served for family in reach.families for served in (family.oldest, family.first_unserved))
     if any(served and _by_figures(served) for served in shown):

@@ -15,6 +15,7 @@ from pathlib import Path
 from pytest_manylinux.artifacts import Artifact, collect_artifacts, read_artifact
 from pytest_manylinux.commands.gate import add_gate_arguments, check, gate_setup, print_decision
 from pytest_manylinux.errors import ExitCode, ProofError, UploadError, UsageError
+from pytest_manylinux.host_python import module_command
 from pytest_manylinux.report.proof import read_proof
 
 # What would make twine send or sign something else than the files that were checked.
@@ -101,7 +102,7 @@ def upload(artifacts: Sequence[Artifact], options: Sequence[str]) -> None:
     for artifact in artifacts:
         if read_artifact(artifact.path).sha256 != artifact.sha256:
             raise ProofError(f"{artifact.filename} changed between the check and the upload")
-    command = [sys.executable, "-m", "twine", "upload", *options]
+    command = module_command("twine", "upload", *options)
     command += [str(artifact.path) for artifact in artifacts]
     done = subprocess.run(command, check=False, env={**os.environ, "PYTHONSAFEPATH": "1"})
     if done.returncode != 0:

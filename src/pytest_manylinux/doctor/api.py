@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.escape import plain_line
 from pytest_manylinux.indexes import redact
 
 
@@ -73,7 +74,7 @@ def ready(findings: Iterable[Finding]) -> bool:
 def one_line(words: str) -> str:
     """The first line of something that may have many, without credentials."""
     lines = redact(words).strip().splitlines()
-    return lines[0] if lines else ""
+    return plain_line(lines[0]) if lines else ""
 
 
 def _ask(area: Area, name: str, probe: Probe) -> list[Finding]:

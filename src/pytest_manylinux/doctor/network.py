@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host_python import module_command
 from pytest_manylinux.images.apt import MachineApt
 from pytest_manylinux.images.references import Reference, through_mirror
 from pytest_manylinux.images.ways import variable, ways_of, words_of
@@ -57,7 +57,7 @@ def opener(certificates: Path | None) -> Opener:
 def look_at_index() -> Iterator[Finding]:
     """Whether pip, as it is set up here, finds the compiler on its index."""
     options = ("--disable-pip-version-check", "--no-input", "--retries", "0")
-    command = [sys.executable, "-m", "pip", "index", "versions", _WANTED, *options]
+    command = module_command("pip", "index", "versions", _WANTED, *options)
     try:
         done = subprocess.run(
             [*command, "--timeout", f"{TIMEOUT:g}"],

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from pathlib import PurePosixPath
 from auditwheel.architecture import Architecture
 from auditwheel.libc import Libc
 
+from pytest_manylinux.host_python import module_command
 from pytest_manylinux.inspect.policy import Assessment, PolicyRules, assess
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.wheel import Audit, ElfFacts, WheelFacts
@@ -209,7 +209,7 @@ def reference_audit(facts: WheelFacts, *, timeout: float = REFERENCE_TIMEOUT) ->
     folder and keeps what it read, none of which a process with threads could bear. Where it ends
     with an error, `deserved` is empty and the reasons hold its words.
     """
-    command = [sys.executable, "-m", "auditwheel", "show", "--json", str(facts.wheel.path)]
+    command = module_command("auditwheel", "show", "--json", str(facts.wheel.path))
     tool = f"auditwheel {version('auditwheel')}"
     platforms = facts.wheel.platforms
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pytest_manylinux.escape import plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report.plaintext import plain_line
 from pytest_manylinux.report.words import (
     counted,
     decisive_line,

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Wheel
-from pytest_manylinux.report.plaintext import plain, plain_line
 from pytest_manylinux.report.words import prediction_words
 
 Properties = tuple[tuple[str, str], ...]

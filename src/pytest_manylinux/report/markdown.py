@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytest_manylinux.errors import ReportError
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
 from pytest_manylinux.report.atomic import write_atomically
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.plaintext import plain, plain_line
 from pytest_manylinux.report.words import counted, decisive_line, outcome_words, wheel_words
 
 MARKS = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.verdict import Cause, Finding, Foretold, Ignored, Outcome, Severity, Verdict
-from pytest_manylinux.report.plaintext import plain, plain_line
 
 _EVIDENCE_LINES = 6
 

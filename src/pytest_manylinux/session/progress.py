@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Protocol, TextIO
 
 from pytest_manylinux.dispatch import Overview
+from pytest_manylinux.escape import plain_line
 
 _EVERY = 1.0  # seconds between two drawings
 _MINUTE = 60
@@ -51,7 +52,7 @@ class Live:
         elif now - self._last >= _EVERY:
             self._last = now
             self._terminal = terminal
-            self._write(progress_line(look())[: max(terminal.fullwidth - 1, 0)])
+            self._write(plain_line(progress_line(look()))[: max(terminal.fullwidth - 1, 0)])
 
     def clear(self) -> None:
         """Take the line away."""

@@ -49,3 +49,24 @@ def test_a_bare_word_is_the_mirror_of_the_default_registry() -> None:
 def test_a_word_that_names_no_mirror_is_a_usage_error(word: str) -> None:
     with pytest.raises(UsageError, match="names no mirror"):
         parse_mirrors([word])
+
+
+@pytest.mark.attack("escape")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-x",
+        "../containers/json",
+        "debian:12?x=1",
+        "a b",
+        "https://h.example/x",
+        "x@sha256:../y",
+        "X:1",
+        "a\nb",
+        "a//b",
+    ],
+)
+def test_what_is_no_reference_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not the name of an image"):
+        parse_reference(text)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_records import hostile_text, make_run, make_verdict, make_wheel_record
 
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import BuildRecord, SettingRecord, ShardRecord
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.junit import (
@@ -18,7 +19,6 @@ from pytest_manylinux.report.junit import (
     properties,
     suite_properties,
 )
-from pytest_manylinux.report.plaintext import plain, plain_line
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 BUILD = BuildRecord(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 
+from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.run import WheelRecord
 from pytest_manylinux.model.verdict import Finding, Verdict
 from pytest_manylinux.report.grid import Row
-from pytest_manylinux.report.plaintext import plain, plain_line
 from pytest_manylinux.report.words import cause_words, outcome_words, wheel_words
 
 

@@ -1,0 +1,65 @@
+"""Words of wheels, pip, engines and imported code, made harmless: they steer nothing that shows them.
+
+Escape sequences could redraw a terminal, control characters are forbidden in XML 1.0 (section 2.2),
+direction marks could make a name look like another one (Unicode TR 36, section 2.4), and a line of a
+log can be a command to the CI system that reads it. This is the one place where all of them are taken
+out: reports, errors, progress and node ids pass their words through here.
+
+Commands of CI systems, and where in a line they are obeyed:
+
+- GitHub Actions, Gitea, Forgejo: `::name::` after blanks (actions/runner, `ActionCommand.TryParseV2`;
+  .NET compares by culture, so characters without weight count as blanks), and `##[name]` anywhere
+  (`ActionCommand.TryParse`);
+- Azure Pipelines: `##vso[` anywhere (azure-pipelines-agent, `Command.TryParse`);
+- TeamCity: `##teamcity[`, its service messages;
+- GitLab: `section_start:` and `section_end:`, also in the middle of a line;
+- Travis CI: `travis_fold:` and `travis_time:`;
+- Buildkite: `---`, `+++`, `~~~` and `^^^` as the first word of a line.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SUSPECT = re.compile("[^\t\n -~]")
+# Hangul fillers are letters that nobody sees; what else has no weight is no word character.
+_WEIGHTLESS = r"(?:[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
+_BLANK = r"(?:[ \t]|[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
+_AT_START = re.compile(rf"^({_BLANK})(?=:|(?:---|\+\+\+|~~~|\^\^\^)(?:\s|$))", re.MULTILINE)
+_WORDS = ("[", "vso[", "teamcity[")
+_AFTER_HASHES = "|".join(_WEIGHTLESS.join(map(re.escape, word)) for word in _WORDS)
+_ANYWHERE = re.compile(
+    rf"#(?={_WEIGHTLESS}#{_WEIGHTLESS}(?:{_AFTER_HASHES}))"
+    r"|section_(?=(?:start|end):)|travis_(?=(?:fold|time):)",
+    re.IGNORECASE,
+)
+
+
+def plain(text: str) -> str:
+    """The text with all that is not printable spelled out, as Python would; tabs and breaks stay.
+
+    A CI system's commands get a backslash that breaks them. What is plain stays as it is.
+    """
+    return without_commands(_SUSPECT.sub(_spell, text.replace("\r\n", "\n")))
+
+
+def plain_line(text: str) -> str:
+    """The same for a name or a sentence: line breaks and tabs are spelled out too."""
+    return plain(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def without_commands(text: str) -> str:
+    """The text with a backslash in whatever a CI system would obey, and otherwise as it is."""
+    return _ANYWHERE.sub(r"\g<0>\\", _AT_START.sub(r"\1\\", text))
+
+
+def plain_json(text: str) -> str:
+    """JSON that means the same and has no command in it: its characters are written as numbers."""
+    return _ANYWHERE.sub(lambda match: f"{match.group()[:-1]}\\u{ord(match.group()[-1]):04x}", text)
+
+
+def _spell(match: re.Match[str]) -> str:
+    character = match.group()
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")
