@@ -26,7 +26,7 @@ from pytest_manylinux.nodes import (
     WheelFile,
     is_project,
     is_sdist,
-    shown,
+    printable,
 )
 from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
@@ -183,15 +183,15 @@ class Hooks:
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect project folders as projects."""
         if is_project(path) and not (self.context.bare and path != self.config.rootpath):
-            return shown(ProjectDir.from_parent(parent, path=path))
+            return printable(ProjectDir.from_parent(parent, path=path))
         return None
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect wheels and sdists."""
         if file_path.suffix == ".whl":
-            return shown(WheelFile.from_parent(parent, path=file_path))
+            return printable(WheelFile.from_parent(parent, path=file_path))
         if is_sdist(file_path):
-            return shown(SdistFile.from_parent(parent, path=file_path))
+            return printable(SdistFile.from_parent(parent, path=file_path))
         return None
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -254,19 +255,6 @@ def told(context: Context) -> Iterator[None]:
         raise pytest.Collector.CollectError(str(error)) from error
 
 
-_Collector = TypeVar("_Collector", bound=pytest.Collector)
-
-
-def shown(node: _Collector) -> _Collector:
-    """The node with a name and an id that may be printed, whatever its file is called.
-
-    pytest prints the ids of items at the beginning of a line.
-    """
-    node.name = plain_line(node.name)
-    node._nodeid = plain_line(node.nodeid)  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
-    return node
-
-
 class ProjectDir(pytest.Directory):
     """A folder with a Python project: its portability items, then the ordinary tests below it."""
 
@@ -323,6 +311,23 @@ class WheelFile(pytest.File):
         chosen = self.config.stash[CONTEXT].run.distros(subject.settings)
         distros = " ".join(distro.id for distro in chosen)
         return f"no Python of the chosen distros ({distros}) can install a wheel with the tags {tags}"
+
+
+_Collector = TypeVar("_Collector", bound=pytest.Collector)
+
+
+def printable(node: _Collector) -> _Collector:
+    """The node with an id and a name that may be printed, whatever its file is called.
+
+    pytest begins lines with the ids of items, which are made from their collector's. It has no public
+    way to say one, and from 9.2 on it keeps them in parts.
+    """
+    attribute = "_id" if hasattr(node, "_id") else "_nodeid"
+    known = getattr(node, attribute)
+    safe = plain_line(known) if isinstance(known, str) else replace(known, path=plain_line(known.path))
+    setattr(node, attribute, safe)
+    node.name = plain_line(node.name)
+    return node
 
 
 def is_project(path: Path) -> bool:
