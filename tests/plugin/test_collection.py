@@ -269,7 +269,7 @@ def test_the_header_says_that_a_lock_does_not_bind_roots_of_an_archive(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the machine may have none
-    engine = SimpleNamespace(name="bubblewrap", version=lambda: "1", close=lambda: None)
+    engine = SimpleNamespace(name="bubblewrap", version=lambda: "1", caution="", close=lambda: None)
     monkeypatch.setattr(run, "select_engine", lambda *_, **__: engine)
     make_wheel(pytester.path / "dist")
     lock(pytester, "debian-12")

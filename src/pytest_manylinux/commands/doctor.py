@@ -53,7 +53,7 @@ def _probes() -> list[tuple[Area, str, Probe]]:
     from pytest_manylinux.doctor import machine, network  # noqa: PLC0415
     from pytest_manylinux.doctor.api import Area  # noqa: PLC0415
     from pytest_manylinux.engines.probe import has_vsyscall  # noqa: PLC0415
-    from pytest_manylinux.engines.seccomp import filter_of_this_machine  # noqa: PLC0415
+    from pytest_manylinux.engines.seccomp import takes_filters  # noqa: PLC0415
     from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
     from pytest_manylinux.indexes import host_certificates  # noqa: PLC0415
@@ -74,7 +74,7 @@ def _probes() -> list[tuple[Area, str, Probe]]:
         (
             Area.KERNEL,
             "system call filter",
-            partial(machine.look_at_call_filter, here=filter_of_this_machine() != b""),
+            partial(machine.look_at_call_filter, here=takes_filters()),
         ),
         (Area.KERNEL, "vsyscall", partial(machine.look_at_vsyscall, here=has_vsyscall())),
         (Area.KERNEL, "other architectures", machine.look_at_foreign),

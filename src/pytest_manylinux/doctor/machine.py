@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
-from pytest_manylinux.doctor.install import install_command
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.cgroup import find_control_groups
+from pytest_manylinux.engines.install import install_command
 from pytest_manylinux.engines.namespaces import SETTINGS, forbidding_settings
 from pytest_manylinux.engines.probe import VSYSCALL_CURE
 from pytest_manylinux.engines.select import EngineName, select_engine
@@ -145,10 +145,10 @@ def look_at_user_namespaces(settings: Path = SETTINGS) -> Iterator[Finding]:
 def look_at_call_filter(*, here: bool) -> Iterator[Finding]:
     """Whether the kernel filters system calls, which bubblewrap's sandboxes use where it does."""
     if here:
-        yield _good(Area.KERNEL, "system call filter", "there, and bubblewrap's sandboxes have one")
+        yield _good(Area.KERNEL, "system call filter", "there, which bubblewrap's sandboxes use")
     else:
         says = "none: code in bubblewrap's sandboxes may make every call that a user may"
-        cure = "a kernel with CONFIG_SECCOMP_FILTER, on a processor for which there is a filter"
+        cure = "a kernel with CONFIG_SECCOMP_FILTER"
         yield _lacking("system call filter", says, cure)
 
 

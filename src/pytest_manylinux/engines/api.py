@@ -155,6 +155,10 @@ class Engine(Protocol):
     def version(self) -> str:
         """The engine's own version, for the header and the proof."""
 
+    @property
+    def caution(self) -> str:
+        """A protection of sandboxes that this machine lacks, a line for the user; empty if none."""
+
     def open(self, spec: SandboxSpec) -> Sandbox:
         """Start a sandbox; raises SandboxError or EngineError."""
 

@@ -1,7 +1,7 @@
 """Sandboxes by bubblewrap: no daemon, no registry, started in milliseconds, for root and users.
 
-What it needs: the `bwrap` program (0.8 or newer) and a kernel that gives user namespaces. Memory
-and processes are limited by control groups where we may make one, else by rlimits.
+What it needs: the `bwrap` program (0.8 or newer), libseccomp, and a kernel that gives user namespaces.
+Memory and processes are limited by control groups where we may make one, else by rlimits.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ from pytest_manylinux.engines.forkserver import (
 from pytest_manylinux.engines.layout import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.machine import find_bubblewrap
 from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
-from pytest_manylinux.engines.seccomp import filter_of_this_machine
+from pytest_manylinux.engines.seccomp import filter_of_this_machine, takes_filters
 from pytest_manylinux.engines.staging import Staging
 from pytest_manylinux.errors import EngineError, SandboxError
 
 _START_TIMEOUT = 60.0
+WITHOUT_FILTER = (
+    "engine bubblewrap: sandboxes have no system call filter, because this kernel takes none; "
+    "code in them may make every call that a user may"
+)
 _ADDRESS_SPACE = 4  # multiples of the memory limit: what is reserved is not all used
 
 
@@ -44,6 +48,7 @@ class BubblewrapEngine:
 
     def __init__(self) -> None:
         self._program, self._version = find_bubblewrap()
+        filter_of_this_machine()  # raises EngineError without libseccomp
         self._groups = find_control_groups()
         if self._groups is not None:
             self._groups.sweep()
@@ -55,6 +60,11 @@ class BubblewrapEngine:
     def version(self) -> str:
         """The version of bubblewrap, such as `0.8.0`."""
         return self._version
+
+    @property
+    def caution(self) -> str:
+        """Says so where the kernel takes no filters (CONFIG_SECCOMP_FILTER)."""
+        return "" if takes_filters() else WITHOUT_FILTER
 
     @property
     def limits_by(self) -> str:

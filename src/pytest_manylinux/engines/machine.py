@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from pytest_manylinux.engines.namespaces import SETTINGS, allowing_namespaces, as_root
+from pytest_manylinux.engines.install import install_command
+from pytest_manylinux.engines.namespaces import SETTINGS, allowing_namespaces
 from pytest_manylinux.errors import EngineError
 
 _OLDEST = (0, 8)
@@ -17,13 +18,6 @@ _PROBE = (
     *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000"),
     *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/tmp"),  # noqa: S108
 )
-_INSTALL = {
-    "apt-get": "apt-get install -y bubblewrap",
-    "dnf": "dnf install -y bubblewrap",
-    "zypper": "zypper install -y bubblewrap",
-    "pacman": "pacman -S bubblewrap",
-    "apk": "apk add bubblewrap",
-}
 
 
 def find_bubblewrap(*, settings: Path = SETTINGS) -> tuple[str, str]:
@@ -33,7 +27,7 @@ def find_bubblewrap(*, settings: Path = SETTINGS) -> tuple[str, str]:
         raise EngineError(
             "engine bubblewrap is not on this machine",
             why="there is no program `bwrap` on PATH",
-            remedy=as_root(_install_command()),
+            remedy=install_command("bwrap"),
         )
     version = _read_version(program)
     words = _probe(program)
@@ -55,7 +49,7 @@ def _read_version(program: str) -> str:
         raise EngineError(
             "engine bubblewrap is too old on this machine",
             why=f"{program} says {text.strip()!r}; 0.8 or newer is needed",
-            remedy=f"{as_root(_install_command())} on a newer release, or use docker or podman",
+            remedy=f"{install_command('bwrap')} on a newer release, or use docker or podman",
         )
     return match[0]
 
@@ -81,7 +75,3 @@ def _cure(settings: Path) -> str:
         "(docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
         "--security-opt systempaths=unconfined); else use the engine docker or podman"
     )
-
-
-def _install_command() -> str:
-    return next((cure for tool, cure in _INSTALL.items() if shutil.which(tool)), "install bubblewrap")

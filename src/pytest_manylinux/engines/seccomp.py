@@ -1,153 +1,132 @@
-"""Which system calls a bubblewrap sandbox may not make: a filter for the kernel (seccomp(2)).
+"""Which system calls code in a sandbox may not make: filters for the kernel, made by libseccomp.
 
 The list is what Docker's default profile keeps from a container without capabilities
-(github.com/moby/moby, profiles/seccomp/default.json), so that code finds the same world in every
-engine, with these differences: what reads or sets a process's own memory policy, and `kcmp` and
-`process_madvise` on processes of its own, stay allowed (numerical libraries ask, and nothing outside
-is reached); sockets of the family AF_VSOCK, which lead to a virtual machine's host whatever the
-network namespace, do not. 32-bit x86 programs may still make those by `socketcall`, whose arguments
-no filter sees.
+(github.com/moby/profiles, seccomp/default.json), so that code finds the same world in every engine,
+with these differences: what reads or sets a process's own memory policy, or on POWER its own pages and
+registers, and `kcmp` and `process_madvise` on processes of its own, stay allowed (numerical libraries
+ask, and nothing outside is reached); sockets of the family AF_VSOCK, which lead to a virtual machine's
+host whatever the network namespace, do not. Where `socketcall` exists (32-bit x86, s390x, POWER) they
+may still be made: its arguments are behind a pointer, which no filter sees.
 
-Numbers of calls are the kernel's own (its headers asm/unistd_64.h, asm/unistd_32.h,
-asm-generic/unistd.h and, for arm, arch/arm/tools/syscall.tbl).
+libseccomp knows the numbers of calls on each architecture. A program is a classic BPF one, an array
+of `struct sock_filter` (seccomp(2)), and covers all that a kernel of this machine runs, 32-bit
+programs included. The emulation of another architecture (qemu) makes the host's calls.
 """
 
 from __future__ import annotations
 
 import ctypes
+import enum
 import errno
 import functools
-import platform
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000  # linux/seccomp.h
-_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _JUMP, _RETURN = (
-    0x20,
-    0x15,
-    0x35,
-    0x45,
-    0x05,
-    0x06,
-)  # linux/bpf_common.h
-_NUMBER, _ARCH, _FIRST_ARGUMENT, _FOURTH_ARGUMENT = (
-    0,
-    4,
-    16,
-    40,
-)  # offsets in struct seccomp_data, little-endian
-_X32 = 0x40000000  # the bit of x86_64's calls with 32-bit pointers, which no distro of ours uses
+from pytest_manylinux.engines.install import install_command
+from pytest_manylinux.errors import EngineError
+
+LIBRARY = "libseccomp.so.2"
+_ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # linux/seccomp.h
+_ACT_BADARCH = 2  # enum scmp_filter_attr: the answer to calls of an architecture without rules
+_MASKED_EQ = 7  # enum scmp_compare
+_UNKNOWN = -1  # __NR_SCMP_ERROR of seccomp.h
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_LOAD, _EQUAL, _RETURN, _NUMBER = 0x20, 0x15, 0x06, 0  # linux/bpf_common.h; struct seccomp_data
+
+_LITTLE_ENDIAN = 0x40000000  # __AUDIT_ARCH_LE of linux/audit.h
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW… of clone(2)
 _AF_VSOCK = 40
 _MS_RDONLY, _MS_REMOUNT = 1, 32  # flags of mount(2)
+_INT = 0xFFFFFFFF  # the kernel reads an `int` argument from these bits alone
+
+
+class Abi(enum.IntEnum):
+    """Sets of call numbers, by the kernel's AUDIT_ARCH_… (linux/audit.h), which libseccomp takes.
+
+    Before the names stands `SCMP_ARCH_` in the OCI runtime specification.
+    """
+
+    X86_64 = 0xC000003E
+    X86 = 0x40000003
+    AARCH64 = 0xC00000B7
+    ARM = 0x40000028
+    PPC64LE = 0xC0000015
+    S390X = 0x80000016
+    S390 = 0x00000016
+    RISCV64 = 0xC00000F3
+    LOONGARCH64 = 0xC0000102
+
+
+FAMILIES = (
+    (Abi.X86_64, Abi.X86),
+    (Abi.AARCH64, Abi.ARM),
+    (Abi.PPC64LE,),
+    (Abi.S390X, Abi.S390),
+    (Abi.RISCV64,),
+    (Abi.LOONGARCH64,),
+)
+"""The sets that one kernel understands, the 64-bit one first."""
+
+_WITH_SOCKETCALL = frozenset({Abi.X86, Abi.PPC64LE, Abi.S390X, Abi.S390})
+_FLAGS_OF_CLONE_SECOND = frozenset({Abi.S390X, Abi.S390})  # CONFIG_CLONE_BACKWARDS2 of the kernel
+
+DENIED = frozenset(
+    """
+    _sysctl acct add_key bpf chroot clock_adjtime clock_adjtime64 clock_settime clock_settime64
+    create_module delete_module fanotify_init finit_module fsconfig fsmount fsopen fspick
+    get_kernel_syms init_module io_uring_enter io_uring_register io_uring_setup ioperm iopl
+    kexec_file_load kexec_load keyctl lookup_dcookie migrate_pages mount mount_setattr move_mount
+    move_pages nfsservctl open_by_handle_at open_tree open_tree_attr pciconfig_iobase pciconfig_read
+    pciconfig_write perf_event_open pidfd_getfd pivot_root query_module quotactl quotactl_fd reboot
+    request_key rtas s390_guarded_storage s390_sthyi setdomainname sethostname setns settimeofday
+    spu_create spu_run stime swapoff swapon sysfs syslog umount umount2 unshare uselib userfaultfd
+    ustat vhangup vm86 vm86old
+    """.split()  # noqa: SIM905 -- a table, and not 75 lines
+)
+"""What fails with EPERM whatever its arguments."""
 _OF_FORK_SERVERS = frozenset({"mount", "unshare"})
-_PR_SET_SECCOMP = 22
-_SECCOMP_MODE_FILTER = 2
+_WRITING_OUT = frozenset({"fsync", "fdatasync", "sync", "syncfs", "sync_file_range"})
+_SINCE_LIBSECCOMP_2_5 = {"mount_setattr": 442, "quotactl_fd": 443, "open_tree_attr": 467}
+"""Numbers of calls that a libseccomp in use may not know: the same on all that is in `Abi`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Abi:
-    """A set of call numbers: its name for the kernel (linux/audit.h), its column in _DENIED."""
+class _Rule:
+    """Calls that fail with `error` (0: succeed, not made) if `argument & mask == value`, or always."""
 
-    arch: int
-    column: int
-    clone: int
-    clone3: int
-    socket: int
-    x32: bool = False
+    names: frozenset[str]
+    error: int
+    argument: int | None = None
+    mask: int = 0
+    value: int = 0
 
 
-_X86_64 = _Abi(arch=0xC000003E, column=0, clone=56, clone3=435, socket=41, x32=True)
-_I386 = _Abi(arch=0x40000003, column=1, clone=120, clone3=435, socket=359)
-_AARCH64 = _Abi(arch=0xC00000B7, column=2, clone=220, clone3=435, socket=198)
-_RISCV64 = _Abi(arch=0xC00000F3, column=2, clone=220, clone3=435, socket=198)
-_ARM = _Abi(arch=0x40000028, column=3, clone=120, clone3=435, socket=281)
+class _Comparison(ctypes.Structure):
+    """`struct scmp_arg_cmp` of libseccomp."""
 
-_ABIS = {
-    "x86_64": (_X86_64, _I386),
-    "i686": (_I386,),
-    "aarch64": (_AARCH64, _ARM),
-    "armv7l": (_ARM,),
-    "riscv64": (_RISCV64,),
-}
-"""What a kernel understands, by `uname -m`."""
-
-# By name: the number on x86_64, i386, the architectures of the generic table, arm.
-_DENIED: dict[str, tuple[int | None, int | None, int | None, int | None]] = {
-    "_sysctl": (156, 149, None, None),
-    "acct": (163, 51, 89, 51),
-    "add_key": (248, 286, 217, 309),
-    "bpf": (321, 357, 280, 386),
-    "chroot": (161, 61, 51, 61),
-    "clock_adjtime": (305, 343, 266, 372),
-    "clock_adjtime64": (None, 405, None, 405),
-    "clock_settime": (227, 264, 112, 262),
-    "clock_settime64": (None, 404, None, 404),
-    "create_module": (174, 127, None, None),
-    "delete_module": (176, 129, 106, 129),
-    "fanotify_init": (300, 338, 262, 367),
-    "finit_module": (313, 350, 273, 379),
-    "fsconfig": (431, 431, 431, 431),
-    "fsmount": (432, 432, 432, 432),
-    "fsopen": (430, 430, 430, 430),
-    "fspick": (433, 433, 433, 433),
-    "get_kernel_syms": (177, 130, None, None),
-    "init_module": (175, 128, 105, 128),
-    "io_uring_enter": (426, 426, 426, 426),
-    "io_uring_register": (427, 427, 427, 427),
-    "io_uring_setup": (425, 425, 425, 425),
-    "ioperm": (173, 101, None, None),
-    "iopl": (172, 110, None, None),
-    "kexec_file_load": (320, None, 294, 401),
-    "kexec_load": (246, 283, 104, 347),
-    "keyctl": (250, 288, 219, 311),
-    "lookup_dcookie": (212, 253, 18, 249),
-    "migrate_pages": (256, 294, 238, 400),
-    "mount": (165, 21, 40, 21),
-    "mount_setattr": (442, 442, 442, 442),
-    "move_mount": (429, 429, 429, 429),
-    "move_pages": (279, 317, 239, 344),
-    "nfsservctl": (180, 169, 42, None),
-    "open_by_handle_at": (304, 342, 265, 371),
-    "open_tree": (428, 428, 428, 428),
-    "open_tree_attr": (467, 467, 467, 467),
-    "perf_event_open": (298, 336, 241, 364),
-    "pidfd_getfd": (438, 438, 438, 438),
-    "pivot_root": (155, 217, 41, 218),
-    "query_module": (178, 167, None, None),
-    "quotactl": (179, 131, 60, 131),
-    "quotactl_fd": (443, 443, 443, 443),
-    "reboot": (169, 88, 142, 88),
-    "request_key": (249, 287, 218, 310),
-    "setdomainname": (171, 121, 162, 121),
-    "sethostname": (170, 74, 161, 74),
-    "setns": (308, 346, 268, 375),
-    "settimeofday": (164, 79, 170, 79),
-    "stime": (None, 25, None, None),
-    "swapoff": (168, 115, 225, 115),
-    "swapon": (167, 87, 224, 87),
-    "sysfs": (139, 135, None, 135),
-    "syslog": (103, 103, 116, 103),
-    "umount": (None, 22, None, None),
-    "umount2": (166, 52, 39, 52),
-    "unshare": (272, 310, 97, 337),
-    "uselib": (134, 86, None, None),
-    "userfaultfd": (323, 374, 282, 388),
-    "ustat": (136, 62, None, 62),
-    "vhangup": (153, 111, 58, 111),
-    "vm86": (None, 166, None, None),
-    "vm86old": (None, 113, None, None),
-}
+    _fields_ = (
+        ("argument", ctypes.c_uint),
+        ("compare", ctypes.c_int),
+        ("mask", ctypes.c_uint64),
+        ("value", ctypes.c_uint64),
+    )
 
 
 def filter_of_this_machine(*, forks: bool = False) -> bytes:
-    """The filter for the running kernel; empty where there is none for it, or it takes none.
+    """The program for the running kernel; empty if that takes none (`takes_filters`).
 
-    With `forks` that of a fork server, which see `filter_program`.
+    Denied calls fail with EPERM; `clone3`, whose flags no filter can see, and x86_64's calls with
+    32-bit pointers (x32) as if the kernel did not have them, so that C libraries take `clone` instead.
+
+    A fork server (`forks`) may make namespaces by `unshare`, and mounts; but it can uncover nothing
+    (umount) and make nothing writable that was mounted read-only: its interpreter is the image's.
+
+    Raises EngineError if libseccomp is missing.
     """
-    return filter_program(platform.machine(), forks=forks) if takes_filters() else b""
+    program = filter_program(_family(), forks=forks)
+    return program if takes_filters() else b""
 
 
 @functools.cache
@@ -158,92 +137,186 @@ def takes_filters() -> bool:
     return ctypes.get_errno() == errno.EFAULT
 
 
-def filter_program(machine: str, *, forks: bool = False) -> bytes:
-    """A classic BPF program (an array of `struct sock_filter`) for kernels of a machine.
+@functools.cache
+def filter_program(abis: tuple[int, ...], *, forks: bool = False) -> bytes:
+    """What `filter_of_this_machine` says, for any machine: a program for these sets of numbers."""
+    return _program({abi: _rules(abi, forks=forks) for abi in abis})
 
-    `machine` is as `uname -m` says it. Empty for machines whose call numbers are not known here.
-    Denied calls fail with EPERM; `clone3`, whose flags no filter can see, and x32's calls as if the
-    kernel did not have them, so that C libraries take `clone` instead.
 
-    A fork server (`forks`) may make namespaces by `unshare`, and mounts; but it can uncover nothing
-    (umount) and make nothing writable that was mounted read-only: its interpreter is the image's.
+@functools.cache
+def no_sync_program() -> bytes:
+    """A program with which calls that write files out to the disk succeed at once, not made.
+
+    Raises EngineError if libseccomp is missing.
     """
-    if machine not in _ABIS:
-        return b""
-    program = [_instruction(_LOAD, _ARCH)]
-    for abi in _ABIS[machine]:
-        section = list(_section(abi, forks=forks))
-        program += [_instruction(_EQUAL, abi.arch, 1, 0), _instruction(_JUMP, len(section)), *section]
-    program.append(_instruction(_RETURN, _KILL))
-    return b"".join(program)
+    return _program({abi: [_Rule(names=_WRITING_OUT, error=0)] for abi in _family()})
 
 
 def profile_of_fork_servers() -> dict[str, object]:
     """What `filter_program` with `forks` says, in the words of a container engine's profile.
 
-    The form is that of the OCI runtime specification, "Seccomp", with Docker's `archMap`. A condition
-    is one mask and one value, so that each bit for a namespace has a rule of its own.
+    The form is that of the OCI runtime specification, "Seccomp", with Docker's `archMap`, `includes`
+    and `excludes`. There is no rule for sockets: a profile's rules are for all of an architecture's
+    sets of numbers, and libseccomp takes one on `socket` with a condition for one on all of
+    `socketcall`. A run has the filter above besides, which has that rule.
     """
-
-    def refused(names: list[str], error: int, *condition: dict[str, int | str]) -> dict[str, object]:
-        rule: dict[str, object] = {"names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": error}
-        return {**rule, "args": list(condition)} if condition else rule
-
-    def masked(index: int, mask: int, value: int) -> dict[str, int | str]:
-        return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
-
-    bits = [1 << bit for bit in range(32) if _NEW_NAMESPACES >> bit & 1]
-    vsock: dict[str, int | str] = {"index": 0, "value": _AF_VSOCK, "op": "SCMP_CMP_EQ"}
+    swapped = sorted(abi.name.lower() for abi in _FLAGS_OF_CLONE_SECOND)
+    usual = [rule for rule in _rules(Abi.X86_64, forks=True) if rule.names != {"socket"}]
+    clone = [rule for rule in usual if rule.names == {"clone"}]
+    others = [rule for rule in usual if rule.names != {"clone"}]
+    clone_swapped = [rule for rule in _rules(Abi.S390X, forks=True) if rule.names == {"clone"}]
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
         "archMap": [
-            {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]},
-            {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]},
+            {"architecture": _oci(first), "subArchitectures": [_oci(abi) for abi in rest]}
+            for first, *rest in FAMILIES
         ],
         "syscalls": [
-            refused(sorted(_DENIED.keys() - _OF_FORK_SERVERS), _EPERM),
-            refused(["clone3"], _ENOSYS),
-            *(refused(["clone"], _EPERM, masked(0, bit, bit)) for bit in bits),
-            refused(["mount"], _EPERM, masked(3, _MS_REMOUNT | _MS_RDONLY, _MS_REMOUNT)),
-            refused(["socket"], _EAFNOSUPPORT, vsock),
+            *(_profile_rule(rule) for rule in others),
+            *({**_profile_rule(rule), "excludes": {"arches": swapped}} for rule in clone),
+            *({**_profile_rule(rule), "includes": {"arches": swapped}} for rule in clone_swapped),
         ],
     }
 
 
-def _section(abi: _Abi, *, forks: bool) -> Iterator[bytes]:
-    """The instructions for the calls of one ABI; every way through them ends in a return."""
-    spared = _OF_FORK_SERVERS if forks else frozenset[str]()
-    rows = [row for name, row in _DENIED.items() if name not in spared]
-    denied = sorted({row[abi.column] for row in rows} - {None}, key=lambda n: n or 0)
-    tests = [(_EQUAL, number, "denied") for number in denied if number is not None]
-    mount = _DENIED["mount"][abi.column]
-    tests += [(_EQUAL, mount, "mount")] if forks and mount is not None else []
-    tests = [*([(_AT_LEAST, _X32, "absent")] if abi.x32 else []), *tests]
-    tests += [
-        (_EQUAL, abi.clone3, "absent"),
-        (_EQUAL, abi.clone, "clone"),
-        (_EQUAL, abi.socket, "socket"),
+def _oci(abi: Abi) -> str:
+    return f"SCMP_ARCH_{abi.name}"
+
+
+def _profile_rule(rule: _Rule) -> dict[str, object]:
+    words: dict[str, object] = {
+        "names": sorted(rule.names),
+        "action": "SCMP_ACT_ERRNO",
+        "errnoRet": rule.error,
+    }
+    if rule.argument is not None:
+        condition = {"index": rule.argument, "value": rule.mask, "valueTwo": rule.value}
+        words["args"] = [{**condition, "op": "SCMP_CMP_MASKED_EQ"}]
+    return words
+
+
+def _rules(abi: int, *, forks: bool) -> list[_Rule]:
+    rules = [
+        _Rule(names=DENIED - (_OF_FORK_SERVERS if forks else frozenset()), error=errno.EPERM),
+        _Rule(names=frozenset({"clone3"}), error=errno.ENOSYS),
     ]
-    ends = {"allowed": 0, "clone": 1, "socket": 4, "denied": 7, "absent": 8, "mount": 10}
-    yield _instruction(_LOAD, _NUMBER)
-    for place, (code, value, end) in enumerate(tests):
-        yield _instruction(code, value, len(tests) - place - 1 + ends[end], 0)
-    yield _instruction(_RETURN, _ALLOW)
-    yield _instruction(_LOAD, _FIRST_ARGUMENT)
-    yield _instruction(_ANY_BIT, _NEW_NAMESPACES, 4, 0)
-    yield _instruction(_RETURN, _ALLOW)
-    yield _instruction(_LOAD, _FIRST_ARGUMENT)
-    yield _instruction(_EQUAL, _AF_VSOCK, 3, 0)
-    yield _instruction(_RETURN, _ALLOW)
-    yield _instruction(_RETURN, _ERRNO | _EPERM)
-    yield _instruction(_RETURN, _ERRNO | _ENOSYS)
-    yield _instruction(_RETURN, _ERRNO | _EAFNOSUPPORT)
-    yield _instruction(_LOAD, _FOURTH_ARGUMENT)
-    yield _instruction(_ANY_BIT, _MS_REMOUNT, 0, 1)
-    yield _instruction(_ANY_BIT, _MS_RDONLY, 0, 1)
-    yield _instruction(_RETURN, _ALLOW)
-    yield _instruction(_RETURN, _ERRNO | _EPERM)
+    flags = 1 if abi in _FLAGS_OF_CLONE_SECOND else 0
+    bits = [1 << place for place in range(32) if _NEW_NAMESPACES >> place & 1]
+    rules += [_when("clone", errno.EPERM, flags, bit, bit) for bit in bits]
+    if forks:
+        rules.append(_when("mount", errno.EPERM, 3, _MS_REMOUNT | _MS_RDONLY, _MS_REMOUNT))
+    if abi not in _WITH_SOCKETCALL:
+        rules.append(_when("socket", errno.EAFNOSUPPORT, 0, _INT, _AF_VSOCK))
+    return rules
 
 
-def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    return struct.pack("<HBBI", code, if_true, if_false, value)
+def _when(name: str, error: int, argument: int, mask: int, value: int) -> _Rule:
+    return _Rule(names=frozenset({name}), error=error, argument=argument, mask=mask, value=value)
+
+
+def _family() -> tuple[int, ...]:
+    """What the running kernel understands: our own set of numbers, and those of its other programs."""
+    native = load_libseccomp().seccomp_arch_native()
+    return next((family for family in FAMILIES if native in family), (native,))
+
+
+@functools.cache
+def load_libseccomp() -> ctypes.CDLL:
+    """The library. Raises EngineError if it is missing."""
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        raise EngineError(
+            "engine bubblewrap needs libseccomp, which is not on this machine",
+            why=f"it makes the filter for system calls of every sandbox: {error}",
+            remedy=install_command("libseccomp"),
+        ) from None
+    library.seccomp_arch_native.restype = ctypes.c_uint32
+    library.seccomp_init.restype = ctypes.c_void_p
+    return library
+
+
+def _program(rules_by_abi: Mapping[int, Sequence[_Rule]]) -> bytes:
+    """One program with the rules of each set of numbers; all other calls are allowed."""
+    library = load_libseccomp()
+    whole, *others = [_context(library, abi, rules) for abi, rules in rules_by_abi.items()]
+    try:
+        for other in others:
+            _check(library.seccomp_merge(whole, other), "seccomp_merge")
+        return _newer_calls(library, rules_by_abi) + _exported(library, whole)
+    finally:
+        library.seccomp_release(whole)
+
+
+def _context(library: ctypes.CDLL, abi: int, rules: Sequence[_Rule]) -> ctypes.c_void_p:
+    """A `scmp_filter_ctx` for one set of numbers.
+
+    Calls of another set are answered as if the kernel did not have them: of x32, on x86_64.
+    """
+    context = ctypes.c_void_p(library.seccomp_init(_ALLOW))
+    native = library.seccomp_arch_native()
+    _check(library.seccomp_attr_set(context, _ACT_BADARCH, _ERRNO | errno.ENOSYS), "seccomp_attr_set")
+    if abi != native:
+        _check(library.seccomp_arch_remove(context, native), "seccomp_arch_remove")
+        _check(library.seccomp_arch_add(context, abi), f"seccomp_arch_add({abi:#x})")
+    for rule, name in ((one, name) for one in rules for name in sorted(one.names)):
+        if (number := _number(library, name)) is not None:  # libseccomp translates it for another ABI
+            answer = _ERRNO | rule.error
+            added = library.seccomp_rule_add_array(context, answer, number, *_condition(rule))
+            _check(added, f"seccomp_rule_add_array({name})")
+    return context
+
+
+def _condition(rule: _Rule) -> tuple[int, ctypes.Array[_Comparison] | None]:
+    """How many conditions a rule has, and an array of them."""
+    if rule.argument is None:
+        return 0, None
+    return 1, (_Comparison * 1)(_Comparison(rule.argument, _MASKED_EQ, rule.mask, rule.value))
+
+
+def _number(library: ctypes.CDLL, name: str) -> int | None:
+    """The number of a call here, negative for one of other architectures; none if it is too new.
+
+    Raises EngineError for one that every libseccomp in use knows, and this one does not.
+    """
+    number: int = library.seccomp_syscall_resolve_name(name.encode())
+    if number != _UNKNOWN:
+        return number
+    if name in _SINCE_LIBSECCOMP_2_5:
+        return None
+    raise EngineError(
+        "engine bubblewrap needs a newer libseccomp",
+        why=f"the one on this machine does not know the system call {name}; 2.5 does",
+        remedy=install_command("libseccomp"),
+    )
+
+
+def _newer_calls(library: ctypes.CDLL, rules_by_abi: Mapping[int, Sequence[_Rule]]) -> bytes:
+    """Instructions that answer calls which the library does not know, and go on for all others."""
+    rules = {rule for rules in rules_by_abi.values() for rule in rules}
+    unknown = {
+        (_SINCE_LIBSECCOMP_2_5[name], rule.error)
+        for rule in rules
+        for name in rule.names
+        if _number(library, name) is None
+    }
+    instructions = [(_LOAD, 0, 0, _NUMBER)] if unknown else []
+    for number, error in sorted(unknown):
+        instructions += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | error)]
+    order = "<" if all(abi & _LITTLE_ENDIAN for abi in rules_by_abi) else ">"
+    return b"".join(struct.pack(f"{order}HBBI", *words) for words in instructions)
+
+
+def _exported(library: ctypes.CDLL, context: ctypes.c_void_p) -> bytes:
+    with os.fdopen(os.memfd_create("filter"), "rb") as file:
+        _check(library.seccomp_export_bpf(context, file.fileno()), "seccomp_export_bpf")
+        file.seek(0)
+        return file.read()
+
+
+def _check(result: int, call: str) -> None:
+    """Raise EngineError for a call of libseccomp that failed: it returns a negative errno."""
+    if result < 0:
+        raise EngineError(
+            "no filter for system calls could be made", why=f"{call}: {os.strerror(-result)}"
+        )

@@ -44,6 +44,8 @@ class Duty:
         self._settings = merge((environment_layer(environment),))
         self._say = say
         self._engine = select_engine(engine or self._settings.engine)
+        if self._engine.caution:
+            say(self._engine.caution)
         self._store = ImageStore()
         self._warm = WarmTrials(self._engine)
         self._surveys = Surveys(self._store.root / "surveys")

@@ -216,6 +216,9 @@ class Run:
                         self._engine = select_engine(self.settings.engine, say=lambda _: None)
                 except ManylinuxError as error:
                     self._engine = error
+                else:
+                    if self._engine.caution:
+                        self.messages.say(self._engine.caution)
             if isinstance(self._engine, ManylinuxError):
                 raise self._engine
             return self._engine

@@ -15,7 +15,7 @@ from pytest_manylinux.cli import main
 from pytest_manylinux.commands import doctor as command
 from pytest_manylinux.doctor import machine, network
 from pytest_manylinux.doctor.api import Area, Finding, Health, examine, ready
-from pytest_manylinux.doctor.install import install_command
+from pytest_manylinux.engines.install import install_command
 from pytest_manylinux.engines.probe import dead_image, has_vsyscall
 from pytest_manylinux.engines.select import EngineName
 from pytest_manylinux.errors import EngineError, ExitCode, ImageError

@@ -82,7 +82,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("tool", "cure"), [("apt-get", "apt-get install -y bubblewrap"), ("dnf", "dnf")]
+    ("tool", "cure"), [("apt-get", "apt-get install --yes bubblewrap"), ("dnf", "dnf")]
 )
 def test_bubblewrap_missing(path: Path, tool: str, cure: str) -> None:
     program(path, tool, ":")

@@ -55,6 +55,7 @@ class Engine:
     asked: int = 0
     servers: list[Server] = field(default_factory=list)
     name: str = "made-up"
+    caution: str = ""
 
     def version(self) -> str:
         return "1"

@@ -16,6 +16,7 @@ _COMMANDS = {
 # Program -> its package, where that has another name: by manager, or for all.
 _PACKAGES: dict[str, dict[str, str]] = {
     "bwrap": {"": "bubblewrap"},
+    "libseccomp": {"apt-get": "libseccomp2", "zypper": "libseccomp2"},
     "dockerd": {"apt-get": "docker.io", "dnf": "moby-engine", "": "docker"},
     "newuidmap": {"apt-get": "uidmap", "pacman": "shadow", "": "shadow-utils"},
     "setpriv": {"": "util-linux"},
