@@ -112,7 +112,7 @@ def test_the_stand_ins_are_strict(sandbox: Sandbox, name: str) -> None:
 
 
 def test_every_manager_has_a_stand_in() -> None:
-    plans = [provision_plan(manager.value, ("x",)) for manager in PackageManager]
+    plans = [provision_plan(manager.value, ("xz",)) for manager in PackageManager]
     assert {plan.commands[0][0] for plan in plans} == MANUALS.keys() - {"dpkg-query", "rpm"}
 
 
