@@ -14,6 +14,8 @@ Every engine passes the one suite in tests/conformance. The contract, in full:
 * A program that is not there ends as EXITED with 127 (126 if it is no program), as in a shell.
 * On timeout the whole sandbox is killed, `Completed.status` is TIMED_OUT, and further execs raise
   SandboxError.
+* Output is complete: all that the command wrote before its end, or before the timeout, is there,
+  however late a daemon delivers it. Where that cannot be had, `Completed.output_complete` is False.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ class Completed:
     """The end of a command: exit code (EXITED) or signal number (SIGNALLED), and its output.
 
     `stdout` and `stderr` are kept up to a bound each (the engine says which); `truncated` tells.
-    `duration` is in seconds.
+    `duration` is in seconds. With `output_complete` False the engine did not deliver the end of the
+    output; then the last line of `stderr` says so.
     """
 
     status: Status
@@ -102,11 +105,12 @@ class Completed:
     stderr: bytes
     truncated: bool
     duration: float
+    output_complete: bool = True
 
     @property
     def ok(self) -> bool:
-        """Whether the command ended by itself with exit code 0."""
-        return self.status is Status.EXITED and self.exit_code == 0
+        """Whether the command ended by itself with exit code 0, and all of its output is there."""
+        return self.status is Status.EXITED and self.exit_code == 0 and self.output_complete
 
 
 OutputListener = Callable[[bytes], None]

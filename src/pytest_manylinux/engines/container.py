@@ -6,6 +6,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -23,10 +25,11 @@ from pytest_manylinux.engines.api import (
     Status,
 )
 from pytest_manylinux.engines.daemons import speaking_to
-from pytest_manylinux.engines.endings import Ending, completed
+from pytest_manylinux.engines.endings import Ending, completed, exit_code_of
 from pytest_manylinux.engines.environment import clean_environment
-from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
-from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
+from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked, drain, is_whole
+from pytest_manylinux.engines.marked import RunOutput
+from pytest_manylinux.engines.output import INCOMPLETE, BoundedOutput, Sink, tee
 from pytest_manylinux.errors import EngineError, SandboxError
 
 # The shell reaps what is left behind; it ends, and the container with it, when `cat` does: at the
@@ -44,10 +47,18 @@ _START_TIMEOUT = 60.0
 _END_TIMEOUT = 30.0
 _IDLE = 0.2  # seconds without output after which we ask whether the command still runs
 _QUIET = 2.0  # the same for a first process, which tells its own end
-_SETTLE = 1.0  # seconds in which the last output of a command arrives
+_LATE = 30.0  # seconds in which the last output of what has ended arrives
 _GRACE = 0.5  # seconds in which a container whose processes were killed ends too
 _SIGNALS = range(129, 193)  # exit codes that mean 128 + a signal
 _SIGKILLED = 137
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What listening came to: whether it ended in time, and whether all was heard that was said."""
+
+    in_time: bool
+    whole: bool
 
 
 class ContainerSandbox(Closing):
@@ -103,10 +114,10 @@ class ContainerSandbox(Closing):
 
     def await_ready(self, name: str) -> None:
         """Wait until the first process says `ready`; raises SandboxError if it does not."""
-        words = bytearray()
-        frames = Frames({STDOUT: words.extend, STDERR: words.extend})
+        said, words = BoundedOutput(), bytearray()
+        frames = Frames({STDOUT: tee(said, words.extend), STDERR: words.extend})
         end = time.monotonic() + _START_TIMEOUT
-        while not words.endswith(b"ready\n"):
+        while not said.value().endswith(b"ready\n"):
             data = self._line.receive(end - time.monotonic()) if self._line else b""
             if not data:
                 raise SandboxError(
@@ -124,23 +135,38 @@ class ContainerSandbox(Closing):
         except OSError as error:
             raise SandboxError("the sandbox has ended", why=str(error)) from error
 
-    def listen(self, frames: Frames, timeout: float, *, until: Callable[[], bool]) -> bool:
-        """Take the first process's output until `until` says so, or it ends.
+    def listen(self, output: RunOutput, timeout: float) -> Heard:
+        """Take a run's output from that of the first process, until it is complete or that ends.
 
-        Whether that was in time; else the sandbox is killed.
+        If that was not in time the sandbox is killed, and what was said until then is taken too. If
+        one output has come to its end, the other one's is waited for as long as it may be late.
         """
+        if self._line is None:
+            raise SandboxError("the sandbox is closed")
         deadline = time.monotonic() + timeout
-        while self._line is not None and not until():
-            remaining = deadline - time.monotonic()
+        frames = Frames({STDOUT: output.stdout.write, STDERR: output.stderr.write})
+        while not output.has_ended():
+            if (remaining := deadline - time.monotonic()) <= 0:
+                return Heard(in_time=False, whole=self._kill(self._line, frames))
             data = self._line.receive(min(_QUIET, remaining))
             if data:
                 frames.feed(data)
-            elif data == b"" or (remaining > 0 and not self._is_running()):
+            elif data == b"" or not self._is_running():
                 break
-            elif remaining <= 0:
-                self.close()
-                return False
-        return True
+        whole = drain(self._line, frames, _LATE, until=output.is_complete)
+        return Heard(in_time=True, whole=whole and output.has_ended() == output.is_complete())
+
+    def _kill(self, stream: Hijacked, frames: Frames) -> bool:
+        """Kill everything inside, and take what was said until then; whether that is all of it.
+
+        It is read meanwhile: a daemon waits long for a reader that has stopped reading.
+        """
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            ending = pool.submit(self._end)
+            whole = drain(stream, frames, _LATE)
+            ending.result()
+        self.close()
+        return whole
 
     def _is_running(self) -> bool:
         """Ask the daemon; raises EngineError if that keeps silent."""
@@ -162,8 +188,7 @@ class ContainerSandbox(Closing):
             words = ["chmod", "0777", *map(str, folders)]
             execution = self._api.exec_create(self._container, words, user="0")["Id"]
             said = self._api.exec_start(execution)
-            done = self._api.exec_inspect(execution)["ExitCode"] == 0
-        if not done:
+        if self._exit_code(execution, time.monotonic() + _LATE) != 0:
             raise SandboxError(
                 "folders above mounts could not be made writable", why=said.decode(errors="replace")
             )
@@ -186,10 +211,15 @@ class ContainerSandbox(Closing):
         stdout, stderr = BoundedOutput(), BoundedOutput()
         frames = Frames({STDOUT: sink or tee(stdout, listener), STDERR: tee(stderr, listener)})
         started = time.monotonic()
-        ending = self._attempt(command, stdin, frames)
-        return completed(ending, stdout, stderr, started=started)
+        ending, whole = self._attempt(command, stdin, frames)
+        if listener is not None and not whole:
+            listener(INCOMPLETE)
+        return completed(ending, stdout, stderr, started=started, whole=whole)
 
-    def _attempt(self, command: Command, stdin: IO[bytes] | None, frames: Frames) -> Ending:
+    def _attempt(
+        self, command: Command, stdin: IO[bytes] | None, frames: Frames
+    ) -> tuple[Ending, bool]:
+        """How the command ended, and whether its output came whole."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
         deadline = time.monotonic() + command.timeout
@@ -197,17 +227,17 @@ class ContainerSandbox(Closing):
         try:
             # Closed before the container: a daemon waits long for a reader that has stopped reading.
             with contextlib.closing(stream):
-                if stdin is not None:
-                    stream.send(stdin, deadline)
-                self._follow(execution, stream, frames, deadline)
-        except TimeoutError:
-            self.close()
-            return Status.TIMED_OUT, None
+                try:
+                    if stdin is not None:
+                        stream.send(stdin, deadline)
+                    whole = self._follow(execution, stream, frames, deadline)
+                    return self._ending(execution, deadline), whole
+                except TimeoutError:
+                    return (Status.TIMED_OUT, None), self._kill(stream, frames)
         except BaseException as error:
             self._note(error)
             self.close()  # the command may still run, and nobody reads it any more
             raise
-        return self._ending(execution)
 
     def _start(self, command: Command, *, with_input: bool) -> tuple[str, Hijacked]:
         values = clean_environment(command.environment)
@@ -221,19 +251,22 @@ class ContainerSandbox(Closing):
             )["Id"]
             return execution, Hijacked(self._api.exec_start(execution, socket=True))
 
-    def _follow(self, execution: str, stream: Hijacked, frames: Frames, deadline: float) -> None:
-        """Take output until the command ends. What it left behind may hold the stream open."""
-        ended = False
+    def _follow(self, execution: str, stream: Hijacked, frames: Frames, deadline: float) -> bool:
+        """Take output until the stream ends; whether it is whole. Raises TimeoutError.
+
+        The daemon may know of the command's end well before it has delivered the last output. It ends
+        the stream of a command that has ended even if what that left behind holds its outputs open:
+        Podman 4.3 at once, Docker 20.10 after two seconds.
+        """
         while (remaining := deadline - time.monotonic()) > 0:
             data = stream.receive(min(_IDLE, remaining))
             if data:
                 frames.feed(data)
-            elif data == b"" or ended:
-                return
+            elif data == b"":
+                return is_whole(stream, frames)
             elif not self._runs(execution):
-                ended, deadline = True, min(deadline, time.monotonic() + _SETTLE)
-        if not ended:
-            raise TimeoutError
+                return drain(stream, frames, _LATE)
+        raise TimeoutError
 
     def _runs(self, execution: str) -> bool:
         try:
@@ -242,27 +275,27 @@ class ContainerSandbox(Closing):
         except SandboxError:
             return False
 
-    def _ending(self, execution: str) -> Ending:
-        code = self._exit_code(execution)
+    def _ending(self, execution: str, deadline: float) -> Ending:
+        """How a command ended whose stream has; raises TimeoutError if it has not by `deadline`."""
+        code = self._exit_code(execution, max(deadline, time.monotonic() + _LATE))
+        if code is None and self._runs(execution):
+            raise TimeoutError
         if code is None or (code == _SIGKILLED and self._is_gone(_GRACE)):
             self.close()
             return Status.LOST, None
         return (Status.SIGNALLED, code - 128) if code in _SIGNALS else (Status.EXITED, code)
 
-    def _exit_code(self, execution: str) -> int | None:
-        """The exit code, which the daemon may learn a little after the stream's end; None: lost."""
-        end = time.monotonic() + _END_TIMEOUT
-        while time.monotonic() < end:
-            try:
-                with speaking_to(self._engine, "asking how a command ended"):
-                    facts = self._api.exec_inspect(execution)
-            except SandboxError:
-                return None
-            if not facts["Running"] and facts["ExitCode"] is not None:
-                return int(facts["ExitCode"])
-            if self._is_gone(0.02):
-                return None
-        return None
+    def _exit_code(self, execution: str, deadline: float) -> int | None:
+        """The exit code of a command whose stream has ended; None if it was lost, or runs on."""
+        try:
+            with speaking_to(self._engine, "asking how a command ended"):
+                return exit_code_of(
+                    lambda: self._api.exec_inspect(execution),
+                    deadline,
+                    gone=lambda: self._is_gone(0),
+                )
+        except SandboxError:
+            return None
 
     def _is_gone(self, seconds: float) -> bool:
         return self._line is None or self._line.receive(seconds) == b""
@@ -277,6 +310,12 @@ class ContainerSandbox(Closing):
 
     def close(self) -> None:
         """Kill everything inside; return when the container is removed, or the daemon is gone."""
+        self._end()
+        if self._line is not None:
+            self._line.close()
+
+    def _end(self) -> None:
+        """The same, but the first process's last output can still be had."""
         with self._lock:
             if self._closed:
                 return
@@ -287,21 +326,26 @@ class ContainerSandbox(Closing):
                         self._remove()
             except EngineError as error:
                 self._note(error)
-            if self._line is not None:
-                self._line.close()
         self._forget(self)
 
     def _remove(self) -> None:
+        """Have it removed, and wait until it is: Podman (4.3) says so a moment before."""
         end = time.monotonic() + _END_TIMEOUT
         while time.monotonic() < end:
             try:
                 self._api.remove_container(self._container, force=True, v=True)
             except NotFound:
-                return
+                pass
             except APIError as error:
                 if error.status_code != 409:  # its removal is under way  # noqa: PLR2004
                     raise
-                time.sleep(0.02)
+            if self._is_unknown():
+                return
+            time.sleep(0.02)
+
+    def _is_unknown(self) -> bool:
+        """Whether the daemon does not know the container any more."""
+        return not self._api.containers(all=True, filters={"id": self._container})
 
 
 def first_process(argv: Sequence[str]) -> tuple[str, ...]:

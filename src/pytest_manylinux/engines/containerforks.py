@@ -17,8 +17,7 @@ from pytest_manylinux.engines.api import Completed, Mount, SandboxSpec, Status
 from pytest_manylinux.engines.container import ContainerSandbox, first_process
 from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.forkserver import Requests, server_argv
-from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames
-from pytest_manylinux.engines.marked import MarkedOutput
+from pytest_manylinux.engines.marked import RunOutput
 from pytest_manylinux.errors import SandboxError
 
 
@@ -49,35 +48,31 @@ class ContainerForkServer(Closing):
         if self._closed:
             raise SandboxError("the fork server is closed")
         word = secrets.token_hex(16)
-        stdout, stderr = MarkedOutput(word, begins=True), MarkedOutput(word, begins=True)
+        output = RunOutput(word)
         started = time.monotonic()
         try:
             with self._requests.next(mounts) as request:
                 line = json.dumps({**request, "word": word}).encode() + b"\n"
-                ending = self._ask(line, stdout, stderr, timeout)
+                ending, whole = self._ask(line, output, timeout)
         except OSError as error:
             self.close()
             raise SandboxError("an input could not be shown in a sandbox", why=str(error)) from error
         except BaseException:
             self.close()
             raise
-        return completed(ending, stdout, stderr, started=started)
+        return completed(ending, output.stdout, output.stderr, started=started, whole=whole)
 
-    def _ask(self, line: bytes, stdout: MarkedOutput, stderr: MarkedOutput, timeout: float) -> Ending:
+    def _ask(self, line: bytes, output: RunOutput, timeout: float) -> tuple[Ending, bool]:
+        """How the run ended, and whether its outputs are whole."""
         deadline = time.monotonic() + timeout
-        frames = Frames({STDOUT: stdout.write, STDERR: stderr.write})
         self._sandbox.tell(line, timeout)
-        in_time = self._sandbox.listen(
-            frames,
-            deadline - time.monotonic(),
-            until=lambda: stdout.is_complete() and stderr.is_complete(),
-        )
-        if not in_time:
-            return Status.TIMED_OUT, None
-        ending = ending_of(stdout.answer(), "no run could be begun in a fork")
+        heard = self._sandbox.listen(output, deadline - time.monotonic())
+        if not heard.in_time:
+            return (Status.TIMED_OUT, None), heard.whole
+        ending = ending_of(output.stdout.answer(), "no run could be begun in a fork")
         if ending[0] is Status.LOST:
             self.close()
-        return ending
+        return ending, heard.whole
 
     def close(self) -> None:
         """End the container; return when it is gone."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import selectors
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -111,33 +114,34 @@ def exchange(
 
 
 def _pump(readers: dict[int, Sink], last: int, deadline: float) -> None:
-    """Feed the sinks until `last` ends, then with what the others still hold."""
+    """Feed the sinks until `last` ends, or the deadline, then with what the others hold by then.
+
+    A pipe has all that was written to it before, so that this is everything. What goes on writing,
+    a process that a command has left behind, is not waited for.
+    """
     with selectors.DefaultSelector() as selector:
         for file in readers:
             os.set_blocking(file, False)
             selector.register(file, selectors.EVENT_READ)
         while last in selector.get_map():
-            remaining = deadline - time.monotonic()
-            ready = selector.select(max(remaining, 0))
-            if not ready and remaining <= 0:
-                raise DeadlineError
-            for key, _ in ready:
-                if _feed(key.fd, readers[key.fd]) == b"":
+            if (remaining := deadline - time.monotonic()) <= 0:
+                break
+            for key, _ in selector.select(remaining):
+                if chunk := os.read(key.fd, _CHUNK):
+                    readers[key.fd](chunk)
+                else:
                     selector.unregister(key.fd)
         for file in [key.fd for key in selector.get_map().values()]:
-            while _feed(file, readers[file]):
-                pass
+            if held := _held(file):
+                readers[file](os.read(file, held))
+        if last in selector.get_map():
+            raise DeadlineError
 
 
-def _feed(file: int, sink: Sink) -> bytes | None:
-    """Move one chunk; empty at the end, None when nothing is there now."""
-    try:
-        chunk = os.read(file, _CHUNK)
-    except BlockingIOError:
-        return None
-    if chunk:
-        sink(chunk)
-    return chunk
+def _held(pipe: int) -> int:
+    """The bytes that are in a pipe now (pipe(7), FIONREAD)."""
+    count: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+    return count
 
 
 def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:

@@ -31,8 +31,15 @@ class Hijacked:
         self._response = handed_over._response  # noqa: SLF001 - kept there by the SDK
         self._socket: socket.socket = getattr(handed_over, "_sock", handed_over)
         self._socket.settimeout(0)
+        self._early = b""
+        self._broken = False
         with contextlib.suppress(ssl.SSLWantReadError):
-            self._early: bytes = self._response.raw._fp.fp.read1(_CHUNK) or b""  # noqa: SLF001
+            self._early = self._response.raw._fp.fp.read1(_CHUNK) or b""  # noqa: SLF001
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection was lost, so that what was received need not be all that was sent."""
+        return self._broken
 
     def receive(self, seconds: float) -> bytes | None:
         """The next bytes; empty at the end; None if nothing came within `seconds`."""
@@ -46,7 +53,8 @@ class Hijacked:
             except (BlockingIOError, ssl.SSLWantReadError):
                 if not self._wait(select.POLLIN, end - time.monotonic()):
                     return None
-            except ConnectionError:
+            except OSError:  # reset by the daemon, or closed by another thread of ours
+                self._broken = True
                 return b""
 
     def send(self, content: IO[bytes], deadline: float) -> None:
@@ -67,6 +75,8 @@ class Hijacked:
                     raise TimeoutError from None
 
     def _wait(self, event: int, seconds: float) -> bool:
+        if self._socket.fileno() < 0:  # closed meanwhile, which the next call will say
+            return True
         poll = select.poll()
         poll.register(self._socket, event)
         return seconds > 0 and bool(poll.poll(seconds * 1000))
@@ -92,6 +102,11 @@ class Frames:
         self._left = 0
         self._sink: Callable[[bytes], object] = _ignore
 
+    @property
+    def cut(self) -> bool:
+        """Whether the stream, if this was all of it, ended within a frame."""
+        return bool(self._left or self._header)
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         view = memoryview(data)
@@ -109,6 +124,29 @@ class Frames:
                 view = view[len(payload) :]
                 self._left -= len(payload)
                 self._sink(payload)
+
+
+def drain(
+    stream: Hijacked, frames: Frames, seconds: float, *, until: Callable[[], bool] = lambda: False
+) -> bool:
+    """Take what a daemon has still to deliver when what wrote it has ended.
+
+    Whether that came whole within `seconds`: up to the stream's end, or until `until` says so.
+    """
+    end = time.monotonic() + seconds
+    while not until():
+        data = stream.receive(end - time.monotonic())
+        if data == b"":
+            return is_whole(stream, frames)
+        if data is None or time.monotonic() > end:
+            return False
+        frames.feed(data)
+    return True
+
+
+def is_whole(stream: Hijacked, frames: Frames) -> bool:
+    """Whether a stream that has ended did so as a daemon ends one: not broken off, not in a frame."""
+    return not stream.broken and not frames.cut
 
 
 def _ignore(data: bytes) -> None:

@@ -13,6 +13,9 @@ Sink = Callable[[bytes], object]
 BOUND = 8 * MIB
 """Bytes kept of each of stdout and stderr: the first half and the last half of it."""
 
+INCOMPLETE = b"\n[the output may be incomplete: the engine did not deliver its end]\n"
+"""The last words on a stderr whose end, or whose stdout's end, was lost between the command and us."""
+
 _GAP = b"\n[... %d bytes left out ...]\n"
 
 

@@ -17,10 +17,8 @@ from pytest_manylinux.engines.api import Completed, Mount, SandboxSpec, Status
 from pytest_manylinux.engines.container import ContainerSandbox, first_process
 from pytest_manylinux.engines.endings import completed, ending_of
 from pytest_manylinux.engines.forkserver import put
-from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames
 from pytest_manylinux.engines.layout import check_mounts
-from pytest_manylinux.engines.marked import MarkedOutput
-from pytest_manylinux.engines.output import BoundedOutput
+from pytest_manylinux.engines.marked import RunOutput
 from pytest_manylinux.engines.staging import Staging
 from pytest_manylinux.errors import SandboxError
 
@@ -86,18 +84,21 @@ class ContainerStandby(Closing):
             raise SandboxError("the program in this sandbox has run already")
         self._used = True
         word = secrets.token_hex(16)
-        stdout, stderr = MarkedOutput(word), BoundedOutput()
-        frames = Frames({STDOUT: stdout.write, STDERR: stderr.write})
+        output = RunOutput(word)
         started = time.monotonic()
         try:
             self._inbox.add(mounts)
         except OSError as error:
             raise SandboxError("an input could not be shown in a sandbox", why=str(error)) from error
         self._sandbox.tell(word.encode() + b"\n", timeout)
-        in_time = self._sandbox.listen(frames, timeout, until=stdout.is_complete)
-        ending = ending_of(stdout.answer(), "no run could be begun")
+        heard = self._sandbox.listen(output, timeout)
+        ending = ending_of(output.stdout.answer(), "no run could be begun")
         return completed(
-            ending if in_time else (Status.TIMED_OUT, None), stdout, stderr, started=started
+            ending if heard.in_time else (Status.TIMED_OUT, None),
+            output.stdout,
+            output.stderr,
+            started=started,
+            whole=heard.whole,
         )
 
     def close(self) -> None:

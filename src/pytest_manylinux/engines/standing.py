@@ -4,9 +4,10 @@ Runs as a container's first process on the image's interpreter, Python 3.6 or la
 only; standby.py hands the text over by `-c`. `python -c TEXT CODE`: CODE is executed first and defines
 `work`, a callable without arguments. Then `ready` is said, and a line comes over standard input, which
 stays open as long as the owner lives: a word that nobody else knows. The run is a fork that calls
-`work`, its output is the container's own. When it has ended, a last line of output tells how: that
-word and a JSON object, {"exit_code": n} or {"signal": n}. Then, or when standard input ends, this
-process does, and the kernel ends all else in the container.
+`work`, its output is the container's own. Since a daemon may be behind with either output, both have
+a line with that word and `begin` where the run's begins, and a last line that starts with that word.
+On stdout the last line tells how the run ended: a JSON object, {"exit_code": n} or {"signal": n}. Then,
+or when standard input ends, this process does, and the kernel ends all else in the container.
 
 What runs inside has this process's user id, so it makes itself undumpable: nobody can open its
 descriptors or look into it (prctl(2)). Signals from inside reach a namespace's first process only where
@@ -42,15 +43,23 @@ def stand_by(work: "Callable[[], None]") -> None:
     if hasattr(gc, "freeze"):
         gc.freeze()  # what is there now is not touched any more, and stays shared with the fork
     os.write(1, b"ready\n")
-    word = read_line()
+    mark = b"\n%s " % read_line()
+    say(mark + b"begin\n", mark + b"begin\n")
     signal.signal(signal.SIGCHLD, do_nothing)
     signal.set_wakeup_fd(woken)
     run = os.fork()
     if run == 0:
         perform(work)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process gets what it handles only
-    answer = ending(run, wake)
-    os.write(1, b"\n%s %s\n" % (word, json.dumps(answer).encode()))
+    answer = json.dumps(ending(run, wake)).encode()
+    say(mark + answer + b"\n", mark + b"{}\n")
+
+
+def say(to_stdout: bytes, to_stderr: bytes) -> None:
+    """Write to both outputs: waiting for room, even if the run has set them not to wait."""
+    for stream, words in ((1, to_stdout), (2, to_stderr)):
+        os.set_blocking(stream, True)
+        os.write(stream, words)
 
 
 def read_line() -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -20,7 +21,8 @@ from docker.errors import APIError
 from docker.types import Mount
 
 from pytest_manylinux.engines.docker import ulimits
-from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked
+from pytest_manylinux.engines.endings import exit_code_of
+from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked, is_whole
 from pytest_manylinux.engines.lifetime import lifetime
 from pytest_manylinux.engines.owners import LABEL, owner_labels
 from pytest_manylinux.errors import ImageError
@@ -43,6 +45,8 @@ CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of 
 _HOLD = ("cat",)
 _SILENCE = 900.0
 """Seconds without a word after which an installation counts as hung."""
+_LATE = 60.0
+"""Seconds in which the engine learns how a command ended whose output has."""
 _KEPT_BYTES = 1 << 20
 _KEPT = 20
 """Lines of a failed command's output that the error carries."""
@@ -175,8 +179,7 @@ def _run(
         "Id"
     ]
     output = _follow(Hijacked(api.exec_start(execution, socket=True)), title)
-    lifetime().check()
-    code = api.exec_inspect(execution)["ExitCode"]
+    code = exit_code_of(lambda: api.exec_inspect(execution), time.monotonic() + _LATE)
     if code != 0:
         last = "\n".join(output.strip().splitlines()[-_KEPT:])
         raise _CommandFailedError(
@@ -211,10 +214,17 @@ def _follow(stream: Hijacked, title: str) -> str:
         with lifetime().stopping(stream.hang_up):
             while data := stream.receive(_SILENCE):
                 frames.feed(data)
+        lifetime().check()
         if data is None:
             raise ImageError(
                 f"{title}: installing Python hung: not a word for {_SILENCE:.0f} s",
                 remedy="see whether the image's package mirrors answer, then run it again",
+            )
+        if not is_whole(stream, frames):
+            raise ImageError(
+                f"{title}: the engine broke off while a command told of itself",
+                why="the connection to its daemon was lost",
+                remedy="see that the engine's daemon runs, then run it again",
             )
     finally:
         stream.close()

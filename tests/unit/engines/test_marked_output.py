@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.engines.marked import MarkedOutput
+from pytest_manylinux.engines.marked import MarkedOutput, RunOutput
 from pytest_manylinux.engines.output import BOUND
 
 WORD, OTHER = "c0ffee", "decade"
@@ -20,7 +21,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 @given(TEXT, TEXT, st.lists(st.integers(min_value=0)))
 def test_what_lies_between_the_marks(before: bytes, own: bytes, cuts: list[int]) -> None:
-    output = MarkedOutput(WORD, begins=True)
+    output = MarkedOutput(WORD)
     stream = before + b"\nc0ffee begin\n" + own + b'\nc0ffee {"exit_code": 3}\n'
     for piece in pieces(stream, cuts):
         assert not output.is_complete()
@@ -29,30 +30,43 @@ def test_what_lies_between_the_marks(before: bytes, own: bytes, cuts: list[int])
     assert (output.value(), output.answer()) == (own, {"exit_code": 3})
 
 
-@given(TEXT, st.lists(st.integers(min_value=0)))
-def test_a_stream_of_its_own_needs_no_beginning(own: bytes, cuts: list[int]) -> None:
+@given(TEXT, TEXT, st.lists(st.integers(min_value=0)))
+def test_what_follows_the_end_is_none_of_it(own: bytes, after: bytes, cuts: list[int]) -> None:
+    """Processes that the run has left behind write until they are killed."""
     output = MarkedOutput(WORD)
-    for piece in pieces(own + b'\nc0ffee {"signal": 9}\n', cuts):
+    stream = b"\nc0ffee begin\n" + own + b'\nc0ffee {"signal": 9}\n' + after
+    for piece in pieces(stream, cuts):
         output.write(piece)
-    assert (output.value(), output.answer()) == (own, {"signal": 9})
+    assert (output.is_complete(), output.value(), output.answer()) == (True, own, {"signal": 9})
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_one_output_that_has_ended_is_not_all_of_it(*, first: bool) -> None:
+    run = RunOutput(WORD)
+    ahead, behind = (run.stdout, run.stderr) if first else (run.stderr, run.stdout)
+    assert not run.has_ended()
+    ahead.write(b"\nc0ffee begin\n\nc0ffee {}\n")
+    assert (run.has_ended(), run.is_complete()) == (True, False)
+    behind.write(b"\nc0ffee begin\n\nc0ffee {}\n")
+    assert run.is_complete()
 
 
 @given(TEXT)
 def test_another_runs_output_is_none_of_it(text: bytes) -> None:
-    output = MarkedOutput(WORD, begins=True)
+    output = MarkedOutput(WORD)
     output.write(text + b"\ndecade begin\n" + text + b'\ndecade {"exit_code": 0}\n')
     assert (output.is_complete(), output.value(), output.answer()) == (False, b"", {})
 
 
 def test_a_run_that_was_cut_off_has_output_and_no_answer() -> None:
-    output = MarkedOutput(WORD, begins=True)
+    output = MarkedOutput(WORD)
     output.write(b'\nc0ffee begin\nhalf\nc0ffee {"exit_code"')
     assert (output.is_complete(), output.answer()) == (False, {})
     assert output.value().startswith(b"half")
 
 
 def test_the_end_is_found_behind_more_than_is_kept() -> None:
-    output = MarkedOutput(WORD, begins=True)
+    output = MarkedOutput(WORD)
     output.write(b"\nc0ffee begin\n")
     for _ in range(3):
         output.write(b"x" * BOUND)

@@ -1,0 +1,76 @@
+"""What comes through the pipes between us and what runs a command: all of it, and then the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+
+from pytest_manylinux.engines.exchange import DeadlineError, exchange
+
+MUCH = b"x" * 50_000  # fits into a pipe
+
+
+def run(work: Callable[[int, int], None], *, timeout: float = 60.0) -> tuple[bytes, object]:
+    """Have `work` write to the pipe of an output and to that of the answer.
+
+    Gives what came of the output, and the answer, None if there was none in time.
+    """
+    came = bytearray()
+
+    def send(ends: list[int]) -> None:
+        output, answer = (os.dup(end) for end in ends)
+        threading.Thread(target=work, args=(output, answer), daemon=True).start()
+
+    try:
+        answer: object = exchange(send, [came.extend], timeout=timeout)
+    except DeadlineError:
+        answer = None
+    return bytes(came), answer
+
+
+def test_an_answer_does_not_overtake_the_output() -> None:
+    def work(output: int, answer: int) -> None:
+        os.write(output, MUCH)
+        os.write(answer, b"{}")
+        os.close(answer)  # the output stays open: something left behind holds it
+
+    assert run(work) == (MUCH, {})
+
+
+def test_what_goes_on_writing_is_not_waited_for() -> None:
+    """As `yes &` does: there is always more to read."""
+
+    def work(output: int, answer: int) -> None:
+        os.write(output, MUCH)
+        os.write(answer, b"{}")
+        os.close(answer)
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                os.write(output, MUCH)
+
+    came, answer = run(work)
+    assert came.startswith(MUCH)
+    assert answer == {}
+
+
+def test_what_never_pauses_is_timed_out_too() -> None:
+    def work(output: int, answer: int) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                os.write(output, MUCH)
+        os.close(answer)
+
+    came, answer = run(work, timeout=0.5)
+    assert came.startswith(MUCH)
+    assert answer is None
+
+
+def test_at_the_deadline_there_is_all_that_was_written() -> None:
+    def work(output: int, answer: int) -> None:
+        del answer
+        os.write(output, MUCH)
+
+    came, answer = run(work, timeout=0.5)
+    assert (came, answer) == (MUCH, None)
