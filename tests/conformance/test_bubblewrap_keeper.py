@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sandboxes import eventually, lines, need_control_groups, processes_with, python, sh
+from sandboxes import OWN, eventually, lines, need_control_groups, processes_with, python, sh
 
 from pytest_manylinux.engines import bubblewrap, exchange, forkserver
 from pytest_manylinux.engines.api import MIB, Limits, SandboxSpec, Status
@@ -49,13 +49,13 @@ def test_no_user_namespace_can_be_made_inside(engine: BubblewrapEngine, spec: Sa
 
 def test_a_keeper_that_is_killed_takes_all_with_it(engine: BubblewrapEngine, spec: SandboxSpec) -> None:
     with engine.open(spec) as sandbox:
-        assert sh(sandbox, "setsid sleep 4248.5 & sleep 4248.5 &").ok
+        assert sh(sandbox, f"setsid sleep 4248.5{OWN} & sleep 4248.5{OWN} &").ok
         keeper = sandbox._warden._process
         keeper.kill()
         keeper.wait()
         with pytest.raises(SandboxError):
             sh(sandbox, "true")
-        assert eventually(lambda: processes_with("sleep 4248.5") == [])
+        assert eventually(lambda: processes_with(f"sleep 4248.5{OWN}") == [])
 
 
 def test_an_image_without_a_folder(engine: BubblewrapEngine, spec: SandboxSpec) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import docker
 import docker.errors
 import pytest
-from sandboxes import eventually, lines, processes_with, sh
+from sandboxes import OWN, eventually, lines, processes_with, sh
 
 from pytest_manylinux.engines import rootimage
 from pytest_manylinux.engines.api import SandboxSpec
@@ -25,7 +25,7 @@ from pytest_manylinux.errors import SandboxError
 
 pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
 
-OWNER = """
+OWNER = f"""
 import sys, pickle, base64
 from pytest_manylinux.engines.api import Command
 from pytest_manylinux.engines.select import select_engine
@@ -34,7 +34,7 @@ engine = select_engine(name)
 sandbox = engine.open(spec)
 assert sandbox.exec(Command(argv=("true",))).ok
 print(engine._names, flush=True)
-sandbox.exec(Command(argv=("sleep", "4246.5"), timeout=4000))
+sandbox.exec(Command(argv=("sleep", "4246.5{OWN}"), timeout=4000))
 """
 
 
@@ -111,11 +111,17 @@ def test_a_reference_to_nothing(engine: ContainerEngine, spec: SandboxSpec) -> N
 def test_nothing_is_left_of_a_sandbox(
     engine: ContainerEngine, spec: SandboxSpec, client: docker.DockerClient
 ) -> None:
-    before = {found["Id"] for found in client.api.containers(all=True)}
     with engine.open(spec) as sandbox:
         assert isinstance(sandbox, ContainerSandbox)
         assert sh(sandbox, "sleep 600 &").ok
-    assert {found["Id"] for found in client.api.containers(all=True)} <= before
+        container = sandbox._container
+        assert known(client, container)
+    assert not known(client, container)
+
+
+def known(client: docker.DockerClient, container: str) -> bool:
+    """Whether the daemon has it, whoever else's it has meanwhile."""
+    return bool(client.api.containers(all=True, filters={"id": container}))
 
 
 def test_staged_files_go_with_the_engine(engine: ContainerEngine, spec: SandboxSpec) -> None:
@@ -152,8 +158,8 @@ def test_what_watches_over_commands_ends_with_an_owner_that_is_killed(
     ) as owner:
         assert owner.stdout is not None
         names = owner.stdout.readline().strip()
-        assert eventually(lambda: len(processes_with("sleep 4246.5")) > 0)
+        assert eventually(lambda: len(processes_with(f"sleep 4246.5{OWN}")) > 0)
         assert client.api.containers(filters={"name": names})
         owner.kill()
-    assert eventually(lambda: processes_with("4246.5") + processes_with(names) == [])
+    assert eventually(lambda: processes_with(f"4246.5{OWN}") + processes_with(names) == [])
     assert eventually(lambda: client.api.containers(all=True, filters={"name": names}) == [])

@@ -12,22 +12,23 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from sandboxes import eventually, lines, processes_with, sh
+from sandboxes import OWN, eventually, lines, processes_with, sh
 from whole_runs import control_groups
 
 from pytest_manylinux.engines.api import Engine, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import EngineError, SandboxError
 
-OWNER = """
+OWNER = f"""
 import sys, pickle, base64
 from pytest_manylinux.engines.api import Command
 from pytest_manylinux.engines.select import select_engine
 engine, spec = pickle.loads(base64.b64decode(sys.argv[1]))
 sandbox = select_engine(engine).open(spec)
-sandbox.exec(Command(argv=("sh", "-c", "setsid sleep 4244.5 & trap '' TERM; sleep 4244.5 &")))
+nap = "sleep 4244.5{OWN}"
+sandbox.exec(Command(argv=("sh", "-c", "setsid " + nap + " & trap '' TERM; " + nap + " &")))
 print("begun", flush=True)
-sandbox.exec(Command(argv=("sh", "-c", "trap '' HUP; while sleep 4244.5; do :; done"), timeout=4000))
+sandbox.exec(Command(argv=("sh", "-c", "trap '' HUP; while " + nap + "; do :; done"), timeout=4000))
 """
 
 
@@ -43,9 +44,9 @@ def test_an_owner_that_is_killed_leaves_nothing(
     with subprocess.Popen([sys.executable, "-c", OWNER, argument], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"begun\n"
-        assert eventually(lambda: len(processes_with("sleep 4244.5")) >= 3)
+        assert eventually(lambda: len(processes_with(f"sleep 4244.5{OWN}")) >= 3)
         owner.kill()
-    assert eventually(lambda: processes_with("4244.5") == [])
+    assert eventually(lambda: processes_with(f"4244.5{OWN}") == [])
     assert eventually(lambda: control_groups(owner.pid) == [])
     assert mounts_of(tmp_path) == mounts_of(spec.image.root) == []
 
@@ -61,10 +62,10 @@ def test_a_sandbox_outlives_the_thread_that_opened_it(engine: Engine, spec: Sand
 @pytest.mark.attack("fault")
 def test_closing_kills_what_runs(engine: Engine, spec: SandboxSpec) -> None:
     sandbox = engine.open(spec)
-    assert sh(sandbox, "setsid sleep 4245.5 & sleep 4245.5 &").ok
-    assert len(processes_with("sleep 4245.5")) == 2
+    assert sh(sandbox, f"setsid sleep 4245.5{OWN} & sleep 4245.5{OWN} &").ok
+    assert len(processes_with(f"sleep 4245.5{OWN}")) == 2
     sandbox.close()
-    assert processes_with("sleep 4245.5") == []
+    assert processes_with(f"sleep 4245.5{OWN}") == []
     sandbox.close()
     with pytest.raises(SandboxError):
         sh(sandbox, "true")
@@ -73,8 +74,8 @@ def test_closing_kills_what_runs(engine: Engine, spec: SandboxSpec) -> None:
 def test_closing_ends_a_command_of_another_thread(engine: Engine, spec: SandboxSpec) -> None:
     sandbox = engine.open(spec)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(sh, sandbox, "sleep 4246.5", timeout=600)
-        assert eventually(lambda: processes_with("sleep 4246.5") != [])
+        running = pool.submit(sh, sandbox, f"sleep 4246.5{OWN}", timeout=600)
+        assert eventually(lambda: processes_with(f"sleep 4246.5{OWN}") != [])
         sandbox.close()
         completed = running.result(timeout=60)
     assert completed.status is Status.LOST
@@ -119,9 +120,9 @@ def test_one_lost_sandbox_does_not_touch_another(engine: Engine, spec: SandboxSp
 def test_an_engine_that_is_closed_closes_its_sandboxes(engine: Engine, spec: SandboxSpec) -> None:
     other = select_engine(engine.name)
     sandbox = other.open(spec)
-    assert sh(sandbox, "sleep 4247.5 &").ok
+    assert sh(sandbox, f"sleep 4247.5{OWN} &").ok
     other.close()
-    assert processes_with("sleep 4247.5") == []
+    assert processes_with(f"sleep 4247.5{OWN}") == []
     with pytest.raises(SandboxError):
         sh(sandbox, "true")
 

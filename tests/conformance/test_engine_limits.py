@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from sandboxes import lines, need_control_groups, processes_with, python, sh
+from sandboxes import OWN, lines, need_control_groups, processes_with, python, sh
 
 from pytest_manylinux.engines.api import MIB, Engine, Limits, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import SandboxError
@@ -60,10 +60,10 @@ def test_processes(small: Sandbox) -> None:
 
 def test_a_fork_bomb_ends_with_its_sandbox(engine: Engine, spec: SandboxSpec) -> None:
     with engine.open(replace(spec, limits=LIMITS)) as sandbox:
-        script = "bomb() { sleep 4242.5 & bomb & bomb; }; bomb"
+        script = f"bomb() {{ sleep 4242.5{OWN} & bomb & bomb; }}; bomb"
         completed = sh(sandbox, script, timeout=5)
         assert not completed.ok
-    assert processes_with("sleep 4242.5") == []
+    assert processes_with(f"sleep 4242.5{OWN}") == []
 
 
 @pytest.mark.parametrize("folder", ["/scratch", "/tmp", "/dev/shm"])  # noqa: S108
@@ -86,12 +86,13 @@ def test_no_core_files(small: Sandbox) -> None:
 
 def test_timeout_kills_the_whole_tree(engine: Engine, spec: SandboxSpec) -> None:
     with engine.open(spec) as sandbox:
-        script = "setsid sleep 4243.5 & trap '' TERM INT HUP; echo begun; sleep 4243.5; sleep 4243.5"
+        nap = f"sleep 4243.5{OWN}"
+        script = f"setsid {nap} & trap '' TERM INT HUP; echo begun; {nap}; {nap}"
         completed = sh(sandbox, script, timeout=3)
         assert completed.status is Status.TIMED_OUT
         assert (completed.exit_code, completed.signal) == (None, None)
         assert completed.stdout == b"begun\n"
-        assert processes_with("sleep 4243.5") == []
+        assert processes_with(nap) == []
         with pytest.raises(SandboxError):
             sh(sandbox, "true")
 

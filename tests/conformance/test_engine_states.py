@@ -18,7 +18,7 @@ from engine_runs import Run
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sandboxes import eventually, processes_with
+from sandboxes import OWN, eventually, processes_with
 from whole_runs import control_groups, mounts_below
 
 from pytest_manylinux.engines.api import Engine, SandboxSpec
@@ -51,7 +51,7 @@ class Box:
     @property
     def process(self) -> str:
         """The words of a process that runs in this sandbox and nowhere else."""
-        return f"sleep 4250.{self.name}"
+        return f"sleep 4250{OWN}.{self.name}"
 
 
 @dataclass
@@ -165,7 +165,7 @@ class Lives(RuleBasedStateMachine):
         answer = life.run.ask(do="exec", box=box.name, script=script)
         listed, _, running = str(answer["said"]).rpartition("\n")
         assert sorted(filter(None, listed.split("\n"))) == sorted(box.files)
-        assert running.count("sleep 4250") == (box.process in running) == box.sleeps
+        assert running.count(f"sleep 4250{OWN}") == (box.process in running) == box.sleeps
         self.count("looked into")
 
     @rule(run=RUNS, which=WHICH)

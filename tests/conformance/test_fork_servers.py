@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
-from sandboxes import eventually, processes_with
+from sandboxes import OWN, eventually, processes_with
 
 from pytest_manylinux.engines.api import (
     MIB,
@@ -87,18 +87,18 @@ def test_a_run_finds_what_a_command_in_a_sandbox_finds(
     engine: Engine, spec: SandboxSpec, server: ForkServer, tmp_path: Path
 ) -> None:
     """Also that nothing of an earlier run is left: the first makes a mess."""
-    mess = """
+    mess = f"""
 import os, subprocess
 for name in ("/tmp", "/scratch", "/scratch/home", "/dev/shm"):
     open(name + "/remnant", "w").write("x")
 ready.append("remnant")
 os.environ["REMNANT"] = "x"
-subprocess.run(["sh", "-c", "ipcmk -M 100 -Q; setsid sleep 4251.5 & sleep 4251.5 &"])
+subprocess.run(["sh", "-c", "ipcmk -M 100 -Q; setsid sleep 4251.5{OWN} & sleep 4251.5{OWN} &"])
 print(len(os.listdir("/proc")))
 """
     program = f"SCRIPT = {SCRIPT!r}\n{LOOK}\nprint(ready)"
     assert said(perform(server, tmp_path, mess))
-    assert processes_with("sleep 4251.5") == []
+    assert processes_with(f"sleep 4251.5{OWN}") == []
     seen = said(perform(server, tmp_path, program))
     assert "['made once']" in seen
     assert "remnant" not in seen.lower()
@@ -206,10 +206,11 @@ def test_what_the_servers_sandbox_shows_every_run_sees(
 
 
 def test_a_timeout_ends_the_server(server: ForkServer, tmp_path: Path) -> None:
-    program = "import os; print('begun', flush=True); os.system('setsid sleep 4252.5 & sleep 4252.5')"
+    nap = f"sleep 4252.5{OWN}"
+    program = f"import os; print('begun', flush=True); os.system('setsid {nap} & {nap}')"
     completed = perform(server, tmp_path, program, timeout=3)
     assert (completed.status, completed.stdout) == (Status.TIMED_OUT, b"begun\n")
-    assert processes_with("sleep 4252.5") == []
+    assert processes_with(nap) == []
     with pytest.raises(SandboxError):
         perform(server, tmp_path, "")
 
@@ -275,16 +276,16 @@ def test_an_owner_that_is_killed_leaves_nothing(
     engine: Engine, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     program = tmp_path / "program.py"
-    program.write_text("import os; os.system('setsid sleep 4253.5 & sleep 4253.5')")
+    program.write_text(f"import os; os.system('setsid sleep 4253.5{OWN} & sleep 4253.5{OWN}')")
     argument = b64encode(pickle.dumps((spec, CODE, program))).decode()
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, argument, engine.name], stdout=subprocess.PIPE
     ) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"begun\n"
-        assert eventually(lambda: len(processes_with("sleep 4253.5")) >= 2)
+        assert eventually(lambda: len(processes_with(f"sleep 4253.5{OWN}")) >= 2)
         owner.kill()
-    assert eventually(lambda: processes_with("4253.5") == [])
+    assert eventually(lambda: processes_with(f"4253.5{OWN}") == [])
     assert eventually(lambda: staged_by(owner.pid) == [])
 
 

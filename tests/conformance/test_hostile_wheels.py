@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 from hostile_code import CHEAT, FAILS, FATAL, FORGERS, START_UPS
-from sandboxes import processes_with
+from sandboxes import OWN, processes_with
 
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
@@ -82,7 +82,7 @@ def test_what_spoils_more_than_itself_is_no_success(seen: Mapping[str, Outcomes]
 
 @pytest.mark.attack("escape")
 def test_nothing_stays_of_a_trial(attempt: Try) -> None:
-    mark = "86396.5"
+    mark = f"86396.5{OWN}"
     code = f"import subprocess; subprocess.Popen(['sleep', '{mark}'], start_new_session=True)"
     outcomes = attempt("stays", {"stays.py": code}, 20.0)
     assert outcomes is not None

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import docker
 import pytest
-from sandboxes import eventually, processes_with
+from sandboxes import OWN, eventually, processes_with
 
 from pytest_manylinux.engines.api import (
     MIB,
@@ -117,11 +117,11 @@ def test_a_run_finds_what_a_command_in_a_sandbox_finds(
 
 def test_it_runs_once(start: Start, tmp_path: Path) -> None:
     standby = start()
-    mess = "import os; open('/scratch/remnant', 'w'); os.system('sleep 4253.5 &')"
+    mess = f"import os; open('/scratch/remnant', 'w'); os.system('sleep 4253.5{OWN} &')"
     assert said(perform(standby, tmp_path, mess)) == ""
     with pytest.raises(SandboxError, match="has run already"):
         perform(standby, tmp_path, "print('again')")
-    assert eventually(lambda: processes_with("sleep 4253.5") == [])
+    assert eventually(lambda: processes_with(f"sleep 4253.5{OWN}") == [])
     assert "remnant" not in said(perform(start(), tmp_path, "import os; print(os.listdir('/scratch'))"))
 
 
@@ -202,10 +202,11 @@ def test_an_input_elsewhere_is_refused(start: Start, tmp_path: Path) -> None:
 
 def test_a_timeout_kills_it(engine: ContainerEngine, start: Start, tmp_path: Path) -> None:
     before = containers(engine, os.getpid())
-    program = "import os; print('begun', flush=True); os.system('setsid sleep 4254.5 & sleep 4254.5')"
+    nap = f"sleep 4254.5{OWN}"
+    program = f"import os; print('begun', flush=True); os.system('setsid {nap} & {nap}')"
     completed = perform(start(), tmp_path, program, timeout=3)
     assert (completed.status, completed.stdout) == (Status.TIMED_OUT, b"begun\n")
-    assert processes_with("sleep 4254.5") == []
+    assert processes_with(nap) == []
     assert containers(engine, os.getpid()) == before
 
 
@@ -242,15 +243,15 @@ def test_an_owner_that_is_killed_leaves_none(
 ) -> None:
     """Neither one that runs nor one that waits."""
     program = tmp_path / "run.py"
-    program.write_text("import os; os.system('sleep 4255.5')")
+    program.write_text(f"import os; os.system('sleep 4255.5{OWN}')")
     argument = b64encode(pickle.dumps((engine.name, spec, CODE, program, INBOX))).decode()
     with subprocess.Popen([sys.executable, "-c", OWNER, argument], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"begun\n"
-        assert eventually(lambda: processes_with("sleep 4255.5") != [])
+        assert eventually(lambda: processes_with(f"sleep 4255.5{OWN}") != [])
         assert len(containers(engine, owner.pid)) == 2
         owner.kill()
-    assert eventually(lambda: processes_with("sleep 4255.5") == [])
+    assert eventually(lambda: processes_with(f"sleep 4255.5{OWN}") == [])
     assert eventually(lambda: containers(engine, owner.pid) == [])
 
 

@@ -22,7 +22,7 @@ import docker
 import pytest
 from engine_daemons import docker_daemon, engine_running
 from loopback_registry import registry_running
-from sandboxes import eventually, processes_with
+from sandboxes import OWN, eventually, processes_with
 from wheels import build_wheel
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -269,7 +269,7 @@ def wait_for(condition: Callable[[], bool], run: Run) -> None:
 
 
 def test_a_daemon_that_is_killed_in_the_middle(daemon: Daemon, tmp_path: Path) -> None:
-    mark = "60000.125"  # seconds that nobody else sleeps
+    mark = f"60000.125{OWN}"  # seconds that nobody else sleeps
     hang = f"import subprocess\nsubprocess.run(['sleep', '{mark}'])\n"
     build_wheel(tmp_path / "dist", {"hang.py": hang}, name="a_hang")
     build_wheel(tmp_path / "dist", {"good.py": "x = 1\n"}, name="good")
@@ -294,7 +294,7 @@ def test_containers_at_work_and_at_rest_end_with_the_run(
     daemon: Daemon, tmp_path: Path, number: signal.Signals
 ) -> None:
     """One has a trial when the signal comes, another has done those after it."""
-    mark = f"60000.{125 + number}"
+    mark = f"60000.{125 + number}{OWN}"
     files = dict.fromkeys(("a_first", "b_second", "d_later", "e_later", "f_later"), "x = 1\n")
     files["c_hang"] = f"import subprocess\nsubprocess.run(['sleep', '{mark}'])\n"
     for name, code in files.items():

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sandboxes import eventually, processes_with
+from sandboxes import OWN, eventually, processes_with
 from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers
 
@@ -23,7 +23,7 @@ from pytest_manylinux.model.distro import ImagePurpose
 
 pytestmark = [pytest.mark.integration, pytest.mark.attack("fault", engine="bubblewrap")]
 
-MARK = "86471.5"
+MARK = f"86471.5{OWN}"
 WAITS = f"import subprocess; subprocess.run(['sleep', '{MARK}'])"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 from pytest_manylinux.engines.api import Command, Completed, Sandbox
 from pytest_manylinux.engines.cgroup import ControlGroups, find_control_groups
+
+OWN = f"{secrets.randbelow(10**9):09}"
+"""Digits that the tests of this process put into the commands that they look for, and no others do."""
 
 
 def sh(sandbox: Sandbox, script: str, *, timeout: float = 120.0) -> Completed:

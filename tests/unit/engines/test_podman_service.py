@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sandboxes import eventually, processes_with
+from sandboxes import OWN, eventually, processes_with
 
 from pytest_manylinux.engines import daemons
 from pytest_manylinux.engines.daemons import PodmanService, connect_podman
@@ -76,7 +76,7 @@ def test_no_place_for_a_socket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # A user without root's rights has Podman start itself again in a user namespace, and wait for that.
-TWO = "#!/bin/sh\ntrap 'exit 0' TERM\nsh -c ': in two; exec sleep 4251.5' & wait\n"
+TWO = f"#!/bin/sh\ntrap 'exit 0' TERM\nsh -c ': in two; exec sleep 4251.5{OWN}' & wait\n"
 LOG = """\
 time="2026-01-01T00:00:00Z" level=warning msg="\\"/\\" is not a shared mount"
 cannot clone: No space left on device
@@ -89,9 +89,9 @@ def test_a_service_of_two_processes_ends_whole(tmp_path: Path) -> None:
     program.write_text(TWO)
     program.chmod(0o755)
     service = PodmanService(str(program))
-    assert eventually(lambda: processes_with("sleep 4251.5") != [])
+    assert eventually(lambda: processes_with(f"sleep 4251.5{OWN}") != [])
     service.close()
-    assert processes_with("sleep 4251.5") == []
+    assert processes_with(f"sleep 4251.5{OWN}") == []
 
 
 def test_a_service_that_ends_is_not_waited_for_and_says_why(
