@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,10 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
     CONTEXT,
     PortabilityItem,
-    ProjectDir,
-    SdistFile,
     TrialItem,
-    WheelFile,
+    artifact_node,
+    folder_node,
     is_project,
-    is_sdist,
-    printable,
 )
 from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
@@ -45,6 +42,14 @@ from pytest_manylinux.session.outputs import (
 from pytest_manylinux.session.progress import Live
 from pytest_manylinux.session.record import load_entry
 from pytest_manylinux.session.run import Run
+from pytest_manylinux.session.strangers import (
+    Links,
+    check_kinds,
+    given_paths,
+    is_own_root,
+    own_conftest,
+    require_own_configuration,
+)
 
 SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
 ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry
@@ -58,6 +63,28 @@ def activate(config: pytest.Config) -> None:
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(end_in_order())
+
+
+@contextmanager
+def own_conftests(config: pytest.Config) -> Iterator[None]:
+    """While pytest looks for `conftest.py` files: with paths, let it find the caller's own only.
+
+    It looks for none later either. Raises pytest.UsageError if its configuration is a stranger's.
+    """
+    known, here = config.known_args_namespace, config.invocation_params.dir
+    paths = given_paths(known.file_or_dir, here)
+    if not paths:
+        yield
+        return
+    try:
+        require_own_configuration(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    own = own_conftest(paths, here)
+    known.noconftest = known.noconftest or own is None
+    known.file_or_dir = [os.fspath(own or here)]  # pytest looks next to these, and above
+    yield
+    config.pluginmanager._noconftest = True  # noqa: SLF001 - what --noconftest sets
 
 
 def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:
@@ -96,22 +123,29 @@ class Hooks:
         self.common = ExitStack()
         self.common_folder: Path | None = None
         self.selection = _split_selection(config)
+        here = config.invocation_params.dir
         bare = config.args_source is not pytest.Config.ArgsSource.ARGS
+        with_tests = bool(config.getoption("manylinux_with_tests"))
         if bare:
             self._take_root(config)
-        layers = read_layers(root=config.rootpath, options=vars(config.option), environment=os.environ)
+        elif not (with_tests or config.option.pyargs):
+            check_kinds(config.args, here)
+        self.links = Links(given_paths(config.args, here))
+        own = config.rootpath if bare or is_own_root(config) else here
+        layers = read_layers(root=own, options=vars(config.option), environment=os.environ)
         settings = merge(layers)
         self.run = Run(
             settings=settings,
             root=config.rootpath,
-            here=config.invocation_params.dir,
+            own=own,
+            here=here,
             show=self._show,
             watch=self._watch,
             shared=_shared_folder(config),
             fresh=config.getoption("manylinux_fresh"),
         )
         self.run.check(settings)
-        self.context = Context(run=self.run, layers=layers, bare=bare)
+        self.context = Context(run=self.run, layers=layers, bare=bare, with_tests=with_tests)
         config.stash[CONTEXT] = self.context
 
     def _outputs(self) -> Outputs:
@@ -180,19 +214,19 @@ class Hooks:
         lines = header_lines(self.run, ask_engine=not self.config.option.collectonly)
         return [plain_line(line) for line in lines]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Follow no link that leads out of the tree or to a folder."""
+        return True if self.links.leaves_out(collection_path) else None
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Collect project folders as projects."""
-        if is_project(path) and not (self.context.bare and path != self.config.rootpath):
-            return printable(ProjectDir.from_parent(parent, path=path))
-        return None
+        """Collect project folders as projects; others as plain folders, never as Python packages."""
+        return folder_node(parent, path)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect wheels and sdists."""
-        if file_path.suffix == ".whl":
-            return printable(WheelFile.from_parent(parent, path=file_path))
-        if is_sdist(file_path):
-            return printable(SdistFile.from_parent(parent, path=file_path))
-        return None
+        return artifact_node(parent, file_path)
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep what was asked for as `FOLDER::item`, and of that this shard's part."""
@@ -330,6 +364,8 @@ class Hooks:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show wheels down and distros across, a mark a cell."""
+        if note := self.links.note():
+            terminalreporter.write_line(f"manylinux: {note}")
         if self.record is None:
             return
         terminalreporter.section("portability")

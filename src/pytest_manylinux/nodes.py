@@ -18,6 +18,7 @@ from pytest_manylinux.errors import ExitCode, ManylinuxError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.inspect.wheel import open_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.paths import MAX_TEXT, is_file_of
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.terminal import verdict_text
@@ -255,29 +256,78 @@ def told(context: Context) -> Iterator[None]:
         raise pytest.Collector.CollectError(str(error)) from error
 
 
-class ProjectDir(pytest.Directory):
-    """A folder with a Python project: its portability items, then the ordinary tests below it."""
+class Folder(pytest.Directory):
+    """A folder: the projects, sdists and wheels below it, and nothing else of it.
+
+    Where tests are not wanted it stands for every folder, those of Python packages too, since
+    pytest's own nodes would import what they find.
+    """
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        """Look at the entries, by name."""
+        for entry in self._entries():
+            folder = entry.is_dir()
+            wanted = self.session.isinitpath(entry, with_parents=folder)
+            if not wanted and self.ihook.pytest_ignore_collect(
+                collection_path=entry, config=self.config
+            ):
+                continue
+            yield from self._nodes(entry, folder=folder)
+
+    def _entries(self) -> list[Path]:
+        """Sorted by name; above the paths given, only what leads to them."""
+        try:
+            entries = sorted(self.path.iterdir(), key=lambda path: path.name)
+        except OSError as error:
+            words = f"{self.path} cannot be read: {error.strerror or error}"
+            raise pytest.Collector.CollectError(words) from error
+        if self._is_at_or_below_a_path():
+            return entries
+        return [one for one in entries if self.session.isinitpath(one, with_parents=True)]
+
+    def _is_at_or_below_a_path(self) -> bool:
+        return any(self.session.isinitpath(folder) for folder in (self.path, *self.path.parents))
+
+    def _nodes(self, entry: Path, *, folder: bool) -> Iterable[pytest.Collector]:
+        """As `pytest.Dir` does, which is final, but without asking for what others make of files."""
+        context = self.config.stash[CONTEXT]
+        if not folder and not context.with_tests:
+            node = artifact_node(self, entry) if entry.is_file() else None
+            yield from [] if node is None else [node]
+        elif folder:
+            below = self.ihook.pytest_collect_directory(path=entry, parent=self)
+            yield from [] if below is None else [below]
+        elif entry.is_file():
+            yield from self.ihook.pytest_collect_file(file_path=entry, parent=self)
+
+
+class ProjectDir(Folder):
+    """A folder with a Python project: its portability items, then what is below it."""
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Plan the project; nothing is built."""
         context = self.config.stash[CONTEXT]
         with told(context):
             yield from _project_items(self, *context.plan_project(self.path))
-        if not context.bare:
-            for entry in sorted(self.path.iterdir(), key=lambda path: path.name):
-                yield from self._collect_entry(entry)
+        if context.with_tests or not context.bare:
+            yield from super().collect()
 
-    def _collect_entry(self, entry: Path) -> Iterable[pytest.Item | pytest.Collector]:
-        """Collect a file or folder as `pytest.Dir` does, which is final."""
-        folder = entry.is_dir()
-        wanted = self.session.isinitpath(entry, with_parents=folder)
-        if not wanted and self.ihook.pytest_ignore_collect(collection_path=entry, config=self.config):
-            return
-        if folder:
-            below = self.ihook.pytest_collect_directory(path=entry, parent=self)
-            yield from [] if below is None else [below]
-        elif entry.is_file():
-            yield from self.ihook.pytest_collect_file(file_path=entry, parent=self)
+
+def folder_node(parent: pytest.Collector, path: Path) -> pytest.Collector | None:
+    """The collector of a folder; None leaves it to pytest, where its tests are wanted."""
+    context = parent.config.stash[CONTEXT]
+    if is_project(path) and not (context.bare and path != parent.config.rootpath):
+        return printable(ProjectDir.from_parent(parent, path=path))
+    return None if context.with_tests else printable(Folder.from_parent(parent, path=path))
+
+
+def artifact_node(parent: pytest.Collector, path: Path) -> pytest.Collector | None:
+    """The collector of a wheel or an sdist; None for any other file."""
+    if path.suffix == ".whl":
+        return printable(WheelFile.from_parent(parent, path=path))
+    if is_sdist(path):
+        return printable(SdistFile.from_parent(parent, path=path))
+    return None
 
 
 class SdistFile(pytest.File):
@@ -331,19 +381,27 @@ def printable(node: _Collector) -> _Collector:
 
 
 def is_project(path: Path) -> bool:
-    """Whether a folder can be built: a setup.py, or a pyproject.toml with a build system (PEP 518)."""
-    if (path / "setup.py").is_file():
+    """Whether a folder can be built: a setup.py, or a pyproject.toml with a build system (PEP 518).
+
+    Files of the folder only: not what a link that leaves it leads to.
+    """
+    if is_file_of(path, path / "setup.py"):
         return True
+    file = path / "pyproject.toml"
+    return is_file_of(path, file) and _has_build_system(file)
+
+
+def _has_build_system(file: Path) -> bool:
+    """Whether a pyproject.toml has that table; planning says what is wrong with the file."""
     try:
-        text = (path / "pyproject.toml").read_text(encoding="utf-8")
+        if file.stat().st_size > MAX_TEXT:
+            return True
+        text = file.read_text(encoding="utf-8")
+        return "build-system" in text and "build-system" in tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return True
     except (OSError, UnicodeDecodeError):
         return False
-    if "build-system" not in text:
-        return False
-    try:
-        return "build-system" in tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return True  # planning it says what is wrong with the file
 
 
 def is_sdist(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 MARKER = "manylinux: an item of pytest-manylinux: a build, an audit or a trial of a wheel"
@@ -23,6 +25,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(option.flag, dest=option.dest, metavar=option.metavar, help=option.help)
     for switch in SWITCHES:
         group.addoption(switch.flag, dest=switch.dest, action="store_true", help=switch.help)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Keep pytest from importing the `conftest.py` of trees that are given as paths."""
+    known = early_config.known_args_namespace
+    if known.manylinux and not known.manylinux_with_tests:
+        from pytest_manylinux.hooks import own_conftests  # noqa: PLC0415 - the whole tool comes with it
+
+        with own_conftests(early_config):
+            return (yield)
+    return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:

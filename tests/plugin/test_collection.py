@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from collecting import FOUR, WHEEL, ids, make_project, make_wheel
 
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.lock import NAME as LOCK
 from pytest_manylinux.images.lock import Lock, LockedImage, write_lock
 from pytest_manylinux.session import run
-
-PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-
-[project]
-name = "sample"
-version = "1.0"
-requires-python = ">=3.9"
-"""
-WHEEL = "sample-1.0-cp311-cp311-manylinux1_x86_64.whl"
-FOUR = "--manylinux-distros=debian-11,debian-12,debian-13,debian-testing"
-
-
-def make_project(folder: Path, more: str = "") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pyproject.toml").write_text(PROJECT + more, encoding="utf-8")
-    return folder
-
-
-def make_wheel(folder: Path, name: str = WHEEL) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(folder / name, "w") as archive:
-        archive.writestr("sample.py", "")
-    return folder / name
-
-
-def ids(result: pytest.RunResult) -> list[str]:
-    return [line for line in result.outlines if "::" in line and not line.startswith(" ")]
 
 
 def collect(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
@@ -113,10 +83,11 @@ def test_bare_means_the_root_project_and_only_its_portability_items(
     ]
 
 
-def test_with_paths_ordinary_tests_are_collected_too(pytester: pytest.Pytester) -> None:
+def test_ordinary_tests_are_collected_where_they_are_asked_for(pytester: pytest.Pytester) -> None:
     project = make_project(pytester.path / "sample")
     (project / "test_ordinary.py").write_text("def test_one(): pass\n")
-    found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "sample"))
+    assert "test_ordinary" not in str(ids(collect(pytester, FOUR, "sample")))
+    found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "--manylinux-with-tests", "sample"))
     assert "sample/test_ordinary.py::test_one" in found
     assert "sample::build[cp311-manylinux1_x86_64]" in found
 

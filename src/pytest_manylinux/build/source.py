@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.build.git import commit_of, listed_files, repository_of
 from pytest_manylinux.build.project import Project
-from pytest_manylinux.build.tree import is_junk, reading_sdist, walk
+from pytest_manylinux.build.tree import MAX_UNPACKED, is_junk, reading_sdist, walk
 from pytest_manylinux.errors import ProjectError
+from pytest_manylinux.paths import kind_of, printable
 
 OBJECTS = PurePosixPath("/scratch/objects")
 _EPOCH = 315_619_200
@@ -29,13 +31,14 @@ class Snapshot:
 
     `objects` is git's object folder: to be seen in the sandbox at OBJECTS, so that tools which ask
     git for the version (setuptools-scm) get their answer. Nothing else of the repository goes in:
-    its configuration and hooks are the user's own affair.
+    its configuration and hooks are the user's own affair. `left_out` has a line for each special file.
     """
 
     epoch: int
     commit: str = ""
     dirty: bool = False
     objects: Path | None = None
+    left_out: tuple[str, ...] = ()
 
 
 def snapshot(project: Project, target: Path, *, below: str, leave_out: Iterable[Path]) -> Snapshot:
@@ -50,21 +53,30 @@ def pack(
     """Add the project's files to `archive` under the folder `below`.
 
     `leave_out` are files and folders of ours that may lie in the project (a wheelhouse). Raises
-    ProjectError for a file that cannot be read, and for what `reading_sdist` refuses.
+    ProjectError for a file or folder that cannot be read, one that changes while it is copied, more
+    than MAX_UNPACKED bytes, and for what `reading_sdist` refuses.
     """
     if project.is_sdist:
         return Snapshot(epoch=_epoch(_pack_sdist(project.path, archive, below)))
     folder = project.path.resolve()
     commit = commit_of(folder)
     ours = [path.resolve() for path in leave_out]
+    packer = _Packer(folder, archive)
     for name in _names(folder):
         path = folder / name
-        if _lies_within(folder, name) and not any(path.is_relative_to(other) for other in ours):
-            _add(archive, path, f"{below}/{name}")
+        if _lies_within(name) and not any(path.is_relative_to(other) for other in ours):
+            packer.add(path, f"{below}/{name}")
+    left_out = tuple(packer.left_out)
     if commit is None:
-        return Snapshot(epoch=_epoch(None))
+        return Snapshot(epoch=_epoch(None), left_out=left_out)
     objects = _pack_repository(folder, archive, f"{below}/.git")
-    return Snapshot(epoch=_epoch(commit.time), commit=commit.id, dirty=commit.dirty, objects=objects)
+    return Snapshot(
+        epoch=_epoch(commit.time),
+        commit=commit.id,
+        dirty=commit.dirty,
+        objects=objects,
+        left_out=left_out,
+    )
 
 
 def _epoch(time: int | None) -> int:
@@ -81,32 +93,91 @@ def _names(folder: Path) -> Iterable[str]:
     return sorted({*tracked, *(name for name in others if not is_junk(name))})
 
 
-def _lies_within(folder: Path, name: str) -> bool:
-    """Whether a listed file is one of the folder's: no `..`, and no link on the way to it.
+def _lies_within(name: str) -> bool:
+    """Whether the name of a listed file stays below the folder.
 
     git's index is a file of the project's, and may list anything.
     """
     parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts:
-        return False
-    return not any((folder / parent).is_symlink() for parent in list(parts.parents)[:-1])
+    return not parts.is_absolute() and ".." not in parts.parts
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    """Add a file or link as it is; what git tracks but is not there (deleted) is left out."""
-    try:
-        if not path.is_symlink() and not path.is_file():
+class _Packer:
+    """Adds files of one folder to an archive: regular ones and links, and never what lies elsewhere.
+
+    A file below a folder that is a link counts as deleted, as git sees it. `left_out` has a line for
+    each pipe, socket or device.
+    """
+
+    def __init__(self, folder: Path, archive: tarfile.TarFile) -> None:
+        self.left_out: list[str] = []
+        self._folder = folder
+        self._archive = archive
+        self._size = 0
+        self._real: dict[Path, bool] = {folder: True}
+
+    def add(self, path: Path, name: str) -> None:
+        """Add a file or link as it is; what git tracks but is not there (deleted) is left out."""
+        try:
+            if not self._is_below_real_folders(path.parent):
+                return
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                self._add_file(path, name)
+            elif stat.S_ISLNK(status.st_mode):
+                self._archive.addfile(_plain(self._archive.gettarinfo(path, arcname=name)))
+            elif kind := kind_of(path):
+                self.left_out.append(f"{printable(path)} is {kind}: not part of the copy")
+        except (FileNotFoundError, NotADirectoryError):
             return
-        member = archive.gettarinfo(path, arcname=name)
-        member.type = tarfile.SYMTYPE if path.is_symlink() else tarfile.REGTYPE
-        if member.isreg():
-            member.size = path.stat().st_size
-            with path.open("rb") as content:
-                archive.addfile(_plain(member), content)
-        else:
-            archive.addfile(_plain(member))
-    except OSError as error:
-        raise ProjectError(f"{path} cannot be read", why=str(error)) from error
+        except OSError as error:
+            raise ProjectError(
+                f"{printable(path)} cannot be read",
+                why=error.strerror or str(error),
+                remedy="make it readable, or have git ignore it if the build does not need it",
+            ) from error
+
+    def _is_below_real_folders(self, folder: Path) -> bool:
+        if folder not in self._real:
+            self._real[folder] = not folder.is_symlink() and (
+                folder.parent == folder or self._is_below_real_folders(folder.parent)
+            )
+        return self._real[folder]
+
+    def _add_file(self, path: Path, name: str) -> None:
+        """Copy what is there when it is opened; raises ProjectError if it changes meanwhile."""
+        # a link or a pipe that takes the file's place now is neither followed nor waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as content:
+            before = os.fstat(descriptor)
+            self._count(path, before.st_size)
+            member = tarfile.TarInfo(name)
+            member.mode, member.mtime, member.size = before.st_mode, before.st_mtime, before.st_size
+            try:
+                self._archive.addfile(_plain(member), content)
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise _changed(path) from error  # tarfile met the end too early
+            after = os.fstat(descriptor)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise _changed(path)
+
+    def _count(self, path: Path, size: int) -> None:
+        self._size += size
+        if self._size > MAX_UNPACKED:
+            raise ProjectError(
+                f"{self._folder.name} is too big to be copied: more than {MAX_UNPACKED >> 20} MiB",
+                why=f"with {printable(path)}, which has {size >> 20} MiB",
+                remedy="have git ignore what the build does not need",
+            )
+
+
+def _changed(path: Path) -> ProjectError:
+    return ProjectError(
+        f"{printable(path)} changed while it was copied",
+        remedy="run again when nothing writes to it, or have git ignore it",
+    )
 
 
 def _pack_repository(folder: Path, archive: tarfile.TarFile, below: str) -> Path | None:
@@ -117,10 +188,11 @@ def _pack_repository(folder: Path, archive: tarfile.TarFile, below: str) -> Path
     repository = repository_of(folder)
     if repository is None:
         return None
+    own, shared = _Packer(repository.own, archive), _Packer(repository.shared, archive)
     for name in ("HEAD", "index"):
-        _add(archive, repository.own / name, f"{below}/{name}")
+        own.add(repository.own / name, f"{below}/{name}")
     for name in ("packed-refs", "shallow", *_below(repository.shared, "refs")):
-        _add(archive, repository.shared / name, f"{below}/{name}")
+        shared.add(repository.shared / name, f"{below}/{name}")
     _add_text(archive, f"{below}/config", "[core]\n\trepositoryformatversion = 0\n\tbare = false\n")
     _add_text(archive, f"{below}/objects/info/alternates", f"{OBJECTS}\n")
     return repository.shared / "objects"

@@ -13,13 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pytest_manylinux.errors import ProjectError
+from pytest_manylinux.paths import MAX_TEXT, is_file_of, printable
 
 SDIST_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """PEP 625 knows .tar.gz only; the others are what older indexes still hold."""
 
-MAX_UNPACKED = 4 * 1024**3
+MAX_UNPACKED = 1024**3
+"""Bytes of a project's files: a sandbox's 2 GiB hold them twice, packed and unpacked."""
 MAX_ENTRIES = 200_000
-_MAX_TEXT = 1024 * 1024
 _MAX_SCAN = 20_000
 _DESCRIBES = frozenset({"pyproject.toml", "setup.py", "setup.cfg", "PKG-INFO"})
 _DESCRIBES_BELOW = frozenset({"meson.build"})
@@ -63,7 +64,7 @@ def open_tree(path: Path) -> Tree:
     with reading_sdist(path) as members:
         for member in members:
             names.add(member.name)
-            if member.content is not None and _describes(member.name) and member.size <= _MAX_TEXT:
+            if member.content is not None and _describes(member.name) and member.size <= MAX_TEXT:
                 texts[member.name] = member.content.read().decode("utf-8", errors="replace")
     return Tree(path=path, names=frozenset(names), texts=texts)
 
@@ -74,22 +75,38 @@ def _folder(path: Path) -> Tree:
     for name in walk(path):
         names.append(name)
         file = path / name
-        if _describes(name) and file.is_file() and file.stat().st_size <= _MAX_TEXT:
-            texts[name] = file.read_text(encoding="utf-8", errors="replace")
+        if _describes(name) and is_file_of(path, file):
+            try:
+                if file.stat().st_size <= MAX_TEXT:
+                    texts[name] = file.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                _unreadable(error)
         if len(names) >= _MAX_SCAN:
             break
     return Tree(path=path, names=frozenset(names), texts=texts)
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Names of all files and links below a folder, junk left out, in a stable order."""
-    for here, folders, files in os.walk(folder):
+    """Names of all files and links below a folder, junk left out, in a stable order.
+
+    Raises ProjectError for a folder that cannot be read.
+    """
+    for here, folders, files in os.walk(folder, onerror=_unreadable):
         top = Path(here) == folder
         kept = sorted(name for name in folders if not _is_junk(Path(here) / name, top=top))
         prefix = "" if top else f"{Path(here).relative_to(folder).as_posix()}/"
         folders[:] = [name for name in kept if not (Path(here) / name).is_symlink()]
         links = [name for name in kept if (Path(here) / name).is_symlink()]
         yield from (f"{prefix}{name}" for name in sorted([*files, *links]))
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # a folder that has just gone
+        raise ProjectError(
+            f"{printable(error.filename)} cannot be read",
+            why=error.strerror or str(error),
+            remedy="make it readable, or move it out of the project",
+        ) from error
 
 
 def is_junk(name: str) -> bool:
@@ -148,7 +165,9 @@ def _checked(path: Path) -> Iterator[Member]:
     for count, member in enumerate(_members(path)):
         total += member.size
         if total > MAX_UNPACKED or count >= MAX_ENTRIES:
-            raise ProjectError(f"{path.name} is too big", why="it unpacks to more than 4 GiB")
+            raise ProjectError(
+                f"{path.name} is too big", why=f"it unpacks to more than {MAX_UNPACKED >> 20} MiB"
+            )
         first, _, rest = member.name.removeprefix("./").partition("/")
         if top is None:
             top = first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.readers import check_keys
 from pytest_manylinux.config.settings import Settings, Source, SourceKind
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.paths import MAX_TEXT, is_file_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,15 +89,28 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
     return Layer(SourceKind.ENVIRONMENT, "environment", given)
 
 
+def _text_of(file: Path, shown: str) -> str:
+    if not is_file_of(file.parent, file):
+        raise UsageError(
+            f"{shown} is not a file in that folder", why="links out of it are not followed"
+        )
+    if file.stat().st_size > MAX_TEXT:
+        raise UsageError(
+            f"{shown} is larger than {MAX_TEXT // 1024} KiB", remedy="is it the right file?"
+        )
+    return file.read_text(encoding="utf-8")
+
+
 def file_layer(file: Path, *, shown: str, kind: SourceKind = SourceKind.PYPROJECT) -> Layer:
     """Read `[tool.pytest-manylinux]` of a pyproject.toml; a file that is not there is empty.
 
-    Raises UsageError if the file is no TOML or the table no table. `shown` is its name in messages.
+    Raises UsageError if the file is no TOML, lies elsewhere (a link out of its folder), is larger than
+    MAX_TEXT, or if the table is no table. `shown` is its name in messages.
     """
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(file):
         return Layer(kind, shown, {})
+    try:
+        document = tomllib.loads(_text_of(file, shown))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{shown} cannot be read", why=str(error)) from error
     tool = document.get("tool", {})

@@ -195,6 +195,11 @@ REPORTS: tuple[Option, ...] = (
 # Flags that take no value.
 SWITCHES: tuple[Option, ...] = (
     Option("fresh", "build and try everything again, also what an earlier run did in the same way"),
+    Option(
+        "with-tests",
+        "collect the tests below the paths too, which imports their conftest.py and test modules on "
+        "this machine",
+    ),
     Option("sigstore", "sign the proof with this CI job's identity (extra: sigstore)"),
     Option("gate", "fail unless the gate's rules let every wheel of this run through"),
 )

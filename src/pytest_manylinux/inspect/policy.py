@@ -188,7 +188,8 @@ def _versions(file: ElfFacts, rules: PolicyRules) -> Iterator[str]:
             allowed = rules.versions.get(version.partition("_")[0])
             if allowed is not None and version not in allowed:
                 symbols = [w.name for w in file.wants if (w.library, w.version) == (library, version)]
-                yield f"wants {_symbols(symbols, version)} from {library}; allowed up to {allowed[-1]}"
+                limit = f"allowed up to {allowed[-1]}" if allowed else "no version is allowed"
+                yield f"wants {_symbols(symbols, version)} from {library}; {limit}"
 
 
 def _symbols(names: list[str], version: str) -> str:

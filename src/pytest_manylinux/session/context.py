@@ -34,13 +34,15 @@ from pytest_manylinux.session.work import Judged, not_proven
 class Context:
     """What the collectors and items of one session share.
 
-    `bare` tells that no path was given, so that only the root project's own items are wanted.
+    `bare` tells that no path was given, so that only the root project's own items are wanted;
+    `with_tests` that pytest's ordinary tests are to be collected too.
     `left_out` has a line for each project that has no trial on some of the chosen distros.
     """
 
-    def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool) -> None:
+    def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool, with_tests: bool) -> None:
         self.run = run
         self.bare = bare
+        self.with_tests = with_tests
         self.recorder = Recorder()
         self.shard: ShardRecord | None = None
         self.collect_errors: list[ManylinuxError] = []
@@ -49,7 +51,7 @@ class Context:
 
     def settings_for(self, path: Path) -> Settings:
         """The settings of a project: its own pyproject.toml under flags and environment."""
-        if not path.is_dir() or path == self.run.root:
+        if not path.is_dir() or path == self.run.own:
             return self.run.settings
         shown = f"{self.shown(path)}/pyproject.toml"
         own = file_layer(path / "pyproject.toml", shown=shown, kind=SourceKind.PROJECT)

@@ -97,6 +97,8 @@ class Coming:
 class Run:
     """What one pytest process shares between its items. Everything costly is made on first use.
 
+    `root` is pytest's root folder, from which paths are named. `own` is the folder whose table and lock
+    hold for the whole run: the root, or the current folder where pytest found the root next to a path.
     `usual` has the seconds that builds and trials took in earlier runs (report.history.durations).
     While an item is waited for, `watch` is given how to see what is at work; None when that is over.
     """
@@ -106,6 +108,7 @@ class Run:
         *,
         settings: Settings,
         root: Path,
+        own: Path,
         here: Path,
         show: Callable[[str], None],
         watch: Callable[[Callable[[], Overview] | None], None] = lambda _: None,
@@ -114,15 +117,16 @@ class Run:
     ) -> None:
         self.settings = settings
         self.root = root
+        self.own = own
         self.here = here
         self.shared = shared
         self.watch = watch
         self.usual: Mapping[str, float] = {}
         self.fresh = fresh
         self.arch = host_arch()
-        own = root / settings.catalogue if settings.catalogue else None
-        self.catalogue: Catalogue = load_catalogue(settings.distro, file=own)
-        self.lock: Lock | None = read_lock(root / LOCK)
+        rows = own / settings.catalogue if settings.catalogue else None
+        self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows)
+        self.lock: Lock | None = read_lock(own / LOCK)
         self.messages = Messages(show)
         self._lifetime = Lifetime()
         self.graph = Graph(settings.jobs, enter=self._lifetime.enter)

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from pytest_manylinux.build import git
 from pytest_manylinux.build.project import read_project
 from pytest_manylinux.build.source import OBJECTS, Snapshot, pack
+from pytest_manylinux.build.tree import open_tree, walk
+from pytest_manylinux.errors import ProjectError
 
 COMMIT_TIME = 1_700_000_000
 
@@ -216,3 +220,125 @@ def test_no_epoch_is_older_than_zip_archives_can_be(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     assert packed(repository)[0].epoch == 315_619_200
+
+
+@pytest.mark.attack("stranger's tree")
+def test_nothing_behind_a_link_is_copied(repository: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "demo.c").write_text("a secret")
+    (repository / "away").symlink_to(outside)
+    (repository / "src" / "demo.c").unlink()
+    (repository / "src").rmdir()
+    (repository / "src").symlink_to(outside)  # git has src/demo.c in its index
+    _, members = packed(repository)
+    assert members["source/src"].issym()
+    assert members["source/away"].issym()
+    assert not [name for name in members if name.startswith(("source/src/", "source/away/"))]
+
+
+@pytest.mark.attack("stranger's tree")
+@pytest.mark.parametrize("name", ["setup.py", "pyproject.toml"])
+def test_no_description_behind_a_link_is_read(project: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "far").write_text("[build-system]\nrequires = []\n")
+    (project / "setup.py").unlink()
+    (project / name).symlink_to(tmp_path / "far")
+    assert name not in open_tree(project).texts
+
+
+@pytest.mark.attack("odd tree")
+def test_names_that_are_not_utf_8_are_copied(project: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.c")
+    (project / odd).write_text("int y;")
+    assert f"source/{odd}" in packed(project)[1]
+
+
+@pytest.mark.attack("odd tree")
+def test_special_files_are_left_out_by_name(project: Path) -> None:
+    os.mkfifo(project / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.fspath(project / "socket"))
+        snapshot, members = packed(project)
+    assert sorted(members) == ["source/setup.py", "source/src/demo.c"]
+    assert [line.rpartition("/")[2] for line in snapshot.left_out] == [
+        "pipe is a named pipe: not part of the copy",
+        "socket is a socket: not part of the copy",
+    ]
+
+
+@pytest.mark.attack("odd tree")
+def test_a_tree_that_is_too_big_names_the_file(project: Path) -> None:
+    with (project / "hole").open("wb") as file:
+        file.truncate(3 * 1024**3)
+    with pytest.raises(ProjectError, match="too big") as caught:
+        packed(project)
+    assert "hole, which has 3072 MiB" in caught.value.why
+
+
+@pytest.mark.attack("odd tree")
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written over"])
+def test_a_file_that_changes_while_it_is_copied(
+    project: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    file = project / "src" / "demo.c"
+    file.write_bytes(b"x" * 100_000)
+    add = tarfile.TarFile.addfile
+
+    def addfile(
+        self: tarfile.TarFile, member: tarfile.TarInfo, content: IO[bytes] | None = None
+    ) -> None:
+        if member.name.endswith("demo.c"):
+            if change == "shrinks":
+                os.truncate(file, 10)
+            else:
+                file.write_bytes(b"y" * (200_000 if change == "grows" else 100_000))
+                os.utime(file, ns=(1, 1))
+        add(self, member, content)
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", addfile)
+    with pytest.raises(ProjectError, match=r"demo\.c changed while it was copied"):
+        packed(project)
+
+
+@pytest.mark.attack("odd tree")
+def test_a_file_that_goes_away_counts_as_deleted(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = list(walk(project))
+    monkeypatch.setattr("pytest_manylinux.build.source.walk", lambda _: listed)
+    (project / "src" / "demo.c").unlink()
+    assert sorted(packed(project)[1]) == ["source/setup.py"]
+
+
+@pytest.mark.attack("odd tree")
+def test_what_takes_a_file_s_place_is_not_followed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("a secret")
+    file, opened = project / "src" / "demo.c", os.open
+
+    def swapping(path: str | os.PathLike[str], flags: int, *rest: int, **more: int) -> int:
+        if path == file and not file.is_symlink():
+            file.unlink()
+            file.symlink_to(tmp_path / "secret")
+        return opened(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", swapping)
+    with pytest.raises(ProjectError, match=r"demo\.c cannot be read"):
+        packed(project)
+
+
+@pytest.mark.attack("odd tree")
+def test_what_may_not_be_read_is_one_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # root may read everything: the kernel's answer is put in its place
+    scandir = os.scandir
+
+    def forbidden(path: str) -> object:
+        if os.fspath(path).endswith("src"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(ProjectError, match="src cannot be read") as caught:
+        packed(project)
+    assert caught.value.why == "Permission denied"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from auditwheel.error import NonPlatformWheelError
+from auditwheel.libc import Libc
 from auditwheel.wheel_abi import analyze_wheel_abi, get_wheel_elfdata
 from auditwheel.wheeltools import get_wheel_architecture, get_wheel_libc
 from elf_files import ElfSpec, Want
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from wheels import build_wheel
 
 from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.inspect.policy import load_rules
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 
 # Libraries that no machine has, one that every glibc machine has, and one allowed from 2.12 on that
@@ -104,3 +106,18 @@ def test_the_comparison_can_tell_apart(name: str, tmp_path: Path) -> None:
         )
 
     assert len(tags) == 3
+
+
+def test_a_policy_that_allows_no_version_of_a_kind_is_an_obstacle(tmp_path: Path) -> None:
+    rules = load_rules(Libc.GLIBC, "x86_64")
+    kinds = {(prefix, r.name) for r in rules for prefix, known in r.versions.items() if not known}
+    assert kinds, "auditwheel's data has changed: this test says nothing any more"
+    prefix = next(iter(kinds))[0]
+    version = next(v for r in rules for v in r.versions.get(prefix, ()))
+    spec = ElfSpec(needed=("libc.so.6",), wants=(Want("any", version, "libc.so.6"),))
+    path = build_wheel(tmp_path, {"demo/ext.so": spec.build()}, tag="cp311-cp311-manylinux1_x86_64")
+
+    ours = audit_wheel(read_wheel(open_wheel(path)))
+
+    assert ours.deserved == auditwheel_says(path)
+    assert any("no version is allowed" in reason for reason in ours.reasons)

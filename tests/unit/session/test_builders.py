@@ -89,6 +89,7 @@ class World:
         run: Any = Run(
             settings=chosen,
             root=self.folder,
+            own=self.folder,
             here=self.folder,
             show=self.said.append,
             shared=None,
