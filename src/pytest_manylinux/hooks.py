@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
@@ -54,6 +54,9 @@ from pytest_manylinux.session.strangers import (
 SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
 ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry
 GROUP = "manylinux_group"  # and of the path of its project or wheel
+REMEMBERED = "manylinux_remembered"  # and whether an earlier run saw what it rests on
+
+TestStatus: TypeAlias = tuple[str, str, str | tuple[str, Mapping[str, bool]]]  # pytest's own form
 
 
 def activate(config: pytest.Config) -> None:
@@ -273,9 +276,21 @@ class Hooks:
         vars(report)[GROUP] = self.context.shown(item.path)
         if call.when == "call" and item.entry is not None:
             vars(report)[ENTRY] = item.entry.dump()
+            vars(report)[REMEMBERED] = item.entry.remembered
             if item.own_duration is not None:
                 report.duration = item.own_duration
         return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> Generator[None, TestStatus, TestStatus]:
+        """With -v, say which verdicts rest on what an earlier run saw."""
+        status = yield
+        word = status[2] if vars(report).get(REMEMBERED) else ""
+        if isinstance(word, str) and word:
+            return status[0], status[1], f"{word} (remembered)"
+        return status
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -37,6 +37,7 @@ from pytest_manylinux.model.verdict import (
     Ignored,
     Outcome,
     Severity,
+    Tries,
     Verdict,
 )
 from pytest_manylinux.model.wheel import Audit, Wheel
@@ -272,6 +273,18 @@ _installs = st.builds(
 
 
 @st.composite
+def _tries(draw: st.DrawFn, outcome: Outcome) -> Tries:
+    """Counts that agree; a verdict that is portable has no tries that disagree."""
+    count = draw(st.integers(1, 20))
+    failed = 0 if outcome is Outcome.PORTABLE else draw(st.integers(0, count))
+    earlier = draw(st.integers(0, 1000))
+    earlier_failed = 0 if outcome is Outcome.PORTABLE else draw(st.integers(0, earlier))
+    return Tries(
+        count=count, failed=failed, known=count + earlier, known_failed=failed + earlier_failed
+    )
+
+
+@st.composite
 def verdicts(draw: st.DrawFn, wheel: WheelRecord) -> Verdict:
     """A verdict on the wheel that agrees with itself, with hostile words in every place."""
     distro = draw(_distros)
@@ -285,6 +298,7 @@ def verdicts(draw: st.DrawFn, wheel: WheelRecord) -> Verdict:
         imports=draw(st.lists(_imports, max_size=2).map(tuple)),
         install=draw(st.none() | _installs),
         started=draw(st.floats(0, 4e9)),
+        remembered=draw(st.booleans()),
     )
     return make_verdict(
         wheel,
@@ -297,6 +311,7 @@ def verdicts(draw: st.DrawFn, wheel: WheelRecord) -> Verdict:
             st.lists(st.builds(Ignored, finding=_findings, reason=hostile_text), max_size=1).map(tuple)
         ),
         observation=draw(st.none() | st.just(seen)),
+        tries=draw(st.none() | _tries(outcome)),
     )
 
 

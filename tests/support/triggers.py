@@ -15,6 +15,7 @@ from elf_files import ElfSpec, Segment, Want
 from trial_values import imported, installed, make_observation, make_target, raised, refused
 from wheels import NATIVE, PURE, build_wheel, extension_spec
 
+from pytest_manylinux.diagnose.flakiness import hold_against_tries
 from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit, judge_unreadable
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.errors import MalformedWheelError
@@ -26,7 +27,7 @@ from pytest_manylinux.model.observation import (
     Observation,
     ProgramOutcome,
 )
-from pytest_manylinux.model.verdict import Expectation, Finding
+from pytest_manylinux.model.verdict import Expectation, Finding, Tries
 from pytest_manylinux.model.wheel import WheelFacts
 
 MODULE = "demo/_x.cpython-311-x86_64-linux-gnu.so"
@@ -38,9 +39,9 @@ GRAFTED = "demo.libs/libfoo-0a1b2c3d.so.1"
 class Trigger:
     """A wheel and what is done with it; `also` are the findings that rightly come along.
 
-    With an observation it is tried, with `target` alone predicted, with neither audited. `size` and
-    `expect` stand for a large file and a declared fault. `lesson` says what went wrong where the
-    finding's name alone does not.
+    With an observation it is tried, with `target` alone predicted, with neither audited. `size`,
+    `expect` and `tries` stand for a large file, a declared fault and earlier trials. `lesson` says what
+    went wrong where the finding's name alone does not.
     """
 
     finding: str
@@ -52,6 +53,7 @@ class Trigger:
     made: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
     expect: str = ""
+    tries: Tries | None = None
     lesson: str = ""
 
     def facts(self, folder: Path) -> WheelFacts:
@@ -73,6 +75,8 @@ class Trigger:
         if self.observation is None:
             return predict_target(facts, target).findings
         verdict = judge(facts, self.observation, target, wheel=facts.wheel)
+        if self.tries is not None:
+            verdict = hold_against_tries(verdict, self.tries)
         if self.expect:
             expectation = Expectation(distro="*", finding=self.expect, reason="known")
             verdict = apply_expectations(verdict, [expectation], target.distro.id)
@@ -271,6 +275,12 @@ TRIGGERS = (
         tag=PURE,
         observation=make_observation(imported()),
         expect="crash",
+    ),
+    Trigger(
+        finding="flaky",
+        tag=PURE,
+        observation=make_observation(imported()),
+        tries=Tries(count=1, failed=0, known=4, known_failed=1),
     ),
     Trigger(
         finding="prediction-wrong",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from datetime import datetime, timedelta, timezone
+from fnmatch import fnmatchcase
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -12,8 +13,11 @@ from rich.table import Table
 
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.prune import Wish, prune, side_caches
+from pytest_manylinux.images.refusal import store_errors
 from pytest_manylinux.images.store import ImageStore, StoredImage
 from pytest_manylinux.images.verify import verify
+from pytest_manylinux.report.words import counted
+from pytest_manylinux.session.memory import OBSERVATIONS, Memory
 
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[kMGT]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -29,6 +33,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     actions.add_parser("path", help="print the folder").set_defaults(func=_path)
     _add_verify(actions)
     _add_prune(actions)
+    _add_forget(actions)
+
+
+def _add_forget(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = actions.add_parser(
+        "forget",
+        help="forget what trials of wheels came to: passes, and failures that make a wheel flaky",
+        description="For the same bytes on the same image a trial that passed is not done again, and "
+        "one that failed is counted. This forgets both, so that the next run begins at nothing.",
+    )
+    parser.add_argument(
+        "wheels",
+        nargs="*",
+        metavar="WHEEL",
+        help="file names or paths of wheels, or patterns of names such as 'demo-*' (default: all)",
+    )
+    parser.set_defaults(func=_forget)
 
 
 def _add_verify(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -113,6 +134,20 @@ def _prune(arguments: argparse.Namespace) -> int:
     if done.leftovers:
         print(f"removed {done.leftovers} half-made by runs that ended early")
     print(f"freed {decimal(done.freed)}")
+    return ExitCode.OK
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    root = ImageStore().root
+    names = tuple(word.rstrip("/").rpartition("/")[2] for word in arguments.wheels)
+    with store_errors(root):
+        gone = Memory(root / OBSERVATIONS).forget(names)
+    tries, failed = sum(known.tries for known in gone), sum(known.failed for known in gone)
+    wheels = counted(len({known.wheel for known in gone}), "wheel")
+    print(f"forgot {counted(tries, 'try')} of {wheels}, {failed} failed")
+    for name in names:
+        if not any(fnmatchcase(known.wheel, name) for known in gone):
+            print(f"nothing was known of {name}")
     return ExitCode.OK
 
 

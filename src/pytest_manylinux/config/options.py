@@ -111,6 +111,11 @@ OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
     ),
     Option(
+        "repeat",
+        "try each wheel so often in each place, afresh each time; one failure fails it (default: 1)",
+        metavar="N",
+    ),
+    Option(
         "jobs",
         "builds and trials at once: auto or a number (default: auto, one per core)",
         metavar="N",

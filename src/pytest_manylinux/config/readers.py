@@ -126,13 +126,31 @@ def address(raw: object, where: str) -> str:
 
 def job_count(raw: object, where: str) -> int:
     """`auto` (0) or a number from 1."""
-    if raw == "auto":
-        return 0
+    count = 0 if raw == "auto" else _count(raw)
+    if count is None:
+        raise _wrong(where, raw, "give auto or a number from 1")
+    return count
+
+
+MOST_TRIES = 1000
+_DIGITS = 9  # more than any count has; Python itself refuses to read some thousands of them
+
+
+def repetitions(raw: object, where: str) -> int:
+    """A number from 1 to MOST_TRIES."""
+    count = _count(raw)
+    if count is None or count > MOST_TRIES:
+        raise _wrong(where, raw, f"give a number from 1 to {MOST_TRIES}")
+    return count
+
+
+def _count(raw: object) -> int | None:
+    """A whole number from 1; None for anything else."""
     if isinstance(raw, (int, str)) and not isinstance(raw, bool):
         digits = str(raw).strip()
-        if digits.isascii() and digits.isdigit() and int(digits) > 0:
+        if digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS and int(digits):
             return int(digits)
-    raise _wrong(where, raw, "give auto or a number from 1")
+    return None
 
 
 def _tables(raw: object, where: str) -> list[Mapping[str, object]]:

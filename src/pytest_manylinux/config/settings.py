@@ -74,7 +74,8 @@ class Settings:
     """Every setting, typed. Field names are the keys of the table with `-` as `_`.
 
     Timeouts are in seconds. `python` empty means every Python that the chosen distros have;
-    `imports` empty means whatever the wheel's files offer; `jobs` 0 means one per core; `dask` empty
+    `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
+    `jobs` 0 means one per core; `dask` empty
     means that all is done on this machine.
     """
 
@@ -90,6 +91,7 @@ class Settings:
     dependencies: str
     build_timeout: float
     trial_timeout: float
+    repeat: int
     jobs: int
     dask: str
     dask_wait: float

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_manylinux.diagnose.merging import WEIGHT
 from pytest_manylinux.diagnose.registry import find_check, make_finding
-from pytest_manylinux.model.verdict import Expectation, Finding, Outcome, Severity, Verdict
+from pytest_manylinux.model.verdict import FLAKY, Expectation, Finding, Outcome, Severity, Verdict
 
 # Subjects that are no distro: `*` does not speak of them, they are declared by their own word.
 NOT_DISTROS = frozenset({"audit", "build"})
@@ -19,9 +19,10 @@ def apply_expectations(
     """Hold a verdict against what the project declares for the distro.
 
     Every declared fault happened and nothing else is wrong: EXPECTED. A declared fault that did not
-    happen: NOT_PORTABLE, with a finding. An error that nobody declared: as it was. What is not
-    proven stays so. A fault has happened if the finding weighs what it usually weighs: a warning is
-    none of `missing-library`, but it is one of `system-library-shadowed`.
+    happen: NOT_PORTABLE, with a finding. An error that nobody declared: as it was, unless `flaky` is
+    declared and happened, for then chance decides which error is seen. What is not proven stays so.
+    A fault has happened if the finding weighs what it usually weighs: a warning is none of
+    `missing-library`, but it is one of `system-library-shadowed`.
 
     `distro_id` is `audit` or `build` for verdicts that belong to no distro.
     """
@@ -33,7 +34,7 @@ def apply_expectations(
     absent = tuple(e for e in declared if _name(e) not in seen)
     if absent:
         return _not_met(verdict, absent)
-    if {finding.name for finding in verdict.errors} - names:
+    if FLAKY not in names and {finding.name for finding in verdict.errors} - names:
         return verdict
     first = declared[0]
     return replace(verdict, outcome=Outcome.EXPECTED, reason=first.reason, expectation=first)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from pytest_manylinux.model.observation import Observation
 
+FLAKY = "flaky"
+"""The finding where some tries of a wheel passed and some failed."""
+
 
 class Severity(enum.Enum):
     """How much a finding weighs: only an error makes a wheel not portable."""
@@ -93,12 +96,33 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tries:
+    """How often the same wheel was tried in the same place, and how often an error was seen.
+
+    `count` and `failed` are of this run, `known` and `known_failed` of this run and of all earlier
+    ones that are remembered. Only tries that showed whether the wheel works are counted: what a lost
+    sandbox or a machine without time left unproven says nothing about the wheel.
+    """
+
+    count: int
+    failed: int
+    known: int
+    known_failed: int
+
+    @property
+    def flaky(self) -> bool:
+        """Whether some of all tries passed and some failed."""
+        return 0 < self.known_failed < self.known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What one trial or audit amounts to.
 
     `subject` is the trial's target id or `audit`; `cause` is set for NOT_PROVEN only; `reason`
     is the sentence for people; `expectation` the declaration that turned a fault into EXPECTED;
-    `prediction` is set where a trial showed whether the wheel works.
+    `prediction` is set where a trial showed whether the wheel works. `tries` is set where the trial
+    was repeated, and where some tries passed and some failed.
     """
 
     outcome: Outcome
@@ -112,6 +136,7 @@ class Verdict:
     observation: Observation | None = None
     ignored: tuple[Ignored, ...] = ()
     prediction: Foretold | None = None
+    tries: Tries | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:

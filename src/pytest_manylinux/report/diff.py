@@ -14,6 +14,7 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.grid import worst
 from pytest_manylinux.report.pairing import Key, pair_wheels
+from pytest_manylinux.report.words import tries_words
 
 
 class Change(enum.Enum):
@@ -178,6 +179,10 @@ def cause_line(difference: Difference) -> str:
     """The causes in one sentence."""
     if difference.before is None or difference.after is None:
         return ""
+    verdicts = [difference.after] if difference.causes else [difference.after, difference.before]
+    for verdict in verdicts:
+        if verdict.tries is not None and verdict.tries.flaky:
+            return f"flaky: {tries_words(verdict.tries)}"
     if not difference.causes:
         return "nothing recorded changed: it comes and goes by itself"
     kinds = list(dict.fromkeys(cause.kind for cause in difference.causes))

@@ -18,7 +18,12 @@ from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Wheel
-from pytest_manylinux.report.words import prediction_words
+from pytest_manylinux.report.words import (
+    prediction_words,
+    remembered_words,
+    repeated_words,
+    seen_words,
+)
 
 Properties = tuple[tuple[str, str], ...]
 
@@ -49,6 +54,7 @@ def properties(
         **dict.fromkeys(("image", "image.source", "image.name", "image.note"), ""),
         "engine": engine,
         "worker": "",
+        **dict.fromkeys(("remembered", "tries", "tries.failed"), ""),
         "builder": made.builder if made is not None else _NO_BUILDER,
         "builder.image": made.image if made is not None else "",
         "builder.why": made.builder_why if made is not None else "",
@@ -63,8 +69,10 @@ def properties(
 def _judged(verdict: Verdict) -> dict[str, str]:
     """What a verdict knows, and the observation that it rests on if there is one."""
     target = split_target_id(verdict.subject)
-    seen = verdict.observation
+    seen, tries = verdict.observation, verdict.tries
     values = {
+        "tries": "" if tries is None else str(tries.known),
+        "tries.failed": "" if tries is None else str(tries.known_failed),
         "wheel": verdict.wheel,
         "wheel.sha256": verdict.wheel_sha256,
         "distro": target[0] if target else "",
@@ -74,6 +82,7 @@ def _judged(verdict: Verdict) -> dict[str, str]:
     }
     if seen is not None:
         values |= {
+            "remembered": seen_words(seen) if seen.remembered else "",
             "python": seen.python or values["python"],
             "pip": "" if seen.install is None else seen.install.pip_version,
             "libc": seen.libc,
@@ -111,6 +120,8 @@ def suite_properties(record: RunRecord) -> Properties:
         "builder": " ".join(builders),
         "catalogue": record.catalogue_version,
         "prediction": prediction_words(record.verdicts),
+        "repeated": repeated_words(record.verdicts),
+        "remembered": remembered_words(record.verdicts),
     }
     for name, version in sorted({tool for build in record.builds for tool in build.tools}):
         values[f"tool.{name}"] = version

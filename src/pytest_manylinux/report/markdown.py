@@ -18,7 +18,14 @@ from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
 from pytest_manylinux.report.atomic import write_atomically
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.words import counted, decisive_line, outcome_words, wheel_words
+from pytest_manylinux.report.words import (
+    counted,
+    decisive_line,
+    outcome_words,
+    remembered_words,
+    repeated_words,
+    wheel_words,
+)
 
 MARKS = {
     Outcome.PORTABLE: "✅",
@@ -103,7 +110,10 @@ def _counts(view: Grid) -> str:
         return "No verdicts."
     counts = (f"{view.counts[o]} {outcome_words(o)}" for o in MARKS if view.counts[o])
     across = counted(len(view.columns), "distro")
-    return f"{counted(len(view.rows), 'wheel')}, {across}: {', '.join(counts)}."
+    verdicts = [v for row in view.rows for v in (*row.general, *row.cells) if v is not None]
+    notes = {"Repeated": repeated_words(verdicts), "Remembered": remembered_words(verdicts)}
+    told = "".join(f" {name}: {words}." for name, words in notes.items() if words)
+    return f"{counted(len(view.rows), 'wheel')}, {across}: {', '.join(counts)}.{told}"
 
 
 def _table(view: Grid, rows: Iterable[Row]) -> Iterator[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError, UsageError
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.verdict import FLAKY, Outcome, Tries, Verdict
 from pytest_manylinux.report import identity, signing, wire
 from pytest_manylinux.report.atomic import write_atomically
 from pytest_manylinux.report.canonical import canonical, without_surrogates
@@ -179,4 +179,15 @@ def _contradiction(verdict: Verdict) -> str:
         return "expected, but nothing was declared"
     if verdict.outcome.passes and verdict.subject != "audit" and not verdict.wheel_sha256:
         return "passed without a wheel"
+    return "" if verdict.tries is None else _miscounted(verdict, verdict.tries)
+
+
+def _miscounted(verdict: Verdict, tries: Tries) -> str:
+    parts = (tries.count, tries.known - tries.count)
+    failed = (tries.failed, tries.known_failed - tries.failed)
+    if not all(0 <= some <= part for some, part in zip(failed, parts, strict=True)):
+        return "more tries failed than there were"
+    ignored = {one.finding.name for one in verdict.ignored}
+    if verdict.outcome is Outcome.PORTABLE and tries.flaky and FLAKY not in ignored:
+        return "portable, yet some tries failed"
     return ""

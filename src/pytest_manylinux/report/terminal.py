@@ -14,7 +14,14 @@ from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.canonical import distinct
 from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.words import counted, outcome_words, prediction_words, verdict_text
+from pytest_manylinux.report.words import (
+    counted,
+    outcome_words,
+    prediction_words,
+    remembered_words,
+    repeated_words,
+    verdict_text,
+)
 
 __all__ = ["can_show_marks", "matrix", "verdict_text"]
 
@@ -70,8 +77,13 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
     console.print()
     for line in _legend(view, console.width, unicode=unicode):
         console.print(line)
-    if words := prediction_words(distinct(record.verdicts)):
+    verdicts = distinct(record.verdicts)
+    if words := prediction_words(verdicts):
         console.print(f"prediction: {words}")
+    if words := repeated_words(verdicts):
+        console.print(f"repeated: {words}")
+    if words := remembered_words(verdicts):
+        console.print(f"remembered: {words}")
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 

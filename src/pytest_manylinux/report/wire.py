@@ -254,6 +254,15 @@ class ObservationRow(_Wire, frozen=True):
     worker: Annotated[str, Meta(description="which worker of a cluster saw it")] = ""
 
 
+class TriesRow(_Wire, frozen=True):
+    """How often a trial was done and failed: in this run, and as far as is remembered."""
+
+    count: Annotated[int, Meta(ge=1, description="in this run")]
+    failed: Annotated[int, Meta(ge=0, description="in this run")]
+    known: Annotated[int, Meta(ge=1, description="in all runs that are remembered")]
+    known_failed: Annotated[int, Meta(ge=0, description="in all runs that are remembered")]
+
+
 class VerdictRow(_Wire, frozen=True):
     """What one trial (`subject` is its target) or audit amounts to."""
 
@@ -272,6 +281,10 @@ class VerdictRow(_Wire, frozen=True):
         Meta(
             description="the trial held against the prediction; beyond: bytes do not show such faults"
         ),
+    ] = None
+    tries: Annotated[
+        TriesRow | None,
+        Meta(description="set where the trial was repeated, or some tries passed and some failed"),
     ] = None
 
 

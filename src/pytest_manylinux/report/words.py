@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.run import BuildRecord
-from pytest_manylinux.model.verdict import Cause, Finding, Foretold, Ignored, Outcome, Severity, Verdict
+from pytest_manylinux.model.verdict import (
+    Cause,
+    Finding,
+    Foretold,
+    Ignored,
+    Outcome,
+    Severity,
+    Tries,
+    Verdict,
+)
 
 _EVIDENCE_LINES = 6
 
@@ -32,8 +42,10 @@ _CAUSES = {
 
 
 def counted(count: int, noun: str) -> str:
-    """A number with its noun: `1 wheel`, `2 wheels`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    """A number with its noun: `1 wheel`, `2 wheels`, `2 tries`."""
+    if count == 1:
+        return f"{count} {noun}"
+    return f"{count} {f'{noun[:-1]}ies' if noun.endswith('ry') else f'{noun}s'}"
 
 
 def wheel_words(wheel: str) -> str:
@@ -68,6 +80,41 @@ def prediction_words(verdicts: Iterable[Verdict]) -> str:
     if beyond:
         parts.append(f"{counted(beyond, 'fault')} that no file shows")
     return ", ".join(parts)
+
+
+def tries_words(tries: Tries) -> str:
+    """How the tries of one trial went: `failed 3 of 12 tries`, with earlier runs where they count."""
+    if tries.failed:
+        now = f"failed {tries.failed} of {counted(tries.count, 'try')}"
+    else:
+        now = f"passed {'all ' if tries.count > 1 else ''}{counted(tries.count, 'try')}"
+    if tries.known == tries.count:
+        return now
+    return f"{now}; with earlier runs: failed {tries.known_failed} of {tries.known}"
+
+
+def repeated_words(verdicts: Iterable[Verdict]) -> str:
+    """How many trials were repeated, and how many tries failed; empty if none was."""
+    repeated = [v.tries for v in verdicts if v.tries is not None and v.tries.count > 1]
+    if not repeated:
+        return ""
+    tries, failed = sum(t.count for t in repeated), sum(t.failed for t in repeated)
+    return f"{counted(len(repeated), 'trial')}, {counted(tries, 'try')}, {failed} failed"
+
+
+def remembered_words(verdicts: Iterable[Verdict]) -> str:
+    """How many trials an earlier run did: `3 of 4 trials, seen by earlier runs`; empty if none."""
+    seen = [v.observation for v in verdicts if v.observation is not None]
+    count = sum(observation.remembered for observation in seen)
+    return f"{count} of {counted(len(seen), 'trial')}, seen by earlier runs" if count else ""
+
+
+def seen_words(seen: Observation) -> str:
+    """When it was seen, and whether by an earlier run; empty if nobody knows when."""
+    if not seen.started:
+        return "by an earlier run (remembered)" if seen.remembered else ""
+    at = f"{datetime.fromtimestamp(seen.started, tz=timezone.utc):%Y-%m-%d %H:%M} UTC"
+    return f"{at}, by an earlier run (remembered)" if seen.remembered else at
 
 
 def decisive_line(verdict: Verdict) -> str:
@@ -127,6 +174,10 @@ def _heading(verdict: Verdict) -> Iterator[str]:
         yield f"  because {cause_words(verdict.cause)}"
     if verdict.reason and verdict.reason not in {finding.message for finding in verdict.findings}:
         yield _indented(verdict.reason)
+    if verdict.tries is not None and not verdict.tries.flaky:  # the finding says it
+        yield f"  {tries_words(verdict.tries)}"
+    if verdict.observation is not None and verdict.observation.remembered:
+        yield f"  seen {seen_words(verdict.observation)}"
     if verdict.expectation is not None:
         yield _indented(f"declared: {verdict.expectation.finding}, {verdict.expectation.reason}")
 

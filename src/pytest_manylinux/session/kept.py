@@ -11,10 +11,12 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pytest_manylinux.errors import ReportError
+from pytest_manylinux.images.locks import in_turn
 from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.report.atomic import write_atomically
 
 _T = TypeVar("_T")
+_LOCK = ".lock"  # one for all values whose keys begin alike
 
 
 class Kept(Generic[_T]):
@@ -42,9 +44,10 @@ class Kept(Generic[_T]):
 
     def recall(self, key: str) -> _T | None:
         """What was kept under this key; None if nothing was, or it can no longer be read."""
+        return None if self._fresh else self._read(key)
+
+    def _read(self, key: str) -> _T | None:
         path = self._path(key)
-        if self._fresh:
-            return None
         try:
             content = unsealed(key, path.read_bytes())
             if content is None:
@@ -56,11 +59,41 @@ class Kept(Generic[_T]):
         return value
 
     def keep(self, key: str, value: _T) -> None:
-        """Keep a value; a cache that cannot be written keeps nothing."""
+        """Keep a value; a cache that cannot be written keeps nothing, nor what was there before."""
         path = self._path(key)
-        with contextlib.suppress(OSError, ReportError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, sealed(key, self._encoder.encode(value)))
+        except (OSError, ReportError):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def change(self, key: str, change: Callable[[_T | None], _T]) -> _T:
+        """Keep what `change` makes of the value that is there, even with `fresh`, and give it.
+
+        Nobody else changes the same value meanwhile, in this process or another one. Where no lock can
+        be had, because nothing can be written there, nothing is kept. Raises RunEndedError.
+        """
+        with contextlib.ExitStack() as stack:
+            folder = self._path(key).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(in_turn(folder / _LOCK))
+            except OSError:
+                return change(self._read(key))
+            value = change(self._read(key))
+            self.keep(key, value)
+            return value
+
+    def forget(self, wanted: Callable[[_T], bool]) -> tuple[_T, ...]:
+        """Remove the values that are wanted, and give them. Raises OSError."""
+        gone = []
+        for path in sorted(self._root.glob("*/*.json")):
+            value = self._read(path.stem)
+            if value is not None and wanted(value):
+                path.unlink(missing_ok=True)
+                gone.append(value)
+        return tuple(gone)
 
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""

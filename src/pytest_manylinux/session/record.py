@@ -36,6 +36,14 @@ class Entry:
     build: BuildRecord | None = None
     unproven: bool = False
 
+    @property
+    def remembered(self) -> bool:
+        """Whether an earlier run saw what the verdict rests on, or built the wheel."""
+        seen = None if self.verdict is None else self.verdict.observation
+        if seen is not None:
+            return seen.remembered
+        return self.verdict is None and self.build is not None and self.build.remembered
+
     def dump(self) -> bytes:
         """Bytes that a test report can carry from a worker to its controller."""
         return pickle.dumps(self)

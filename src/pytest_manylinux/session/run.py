@@ -36,7 +36,7 @@ from pytest_manylinux.prove.warm import WarmTrials
 from pytest_manylinux.session.builders import Builders
 from pytest_manylinux.session.facts import Facts
 from pytest_manylinux.session.images import RunImages, uses_registries
-from pytest_manylinux.session.memory import Memory
+from pytest_manylinux.session.memory import OBSERVATIONS, Memory
 
 if TYPE_CHECKING:
     from pytest_manylinux.cluster.client import Cluster
@@ -161,7 +161,7 @@ class Run:
         """What earlier runs saw."""
         with self._lock:
             if self._memory is None:
-                self._memory = Memory(self.store.root / "observations", fresh=self.fresh)
+                self._memory = Memory(self.store.root / OBSERVATIONS, fresh=self.fresh)
             return self._memory
 
     @property

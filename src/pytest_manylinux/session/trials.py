@@ -7,10 +7,11 @@ either way: the image, and what the wheel depends on.
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from pytest_manylinux.cluster.wire import Seen
 from pytest_manylinux.diagnose.judge import judge, judge_unreadable
 from pytest_manylinux.dispatch import Away, Needs
 from pytest_manylinux.errors import MalformedWheelError, ManylinuxError, StoreError
@@ -22,10 +23,11 @@ from pytest_manylinux.model.verdict import Cause, Verdict
 from pytest_manylinux.prove.dependencies import resolve_dependencies
 from pytest_manylinux.prove.trial import TrialRequest, run_trial
 from pytest_manylinux.session.away import engines_of, receive, send
-from pytest_manylinux.session.memory import observation_key
+from pytest_manylinux.session.memory import afterwards_key, observation_key
 from pytest_manylinux.session.preparing import add_image, add_venv, venvs_folder
 from pytest_manylinux.session.run import Run, task_key
 from pytest_manylinux.session.subjects import TrialJob, key_of, name_of, settings_of
+from pytest_manylinux.session.tries import TryCount
 from pytest_manylinux.session.work import Judged, Read, add_facts, declared, not_proven, wheel_record
 
 
@@ -81,40 +83,70 @@ def _here(run: Run, job: TrialJob, read: Read, request: TrialRequest | None, mor
     if request is None:
         raise StoreError(f"no image of {job.target.id} was prepared")
     engine = run.engine()
-    label = f"{engine.name} {engine.version()}"
-    known = _recalled(run, request, label)
-    observation = known or run_trial(request, engine, run.warm(), more)
-    survey = run.survey(job.target.distro, request.image)
-    verdict = _judged(job, read, observation, survey)
-    if known is None:
-        _keep(run, request, label, verdict)
-    return _declared(job, read, verdict)
+    key = observation_key(request, f"{engine.name} {engine.version()}")
+    tries = TryCount(run.memory, settings_of(job.origin).repeat)
+    if tries.wanted == 1 and (known := _recalled(run, request, key)):
+        survey = run.survey(job.target.distro, request.image)
+        return _declared(job, read, _judged(job, read, known, survey))
+    while tries.left:
+        try:
+            observation = run_trial(request, engine, run.warm(), more + tries.left - 1)
+        except ManylinuxError:
+            if tries.failed:  # that is shown, whatever the others would have come to
+                break
+            raise
+        survey = run.survey(job.target.distro, request.image)
+        tries.add(key, _judged(job, read, observation, survey))
+    return _declared(job, read, tries.verdict())
 
 
 def _elsewhere(run: Run, job: TrialJob, read: Read, request: TrialRequest | None) -> Judged | Away:
     """Have a worker do it, unless one with such an engine has done the same before."""
-    for label in engines_of(run) if request is not None else ():
-        if request is not None and (known := _recalled(run, request, label)):
+    tries = TryCount(run.memory, settings_of(job.origin).repeat)
+    for label in engines_of(run) if request is not None and tries.wanted == 1 else ():
+        if request is not None and (known := _recalled(run, request, observation_key(request, label))):
             survey = run.survey(job.target.distro, request.image)
             return _declared(job, read, _judged(job, read, known, survey))
-    future = send(run, job, read.wheel, request)
-    return Away(future=future, then=partial(_arrived, run, job, read, request))
+    return _sent(_Cell(run=run, job=job, read=read, request=request, tries=tries))
 
 
-def _arrived(
-    run: Run, job: TrialJob, read: Read, request: TrialRequest | None, future: Future[Any]
-) -> Judged:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cell:
+    """A trial that the cluster does, one try after the other."""
+
+    run: Run
+    job: TrialJob
+    read: Read
+    request: TrialRequest | None
+    tries: TryCount
+
+
+def _sent(cell: _Cell) -> Away:
+    future = send(cell.run, cell.job, cell.read.wheel, cell.request)
+    return Away(future=future, then=partial(_arrived, cell))
+
+
+def _arrived(cell: _Cell, future: Future[Any]) -> Judged | Away:
+    run, job, read, tries = cell.run, cell.job, cell.read, cell.tries
     try:
         seen = receive(future)
         survey = seen.survey
-        if request is not None:
-            survey = run.survey(job.target.distro, request.image)
-        verdict = _judged(job, read, seen.observation, survey)
-        if request is not None:
-            _keep(run, request, seen.engine, verdict)
-        return _declared(job, read, verdict)
+        if cell.request is not None:
+            survey = run.survey(job.target.distro, cell.request.image)
+        tries.add(_key_of(cell, seen), _judged(job, read, seen.observation, survey))
+        if tries.left:
+            return _sent(cell)
     except ManylinuxError as error:
-        return _unproven(job, read, error)
+        if not tries.failed:
+            return _unproven(job, read, error)
+    return _declared(job, read, tries.verdict())
+
+
+def _key_of(cell: _Cell, seen: Seen) -> str:
+    if cell.request is not None:
+        return observation_key(cell.request, seen.engine)
+    settings = settings_of(cell.job.origin)
+    return afterwards_key(cell.read.wheel, seen.observation, settings, seen.engine)
 
 
 def _request(run: Run, job: TrialJob, read: Read, image: Image) -> TrialRequest:
@@ -144,9 +176,9 @@ def _request(run: Run, job: TrialJob, read: Read, image: Image) -> TrialRequest:
     )
 
 
-def _recalled(run: Run, request: TrialRequest, label: str) -> Observation | None:
+def _recalled(run: Run, request: TrialRequest, key: str) -> Observation | None:
     """What was seen before of the same bytes on such an engine, but perhaps by another way than now."""
-    observation = run.memory.recall(observation_key(request, label))
+    observation = run.memory.recall(key)
     if observation is None:
         return None
     image = request.image
@@ -156,12 +188,6 @@ def _recalled(run: Run, request: TrialRequest, label: str) -> Observation | None
         image_source=image.source.value,
         image_note=image.note,
     )
-
-
-def _keep(run: Run, request: TrialRequest, label: str, verdict: Verdict) -> None:
-    """Remember what was seen, by what it amounts to before anything is declared of it."""
-    if verdict.observation is not None:
-        run.memory.keep(observation_key(request, label), verdict.observation, verdict.outcome)
 
 
 def _judged(job: TrialJob, read: Read, observation: Observation, survey: Survey | None) -> Verdict:

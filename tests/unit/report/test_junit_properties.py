@@ -6,11 +6,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_records import hostile_text, make_run, make_verdict, make_wheel_record
+from run_records import hostile_text, make_observation, make_run, make_verdict, make_wheel_record
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import BuildRecord, SettingRecord, ShardRecord
-from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.model.verdict import Outcome, Tries
 from pytest_manylinux.report.junit import (
     TAIL_BOUND,
     TAIL_LINES,
@@ -46,6 +46,9 @@ NAMES = [
         "image.note",
         "engine",
         "worker",
+        "remembered",
+        "tries",
+        "tries.failed",
         "builder",
         "builder.image",
         "builder.why",
@@ -74,6 +77,7 @@ def test_a_trial_has_all_its_properties() -> None:
         "manylinux.image.note": "",
         "manylinux.engine": "bubblewrap",
         "manylinux.worker": "",
+        **dict.fromkeys(("manylinux.remembered", "manylinux.tries", "manylinux.tries.failed"), ""),
         "manylinux.builder": "zig",
         "manylinux.builder.image": "sha256:b",
         "manylinux.builder.why": "auto: so",
@@ -172,3 +176,19 @@ def test_a_logs_end_is_kept() -> None:
 )
 def test_class_names_group_by_project_or_wheel(group: str, expected: str) -> None:
     assert class_name(group) == expected
+
+
+def test_a_remembered_pass_and_repeated_tries_are_told() -> None:
+    seen = make_observation("debian-12-cp311-x86_64", remembered=True)
+    verdict = make_verdict(WHEEL, "debian-12-cp311-x86_64", observation=seen)
+    tries = Tries(count=4, failed=0, known=9, known_failed=2)
+    again = replace(verdict, tries=tries, observation=replace(seen, remembered=False))
+    assert dict(properties(verdict))["manylinux.remembered"] == (
+        "2023-11-14 22:13 UTC, by an earlier run (remembered)"
+    )
+    found = dict(properties(again))
+    assert found["manylinux.remembered"] == ""
+    assert (found["manylinux.tries"], found["manylinux.tries.failed"]) == ("9", "2")
+    suite = dict(suite_properties(make_run([WHEEL], [verdict, again])))
+    assert suite["manylinux.remembered"] == "1 of 2 trials, seen by earlier runs"
+    assert suite["manylinux.repeated"] == "1 trial, 4 tries, 0 failed"

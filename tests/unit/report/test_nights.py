@@ -24,11 +24,12 @@ from run_records import (
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, ShardRecord
-from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
 from pytest_manylinux.report.canonical import canonical
 from pytest_manylinux.report.diff import Change, Shift, cause_line, diff
-from pytest_manylinux.report.history import durations, keep, load_history
+from pytest_manylinux.report.history import History, durations, keep, load_history
 from pytest_manylinux.report.merge import merge
+from pytest_manylinux.report.page.view import page_view
 from pytest_manylinux.report.pairing import pair_wheels
 from pytest_manylinux.report.proof import Proof
 from pytest_manylinux.report.shards import balance, parse_shard, shard_record
@@ -96,6 +97,33 @@ def test_a_changed_setting_is_told() -> None:
 def test_what_fails_with_nothing_changed_comes_and_goes() -> None:
     (found,) = diff(BEFORE, after())
     assert cause_line(found) == "nothing recorded changed: it comes and goes by itself"
+
+
+FLAKY = Tries(count=1, failed=1, known=7, known_failed=3)
+
+
+def flaky(record: RunRecord) -> RunRecord:
+    return replace(record, verdicts=tuple(replace(v, tries=FLAKY) for v in record.verdicts))
+
+
+def test_what_is_known_to_be_flaky_is_told_so() -> None:
+    words = "flaky: failed 1 of 1 try; with earlier runs: failed 3 of 7"
+    for new in (flaky(after()), flaky(after(image="sha256:new"))):
+        (found,) = diff(BEFORE, new)
+        assert cause_line(found) == words
+    (found,) = diff(flaky(after()), BEFORE)
+    assert cause_line(found) == words
+    (found,) = diff(flaky(after()), replace(BEFORE, verdicts=(mended(),)))
+    assert cause_line(found) == "only the image changed", "another image begins at nothing"
+
+
+def mended() -> Verdict:
+    return make_verdict(WHEEL, TARGET, observation=make_observation(TARGET, image="sha256:new"))
+
+
+def test_the_page_s_nights_count_what_was_flaky() -> None:
+    trend = page_view(canonical(BEFORE), history=History((flaky(after()),))).trend
+    assert [night.words for night in trend] == ["1 not portable (1 flaky)", "1 portable"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,15 @@ from pytest_manylinux.model.run import (
     SettingRecord,
     ShardRecord,
 )
-from pytest_manylinux.model.verdict import Expectation, Finding, Ignored, Outcome, Verdict
+from pytest_manylinux.model.verdict import (
+    Expectation,
+    Finding,
+    Ignored,
+    Outcome,
+    Severity,
+    Tries,
+    Verdict,
+)
 from pytest_manylinux.model.wheel import Audit
 from pytest_manylinux.report import wire
 from pytest_manylinux.report.canonical import TEXT_BOUND, canonical, without_surrogates
@@ -289,9 +297,34 @@ def _wheelless_pass(statement: dict[str, Any]) -> None:
     verdict.update(outcome="portable", findings=[], wheelSha256="")
 
 
+def _more_failures_than_tries(statement: dict[str, Any]) -> None:
+    tries = {"count": 1, "failed": 1, "known": 3, "knownFailed": 4}
+    statement["predicate"]["verdicts"][0]["tries"] = tries
+
+
+def _fewer_known_than_done(statement: dict[str, Any]) -> None:
+    tries = {"count": 3, "failed": 0, "known": 2, "knownFailed": 0}
+    statement["predicate"]["verdicts"][0]["tries"] = tries
+
+
+def _portable_and_flaky(statement: dict[str, Any]) -> None:
+    tries = {"count": 1, "failed": 0, "known": 3, "knownFailed": 1}
+    statement["predicate"]["verdicts"][0].update(outcome="portable", findings=[], tries=tries)
+
+
 @pytest.mark.parametrize(
     "change",
-    [_portable_with_errors, _foreign_subject, _foreign_wheel, _no_cause, _undeclared, _wheelless_pass],
+    [
+        _portable_with_errors,
+        _foreign_subject,
+        _foreign_wheel,
+        _no_cause,
+        _undeclared,
+        _wheelless_pass,
+        _more_failures_than_tries,
+        _fewer_known_than_done,
+        _portable_and_flaky,
+    ],
 )
 def test_a_proof_that_contradicts_itself_is_refused_even_with_a_fitting_seal(
     change: Callable[[dict[str, Any]], None],
@@ -299,6 +332,23 @@ def test_a_proof_that_contradicts_itself_is_refused_even_with_a_fitting_seal(
     record = make_run([WHEEL], [make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)])
     with pytest.raises(ProofError, match="contradicts itself"):
         decode_proof(resealed(record, change))
+
+
+def test_a_verdict_is_portable_over_failures_only_where_flaky_is_ignored() -> None:
+    flaky = Finding(code="ML311", name="flaky", severity=Severity.ERROR, message="so")
+    tries = Tries(count=1, failed=0, known=3, known_failed=1)
+    verdict = make_verdict(
+        WHEEL, TARGET, tries=tries, ignored=(Ignored(finding=flaky, reason="a race"),)
+    )
+    record = decode_proof(encode_proof(make_run([WHEEL], [verdict]))).record
+    assert record.verdicts[0].tries == tries
+
+
+def test_a_proof_of_before_tries_were_counted_is_read() -> None:
+    """Fields that have their defaults are left out, as older releases left them out."""
+    content = encode_proof(make_run([WHEEL], [make_verdict(WHEEL, TARGET)]))
+    assert b"tries" not in content
+    assert decode_proof(content).record.verdicts[0].tries is None
 
 
 def test_a_missing_proof_says_how_to_make_one(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from run_records import (
 
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity
+from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity, Tries
 from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text
+from pytest_manylinux.report.words import tries_words
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 TARGET = "debian-13-cp313-x86_64"
@@ -231,3 +232,31 @@ def test_words_of_a_wheel_cannot_steer_the_terminal(record: RunRecord) -> None:
     for verdict in record.verdicts:
         text = verdict_text(verdict, full=True)
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", text)
+
+
+@pytest.mark.parametrize(
+    ("tries", "words"),
+    [
+        (Tries(count=12, failed=12, known=12, known_failed=12), "failed 12 of 12 tries"),
+        (Tries(count=1, failed=1, known=1, known_failed=1), "failed 1 of 1 try"),
+        (Tries(count=3, failed=0, known=3, known_failed=0), "passed all 3 tries"),
+        (
+            Tries(count=3, failed=1, known=9, known_failed=4),
+            "failed 1 of 3 tries; with earlier runs: failed 4 of 9",
+        ),
+    ],
+)
+def test_tries_in_words(tries: Tries, words: str) -> None:
+    assert tries_words(tries) == words
+
+
+def test_the_end_of_a_run_counts_what_was_repeated_and_what_was_remembered() -> None:
+    seen = replace(make_observation(TARGET), remembered=True)
+    tries = Tries(count=4, failed=1, known=4, known_failed=1)
+    other = make_verdict(WHEEL, "debian-12-cp311-x86_64", Outcome.NOT_PORTABLE, tries=tries)
+    record = make_run([WHEEL], [make_verdict(WHEEL, TARGET, observation=seen), other])
+    lines = matrix(record, width=80, color=False).splitlines()
+    assert lines[-2:] == [
+        "repeated: 1 trial, 4 tries, 1 failed",
+        "remembered: 1 of 2 trials, seen by earlier runs",
+    ]

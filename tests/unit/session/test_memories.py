@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from trial_values import imported, make_observation, raised
 
 from pytest_manylinux.build.memory import BuildMemory
+from pytest_manylinux.diagnose.registry import make_finding
+from pytest_manylinux.errors import ReportError
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord
-from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.session.memory import Memory
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.session import kept
+from pytest_manylinux.session import memory as session_memory
+from pytest_manylinux.session.memory import Known, Memory
 
 pytestmark = pytest.mark.attack("fault")
 
@@ -31,36 +37,75 @@ def seen(number: int) -> Observation:
     return make_observation(imported(), started=float(number))
 
 
+def verdict(outcome: Outcome, number: int = 1) -> Verdict:
+    failed = outcome is Outcome.NOT_PORTABLE
+    observation = make_observation(raised("ValueError", "no")) if failed else seen(number)
+    return Verdict(
+        outcome=outcome,
+        subject=observation.target,
+        wheel=NAME,
+        wheel_sha256="0" * 64,
+        findings=(make_finding("import-error", "import demo: ValueError: no"),) if failed else (),
+        observation=observation,
+    )
+
+
+PASS, FAULT = verdict(Outcome.PORTABLE), verdict(Outcome.NOT_PORTABLE)
+
+
 class Observations(RuleBasedStateMachine):
-    """What is recalled is, to the letter, what was kept last under that very key; or nothing is."""
+    """What is recalled is, to the letter, the last pass under that very key, or nothing is.
+
+    A pass is never recalled over a failure: only damage and a full cache lose count of one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="states-"))
         self.runs = [Memory(self.root), Memory(self.root, fresh=True)]
         self.kept: dict[str, Observation] = {}
+        self.failed: Counter[str] = Counter()
+        self.tries: Counter[str] = Counter()
+        self.sound = True
 
     def teardown(self) -> None:
         shutil.rmtree(self.root)
 
     @rule(run=RUNS, key=KEYS, number=st.integers(0, 3))
     def keep(self, run: int, key: str, number: int) -> None:
-        self.runs[run].keep(key, seen(number), Outcome.PORTABLE)
         self.kept[key] = seen(number)
+        self.count(key, self.runs[run].add(key, verdict(Outcome.PORTABLE, number)), failed=0)
 
-    @rule(run=RUNS, key=KEYS, outcome=st.sampled_from([Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN]))
-    def keep_a_fault(self, run: int, key: str, outcome: Outcome) -> None:
-        fault = make_observation(raised("ValueError", "no"))
-        self.runs[run].keep(key, fault, outcome)
+    @rule(run=RUNS, key=KEYS)
+    def keep_a_fault(self, run: int, key: str) -> None:
+        self.count(key, self.runs[run].add(key, FAULT), failed=1)
+
+    def count(self, key: str, known: Known, *, failed: int) -> None:
+        self.tries[key] += 1
+        self.failed[key] += failed
+        counts = (known.tries, known.failed)
+        assert counts <= (self.tries[key], self.failed[key])
+        assert not self.sound or counts == (self.tries[key], self.failed[key])
 
     @rule(key=KEYS)
     def recall(self, key: str) -> None:
         found = self.runs[0].recall(key)
         assert found is None or found == replace(self.kept[key], remembered=True)
+        assert found is None or not (self.sound and self.failed[key])
         assert self.runs[1].recall(key) is None
+
+    @rule(word=st.sampled_from([NAME, "demo-*", "other-*"]))
+    def forget(self, word: str) -> None:
+        gone = self.runs[0].forget((word,))
+        assert not gone or word != "other-*"
+        if word != "other-*":
+            assert [self.runs[0].recall(key) for key in ("aa" * 32, "ab" * 32)] == [None, None]
+            self.failed.clear()
+            self.tries.clear()
 
     @rule(place=st.integers(0, 5000), bit=st.integers(0, 7))
     def flip_a_bit(self, place: int, bit: int) -> None:
+        self.sound = False
         for path in self.root.glob("*/*.json"):
             content = bytearray(path.read_bytes())
             if place < len(content):
@@ -69,11 +114,13 @@ class Observations(RuleBasedStateMachine):
 
     @rule(left=st.integers(0, 900))
     def cut(self, left: int) -> None:
+        self.sound = False
         for path in self.root.glob("*/*.json"):
             path.write_bytes(path.read_bytes()[:left])
 
     @rule()
     def put_a_file_under_another_key(self) -> None:
+        self.sound = False
         for path in self.root.glob("aa/*.json"):
             (self.root / "ab").mkdir(exist_ok=True)
             shutil.copy(path, self.root / "ab" / f"{'ab' * 32}.json")
@@ -85,6 +132,7 @@ class Observations(RuleBasedStateMachine):
 
     @rule(limit=st.sampled_from([0, 10**9]))
     def prune(self, limit: int) -> None:
+        self.sound = self.sound and limit > 0
         Memory(self.root, limit=limit).prune()
         assert limit or list(self.root.glob("*/*.json")) == []
 
@@ -97,7 +145,7 @@ def test_observations_are_recalled_whole_or_not_at_all() -> None:
 @pytest.mark.parametrize("place", [0, 70, 200])
 def test_a_flipped_bit_is_noticed(tmp_path: Path, place: int) -> None:
     memory = Memory(tmp_path)
-    memory.keep("aa" * 32, seen(1), Outcome.PORTABLE)
+    memory.add("aa" * 32, PASS)
     (path,) = tmp_path.glob("*/*.json")
     assert memory.recall("aa" * 32) == replace(seen(1), remembered=True)
     content = bytearray(path.read_bytes())
@@ -108,11 +156,63 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, place: int) -> None:
 
 def test_a_disk_without_room_keeps_nothing(tmp_path: Path) -> None:
     memory = Memory(Path("/dev/full"))
-    memory.keep("aa" * 32, seen(1), Outcome.PORTABLE)
+    memory.add("aa" * 32, PASS)
     folder = tmp_path / "aa" / f"{'aa' * 32}.json"
     folder.mkdir(parents=True)  # the file cannot take its place
-    Memory(tmp_path).keep("aa" * 32, seen(1), Outcome.PORTABLE)
+    Memory(tmp_path).add("aa" * 32, PASS)
     assert Memory(tmp_path).recall("aa" * 32) is None
+
+
+def test_a_failure_that_cannot_be_kept_takes_the_pass_before_it_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Memory(tmp_path).add("aa" * 32, PASS)
+
+    def full(path: Path, content: bytes) -> None:
+        del content
+        raise ReportError(f"{path} could not be written", why="No space left on device")
+
+    monkeypatch.setattr(kept, "write_atomically", full)
+    known = Memory(tmp_path).add("aa" * 32, FAULT)
+    assert (known.tries, known.failed) == (2, 1)
+    assert Memory(tmp_path).recall("aa" * 32) is None
+
+
+def test_failures_are_counted_and_a_pass_after_one_is_not_recalled(tmp_path: Path) -> None:
+    for outcome in (FAULT, PASS, PASS, FAULT, PASS):
+        known = Memory(tmp_path).add("aa" * 32, outcome)
+    assert (known.tries, known.failed) == (5, 2)
+    assert known.words == "import-error: import demo: ValueError: no"
+    assert known.observation is None
+    assert Memory(tmp_path).recall("aa" * 32) is None
+
+
+def test_another_judge_counts_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Memory(tmp_path).add("aa" * 32, FAULT)
+    monkeypatch.setattr(session_memory, "procedure_of", lambda *_: "another release")
+    known = Memory(tmp_path).add("aa" * 32, PASS)
+    assert (known.tries, known.failed) == (1, 0)
+    assert Memory(tmp_path).recall("aa" * 32) is not None
+
+
+def test_runs_at_once_lose_no_failure(tmp_path: Path) -> None:
+    """Each has the file's content in hand while another one writes."""
+
+    def one(number: int) -> None:
+        Memory(tmp_path).add("aa" * 32, FAULT if number % 2 else PASS)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(40)))
+    known = Memory(tmp_path).add("aa" * 32, PASS)
+    assert (known.tries, known.failed) == (41, 20)
+
+
+def test_what_is_kept_of_a_failure_is_bounded(tmp_path: Path) -> None:
+    long = replace(FAULT, findings=(make_finding("import-error", "x\n" * 100_000),))
+    known = [Memory(tmp_path).add("aa" * 32, long) for _ in range(3)][-1]
+    assert len(known.words) == 300
+    (path,) = tmp_path.glob("*/*.json")
+    assert path.stat().st_size < 2000
 
 
 class Builds(RuleBasedStateMachine):

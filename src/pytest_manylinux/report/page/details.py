@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.run import WheelRecord
 from pytest_manylinux.model.verdict import Finding, Verdict
 from pytest_manylinux.report.grid import Row
-from pytest_manylinux.report.words import cause_words, outcome_words, wheel_words
+from pytest_manylinux.report.words import (
+    cause_words,
+    outcome_words,
+    seen_words,
+    tries_words,
+    wheel_words,
+)
 
 
 class Texts:
@@ -73,6 +78,8 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "because", cause_words(verdict.cause)
     if verdict.reason:
         yield "reason", verdict.reason
+    if verdict.tries is not None:
+        yield "tries", tries_words(verdict.tries)
     if verdict.expectation is not None:
         yield "declared", f"{verdict.expectation.finding}: {verdict.expectation.reason}"
     seen = verdict.observation
@@ -90,9 +97,8 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
     if names := [o.name for o in seen.imports if o.status is ImportStatus.OK]:
         yield "imported", ", ".join(names)
-    if seen.started:
-        at = datetime.fromtimestamp(seen.started, tz=timezone.utc)
-        yield "tried", f"{at:%Y-%m-%d %H:%M} UTC"
+    if words := seen_words(seen):
+        yield "tried", words
     yield "took", f"{seen.duration:.1f} s"
 
 

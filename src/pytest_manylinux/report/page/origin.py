@@ -8,7 +8,13 @@ from datetime import datetime, timezone
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.report.grid import Grid
-from pytest_manylinux.report.words import build_words, counted, prediction_words
+from pytest_manylinux.report.words import (
+    build_words,
+    counted,
+    prediction_words,
+    remembered_words,
+    repeated_words,
+)
 
 
 def run_scope(record: RunRecord, layout: Grid) -> str:
@@ -30,6 +36,8 @@ def run_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("catalogue", record.catalogue_version),
     ]
     facts.append(("prediction", prediction_words(record.verdicts)))
+    facts.append(("repeated", repeated_words(record.verdicts)))
+    facts.append(("remembered", remembered_words(record.verdicts)))
     if record.shard is not None:
         facts.append(("shard", f"{record.shard.index} of {record.shard.count}"))
     if record.merged:

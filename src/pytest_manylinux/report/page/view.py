@@ -340,4 +340,6 @@ def _trend(history: History | None, record: RunRecord) -> tuple[Trend, ...]:
 def _night(run: RunRecord) -> Trend:
     counts = Counter(verdict.outcome for verdict in run.verdicts)
     words = ", ".join(f"{counts[o]} {outcome_words(o)}" for o in LETTERS if counts[o])
+    if flaky := sum(v.tries is not None and v.tries.flaky for v in run.verdicts):
+        words = f"{words} ({flaky} flaky)"
     return Trend(day=_day(run.started), words=words or "no verdicts", parts=shares(counts))
