@@ -14,6 +14,7 @@ import pytest
 from cluster_grounds import Ground, cluster_running, free_port
 from sandboxes import eventually
 from wheels import build_wheel
+from whole_runs import seed
 
 from pytest_manylinux.cluster.supply import PIECE, root_source
 from pytest_manylinux.errors import ExitCode, StoreError
@@ -25,6 +26,7 @@ from pytest_manylinux.images.travel import receive
 pytestmark = pytest.mark.integration
 
 DISTRO = "--manylinux-distros=debian-12"
+FRESH = "--manylinux-fresh"
 SLOW = "import time; time.sleep(1.5)\n"
 
 
@@ -56,7 +58,7 @@ def command(wheels: Path, proof: Path, *options: str) -> list[str]:
         str(wheels),
         DISTRO,
     ]
-    return [*argv, "--manylinux-fresh", f"--manylinux-proof={proof}", *options]
+    return [*argv, FRESH, f"--manylinux-proof={proof}", *options]
 
 
 def verdicts(proof: Path) -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
@@ -150,6 +152,38 @@ def test_a_trial_that_no_worker_fits_is_not_proven(ground: Ground, tmp_path: Pat
     assert "trial[debian-12-cp311-aarch64]" in done.stdout
     assert "none of 1 worker offers architecture aarch64, but architecture x86_64" in done.stdout
     assert [outcome for outcome, _ in verdicts(proof).values()] == ["not-proven"]
+
+
+def test_workers_repeat_trials_and_what_they_saw_is_remembered_here(
+    ground: Ground, tmp_path: Path
+) -> None:
+    folder = tmp_path / "two"
+    build_wheel(folder, {"fine.py": "x = 1\n"}, name="fine")
+    build_wheel(folder, {"faulty.py": "raise RuntimeError('broken')\n"}, name="faulty")
+    ground.worker(2)
+    proof = tmp_path / "proof.json"
+    options = (f"--manylinux-dask={ground.address}", "-k", "trial", "-v")
+    cache = {**os.environ, "PYTEST_MANYLINUX_CACHE": str(own_cache(tmp_path))}
+
+    def run(*more: str) -> str:
+        argv = [word for word in command(folder, proof, *options, *more) if word != FRESH]
+        done = subprocess.run(
+            argv, cwd=tmp_path, capture_output=True, text=True, check=False, env=cache
+        )
+        assert done.returncode == ExitCode.NOT_PORTABLE, done.stdout
+        return done.stdout
+
+    words = run("--manylinux-repeat=2")
+    assert "  failed 2 of 2 tries" in words
+    assert "repeated: 2 trials, 4 tries, 2 failed" in words
+    assert set(workers(proof)) == {"w2"}
+    assert "fine-1.0-py3-none-any.whl::trial[debian-12-cp311] PASSED (remembered)" in run()
+
+
+def own_cache(folder: Path) -> Path:
+    """A cache with this machine's root and nothing else."""
+    seed(folder / "own-cache")
+    return folder / "own-cache"
 
 
 def test_a_scheduler_that_does_not_answer_proves_nothing(wheels: Path, tmp_path: Path) -> None:
