@@ -82,9 +82,11 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "tries", tries_words(verdict.tries)
     if verdict.expectation is not None:
         yield "declared", f"{verdict.expectation.finding}: {verdict.expectation.reason}"
-    seen = verdict.observation
-    if seen is None:
-        return
+    if verdict.observation is not None:
+        yield from _observed(verdict.observation)
+
+
+def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     yield "Python", seen.python
     if seen.install is not None:
         yield "pip", seen.install.pip_version
