@@ -47,7 +47,7 @@ class Trials:
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pytester: pytest.Pytester) -> Trials:
     found = Trials()
-    engine = SimpleNamespace(name="bubblewrap", version=lambda: "0.8.0", close=lambda: None)
+    engine = SimpleNamespace(name="bubblewrap", version=lambda: "0.8.0", caution="", close=lambda: None)
     image = Image(digest="sha256:1", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(session_run, "select_engine", lambda *_, **__: engine)

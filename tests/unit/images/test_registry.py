@@ -33,6 +33,8 @@ DIGEST = "sha256:" + "a" * 64
 class FakeHijacked:
     """A connection over which a command's output comes, framed as the Docker API does it."""
 
+    broken = False
+
     def __init__(self, output: bytes) -> None:
         self.frames = [struct.pack(">BxxxL", 2, len(output)) + output] if output else []
 
