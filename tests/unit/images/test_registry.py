@@ -125,9 +125,9 @@ class FakeApi:
             return self.listed
         return b"Reading package lists\nE: no such package\n"
 
-    def exec_inspect(self, execution: str) -> dict[str, int]:
+    def exec_inspect(self, execution: str) -> dict[str, Any]:
         assert execution
-        return {"ExitCode": self.exit_code}
+        return {"Running": False, "ExitCode": self.exit_code}
 
     def commit(
         self,
