@@ -77,19 +77,41 @@ CASES = {
         errors=OVER,
     ),
 }
-Run: TypeAlias = Callable[[Path, "Path | None"], tuple[Observation, Outcome, set[str]]]
+Run: TypeAlias = Callable[[Path, "Path | None", "Path | None"], tuple[Observation, Outcome, set[str]]]
+FINE = "print('fine')"
+EVIL = "print('evil')"
+# What is installed in the place of a wheel with `demo/__init__.py` and `demo/data.txt`.
+SWAPPED: dict[str, Mapping[str, str | bytes]] = {
+    "other_bytes_of_the_same_size": {"demo/__init__.py": EVIL, "demo/data.txt": ""},
+    "other_bytes": {"demo/__init__.py": EVIL * 2, "demo/data.txt": ""},
+    "a_file_less": {"demo/__init__.py": FINE},
+    "a_file_more": {"demo/__init__.py": FINE, "demo/data.txt": "", "evil.pth": "import evil"},
+    "a_program_more": {
+        "demo/__init__.py": FINE,
+        "demo/data.txt": "",
+        "demo-1.0.data/scripts/evil": "#!/bin/sh\n",
+    },
+}
 
 
 @pytest.fixture(scope="module")
 def run(engine: Engine, image: Image) -> Iterator[Run]:
-    """A trial of a wheel: what was seen, and its outcome and errors, the audit's included."""
+    """A trial of a wheel: what was seen, and its outcome and errors, the audit's included.
+
+    With a third path, that file takes the wheel's place once it is judged.
+    """
     distro = load_catalogue().get("debian-12")
     target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
     warm = WarmTrials(engine)
 
-    def run(path: Path, dependencies: Path | None) -> tuple[Observation, Outcome, set[str]]:
+    def run(
+        path: Path, dependencies: Path | None, swapped: Path | None
+    ) -> tuple[Observation, Outcome, set[str]]:
         wheel = open_wheel(path)
         facts = read_wheel(wheel)
+        audit = judge_audit(facts, audit_wheel(facts))
+        if swapped is not None:
+            swapped.replace(path)
         request = TrialRequest(
             wheel=wheel,
             facts=facts,
@@ -100,7 +122,7 @@ def run(engine: Engine, image: Image) -> Iterator[Run]:
         )
         seen = run_trial(request, engine, warm)
         tried = judge(facts, seen, target, wheel=wheel)
-        findings = (*tried.findings, *judge_audit(facts, audit_wheel(facts)).findings)
+        findings = (*tried.findings, *audit.findings)
         return seen, tried.outcome, {f.name for f in findings if f.severity is Severity.ERROR}
 
     yield run
@@ -121,12 +143,28 @@ def test_what_is_installed_changes_no_fact_of_the_proof(run: Run, tmp_path: Path
         renamed = {place.replace("demo", project): content for place, content in files.items()}
         build_wheel(tmp_path / "brought", renamed, name=project, version=version)
 
-    seen, outcome, errors = run(path, tmp_path / "brought" if case.brought else None)
+    seen, outcome, errors = run(path, tmp_path / "brought" if case.brought else None, None)
 
     assert seen.install is not None
     assert seen.install.ok, seen.install.output
     assert seen.install.pip_version == PIP
+    assert seen.install.compared > 0
+    assert seen.install.differences == ()
     assert case.errors <= errors
     assert outcome is (Outcome.NOT_PORTABLE if seen.install.changed and errors else Outcome.PORTABLE)
     if case.errors == OVER and name != "files_of_pips":
         assert outcome is Outcome.NOT_PORTABLE
+
+
+@pytest.mark.attack("forgery", by="name")
+@pytest.mark.parametrize("name", SWAPPED)
+def test_what_is_installed_is_what_was_judged(run: Run, tmp_path: Path, name: str) -> None:
+    judged = build_wheel(tmp_path / "judged", {"demo/__init__.py": FINE, "demo/data.txt": ""})
+    swapped = build_wheel(tmp_path / "swapped", SWAPPED[name])
+
+    seen, outcome, errors = run(judged, None, swapped)
+
+    assert seen.install is not None
+    assert seen.install.differences
+    assert outcome is Outcome.NOT_PORTABLE
+    assert "installed-files-differ" in errors

@@ -14,6 +14,8 @@ from packaging.utils import parse_wheel_filename
 
 from pytest_manylinux.model.distro import Distro, Interpreter
 from pytest_manylinux.model.observation import (
+    DifferenceKind,
+    FileDifference,
     ImportKind,
     ImportOutcome,
     ImportStatus,
@@ -269,6 +271,17 @@ _installs = st.builds(
     output=hostile_text,
     duration=st.floats(0, 1000),
     installed=st.lists(st.tuples(hostile_text, hostile_text), max_size=2).map(tuple),
+    changed=st.lists(hostile_text, max_size=2).map(tuple),
+    compared=st.integers(0, 1000),
+    differences=st.lists(
+        st.builds(
+            FileDifference,
+            path=hostile_text,
+            kind=st.sampled_from(DifferenceKind),
+            shared=st.booleans(),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 

@@ -22,6 +22,8 @@ from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.observation import (
+    DifferenceKind,
+    FileDifference,
     ImportStatus,
     LoadedLibrary,
     Observation,
@@ -145,6 +147,20 @@ TRIGGERS = (
         observation=make_observation(imported(), install=replace(installed(), changed=("bin/python",))),
         tag=PURE,
         lesson="a dependency brings python",
+    ),
+    *(
+        Trigger(
+            finding="installed-files-differ",
+            observation=make_observation(
+                imported(), install=replace(installed(), differences=(difference,))
+            ),
+            lesson=f"a file is {difference.kind.value}",
+        )
+        for difference in (
+            FileDifference(path="lib/x.py", kind=DifferenceKind.CONTENT),
+            FileDifference(path="lib/x.py", kind=DifferenceKind.ADDED),
+            FileDifference(path="tests/x.py", kind=DifferenceKind.SIZE, shared=True),
+        )
     ),
     *(
         Trigger(finding="foreign-metadata", files={path: "Name: pip\n"}, tag=PURE, lesson=path)

@@ -66,6 +66,7 @@ class DistInfo:
     generator: str
     tags: tuple[str, ...]
     scripts: tuple[str, ...]
+    entry_points: tuple[str, ...]
     record: Mapping[str, RecordEntry]
     problems: tuple[str, ...]
 
@@ -78,6 +79,7 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
     metadata = _metadata(archive, folder, problems)
     _check_name(wheel, folder, metadata)
     purelib, generator, tags = _wheel_file(archive, folder, wheel, problems)
+    entry_points = _entry_points(archive, folder, problems)
     return DistInfo(
         folder=folder,
         name=metadata[0],
@@ -87,7 +89,8 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
         root_is_purelib=purelib,
         generator=generator,
         tags=tags,
-        scripts=_scripts(archive, folder, problems),
+        scripts=tuple(sorted({*_script_files(archive), *entry_points})),
+        entry_points=entry_points,
         record=_record(archive, folder, problems),
         problems=tuple(problems),
     )
@@ -208,13 +211,18 @@ def _expanded(tag: str) -> list[str]:
     return ["-".join(parts) for parts in itertools.product(*sets)]
 
 
-def _scripts(archive: Archive, folder: str, problems: list[str]) -> tuple[str, ...]:
-    """The names that an installation puts on PATH."""
-    names = {
+def _script_files(archive: Archive) -> set[str]:
+    """The names of files that an installation puts on PATH."""
+    return {
         name.rsplit("/", 1)[1]
         for name in archive.files
         if ".data/scripts/" in name and name.split("/", 2)[1] == "scripts"
     }
+
+
+def _entry_points(archive: Archive, folder: str, problems: list[str]) -> tuple[str, ...]:
+    """The names of programs that an installation makes of entry points."""
+    names: set[str] = set()
     place = f"{folder}/entry_points.txt"
     if place in archive.files:
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
@@ -223,7 +231,7 @@ def _scripts(archive: Archive, folder: str, problems: list[str]) -> tuple[str, .
             parser.read_string(archive.read(place, limit=MAX_METADATA).decode("utf-8"))
         except (configparser.Error, UnicodeDecodeError):
             problems.append("entry_points.txt cannot be read")
-            return tuple(sorted(names))
+            return ()
         for section in ("console_scripts", "gui_scripts"):
             if parser.has_section(section):
                 names.update(parser.options(section))

@@ -21,13 +21,15 @@ from pytest_manylinux.inspect.archive import CHUNK, Archive, malformed
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import extension_modules, top_level_names
 from pytest_manylinux.inspect.symbols import Pool
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts, WheelFile
 
 TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked
 if TYPE_CHECKING:
     from pytest_manylinux.inspect.distinfo import DistInfo, RecordEntry
 
 Found = tuple[str, ElfFacts | str]  # a path, and its facts or what is wrong with it
+
+_REWRITTEN = b"#!python"  # which installers replace (wheel specification, `.data/scripts`)
 
 IN_MEMORY = 32 * 1024**2
 """ELF files up to so many bytes are read in memory; larger ones are mapped from a nameless file."""
@@ -103,7 +105,8 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
         info = _info(archive, wheel)
         names = [*(name for name in info.record if name in archive.files)]
         names += (name for name in archive.files if name not in info.record)
-        return _facts(wheel, archive, info, _read_files(archive, names, info.record))
+        facts = _facts(wheel, archive, info, _read_files(archive, names, info.record))
+        return replace(facts, contents=tuple(_contents(archive, info)))
 
 
 def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
@@ -147,11 +150,29 @@ def _facts(
         programs=tuple(file.path for file in elf if file.kind is ElfKind.PROGRAM),
         problems=(*info.problems, *problems),
         scripts=info.scripts,
+        entry_points=info.entry_points,
         unpacked_size=archive.unpacked_size,
         generator=info.generator,
         wheel_tags=info.tags,
         extension_paths=extensions,
     )
+
+
+def _contents(archive: Archive, info: DistInfo) -> Iterator[WheelFile]:
+    """All files with their digests: RECORD's, which were compared, or else their own."""
+    for name, entry in archive.files.items():
+        row = info.record.get(name)
+        if row is not None and row.algorithm == "sha256":
+            digest = row.digest.hex()
+        elif name == f"{info.folder}/RECORD":
+            digest = ""
+        else:
+            sha256 = hashlib.sha256()
+            for piece in archive.stream(name):
+                sha256.update(piece)
+            digest = sha256.hexdigest()
+        script = ".data/scripts/" in name and archive.beginning(name, len(_REWRITTEN)) == _REWRITTEN
+        yield WheelFile(path=name, size=entry.file_size, sha256=digest, rewritten=script)
 
 
 def _digest(path: Path) -> tuple[str, int]:

@@ -82,13 +82,35 @@ class ProgramOutcome:
     duration: float
 
 
+class DifferenceKind(enum.Enum):
+    """How an installed file differs from what was read in the wheel."""
+
+    MISSING = "missing"
+    SIZE = "other size"
+    CONTENT = "other content"
+    ADDED = "not in the wheel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDifference:
+    """An installed file (path below the virtual environment) that the wheel's bytes do not explain.
+
+    `shared` tells that another installed distribution lists it as well.
+    """
+
+    path: str
+    kind: DifferenceKind
+    shared: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallOutcome:
     """The distro's own pip at work. `output` is pip's words, in full.
 
     `pip_version` is that of the pip that installed, read before it did. `installed` is what was there
     afterwards: names and versions. `changed` are files of the virtual environment itself that are not
-    what they were before (paths below it).
+    what they were before (paths below it). `compared` is how many files of the wheel were held against
+    what was installed, `differences` is what came of it.
     """
 
     ok: bool
@@ -98,6 +120,8 @@ class InstallOutcome:
     duration: float
     installed: tuple[tuple[str, str], ...] = ()
     changed: tuple[str, ...] = ()
+    compared: int = 0
+    differences: tuple[FileDifference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,19 +137,34 @@ class ElfFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFile:
+    """A file of a wheel as its bytes were read: size and SHA-256 in hexadecimal.
+
+    The digest is empty where nothing was compared with RECORD, and for RECORD. `rewritten` tells that
+    an installer writes the first line anew: a script that begins with `#!python`.
+    """
+
+    path: str
+    size: int
+    sha256: str = ""
+    rewritten: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
     """Everything read once from a wheel.
 
     `top_level` are importable names backed by files (packages, modules, extension modules;
     namespace packages are entered, so `ns.pkg`). `extension_modules` are dotted names of ELF files
     that export their own `PyInit_`. `programs` are the paths in the wheel of ELF programs,
-    `scripts` the names that an installation puts on PATH (entry points and .data/scripts).
+    `scripts` the names that an installation puts on PATH (entry points and .data/scripts), of which
+    `entry_points` are those that it makes of entry points.
     `problems` are breaches of the wheel specification, a sentence each, that did not stop the
     reading; an ELF file that is damaged is named there and missing from `elf`.
 
     `files` are all files, in RECORD's form; `unpacked_size` is their bytes together. `generator`
     and `wheel_tags` are as in the WHEEL file. `extension_paths` are (dotted name, path in the
-    wheel) of the extension modules.
+    wheel) of the extension modules. `contents` are all files with what they hold; none at a glance.
     """
 
     wheel: Wheel
@@ -165,10 +180,12 @@ class WheelFacts:
     programs: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
+    entry_points: tuple[str, ...] = ()
     unpacked_size: int = 0
     generator: str = ""
     wheel_tags: tuple[str, ...] = ()
     extension_paths: tuple[tuple[str, str], ...] = ()
+    contents: tuple[WheelFile, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ import sys
 import time
 
 from pytest_manylinux.prove.children import WORK, Task, protect_agent, random_word, run
+from pytest_manylinux.prove.comparison import compare
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class Trial:
             installed=self.distributions(),
             changed=own.changed(),
         )
+        if task.status == 0 and self.request["files"]:
+            self.tell("files", **compare(VENV, self.request))
         own.restore_interpreter()
         return task.status == 0
 

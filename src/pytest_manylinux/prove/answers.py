@@ -69,6 +69,26 @@ class Pip(Told, frozen=True, tag="pip"):
     changed: tuple[str, ...] = ()
 
 
+class Difference(msgspec.Struct, frozen=True, array_like=True):
+    """A file of the wheel that is not as it was judged: `size` None if it is not there.
+
+    `digest` is its SHA-256 if only that differs; `shared` tells that another distribution lists it too.
+    """
+
+    path: str
+    size: int | None
+    digest: str
+    shared: bool
+
+
+class Files(Told, frozen=True, tag="files"):
+    """What pip installed, held against the wheel's files: their number, differences, files besides."""
+
+    compared: int
+    differing: tuple[Difference, ...]
+    besides: tuple[str, ...]
+
+
 class Elf(Told, frozen=True, tag="elf"):
     """The loader's words on a file; `absent` if there is no such file."""
 
@@ -109,7 +129,7 @@ class End(Told, frozen=True, tag="end"):
     """The last line: everything was done."""
 
 
-_DECODER = msgspec.json.Decoder(Start | Pip | Elf | Begin | Import | Beside | Program | End)
+_DECODER = msgspec.json.Decoder(Start | Pip | Files | Elf | Begin | Import | Beside | Program | End)
 
 
 @dataclass(slots=True)
@@ -118,6 +138,7 @@ class Answers:
 
     start: Start | None = None
     pip: Pip | None = None
+    files: Files | None = None
     elf: list[Elf] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
     imports: dict[str, Import] = field(default_factory=dict)
@@ -170,6 +191,8 @@ def _take(answers: Answers, told: Told) -> None:
             answers.start = told
         case Pip():
             answers.pip = told
+        case Files():
+            answers.files = told
         case Elf():
             answers.elf.append(told)
         case Begin():

@@ -32,7 +32,7 @@ QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-
 _SEEDED = INPUTS / "seeded"
 LIBRARY = INPUTS / "lib"
 REQUEST = INPUTS / "request.json"
-_MODULES = ("agent.py", "children.py", "importer.py", "ready.py")
+_MODULES = ("agent.py", "children.py", "comparison.py", "importer.py", "ready.py")
 # The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
 _START = (
     f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); "
@@ -46,17 +46,22 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     `timeout` is seconds for all steps together, `parallel` how many children may run at once.
     `venv` is the layout to make, `copies` are (folder in the sandbox, path in the venv) besides,
-    `sites` the folders that hold .dist-info folders. `pip` are arguments for the venv's pip; if it
-    fails, nothing else is done. `elf` are (installed path, its own loader or empty) of files for the
-    loader to resolve, `imports` names to import, each in an interpreter of its own, `extensions`
-    names of extension modules to try besides, `programs` command lines whose first word is in the
-    venv's folder of scripts.
+    `seeded` the folders that the venv's own pip and the like consist of, `sites` those that hold
+    .dist-info folders, of which `own` is the wheel's. `pip` are arguments for the venv's pip; if it
+    fails, nothing else is done. `files` are (path in the venv, size, SHA-256 in hexadecimal) of what it
+    must leave (comparison.py says what -1 and "" mean). `elf` are (installed path, its own loader or
+    empty) of files for the loader to resolve, `imports` names to import, each in an interpreter of its
+    own, `extensions` names of extension modules to try besides, `programs` command lines whose first
+    word is in the venv's folder of scripts.
     """
 
     timeout: float
     venv: tuple[Entry, ...]
     sites: tuple[str, ...]
     pip: tuple[str, ...]
+    seeded: tuple[str, ...] = ()
+    own: str = ""
+    files: tuple[tuple[str, int, str], ...] = ()
     copies: tuple[tuple[str, str], ...] = ()
     elf: tuple[tuple[str, str], ...] = ()
     imports: tuple[str, ...] = ()
@@ -89,7 +94,9 @@ def make_request(venv: PreparedVenv, pip: tuple[str, ...], timeout: float) -> Re
     """A request that only has pip run; `msgspec.structs.replace` adds to it."""
     layout = venv.layout
     sites = dict.fromkeys(str(VENV / path) for path in (layout.purelib, layout.platlib))
-    return Request(timeout=timeout, venv=layout.entries, sites=tuple(sites), pip=pip)
+    return Request(
+        timeout=timeout, venv=layout.entries, sites=tuple(sites), pip=pip, seeded=layout.heavy
+    )
 
 
 @contextlib.contextmanager

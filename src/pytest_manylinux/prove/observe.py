@@ -21,6 +21,7 @@ from pytest_manylinux.prove.answers import (
     Answers,
     Elf,
     Ending,
+    Files,
     GarbledError,
     Import,
     Pip,
@@ -28,17 +29,22 @@ from pytest_manylinux.prove.answers import (
     Report,
     read_answers,
 )
+from pytest_manylinux.prove.judged_files import JudgedFiles
 from pytest_manylinux.prove.loader import loader_sentence, read_listing
 from pytest_manylinux.prove.venv import VENV
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the agent was to import, and where the wheel's own files are then (absolute paths)."""
+    """What the agent was to import, and where the wheel's own files are then (absolute paths).
+
+    `judged` are those files as they were judged; None: they are not compared.
+    """
 
     imports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
+    judged: JudgedFiles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,7 @@ def look(completed: Completed, asked: Asked) -> Seen:
     return Seen(
         python=answers.start.python,
         libc=answers.start.libc,
-        install=_install(answers.pip),
+        install=_install(answers.pip, answers.files, asked),
         imports=imports,
         loader=tuple(map(_check, answers.elf)),
         programs=tuple(map(_program, answers.programs)),
@@ -108,8 +114,9 @@ def _lost(completed: Completed, when: str) -> SandboxError:
     return SandboxError(f"the trial {how} {when}", why=why)
 
 
-def _install(pip: Pip) -> InstallOutcome:
+def _install(pip: Pip, files: Files | None, asked: Asked) -> InstallOutcome:
     code = pip.ending.exit_code
+    judged = asked.judged if code == 0 else None
     return InstallOutcome(
         ok=code == 0,
         pip_version=dict(_distributions(pip.before)).get("pip", ""),
@@ -118,6 +125,8 @@ def _install(pip: Pip) -> InstallOutcome:
         duration=pip.ending.duration,
         installed=_distributions(pip.installed),
         changed=pip.changed,
+        compared=len(judged.files) if judged else 0,
+        differences=judged.differences(files) if judged else (),
     )
 
 

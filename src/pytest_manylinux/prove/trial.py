@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import posixpath
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
 from pytest_manylinux.prove.errand import INPUTS, QUIET, Errand, make_request, sent
+from pytest_manylinux.prove.judged_files import installed_path, judged_files, within
 from pytest_manylinux.prove.observe import Asked, Seen, look
-from pytest_manylinux.prove.venv import VENV, Layout, PreparedVenv, prepared_venv
+from pytest_manylinux.prove.venv import Layout, PreparedVenv, prepared_venv
 from pytest_manylinux.prove.warm import WarmTrials
 
 DEPENDENCIES = INPUTS / "dependencies"
@@ -110,6 +110,7 @@ def _asked(request: TrialRequest, layout: Layout) -> Asked:
         imports=tuple(dict.fromkeys(imports)),
         extensions=tuple(name for name in dict.fromkeys(extensions) if name not in imports),
         files=frozenset(place for place in places if place),
+        judged=judged_files(facts, layout),
     )
 
 
@@ -118,24 +119,6 @@ def is_skipped(name: str, skip: Iterable[str]) -> bool:
     parts = name.split(".")
     outer = [".".join(parts[: depth + 1]) for depth in range(len(parts))]
     return any(fnmatchcase(word, pattern) for word in outer for pattern in skip)
-
-
-def installed_path(path: str, facts: WheelFacts, layout: Layout) -> str:
-    """Where pip puts a file of the wheel (the wheel specification on `.data` folders).
-
-    Empty for what has no place of its own: headers, and schemes that the specification does not know.
-    """
-    head, _, rest = path.partition("/")
-    scheme = "purelib" if facts.root_is_purelib else "platlib"
-    if head.endswith(".data"):
-        scheme, _, path = rest.partition("/")
-    places = {
-        "purelib": layout.purelib,
-        "platlib": layout.platlib,
-        "scripts": layout.scripts,
-        "data": layout.data,
-    }
-    return posixpath.normpath(f"{VENV}/{places[scheme]}/{path}") if scheme in places else ""
 
 
 def loader_files(facts: WheelFacts, layout: Layout) -> tuple[tuple[str, str], ...]:
@@ -169,6 +152,8 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         venv=venv,
         request=replace(
             make_request(venv, arguments, request.timeout),
+            files=asked.judged.files if asked.judged else (),
+            own=asked.judged.metadata if asked.judged else "",
             elf=loader_files(request.facts, venv.layout),
             imports=asked.imports,
             extensions=asked.extensions,
@@ -190,12 +175,9 @@ def _distributions(folder: Path | None) -> Iterator[str]:
 
 def _written_over(facts: WheelFacts, layout: Layout) -> frozenset[str]:
     """What the venv was seeded with, if a file of the wheel lands in a folder of that."""
-    links = {entry.path: entry.content for entry in layout.entries if entry.kind == "link"}
-    folders = tuple(f"{VENV}/{path}/" for path in layout.heavy)
+    folders = tuple(f"{path}/" for path in layout.heavy)
     for path in facts.files:
-        place = installed_path(path, facts, layout).removeprefix(f"{VENV}/")
-        head, _, rest = place.partition("/")
-        if f"{VENV}/{links.get(head, head)}/{rest}".startswith(folders):
+        if within(installed_path(path, facts, layout), layout).startswith(folders):
             return layout.seeded
     return frozenset()
 

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from pytest_manylinux.model.observation import ImportKind, ImportStatus
+from pytest_manylinux.model.observation import DifferenceKind, ImportKind, ImportStatus
 from pytest_manylinux.model.verdict import Cause, Foretold, Outcome, Severity
 
 STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
@@ -218,6 +218,14 @@ class ProgramRow(_Wire, frozen=True):
     duration: Seconds
 
 
+class DifferenceRow(_Wire, frozen=True):
+    """An installed file that the wheel's bytes do not explain."""
+
+    path: str
+    kind: DifferenceKind
+    shared: Annotated[bool, Meta(description="another installed distribution lists it too")] = False
+
+
 class InstallRow(_Wire, frozen=True):
     """The distro's own pip at work; its words are kept where the trial did not pass."""
 
@@ -231,6 +239,10 @@ class InstallRow(_Wire, frozen=True):
         tuple[str, ...],
         Meta(description="files of the virtual environment itself that the installation changed"),
     ] = ()
+    compared: Annotated[
+        int, Meta(ge=0, description="files of the wheel that were held against what was installed")
+    ] = 0
+    differences: tuple[DifferenceRow, ...] = ()
 
 
 class ObservationRow(_Wire, frozen=True):

@@ -6,6 +6,7 @@ import importlib
 import sys
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_the_facts_are_the_same_however_it_is_packed(
     path = repacked(build_wheel(tmp_path, FILES, tag=NATIVE), method, extra=extra)
     facts = glance(path)
     assert [file.path for file in facts.elf] == ["demo/_a.so", "demo/no_suffix"]
-    assert facts == read_wheel(open_wheel(path))
+    assert facts == replace(read_wheel(open_wheel(path)), contents=())  # digests are not compared
 
 
 def test_both_libraries_unpack_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

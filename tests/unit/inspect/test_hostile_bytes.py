@@ -6,6 +6,7 @@ import io
 import tempfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,8 @@ def facts_of(data: bytes) -> WheelFacts | None:
         path.write_bytes(data)
         seen = attempt(lambda: glance(path))
         facts = attempt(lambda: read_wheel(open_wheel(path)))
-        assert facts is None or facts == seen, "a sound wheel's facts are the same at a glance"
+        at_a_glance = facts and replace(facts, contents=())  # digests are not compared there
+        assert facts is None or at_a_glance == seen, "a sound wheel's facts are the same at a glance"
         return facts
 
 

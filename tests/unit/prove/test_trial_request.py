@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from trial_values import make_elf, make_facts
 
 from pytest_manylinux.model.wheel import ElfKind
-from pytest_manylinux.prove.trial import installed_path, is_skipped, loader_files
+from pytest_manylinux.prove.judged_files import installed_path
+from pytest_manylinux.prove.trial import is_skipped, loader_files
 from pytest_manylinux.prove.venv import Layout
 
 LAYOUT = Layout(
