@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
@@ -151,11 +150,3 @@ def test_words_of_the_preparation_are_none_of_a_runs(
         mounts = [Mount(source=tmp_path / "run.py", target=INBOX / "run.py")]
         ended = standby.run(mounts, timeout=60)
     assert ended.stderr.startswith(b"Traceback")
-
-
-def test_folders_above_mounts_when_the_exit_code_comes_late(
-    late: Late, spec: SandboxSpec, tmp_path: Path
-) -> None:
-    mounts = (Mount(source=tmp_path, target=PurePosixPath("/scratch/a/b")),)
-    with late[0].open(replace(spec, mounts=mounts)) as sandbox:
-        assert sh(sandbox, "touch /scratch/a/new").ok
