@@ -120,6 +120,8 @@ class TwoRuns(RuleBasedStateMachine):
             root = stored.folder / "root"
             if str(root) in used or stored.record.packages != (("base", version),):
                 continue
+            if not (root / "var").exists():  # half of it went before: that is damage enough
+                continue
             match which:
                 case "status":
                     (root / "var/lib/dpkg/status").write_text(STATUS.format(name="b", version="9"))
