@@ -11,11 +11,11 @@ EXTRAS := pytest_manylinux.cluster.hosting pytest_manylinux.cluster.member pytes
   pytest_manylinux.preload
 
 .DEFAULT_GOAL := help
-.PHONY: help prove self test lint audit lock docs bench develop system engines clean
+.PHONY: help prove self test lint audit lock docs release-check bench develop system engines clean
 
 help: ## Say what can be made
 	@echo "make TARGET, where TARGET is"
-	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 17
 	@echo
 	@echo "Variables: PYTHON (the Python for $(VENV); now $(PYTHON)), CHECK (what is proven; now $(CHECK))"
 
@@ -59,6 +59,9 @@ docs: $(BIN)/.tox ## Build the site of the documentation; a broken link is an er
 	$(BIN)/tox run -e docs
 	@echo "site     $(CURDIR)/$(REPORTS)/site/index.html"
 
+release-check: $(BIN)/.package ## Whether the catalogue is of today: run it before a release, besides the tests
+	@$(BIN)/python tools/release_check.py
+
 bench: system engines $(BIN)/.develop ## Measure all that has a figure: most of an hour, on a machine that does nothing else
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "cibuildwheel>=3" "matplotlib>=3.9"
 	$(BIN)/python benchmarks $(PARTS)
@@ -77,7 +80,7 @@ system:
 	[ "$$(id -u)" = 0 ] || command -v newuidmap >/dev/null || missing="$$missing uidmap"; \
 	$(install_missing)
 
-# What the tests want besides: compilers, real container engines, a registry, a browser.
+# What the tests want besides: compilers, real container engines, a registry, a browser, the dates of Debian.
 engines:
 	@missing=""; \
 	command -v cc >/dev/null || missing="$$missing gcc"; \
@@ -88,6 +91,7 @@ engines:
 	command -v runc >/dev/null || missing="$$missing runc"; \
 	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	[ -e /usr/share/distro-info/debian.csv ] || missing="$$missing distro-info-data"; \
 	$(install_missing)
 
 # Debian keeps the venv module in a package of its own, python3-venv.

@@ -153,7 +153,7 @@ def _root_for(version: PythonVersion, builders: Sequence[Distro], arch: str) -> 
         (
             Target(distro=distro, arch=arch, interpreter=interpreter)
             for distro in builders
-            if distro.archive is not None and distro.archive.live and arch in distro.architectures
+            if distro.has_archive(arch, on_mirrors=True)
             for interpreter in distro.interpreters
             if interpreter.version == version and interpreter.headers
         ),

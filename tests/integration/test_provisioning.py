@@ -19,7 +19,7 @@ from saved_images import traces_in
 from stand_in_manager import MANUALS, USAGE
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Mount, Sandbox, SandboxSpec
+from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.engines.rootimage import reference_of
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ImageError
@@ -32,15 +32,18 @@ from pytest_manylinux.model.packages import PackageManager
 pytestmark = pytest.mark.integration
 
 CATALOGUE = load_catalogue()
-# Every row's, and each once: (manager, packages) -> the distros that have it.
-PLANS: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+# Every row's, and each once: (manager, suite, packages) -> the distros that have it.
+PLANS: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
 for _distro in CATALOGUE.distros:
     for _entry in _distro.interpreters:
         _packages = tuple(sorted({*_entry.packages, *_entry.headers}))
         if _packages:
-            PLANS.setdefault((_distro.package_manager, _packages), []).append(_distro.id)
+            PLANS.setdefault((_distro.package_manager, _distro.target_release, _packages), []).append(
+                _distro.id
+            )
 SECRET, AUTHORITY = "sesame-of-the-proxy", "authority-of-the-user"
 PROXY = {"https_proxy": f"http://someone:{SECRET}@127.0.0.1:9"}
+SETTINGS = "[main]\ngpgcheck=1\n"
 PROGRAMS = SCRATCH / "managers"
 STAND_IN = Path(__file__).parents[1] / "support/stand_in_manager.py"
 LINKS = 'mkdir "$1"; cd "$1"; shift; for name; do ln -s /scratch/stand_in.py "$name"; done'
@@ -65,15 +68,18 @@ def engine() -> Iterator[Engine]:
 def sandbox(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A Debian root whose package managers are stand-ins, without the lists and logs of its own."""
     folder = tmp_path_factory.mktemp("root")
-    for name in ("lists", "log/packages"):
+    for name in ("lists", "log/packages", "dnf"):
         (folder / name).mkdir(parents=True)
+    (folder / "dnf/dnf.conf").write_text(SETTINGS)
     places = {
         folder / "lists": "/var/lib/apt/lists",
         folder / "log": "/var/log",
         STAND_IN: "/scratch/stand_in.py",
     }
     mounts = (Mount(source=source, target=PurePosixPath(target)) for source, target in places.items())
-    with engine.open(SandboxSpec(image=root_of("debian-13"), mounts=tuple(mounts))) as sandbox:
+    settings = Cache(source=folder / "dnf", target=PurePosixPath("/etc/dnf"))  # may be written to
+    spec = SandboxSpec(image=root_of("debian-13"), mounts=tuple(mounts), caches=(settings,))
+    with engine.open(spec) as sandbox:
         run(sandbox, "sh", "-e", "-c", LINKS, "sh", str(PROGRAMS), *MANUALS)
         yield sandbox
 
@@ -95,13 +101,16 @@ def install(sandbox: Sandbox, plan: ProvisionPlan) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("manager", "packages"), PLANS, ids=[f"{name}-{ids[0]}" for (name, _), ids in PLANS.items()]
+    ("manager", "suite", "packages"),
+    PLANS,
+    ids=[f"{name}-{ids[0]}" for (name, _, _), ids in PLANS.items()],
 )
 def test_the_commands_of_every_row_run(
-    sandbox: Sandbox, manager: str, packages: tuple[str, ...]
+    sandbox: Sandbox, manager: str, suite: str, packages: tuple[str, ...]
 ) -> None:
-    plan = provision_plan(manager, packages, ca_bundle="/etc/hostname", proxies=PROXY)
+    plan = provision_plan(manager, packages, release=suite, ca_bundle="/etc/hostname", proxies=PROXY)
     assert install(sandbox, plan) == list(packages)
+    assert run(sandbox, "cat", "/etc/dnf/dnf.conf") == SETTINGS
 
 
 @pytest.mark.parametrize("name", sorted(MANUALS))

@@ -36,17 +36,18 @@ _OF_DNF = Manual(("--assumeyes",), ("--setopt=install_weak_deps=False", _NO_DOCS
 MANUALS = {
     "apt-get": Manual(
         ("--yes", "--no-install-recommends"),
-        ("-oAcquire::Retries=", "-oAcquire::https::CaInfo=/", "-oAPT::Cmd::Pattern-Only=true"),
+        (
+            *("-oAcquire::Retries=", "-oAcquire::https::CaInfo=/", "-oAPT::Cmd::Pattern-Only=true"),
+            "--target-release=",
+        ),
         {"update": ("", _NONE), "install": ("add", _NAMES), "clean": ("", _NONE)},
     ),
     "dpkg-query": Manual((), (), {"--show": ("list", _NONE)}),
     "rpm": Manual(("--all",), (), {"--query": ("list", _NONE)}),
     "dnf": _OF_DNF,
     "dnf5": _OF_DNF,
-    # It takes numbers only, where dnf takes words too.
-    "microdnf": Manual(
-        ("--assumeyes",), ("--setopt=install_weak_deps=0", _NO_DOCS, _CA), _DNF, ends=False
-    ),
+    # It takes numbers only, where dnf takes words too, and refuses sslcacert.
+    "microdnf": Manual(("--assumeyes",), ("--setopt=install_weak_deps=0", _NO_DOCS), _DNF, ends=False),
     "yum": Manual(("--assumeyes",), (_NO_DOCS, _CA), _DNF),
     "tdnf": Manual(("--assumeyes",), (_CA,), {**_DNF, "list": ("list", "installed")}),
     "zypper": Manual(
@@ -66,7 +67,7 @@ MANUALS = {
     "slackpkg": Manual(
         (),
         ("-batch=on", "-default_answer=y"),
-        {"update": ("", _NONE), "install": ("add", _NAMES)},
+        {"update": ("", _NONE), "upgrade-all": ("", _NONE), "install": ("add", _NAMES)},
         ends=False,
     ),
 }

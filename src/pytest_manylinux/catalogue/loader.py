@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from pytest_manylinux.catalogue.lookup import Catalogue
 from pytest_manylinux.catalogue.rows import parse_row
@@ -33,7 +34,8 @@ def load_catalogue(
     `like` and says only what differs. `where` names the source of the overrides in errors.
     Raises UsageError.
     """
-    rows = {str(raw["id"]): raw for raw in _packaged_rows()}
+    packaged = _packaged_files()
+    rows = {str(raw["id"]): raw for raw in _packaged_rows(packaged)}
     sources = {
         **{_lay_over(rows, row, where=str(file)): str(file) for row in _rows_of(file)},
         **{_lay_over(rows, row, where=where): where for row in overrides},
@@ -41,17 +43,30 @@ def load_catalogue(
     distros = tuple(
         parse_row(raw, where=sources.get(name, "packaged catalogue")) for name, raw in rows.items()
     )
-    groups = _packaged_groups()
-    return Catalogue(distros=distros, groups=groups, version=_digest(rows, groups))
+    groups, kept = _packaged_groups()
+    return Catalogue(
+        distros=distros,
+        groups=groups,
+        version=_digest(rows, groups),
+        checked=min(file["checked"] for file in (*packaged, _packaged("builders.toml"))),
+        kept=kept,
+    )
 
 
-def _packaged_rows() -> Iterator[_Raw]:
+def _packaged_files() -> list[dict[str, Any]]:
     folder = files("pytest_manylinux.catalogue") / "distros"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            data = tomllib.loads(file.read_text("utf-8"))
-            for row in data["distro"]:
-                yield {**data.get("defaults", {}), **row}
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return [_packaged(f"distros/{name}") for name in names]
+
+
+def _packaged(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("pytest_manylinux.catalogue") / name).read_text("utf-8"))
+
+
+def _packaged_rows(packaged: Sequence[Mapping[str, Any]]) -> Iterator[_Raw]:
+    for file in packaged:
+        for row in file["distro"]:
+            yield {**file.get("defaults", {}), **row}
 
 
 def _rows_of(file: Path | None) -> list[_Raw]:
@@ -77,9 +92,10 @@ def _rows_of(file: Path | None) -> list[_Raw]:
     return [{**common, **row} for row in rows]
 
 
-def _packaged_groups() -> dict[str, tuple[str, ...]]:
-    text = (files("pytest_manylinux.catalogue") / "groups.toml").read_text("utf-8")
-    return {name: tuple(words) for name, words in tomllib.loads(text)["groups"].items()}
+def _packaged_groups() -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, str]]]:
+    """The groups with a fixed list, and the reasons for members that are past their end of life."""
+    data = _packaged("groups.toml")
+    return {name: tuple(words) for name, words in data["groups"].items()}, data.get("kept", {})
 
 
 def _lay_over(rows: dict[str, _Raw], override: Mapping[str, object], *, where: str) -> str:
@@ -94,8 +110,10 @@ def _lay_over(rows: dict[str, _Raw], override: Mapping[str, object], *, where: s
             f"{where}: {name}: like = {like!r}, but there is no such row",
             remedy="pytest-manylinux catalogue lists the ids",
         )
-    inherited = base if like == name else {key: base[key] for key in base if key != "aliases"}
-    rows[name] = {**inherited, **own}
+    left = set() if like == name else {"aliases"}
+    if "image" in own:  # what the base row's image exists for says nothing of another image
+        left.add("image-architectures")
+    rows[name] = {**{key: base[key] for key in base if key not in left}, **own}
     return name
 
 

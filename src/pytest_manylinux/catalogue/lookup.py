@@ -6,7 +6,7 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
 from pytest_manylinux.errors import UsageError
@@ -20,11 +20,18 @@ _PATTERN = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """All distros of a run. `version` is a digest of the rows and groups that it was made from."""
+    """All distros of a run. `version` is a digest of the rows and groups that it was made from.
+
+    `checked` is the day on which the packaged figures were last held against their sources (the
+    oldest day, where files differ). `kept` gives, per group, the reason for each member that stays
+    past its end of life.
+    """
 
     distros: tuple[Distro, ...]
     groups: Mapping[str, tuple[str, ...]]
     version: str
+    checked: date | None = None
+    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def get(self, word: str, *, where: str = "") -> Distro:
         """Find a distro by id, alias or image (`debian-12`, `bookworm`, `debian:12-slim`).

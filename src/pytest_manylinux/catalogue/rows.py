@@ -59,6 +59,7 @@ class ArchiveRow(_Row, frozen=True, kw_only=True):
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
+    architectures: tuple[str, ...] | None = None
 
 
 class DistroRow(_Row, frozen=True, kw_only=True):
@@ -74,6 +75,8 @@ class DistroRow(_Row, frozen=True, kw_only=True):
     title: str = ""
     aliases: tuple[str, ...] = ()
     image: str | None = None
+    image_architectures: tuple[str, ...] | None = None
+    target_release: str = ""
     archive: ArchiveRow | None = None
     symbols: dict[str, str] = {}
     symbols_on: dict[str, dict[str, str]] = {}
@@ -106,6 +109,8 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
             remedy="use lower-case words and numbers joined by dashes, such as debian-12",
         )
     manager = package_manager(row.package_manager, where=where)
+    if row.target_release:
+        _check(_SUITE, (row.target_release,), f"{where}: target-release", "experimental")
     return Distro(
         id=row.id,
         family=row.family,
@@ -117,6 +122,8 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
         package_manager=manager.value,
         aliases=row.aliases,
         image=row.image,
+        image_architectures=row.image_architectures,
+        target_release=row.target_release,
         archive=None if row.archive is None else _archive(row.archive, where=where),
         symbol_maxima=tuple(row.symbols.items()),
         arch_symbol_maxima=tuple(
@@ -154,6 +161,7 @@ def _archive(row: ArchiveRow, *, where: str) -> ArchiveRecipe:
         merged_usr=row.merged_usr,
         extra_suites=row.extra_suites,
         components=row.components,
+        architectures=row.architectures,
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
@@ -91,7 +92,9 @@ def _list(arguments: argparse.Namespace) -> int:
     distros = [distro for distro in chosen if _passes(distro, arguments)]
     if arguments.json:
         rows = [_described(distro) for distro in distros]
-        print(plain_json(json.dumps({"version": catalogue.version, "distros": rows}, indent=2)))
+        checked = catalogue.checked and catalogue.checked.isoformat()
+        found = {"version": catalogue.version, "checked": checked, "distros": rows}
+        print(plain_json(json.dumps(found, indent=2)))
     else:
         _table(catalogue, distros)
     return ExitCode.OK
@@ -123,7 +126,11 @@ def _described(distro: Distro) -> dict[str, object]:
         "title": distro.title,
         "aliases": distro.aliases,
         "image": distro.image,
+        "image_architectures": [arch for arch in distro.architectures if distro.has_image(arch)],
         "archive": distro.archive.suite if distro.archive and distro.archive.live else None,
+        "archive_architectures": [
+            arch for arch in distro.architectures if distro.has_archive(arch, on_mirrors=True)
+        ],
         "glibc": ".".join(map(str, distro.glibc)),
         "architectures": distro.architectures,
         "package_manager": distro.package_manager,
@@ -163,6 +170,17 @@ def _table(catalogue: Catalogue, distros: Sequence[Distro]) -> None:
     groups = ", ".join(catalogue.group_names)
     console.print(f"{len(distros)} distros; groups: {groups}", soft_wrap=True, highlight=False)
     console.print("* read from a live root; the others are not", highlight=False)
+    console.print(_age(catalogue), soft_wrap=True, highlight=False)
+
+
+def _age(catalogue: Catalogue) -> str:
+    from pytest_manylinux.catalogue.freshness import LIMIT, age  # noqa: PLC0415
+
+    days = age(catalogue, datetime.now(tz=timezone.utc).date())
+    if days is None:
+        return "when the figures were held against their sources is not known"
+    old = "; a newer pytest-manylinux may have newer ones" if days > LIMIT else ""
+    return f"figures held against their sources on {catalogue.checked}, {days} days ago{old}"
 
 
 def _row(distro: Distro) -> tuple[str, ...]:
@@ -294,7 +312,7 @@ def _pinned_distros(
     from pytest_manylinux.session.run import host_arch  # noqa: PLC0415
 
     for distro in distros:
-        if distro.image is not None:
+        if distro.image is not None and distro.has_image(host_arch()):
             digest = images.digest_of(distro.image, host_arch(), title=distro.id)
             yield distro.id, LockedImage(image=distro.image, digest=digest)
 

@@ -152,7 +152,7 @@ def look_at_registry(registry: str, mirrors: Mapping[str, str], ask: Opener) -> 
 
 
 def registries(mirrors: Mapping[str, str]) -> tuple[str, ...]:
-    """The registries that the catalogue's images are in, and others that have a mirror."""
+    """Those of the usual distros' images and of the builders, and others that have a mirror."""
     return tuple(dict.fromkeys((*_REGISTRIES, *mirrors)))
 
 

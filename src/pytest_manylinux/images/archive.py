@@ -257,9 +257,9 @@ def _archive(distro: Distro, arch: str) -> ArchiveRecipe:
             f"there is no archive recipe for {distro.id}",
             remedy="prove on it with a container engine, or choose distros of the group `embedded`",
         )
-    if arch not in DEBIAN_ARCHITECTURES or arch not in distro.architectures:
+    if arch not in DEBIAN_ARCHITECTURES or not distro.has_archive(arch):
+        there = [name for name in distro.architectures if distro.has_archive(name)]
         raise ImageError(
-            f"{distro.id} does not exist for {arch}",
-            remedy=f"it exists for {', '.join(distro.architectures)}",
+            f"the archive does not have {distro.id} for {arch}", remedy=f"it has {', '.join(there)}"
         )
     return distro.archive

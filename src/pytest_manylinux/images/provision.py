@@ -54,26 +54,32 @@ def provision_plan(
     manager: str,
     packages: tuple[str, ...],
     *,
+    arch: str = "",
+    release: str = "",
     ca_bundle: str = "",
     proxies: Mapping[str, str] | None = None,
     archive: ArchiveRecipe | None = None,
 ) -> ProvisionPlan:
     """The plan that installs `packages`; no packages, no commands.
 
-    `archive` tells apt where a release is that has left the image's own sources: in the archive of old
-    releases, which is asked first for a row that is not live. `ca_bundle` is a path inside the
-    container with the certificates of the user's own network.
+    `arch` is the image's, where the machine's kernel may say another. `release` is the suite to take
+    packages from where that is not the image's default (apt alone has such a choice). `archive` tells
+    apt where a release is that has left the image's own sources: in the archive of old releases, which
+    is asked first for a row that is not live. `ca_bundle` is a path inside the container with the
+    certificates of the user's own network.
     Raises UsageError for a package manager that is not known, and for what is not a package's name.
     """
     known = package_manager(manager)
     wanted = check_names(sorted(set(packages)), where=f"packages for {manager}", manager=known)
     certificates = dict.fromkeys(_CA_VARIABLES, ca_bundle) if ca_bundle else {}
-    first, *rest = _ways(known, wanted, ca_bundle, archive) if wanted else [("", ())]
+    own = _all_commands(known, wanted, arch, release, ca_bundle) if wanted else ()
+    old = _of_old_releases(archive, wanted, ca_bundle) if wanted and known is PackageManager.APT else []
+    first, *rest = [*old, ("", own)] if old and archive and not archive.live else [("", own), *old]
     return ProvisionPlan(
         commands=first[1],
         way=first[0],
         otherwise=tuple(rest),
-        key=_key(_commands(known, wanted, "")),
+        key=_key(_all_commands(known, wanted, arch, release, "")),
         listing=_listing(known),
         environment={**(proxies or {}), **certificates, **_QUIET.get(known, {})},
     )
@@ -114,11 +120,37 @@ _QUIET: Mapping[PackageManager, Mapping[str, str]] = {
 }
 
 
-def _commands(manager: PackageManager, packages: tuple[str, ...], ca: str) -> Commands:
+_OR_NOTHING = ("sh", "-c", '"$@" || test $? -eq 20', "sh")
+"""slackpkg ends with 20 where there is nothing to do (its manual page)."""
+_ON_I586 = (
+    'file=/etc/zypp/zypp.conf; mkdir -p "${file%/*}"; touch $file; '
+    "grep -q '^\\[main\\]' $file || echo '[main]' >>$file; "
+    "grep -q '^arch *=' $file || sed -i '/^\\[main\\]/a arch = i586' $file"
+)
+"""zypper takes the kernel's word for the architecture, which is x86_64 in an i586 image."""
+_WITH_CA = "sed -i '/^\\[main\\]/a sslcacert={ca}' /etc/dnf/dnf.conf"
+_WITHOUT_CA = "sed -i '\\|^sslcacert={ca}$|d' /etc/dnf/dnf.conf"
+"""microdnf's --setopt refuses sslcacert, which libdnf takes from the file of settings."""
+
+
+def _all_commands(
+    manager: PackageManager, packages: tuple[str, ...], arch: str, release: str, ca: str
+) -> Commands:
+    """The manager's commands, with what some need before and after them."""
+    commands = _commands(manager, packages, release, ca)
+    if manager is PackageManager.ZYPPER and arch == "i686":
+        return (("sh", "-c", _ON_I586), *commands)
+    if manager is PackageManager.MICRODNF and ca:
+        before, after = (("sh", "-c", text.format(ca=ca)) for text in (_WITH_CA, _WITHOUT_CA))
+        return (before, *commands, after)
+    return commands
+
+
+def _commands(manager: PackageManager, packages: tuple[str, ...], release: str, ca: str) -> Commands:
     commands: Commands
     match manager:
         case PackageManager.APT:
-            commands = _apt(packages, ca)
+            commands = _apt(packages, release, ca)
         case PackageManager.APT_RPM:
             install = ("apt-get", "install", "--yes", "--", *packages)
             commands = (("apt-get", "update"), install, ("apt-get", "clean"))
@@ -138,23 +170,23 @@ def _commands(manager: PackageManager, packages: tuple[str, ...], ca: str) -> Co
             commands = _pacman(packages)
         case PackageManager.SLACKPKG:
             batch = ("slackpkg", "-batch=on", "-default_answer=y")
+            # As with pacman: a package may want others newer than the image's, Python 3.9 its expat.
+            upgrade = (*_OR_NOTHING, *batch, "upgrade-all")
             # A shell script that does not know `--`: that names begin with no dash has to do.
-            commands = ((*batch, "update"), (*batch, "install", *packages))
+            commands = ((*batch, "update"), upgrade, (*batch, "install", *packages))
     return commands
 
 
-def _ways(
-    manager: PackageManager, packages: tuple[str, ...], ca: str, archive: ArchiveRecipe | None
+def _of_old_releases(
+    archive: ArchiveRecipe | None, packages: tuple[str, ...], ca: str
 ) -> list[tuple[str, Commands]]:
-    """Ways to install the same packages, in order, each with words for it."""
-    own = ("", _commands(manager, packages, ca))
-    if manager is not PackageManager.APT or archive is None or archive.origin not in OLD_HOSTS:
-        return [own]
-    old = words_of(ArchiveWay.OLD_RELEASES)
+    """The same packages by apt from the archive of old releases, in order, each with words for it."""
+    if archive is None or archive.origin not in OLD_HOSTS:
+        return []
+    words = words_of(ArchiveWay.OLD_RELEASES)
     # Packages of the image may be newer than the plain suite's: updates and security come first.
     suites = ((*archive.extra_suites, archive.suite), (archive.suite,))
-    moved = [(old, _old_apt(archive, suites_, packages, ca)) for suites_ in dict.fromkeys(suites)]
-    return [own, *moved] if archive.live else [*moved, own]
+    return [(words, _old_apt(archive, names, packages, ca)) for names in dict.fromkeys(suites)]
 
 
 def _old_apt(
@@ -165,7 +197,7 @@ def _old_apt(
     named = (origin, named_mirror(origin, "old"), OLD_HOSTS[origin], variable(origin, "old"))
     lines = (f"{suite} {' '.join(archive.components)}" for suite in suites)
     point = ("sh", "-c", script, "old_releases.sh", *named, *lines)
-    return (point, *_apt(packages, ca, *_OLD_OPTIONS))
+    return (point, *_apt(packages, "", ca, *_OLD_OPTIONS))
 
 
 _OLD_RELEASES = Path(__file__).with_name("hooks") / "old_releases.sh"
@@ -176,12 +208,13 @@ _OLD_OPTIONS = (
 )
 
 
-def _apt(packages: tuple[str, ...], ca: str, *more: str) -> Commands:
+def _apt(packages: tuple[str, ...], release: str, ca: str, *more: str) -> Commands:
     certificates = ("-o", f"Acquire::https::CaInfo={ca}") if ca else ()
+    suite = (f"--target-release={release}",) if release else ()
     options = ("-o", "Acquire::Retries=3", *certificates, *more)
     return (
         ("apt-get", *options, "update"),
-        ("apt-get", *options, *_NAMES_ONLY, *_APT_INSTALL, "--", *packages),
+        ("apt-get", *options, *_NAMES_ONLY, *_APT_INSTALL, *suite, "--", *packages),
         ("apt-get", "clean"),
         ("sh", "-c", "rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log"),
     )
@@ -190,10 +223,11 @@ def _apt(packages: tuple[str, ...], ca: str, *more: str) -> Commands:
 def _dnf(program: str, packages: tuple[str, ...], ca: str) -> Commands:
     # microdnf takes numbers only.
     weak = _NO_WEAK if program != "microdnf" else "--setopt=install_weak_deps=0"
+    ssl = _ssl(ca) if program != "microdnf" else ()
     # What microdnf does with `--` was not seen; that names begin with no dash has to do there.
     end = () if program == "microdnf" else ("--",)
     return (
-        (program, "install", "--assumeyes", weak, _NO_DOCS, *_ssl(ca), *end, *packages),
+        (program, "install", "--assumeyes", weak, _NO_DOCS, *ssl, *end, *packages),
         (program, "clean", "all"),
     )
 

@@ -111,7 +111,7 @@ class RegistryImages:
         """See `ImageProvider.provide`; raises EngineError too, if the engine itself is gone."""
         base = self._base(distro, arch)
         headers = () if purpose is ImagePurpose.TRIAL else (*interpreter.headers, *extra_packages)
-        plan = self._plan(distro, (*interpreter.packages, *headers))
+        plan = self._plan(distro, arch, (*interpreter.packages, *headers))
         derived = self._derive(distro, base, plan) if plan.commands else base
         return Image(
             digest=derived.digest,
@@ -165,6 +165,13 @@ class RegistryImages:
     def _base(self, distro: Distro, arch: str) -> Pulled:
         if distro.image is None:
             raise ImageError(f"the catalogue names no image for {distro.id}")
+        if not distro.has_image(arch):
+            there = [name for name in distro.architectures if distro.has_image(name)]
+            raise ImageError(
+                f"the image of {distro.id} does not exist for {arch}",
+                why=f"{distro.image} is for {', '.join(there)}",
+                remedy="with image-source auto, a root is made from the archive where that has it",
+            )
         text = distro.image
         if distro.id in self.pins:
             text = f"{parse_reference(text).repository}@{self.pins[distro.id]}"
@@ -215,10 +222,12 @@ class RegistryImages:
         self.say(f"{title}: {note}")
         return replace(pulled, note=note)
 
-    def _plan(self, distro: Distro, packages: tuple[str, ...]) -> ProvisionPlan:
+    def _plan(self, distro: Distro, arch: str, packages: tuple[str, ...]) -> ProvisionPlan:
         return provision_plan(
             distro.package_manager,
             packages,
+            arch=arch,
+            release=distro.target_release,
             ca_bundle=CA_INSIDE if self.network.ca_bundle else "",
             proxies=self.network.proxies,
             archive=distro.archive,

@@ -37,7 +37,7 @@ class ImageSources:
         interpreter: Interpreter,
     ) -> Image:
         """See `ImageProvider.provide`."""
-        first, second = self._order(distro)
+        first, second = self._order(distro, arch)
         try:
             return first.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
         except ImageError as error:
@@ -55,7 +55,7 @@ class ImageSources:
             raise ImageError(error.what, why=why, remedy=error.remedy) from reason
         return replace(image, note="; ".join(filter(None, (note, image.note))))
 
-    def _order(self, distro: Distro) -> tuple[ImageProvider, ImageProvider | None]:
+    def _order(self, distro: Distro, arch: str) -> tuple[ImageProvider, ImageProvider | None]:
         """The source to ask, and the one to ask if that fails."""
         if self.choice == "archive" or self.registry is None:
             if self.choice == "registry":
@@ -64,8 +64,7 @@ class ImageSources:
                     remedy="set engine to docker or podman, or image-source to auto",
                 )
             return self.archive, None
-        if distro.image is None and self.choice != "registry":
+        if not distro.has_image(arch) and self.choice != "registry":
             return self.archive, None
-        can_be_made = distro.archive is not None
         may_differ = self.choice == "auto" and distro.id not in self.pinned
-        return self.registry, self.archive if may_differ and can_be_made else None
+        return self.registry, self.archive if may_differ and distro.has_archive(arch) else None

@@ -44,7 +44,8 @@ class ArchiveRecipe:
     in their order, the next one where an archive lacks something of the one before. `merged_usr` lays
     /usr out merged from the start, for suites whose packages would else convert it. `extra_suites`
     are those of updates and security that official images have too. `components` are the parts of
-    the archive that hold Python and pip.
+    the archive that hold Python and pip. `architectures` are those that the archive has, None for all
+    of the distro's.
     """
 
     origin: str
@@ -54,6 +55,7 @@ class ArchiveRecipe:
     merged_usr: bool = False
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
+    architectures: tuple[str, ...] | None = None
 
     @property
     def live(self) -> bool:
@@ -65,10 +67,15 @@ class ArchiveRecipe:
 class Distro:
     """One release of one distribution; a row of the catalogue.
 
-    `id` is stable and appears in node ids: `debian-12`. `glibc` is (major, minor). `end_of_life`
-    is None for rolling releases and where no date is known. `libraries` are the sonames that a
-    surveyed image of it has, all of them; None where no image was surveyed. `symbol_maxima` are
-    those of x86_64, `arch_symbol_maxima` what differs elsewhere.
+    `id` is stable and appears in node ids: `debian-12`. `glibc` is (major, minor). `architectures`
+    are all that the distro can be tried on; its official image may exist for fewer of them
+    (`image_architectures`, None for all), and so may its archive: ask `has_image` and `has_archive`.
+    `target_release` is the suite of apt's that packages are installed from where that is not the
+    image's default. `end_of_life` is None for rolling releases and where no date is known.
+    `absent_libraries` are those that no package of the distro brings; any other may still have to be
+    installed. `libraries` are the sonames that a surveyed image of it has, all of them; None where no
+    image was surveyed. `symbol_maxima` are those of x86_64, `arch_symbol_maxima` what differs
+    elsewhere.
     """
 
     id: str
@@ -81,6 +88,8 @@ class Distro:
     package_manager: str
     aliases: tuple[str, ...] = ()
     image: str | None = None
+    image_architectures: tuple[str, ...] | None = None
+    target_release: str = ""
     archive: ArchiveRecipe | None = None
     symbol_maxima: tuple[tuple[str, str], ...] = ()
     absent_libraries: tuple[str, ...] = ()
@@ -90,9 +99,27 @@ class Distro:
     libraries: frozenset[str] | None = field(default=None, repr=False)
     arch_symbol_maxima: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
+    def has_image(self, arch: str) -> bool:
+        """Whether its official image exists for an architecture."""
+        return self.image is not None and arch in _those(self.image_architectures, self.architectures)
+
+    def has_archive(self, arch: str, *, on_mirrors: bool = False) -> bool:
+        """Whether the archive has the distro for an architecture, so that a root can be made.
+
+        With `on_mirrors` an archive of old releases does not count.
+        """
+        recipe = self.archive
+        if recipe is None or (on_mirrors and not recipe.live):
+            return False
+        return arch in _those(recipe.architectures, self.architectures)
+
     def symbols_on(self, arch: str) -> dict[str, str]:
         """The highest version of each symbol namespace on an architecture."""
         return {**dict(self.symbol_maxima), **dict(dict(self.arch_symbol_maxima).get(arch, ()))}
+
+
+def _those(some: tuple[str, ...] | None, architectures: tuple[str, ...]) -> tuple[str, ...]:
+    return architectures if some is None else tuple(arch for arch in some if arch in architectures)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,7 +202,9 @@ class Duty:
                 distro.id
                 for distro in load_catalogue(self._settings.distro).distros
                 if arch in distro.architectures
-                and (distro.id in held or _obtainable(distro, registry=registry, can_make=can_make))
+                and (
+                    distro.id in held or _obtainable(distro, arch, registry=registry, can_make=can_make)
+                )
             ),
         )
 
@@ -210,9 +212,10 @@ class Duty:
         return [stored for stored in self._store.images() if stored.record.arch == arch]
 
 
-def _obtainable(distro: Distro, *, registry: bool, can_make: bool) -> bool:
-    archive = distro.archive is not None and distro.archive.live and can_make
-    return archive or (registry and distro.image is not None)
+def _obtainable(distro: Distro, arch: str, *, registry: bool, can_make: bool) -> bool:
+    return (can_make and distro.has_archive(arch, on_mirrors=True)) or (
+        registry and distro.has_image(arch)
+    )
 
 
 def _facts(path: Path) -> tuple[Wheel, WheelFacts]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode
 
@@ -42,6 +44,28 @@ def test_filters_narrow_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_the_age_of_the_figures_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    checked = str(load_catalogue().checked)
+    assert main(["catalogue", "list", "debian-12"]) == ExitCode.OK
+    assert re.search(
+        rf"^figures held against their sources on {checked}, \d+ days ago",
+        capsys.readouterr().out,
+        re.MULTILINE,
+    )
+    assert main(["catalogue", "list", "debian-12", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["checked"] == checked
+
+
+def test_what_images_exist_for_and_what_the_archive_has_are_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["catalogue", "list", "debian-12", "fedora-44", "--json"]) == ExitCode.OK
+    debian, fedora = json.loads(capsys.readouterr().out)["distros"]
+    assert {*debian["archive_architectures"]} - {*debian["image_architectures"]} == {"s390x"}
+    assert fedora["image_architectures"] == fedora["architectures"]
+    assert fedora["archive_architectures"] == []
+
+
 def test_a_projects_own_rows_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = '[[tool.pytest-manylinux.distro]]\nid = "acme-1"\nlike = "debian-12"\n'
     (tmp_path / "pyproject.toml").write_text(row)
@@ -53,7 +77,7 @@ def test_without_a_terminal_a_distro_is_a_line(
 ) -> None:
     monkeypatch.delenv("COLUMNS")
     assert main(["catalogue", "list", "almalinux-8", "debian-12"]) == ExitCode.OK
-    _, *rows, _, _ = capsys.readouterr().out.splitlines()
+    _, *rows, _, _, _ = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == ["almalinux-8", "debian-12"]
 
 

@@ -68,6 +68,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one() -> None:
         ("architectures", "x86_64", "Expected `array`"),
         ("interpreters", [{"version": "py3", "packages": []}], "no CPython version"),
         ("end-of-life", "soon", "end-of-life"),
+        ("target-release", "a;id", "target-release: 'a;id' cannot be one"),
     ],
 )
 def test_a_wrong_value_is_named(key: str, value: object, word: str) -> None:

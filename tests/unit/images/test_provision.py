@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +85,60 @@ def test_where_a_release_is_found_is_no_part_of_the_key() -> None:
     row = load_catalogue().get("debian-10")
     plans = [provision_plan("apt", ("python3",), archive=archive) for archive in (None, row.archive)]
     assert plans[0].key == plans[1].key
+
+
+def test_microdnf_takes_the_bundle_from_its_settings_which_are_as_before_afterwards(
+    tmp_path: Path,
+) -> None:
+    before, install, _, after = provision_plan(
+        "microdnf", ("python3",), ca_bundle="/run/ca.pem"
+    ).commands
+    assert not [word for word in install if "sslcacert" in word]
+    settings = tmp_path / "dnf.conf"
+    settings.write_text("[main]\ngpgcheck=1\n")
+    _run(before, "/etc/dnf/dnf.conf", settings)
+    assert settings.read_text() == "[main]\nsslcacert=/run/ca.pem\ngpgcheck=1\n"
+    _run(after, "/etc/dnf/dnf.conf", settings)
+    assert settings.read_text() == "[main]\ngpgcheck=1\n"
+    assert len(provision_plan("microdnf", ("python3",)).commands) == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, "[main]\narch = i586\n"),
+        ("", "[main]\narch = i586\n"),
+        ("[main]\n# arch = s390\nx = y\n", "[main]\narch = i586\n# arch = s390\nx = y\n"),
+        ("[main]\narch = i686\n", "[main]\narch = i686\n"),
+    ],
+)
+def test_zypper_is_told_the_architecture_of_an_i586_image(
+    before: str | None, after: str, tmp_path: Path
+) -> None:
+    settings = tmp_path / "etc/zypp.conf"
+    if before is not None:
+        settings.parent.mkdir()
+        settings.write_text(before)
+    first, *rest = provision_plan("zypper", ("python3",), arch="i686").commands
+    for _ in range(2):  # a second time changes nothing
+        _run(first, "/etc/zypp/zypp.conf", settings)
+    assert settings.read_text() == after
+    usual = provision_plan("zypper", ("python3",), arch="x86_64")
+    assert tuple(rest) == usual.commands
+    assert provision_plan("zypper", ("python3",), arch="i686").key != usual.key
+
+
+def _run(command: tuple[str, ...], path: str, instead: Path) -> None:
+    words = [word.replace(path, str(instead)) for word in command]
+    subprocess.run(words, check=True, timeout=10)
+
+
+def test_a_suite_that_is_not_the_images_default_is_named_to_apt() -> None:
+    row = load_catalogue().get("debian-experimental")
+    plan = provision_plan("apt", ("python3",), release=row.target_release)
+    [install] = (command for command in plan.commands if "install" in command)
+    assert "--target-release=experimental" in install[: install.index("python3")]
+    assert plan.key != provision_plan("apt", ("python3",)).key
 
 
 DNF = "install --assumeyes --setopt=install_weak_deps={} --setopt=tsflags=nodocs {}python3"

@@ -226,6 +226,15 @@ def test_proxies_and_certificates_reach_the_commands_and_not_the_image(
     assert "secret" not in str(conf)
 
 
+def test_an_image_that_does_not_exist_for_the_architecture_is_not_asked_for(api: FakeApi) -> None:
+    row = load_catalogue().get("debian-12")
+    with pytest.raises(ImageError, match="does not exist for s390x") as caught:
+        _images(api).provide(row, "s390x", ImagePurpose.TRIAL, interpreter=row.interpreters[0])
+    assert "debian:12-slim is for x86_64" in str(caught.value)
+    assert "image-source auto" in str(caught.value)
+    assert api.pulls == []
+
+
 def test_a_pin_is_what_is_pulled(api: FakeApi) -> None:
     pinned = "sha256:" + "b" * 64
     api.registry["other"] = pinned

@@ -34,7 +34,12 @@ class FakeImages:
 
 
 def _provide(
-    distro: Distro, choice: str, *, registry: bool | None = True, said: list[str] | None = None
+    distro: Distro,
+    choice: str,
+    *,
+    registry: bool | None = True,
+    said: list[str] | None = None,
+    arch: str = "x86_64",
 ) -> Image:
     """`registry`: whether it answers; None for an engine without one."""
     sources = ImageSources(
@@ -43,7 +48,7 @@ def _provide(
         choice=choice,
         say=(said if said is not None else []).append,
     )
-    return sources.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
+    return sources.provide(distro, arch, ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
 
 
 @pytest.mark.parametrize(
@@ -112,3 +117,17 @@ def test_the_registry_alone_is_never_replaced() -> None:
 
 def test_a_row_without_image_comes_from_the_archive() -> None:
     assert _provide(replace(DEBIAN, image=None), "auto").source is ImageSource.ARCHIVE
+
+
+def test_an_architecture_that_the_image_does_not_exist_for_comes_from_the_archive() -> None:
+    said: list[str] = []
+    assert _provide(DEBIAN, "auto", said=said, arch="s390x").source is ImageSource.ARCHIVE
+    assert said == []  # nothing failed: there is no such image
+    assert _provide(DEBIAN, "auto", arch="ppc64le").source is ImageSource.REGISTRY
+
+
+def test_an_archive_without_the_architecture_stands_in_for_no_registry() -> None:
+    assert DEBIAN.archive is not None
+    some = replace(DEBIAN, archive=replace(DEBIAN.archive, architectures=("aarch64",)))
+    with pytest.raises(ImageError, match="could not be pulled"):
+        _provide(some, "auto", registry=False)
