@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def build_parser(first: str = "") -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code (docs/reference/exit-codes.md)."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be any bytes
     parser = build_parser(*words[:1])
     try:
         arguments = parser.parse_args(words)
@@ -45,8 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ManylinuxError as error:
         print(f"pytest-manylinux: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:  # noqa: BLE001 - whatever it is, a user gets one line
+        if isinstance(error, BrokenPipeError):
+            return ExitCode.OK
+        from pytest_manylinux.session.tracebacks import internal_error  # noqa: PLC0415 - seldom wanted
+
+        fault = internal_error(error, f"the command {words[0]}")
+        print(f"pytest-manylinux: {fault}", file=sys.stderr)
+        return fault.exit_code
     except KeyboardInterrupt:
         print("pytest-manylinux: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return ExitCode.OK

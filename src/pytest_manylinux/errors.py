@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 
 from pytest_manylinux.escape import plain
+from pytest_manylinux.paths import printable
 
 
 class ExitCode(enum.IntEnum):
@@ -34,9 +35,10 @@ class ManylinuxError(Exception):
 
     def __init__(self, what: str, *, why: str = "", remedy: str = "") -> None:
         super().__init__(what)
-        self.what = what
-        self.why = why
-        self.remedy = remedy
+        # paths are in them, whose bytes need not be UTF-8, and reports are
+        self.what = printable(what)
+        self.why = printable(why)
+        self.remedy = printable(remedy)
 
     def __str__(self) -> str:
         """Join the three parts, a line each and made harmless; absent parts leave no line."""
@@ -58,6 +60,10 @@ def _rebuild(kind: type[ManylinuxError], what: str, why: str, remedy: str) -> Ma
 
 def _rebuild_build(what: str, why: str, remedy: str, finding: str) -> BuildError:
     return BuildError(what, why=why, remedy=remedy, finding=finding)
+
+
+class InternalError(ManylinuxError):
+    """A fault of pytest-manylinux itself; `what` is one line with the place of the saved traceback."""
 
 
 class UsageError(ManylinuxError):

@@ -14,7 +14,7 @@ from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_prope
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.dispatch import Overview
 from pytest_manylinux.engines.temporary import temporary_folder
-from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
+from pytest_manylinux.errors import ExitCode, InternalError, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
@@ -50,6 +50,7 @@ from pytest_manylinux.session.strangers import (
     own_conftest,
     require_own_configuration,
 )
+from pytest_manylinux.session.tracebacks import foreseen, guarded, tell
 
 SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
 ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry
@@ -62,9 +63,12 @@ TestStatus: TypeAlias = tuple[str, str, str | tuple[str, Mapping[str, bool]]]  #
 def activate(config: pytest.Config) -> None:
     """Make the run's context and register its hooks; a wrong setting is a usage error."""
     try:
-        config.pluginmanager.register(Hooks(config), "manylinux-run")
+        with foreseen("the start of the session"):
+            config.pluginmanager.register(Hooks(config), "manylinux-run")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    except ManylinuxError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
     config.add_cleanup(end_in_order())
 
 
@@ -173,6 +177,7 @@ class Hooks:
         return None if text is None else parse_shard(text)
 
     @pytest.hookimpl(optionalhook=True)
+    @guarded
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist's, untyped
         """Give pytest-xdist's workers a folder in common, so that each wheel is built once."""
         if self.common_folder is None:
@@ -212,25 +217,30 @@ class Hooks:
             with capture.global_and_fixture_disabled() if capture else nullcontext():
                 self.live.show(look, reporter._tw)  # noqa: SLF001 - the terminal that pytest writes to
 
+    @guarded
     def pytest_report_header(self) -> list[str]:
         """Engine, builder, policy and distros, and whatever else is not a default."""
         lines = header_lines(self.run, ask_engine=not self.config.option.collectonly)
         return [plain_line(line) for line in lines]
 
     @pytest.hookimpl(tryfirst=True)
+    @guarded
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Follow no link that leads out of the tree or to a folder."""
         return True if self.links.leaves_out(collection_path) else None
 
     @pytest.hookimpl(tryfirst=True)
+    @guarded
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect project folders as projects; others as plain folders, never as Python packages."""
         return folder_node(parent, path)
 
+    @guarded
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect wheels and sdists."""
         return artifact_node(parent, file_path)
 
+    @guarded
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep what was asked for as `FOLDER::item`, and of that this shard's part."""
         dropped = [item for item in items if not self._is_selected(item)]
@@ -254,6 +264,7 @@ class Hooks:
         return [item for item, group in groups.items() if group not in parts[shard[0] - 1]]
 
     @pytest.hookimpl(tryfirst=True)
+    @guarded
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Start the work of all chosen items at once; a worker starts what it is handed."""
         if session.testsfailed or session.config.option.collectonly or self.is_worker:
@@ -293,6 +304,7 @@ class Hooks:
         return status
 
     @pytest.hookimpl(tryfirst=True)
+    @guarded
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather the record from reports, so that it is whole under pytest-xdist as well.
 
@@ -337,6 +349,7 @@ class Hooks:
         )
 
     @pytest.hookimpl(tryfirst=True)
+    @guarded
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what was asked for, and say by the exit code what kind of failure it was.
 
@@ -377,9 +390,10 @@ class Hooks:
             for name, value in suite_properties(record):
                 junit.add_global_property(name, value)
 
+    @guarded
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show wheels down and distros across, a mark a cell."""
-        if note := self.links.note():
+        for note in self.links.notes():
             terminalreporter.write_line(f"manylinux: {note}")
         if self.record is None:
             return
@@ -399,5 +413,9 @@ class Hooks:
 
     def pytest_unconfigure(self) -> None:
         """Hold nothing beyond the session, however it ended."""
-        self.run.close()
-        self.common.close()
+        try:
+            with foreseen("the end of the session"):
+                self.run.close()
+                self.common.close()
+        except InternalError as error:
+            tell(error)

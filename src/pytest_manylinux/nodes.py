@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_manylinux.errors import ExitCode, ManylinuxError
+from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.inspect.wheel import open_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
-from pytest_manylinux.paths import MAX_TEXT, is_file_of
+from pytest_manylinux.paths import MAX_TEXT, is_file_of, printable
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.terminal import verdict_text
@@ -31,9 +31,11 @@ from pytest_manylinux.session.subjects import (
     ProjectSubject,
     TrialJob,
     WheelSubject,
+    name_of,
 )
+from pytest_manylinux.session.tracebacks import foreseen, internal_error
 from pytest_manylinux.session.trials import add_trial
-from pytest_manylinux.session.work import Built, Judged, add_audit, add_build
+from pytest_manylinux.session.work import Built, Judged, add_audit, add_build, not_proven
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -41,6 +43,8 @@ else:
     import tomli as tomllib
 
 CONTEXT = pytest.StashKey[Context]()
+_T = TypeVar("_T")
+_Node = TypeVar("_Node", bound=pytest.File | pytest.Directory)
 
 
 class VerdictError(Exception):
@@ -72,7 +76,7 @@ class PortabilityItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the item is: its path as it may be shown; there is no line."""
-        return Path(plain_line(os.fspath(self.path))), None, self.name
+        return Path(_safe(os.fspath(self.path))), None, self.name
 
     def conclude(self, entry: Entry) -> None:
         """Keep what the item found, for reports, and pass or fail accordingly."""
@@ -96,7 +100,14 @@ class PortabilityItem(pytest.Item):
             # pytest would parse our own source for a traceback, while other threads work: slow, and
             # CPython 3.11 now and then ends it with "AST constructor recursion depth mismatch".
             return plain(str(error.msg))
+        if isinstance(error, Exception):
+            return plain(str(internal_error(error, self.nodeid)))
         return plain(str(super().repr_failure(excinfo, style)))
+
+    def awaited(self, future: Future[_T]) -> _T:
+        """What the item's work gives; raises ManylinuxErrors only."""
+        with foreseen(self.nodeid):
+            return self.context.run.wait(future)
 
 
 class BuildItem(PortabilityItem):
@@ -113,7 +124,7 @@ class BuildItem(PortabilityItem):
     def runtest(self) -> None:
         """Wait for the build; its errors are the item's failure."""
         try:
-            built: Built = self.context.run.wait(self.start())
+            built: Built = self.awaited(self.start())
         except ManylinuxError as error:
             self.entry = Entry(
                 build=self.context.failed_build(self.job, error),
@@ -140,7 +151,7 @@ class AuditItem(PortabilityItem):
     def runtest(self) -> None:
         """Wait for the audit."""
         try:
-            judged: Judged = self.context.run.wait(self.start())
+            judged: Judged = self.awaited(self.start())
         except ManylinuxError as error:
             judged = self.context.unread(self.origin, error)
         self.conclude(Entry(verdict=judged.verdict, wheel=judged.wheel))
@@ -172,7 +183,10 @@ class TrialItem(PortabilityItem):
 
     def runtest(self) -> None:
         """Wait for the trial; the time it took by itself is what reports show."""
-        judged: Judged = self.context.run.wait(self.start())
+        try:
+            judged: Judged = self.awaited(self.start())
+        except ManylinuxError as error:
+            judged = Judged(verdict=not_proven(error, self.job.target.id, name_of(self.job.origin)))
         if judged.verdict.observation is not None:
             self.own_duration = judged.verdict.observation.duration
         self.conclude(Entry(verdict=judged.verdict, wheel=judged.wheel))
@@ -193,9 +207,9 @@ class UnplannedItem(PortabilityItem):
         if self.path.suffix != ".whl":
             return self.context.shown(self.path), ""
         try:
-            return self.path.name, open_wheel(self.path).sha256
+            return printable(self.path.name), open_wheel(self.path).sha256
         except ManylinuxError:  # its audit says so
-            return self.path.name, ""
+            return printable(self.path.name), ""
 
     def runtest(self) -> None:
         """End as not proven."""
@@ -248,9 +262,10 @@ def _project_items(
 
 @contextmanager
 def told(context: Context) -> Iterator[None]:
-    """Turn an error for the user's eyes into a collection error that shows its words alone."""
+    """Turn an error into a collection error that shows its words alone; ours a line and a pointer."""
     try:
-        yield
+        with foreseen("collection"):
+            yield
     except ManylinuxError as error:
         context.collect_errors.append(error)
         raise pytest.Collector.CollectError(str(error)) from error
@@ -265,6 +280,10 @@ class Folder(pytest.Directory):
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Look at the entries, by name."""
+        with told(self.config.stash[CONTEXT]):
+            yield from self._below()
+
+    def _below(self) -> Iterator[pytest.Collector]:
         for entry in self._entries():
             folder = entry.is_dir()
             wanted = self.session.isinitpath(entry, with_parents=folder)
@@ -279,8 +298,7 @@ class Folder(pytest.Directory):
         try:
             entries = sorted(self.path.iterdir(), key=lambda path: path.name)
         except OSError as error:
-            words = f"{self.path} cannot be read: {error.strerror or error}"
-            raise pytest.Collector.CollectError(words) from error
+            raise UsageError(f"{self.path} cannot be read", why=error.strerror or str(error)) from error
         if self._is_at_or_below_a_path():
             return entries
         return [one for one in entries if self.session.isinitpath(one, with_parents=True)]
@@ -317,17 +335,38 @@ def folder_node(parent: pytest.Collector, path: Path) -> pytest.Collector | None
     """The collector of a folder; None leaves it to pytest, where its tests are wanted."""
     context = parent.config.stash[CONTEXT]
     if is_project(path) and not (context.bare and path != parent.config.rootpath):
-        return printable(ProjectDir.from_parent(parent, path=path))
-    return None if context.with_tests else printable(Folder.from_parent(parent, path=path))
+        return _node(ProjectDir, parent, path)
+    return None if context.with_tests else _node(Folder, parent, path)
 
 
 def artifact_node(parent: pytest.Collector, path: Path) -> pytest.Collector | None:
     """The collector of a wheel or an sdist; None for any other file."""
     if path.suffix == ".whl":
-        return printable(WheelFile.from_parent(parent, path=path))
+        return _node(WheelFile, parent, path)
     if is_sdist(path):
-        return printable(SdistFile.from_parent(parent, path=path))
+        return _node(SdistFile, parent, path)
     return None
+
+
+def _node(kind: type[_Node], parent: pytest.Collector, path: Path) -> _Node:
+    """A node with an id and a name that may be printed, whatever its file is called.
+
+    pytest begins lines with the ids of items, which are made from their collector's, and pytest-xdist
+    sends them as text. pytest has no public way to say one, and from 9.2 on it keeps them in parts.
+    """
+    make: Callable[..., Any] = kind.from_parent
+    node: _Node = make(parent, path=path)
+    if _safe(node.name) != node.name:  # its name is a keyword from the beginning
+        node = make(parent, path=path, name=_safe(node.name))
+    attribute = "_id" if hasattr(node, "_id") else "_nodeid"
+    known = getattr(node, attribute)
+    safe = _safe(known) if isinstance(known, str) else replace(known, path=_safe(known.path))
+    setattr(node, attribute, safe)
+    return node
+
+
+def _safe(name: str) -> str:
+    return plain_line(printable(name))
 
 
 class SdistFile(pytest.File):
@@ -345,6 +384,10 @@ class WheelFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Plan from the file's name alone."""
+        with told(self.config.stash[CONTEXT]):
+            yield from self._items()
+
+    def _items(self) -> Iterator[PortabilityItem]:
         subject, targets = self.config.stash[CONTEXT].plan_wheel(self.path)
         yield AuditItem.from_parent(self, origin=subject)
         if not subject.tags:
@@ -361,23 +404,6 @@ class WheelFile(pytest.File):
         chosen = self.config.stash[CONTEXT].run.distros(subject.settings)
         distros = " ".join(distro.id for distro in chosen)
         return f"no Python of the chosen distros ({distros}) can install a wheel with the tags {tags}"
-
-
-_Collector = TypeVar("_Collector", bound=pytest.Collector)
-
-
-def printable(node: _Collector) -> _Collector:
-    """The node with an id and a name that may be printed, whatever its file is called.
-
-    pytest begins lines with the ids of items, which are made from their collector's. It has no public
-    way to say one, and from 9.2 on it keeps them in parts.
-    """
-    attribute = "_id" if hasattr(node, "_id") else "_nodeid"
-    known = getattr(node, attribute)
-    safe = plain_line(known) if isinstance(known, str) else replace(known, path=plain_line(known.path))
-    setattr(node, attribute, safe)
-    node.name = plain_line(node.name)
-    return node
 
 
 def is_project(path: Path) -> bool:

@@ -12,8 +12,12 @@ MAX_TEXT = 1024 * 1024
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""A path that can be written anywhere: bytes that are not UTF-8 as `\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""A path, or words with paths in them, as valid text: bytes that are not UTF-8 as `\xff`."""
+    text = os.fspath(path)
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def stays_within(path: Path, roots: Iterable[Path]) -> bool:

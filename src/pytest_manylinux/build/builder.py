@@ -44,7 +44,7 @@ class ZigBuilder:
         job = Job(request=request, project=project, kit=kit, index=its_index, policy=policy)
         try:
             with temporary_folder() as here:
-                outcome = job.run(engine, here)
+                outcome = job.run(engine, here, say)
         except OSError as error:
             raise refusal(request.cache, error, doing=job.what) from error
         record = replace(outcome.record, duration=time.monotonic() - started)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.build import zig
-from pytest_manylinux.build.api import BuildOutcome, BuildRequest
+from pytest_manylinux.build.api import BuildOutcome, BuildRequest, Say
 from pytest_manylinux.build.caches import forget_old_projects, has_cxx, project_caches, warm_mount
 from pytest_manylinux.build.compiler import warm_up
 from pytest_manylinux.build.front_end import BUILT, FrontEnd
@@ -47,13 +47,13 @@ class Job:
         name = self.project.name or self.project.path.resolve().name
         return f"{name} for {self.request.python} as {self.policy}"
 
-    def run(self, engine: Engine, here: Path) -> BuildOutcome:
+    def run(self, engine: Engine, here: Path, say: Say) -> BuildOutcome:
         """Do it all, or take what an earlier run built from the same source in the same way.
 
         `here` is an empty folder of this machine for files in between.
         """
         archive = here / "source.tar"
-        source = self._snapshot(archive)
+        source = self._snapshot(archive, say)
         return remembered(
             self.request, archive, source, self._how, lambda: self._build(engine, here, archive, source)
         )
@@ -103,9 +103,9 @@ class Job:
         )
         return facts.wheel.path, record
 
-    def _snapshot(self, target: Path) -> Snapshot:
+    def _snapshot(self, target: Path, say: Say) -> Snapshot:
         ours = (self.request.wheelhouse, self.request.cache, self.request.log)
-        return snapshot(self.project, target, below=zig.SOURCE.name, leave_out=ours)
+        return snapshot(self.project, target, below=zig.SOURCE.name, leave_out=ours, say=say)
 
     def _spec(self, source: Snapshot) -> SandboxSpec:
         mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]

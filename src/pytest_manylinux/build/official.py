@@ -61,7 +61,7 @@ class ImageBuilder:
             say(f"auditwheel of {self.name} knows no {request.policy}: building for {job.policy}")
         try:
             with temporary_folder() as here:
-                outcome = job.run(engine, here)
+                outcome = job.run(engine, here, say)
         except OSError as error:
             raise refusal(request.cache, error, doing=job.what) from error
         record = replace(outcome.record, duration=time.monotonic() - started)
@@ -110,11 +110,11 @@ class _Job:
         name = self.project.name or self.project.path.resolve().name
         return f"{name} for {self.request.python} as {self.policy}"
 
-    def run(self, engine: Engine, here: Path) -> BuildOutcome:
+    def run(self, engine: Engine, here: Path, say: Say) -> BuildOutcome:
         """Do it all; `here` is an empty folder of this machine for files in between."""
         archive = here / "source.tar"
         ours = (self.request.wheelhouse, self.request.cache, self.request.log)
-        source = snapshot(self.project, archive, below=SOURCE.name, leave_out=ours)
+        source = snapshot(self.project, archive, below=SOURCE.name, leave_out=ours, say=say)
         return remembered(
             self.request, archive, source, self._how, lambda: self._build(engine, here, archive, source)
         )

@@ -10,7 +10,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -41,10 +41,20 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
 
 
-def snapshot(project: Project, target: Path, *, below: str, leave_out: Iterable[Path]) -> Snapshot:
-    """Pack a project into the new tar file `target`; see `pack`."""
+def snapshot(
+    project: Project,
+    target: Path,
+    *,
+    below: str,
+    leave_out: Iterable[Path],
+    say: Callable[[str], None],
+) -> Snapshot:
+    """Pack a project into the new tar file `target`; see `pack`. `say` gets what was left out."""
     with tarfile.open(target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        return pack(project, archive, below=below, leave_out=leave_out)
+        packed = pack(project, archive, below=below, leave_out=leave_out)
+    for line in packed.left_out:
+        say(line)
+    return packed
 
 
 def pack(

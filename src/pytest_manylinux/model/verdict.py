@@ -43,6 +43,7 @@ class Cause(enum.Enum):
     TIMEOUT = "timeout"
     NO_TARGET = "no-target"
     NOTHING_TO_IMPORT = "nothing-to-import"
+    UNREADABLE = "unreadable"
     INTERNAL = "internal"
 
 

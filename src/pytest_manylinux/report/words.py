@@ -37,6 +37,7 @@ _CAUSES = {
     Cause.TIMEOUT: "the time was up",
     Cause.NO_TARGET: "no target can take it",
     Cause.NOTHING_TO_IMPORT: "it holds nothing to import",
+    Cause.UNREADABLE: "its file cannot be read",
     Cause.INTERNAL: "a fault of pytest-manylinux itself",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from pytest_manylinux.build.project import read_project
 from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, flag_layer, merge
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.diagnose.judge import judge_unreadable
-from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.errors import MalformedWheelError, ManylinuxError
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
+from pytest_manylinux.paths import printable
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, wheel_targets
 from pytest_manylinux.session.builders import AUTO, ZIG
 from pytest_manylinux.session.record import Recorder
@@ -112,10 +112,10 @@ class Context:
     def shown(self, path: Path) -> str:
         """A path as in node ids, relative to the root folder; the root itself by its name."""
         if path == self.run.root:
-            return path.name
+            return printable(path.name)
         if path.is_relative_to(self.run.root):
-            return path.relative_to(self.run.root).as_posix()
-        return os.fspath(path)
+            return printable(path.relative_to(self.run.root).as_posix())
+        return printable(path)
 
     def failed_build(self, job: BuildJob, error: ManylinuxError) -> BuildRecord:
         """The record of a build that gave no wheel."""
@@ -132,8 +132,8 @@ class Context:
         )
 
     def unread(self, origin: Origin, error: ManylinuxError) -> Judged:
-        """The verdict on a wheel that could not be read (its own fault) or built (not proven)."""
-        if isinstance(origin, WheelSubject):
+        """The verdict on a malformed wheel (its own fault), or one not read or built (not proven)."""
+        if isinstance(origin, WheelSubject) and isinstance(error, MalformedWheelError):
             return Judged(verdict=judge_unreadable(name_of(origin), error))
         return Judged(verdict=not_proven(error, "audit", name_of(origin)))
 

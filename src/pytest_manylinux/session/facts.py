@@ -14,6 +14,7 @@ from packaging.tags import Tag
 
 from pytest_manylinux.inspect.wheel import read_wheel
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.paths import printable
 from pytest_manylinux.procedure import procedure_of
 from pytest_manylinux.session.kept import Kept
 
@@ -63,7 +64,9 @@ def _reader() -> str:
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - msgspec hands over what it does not know
-    if isinstance(value, (Path, Tag)):
+    if isinstance(value, Path):
+        return printable(value)  # where the wheel lay: whoever recalls the facts knows where it lies
+    if isinstance(value, Tag):
         return str(value)
     raise TypeError(f"facts hold no {type(value).__name__}")
 

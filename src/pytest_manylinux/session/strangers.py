@@ -19,6 +19,7 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.paths import kind_of, printable, stays_within
 
 WITH_TESTS = "--manylinux-with-tests"
+_ARTIFACTS = (".whl", ".tar.gz", ".zip")
 _SHOWN = 3  # links named in the note; the rest is counted
 
 
@@ -99,7 +100,7 @@ def check_kinds(words: Sequence[str], here: Path) -> None:
         if not path.is_file():
             kind = kind_of(path.resolve())
             raise UsageError(f"{shown} is {kind}", remedy="name wheels, sdists or projects")
-        if not path.name.endswith((".whl", ".tar.gz", ".zip")):
+        if not path.name.endswith(_ARTIFACTS):
             raise UsageError(
                 f"{shown} is neither a wheel, an sdist nor a folder",
                 why="with --manylinux, paths are wheels and projects; tests are not collected",
@@ -112,25 +113,38 @@ class Links:
     """Which links below the paths are followed. `roots` are the paths, resolved.
 
     Links to folders never are: what they name is met where it lies, if it is in the tree, and no
-    loop can arise. Links to files are, as long as they stay in the tree.
+    loop can arise. Links to files are, as long as they stay in the tree. `special` are pipes, sockets
+    and devices that are called wheels or sdists.
     """
 
     roots: tuple[Path, ...]
     left: list[Path] = field(default_factory=list)
+    special: list[Path] = field(default_factory=list)
 
     def leaves_out(self, path: Path) -> bool:
-        """Whether an entry is a link that is not followed; remembers those that leave the tree."""
-        if not path.is_symlink():
+        """Whether an entry is a special file, or a link that is not followed; remembers which."""
+        kind = kind_of(path)
+        if not kind:
             return False
+        if not path.is_symlink():
+            self.special += [path] if path.name.endswith(_ARTIFACTS) else []
+            return True
         within = stays_within(path, self.roots)
         if not within and path.exists():
             self.left.append(path)
         return not within or path.is_dir()
 
-    def note(self) -> str:
-        """A line on the links that lead out of the paths; empty if there were none."""
-        if not self.left:
-            return ""
-        shown = ", ".join(f"{printable(p)} -> {printable(p.readlink())}" for p in self.left[:_SHOWN])
-        more = f" and {len(self.left) - _SHOWN} more" if len(self.left) > _SHOWN else ""
-        return f"links that lead out of the paths given were not followed: {shown}{more}"
+    def notes(self) -> list[str]:
+        """A line on the links that lead out of the paths, and one on special files, if any were met."""
+        links = [f"{printable(path)} -> {printable(path.readlink())}" for path in self.left]
+        special = [f"{printable(path)} is {kind_of(path)}" for path in self.special]
+        words = (
+            ("links that lead out of the paths given were not followed", links),
+            ("not wheels or sdists, whatever their names say", special),
+        )
+        return [f"{what}: {_some(which)}" for what, which in words if which]
+
+
+def _some(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return f"{', '.join(words[:_SHOWN])}{more}"

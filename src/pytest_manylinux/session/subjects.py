@@ -12,6 +12,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pytest_manylinux.build.project import Project
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.paths import printable
 from pytest_manylinux.plan import PlannedBuild
 
 
@@ -66,7 +67,7 @@ def group_of(origin: Origin) -> str:
 
 def name_of(origin: Origin) -> str:
     """What stands in for the wheel's file name as long as there is no wheel."""
-    return origin.subject.group if isinstance(origin, BuildJob) else origin.path.name
+    return origin.subject.group if isinstance(origin, BuildJob) else printable(origin.path.name)
 
 
 def key_of(origin: Origin) -> tuple[str, str]:

@@ -22,10 +22,12 @@ from pytest_manylinux.errors import (
     DependencyError,
     EngineError,
     ImageError,
+    InternalError,
     ManylinuxError,
     StoreError,
     ToolchainError,
     TrialTimeoutError,
+    UsageError,
 )
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel import open_wheel
@@ -247,15 +249,16 @@ def not_proven(
     )
 
 
+_CAUSES: tuple[tuple[type[ManylinuxError], Cause], ...] = (
+    (TrialTimeoutError, Cause.TIMEOUT),  # an EngineError too: the order counts
+    (EngineError, Cause.ENGINE),
+    (ImageError, Cause.IMAGE),
+    (StoreError, Cause.IMAGE),
+    (DependencyError, Cause.DEPENDENCY),
+    (InternalError, Cause.INTERNAL),
+    (UsageError, Cause.UNREADABLE),
+)
+
+
 def _cause(error: ManylinuxError) -> Cause:
-    match error:
-        case TrialTimeoutError():
-            return Cause.TIMEOUT
-        case EngineError():
-            return Cause.ENGINE
-        case ImageError() | StoreError():
-            return Cause.IMAGE
-        case DependencyError():
-            return Cause.DEPENDENCY
-        case _:
-            return Cause.BUILD
+    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.BUILD)

@@ -63,7 +63,9 @@ def look(folder: Path, tmp_path: Path) -> Snapshot:
     os.utime(folder / "setup.py", (1, 1))
     commit_of(folder)
     listed_files(folder)
-    found = snapshot(read_project(folder), tmp_path / "source.tar", below="source", leave_out=())
+    found = snapshot(
+        read_project(folder), tmp_path / "source.tar", below="source", leave_out=(), say=print
+    )
     assert not (tmp_path / "mark").exists()
     return found
 
