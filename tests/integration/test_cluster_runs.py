@@ -108,7 +108,7 @@ def test_a_worker_that_stops_in_the_middle_is_left_by_its_trials(tmp_path: Path,
     with cluster_running(tmp_path, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s") as ground:
         stopped, _ = ground.worker(2), ground.worker(3)
         argv = command(wheels, proof, f"--manylinux-dask={ground.address}", "-k", "trial")
-        running = ground.start("run", *argv[1:])
+        running = ground.start_in(wheels, "run", *argv[1:])
         assert eventually(lambda: "debian-12" in ground.log("w2")), ground.log("run")
         os.kill(stopped.pid, signal.SIGSTOP)
         assert running.wait(timeout=120) == ExitCode.NOT_PORTABLE, ground.log("run")
@@ -131,7 +131,7 @@ def test_when_the_only_worker_stops_nothing_is_proven(tmp_path: Path) -> None:
     with cluster_running(tmp_path, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="2s") as ground:
         worker = ground.worker(2)
         options = (f"--manylinux-dask={ground.address}", "--manylinux-dask-wait=1", "-k", "trial")
-        running = ground.start("run", *command(wheel, proof, *options)[1:])
+        running = ground.start_in(tmp_path, "run", *command(wheel, proof, *options)[1:])
         assert eventually(lambda: "debian-12" in ground.log("w2")), ground.log("run")
         os.kill(worker.pid, signal.SIGSTOP)
         assert running.wait(timeout=120) == ExitCode.NOT_PROVEN, ground.log("run")

@@ -26,12 +26,18 @@ class Ground:
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, name: str, *argv: str, **environment: str) -> subprocess.Popen[bytes]:
+        return self.start_in(None, name, *argv, **environment)
+
+    def start_in(
+        self, folder: Path | None, name: str, *argv: str, **environment: str
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *argv],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
+                cwd=folder,
                 start_new_session=True,
             )
         self.running.append(process)
