@@ -25,12 +25,19 @@ _SUSPECT = re.compile("[^\t\n -~]")
 # Hangul fillers are letters that nobody sees; what else has no weight is no word character.
 _WEIGHTLESS = r"(?:[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
 _BLANK = r"(?:[ \t]|[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
-_AT_START = re.compile(rf"^({_BLANK})(?=:|(?:---|\+\+\+|~~~|\^\^\^)(?:\s|$))", re.MULTILINE)
-_WORDS = ("[", "vso[", "teamcity[")
-_AFTER_HASHES = "|".join(_WEIGHTLESS.join(map(re.escape, word)) for word in _WORDS)
+
+
+def _spread(*words: str) -> str:
+    """A pattern of the words, also with characters that nobody sees between their letters."""
+    return "|".join(_WEIGHTLESS.join(map(re.escape, word)) for word in words)
+
+
+_HEADING = rf"(?:{_spread('---', '+++', '~~~', '^^^')}){_WEIGHTLESS}(?:\s|$)"
+_AT_START = re.compile(rf"^({_BLANK})(?=:|{_HEADING})", re.MULTILINE)
 _ANYWHERE = re.compile(
-    rf"#(?={_WEIGHTLESS}#{_WEIGHTLESS}(?:{_AFTER_HASHES}))"
-    r"|section_(?=(?:start|end):)|travis_(?=(?:fold|time):)",
+    rf"#(?={_WEIGHTLESS}#{_WEIGHTLESS}(?:{_spread('[', 'vso[', 'teamcity[')}))"
+    rf"|{_spread('section_')}(?={_WEIGHTLESS}(?:{_spread('start:', 'end:')}))"
+    rf"|{_spread('travis_')}(?={_WEIGHTLESS}(?:{_spread('fold:', 'time:')}))",
     re.IGNORECASE,
 )
 

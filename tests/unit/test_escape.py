@@ -7,7 +7,7 @@ import re
 
 import pytest
 from ci_systems import obeyed
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_manylinux.errors import UsageError
@@ -89,6 +89,9 @@ def test_a_command_of_a_ci_system_is_shown_and_not_obeyed(before: str, command: 
 
 @pytest.mark.attack("forgery")
 @given(FOREIGN)
+@example("---\ufe0f")
+@example("-\ufe0f--")
+@example("sec\u200btion_start:1:x")
 def test_no_line_of_foreign_words_is_a_command(text: str) -> None:
     shown = plain(text)
     assert not obeyed(shown)
