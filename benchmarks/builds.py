@@ -12,7 +12,7 @@ from pathlib import Path
 
 from figures import Part, Row, Spent, in_turns, progress, spent
 
-from pytest_manylinux.engines.daemons import connect_docker
+from pytest_manylinux.engines.container.connection import connect_docker
 from pytest_manylinux.indexes import host_index
 from pytest_manylinux.model.policy import parse_policy
 

@@ -26,7 +26,7 @@ from trials import subject_of, trial
 
 from pytest_manylinux.cli import main as command
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.trials.pool import WarmTrials
 
 HERE = Path(__file__).parent
 SHOWN = 30

@@ -36,14 +36,14 @@ from itertools import count, cycle, islice
 from pathlib import Path
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines import temporary
 from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.host import tempdirs
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 
@@ -291,7 +291,7 @@ def surroundings(engine: str) -> Iterator[Path]:
 
 def left_over(meter: Meter) -> list[str]:
     """What is there although all has ended: files but for the cache, processes, mounts, groups."""
-    for place in temporary.places():  # they go with this process, and it goes on here
+    for place in tempdirs.places():  # they go with this process, and it goes on here
         place.close()
     found = Counter(
         {

@@ -41,8 +41,8 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 

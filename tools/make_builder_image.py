@@ -29,14 +29,14 @@ from typing import Any
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from pytest_manylinux.build import zig
-from pytest_manylinux.build.caches import warm_folder
-from pytest_manylinux.build.compiler import warm_up
-from pytest_manylinux.build.kit import Kit, prepare_kit
+from pytest_manylinux.building import zig
+from pytest_manylinux.building.build_tools import Kit, prepare_kit
+from pytest_manylinux.building.caches import warm_folder
+from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
-from pytest_manylinux.engines.daemons import connect_docker
-from pytest_manylinux.engines.rootpack import pack_root
+from pytest_manylinux.engines.container.connection import connect_docker
+from pytest_manylinux.engines.container.root_tar import pack_root
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError, ToolchainError
 from pytest_manylinux.images import ArchiveImages, ImageStore

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - whatever it is, a user gets one line
         if isinstance(error, BrokenPipeError):
             return ExitCode.OK
-        from pytest_manylinux.session.tracebacks import internal_error  # noqa: PLC0415 - seldom wanted
+        from pytest_manylinux.run.tracebacks import internal_error  # noqa: PLC0415 - seldom wanted
 
         fault = internal_error(error, f"the command {words[0]}")
         print(f"pytest-manylinux: {fault}", file=sys.stderr)

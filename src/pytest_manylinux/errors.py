@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import enum
 
-from pytest_manylinux.escape import plain
-from pytest_manylinux.paths import printable
+from pytest_manylinux.escape import plain, printable
 
 
 class ExitCode(enum.IntEnum):

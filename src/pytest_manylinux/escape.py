@@ -19,6 +19,7 @@ Commands of CI systems, and where in a line they are obeyed:
 
 from __future__ import annotations
 
+import os
 import re
 
 _SUSPECT = re.compile("[^\t\n -~]")
@@ -70,3 +71,12 @@ def _spell(match: re.Match[str]) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""A path, or words with paths in them, as valid text: bytes that are not UTF-8 as `\xff`."""
+    text = os.fspath(path)
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -12,10 +12,10 @@ import pytest
 from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
 
 from pytest_manylinux.config.merge import merge
-from pytest_manylinux.dispatch import Overview
-from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ExitCode, InternalError, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line
+from pytest_manylinux.host.signals import end_in_order
+from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (
     CONTEXT,
@@ -29,20 +29,19 @@ from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import can_show_marks, matrix
-from pytest_manylinux.session.context import Context, read_layers
-from pytest_manylinux.session.ending import end_in_order
-from pytest_manylinux.session.header import header_lines
-from pytest_manylinux.session.outputs import (
+from pytest_manylinux.run.collection import Context, read_layers
+from pytest_manylinux.run.header import header_lines
+from pytest_manylinux.run.progress import Live
+from pytest_manylinux.run.record import load_entry
+from pytest_manylinux.run.reports import (
     Outputs,
     divide,
     gate_words,
     image_notes,
     speak_to_forge,
 )
-from pytest_manylinux.session.progress import Live
-from pytest_manylinux.session.record import load_entry
-from pytest_manylinux.session.run import Run
-from pytest_manylinux.session.strangers import (
+from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.strangers import (
     Links,
     check_kinds,
     given_paths,
@@ -50,7 +49,8 @@ from pytest_manylinux.session.strangers import (
     own_conftest,
     require_own_configuration,
 )
-from pytest_manylinux.session.tracebacks import foreseen, guarded, tell
+from pytest_manylinux.run.tasks import Overview
+from pytest_manylinux.run.tracebacks import foreseen, guarded, tell
 
 SHARED = "manylinux_shared"  # pytest-xdist's workers find their common folder under this
 ENTRY = "manylinux_entry"  # the attribute of a test report that carries an item's entry

@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
-from pytest_manylinux.escape import plain, plain_line
+from pytest_manylinux.escape import plain, plain_line, printable
+from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
 from pytest_manylinux.inspect.wheel import open_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
-from pytest_manylinux.paths import MAX_TEXT, is_file_of, printable
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.terminal import verdict_text
-from pytest_manylinux.session.context import Context
-from pytest_manylinux.session.record import Entry
-from pytest_manylinux.session.run import host_arch
-from pytest_manylinux.session.subjects import (
+from pytest_manylinux.run.collection import Context
+from pytest_manylinux.run.record import Entry
+from pytest_manylinux.run.session import host_arch
+from pytest_manylinux.run.subjects import (
     BuildJob,
     Origin,
     ProjectSubject,
@@ -33,9 +33,9 @@ from pytest_manylinux.session.subjects import (
     WheelSubject,
     name_of,
 )
-from pytest_manylinux.session.tracebacks import foreseen, internal_error
-from pytest_manylinux.session.trials import add_trial
-from pytest_manylinux.session.work import Built, Judged, add_audit, add_build, not_proven
+from pytest_manylinux.run.tracebacks import foreseen, internal_error
+from pytest_manylinux.run.trials import add_trial
+from pytest_manylinux.run.work import Built, Judged, add_audit, add_build, not_proven
 
 if sys.version_info >= (3, 11):
     import tomllib

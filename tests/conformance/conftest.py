@@ -18,10 +18,10 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import Observation
-from pytest_manylinux.prove import errand
-from pytest_manylinux.prove import warm as warm_trials
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.trials import pool as warm_trials
+from pytest_manylinux.trials import request
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def observe(
     target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
     folder, warm = tmp_path_factory.mktemp("wheels"), WarmTrials(engine)
     patch = pytest.MonkeyPatch()
-    for module in (errand, warm_trials):  # whoever stops the agent is waited for no longer than that
+    for module in (request, warm_trials):  # whoever stops the agent is waited for no longer than that
         patch.setattr(module, "GRACE", 1.0)
 
     def run(name: str, files: Mapping[str, str], timeout: float) -> Observation:

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from sandboxes import OWN, eventually, lines, need_control_groups, processes_with, python, sh
 
-from pytest_manylinux.engines import bubblewrap, exchange, forkserver
+from pytest_manylinux.engines import preloaded
 from pytest_manylinux.engines.api import MIB, Limits, SandboxSpec, Status
-from pytest_manylinux.engines.bubblewrap import BubblewrapEngine
+from pytest_manylinux.engines.bubblewrap import engine as bubblewrap_engine
+from pytest_manylinux.engines.bubblewrap import supervisor
+from pytest_manylinux.engines.bubblewrap.engine import BubblewrapEngine
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image
 
@@ -90,7 +92,7 @@ def test_groups_of_dead_runs_are_removed_and_those_of_living_ones_stay() -> None
 
 
 def test_memory_without_control_groups(spec: SandboxSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bubblewrap, "find_control_groups", lambda: None)
+    monkeypatch.setattr(bubblewrap_engine, "find_control_groups", lambda: None)
     engine = BubblewrapEngine()
     assert engine.limits_by == "rlimits"
     with engine.open(replace(spec, limits=Limits(memory=64 * MIB))) as sandbox:
@@ -107,13 +109,13 @@ def test_as_an_ordinary_user(spec: SandboxSpec, image: Image) -> None:
         folder.chmod(0o755)
         assert image.root is not None
         subprocess.run(["cp", "-a", image.root, folder / "root"], check=True)
-        shutil.copy(exchange._WARDEN, folder / "warden.py")
-        shutil.copy(forkserver.INSIDE, folder / "forks.py")
+        shutil.copy(supervisor._WARDEN, folder / "warden.py")
+        shutil.copy(preloaded.INSIDE, folder / "forks.py")
         theirs = replace(spec, image=replace(image, root=str(folder / "root")))
 
         def check() -> None:
-            exchange._WARDEN = folder / "warden.py"
-            forkserver.INSIDE = folder / "forks.py"
+            supervisor._WARDEN = folder / "warden.py"
+            preloaded.INSIDE = folder / "forks.py"
             sys.executable = _python_for_all()
             _check_as_nobody(theirs)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.build.builder import BuildRequest, build_wheel
+from pytest_manylinux.building.zig_builder import BuildRequest, build_wheel
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.images import ArchiveImages, ImageStore

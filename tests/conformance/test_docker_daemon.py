@@ -14,8 +14,8 @@ import pytest
 from engine_daemons import docker_daemon
 
 from pytest_manylinux.engines.api import SandboxSpec
-from pytest_manylinux.engines.docker import ContainerEngine
-from pytest_manylinux.engines.owners import LABEL
+from pytest_manylinux.engines.container.engine import ContainerEngine
+from pytest_manylinux.engines.container.leftovers import LABEL
 from pytest_manylinux.engines.select import select_engine
 
 OWNER = """

@@ -22,8 +22,8 @@ from sandboxes import OWN, eventually, processes_with
 from whole_runs import control_groups, mounts_below
 
 from pytest_manylinux.engines.api import Engine, SandboxSpec
-from pytest_manylinux.engines.docker import ContainerEngine
-from pytest_manylinux.engines.owners import LABEL
+from pytest_manylinux.engines.container.engine import ContainerEngine
+from pytest_manylinux.engines.container.leftovers import LABEL
 from pytest_manylinux.engines.select import select_engine
 
 RUNS = st.integers(0, 1)

@@ -19,8 +19,8 @@ from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Severity
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 PIP = "23.0.1"
 SITE = "lib/python3.11/site-packages"

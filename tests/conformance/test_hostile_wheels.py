@@ -10,10 +10,10 @@ import pytest
 from hostile_code import CHEAT, FAILS, FATAL, FORGERS, START_UPS
 from sandboxes import OWN, processes_with
 
+from pytest_manylinux.cache.once_per_run import once
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
-from pytest_manylinux.session.shared import once
 
 Outcomes: TypeAlias = Mapping[str, ImportOutcome] | None
 Observe = Callable[[str, Mapping[str, str], float], Observation]

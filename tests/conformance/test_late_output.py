@@ -16,9 +16,9 @@ import pytest
 from late_daemon import STDERR, STDOUT, Lateness, late_engine
 from sandboxes import eventually, sh
 
-from pytest_manylinux.engines import container
 from pytest_manylinux.engines.api import Completed, Engine, Mount, SandboxSpec, Status
-from pytest_manylinux.engines.docker import ContainerEngine
+from pytest_manylinux.engines.container import sandbox
+from pytest_manylinux.engines.container.engine import ContainerEngine
 from pytest_manylinux.engines.output import INCOMPLETE
 from pytest_manylinux.errors import SandboxError
 
@@ -111,7 +111,7 @@ def test_words_that_are_lost_are_said_to_be(
     run: Run, late: Late, stream: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mark that does not come tells; the streams of commands have none, their ends are the marks."""
-    monkeypatch.setattr(container, "_LATE", 1.0)
+    monkeypatch.setattr(sandbox, "_LATE", 1.0)
     late[1].streams, late[1].lost = frozenset({stream}), True
     ended = run('print("said"); 1 / 0', 60)
     assert ended.status is (Status.LOST if stream == STDOUT else Status.EXITED)
@@ -122,7 +122,7 @@ def test_words_that_are_lost_are_said_to_be(
 def test_an_end_that_never_comes_is_not_waited_for_forever(
     run: Run, late: Late, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(container, "_LATE", 1.0)
+    monkeypatch.setattr(sandbox, "_LATE", 1.0)
     late[1].streams, late[1].seconds = BOTH, 30.0
     ended = run('print("said"); 1 / 0', 4)
     assert not ended.output_complete

@@ -28,8 +28,8 @@ from pytest_manylinux.engines.api import (
     StandbyEngine,
     Status,
 )
-from pytest_manylinux.engines.docker import ContainerEngine
-from pytest_manylinux.engines.owners import LABEL
+from pytest_manylinux.engines.container.engine import ContainerEngine
+from pytest_manylinux.engines.container.leftovers import LABEL
 from pytest_manylinux.errors import SandboxError
 
 pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux import indexes
-from pytest_manylinux.build.builder import BuildOutcome, BuildRequest, build_wheel
+from pytest_manylinux.building.zig_builder import BuildOutcome, BuildRequest, build_wheel
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine

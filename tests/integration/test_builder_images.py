@@ -26,8 +26,8 @@ from engine_daemons import docker_daemon
 from loopback_registry import log_in, registry_running
 from make_builder_image import make_archive, push
 
-from pytest_manylinux.build.layout import read_layout
-from pytest_manylinux.engines import probe
+from pytest_manylinux.building.image_layout import read_layout
+from pytest_manylinux.engines.container import dead_image
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import DeadImageError, ExitCode
 from pytest_manylinux.model.distro import Image, ImageSource
@@ -199,7 +199,7 @@ def test_an_image_in_which_nothing_runs_is_explained(
         digest=identity, name="crash", source=ImageSource.LOCAL, arch="x86_64", reference=identity
     )
     monkeypatch.setenv("DOCKER_HOST", place.daemon)
-    monkeypatch.setattr(probe, "has_vsyscall", lambda: vsyscall)
+    monkeypatch.setattr(dead_image, "has_vsyscall", lambda: vsyscall)
     engine = select_engine("docker")
     try:
         with pytest.raises(DeadImageError, match="image crash runs no command") as caught:

@@ -16,12 +16,12 @@ from sandboxes import eventually
 from wheels import build_wheel
 from whole_runs import seed
 
-from pytest_manylinux.cluster.supply import PIECE, root_source
+from pytest_manylinux.cluster.transfer import PIECE, root_source
 from pytest_manylinux.errors import ExitCode, StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
+from pytest_manylinux.images.receive import receive
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.travel import receive
 
 pytestmark = pytest.mark.integration
 

@@ -18,9 +18,9 @@ from engine_grounds import engine_grounds
 from faulty_server import Fault, FaultyServer, faulty_server
 from loopback_registry import registry_running
 
-from pytest_manylinux.engines.daemons import connect_docker, connect_podman
+from pytest_manylinux.engines.container.connection import connect_docker, connect_podman
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import pace, pull
+from pytest_manylinux.images import pull, stall
 from pytest_manylinux.images.registry import Pulled, RegistryImages
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.attack("fault", by="fault")]
@@ -68,7 +68,7 @@ def scene(engine: str) -> Iterator[Scene]:
         (folder / "registries.conf").write_text("".join(insecure))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("CONTAINERS_REGISTRIES_CONF", str(folder / "registries.conf"))
-        patch.setattr(pace, "TRICKLE", 15.0)
+        patch.setattr(stall, "TRICKLE", 15.0)
         patch.setattr(pull, "_SILENCE", 25.0)
         stack.enter_context(engine_grounds(engine))
         if engine == "docker":

@@ -21,8 +21,8 @@ from wheels import build_wheel
 from whole_runs import Place
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.daemons import connect_docker
-from pytest_manylinux.engines.rootimage import reference_of
+from pytest_manylinux.engines.container.connection import connect_docker
+from pytest_manylinux.engines.container.import_root import reference_of
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.model.distro import ImagePurpose
 from pytest_manylinux.model.verdict import Cause

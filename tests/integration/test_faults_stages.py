@@ -30,14 +30,14 @@ WAITS = f"import leaf_of_faults, subprocess\nsubprocess.run(['sleep', '{SLEEP}']
 HOLD = """
 import os, pathlib, time
 from pytest_manylinux.report import html
-from pytest_manylinux.session import outputs
+from pytest_manylinux.run import reports
 
 def write(record, path, **words):
     pathlib.Path(os.environ["REPORTING"]).touch()
     time.sleep(3)
     return html.write_html(record, path, **words)
 
-outputs.write_html = write
+reports.write_html = write
 """
 
 

@@ -39,7 +39,7 @@ assert found
 BY_TURNS = """
 import os
 from itertools import count
-from pytest_manylinux.session import trials
+from pytest_manylinux.run import trials
 
 numbers, run_trial = count(), trials.run_trial
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.cache.staging import sweep
 from pytest_manylinux.images import ImageStore
-from pytest_manylinux.images.aside import sweep
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers, tree
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.bubblewrap import WITHOUT_FILTER
+from pytest_manylinux.engines.bubblewrap.engine import WITHOUT_FILTER
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.store import default_root

@@ -18,8 +18,8 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
-from pytest_manylinux.prove.dependencies import resolve_dependencies
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.trials.dependencies import resolve_dependencies
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 pytestmark = pytest.mark.integration
 

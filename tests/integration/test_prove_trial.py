@@ -22,10 +22,10 @@ from pytest_manylinux.images.store import default_root
 from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
-from pytest_manylinux.prove.errand import INPUTS, LIBRARY, QUIET, Errand, library_mounts
-from pytest_manylinux.prove.trial import _OFFLINE, TrialRequest, run_trial
-from pytest_manylinux.prove.venv import prepared_venv
-from pytest_manylinux.prove.warm import WarmTrials
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.request import INPUTS, LIBRARY, QUIET, Errand, library_mounts
+from pytest_manylinux.trials.trial import _OFFLINE, TrialRequest, run_trial
+from pytest_manylinux.trials.venv import prepared_venv
 
 pytestmark = pytest.mark.integration
 
@@ -525,7 +525,8 @@ def test_a_fork_server_sees_what_a_sandbox_alone_sees(bookworm: Place, trixie: P
 MODULES = '''
 import json, subprocess, sys
 sys.path[:0] = [{library!r}]
-from pytest_manylinux.prove import agent, ready
+from pytest_manylinux.trials.inside import agent
+from pytest_manylinux.trials.inside import preload
 with open({layout!r}) as file:
     agent.lay_out(json.load(file)["entries"], [])
 look = """
@@ -535,7 +536,7 @@ print(json.dumps([name for name in sys.modules if name.startswith(("pip", "set",
 before = """
 import sys
 sys.path.insert(1, {library!r})
-from pytest_manylinux.prove.ready import prepare
+from pytest_manylinux.trials.inside.preload import prepare
 prepare({library!r}, "")
 """
 during = """

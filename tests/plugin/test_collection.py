@@ -1,4 +1,4 @@
-"""What `--collect-only` shows: ids, selection, usage errors. Nothing here is built or run."""
+"""What `--collect-only` shows: ids, selection, usage errors. Nothing here is built or run_session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collecting import FOUR, WHEEL, ids, make_project, make_wheel
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.lock import NAME as LOCK
 from pytest_manylinux.images.lock import Lock, LockedImage, write_lock
-from pytest_manylinux.session import run
+from pytest_manylinux.run import session as run_session
 
 
 def collect(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
@@ -241,7 +241,7 @@ def test_the_header_says_that_a_lock_does_not_bind_roots_of_an_archive(
 ) -> None:
     # the machine may have none
     engine = SimpleNamespace(name="bubblewrap", version=lambda: "1", caution="", close=lambda: None)
-    monkeypatch.setattr(run, "select_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(run_session, "select_engine", lambda *_, **__: engine)
     make_wheel(pytester.path / "dist")
     lock(pytester, "debian-12")
     options = ("--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap", "-k", "nothing")

@@ -14,16 +14,16 @@ import pytest
 from trial_values import imported, make_observation, raised
 from wheels import build_wheel
 
+from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode, SandboxError
-from pytest_manylinux.images.refusal import CACHE_VARIABLE
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Cause, Outcome, Tries, Verdict
-from pytest_manylinux.prove.trial import TrialRequest
 from pytest_manylinux.report.proof import read_proof
-from pytest_manylinux.session import preparing, trials
-from pytest_manylinux.session import run as session_run
+from pytest_manylinux.run import preparing, trials
+from pytest_manylinux.run import session as session_run
+from pytest_manylinux.trials.trial import TrialRequest
 
 TRIAL = "trial[debian-12-cp311]"
 

@@ -15,9 +15,9 @@ from wheels import build_wheel
 from pytest_manylinux import cli, hooks
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.report.proof import read_proof
-from pytest_manylinux.session import work
-from pytest_manylinux.session.context import Context
-from pytest_manylinux.session.outputs import Outputs
+from pytest_manylinux.run import work
+from pytest_manylinux.run.collection import Context
+from pytest_manylinux.run.reports import Outputs
 
 NAME = "sample-1.0-py3-none-any.whl"
 ODD = os.fsdecode(b"caf\xe9")

@@ -29,8 +29,8 @@ from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Foretold
 from pytest_manylinux.plan import platform_tags
-from pytest_manylinux.prove.dependencies import resolve_dependencies
-from pytest_manylinux.prove.trial import TrialRequest, run_trial
+from pytest_manylinux.trials.dependencies import resolve_dependencies
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 DISTROS = ("debian-11", "debian-12", "debian-13", "debian-testing")
 ARCH = "x86_64"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pytest_manylinux.session.shared import once
+from pytest_manylinux.cache.once_per_run import once
 
 
 def ask(folder: Path, _: int) -> str:

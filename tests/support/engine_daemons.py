@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.engines.daemons import connect_docker
+from pytest_manylinux.engines.container.connection import connect_docker
 from pytest_manylinux.errors import EngineError
 
 _CAP_SYS_RESOURCE = 24

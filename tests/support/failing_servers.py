@@ -17,9 +17,10 @@ FAULTS = {fault.value: fault for fault in Fault if fault is not Fault.NONE}
 LIMIT = 300  # seconds within which a run with a fault must have ended
 # Shortens the limits that are meant for slow networks; what they do is the same.
 _QUICK = """
-from pytest_manylinux.images import pace, pull
+from pytest_manylinux.images import pull
+from pytest_manylinux.images import stall
 
-pace.TRICKLE = 20.0
+stall.TRICKLE = 20.0
 pull._SILENCE = 40.0
 """
 

@@ -1,8 +1,8 @@
 """A proxy in front of a container engine's socket that delivers output later than all else.
 
 It stands for a daemon on a busy machine. Requests and answers pass as they are; what follows an answer
-"101 UPGRADED" are frames (engines/hijack.py), and those of some streams are held back, in order, while
-the others and the daemon's answers to other connections overtake them.
+"101 UPGRADED" are frames (engines/container/attach.py), and those of some streams are held back, in
+order, while the others and the daemon's answers to other connections overtake them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from queue import SimpleQueue
 import pytest
 
 from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.engines.docker import ContainerEngine
+from pytest_manylinux.engines.container.engine import ContainerEngine
 from pytest_manylinux.engines.select import select_engine
 
 STDOUT, STDERR = 1, 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines.api import Command, Completed, Sandbox
-from pytest_manylinux.engines.cgroup import ControlGroups, find_control_groups
+from pytest_manylinux.engines.bubblewrap.cgroups import ControlGroups, find_control_groups
 
 OWN = f"{secrets.randbelow(10**9):09}"
 """Digits that the tests of this process put into the commands that they look for, and no others do."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_manylinux.dispatch import Away, Graph, Overview
+from pytest_manylinux.run.tasks import Away, Graph, Overview
 
 
 def _note(into: list[object], what: object, _: object) -> None:

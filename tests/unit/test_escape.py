@@ -14,7 +14,7 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import plain, plain_json, plain_line, without_commands
 from pytest_manylinux.model.observation import InstallOutcome, Observation
 from pytest_manylinux.model.verdict import Finding, Outcome, Severity, Verdict
-from pytest_manylinux.report.words import decisive_line, verdict_text
+from pytest_manylinux.report.phrases import decisive_line, verdict_text
 
 COMMANDS = [
     *(

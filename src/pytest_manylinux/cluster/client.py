@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pytest_manylinux.cluster.extra import quieten
-from pytest_manylinux.cluster.fit import Member, asked, fitting, member, misfit
-from pytest_manylinux.cluster.wire import Answer, Order, encode_order, read_answer
+from pytest_manylinux.cluster.protocol import Answer, Order, encode_order, read_answer
+from pytest_manylinux.cluster.scheduling import Member, asked, fitting, member, misfit
 from pytest_manylinux.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Future as DaskFuture
     from tornado.ioloop import IOLoop
 
-    from pytest_manylinux.cluster.supply import Supply
+    from pytest_manylinux.cluster.transfer import Supply
 
 CONNECT = 15.0
 """Seconds within which the scheduler has to answer."""
@@ -94,7 +94,7 @@ class Cluster:
     """A scheduler with its workers. Thread-safe."""
 
     def __init__(self, client: Client, address: str, *, wait: float) -> None:
-        from pytest_manylinux.cluster.supply import Supply  # noqa: PLC0415 - it imports the extra
+        from pytest_manylinux.cluster.transfer import Supply  # noqa: PLC0415 - it imports the extra
 
         self.address = address
         self.run = uuid.uuid4().hex
@@ -160,7 +160,7 @@ class Cluster:
         )
 
     def _send(self, pending: _Pending) -> DaskFuture[bytes]:
-        from pytest_manylinux.cluster.member import perform  # noqa: PLC0415 - it imports the extra
+        from pytest_manylinux.cluster.worker import perform  # noqa: PLC0415 - it imports the extra
 
         sent = self._client.submit(perform, pending.order, pure=False, resources=asked(pending.needs))
         # Not by Dask's executor: its futures never end where an answer cannot be taken.

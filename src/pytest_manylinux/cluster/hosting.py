@@ -14,11 +14,11 @@ from distributed import Worker
 from distributed.comm.core import connect
 from distributed.security import Security
 
+from pytest_manylinux.cache.staging import aside_folder, sweep
 from pytest_manylinux.cluster.client import CONNECT, first_cause, unreachable
 from pytest_manylinux.cluster.extra import quieten
-from pytest_manylinux.cluster.member import Duty, Member
+from pytest_manylinux.cluster.worker import Duty, Member
 from pytest_manylinux.errors import ClusterError, UsageError
-from pytest_manylinux.images.aside import aside_folder, sweep
 
 _CLOSE = 30.0  # seconds for the worker's end
 Say = Callable[[str], None]

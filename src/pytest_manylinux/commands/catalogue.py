@@ -205,7 +205,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.engines.select import select_engine  # noqa: PLC0415
     from pytest_manylinux.images.survey import drift, survey_image  # noqa: PLC0415
     from pytest_manylinux.model.distro import ImagePurpose  # noqa: PLC0415
-    from pytest_manylinux.session.run import host_arch  # noqa: PLC0415
+    from pytest_manylinux.run.session import host_arch  # noqa: PLC0415
 
     distros = _catalogue().select(arguments.words)
     engine = select_engine(arguments.engine)
@@ -262,7 +262,7 @@ def _registry(engine: Engine, arguments: argparse.Namespace) -> RegistryImages:
     """Images of registries, by the mirrors of the command line or else of the settings."""
     from pytest_manylinux.images import ImageStore  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
-    from pytest_manylinux.session.images import registry_of  # noqa: PLC0415
+    from pytest_manylinux.run.images import registry_of  # noqa: PLC0415
 
     settings = _settings()
     words, where = settings.registry_mirror, str(settings.source("registry-mirror"))
@@ -309,7 +309,7 @@ def _pinned_distros(
     images: RegistryImages, distros: Sequence[Distro]
 ) -> Iterator[tuple[str, LockedImage]]:
     from pytest_manylinux.images.lock import LockedImage  # noqa: PLC0415
-    from pytest_manylinux.session.run import host_arch  # noqa: PLC0415
+    from pytest_manylinux.run.session import host_arch  # noqa: PLC0415
 
     for distro in distros:
         if distro.image is not None and distro.has_image(host_arch()):

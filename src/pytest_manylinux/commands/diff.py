@@ -9,8 +9,8 @@ from pathlib import Path
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.report.diff import Change, Difference, cause_line, diff
+from pytest_manylinux.report.phrases import decisive_line, outcome_words
 from pytest_manylinux.report.proof import load_trusted, read_proof
-from pytest_manylinux.report.words import decisive_line, outcome_words
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -52,7 +52,7 @@ def _probes() -> list[tuple[Area, str, Probe]]:
     from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
     from pytest_manylinux.doctor import machine, network  # noqa: PLC0415
     from pytest_manylinux.doctor.api import Area  # noqa: PLC0415
-    from pytest_manylinux.engines.probe import has_vsyscall  # noqa: PLC0415
+    from pytest_manylinux.engines.container.dead_image import has_vsyscall  # noqa: PLC0415
     from pytest_manylinux.engines.seccomp import takes_filters  # noqa: PLC0415
     from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415

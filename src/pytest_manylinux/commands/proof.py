@@ -11,11 +11,11 @@ from pathlib import Path
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.report.history import load_history
 from pytest_manylinux.report.merge import merge
+from pytest_manylinux.report.phrases import verdict_text
 from pytest_manylinux.report.proof import Proof, load_trusted, read_proof, write_proof
+from pytest_manylinux.report.proof_schema import json_schema
 from pytest_manylinux.report.signing import generate_key
 from pytest_manylinux.report.terminal import can_show_marks, matrix
-from pytest_manylinux.report.wire import json_schema
-from pytest_manylinux.report.words import verdict_text
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

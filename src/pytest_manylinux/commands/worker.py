@@ -34,16 +34,16 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _worker(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.cluster.extra import require_library  # noqa: PLC0415 - slow, and so below
     from pytest_manylinux.config.readers import address, job_count  # noqa: PLC0415
-    from pytest_manylinux.dispatch import core_count  # noqa: PLC0415
+    from pytest_manylinux.run.tasks import core_count  # noqa: PLC0415
 
     require_library()
     scheduler = address(arguments.address, "ADDRESS")
     jobs = job_count(arguments.jobs, "--jobs") or core_count()
 
     from pytest_manylinux.cluster.hosting import Place, serve  # noqa: PLC0415
+    from pytest_manylinux.host.signals import end_in_order  # noqa: PLC0415
     from pytest_manylinux.images.store import default_root  # noqa: PLC0415
-    from pytest_manylinux.session.duty import Duty  # noqa: PLC0415
-    from pytest_manylinux.session.ending import end_in_order  # noqa: PLC0415
+    from pytest_manylinux.run.duty import Duty  # noqa: PLC0415
 
     place = Place(
         scheduler=scheduler,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_manylinux.diagnose.coverage import FamilyReach, Reach, Served, reach_of
 from pytest_manylinux.diagnose.predict import Prediction, predict, targets_on
-from pytest_manylinux.diagnose.reach import FamilyReach, Reach, Served, reach_of
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.verdict import Finding
 from pytest_manylinux.model.wheel import Wheel, WheelFacts

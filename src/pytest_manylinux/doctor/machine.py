@@ -7,16 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.engines.cgroup import find_control_groups
-from pytest_manylinux.engines.install import install_command
-from pytest_manylinux.engines.namespaces import SETTINGS, forbidding_settings
-from pytest_manylinux.engines.probe import VSYSCALL_CURE
+from pytest_manylinux.engines.bubblewrap.cgroups import find_control_groups
+from pytest_manylinux.engines.container.dead_image import VSYSCALL_CURE
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, ImageError
-from pytest_manylinux.images.namespace import contained
-from pytest_manylinux.images.refusal import CACHE_VARIABLE
+from pytest_manylinux.host.containment import contained
+from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.kernel_settings import SETTINGS, forbidding_settings
 from pytest_manylinux.images.store import ImageStore, default_root
 from pytest_manylinux.images.ways import words_of
 from pytest_manylinux.model.distro import ArchiveWay

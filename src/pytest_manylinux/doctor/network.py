@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host_python import module_command
+from pytest_manylinux.host.module_command import module_command
 from pytest_manylinux.images.apt import MachineApt
 from pytest_manylinux.images.references import Reference, through_mirror
 from pytest_manylinux.images.ways import variable, ways_of, words_of

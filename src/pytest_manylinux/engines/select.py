@@ -63,14 +63,14 @@ def _parse(choice: str) -> EngineName:
 def _start(name: EngineName) -> Engine:
     match name:
         case EngineName.BUBBLEWRAP:
-            from pytest_manylinux.engines.bubblewrap import BubblewrapEngine  # noqa: PLC0415 - its own start-up cost only
+            from pytest_manylinux.engines.bubblewrap.engine import BubblewrapEngine  # noqa: PLC0415 - its own start-up cost only
 
             return BubblewrapEngine()
         case EngineName.DOCKER:
-            from pytest_manylinux.engines.docker import open_docker  # noqa: PLC0415 - the same
+            from pytest_manylinux.engines.container.engine import open_docker  # noqa: PLC0415 - the same
 
             return open_docker()
         case EngineName.PODMAN:
-            from pytest_manylinux.engines.docker import open_podman  # noqa: PLC0415 - the same
+            from pytest_manylinux.engines.container.engine import open_podman  # noqa: PLC0415 - the same
 
             return open_podman()

@@ -20,12 +20,12 @@ from docker import APIClient
 from docker.errors import APIError
 from docker.types import Mount
 
-from pytest_manylinux.engines.docker import ulimits
+from pytest_manylinux.engines.container.attach import STDERR, STDOUT, Frames, Hijacked, is_whole
+from pytest_manylinux.engines.container.engine import ulimits
+from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels
 from pytest_manylinux.engines.endings import exit_code_of
-from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames, Hijacked, is_whole
-from pytest_manylinux.engines.lifetime import lifetime
-from pytest_manylinux.engines.owners import LABEL, owner_labels
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.missing import in_short, missing_files
 from pytest_manylinux.images.provision import ProvisionPlan

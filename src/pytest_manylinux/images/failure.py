@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.errors import ImageError, ManylinuxError
-from pytest_manylinux.images.namespace import install_command
+from pytest_manylinux.host.containment import install_command
 
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|don't have enough free space")
 

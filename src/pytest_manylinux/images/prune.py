@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from pytest_manylinux.images.aside import remove_tree, sweep
-from pytest_manylinux.images.locks import hold_alone
-from pytest_manylinux.images.refusal import store_errors
+from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.locks import hold_alone
+from pytest_manylinux.cache.staging import remove_tree, sweep
 from pytest_manylinux.images.store import ImageStore, StoredImage, folder_size
 
 _OWN = frozenset({"images", "recipes", "aside", "locks"})

@@ -18,12 +18,12 @@ import urllib3
 from docker import APIClient
 from docker.errors import APIError
 
-from pytest_manylinux.engines.daemons import speaking_to
-from pytest_manylinux.engines.lifetime import lifetime
+from pytest_manylinux.engines.container.connection import speaking_to
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.pace import WHAT, Pace
 from pytest_manylinux.images.references import PLATFORMS, Reference
+from pytest_manylinux.images.stall import WHAT, Pace
 
 # What Docker's and Podman's libraries (Go's net and net/http) say where no registry answered at all;
 # a registry that answers says `manifest unknown`, `denied`, `unauthorized`, `toomanyrequests`.

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound
 
-from pytest_manylinux.engines.daemons import speaking_to
+from pytest_manylinux.engines.container.connection import speaking_to
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.derive import (

@@ -23,15 +23,15 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
+from pytest_manylinux.cache.atomic import write_whole
+from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE, store_errors
+from pytest_manylinux.cache.integrity import is_sealed, is_whole, seal_folder
+from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
+from pytest_manylinux.cache.staging import aside_folder, remove_tree, sweep
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.aside import aside_folder, remove_tree, sweep
 from pytest_manylinux.images.dpkg import Packages, identity, installed_packages
-from pytest_manylinux.images.draft import write_whole
-from pytest_manylinux.images.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.images.recipe import FORMAT, Recipe
-from pytest_manylinux.images.refusal import CACHE_VARIABLE, store_errors
-from pytest_manylinux.images.seal import is_sealed, is_whole, seal_folder
 from pytest_manylinux.images.verify import changed_files
 from pytest_manylinux.images.ways import words_of
 from pytest_manylinux.model.distro import ArchiveWay, Image, ImageSource

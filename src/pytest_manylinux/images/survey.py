@@ -13,8 +13,8 @@ from elftools.elf.gnuversions import GNUVerDefSection
 from packaging.version import Version
 
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, SandboxSpec
-from pytest_manylinux.engines.temporary import temporary_folder
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Distro, Image, Interpreter
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 

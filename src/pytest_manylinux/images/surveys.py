@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_manylinux.cache.atomic import write_whole
+from pytest_manylinux.cache.integrity import sealed, unsealed
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.images.draft import write_whole
-from pytest_manylinux.images.seal import sealed, unsealed
 from pytest_manylinux.images.survey import survey_image
 from pytest_manylinux.model.distro import Distro, Image
 from pytest_manylinux.model.survey import Survey

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_manylinux.cache.integrity import is_as_sealed, is_sealed
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
-from pytest_manylinux.images.seal import is_as_sealed, is_sealed
 
 if TYPE_CHECKING:
     from pytest_manylinux.images.store import StoredImage

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_manylinux.closing import Closing
 from pytest_manylinux.errors import MalformedWheelError, UsageError
+from pytest_manylinux.host.closeable import Closing
 from pytest_manylinux.inspect import deflate
 from pytest_manylinux.inspect.zip_layout import UTF8, LayoutError, read_layout
 

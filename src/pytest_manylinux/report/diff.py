@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report.grid import worst
-from pytest_manylinux.report.pairing import Key, pair_wheels
-from pytest_manylinux.report.words import tries_words
+from pytest_manylinux.report.matrix import worst
+from pytest_manylinux.report.phrases import tries_words
+from pytest_manylinux.report.wheel_matching import Key, pair_wheels
 
 
 class Change(enum.Enum):

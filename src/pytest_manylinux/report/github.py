@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pytest_manylinux.escape import plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
     outcome_words,

@@ -11,9 +11,9 @@ from pathlib import Path
 from pytest_manylinux.errors import ManylinuxError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.report.grid import SEVERITY_ORDER
-from pytest_manylinux.report.pairing import Key, pair_wheels
+from pytest_manylinux.report.matrix import SEVERITY_ORDER
 from pytest_manylinux.report.proof import read_proof, write_proof
+from pytest_manylinux.report.wheel_matching import Key, pair_wheels
 
 NIGHTS = 30
 _PREFIX = "proof-"

@@ -17,11 +17,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.escape import plain
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.report.atomic import write_atomically
-from pytest_manylinux.report.canonical import canonical
 from pytest_manylinux.report.history import History
+from pytest_manylinux.report.normalize import canonical
 from pytest_manylinux.report.page.view import page_view
 
 # Up to so many columns their headings stand upright; more are turned, so that all fit a screen.

@@ -18,7 +18,7 @@ from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Wheel
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.phrases import (
     prediction_words,
     remembered_words,
     repeated_words,

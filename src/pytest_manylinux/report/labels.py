@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 
-from pytest_manylinux.report.words import wheel_words
+from pytest_manylinux.report.phrases import wheel_words
 
 _LEAST = 8
 _STEM = 4  # characters of a project's name that still mean something

@@ -11,14 +11,14 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import ReportError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
-from pytest_manylinux.report.atomic import write_atomically
-from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.matrix import Grid, Row, grid, worst
+from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
     outcome_words,

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import FLAKY, Outcome, Tries, Verdict
-from pytest_manylinux.report import identity, signing, wire
-from pytest_manylinux.report.atomic import write_atomically
-from pytest_manylinux.report.canonical import canonical, without_surrogates
-from pytest_manylinux.report.transcript import record_of, statement_of
+from pytest_manylinux.report import identity, proof_schema, signing
+from pytest_manylinux.report.normalize import canonical, without_surrogates
+from pytest_manylinux.report.proof_codec import record_of, statement_of
 
 # A run of 200 wheels on 20 distros is some 10 MB; what is far above that is no proof of ours.
 SIZE_BOUND = 512 * 1024 * 1024
@@ -130,7 +130,7 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _sealed(statement: wire.Statement) -> wire.Statement:
+def _sealed(statement: proof_schema.Statement) -> proof_schema.Statement:
     """The statement with the seal that its content asks for."""
     replace = msgspec.structs.replace
     bare = replace(statement, predicate=replace(statement.predicate, seal=""))
@@ -138,20 +138,20 @@ def _sealed(statement: wire.Statement) -> wire.Statement:
     return replace(statement, predicate=replace(statement.predicate, seal=seal))
 
 
-def _decoded(payload: bytes) -> wire.Statement:
+def _decoded(payload: bytes) -> proof_schema.Statement:
     try:
-        return msgspec.json.decode(payload, type=wire.Statement)
+        return msgspec.json.decode(payload, type=proof_schema.Statement)
     except msgspec.ValidationError as error:
         raise ProofError(
             "no proof that this version reads",
             why=str(error),
-            remedy=f"its predicateType must be {wire.PREDICATE_TYPE}; see docs/reference/proof.md",
+            remedy=f"its predicateType must be {proof_schema.PREDICATE_TYPE} (docs/reference/proof.md)",
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProofError("no proof: not JSON", why=str(error)) from error
 
 
-def _check_sense(statement: wire.Statement, record: RunRecord) -> None:
+def _check_sense(statement: proof_schema.Statement, record: RunRecord) -> None:
     """What types cannot say: subjects are the wheels, and each verdict agrees with itself."""
     subjects = Counter((s.name, s.digest.sha256) for s in statement.subject)
     wheels = Counter((w.wheel.filename, w.wheel.sha256) for w in record.wheels)

@@ -20,8 +20,8 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import SignatureError, UsageError
-from pytest_manylinux.report.atomic import write_atomically
 
 # in-toto's media type for statements in DSSE envelopes.
 PAYLOAD_TYPE = "application/vnd.in-toto+json"

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.report.canonical import distinct
-from pytest_manylinux.report.grid import Grid, Row, grid, worst
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.matrix import Grid, Row, grid, worst
+from pytest_manylinux.report.normalize import distinct
+from pytest_manylinux.report.phrases import (
     counted,
     outcome_words,
     prediction_words,

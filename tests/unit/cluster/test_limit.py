@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_manylinux.cluster import limit as module
-from pytest_manylinux.cluster.limit import PREPARING, Hand, Hands, Limit
+from pytest_manylinux.cluster import watchdog as module
+from pytest_manylinux.cluster.watchdog import PREPARING, Hand, Hands, Limit
 from pytest_manylinux.errors import EngineError
 
 

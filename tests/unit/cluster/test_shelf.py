@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.cluster.shelf import Shelf
-from pytest_manylinux.cluster.wire import Part
+from pytest_manylinux.cluster.protocol import Part
+from pytest_manylinux.cluster.worker_files import Shelf
 from pytest_manylinux.errors import ClusterError, StoreError
 
 

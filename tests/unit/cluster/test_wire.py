@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trial_values import imported, make_observation, make_target
 
 from pytest_manylinux import errors
-from pytest_manylinux.cluster.wire import (
+from pytest_manylinux.cluster.protocol import (
     Order,
     Part,
     Root,

@@ -21,6 +21,7 @@ from trial_values import (
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.cli import main
+from pytest_manylinux.diagnose.coverage import reach_of
 from pytest_manylinux.diagnose.forecast import forecasts
 from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.diagnose.predict import (
@@ -30,13 +31,12 @@ from pytest_manylinux.diagnose.predict import (
     targets_on,
     with_survey,
 )
-from pytest_manylinux.diagnose.reach import reach_of
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 from pytest_manylinux.model.verdict import Foretold, Severity
 from pytest_manylinux.model.wheel import WheelFacts
-from pytest_manylinux.report.words import prediction_words
+from pytest_manylinux.report.phrases import prediction_words
 
 
 def facts_wanting(

@@ -15,10 +15,10 @@ from pytest_manylinux.cli import main
 from pytest_manylinux.commands import doctor as command
 from pytest_manylinux.doctor import machine, network
 from pytest_manylinux.doctor.api import Area, Finding, Health, examine, ready
-from pytest_manylinux.engines.install import install_command
-from pytest_manylinux.engines.probe import dead_image, has_vsyscall
+from pytest_manylinux.engines.container.dead_image import dead_image, has_vsyscall
 from pytest_manylinux.engines.select import EngineName
 from pytest_manylinux.errors import EngineError, ExitCode, ImageError
+from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.images.apt import MachineApt
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageStore

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines import seccomp
-from pytest_manylinux.engines.bubblewrap import WITHOUT_FILTER, BubblewrapEngine
+from pytest_manylinux.engines.bubblewrap.engine import WITHOUT_FILTER, BubblewrapEngine
 from pytest_manylinux.engines.seccomp import (
     DENIED,
     FAMILIES,
@@ -171,7 +171,7 @@ def test_a_call_that_the_library_ought_to_know(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_kernel_without_filters_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert BubblewrapEngine().caution == ""
-    monkeypatch.setattr("pytest_manylinux.engines.bubblewrap.takes_filters", lambda: False)
+    monkeypatch.setattr("pytest_manylinux.engines.bubblewrap.engine.takes_filters", lambda: False)
     assert BubblewrapEngine().caution == WITHOUT_FILTER
 
 

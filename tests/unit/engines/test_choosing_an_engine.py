@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.engines import daemons, select
-from pytest_manylinux.engines.machine import find_bubblewrap
+from pytest_manylinux.engines import select
+from pytest_manylinux.engines.bubblewrap.probe import find_bubblewrap
+from pytest_manylinux.engines.container import connection
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, UsageError
 
@@ -159,14 +160,14 @@ def test_podman_is_not_started_where_it_could_not_but_leave_files_in_the_home(
     started: bool,
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(daemons, "_podman_addresses", lambda: iter(()))
+    monkeypatch.setattr(connection, "_podman_addresses", lambda: iter(()))
     program(path, "podman", f"echo > {tmp_path}/home; echo no service here; exit 125")
     monkeypatch.setenv("PATH", f"{path}:/usr/bin:/bin")
     file = tmp_path / "settings" / setting
     file.parent.mkdir(parents=True)
     file.write_text(f"{value}\n")
     with pytest.raises(EngineError) as caught:
-        daemons.connect_podman(tmp_path / "settings")
+        connection.connect_podman(tmp_path / "settings")
     assert (tmp_path / "home").exists() is started
     assert ("no service here" in caught.value.why) is started
     assert ("sudo sysctl -w" in caught.value.remedy) is (not started or "apparmor" in setting)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines.api import MIB, Limits
-from pytest_manylinux.engines.cgroup import ControlGroups, find_control_groups, start_time
+from pytest_manylinux.engines.bubblewrap.cgroups import ControlGroups, find_control_groups
+from pytest_manylinux.host.subprocesses import start_time
 
 LIMITS = Limits(memory=100 * MIB, scratch=50 * MIB, processes=7)
 

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pytest_manylinux.engines.daemons import connect_docker
+from pytest_manylinux.engines.container.connection import connect_docker
 from pytest_manylinux.errors import EngineError
 
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from pytest_manylinux.engines.api import Cache, Mount, SandboxSpec
-from pytest_manylinux.engines.container import folders_above
+from pytest_manylinux.engines.container.sandbox import folders_above
 from pytest_manylinux.model.distro import Image, ImageSource
 
 IMAGE = Image(digest="sha256:0", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")

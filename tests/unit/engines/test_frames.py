@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.engines.hijack import STDERR, STDOUT, Frames
+from pytest_manylinux.engines.container.attach import STDERR, STDOUT, Frames
 
 frames = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR, 3]), st.binary(max_size=30)), max_size=12)
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_manylinux.engines import lifetime as lifetimes
-from pytest_manylinux.engines.lifetime import Lifetime, lifetime
-from pytest_manylinux.engines.programs import run_program
 from pytest_manylinux.errors import RunEndedError
+from pytest_manylinux.host import shutdown as lifetimes
+from pytest_manylinux.host.shutdown import Lifetime, lifetime
+from pytest_manylinux.host.subprocesses import run_program
 
 
 def test_the_end_stops_what_is_waited_for_and_nothing_that_has_ended(

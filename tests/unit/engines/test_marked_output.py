@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.engines.marked import MarkedOutput, RunOutput
+from pytest_manylinux.engines.delimited import MarkedOutput, RunOutput
 from pytest_manylinux.engines.output import BOUND
 
 WORD, OTHER = "c0ffee", "decade"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.engines.owners import LABEL, owner_is_gone, owner_labels
-from pytest_manylinux.engines.rootpack import pack_root
-from pytest_manylinux.engines.staging import Staging
+from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
+from pytest_manylinux.engines.container.root_tar import pack_root
+from pytest_manylinux.host.staged_files import Staging
 
 
 def test_we_are_not_gone() -> None:

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from pytest_manylinux.engines.exchange import DeadlineError, exchange
+from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, exchange
 
 MUCH = b"x" * 50_000  # fits into a pipe
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sandboxes import OWN, eventually, processes_with
 
-from pytest_manylinux.engines import daemons
-from pytest_manylinux.engines.daemons import PodmanService, connect_podman
+from pytest_manylinux.engines.container import connection
+from pytest_manylinux.engines.container.connection import PodmanService, connect_podman
 from pytest_manylinux.errors import EngineError
 
 
@@ -70,7 +70,7 @@ def test_a_service_has_a_socket_where_temporary_folders_have_long_paths(
 
 
 def test_no_place_for_a_socket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemons, "_LONGEST_SOCKET", 10)
+    monkeypatch.setattr(connection, "_LONGEST_SOCKET", 10)
     with pytest.raises(EngineError, match="no place for the socket"):
         PodmanService("podman")
 
@@ -101,8 +101,8 @@ def test_a_service_that_ends_is_not_waited_for_and_says_why(
     program = tmp_path / "podman"
     program.write_text(f"#!/bin/sh\ncat {tmp_path / 'log'}; exit 125\n")
     program.chmod(0o755)
-    monkeypatch.setattr(daemons, "_podman_addresses", lambda: iter(()))
-    monkeypatch.setattr(daemons, "_SERVICE_START", float("inf"))
+    monkeypatch.setattr(connection, "_podman_addresses", lambda: iter(()))
+    monkeypatch.setattr(connection, "_SERVICE_START", float("inf"))
     monkeypatch.setattr(shutil, "which", lambda *_, **__: str(program))
     with pytest.raises(EngineError) as caught:
         connect_podman(tmp_path / "no-settings-that-forbid")
@@ -110,5 +110,5 @@ def test_a_service_that_ends_is_not_waited_for_and_says_why(
 
 
 def test_warnings_are_told_where_there_is_nothing_else() -> None:
-    assert daemons.told(LOG.splitlines()[0]) == '"/" is not a shared mount'
-    assert daemons.told("") == ""
+    assert connection.told(LOG.splitlines()[0]) == '"/" is not a shared mount'
+    assert connection.told("") == ""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from pytest_manylinux.engines.api import Cache, Limits, Mount, SandboxSpec
-from pytest_manylinux.engines.layout import isolation_arguments, mount_arguments
+from pytest_manylinux.engines.bubblewrap.mounts import isolation_arguments, mount_arguments
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.images.refusal import CACHE_VARIABLE
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Image
 

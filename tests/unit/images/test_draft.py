@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.build.wheelhouse import put
+from pytest_manylinux.building.wheelhouse import put
+from pytest_manylinux.cache.atomic import Draft, draft, write_atomically
+from pytest_manylinux.cache.disk_errors import full, room_errors
 from pytest_manylinux.errors import ReportError, StoreError
-from pytest_manylinux.images.draft import Draft, draft
-from pytest_manylinux.images.refusal import full, room_errors
-from pytest_manylinux.report.atomic import write_atomically
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +22,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.EOPNOTSUPP, "not here")
         return real(path, flags, mode, **words)
 
-    monkeypatch.setattr("pytest_manylinux.images.draft.os.open", refusing)
+    monkeypatch.setattr("pytest_manylinux.cache.atomic.os.open", refusing)
 
 
 @pytest.fixture(params=["without names", "with names only"])
@@ -82,7 +81,7 @@ def test_wheels_and_reports_are_drafts_first(folder: Path, monkeypatch: pytest.M
 
 def test_the_disk_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = {str(tmp_path): 10, "/dev/shm": 5}  # noqa: S108 - any other folder
-    monkeypatch.setattr("pytest_manylinux.images.refusal._room", lambda folder: room[str(folder)])
+    monkeypatch.setattr("pytest_manylinux.cache.disk_errors._room", lambda folder: room[str(folder)])
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/dev/shm")  # noqa: S108
     assert "TMPDIR" in full(tmp_path, "no space").remedy
     room["/dev/shm"] = 50  # noqa: S108

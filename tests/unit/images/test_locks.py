@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.engines.lifetime import Lifetime
+from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.errors import RunEndedError
-from pytest_manylinux.images.locks import hold_alone, hold_shared, in_turn
+from pytest_manylinux.host.shutdown import Lifetime
 
 
 def test_several_may_share_and_none_is_alone_then(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import namespace
+from pytest_manylinux.host import containment
 
 
 def allowing_kernel(monkeypatch: pytest.MonkeyPatch, folder: Path, *, user: int) -> None:
@@ -23,8 +23,8 @@ def test_it_dies_with_us_and_has_its_own_mounts_and_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, *, mapped: bool
 ) -> None:
     allowing_kernel(monkeypatch, tmp_path, user=user)
-    monkeypatch.setattr(namespace, "_has_range", lambda *_: True)
-    argv = namespace.contained(("true",))
+    monkeypatch.setattr(containment, "_has_range", lambda *_: True)
+    argv = containment.contained(("true",))
     assert ({"--user", "--map-root-user", "--map-auto"} <= set(argv)) is mapped
     assert argv[1:3] == ("--pdeathsig", "KILL")
     assert str(os.getpid()) in argv
@@ -41,7 +41,7 @@ def test_a_missing_program_comes_with_the_command_that_installs_it(
     monkeypatch.setattr("os.geteuid", lambda: 65534)
     monkeypatch.setattr("shutil.which", lambda name, **_: None if name == absent else name)
     with pytest.raises(ImageError) as caught:
-        namespace.contained(("true",))
+        containment.contained(("true",))
     assert f"sudo apt-get install --yes {package}" in str(caught.value)
 
 
@@ -53,9 +53,9 @@ def test_a_kernel_that_gives_a_user_no_namespaces_is_told_before_anything_hangs(
     program.chmod(0o755)
     monkeypatch.setattr("os.geteuid", lambda: 65534)
     monkeypatch.setattr("shutil.which", lambda name, **_: str(tmp_path / name))
-    monkeypatch.setattr(namespace, "_has_range", lambda *_: False)  # which would be of no use
+    monkeypatch.setattr(containment, "_has_range", lambda *_: False)  # which would be of no use
     with pytest.raises(ImageError, match="may not make a user namespace") as caught:
-        namespace.contained(("true",))
+        containment.contained(("true",))
     assert "No space left on device" in caught.value.why
     assert caught.value.remedy
 
@@ -65,14 +65,14 @@ def test_an_ordinary_user_without_subordinate_ids_is_told_how_to_get_them(
 ) -> None:
     allowing_kernel(monkeypatch, tmp_path, user=65534)
     with pytest.raises(ImageError) as caught:
-        namespace.contained(("true",))
+        containment.contained(("true",))
     assert "usermod --add-subuids" in str(caught.value)
-    assert namespace.install_command("uidmap") == "sudo apt-get install --yes uidmap"
+    assert containment.install_command("uidmap") == "sudo apt-get install --yes uidmap"
 
 
 def test_a_range_belongs_to_a_name_or_a_number(tmp_path: Path) -> None:
     table = tmp_path / "subuid"
     table.write_text(f"someone:100000:65536\n{os.geteuid()}:165536:65536\n")
-    assert namespace._has_range(table, "someone")
-    assert namespace._has_range(table, "nobody-here")
-    assert not namespace._has_range(tmp_path / "none", "someone")
+    assert containment._has_range(table, "someone")
+    assert containment._has_range(table, "nobody-here")
+    assert not containment._has_range(tmp_path / "none", "someone")

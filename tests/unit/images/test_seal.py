@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.images import seal
-from pytest_manylinux.images.seal import EVERY, is_whole, seal_folder, sealed, unsealed
+from pytest_manylinux.cache import integrity
+from pytest_manylinux.cache.integrity import EVERY, is_whole, seal_folder, sealed, unsealed
 
 pytestmark = pytest.mark.attack("fault")
 
@@ -48,8 +48,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "another mode": lambda folder: (folder / "bin/tool").chmod(0o600),
     "another target": lambda folder: relink(folder / "bin/link"),
     "a lost folder": lambda folder: (folder / "empty").rmdir(),
-    "no seal": lambda folder: (folder / seal.NAME).unlink(),
-    "half a seal": lambda folder: (folder / seal.NAME).write_text('{"content": "'),
+    "no seal": lambda folder: (folder / integrity.NAME).unlink(),
+    "half a seal": lambda folder: (folder / integrity.NAME).write_text('{"content": "'),
     "nothing": shutil.rmtree,
 }
 
@@ -63,7 +63,7 @@ def test_a_damaged_folder_is_not_whole(folder: Path, damage: str) -> None:
 def test_damage_that_the_file_system_does_not_tell_is_found_in_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seal, "_look", lambda _: "always the same")
+    monkeypatch.setattr(integrity, "_look", lambda _: "always the same")
     seal_folder(folder)
     flip(folder / "bin/tool")
     later = time.time() + EVERY + 1
@@ -79,7 +79,7 @@ def test_a_clock_that_jumps_only_has_it_read_again(
     monkeypatch.setattr(time, "time", lambda: now)
     assert is_whole(folder)
     flip(folder / "bin/tool")
-    monkeypatch.setattr(seal, "_known", {})
+    monkeypatch.setattr(integrity, "_known", {})
     assert not is_whole(folder)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.staging import sweep
 from pytest_manylinux.errors import StoreError
-from pytest_manylinux.images.aside import sweep
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.images.refusal import CACHE_VARIABLE
 from pytest_manylinux.images.store import ImageStore, default_root
 from pytest_manylinux.model.distro import Image
 
@@ -81,7 +81,7 @@ def test_an_image_in_use_by_another_process_is_not_removed(store: ImageStore, ad
 def test_sweeping_takes_dead_owners_folders_and_leaves_live_ones(store: ImageStore) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from pytest_manylinux.images.aside import aside_folder\n"
+        "from pytest_manylinux.cache.staging import aside_folder\n"
         "with aside_folder(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').mkdir(); os._exit(9)\n"
     )

@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from pytest_manylinux.cache.staging import sweep
 from pytest_manylinux.errors import StoreError
-from pytest_manylinux.images.aside import sweep
 from pytest_manylinux.images.dpkg import identity, installed_packages
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageStore

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.images.seal import seal_folder
+from pytest_manylinux.cache.integrity import seal_folder
 from pytest_manylinux.images.store import ImageStore, StoredImage
 from pytest_manylinux.images.verify import verify
 from pytest_manylinux.model.distro import Image

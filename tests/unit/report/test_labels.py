@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_records import hostile_text
 
-from pytest_manylinux.report.grid import wheel_order
 from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.matrix import wheel_order
 
 NUMPY = "numpy-2.2.6-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
 NUMPY_39 = "numpy-2.2.6-cp39-cp39-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"

@@ -25,14 +25,14 @@ from run_records import (
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, ShardRecord
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
-from pytest_manylinux.report.canonical import canonical
 from pytest_manylinux.report.diff import Change, Shift, cause_line, diff
 from pytest_manylinux.report.history import History, durations, keep, load_history
 from pytest_manylinux.report.merge import merge
+from pytest_manylinux.report.normalize import canonical
 from pytest_manylinux.report.page.view import page_view
-from pytest_manylinux.report.pairing import pair_wheels
 from pytest_manylinux.report.proof import Proof
 from pytest_manylinux.report.shards import balance, parse_shard, shard_record
+from pytest_manylinux.report.wheel_matching import pair_wheels
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux1_x86_64.whl")
 REBUILT = make_wheel_record("demo-1.0-cp311-cp311-manylinux1_x86_64.whl", b"other bytes")

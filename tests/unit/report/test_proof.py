@@ -47,8 +47,8 @@ from pytest_manylinux.model.verdict import (
     Verdict,
 )
 from pytest_manylinux.model.wheel import Audit
-from pytest_manylinux.report import wire
-from pytest_manylinux.report.canonical import TEXT_BOUND, canonical, without_surrogates
+from pytest_manylinux.report import proof_schema
+from pytest_manylinux.report.normalize import TEXT_BOUND, canonical, without_surrogates
 from pytest_manylinux.report.proof import decode_proof, encode_proof, read_proof, write_proof
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "proof.schema.json"
@@ -75,7 +75,7 @@ def resealed(record: RunRecord, change: Callable[[dict[str, Any]], None]) -> byt
     """A statement that was changed and got a seal that fits, as a forger would."""
     from pytest_manylinux.report.proof import _sealed  # noqa: PLC0415
 
-    statement = msgspec.json.decode(edited(record, change), type=wire.Statement)
+    statement = msgspec.json.decode(edited(record, change), type=proof_schema.Statement)
     return msgspec.json.encode(_sealed(statement))
 
 
@@ -95,7 +95,7 @@ def test_every_proof_fits_the_published_schema(record: RunRecord) -> None:
 
 
 def test_the_published_schema_is_the_one_of_the_code() -> None:
-    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(wire.json_schema()))
+    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(proof_schema.json_schema()))
 
 
 def test_the_schema_is_strict() -> None:
@@ -136,22 +136,22 @@ def test_what_was_seen_in_another_order_at_another_time_gives_the_same_proof() -
 @pytest.mark.parametrize(
     ("model", "row"),
     [
-        (RunRecord, wire.Run),
-        (ShardRecord, wire.Shard),
-        (MergedRecord, wire.Merged),
-        (SettingRecord, wire.Setting),
-        (BuildRecord, wire.BuildRow),
-        (Audit, wire.AuditRow),
-        (Verdict, wire.VerdictRow),
-        (Finding, wire.FindingRow),
-        (Ignored, wire.IgnoredRow),
-        (Expectation, wire.ExpectationRow),
-        (Observation, wire.ObservationRow),
-        (InstallOutcome, wire.InstallRow),
-        (ImportOutcome, wire.ImportRow),
-        (LoadedLibrary, wire.LibraryRow),
-        (LoaderCheck, wire.LoaderRow),
-        (ProgramOutcome, wire.ProgramRow),
+        (RunRecord, proof_schema.Run),
+        (ShardRecord, proof_schema.Shard),
+        (MergedRecord, proof_schema.Merged),
+        (SettingRecord, proof_schema.Setting),
+        (BuildRecord, proof_schema.BuildRow),
+        (Audit, proof_schema.AuditRow),
+        (Verdict, proof_schema.VerdictRow),
+        (Finding, proof_schema.FindingRow),
+        (Ignored, proof_schema.IgnoredRow),
+        (Expectation, proof_schema.ExpectationRow),
+        (Observation, proof_schema.ObservationRow),
+        (InstallOutcome, proof_schema.InstallRow),
+        (ImportOutcome, proof_schema.ImportRow),
+        (LoadedLibrary, proof_schema.LibraryRow),
+        (LoaderCheck, proof_schema.LoaderRow),
+        (ProgramOutcome, proof_schema.ProgramRow),
     ],
 )
 def test_the_proof_has_every_field_of_the_model(model: type, row: type[msgspec.Struct]) -> None:

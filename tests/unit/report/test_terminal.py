@@ -19,8 +19,8 @@ from run_records import (
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity, Tries
+from pytest_manylinux.report.phrases import tries_words
 from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text
-from pytest_manylinux.report.words import tries_words
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 TARGET = "debian-13-cp313-x86_64"

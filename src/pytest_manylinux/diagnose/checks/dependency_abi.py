@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.modules import declared
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import blamed, grouped, spoken
+from pytest_manylinux.diagnose.attribution import blamed, grouped, spoken
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import blamed, grouped
+from pytest_manylinux.diagnose.attribution import blamed, grouped
+from pytest_manylinux.diagnose.elf_index import needing
 from pytest_manylinux.diagnose.installed import loader_missing
 from pytest_manylinux.diagnose.loading import unreached
 from pytest_manylinux.diagnose.python_library import has_libpython, is_libpython
-from pytest_manylinux.diagnose.shelf import needing
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity

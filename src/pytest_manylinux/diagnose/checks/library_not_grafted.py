@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import Failure, blamed, grouped
+from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
+from pytest_manylinux.diagnose.elf_index import grafted_copies, needing
 from pytest_manylinux.diagnose.installed import loader_missing
 from pytest_manylinux.diagnose.libraries import is_on
 from pytest_manylinux.diagnose.loading import unreached
-from pytest_manylinux.diagnose.shelf import grafted_copies, needing
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity

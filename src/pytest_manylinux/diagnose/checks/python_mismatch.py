@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import blamed, grouped
+from pytest_manylinux.diagnose.attribution import blamed, grouped
 from pytest_manylinux.diagnose.modules import built_for
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit

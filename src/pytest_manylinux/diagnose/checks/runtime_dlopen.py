@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import Failure, blamed, grouped
+from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
-from pytest_manylinux.diagnose.blame import blamed
+from pytest_manylinux.diagnose.attribution import blamed
+from pytest_manylinux.diagnose.misplaced_elf import strangers
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
-from pytest_manylinux.diagnose.places import strangers
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation

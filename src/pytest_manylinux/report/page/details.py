@@ -8,8 +8,8 @@ from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.run import WheelRecord
 from pytest_manylinux.model.verdict import Finding, Verdict
-from pytest_manylinux.report.grid import Row
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.matrix import Row
+from pytest_manylinux.report.phrases import (
     cause_words,
     outcome_words,
     seen_words,

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Verdict
-from pytest_manylinux.report.grid import Grid
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.matrix import Grid
+from pytest_manylinux.report.phrases import (
     build_words,
     counted,
     prediction_words,

@@ -14,19 +14,19 @@ from datetime import datetime, timezone
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report.grid import SEVERITY_ORDER, Grid, Row, family_of, grid, worst
 from pytest_manylinux.report.history import History, Night
 from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Row, family_of, grid, worst
 from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
 from pytest_manylinux.report.page.origin import run_builds, run_facts, run_images, run_scope
-from pytest_manylinux.report.page.reach import Reach, reaches
-from pytest_manylinux.report.pairing import Key
-from pytest_manylinux.report.words import (
+from pytest_manylinux.report.page.support_timeline import Reach, reaches
+from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
     outcome_words,
     wheel_words,
 )
+from pytest_manylinux.report.wheel_matching import Key
 
 LABEL_WIDTH = 56
 MARKS = {

@@ -1,0 +1,216 @@
+"""Which finding a failed import belongs to: each failure belongs to exactly one.
+
+The checks ask here instead of each reading tracebacks, so that two checks never claim the same
+failure and none is left over: what nothing else claims is an `import-error`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from signal import SIGILL
+
+from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
+from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
+from pytest_manylinux.diagnose.modules import blame_missing_module
+from pytest_manylinux.diagnose.python_library import is_libpython
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+_DEPENDENCY_ABI = re.compile(
+    r"size changed, may indicate binary incompatibility"
+    r"|compiled against (?:ABI|API) version"
+    r"|compiled using NumPy 1\.x cannot be run in"
+    r"|numpy\.core\.(?:multiarray|umath) failed to import"
+    r"|module was compiled against NumPy"
+    r"|does not export expected C (?:function|variable)"
+    r"|has wrong signature \(expected"
+    r"|library version mismatch"
+)
+# Refusals that need no look at the wheel; the two others have functions.
+_OF_REFUSAL = {
+    Refusal.VERSION: "symbol-too-new",
+    Refusal.STACK: "executable-stack",
+    Refusal.TLS: "static-tls",
+    Refusal.ALIGNMENT: "page-alignment",
+    Refusal.ISA: "isa-level",
+    Refusal.RELR: "relr-relocations",
+    Refusal.TEXT: "text-relocations",
+    Refusal.ARCHITECTURE: "wrong-architecture",
+    Refusal.OTHER: "import-error",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An import that did not end well. `decides`: whether it can make the wheel not portable.
+
+    `listed`: the library that the loader speaks of is needed by a file, the wheel's or a
+    dependency's: the loader's own listing of an installed file has it among the missing ones.
+    """
+
+    outcome: ImportOutcome
+    words: LoaderWords | None
+    decides: bool
+    listed: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """Error if it decides, information if not."""
+        return Severity.ERROR if self.decides else Severity.INFORMATION
+
+    @property
+    def line(self) -> str:
+        """The failure in one line of evidence."""
+        return f"import {self.outcome.name}: {spoken(self.outcome)}"
+
+
+def spoken(outcome: ImportOutcome) -> str:
+    """How an import ended, in a few words."""
+    match outcome.status:
+        case ImportStatus.OK:
+            return "imported"
+        case ImportStatus.RAISED:
+            return ": ".join(part for part in (outcome.exception, outcome.message) if part)
+        case ImportStatus.EXITED:
+            return f"the interpreter exited with code {outcome.exit_code}"
+        case ImportStatus.SIGNALLED:
+            return f"the interpreter was killed by signal {outcome.signal}"
+        case ImportStatus.HUNG:
+            return f"not ended after {outcome.duration:.0f} s"
+
+
+def failures(observation: Observation) -> Iterator[Failure]:
+    """Every import that did not end well, in the order of the trial."""
+    needed = {library for check in observation.loader for library in check.missing}
+    for outcome in observation.imports:
+        if outcome.status is not ImportStatus.OK:
+            words = _words(outcome)
+            yield Failure(
+                outcome=outcome,
+                words=words,
+                decides=_decides(outcome, words),
+                listed=words is not None and PurePosixPath(words.library).name in needed,
+            )
+
+
+def blamed(name: str, facts: WheelFacts, observation: Observation, target: Target) -> Iterator[Failure]:
+    """The failures that belong to the finding called `name`."""
+    return (f for f in failures(observation) if blame(f, facts, target) == name)
+
+
+def grouped(
+    found: Iterable[Failure], key: Callable[[Failure], str]
+) -> Iterator[tuple[str, list[Failure]]]:
+    """Failures that share a key, decisive ones first; groups in order of appearance."""
+    groups: dict[str, list[Failure]] = {}
+    for failure in found:
+        groups.setdefault(key(failure), []).append(failure)
+    for word, members in groups.items():
+        yield word, sorted(members, key=lambda failure: not failure.decides)
+
+
+def blame(failure: Failure, facts: WheelFacts, target: Target) -> str:
+    """The name of the finding that a failure belongs to."""
+    outcome = failure.outcome
+    match outcome.status:
+        case ImportStatus.HUNG:
+            return "hang"
+        case ImportStatus.EXITED:
+            return "import-exited"
+        case ImportStatus.SIGNALLED:
+            return "isa-level" if outcome.signal == SIGILL else "crash"
+        case ImportStatus.OK | ImportStatus.RAISED:
+            return _blame_exception(failure, facts, target)
+
+
+def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str:
+    outcome = failure.outcome
+    if failure.words is not None:
+        return _blame_loader(failure, failure.words, facts, target)
+    if _DEPENDENCY_ABI.search(f"{outcome.message}\n{outcome.output}"):
+        return "dependency-abi"
+    if outcome.missing_module:
+        return blame_missing_module(outcome.missing_module, facts, target)
+    if any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
+        return "baked-path"
+    return "import-error"
+
+
+def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
+    if words.refusal is Refusal.LIBRARY:
+        return _blame_library(failure, words, facts, target)
+    if words.refusal is Refusal.SYMBOL:
+        return _blame_symbol(words, facts)
+    return _OF_REFUSAL[words.refusal]
+
+
+def _blame_library(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
+    """A file that could not be opened: needed by this wheel's files, or looked for by its code."""
+    name = PurePosixPath(words.library).name
+    if is_libpython(name):
+        return "libpython-linked"
+    own = files_named(name, facts)
+    if needing(name, facts):
+        if own:
+            return "rpath-lost"
+        return "library-not-grafted" if grafted_copies(name, facts) else "missing-library"
+    # glibc skips a file of another machine and then says that it cannot open it.
+    if own and all(elf.arch != target.arch for elf in own):
+        return "wrong-architecture"
+    # The import system speaks of an extension module with ImportError, ctypes of any library with
+    # OSError. An ImportError on a library that no file here needs is a dependency's extension
+    # module, or this wheel's own code that called dlopen and passed the words on.
+    needed = failure.listed or _in_dependency(failure.outcome, facts)
+    return "missing-library" if needed else "runtime-dlopen"
+
+
+def _in_dependency(outcome: ImportOutcome, facts: WheelFacts) -> bool:
+    """Whether the import system failed to load an extension module that is none of this wheel's."""
+    if outcome.exception != "ImportError":
+        return False
+    frames = re.findall(r'File "([^"]+)"', outcome.traceback)
+    last = next((f for f in reversed(frames) if "site-packages/" in f), "")
+    inside = last.partition("site-packages/")[2]
+    return bool(inside) and inside not in facts.files
+
+
+def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
+    if words.symbol.startswith("PyUnicodeUCS"):
+        return "ucs2"
+    if words.symbol.startswith("PyFPE_"):
+        return "fpe"
+    if words.version.startswith(("GLIBC_", "GLIBCXX_", "CXXABI_")):
+        return "symbol-too-new"
+    is_abi3 = any(tag.abi == "abi3" for tag in facts.wheel.tags)
+    if is_abi3 and words.symbol.startswith(("Py", "_Py")):
+        return "abi3-violation"
+    return "undefined-symbol"
+
+
+def _words(outcome: ImportOutcome) -> LoaderWords | None:
+    if outcome.status is not ImportStatus.RAISED:
+        return None
+    if outcome.loader_words:
+        known = read_words(outcome.loader_words)
+        return known or LoaderWords(refusal=Refusal.OTHER, text=outcome.loader_words)
+    if outcome.exception in {"ImportError", "OSError"}:
+        return read_words(outcome.message)
+    return None
+
+
+def _decides(outcome: ImportOutcome, words: LoaderWords | None) -> bool:
+    """Top-level imports decide.
+
+    An extension module imported by its dotted name may fail for reasons of its own (no display, an
+    optional dependency, only to be imported through its package): that decides only where the
+    loader refused the module itself, or the interpreter crashed. OSError is a library that Python
+    code looked for, not the module.
+    """
+    if outcome.kind is ImportKind.TOP_LEVEL or outcome.status is ImportStatus.SIGNALLED:
+        return True
+    return words is not None and outcome.exception != "OSError"

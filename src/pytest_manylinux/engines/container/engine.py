@@ -1,0 +1,312 @@
+"""Sandboxes by Docker and by Podman, through the one API that both speak.
+
+A container lives as long as the standard input of its first process: that is a connection which
+our process holds open, and which the kernel closes when we die. The daemon then removes the
+container. What an unlucky moment leaves behind all the same (a container made but not started) is
+found by its labels and removed at the next start; containers that are not ours are never touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import docker
+from docker.errors import NotFound
+from docker.types import HostConfig, LogConfig, Ulimit
+from docker.types import Mount as Bind
+
+from pytest_manylinux.engines.api import SCRATCH, Mount, SandboxSpec
+from pytest_manylinux.engines.bubblewrap.mounts import SHARED_MEMORY, check_mounts
+from pytest_manylinux.engines.container.connection import (
+    PodmanService,
+    connect_docker,
+    connect_podman,
+    speaking_to,
+)
+from pytest_manylinux.engines.container.dead_image import explained
+from pytest_manylinux.engines.container.import_root import read_file, reference_of
+from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
+from pytest_manylinux.engines.container.preloaded import ContainerForkServer, server_command
+from pytest_manylinux.engines.container.sandbox import HOLDER, ContainerSandbox
+from pytest_manylinux.engines.container.standby import ContainerStandby, Inbox, standby_command
+from pytest_manylinux.engines.environment import USER, user_database
+from pytest_manylinux.engines.preloaded import Requests, server_mounts
+from pytest_manylinux.engines.seccomp import profile_of_fork_servers
+from pytest_manylinux.errors import EngineError, SandboxError
+from pytest_manylinux.host.staged_files import Staging
+
+_SILENCE = 120.0  # seconds after which a daemon that did not answer is asked again
+_OPEN_FILES = 1024  # the soft limit that a login on a distro gives
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """Who a container's commands are: `keep` maps that id to the same one on the host (Podman)."""
+
+    uid: int
+    gid: int
+    keep: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.uid}:{self.gid}"
+
+
+class ContainerEngine:
+    """Makes sandboxes as containers. Leftovers of killed runs are removed when one is made."""
+
+    caution = ""  # the daemon has a filter of its own, and says itself where it has none
+
+    def __init__(
+        self, name: str, client: docker.DockerClient, service: PodmanService | None = None
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._service = service
+        self._names = service.name if service else f"pytest-manylinux-{os.getpid()}"
+        self._lock = threading.Lock()
+        self._sandboxes: set[ContainerSandbox] = set()
+        self._silent: tuple[float, EngineError] | None = None
+        self._closed = False
+        self._user_files: dict[tuple[str, _User], list[Bind]] = {}
+        with speaking_to(name, "asking what it is"):
+            self._version = str(client.version()["Version"])
+            options = client.info().get("SecurityOptions") or []
+            self._rootless = any("rootless" in option for option in options)
+            self._apparmor = any("apparmor" in option for option in options)
+            self._sweep()
+        self._staging = Staging()
+
+    def version(self) -> str:
+        """The version of the engine's daemon, such as `20.10.24`."""
+        return self._version
+
+    @property
+    def api(self) -> docker.APIClient:
+        """The daemon's API, for pulling and making images."""
+        return self._client.api
+
+    def _sweep(self) -> None:
+        for container in self._client.api.containers(all=True, filters={"label": LABEL}):
+            if owner_is_gone(container["Labels"]):
+                with contextlib.suppress(NotFound):
+                    self._client.api.remove_container(container["Id"], force=True, v=True)
+
+    def open(self, spec: SandboxSpec) -> ContainerSandbox:
+        """Start a container from `spec.image`, importing its root first if that was never done."""
+        return self._open(spec, HOLDER)
+
+    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> ContainerForkServer:
+        """Start a fork server in a container of its own; see `engines.api.ForkingEngine`.
+
+        Not where AppArmor confines containers: its profile refuses mounts, and is not taken away.
+        """
+        if self._apparmor:
+            raise SandboxError(
+                "no fork server is started", why="AppArmor keeps containers from mounting"
+            )
+        spool = self._staging.subfolder()
+        spool.chmod(0o755)
+        requests = Requests(spec, spool)
+        try:
+            shown = replace(spec, mounts=server_mounts(spec, spool))
+            sandbox = self._open(shown, server_command(interpreter, code), nested=True)
+        except BaseException:
+            requests.remove()
+            raise
+        return ContainerForkServer(sandbox, requests, spec)
+
+    def standby(
+        self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath
+    ) -> ContainerStandby:
+        """Start a program that waits in a container of its own; see `engines.api.StandbyEngine`."""
+        box = Inbox(self._staging.subfolder(), inbox, self._staging)
+        try:
+            box.add(mount for mount in spec.mounts if box.holds(mount))
+            outside = [mount for mount in spec.mounts if not box.holds(mount)]
+            shown = replace(spec, mounts=(*outside, Mount(source=box.folder, target=inbox)))
+            sandbox = self._open(shown, standby_command(interpreter, code))
+        except BaseException:
+            box.remove()
+            raise
+        return ContainerStandby(sandbox, box, spec)
+
+    def _open(
+        self, spec: SandboxSpec, command: Sequence[str], *, nested: bool = False
+    ) -> ContainerSandbox:
+        check_mounts((*spec.mounts, *spec.caches))
+        user = self._user(spec)
+        with self._listening(), speaking_to(self.name, f"starting a sandbox from {spec.image.name}"):
+            with self._lock:
+                reference = reference_of(self._client, spec.image)
+                binds = [*self._describe_user(reference, user), *self._binds(spec, user)]
+            container = self._client.api.create_container(
+                reference,
+                command=list(command),
+                entrypoint=[],
+                name=f"{self._names}-{secrets.token_hex(6)}",
+                hostname="sandbox",
+                user=str(user),
+                stdin_open=True,
+                working_dir="/",
+                labels=owner_labels(spec.label),
+                host_config=self._host_config(spec, user, binds) | self._rights(nested=nested),
+            )
+            sandbox = self._started(container["Id"], reference, spec)
+        with self._lock:
+            self._sandboxes.add(sandbox)
+        return sandbox
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Ask nothing of a daemon that lately kept silent: each question would take its full time."""
+        if self._closed:
+            raise EngineError("no sandbox is started any more", why="the run has ended")
+        if self._silent is not None and time.monotonic() < self._silent[0]:
+            raise self._silent[1]
+        try:
+            yield
+        except SandboxError:
+            raise
+        except EngineError as error:
+            self.gave_up(error)
+            raise
+
+    def gave_up(self, error: EngineError) -> None:
+        """Take note that the daemon did not answer somebody."""
+        self._silent = (time.monotonic() + _SILENCE, error)
+
+    def _started(self, container: str, reference: str, spec: SandboxSpec) -> ContainerSandbox:
+        try:
+            return ContainerSandbox(
+                self.name, self._client, container, spec, forget=self._forget, gave_up=self.gave_up
+            )
+        except SandboxError as error:
+            raise explained(error, self._client, reference, spec.image.name) from error
+
+    def _user(self, spec: SandboxSpec) -> _User:
+        """Somebody without rights who can read the inputs, and write what the caller may write.
+
+        A caller's own files are the caller's; the superuser's become readable to all (Staging),
+        but a cache stays the superuser's, who has no capabilities inside.
+        """
+        uid, gid = os.geteuid(), os.getegid()
+        if self._rootless:
+            return _User(uid, gid, keep=True) if self.name == "podman" else _User(0, 0)
+        if uid == 0:
+            return _User(0, 0) if spec.caches else _User(USER, USER)
+        return _User(uid, gid)
+
+    def _describe_user(self, reference: str, user: _User) -> list[Bind]:
+        """Binds of /etc/passwd and /etc/group, those of the image with our user in them."""
+        if (reference, user) not in self._user_files:
+            tables = [
+                read_file(self._client, reference, f"/etc/{name}") for name in ("passwd", "group")
+            ]
+            files = user_database(*tables, uid=user.uid, gid=user.gid)
+            self._user_files[reference, user] = [
+                Bind(target, str(self._staging.file(text)), type="bind", read_only=True)
+                for target, text in files.items()
+            ]
+        return self._user_files[reference, user]
+
+    def _binds(self, spec: SandboxSpec, user: _User) -> list[Bind]:
+        stranger = os.geteuid() == 0 and user.uid != 0
+        binds = []
+        for mount in spec.mounts:
+            source = mount.source.resolve()
+            source = self._staging.readable(source) if stranger else source
+            binds.append(Bind(str(mount.target), str(source), type="bind", read_only=True))
+        binds += [
+            Bind(str(cache.target), str(cache.source.resolve()), type="bind") for cache in spec.caches
+        ]
+        return binds
+
+    def _host_config(self, spec: SandboxSpec, user: _User, binds: list[Bind]) -> HostConfig:
+        # Podman knows no owner for a tmpfs, so both are for everyone.
+        half = f"rw,exec,nosuid,nodev,size={spec.limits.scratch // 2},mode=1777"
+        return self._client.api.create_host_config(
+            auto_remove=True,
+            read_only=True,
+            tmpfs={"/tmp": half, str(SCRATCH): half},  # noqa: S108 - the sandbox's own
+            mounts=binds,
+            network_mode="host" if spec.network else "none",
+            ipc_mode="private",
+            userns_mode="keep-id" if user.keep else None,
+            # Podman gives it to commands, and to the first process only when asked.
+            group_add=[user.gid] if self.name == "podman" else None,
+            cap_drop=["ALL"],
+            mem_limit=spec.limits.memory,
+            memswap_limit=spec.limits.memory,
+            pids_limit=spec.limits.processes,
+            shm_size=SHARED_MEMORY,
+            ulimits=list(ulimits()),
+            log_config=LogConfig(type="none"),
+        )
+
+    def _rights(self, *, nested: bool) -> dict[str, object]:
+        """What of a host configuration says how far the kernel lets a container's code go.
+
+        `nested` is for a fork server: without capabilities too, but it may make namespaces, and a new
+        /proc, which the kernel gives only to those who see all of theirs (mount_namespaces(7)).
+        """
+        options = ["no-new-privileges"]
+        if not nested:
+            return {"SecurityOpt": options}
+        if self.name == "podman":  # its own profile lets namespaces be made
+            return {"SecurityOpt": [*options, "unmask=ALL"]}
+        options.append("seccomp=" + json.dumps(profile_of_fork_servers()))
+        return {"SecurityOpt": options, "MaskedPaths": [], "ReadonlyPaths": []}
+
+    def _forget(self, sandbox: ContainerSandbox) -> None:
+        with self._lock:
+            self._sandboxes.discard(sandbox)
+
+    def close(self) -> None:
+        """Close all sandboxes that are still open, and Podman's service if it is ours.
+
+        None is started any more.
+        """
+        self._closed = True
+        for sandbox in tuple(self._sandboxes):
+            sandbox.close()
+        self._staging.close()
+        self._client.close()
+        if self._service is not None:
+            self._service.close()
+
+
+def ulimits() -> Iterator[Ulimit]:
+    """What containers may take of open files and processes, said so that it can be had everywhere."""
+    yield Ulimit(name="core", soft=0, hard=0)
+    yield Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES)
+    # `pids_limit` is what counts; but unasked Podman takes a figure that a machine without
+    # CAP_SYS_RESOURCE cannot give, its own service having lowered its limit to this one.
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    ours = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = most if ours == resource.RLIM_INFINITY else min(ours, most)
+    yield Ulimit(name="nproc", soft=most, hard=most)
+
+
+def open_docker() -> ContainerEngine:
+    """The engine docker; raises EngineError if no daemon answers."""
+    return ContainerEngine("docker", connect_docker())
+
+
+def open_podman() -> ContainerEngine:
+    """The engine podman; raises EngineError if its API can be had nowhere."""
+    client, service = connect_podman()
+    try:
+        return ContainerEngine("podman", client, service)
+    except BaseException:
+        if service is not None:
+            service.close()
+        raise

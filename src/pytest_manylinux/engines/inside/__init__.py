@@ -1,0 +1,1 @@
+"""Programs that engines run inside sandboxes or in front of them."""

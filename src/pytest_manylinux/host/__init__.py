@@ -1,0 +1,1 @@
+"""This machine: processes, signals, temporary folders, kernel settings."""

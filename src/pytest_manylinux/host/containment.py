@@ -1,0 +1,90 @@
+"""Run a program so that nothing of it outlives us: not a process, not a mount.
+
+The program becomes the first process of a new process namespace with its own mounts. When it ends,
+or when this process dies in whatever way, the kernel ends everything in the namespace, and the
+mounts go with the last of it. An ordinary user gets the same inside a user namespace, with the
+subordinate ids of /etc/subuid.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host.kernel_settings import allowing_namespaces
+
+# A parent that died before setpriv took hold would leave us running: compare the parent's id.
+_GUARD = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
+
+
+def contained(argv: Sequence[str]) -> tuple[str, ...]:
+    """Put `argv` into a namespace of its own; the thread that starts it must wait for it.
+
+    Raises ImageError if the machine lacks what that takes.
+    """
+    guard, unshare = _need("setpriv", "util-linux"), _need("unshare", "mount")
+    users = () if os.geteuid() == 0 else _map_users(unshare)
+    return (
+        *(guard, "--pdeathsig", "KILL"),
+        *("sh", "-c", _GUARD, "sh", str(os.getpid())),
+        *(unshare, *users, "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"),
+        *argv,
+    )
+
+
+def install_command(package: str) -> str:
+    """The exact command that installs a Debian package for this user."""
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"{sudo}apt-get install --yes {package}"
+
+
+def _map_users(unshare: str) -> tuple[str, ...]:
+    _need("newuidmap", "uidmap")
+    _probe(unshare)  # first: where the kernel refuses, subordinate ids are of no use
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    for name in ("subuid", "subgid"):
+        if not _has_range(Path("/etc") / name, user):
+            raise ImageError(
+                f"{user} has no subordinate ids in /etc/{name}, which making a root takes",
+                remedy=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+            )
+    return ("--user", "--map-root-user", "--map-auto")
+
+
+def _probe(unshare: str) -> None:
+    """Raise ImageError if the kernel refuses: with --map-auto unshare would hang for ever then."""
+    done = subprocess.run(
+        [unshare, "--user", "--map-root-user", "true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ImageError(
+            "this user may not make a user namespace, which making a root takes",
+            why=done.stderr.strip(),
+            remedy=allowing_namespaces() or "run as root, or allow unprivileged user namespaces",
+        )
+
+
+def _has_range(path: Path, user: str) -> bool:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.split(":")[0] in {user, str(os.geteuid())} for line in lines)
+
+
+def _need(program: str, package: str) -> str:
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if found is None:
+        raise ImageError(
+            f"{program} is missing, which making a root takes", remedy=install_command(package)
+        )
+    return found

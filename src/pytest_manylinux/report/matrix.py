@@ -1,0 +1,174 @@
+"""The matrix that terminal, HTML and Markdown show: wheels down, targets across."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_manylinux.model.distro import Distro, split_target_id
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.report.normalize import distinct
+
+# The worst first: of several verdicts in one cell the worst is shown.
+SEVERITY_ORDER = (Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN, Outcome.EXPECTED, Outcome.PORTABLE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Column:
+    """A distro; one interpreter of it where a wheel was tried on several.
+
+    `pythons` are the tags of the interpreters that the column's trials used, the oldest first;
+    `arch` is empty where all columns have the same.
+    """
+
+    distro: str
+    pythons: tuple[str, ...]
+    arch: str = ""
+
+    @property
+    def label(self) -> str:
+        """Such as `debian-12 cp311`; of several Pythons none is named."""
+        python = self.pythons[0] if len(self.pythons) == 1 else ""
+        return " ".join(filter(None, (self.distro, python, self.arch)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One wheel (or what should have become one: then `sha256` is empty).
+
+    `general` are its verdicts that belong to no target (the audit, no target that fits);
+    `cells` has one entry a column, None where there was no trial.
+    """
+
+    wheel: str
+    sha256: str
+    general: tuple[Verdict, ...]
+    cells: tuple[Verdict | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Rows by wheel, columns in the order of the catalogue; `counts` are over all verdicts."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    counts: Counter[Outcome]
+
+
+def grid(record: RunRecord) -> Grid:
+    """Arrange a run's verdicts."""
+    verdicts = distinct(record.verdicts)
+    columns = _columns(verdicts)
+    ordered = _ordered(columns.values(), {distro.id: distro for distro in record.distros})
+    by_wheel: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        by_wheel.setdefault((verdict.wheel, verdict.wheel_sha256), []).append(verdict)
+    rows = (
+        _row(*key, by_wheel[key], columns, ordered)
+        for key in sorted(by_wheel, key=lambda key: wheel_order(*key))
+    )
+    return Grid(
+        columns=ordered,
+        rows=tuple(rows),
+        counts=Counter(verdict.outcome for verdict in verdicts),
+    )
+
+
+def _columns(verdicts: Sequence[Verdict]) -> dict[str, Column]:
+    """The column of each target id. Wheels of cp39 and cp311 share a distro's column."""
+    targets = {
+        verdict.subject: target
+        for verdict in verdicts
+        if (target := split_target_id(verdict.subject)) is not None
+    }
+    several_archs = len({arch for _, _, arch in targets.values()}) > 1
+    trials = {(v.wheel, v.wheel_sha256, targets[v.subject]) for v in verdicts if v.subject in targets}
+    by_place = Counter((wheel, sha256, distro, arch) for wheel, sha256, (distro, _, arch) in trials)
+    split = {(distro, arch) for (_, _, distro, arch), count in by_place.items() if count > 1}
+    pythons: dict[tuple[str, str], set[str]] = {}
+    for distro, python, arch in targets.values():
+        pythons.setdefault((distro, arch), set()).add(python)
+
+    def column(distro: str, python: str, arch: str) -> Column:
+        tags = {python} if (distro, arch) in split else pythons[distro, arch]
+        ordered = tuple(sorted(tags, key=lambda tag: tuple(_natural(tag))))
+        return Column(distro, ordered, arch if several_archs else "")
+
+    return {subject: column(*target) for subject, target in targets.items()}
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The verdict that decides among several; None if there is none."""
+    return min(verdicts, key=lambda v: SEVERITY_ORDER.index(v.outcome), default=None)
+
+
+def wheel_order(wheel: str, sha256: str) -> tuple[object, ...]:
+    """A sort key for wheels by name, version, then Python: cp39 before cp311."""
+    parts = wheel.removesuffix(".whl").split("-")
+    natural = tuple(tuple(_natural(part)) for part in parts)
+    return (natural, sha256)
+
+
+def _natural(text: str) -> Iterable[tuple[int, int, str]]:
+    """Digits compare as numbers; in `cp311` the first digit is the major version."""
+    if text[:2] == "cp" and text[2:].isdecimal() and len(text) > len("cp3"):
+        return [(1, 0, "cp"), (0, int(text[2]), ""), (0, int(text[3:]), "")]
+    pieces: list[tuple[int, int, str]] = []
+    for is_number, run in _runs(text):
+        pieces.append((0, int(run), "") if is_number else (1, 0, run))
+    return pieces
+
+
+def _runs(text: str) -> Iterable[tuple[bool, str]]:
+    start = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or _is_digit(text[end]) != _is_digit(text[start]):
+            yield _is_digit(text[start]), text[start:end]
+            start = end
+
+
+def _is_digit(character: str) -> bool:
+    return character in "0123456789"
+
+
+def family_of(column: Column, distros: Mapping[str, Distro]) -> str:
+    """The distro's family: the catalogue's word, else the first part of the id."""
+    distro = distros.get(column.distro)
+    return distro.family if distro is not None else column.distro.partition("-")[0]
+
+
+def _ordered(columns: Iterable[Column], distros: Mapping[str, Distro]) -> tuple[Column, ...]:
+    """Families together, in the order of their first distros; inside as the distros come."""
+    places = {distro: place for place, distro in enumerate(distros)}
+    families: dict[str, int] = {}
+    for place, distro in enumerate(distros.values()):
+        families.setdefault(distro.family, place)
+
+    def key(column: Column) -> tuple[object, ...]:
+        family = families.get(family_of(column, distros), len(places))
+        place = places.get(column.distro, len(places))
+        pythons = tuple(tuple(_natural(python)) for python in column.pythons)
+        return (family, place, tuple(_natural(column.distro)), pythons, column.arch)
+
+    return tuple(sorted(set(columns), key=key))
+
+
+def _row(
+    wheel: str,
+    sha256: str,
+    verdicts: Sequence[Verdict],
+    columns: dict[str, Column],
+    ordered: Sequence[Column],
+) -> Row:
+    cells: dict[Column, list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.subject in columns:
+            cells.setdefault(columns[verdict.subject], []).append(verdict)
+    return Row(
+        wheel=wheel,
+        sha256=sha256,
+        general=tuple(v for v in verdicts if v.subject not in columns),
+        cells=tuple(worst(cells.get(column, ())) for column in ordered),
+    )

@@ -1,0 +1,105 @@
+"""Trials that a cluster's workers do: what is sent along, and what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_manylinux.cluster.protocol import Answer, Failed, Order, Part, Root, Seen, error_of, root_of
+from pytest_manylinux.cluster.scheduling import needs
+from pytest_manylinux.config.keys import AUTO
+from pytest_manylinux.errors import StoreError
+from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.subjects import TrialJob, settings_of
+from pytest_manylinux.trials.trial import TrialRequest
+
+if TYPE_CHECKING:
+    from pytest_manylinux.cluster.transfer import Supply
+
+
+def engines_of(run: Run) -> tuple[str, ...]:
+    """Name and version of the engines that the cluster's workers have; raises ClusterError."""
+    return tuple(sorted({one.engine for one in run.cluster().members() if one.engine}))
+
+
+def send(run: Run, job: TrialJob, wheel: Wheel, request: TrialRequest | None) -> Future[Answer]:
+    """Send a trial to the cluster; `request` is None where the worker has to prepare all of it.
+
+    Raises ClusterError and StoreError.
+    """
+    cluster = run.cluster()
+    root = None if request is None else _offered_root(run, request.image, cluster.supply)
+    folder = None if request is None else request.dependencies
+    settings = settings_of(job.origin)
+    order = Order(
+        run=cluster.run,
+        wheel=_offered(wheel.path, wheel.sha256, cluster.supply),
+        target=_lean(job.target),
+        root=root,
+        resolve=request is None and settings.dependencies == "resolve",
+        dependencies=None if folder is None else _offered_folder(folder, cluster.supply),
+        imports=settings.imports,
+        import_skip=settings.import_skip,
+        programs=tuple(tuple(line.split()) for line in settings.programs),
+        timeout=settings.trial_timeout,
+    )
+    return cluster.submit(order, _needs(run, job.target, root))
+
+
+def receive(future: Future[Answer]) -> Seen:
+    """What a worker saw, its name in the observation; raises the error that it had, or ClusterError."""
+    answer = future.result()
+    if isinstance(answer, Failed):
+        raise error_of(answer)
+    # A worker's word on itself is not taken: who it was is known from the answer as a whole.
+    observation = replace(answer.observation, worker=answer.worker, remembered=False)
+    return Seen(
+        worker=answer.worker, engine=answer.engine, observation=observation, survey=answer.survey
+    )
+
+
+def _needs(run: Run, target: Target, root: Root | None) -> frozenset[str]:
+    named = run.settings.engine
+    return needs(
+        arch=target.arch,
+        engine="" if named == AUTO else named,
+        registry=root is not None and root.recipe is None,
+        distro=target.distro.id if root is None else "",
+    )
+
+
+def _lean(target: Target) -> Target:
+    """Without what only judging takes, which is done here."""
+    return replace(target, distro=replace(target.distro, libraries=None))
+
+
+def _offered_root(run: Run, image: Image, supply: Supply) -> Root:
+    """An image as it is asked for; its files are had from here if it is one of an archive."""
+    from pytest_manylinux.cluster.transfer import root_source  # noqa: PLC0415 - it imports an extra
+
+    if image.root is None:
+        return root_of(image, None)
+    stored = run.store.take(image.arch, image.digest)
+    if stored is None:
+        raise StoreError(f"the image {image.name} is no longer in the cache", remedy="run it again")
+    supply.offer(image.digest, root_source(Path(image.root)))
+    return root_of(image, stored.record.recipe)
+
+
+def _offered_folder(folder: Path, supply: Supply) -> tuple[Part, ...]:
+    return tuple(
+        _offered(path, hashlib.sha256(path.read_bytes()).hexdigest(), supply)
+        for path in sorted(folder.glob("*.whl"))
+    )
+
+
+def _offered(path: Path, sha256: str, supply: Supply) -> Part:
+    from pytest_manylinux.cluster.transfer import file_source  # noqa: PLC0415 - it imports an extra
+
+    supply.offer(sha256, file_source(path))
+    return Part(filename=path.name, sha256=sha256)

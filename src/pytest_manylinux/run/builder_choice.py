@@ -1,0 +1,202 @@
+"""Which builder makes a wheel, and why: decided once per run for each builder image."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pytest_manylinux.building.api import Builder
+from pytest_manylinux.building.image_layout import Layout
+from pytest_manylinux.building.manylinux_image import ImageBuilder
+from pytest_manylinux.building.zig_builder import ZigBuilder
+from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.catalogue.builders import builder_for, load_builders
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
+from pytest_manylinux.images.lock import Lock
+from pytest_manylinux.images.references import parse_reference
+from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.model.builder import BuilderImage, prefix_of
+from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.run.images import RunImages, uses_registries
+from pytest_manylinux.run.layouts import layout_of
+
+AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A builder and why it is the one. `image` is where it builds; None: in a Debian root."""
+
+    builder: Builder
+    why: str
+    image: Image | None = None
+
+
+class Speaker(Protocol):
+    """Tells the user what is going on."""
+
+    def say(self, text: str, /) -> None:
+        """Show one line."""
+
+
+class Surroundings(Protocol):
+    """What builders need of the run that they belong to."""
+
+    settings: Settings
+    arch: str
+    shared: Path | None
+    lock: Lock | None
+
+    @property
+    def messages(self) -> Speaker:
+        """Where to say what is done."""
+
+    @property
+    def images(self) -> RunImages:
+        """Where the run's images come from."""
+
+    @property
+    def store(self) -> ImageStore:
+        """Whose folder is the cache; raises StoreError if it cannot be used."""
+
+    def engine(self) -> Engine:
+        """The run's engine; raises EngineError without one."""
+
+
+@dataclass(kw_only=True)
+class Builders:
+    """The builders of one run; `chosen` are those of its builds so far. Safe to call from threads."""
+
+    run: Surroundings
+    chosen: dict[tuple[str, str], Chosen] = field(default_factory=dict)
+    _layouts: dict[str, Layout | ManylinuxError] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wants_root(self, settings: Settings) -> bool:
+        """Whether builds are in Debian roots for certain; without an engine they are nowhere."""
+        try:
+            return settings.builder == ZIG or (settings.builder == AUTO and bool(self._never(settings)))
+        except EngineError:
+            return False
+
+    def choose(self, settings: Settings, build: PlannedBuild) -> Chosen:
+        """The builder for a planned build.
+
+        Raises ImageError, ToolchainError and EngineError where the image that was asked for cannot
+        be used; with `auto` zig takes its place then, unless the engine itself is gone.
+        """
+        if settings.builder == ZIG:
+            return Chosen(builder=ZigBuilder(), why=_asked(settings))
+        if settings.builder != AUTO:
+            return self._in_image(settings, build, why=_asked(settings))
+        if never := self._never(settings):
+            return Chosen(builder=ZigBuilder(), why=f"auto: {never}")
+        try:
+            return self._in_image(settings, build, why="auto: the official image is there")
+        except ManylinuxError as error:
+            if isinstance(error, EngineError) and not isinstance(error, SandboxError):
+                raise
+            why = f"auto: {_one_line(error)}"
+            with self._lock:
+                if why not in self._said:
+                    self._said.add(why)
+                    self.run.messages.say(f"builder: zig; {why}")
+            return Chosen(builder=ZigBuilder(), why=why)
+
+    def _never(self, settings: Settings) -> str:
+        """Why `auto` does not ask for the official image; empty if it does."""
+        engine = self.run.engine().name
+        if not uses_registries(engine, self.run.settings):
+            reason = "image-source is archive"
+            return reason if engine != "bubblewrap" else f"the engine {engine} has no registries"
+        return "build-packages names packages of Debian" if settings.build_packages else ""
+
+    def _in_image(self, settings: Settings, build: PlannedBuild, *, why: str) -> Chosen:
+        layout = self._layout(self._reference(settings, build))
+        if layout.python(build.python) is None:
+            raise ToolchainError(
+                f"image {layout.image.name} has no {build.python}",
+                why=f"in /opt/python are {', '.join(layout.pythons)}",
+                remedy="set builder = zig, name another image as builder, or set python",
+            )
+        if settings.build_packages:
+            raise ToolchainError(
+                f"build-packages cannot be installed into the image {layout.image.name}",
+                why="a builder image is used as it is",
+                remedy="let before-build make what the build needs, name an image that has it as "
+                "builder, or set builder = zig",
+            )
+        name = OFFICIAL if settings.builder in {AUTO, OFFICIAL} else settings.builder
+        return Chosen(builder=ImageBuilder(name=name, layout=layout), why=why, image=layout.image)
+
+    def _reference(self, settings: Settings, build: PlannedBuild) -> str:
+        if settings.builder not in {AUTO, OFFICIAL}:
+            return settings.builder
+        image = builder_for(load_builders(), build.policy, build.arch)
+        if image is None:
+            raise ToolchainError(
+                f"there is no official image that builds for {build.policy} on {build.arch}",
+                remedy="set builder = zig, or name an image as builder",
+            )
+        return self._pinned(image)
+
+    def _pinned(self, image: BuilderImage) -> str:
+        pins = {} if self.run.lock is None else self.run.lock.builders
+        pinned = pins.get(f"{image.policy}-{image.arch}")
+        return f"{image.repository}@{pinned.digest}" if pinned else image.reference
+
+    def _layout(self, reference: str) -> Layout:
+        """Pull and look into an image, once per run; raises the same error each time."""
+        with self._lock:
+            if reference not in self._layouts:
+                key = ("layout", reference, self.run.arch)
+                try:
+                    self._layouts[reference] = once(self.run.shared, key, lambda: self._look(reference))
+                except ManylinuxError as error:
+                    self._layouts[reference] = error
+            found = self._layouts[reference]
+        if isinstance(found, ManylinuxError):
+            raise found
+        return found
+
+    def _look(self, reference: str) -> Layout:
+        registry = self.run.images.builders
+        engine = self.run.engine()
+        if registry is None:
+            raise ToolchainError(
+                f"builder {reference} cannot be used",
+                why=f"the engine {engine.name} has no registries",
+                remedy="set engine to docker or podman, or builder = zig",
+            )
+        pulled = registry.obtain(reference, self.run.arch, title="builder")
+        name = str(parse_reference(pulled.reference).repository)
+        image = Image(
+            digest=pulled.digest,
+            name=f"{name}@{pulled.digest}",
+            source=ImageSource.REGISTRY,
+            arch=self.run.arch,
+            reference=pulled.id,
+            note=pulled.note,
+        )
+        return layout_of(
+            image,
+            engine,
+            prefix=prefix_of(self.run.arch),
+            root=self.run.store.root / "layouts",
+            say=self.run.messages.say,
+        )
+
+
+def _asked(settings: Settings) -> str:
+    return f"set by {settings.source('builder')}"
+
+
+def _one_line(error: ManylinuxError) -> str:
+    why = error.why.strip().splitlines()
+    return f"{error.what}: {why[0]}" if why else error.what

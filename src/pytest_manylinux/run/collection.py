@@ -1,0 +1,149 @@
+"""From paths to subjects and plans, with the settings that hold for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.tags import Tag
+
+from pytest_manylinux.building.project import read_project
+from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, flag_layer, merge
+from pytest_manylinux.config.settings import Settings, SourceKind
+from pytest_manylinux.diagnose.judge import judge_unreadable
+from pytest_manylinux.errors import MalformedWheelError, ManylinuxError
+from pytest_manylinux.escape import printable
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.run import BuildRecord, ShardRecord
+from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, wheel_targets
+from pytest_manylinux.run.builder_choice import AUTO, ZIG
+from pytest_manylinux.run.record import Recorder
+from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.subjects import (
+    BuildJob,
+    Origin,
+    ProjectSubject,
+    WheelSubject,
+    key_of,
+    name_of,
+    tags_of_name,
+)
+from pytest_manylinux.run.work import Judged, not_proven
+
+
+class Context:
+    """What the collectors and items of one session share.
+
+    `bare` tells that no path was given, so that only the root project's own items are wanted;
+    `with_tests` that pytest's ordinary tests are to be collected too.
+    `left_out` has a line for each project that has no trial on some of the chosen distros.
+    """
+
+    def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool, with_tests: bool) -> None:
+        self.run = run
+        self.bare = bare
+        self.with_tests = with_tests
+        self.recorder = Recorder()
+        self.shard: ShardRecord | None = None
+        self.collect_errors: list[ManylinuxError] = []
+        self.left_out: list[str] = []
+        self._layers = layers
+
+    def settings_for(self, path: Path) -> Settings:
+        """The settings of a project: its own pyproject.toml under flags and environment."""
+        if not path.is_dir() or path == self.run.own:
+            return self.run.settings
+        shown = f"{self.shown(path)}/pyproject.toml"
+        own = file_layer(path / "pyproject.toml", shown=shown, kind=SourceKind.PROJECT)
+        if not own.values:
+            return self.run.settings
+        settings = merge((*self._layers, own))
+        self.run.check(settings)
+        return settings
+
+    def plan_project(self, path: Path) -> tuple[ProjectSubject, ProjectPlan]:
+        """Plan a project folder or sdist; raises ProjectError or UsageError."""
+        settings = self.settings_for(path)
+        project = read_project(path)
+        plan = plan_project(
+            policy=settings.policy,
+            requires_python=project.requires_python,
+            targets=self.run.targets(settings),
+            builders=self.run.builders(settings),
+            pythons=settings.python,
+            arch=self.run.arch,
+            in_image=settings.builder not in {AUTO, ZIG},
+        )
+        subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
+        if plan.builds:
+            self._note_left_out(subject)
+        return subject, plan
+
+    def _note_left_out(self, subject: ProjectSubject) -> None:
+        """Distros none of whose Pythons the project wants: chosen, but without a trial."""
+        wanted = subject.project.requires_python
+        targets = self.run.targets(subject.settings)
+        some = {one.distro.id for one in targets if accepts_python(wanted, one.interpreter.version)}
+        if names := dict.fromkeys(one.distro.id for one in targets if one.distro.id not in some):
+            self.left_out.append(
+                f"{subject.group}: no trial on {', '.join(names)}, "
+                f"since requires-python {wanted!r} admits no Python there"
+            )
+
+    def plan_wheel(self, path: Path) -> tuple[WheelSubject, tuple[Target, ...]]:
+        """Plan a wheel from its name."""
+        settings = self.run.settings
+        tags = tags_of_name(path)
+        subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
+        targets = self.run.targets(settings)
+        for arch in self._other_architectures(tags):
+            targets += self.run.targets(settings, arch)
+        return subject, wheel_targets(tags, "", targets)
+
+    def _other_architectures(self, tags: frozenset[Tag]) -> tuple[str, ...]:
+        """Those that a wheel is for besides this machine's, where a cluster may have them."""
+        if not self.run.settings.dask:
+            return ()
+        known = {arch for distro in self.run.catalogue.distros for arch in distro.architectures}
+        platforms = {tag.platform for tag in tags}
+        wanted = {arch for arch in known if any(word.endswith(f"_{arch}") for word in platforms)}
+        return tuple(sorted(wanted - {self.run.arch}))
+
+    def shown(self, path: Path) -> str:
+        """A path as in node ids, relative to the root folder; the root itself by its name."""
+        if path == self.run.root:
+            return printable(path.name)
+        if path.is_relative_to(self.run.root):
+            return printable(path.relative_to(self.run.root).as_posix())
+        return printable(path)
+
+    def failed_build(self, job: BuildJob, error: ManylinuxError) -> BuildRecord:
+        """The record of a build that gave no wheel."""
+        chosen = self.run.makers.chosen.get(key_of(job))
+        return BuildRecord(
+            project=job.subject.group,
+            python=job.build.python.tag,
+            policy=str(job.build.policy),
+            builder=chosen.builder.name if chosen else job.subject.settings.builder,
+            builder_why=chosen.why if chosen else "",
+            image=chosen.image.digest if chosen and chosen.image else "",
+            image_name=chosen.image.name if chosen and chosen.image else "",
+            error=str(error),
+        )
+
+    def unread(self, origin: Origin, error: ManylinuxError) -> Judged:
+        """The verdict on a malformed wheel (its own fault), or one not read or built (not proven)."""
+        if isinstance(origin, WheelSubject) and isinstance(error, MalformedWheelError):
+            return Judged(verdict=judge_unreadable(name_of(origin), error))
+        return Judged(verdict=not_proven(error, "audit", name_of(origin)))
+
+
+def read_layers(
+    *, root: Path, options: Mapping[str, str | None], environment: Mapping[str, str]
+) -> tuple[Layer, ...]:
+    """The layers that hold for the whole run; raises UsageError."""
+    return (
+        file_layer(root / "pyproject.toml", shown="pyproject.toml"),
+        environment_layer(environment),
+        flag_layer(options),
+    )

@@ -1,0 +1,157 @@
+"""What earlier runs saw: a trial that would be the same in every respect is not done again.
+
+Observations are kept, not verdicts: findings, expectations and ignored findings are judged afresh
+each time. Only trials that speak for the wheel are recalled; a fault is looked at again, and counted:
+a pass does not outweigh the failures of the same bytes in the same place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import msgspec
+
+from pytest_manylinux.cache.code_version import procedure_of
+from pytest_manylinux.cache.values import Kept
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.trials.trial import TrialRequest
+
+OBSERVATIONS = "observations"  # the folder in the cache
+LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand observations
+_WORDS = 300  # characters kept of a failure
+_JUDGES = ("inspect", "diagnose", "diagnose.checks", "diagnose.data", "model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of one wheel in one place.
+
+    `observation` is that of a pass; None as soon as any of the `tries` failed. `words` say how the last
+    failing one did. `judge` is the code that told passes from failures: another one counts from
+    nothing. `wheel` and `target` are for people.
+    """
+
+    wheel: str
+    target: str
+    judge: str
+    tries: int = 0
+    failed: int = 0
+    words: str = ""
+    observation: Observation | None = None
+
+
+class Memory:
+    """What is known, below `root`, the least recently used forgotten first.
+
+    `fresh` recalls no pass, but keeps what is seen, and counts failures on.
+    """
+
+    def __init__(self, root: Path, *, fresh: bool = False, limit: int = LIMIT) -> None:
+        self._kept = Kept(root, Known, limit=limit, fresh=fresh)
+
+    def recall(self, key: str) -> Observation | None:
+        """The pass that was seen under this key; None if there was none, a failure, or damage."""
+        known = self._kept.recall(key)
+        if known is None or known.failed or known.observation is None:
+            return None
+        return replace(known.observation, remembered=True)
+
+    def add(self, key: str, verdict: Verdict) -> Known:
+        """Count a try by what it amounts to, before anything is declared of it; gives all tries.
+
+        A pass is kept as long as nothing has failed, and what is not proven is not counted.
+        """
+        return self._kept.change(key, lambda known: _counted(known, verdict))
+
+    def forget(self, wheels: tuple[str, ...] = ()) -> tuple[Known, ...]:
+        """Forget wheels by their file names or patterns of them, all without any. Raises OSError."""
+        return self._kept.forget(_matcher(wheels))
+
+    def prune(self) -> None:
+        """Forget the least recently used until the rest fits the limit."""
+        self._kept.prune()
+
+
+def _matcher(wheels: tuple[str, ...]) -> Callable[[Known], bool]:
+    return lambda known: not wheels or any(fnmatchcase(known.wheel, word) for word in wheels)
+
+
+def _counted(known: Known | None, verdict: Verdict) -> Known:
+    judge = procedure_of(*_JUDGES)
+    if known is None or known.judge != judge:
+        known = Known(wheel=verdict.wheel, target=verdict.subject, judge=judge)
+    if verdict.outcome is Outcome.PORTABLE:
+        seen = None if known.failed else verdict.observation
+        return replace(known, tries=known.tries + 1, observation=seen)
+    if verdict.outcome is Outcome.NOT_PORTABLE:
+        return replace(
+            known,
+            tries=known.tries + 1,
+            failed=known.failed + 1,
+            words=failure_words(verdict)[:_WORDS],
+            observation=None,
+        )
+    return known
+
+
+def failure_words(verdict: Verdict) -> str:
+    """The first error, on one line; the reason where there is none."""
+    words = [f"{finding.name}: {finding.message}" for finding in verdict.errors]
+    return " ".join((words or [verdict.reason])[0].split())
+
+
+def observation_key(request: TrialRequest, engine: str) -> str:
+    """A hexadecimal SHA-256 over all that can change what a trial sees."""
+    return _key(
+        engine,
+        request.wheel.filename,
+        request.wheel.sha256,
+        request.target.id,
+        request.image.digest,
+        request.imports,
+        request.import_skip,
+        request.programs,
+        request.timeout,
+        _wheels_in(request.dependencies),
+    )
+
+
+def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: str) -> str:
+    """The same for a trial whose image and dependencies a cluster's worker chose itself.
+
+    Known only when it is done, so that it serves for counting and not for recalling.
+    """
+    return _key(
+        engine,
+        wheel.filename,
+        wheel.sha256,
+        seen.target,
+        seen.image,
+        settings.imports,
+        settings.import_skip,
+        settings.programs,
+        settings.trial_timeout,
+        settings.dependencies,
+        () if seen.install is None else sorted(seen.install.installed),
+    )
+
+
+def _key(*parts: object) -> str:
+    return hashlib.sha256(
+        msgspec.json.encode([procedure_of("trials", "trials.inside"), *parts])
+    ).hexdigest()
+
+
+def _wheels_in(folder: Path | None) -> list[tuple[str, str]] | None:
+    if folder is None:
+        return None
+    return [
+        (path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())
+    ]

@@ -1,0 +1,111 @@
+"""What a run leaves behind when asked: reports, a proof, a history, the gate's word."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_manylinux.artifacts import read_artifact
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.gate import decide
+from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.report.github import workflow_annotations
+from pytest_manylinux.report.history import History, durations, keep, load_history
+from pytest_manylinux.report.html import write_html
+from pytest_manylinux.report.markdown import append_summary, write_markdown
+from pytest_manylinux.report.proof import write_proof
+from pytest_manylinux.report.shards import balance
+from pytest_manylinux.run.session import Run
+
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Files and folders that the command line asked for, absolute; None for what it did not.
+
+    `sigstore` has the proof signed with this CI job's own identity.
+    """
+
+    proof: Path | None = None
+    html: Path | None = None
+    markdown: Path | None = None
+    sign_key: Path | None = None
+    history: Path | None = None
+    sigstore: bool = False
+
+    def write(self, record: RunRecord) -> list[Path]:
+        """Write all of it; gives the paths. Raises ReportError and UsageError (the key)."""
+        written: list[Path] = []
+        if self.proof is not None:
+            write_proof(record, self.proof, sign_key=self.sign_key, as_myself=self.sigstore)
+            written.append(self.proof)
+        if self.html is not None:
+            write_html(record, self.html, history=self._earlier(record))
+            written.append(self.html)
+        if self.markdown is not None:
+            write_markdown(record, self.markdown)
+            written.append(self.markdown)
+        if self.history is not None:
+            written.append(keep(record, self.history))
+        return written
+
+    def _earlier(self, record: RunRecord) -> History | None:
+        if self.history is None or not self.history.is_dir():
+            return None
+        return load_history(self.history, before=record.started)
+
+    def usual(self) -> Mapping[str, float]:
+        """Seconds by build and trial, from the history; empty without one."""
+        if self.history is None or not self.history.is_dir():
+            return {}
+        return durations(load_history(self.history).records)
+
+    def weights(self) -> Mapping[str, float]:
+        """Seconds by node path, from the history; empty without one."""
+        found: dict[str, float] = {}
+        for key, seconds in self.usual().items():
+            group = key.rpartition("::")[0]
+            found[group] = found.get(group, 0.0) + seconds
+        return found
+
+
+def speak_to_forge(record: RunRecord, environment: Mapping[str, str]) -> Sequence[str]:
+    """Add to a GitHub step's summary if there is one; gives annotations to print."""
+    if summary := environment.get(_SUMMARY):
+        append_summary(record, Path(summary))
+    return workflow_annotations(record, environment)
+
+
+def image_notes(record: RunRecord) -> list[str]:
+    """What was not as usual with the images of this run, each once."""
+    seen = [verdict.observation for verdict in record.verdicts if verdict.observation is not None]
+    return list(dict.fromkeys(observation.image_note for observation in seen if observation.image_note))
+
+
+def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
+    """The gate's word on the wheels of this very run: exit code, and lines for people."""
+    rule = run.settings.gate
+    required = run.catalogue.select(rule.require, where="gate: require") or record.distros
+    artifacts = [read_artifact(wheel.wheel.path) for wheel in record.wheels]
+    decision = decide(artifacts, record, rule, required=required, now=time.time())
+    lines = [
+        f"gate: {ruling.artifact.filename}: {reason.text}"
+        for ruling in decision.rulings
+        for reason in ruling.reasons
+        if reason.code is not ExitCode.OK
+    ]
+    if decision.code is ExitCode.OK:
+        count = len(decision.rulings)
+        lines.append(f"gate: {'the wheel' if count == 1 else f'all {count} wheels'} may pass")
+    return decision.code, lines
+
+
+def divide(
+    groups: Iterable[str], weights: Mapping[str, float], count: int
+) -> tuple[frozenset[str], ...]:
+    """Divide node paths among shards; what belongs to one project or wheel stays together."""
+    return balance({os.fspath(group): weights.get(group) for group in groups}, count)

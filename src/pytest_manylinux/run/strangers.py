@@ -1,0 +1,151 @@
+"""Other people's trees given as paths: which of their files pytest may load, which links are followed.
+
+pytest imports `conftest.py` of every folder that it meets, and takes its configuration from the
+nearest file above the paths. With `--manylinux` paths are wheels and projects, whose code has no
+business outside of a sandbox. So a run with paths takes both from the caller's own folders only: the
+current one and those above it, unless they are at or below a path themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.escape import printable
+from pytest_manylinux.host.paths import kind_of, stays_within
+
+WITH_TESTS = "--manylinux-with-tests"
+_ARTIFACTS = (".whl", ".tar.gz", ".zip")
+_SHOWN = 3  # links named in the note; the rest is counted
+
+
+def given_paths(words: Iterable[str], here: Path) -> tuple[Path, ...]:
+    """The paths among pytest's positional words, resolved, with `::NAME` taken off.
+
+    Words that name nothing are left out: before `conftest.py` is read they may be values of its
+    options.
+    """
+    bases = (here / os.fspath(word).partition("::")[0] for word in words)
+    return tuple(path.resolve() for path in bases if os.path.lexists(path))
+
+
+def is_own(folder: Path, paths: Iterable[Path], here: Path) -> bool:
+    """Whether a folder is the current one or above it, and neither at nor below one of the paths."""
+    folder = folder.resolve()
+    return here.resolve().is_relative_to(folder) and not any(
+        folder.is_relative_to(path) for path in paths
+    )
+
+
+def own_conftest(paths: Iterable[Path], here: Path) -> Path | None:
+    """The nearest `conftest.py` of the caller's own folders; pytest then reads those above it too."""
+    paths = tuple(paths)
+    for folder in (here, *here.parents):
+        if is_own(folder, paths, here) and (folder / "conftest.py").is_file():
+            return folder / "conftest.py"
+    return None
+
+
+def is_own_root(config: pytest.Config) -> bool:
+    """Whether the root folder is the caller's choice: named by a flag, or at or above where he stands.
+
+    Otherwise pytest found it next to a path, and what lies there does not speak for the whole run.
+    """
+    chosen = config.known_args_namespace
+    if chosen.rootdir or chosen.inifilename:
+        return True
+    return config.invocation_params.dir.resolve().is_relative_to(config.rootpath.resolve())
+
+
+def require_own_configuration(config: pytest.Config) -> None:
+    """Raise UsageError if pytest took its configuration from a path's own tree.
+
+    A file that holds none (a pyproject.toml without a table for pytest) is fine, as is one that the
+    caller names with `-c`.
+    """
+    file = config.inipath
+    if file is None or config.known_args_namespace.inifilename or not _holds_configuration(config):
+        return
+    if config.invocation_params.dir.resolve().is_relative_to(file.resolve().parent):
+        return
+    raise UsageError(
+        f"pytest took its configuration from {file}, which comes with a path that was given",
+        why="a configuration can load plugins and import modules; what its addopts, pythonpath and"
+        " filterwarnings name, pytest itself has imported by now",
+        remedy="name a configuration of yours: `pytest -c /dev/null --rootdir=. --manylinux PATH...`;"
+        f" or, if you trust that tree, add {WITH_TESTS} or go to its folder: `pytest --manylinux`",
+    )
+
+
+def _holds_configuration(config: pytest.Config) -> bool:
+    """Whether the file set anything; what `-o` sets is the caller's."""
+    overrides = {word.partition("=")[0] for word in config.known_args_namespace.override_ini or ()}
+    raw = vars(config).get("_inicfg")  # pytest 9; `inicfg`, which was public, warns there
+    return bool((config.inicfg if raw is None else raw).keys() - overrides)
+
+
+def check_kinds(words: Sequence[str], here: Path) -> None:
+    """Raise UsageError for a path that is there and is neither a folder, a wheel nor an sdist."""
+    for word in words:
+        path = here / word.partition("::")[0]
+        if path.is_dir() or not os.path.lexists(path):
+            continue  # pytest says what is not there
+        shown = printable(word)
+        if not path.exists():
+            raise UsageError(f"{shown} is a link that leads nowhere", remedy="name what it should be")
+        if not path.is_file():
+            kind = kind_of(path.resolve())
+            raise UsageError(f"{shown} is {kind}", remedy="name wheels, sdists or projects")
+        if not path.name.endswith(_ARTIFACTS):
+            raise UsageError(
+                f"{shown} is neither a wheel, an sdist nor a folder",
+                why="with --manylinux, paths are wheels and projects; tests are not collected",
+                remedy=f"leave it out, or add {WITH_TESTS} to collect tests as well",
+            )
+
+
+@dataclass(slots=True)
+class Links:
+    """Which links below the paths are followed. `roots` are the paths, resolved.
+
+    Links to folders never are: what they name is met where it lies, if it is in the tree, and no
+    loop can arise. Links to files are, as long as they stay in the tree. `special` are pipes, sockets
+    and devices that are called wheels or sdists.
+    """
+
+    roots: tuple[Path, ...]
+    left: list[Path] = field(default_factory=list)
+    special: list[Path] = field(default_factory=list)
+
+    def leaves_out(self, path: Path) -> bool:
+        """Whether an entry is a special file, or a link that is not followed; remembers which."""
+        kind = kind_of(path)
+        if not kind:
+            return False
+        if not path.is_symlink():
+            self.special += [path] if path.name.endswith(_ARTIFACTS) else []
+            return True
+        within = stays_within(path, self.roots)
+        if not within and path.exists():
+            self.left.append(path)
+        return not within or path.is_dir()
+
+    def notes(self) -> list[str]:
+        """A line on the links that lead out of the paths, and one on special files, if any were met."""
+        links = [f"{printable(path)} -> {printable(path.readlink())}" for path in self.left]
+        special = [f"{printable(path)} is {kind_of(path)}" for path in self.special]
+        words = (
+            ("links that lead out of the paths given were not followed", links),
+            ("not wheels or sdists, whatever their names say", special),
+        )
+        return [f"{what}: {_some(which)}" for what, which in words if which]
+
+
+def _some(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return f"{', '.join(words[:_SHOWN])}{more}"

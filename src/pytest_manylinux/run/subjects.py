@@ -1,0 +1,85 @@
+"""What a path on the command line stands for, as cheap values: nothing is built, hashed or run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from pytest_manylinux.building.project import Project
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.escape import printable
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.plan import PlannedBuild
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSubject:
+    """A project folder or sdist with the settings that hold for it. `group` is its node path."""
+
+    project: Project
+    settings: Settings
+    group: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelSubject:
+    """A wheel file that somebody else built. `tags` is empty if the name is no wheel's name."""
+
+    path: Path
+    settings: Settings
+    group: str
+    tags: frozenset[Tag] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob:
+    """One build of a project; `earlier` are the builds of it whose wheel may serve here too."""
+
+    subject: ProjectSubject
+    build: PlannedBuild
+    earlier: tuple[PlannedBuild, ...] = ()
+
+
+Origin = BuildJob | WheelSubject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialJob:
+    """One wheel, built by this run or given, on one target."""
+
+    origin: Origin
+    target: Target
+
+
+def settings_of(origin: Origin) -> Settings:
+    """The settings that hold for a wheel of this origin."""
+    return origin.subject.settings if isinstance(origin, BuildJob) else origin.settings
+
+
+def group_of(origin: Origin) -> str:
+    """The node path that the wheel is reported under."""
+    return origin.subject.group if isinstance(origin, BuildJob) else origin.group
+
+
+def name_of(origin: Origin) -> str:
+    """What stands in for the wheel's file name as long as there is no wheel."""
+    return origin.subject.group if isinstance(origin, BuildJob) else printable(origin.path.name)
+
+
+def key_of(origin: Origin) -> tuple[str, str]:
+    """A key that tells origins apart within a run."""
+    if isinstance(origin, BuildJob):
+        return (os.fspath(origin.subject.project.path), origin.build.id)
+    return (os.fspath(origin.path), "")
+
+
+def tags_of_name(path: Path) -> frozenset[Tag]:
+    """The tags in a wheel's file name; empty where the name breaks the specification."""
+    try:
+        return parse_wheel_filename(path.name)[3]
+    except InvalidWheelFilename:
+        return frozenset()

@@ -1,0 +1,198 @@
+"""What a wheel depends on, resolved for exactly one target by that target's own pip.
+
+Runs with network in a sandbox of its own, from the user's index; only wheels are taken, so no foreign
+code runs there. The trial then installs from the folder without any network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.integrity import is_whole, seal_folder
+from pytest_manylinux.cache.locks import in_turn
+from pytest_manylinux.cache.staging import aside_folder, remove_tree, sweep
+from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount
+from pytest_manylinux.errors import DependencyError, TrialTimeoutError
+from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
+from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.observation import InstallOutcome
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
+from pytest_manylinux.trials.result import Asked, look
+from pytest_manylinux.trials.venv import prepared_venv
+
+MAX_AGE = 24 * 3600.0
+"""Seconds for which a resolution counts as what users get today."""
+
+_OUT = SCRATCH / "out"
+_WHEELS = "wheels"
+_ROOM = 16 * 1024**3  # bytes; PyTorch with its CUDA libraries comes to 3 GB
+_UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
+
+
+def resolve_dependencies(
+    wheel: Wheel,
+    facts: WheelFacts,
+    target: Target,
+    image: Image,
+    engine: Engine,
+    *,
+    cache: Path,
+    timeout: float,
+) -> Path | None:
+    """Give a folder with the wheels of everything that `wheel` depends on, on this target.
+
+    None if it depends on nothing there, and where its Requires-Python refuses the target's Python:
+    that is for the trial's pip to say, and no fault of what it depends on. Folders are kept below
+    `cache`, for a day, by wheel name, version, requirements, image and index; other runs may use them
+    too, so nobody changes them.
+    `timeout` is in seconds. Raises DependencyError with the resolver's decisive words, and the
+    engine's, image's and store's errors.
+    """
+    if not needed_requirements(facts.requires_dist, target):
+        return None
+    if refuses_python(facts.requires_python, target):
+        return None
+    index = host_index()
+    words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.digest, index.identity)
+    words += (target.interpreter.executable,)
+    folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+    with store_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        with in_turn(cache / f"{folder.name}.lock"):
+            if not (_is_fresh(folder) and is_whole(folder)):
+                remove_tree(folder)
+                _resolve(wheel, target, image, engine, index=index, folder=folder, timeout=timeout)
+    return folder / _WHEELS
+
+
+def needed_requirements(requires_dist: Iterable[str], target: Target) -> tuple[str, ...]:
+    """The requirements that apply on `target` without extras (dependency specifiers, PEP 508).
+
+    What cannot be told for certain from here, such as a marker on the kernel's release or a line
+    that breaks the specification, counts as needed: the target's own pip then decides.
+    """
+    return tuple(line for line in requires_dist if _applies(line, target))
+
+
+def refuses_python(requires_python: str, target: Target) -> bool:
+    """Whether a Requires-Python admits no release of the target's Python; pip passes over a bad one."""
+    try:
+        specifier = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return False
+    dotted = target.interpreter.version.dotted
+    return not any(specifier.contains(f"{dotted}.{patch}", prereleases=True) for patch in range(100))
+
+
+def _applies(line: str, target: Target) -> bool:
+    try:
+        marker = Requirement(line).marker
+    except InvalidRequirement:
+        return True
+    if marker is None or any(word in str(marker) for word in _UNSURE):
+        return True
+    return marker.evaluate(_environment(target))
+
+
+def _environment(target: Target) -> dict[str, str]:
+    version = target.interpreter.version
+    return {
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": target.arch,
+        "platform_python_implementation": "CPython",
+        "implementation_name": "cpython",
+        "python_version": version.dotted,
+        "extra": "",
+    }
+
+
+def _is_fresh(folder: Path) -> bool:
+    """Not from the future either: a clock that was put back would keep it for ever."""
+    return folder.is_dir() and 0 <= time.time() - folder.stat().st_mtime < MAX_AGE
+
+
+def _resolve(
+    wheel: Wheel,
+    target: Target,
+    image: Image,
+    engine: Engine,
+    *,
+    index: IndexAccess,
+    folder: Path,
+    timeout: float,
+) -> None:
+    """Have the target's pip download everything but the wheel itself, and keep it as `folder`."""
+    cache = folder.parent
+    venv = prepared_venv(image, target.interpreter, engine, cache.parent / "venvs")
+    inside = INPUTS / "wheel" / wheel.filename
+    mounts = [Mount(source=wheel.path.resolve(), target=inside)]
+    mounts += [Mount(source=source, target=place) for source, place in index.mounts]
+    arguments = ("download", *QUIET, "--only-binary", ":all:", "--dest", str(_OUT), str(inside))
+    errand = Errand(
+        image=image,
+        interpreter=target.interpreter,
+        venv=venv,
+        request=make_request(venv, arguments, timeout),
+        label=f"dependencies of {wheel.filename} on {target.id}",
+        mounts=tuple(mounts),
+        network=True,
+        environment=index.environment,
+        limits=Limits(memory=_ROOM, scratch=_ROOM),
+    )
+    sweep(cache / "aside")
+    with sent(errand, engine) as (sandbox, completed), aside_folder(cache / "aside") as aside:
+        outcome = _ending(completed, wheel, target, timeout)
+        if not outcome.ok:
+            raise _unavailable(wheel, target, redact(outcome.output))
+        made = aside / "made"
+        made.mkdir()
+        sandbox.copy_out(_OUT, made / _WHEELS)
+        (made / _WHEELS / wheel.filename).unlink(missing_ok=True)
+        seal_folder(made)
+        made.rename(folder)
+
+
+def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) -> InstallOutcome:
+    """How pip ended; raises DependencyError if it was not done in time."""
+    try:
+        return look(completed, Asked()).install
+    except TrialTimeoutError as error:
+        raise DependencyError(
+            f"the dependencies of {wheel.filename} on {target.id} were not there within {timeout:g} s",
+            why=redact(error.why) or error.what,
+            remedy="see whether the index answers, or give trials more time (trial-timeout)",
+        ) from error
+
+
+def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:
+    remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
+    return DependencyError(
+        f"the dependencies of {wheel.filename} cannot be had on {target.id}",
+        why=decisive_words(output),
+        remedy="is the index within reach? `pip config list` shows which one is asked"
+        if remote
+        else "offer wheels of them for this target (find-links in pip's configuration), or change "
+        "what the wheel requires",
+    )
+
+
+def decisive_words(output: str) -> str:
+    """The lines of pip's output that tell why it found no solution."""
+    lines = [line.rstrip() for line in output.splitlines()]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    start = next((n for n, line in enumerate(lines) if line.startswith("The conflict is caused")), None)
+    conflict = [] if start is None else list(itertools.takewhile(str.strip, lines[start:]))
+    broken = [line for line in lines if "Could not fetch" in line or OUT_OF_REACH.search(line)]
+    found = dict.fromkeys([*broken[:1], *conflict, *errors])
+    return "\n".join(found) or "\n".join(lines[-10:])

@@ -1,0 +1,135 @@
+"""Sending the agent into a sandbox: what it is asked, and what it finds there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from pytest_manylinux.engines.api import (
+    Command,
+    Completed,
+    Engine,
+    Limits,
+    Mount,
+    Sandbox,
+    SandboxSpec,
+)
+from pytest_manylinux.host.tempdirs import temporary_folder
+from pytest_manylinux.model.distro import Image, Interpreter
+from pytest_manylinux.trials.venv import VENV, Entry, PreparedVenv
+
+INPUTS = PurePosixPath("/tmp/trial")  # noqa: S108 -- inside a sandbox, where /tmp is its own
+GRACE = 20.0
+"""Seconds that the agent gets beyond its own time limit before the sandbox is killed."""
+
+QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off")
+"""What keeps pip's output to words that matter."""
+
+_SEEDED = INPUTS / "seeded"
+LIBRARY = INPUTS / "lib"
+REQUEST = INPUTS / "request.json"
+_MODULES = ("agent.py", "processes.py", "comparison.py", "import_one.py", "preload.py")
+# The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
+_START = (
+    f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); "
+    f"from pytest_manylinux.trials.inside.agent import main; del sys.path[0]; main({str(REQUEST)!r})"
+)
+_PARALLEL = 2
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent is asked, as it reads it from a JSON file.
+
+    `timeout` is seconds for all steps together, `parallel` how many children may run at once.
+    `venv` is the layout to make, `copies` are (folder in the sandbox, path in the venv) besides,
+    `seeded` the folders that the venv's own pip and the like consist of, `sites` those that hold
+    .dist-info folders, of which `own` is the wheel's. `pip` are arguments for the venv's pip; if it
+    fails, nothing else is done. `files` are (path in the venv, size, SHA-256 in hexadecimal) of what it
+    must leave (comparison.py says what -1 and "" mean). `elf` are (installed path, its own loader or
+    empty) of files for the loader to resolve, `imports` names to import, each in an interpreter of its
+    own, `extensions` names of extension modules to try besides, `programs` command lines whose first
+    word is in the venv's folder of scripts.
+    """
+
+    timeout: float
+    venv: tuple[Entry, ...]
+    sites: tuple[str, ...]
+    pip: tuple[str, ...]
+    seeded: tuple[str, ...] = ()
+    own: str = ""
+    files: tuple[tuple[str, int, str], ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
+    elf: tuple[tuple[str, str], ...] = ()
+    imports: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    programs: tuple[tuple[str, ...], ...] = ()
+    parallel: int = _PARALLEL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A request, and the sandbox for it.
+
+    `replaced` are distributions (normalized names) that pip may put in; if it may replace seeded
+    ones, those must be writable, so they are copied then.
+    """
+
+    image: Image
+    interpreter: Interpreter
+    venv: PreparedVenv
+    request: Request
+    label: str
+    mounts: tuple[Mount, ...] = ()
+    replaced: Collection[str] = ()
+    network: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    limits: Limits = field(default_factory=Limits)
+
+
+def make_request(venv: PreparedVenv, pip: tuple[str, ...], timeout: float) -> Request:
+    """A request that only has pip run; `msgspec.structs.replace` adds to it."""
+    layout = venv.layout
+    sites = dict.fromkeys(str(VENV / path) for path in (layout.purelib, layout.platlib))
+    return Request(
+        timeout=timeout, venv=layout.entries, sites=tuple(sites), pip=pip, seeded=layout.heavy
+    )
+
+
+@contextlib.contextmanager
+def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
+    """Run an errand; gives the sandbox, still open, and how the agent ended there.
+
+    Raises the engine's errors.
+    """
+    request, mounts = errand.request, errand.venv.mounts()
+    if not errand.venv.layout.seeded.isdisjoint(errand.replaced):
+        copies = tuple(
+            (str(_SEEDED / str(n)), str(m.target.relative_to(VENV))) for n, m in enumerate(mounts)
+        )
+        mounts = tuple(Mount(source=m.source, target=_SEEDED / str(n)) for n, m in enumerate(mounts))
+        request = msgspec.structs.replace(request, copies=copies)
+    with temporary_folder() as folder:
+        file = folder / REQUEST.name
+        file.write_bytes(msgspec.json.encode(request))
+        spec = SandboxSpec(
+            image=errand.image,
+            mounts=(*errand.mounts, *mounts, *library_mounts(), Mount(source=file, target=REQUEST)),
+            network=errand.network,
+            limits=errand.limits,
+            label=errand.label,
+        )
+        argv = (errand.interpreter.executable, "-I", "-S", "-B", "-c", _START)
+        command = Command(argv=argv, environment=errand.environment, timeout=request.timeout + GRACE)
+        with engine.open(spec) as sandbox:
+            yield sandbox, sandbox.exec(command)
+
+
+def library_mounts() -> tuple[Mount, ...]:
+    """The modules that run inside, as a package in the folder LIBRARY."""
+    here = Path(__file__).parent / "inside"
+    inside = LIBRARY / "pytest_manylinux" / "trials" / "inside"
+    return tuple(Mount(source=here / name, target=inside / name) for name in _MODULES)

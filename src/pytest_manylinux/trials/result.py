@@ -1,0 +1,271 @@
+"""From the agent's answers to an Observation. Nothing that is missing becomes a success."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pytest_manylinux.engines.api import Completed, Status
+from pytest_manylinux.errors import SandboxError, TrialTimeoutError
+from pytest_manylinux.model.observation import (
+    ImportKind,
+    ImportOutcome,
+    ImportStatus,
+    InstallOutcome,
+    LoadedLibrary,
+    LoaderCheck,
+    ProgramOutcome,
+)
+from pytest_manylinux.trials.judged_files import JudgedFiles
+from pytest_manylinux.trials.loader_listing import loader_sentence, read_listing
+from pytest_manylinux.trials.protocol import (
+    Answers,
+    Elf,
+    Ending,
+    Files,
+    GarbledError,
+    Import,
+    Pip,
+    Program,
+    Report,
+    read_answers,
+)
+from pytest_manylinux.trials.venv import VENV
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the agent was to import, and where the wheel's own files are then (absolute paths).
+
+    `judged` are those files as they were judged; None: they are not compared.
+    """
+
+    imports: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    files: frozenset[str] = frozenset()
+    judged: JudgedFiles | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was seen of the wheel in the sandbox."""
+
+    python: str
+    libc: str
+    install: InstallOutcome
+    imports: tuple[ImportOutcome, ...]
+    loader: tuple[LoaderCheck, ...]
+    programs: tuple[ProgramOutcome, ...]
+
+
+def look(completed: Completed, asked: Asked) -> Seen:
+    """Read what the agent told before it ended, in whatever way it ended.
+
+    Where the agent did not come to its end, that is only seen as the wheel's doing if it happened
+    while the wheel was being imported (its code may kill or stop the agent). Raises
+    TrialTimeoutError if pip was not done in time, SandboxError if what was told is no full account.
+    """
+    answers = _read(completed)
+    if answers.start is None or answers.pip is None:
+        raise _lost(completed, "before pip had ended")
+    if answers.pip.ending.overdue:
+        raise TrialTimeoutError(
+            "pip did not end in time",
+            why=answers.pip.ending.output[-1000:],
+            remedy="give trials more time (trial-timeout)",
+        )
+    imports = _imports(answers, completed, asked)
+    failed = any(outcome.status is not ImportStatus.OK for outcome in imports)
+    if not answers.complete and not failed:
+        raise _lost(completed, "before everything was imported")
+    return Seen(
+        python=answers.start.python,
+        libc=answers.start.libc,
+        install=_install(answers.pip, answers.files, asked),
+        imports=imports,
+        loader=tuple(map(_check, answers.elf)),
+        programs=tuple(map(_program, answers.programs)),
+    )
+
+
+def _read(completed: Completed) -> Answers:
+    try:
+        return read_answers(completed.stdout)
+    except GarbledError as error:
+        raise SandboxError(
+            "the trial's channel carried something that the trial did not say",
+            why=str(error),
+            remedy="nothing it told is believed; if the wheel's code did this, do not trust the wheel",
+        ) from error
+
+
+def _lost(completed: Completed, when: str) -> SandboxError:
+    why = completed.stderr.decode(errors="replace").strip()[-1000:]
+    match completed.status:
+        case Status.TIMED_OUT:
+            return TrialTimeoutError(f"the trial did not end in time, {when}", why=why)
+        case Status.SIGNALLED:
+            how = f"was ended by signal {completed.signal}"
+        case Status.EXITED:
+            how = f"ended with exit code {completed.exit_code}"
+        case Status.LOST:
+            how = "was lost"
+    return SandboxError(f"the trial {how} {when}", why=why)
+
+
+def _install(pip: Pip, files: Files | None, asked: Asked) -> InstallOutcome:
+    code = pip.ending.exit_code
+    judged = asked.judged if code == 0 else None
+    return InstallOutcome(
+        ok=code == 0,
+        pip_version=dict(_distributions(pip.before)).get("pip", ""),
+        exit_code=-(pip.ending.signal or 0) if code is None else code,
+        output=pip.ending.output,
+        duration=pip.ending.duration,
+        installed=_distributions(pip.installed),
+        changed=pip.changed,
+        compared=len(judged.files) if judged else 0,
+        differences=judged.differences(files) if judged else (),
+    )
+
+
+def _distributions(folders: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Name and version of each .dist-info folder, as its own name says."""
+    names = [name.removesuffix(".dist-info").rpartition("-") for name in folders]
+    return tuple((name, version) for name, _, version in names)
+
+
+def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[ImportOutcome, ...]:
+    """The outcomes in the order asked, top-level names first."""
+    kinds = dict.fromkeys(asked.imports, ImportKind.TOP_LEVEL)
+    kinds |= {name: ImportKind.EXTENSION for name in asked.extensions if name not in kinds}
+    found = {
+        name: _came_along(name, report, asked) for name, report in _brought(answers) if name in kinds
+    }
+    if completed.status in {Status.TIMED_OUT, Status.SIGNALLED}:
+        found |= {name: _cut(name, kinds[name], completed) for name in answers.unfinished}
+    found |= {name: _outcome(told, kinds[name], asked) for name, told in answers.imports.items()}
+    if answers.complete and answers.pip and answers.pip.ending.exit_code == 0:
+        _insist(kinds, found)
+    return tuple(found[name] for name in kinds if name in found)
+
+
+def _insist(kinds: Mapping[str, ImportKind], found: Mapping[str, ImportOutcome]) -> None:
+    """Every name must have been tried.
+
+    Excused are extension modules of a package that failed, and all others once an import hung: the
+    trial's time may have been over.
+    """
+    if any(outcome.status is ImportStatus.HUNG for outcome in found.values()):
+        return
+    failed = [f"{name}." for name, outcome in found.items() if outcome.status is not ImportStatus.OK]
+    for name, kind in kinds.items():
+        excused = kind is ImportKind.EXTENSION and name.startswith(tuple(failed))
+        if name not in found and not excused:
+            raise SandboxError(f"the trial said nothing of the import of {name}")
+
+
+def _brought(answers: Answers) -> Iterator[tuple[str, Report]]:
+    """Extension modules that were imported by way of their package."""
+    for told in answers.imports.values():
+        if told.report and _status(told.ending, told.report) is ImportStatus.OK:
+            for name, file in told.report.inner.items():
+                if file in told.report.loaded:
+                    yield name, Report(status="ok", loaded=(file,))
+    for beside in answers.beside.values():
+        yield beside.name, beside.report
+
+
+def _came_along(name: str, report: Report, asked: Asked) -> ImportOutcome:
+    return ImportOutcome(
+        name=name,
+        kind=ImportKind.EXTENSION,
+        status=ImportStatus.OK if report.status == "ok" else ImportStatus.RAISED,
+        duration=report.duration,
+        loaded=_libraries(report.loaded, asked),
+        completed=True,
+    )
+
+
+def _cut(name: str, kind: ImportKind, completed: Completed) -> ImportOutcome:
+    """An import during which the agent itself was stopped or killed: nobody else was there to do it."""
+    hung = completed.status is Status.TIMED_OUT
+    return ImportOutcome(
+        name=name,
+        kind=kind,
+        status=ImportStatus.HUNG if hung else ImportStatus.SIGNALLED,
+        message=f"the trial itself was {'stopped' if hung else 'killed'} while {name} was imported",
+        signal=completed.signal,
+        duration=completed.duration,
+    )
+
+
+def _status(ending: Ending, report: Report | None) -> ImportStatus:
+    """How the interpreter ended; OK only if it reported success, and then ended as it should."""
+    if ending.overdue:
+        return ImportStatus.HUNG
+    if ending.signal is not None:
+        return ImportStatus.SIGNALLED
+    if report is None or report.status == "exited":
+        return ImportStatus.EXITED
+    if report.status == "raised":
+        return ImportStatus.RAISED
+    return ImportStatus.OK if ending.exit_code == 0 else ImportStatus.EXITED
+
+
+def _outcome(told: Import, kind: ImportKind, asked: Asked) -> ImportOutcome:
+    report, ending = told.report or Report(status="exited"), told.ending
+    return ImportOutcome(
+        name=told.name,
+        kind=kind,
+        status=_status(ending, told.report),
+        exception=report.exception,
+        message=_message(ending, told.report),
+        missing_module=report.missing or "",
+        loader_words=loader_sentence(report.chain),
+        traceback=report.traceback,
+        output=ending.output,
+        exit_code=ending.exit_code if report.code is None else report.code,
+        signal=ending.signal,
+        duration=ending.duration,
+        loaded=_libraries(report.loaded, asked),
+        completed=report.status == "ok",
+    )
+
+
+def _message(ending: Ending, report: Report | None) -> str:
+    if ending.overdue and report is None:
+        return f"the import did not end within {ending.duration:.0f} seconds"
+    if report is None:
+        return "the interpreter ended before the import did"
+    if report.status == "ok" and _status(ending, report) is not ImportStatus.OK:
+        return "the import was complete; the interpreter failed while it shut down"
+    return report.message
+
+
+def _libraries(paths: Iterable[str], asked: Asked) -> tuple[LoadedLibrary, ...]:
+    return tuple(
+        LoadedLibrary(path=path, from_wheel=path in asked.files)
+        for path in paths
+        if ".so" in PurePosixPath(path).name
+    )
+
+
+def _check(elf: Elf) -> LoaderCheck:
+    missing, problems = read_listing(elf.words)
+    if elf.absent:
+        problems = ("the file is not there after the installation",)
+    path = str(PurePosixPath(elf.path).relative_to(VENV))
+    return LoaderCheck(path=path, missing=missing, problems=problems)
+
+
+def _program(program: Program) -> ProgramOutcome:
+    ending = program.ending
+    return ProgramOutcome(
+        command=program.command,
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        output=ending.output,
+        duration=ending.duration,
+    )

@@ -1,0 +1,192 @@
+"""One trial: a wheel installed and imported on one target, and what was seen of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from msgspec.structs import replace
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
+from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.images.store import default_root
+from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
+from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
+from pytest_manylinux.trials.result import Asked, Seen, look
+from pytest_manylinux.trials.venv import Layout, PreparedVenv, prepared_venv
+
+DEPENDENCIES = INPUTS / "dependencies"
+_WHEEL = INPUTS / "wheel"
+# Bytecode changes no verdict: pip compiles what it can and goes on where it cannot, and the imports
+# compile what they need.
+_OFFLINE = ("--no-index", "--no-cache-dir", "--no-compile")
+_ROOM = 3  # times the unpacked size, for what pip unpacks aside and what imports write
+_UNPACKED = 5  # times a compressed size, about
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRequest:
+    """One wheel on one target.
+
+    `dependencies` is a folder of wheels resolved for this target; None: pip is told to install no
+    dependencies. `imports` replaces the top-level names found in the wheel, if it is not empty;
+    `import_skip` are names or patterns (fnmatch) that are left out, with everything inside them.
+    `programs` are command lines, the first word in the venv's folder of scripts. `timeout` is
+    seconds for all of it; one import may take half of them. `cache` holds prepared venvs.
+    """
+
+    wheel: Wheel
+    facts: WheelFacts
+    target: Target
+    image: Image
+    imports: tuple[str, ...] = ()
+    import_skip: tuple[str, ...] = ()
+    dependencies: Path | None = None
+    programs: tuple[tuple[str, ...], ...] = ()
+    timeout: float = 300.0
+    cache: Path | None = None
+
+
+def run_trial(
+    request: TrialRequest, engine: Engine, warm: WarmTrials | None = None, more: int = 0
+) -> Observation:
+    """Install and import in a fresh sandbox without network, and tell what was seen.
+
+    With `warm` that sandbox is one that was made ready before, where that can be; the procedure is
+    the same. `more` tells how many trials on the same target are known to come.
+    A hang, a crash or an exit of the code under trial is part of the observation. Raises
+    SandboxError where the sandbox was lost before anything could be seen, TrialTimeoutError where
+    pip itself did not end in time, and the engine's, image's and store's errors.
+    """
+    started, clock = time.time(), time.monotonic()
+    cache = request.cache or default_root() / "venvs"
+    venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
+    asked = _asked(request, venv.layout)
+    errand = _errand(request, venv, asked)
+    seen = _see(errand, asked, engine, warm.attempt(errand, more) if warm is not None else None)
+    return Observation(
+        target=request.target.id,
+        image=request.image.digest,
+        image_name=request.image.name,
+        image_source=request.image.source.value,
+        image_note=request.image.note,
+        engine=engine.name,
+        python=seen.python,
+        libc=seen.libc,
+        install=seen.install,
+        imports=seen.imports,
+        loader=seen.loader,
+        programs=seen.programs,
+        started=started,
+        duration=time.monotonic() - clock,
+    )
+
+
+def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None) -> Seen:
+    if attempt is not None:
+        # Whatever is no full account is asked for again where nothing is shared.
+        with contextlib.suppress(SandboxError):
+            return look(attempt, asked)
+    with sent(errand, engine) as (_, completed):
+        return look(completed, asked)
+
+
+def _asked(request: TrialRequest, layout: Layout) -> Asked:
+    """What is to be imported: an extension module at the top is a top-level name already."""
+    facts, skip = request.facts, request.import_skip
+    imports = [name for name in request.imports or facts.top_level if not is_skipped(name, skip)]
+    extensions = [name for name in facts.extension_modules if not is_skipped(name, skip)]
+    places = (installed_path(path, facts, layout) for path in facts.files)
+    return Asked(
+        imports=tuple(dict.fromkeys(imports)),
+        extensions=tuple(name for name in dict.fromkeys(extensions) if name not in imports),
+        files=frozenset(place for place in places if place),
+        judged=judged_files(facts, layout),
+    )
+
+
+def is_skipped(name: str, skip: Iterable[str]) -> bool:
+    """Whether a dotted name, or something that it is inside of, matches one of the patterns."""
+    parts = name.split(".")
+    outer = [".".join(parts[: depth + 1]) for depth in range(len(parts))]
+    return any(fnmatchcase(word, pattern) for word in outer for pattern in skip)
+
+
+def loader_files(facts: WheelFacts, layout: Layout) -> tuple[tuple[str, str], ...]:
+    """The files that the distro's loader is to resolve, each with the loader that it names itself.
+
+    Extension modules and programs; grafted libraries are resolved through whoever loads them, since
+    their own search paths do not count. A program that needs no loader is not asked about.
+    """
+    modules = {path for _, path in facts.extension_paths}
+    wanted = [
+        elf
+        for elf in facts.elf
+        if elf.path in modules or (elf.kind is ElfKind.PROGRAM and (elf.interpreter or elf.needed))
+    ]
+    places = ((installed_path(elf.path, facts, layout), elf.interpreter) for elf in wanted)
+    return tuple((place, interpreter) for place, interpreter in places if place)
+
+
+def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
+    wheel, folder = request.wheel, request.dependencies
+    inside = _WHEEL / wheel.filename
+    mounts = [Mount(source=wheel.path.resolve(), target=inside)]
+    where: tuple[str, ...] = ("--no-deps",)
+    if folder is not None:
+        mounts.append(Mount(source=folder.resolve(), target=DEPENDENCIES))
+        where = ("--find-links", str(DEPENDENCIES))
+    arguments = ("install", *QUIET, *_OFFLINE, *where, str(inside))
+    return Errand(
+        image=request.image,
+        interpreter=request.target.interpreter,
+        venv=venv,
+        request=replace(
+            make_request(venv, arguments, request.timeout),
+            files=asked.judged.files if asked.judged else (),
+            own=asked.judged.metadata if asked.judged else "",
+            elf=loader_files(request.facts, venv.layout),
+            imports=asked.imports,
+            extensions=asked.extensions,
+            programs=request.programs,
+        ),
+        label=f"trial of {wheel.filename} on {request.target.id}",
+        mounts=tuple(mounts),
+        replaced=(wheel.name, *_distributions(folder), *_written_over(request.facts, venv.layout)),
+        limits=_limits(request),
+    )
+
+
+def _distributions(folder: Path | None) -> Iterator[str]:
+    """The normalized names of the wheels in a folder."""
+    for path in folder.glob("*.whl") if folder else ():
+        with contextlib.suppress(InvalidWheelFilename):
+            yield parse_wheel_filename(path.name)[0]
+
+
+def _written_over(facts: WheelFacts, layout: Layout) -> frozenset[str]:
+    """What the venv was seeded with, if a file of the wheel lands in a folder of that."""
+    folders = tuple(f"{path}/" for path in layout.heavy)
+    for path in facts.files:
+        if within(installed_path(path, facts, layout), layout).startswith(folders):
+            return layout.seeded
+    return frozenset()
+
+
+def _limits(request: TrialRequest) -> Limits:
+    """Room for what is installed: scratch is memory, and half of it is /tmp."""
+    least = Limits()
+    folder = request.dependencies
+    packed = sum(path.stat().st_size for path in folder.glob("*.whl")) if folder else 0
+    room = _ROOM * (request.facts.unpacked_size + _UNPACKED * packed)
+    scratch = max(least.scratch, 2 * room)
+    return Limits(memory=least.memory + scratch - least.scratch, scratch=scratch)

@@ -1,0 +1,198 @@
+"""A distro's own venv, made once per image and laid out afresh in every trial.
+
+`python3 -m venv` costs seconds, nearly all of them for seeding pip. Its result is recorded: small
+files and links are written anew by the agent, and the folders that pip and setuptools consist of are
+mounted read-only in their places. It is the same venv, file by file, at the same path.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.integrity import is_whole, seal_folder
+from pytest_manylinux.cache.locks import in_turn
+from pytest_manylinux.cache.staging import aside_folder, remove_tree, sweep
+from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.model.distro import Image, Interpreter
+
+VENV = PurePosixPath("/scratch/venv")
+_FORMAT = 1  # of the record; part of the key
+_ARCHIVE = PurePosixPath("/scratch/venv.tar")
+_RECORD = "layout.json"
+_TIMEOUT = 300.0
+_PATHS = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the layout: `folder`, `link` (content: its target) or `file` (content: base64)."""
+
+    kind: str
+    path: str
+    mode: int
+    content: str
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venv consists of, all paths relative to it.
+
+    `heavy` are the folders kept as folders; `purelib`, `platlib`, `scripts` and `data` are what
+    sysconfig says of the venv; `seeded` the distributions that venv put in, normalized names.
+    """
+
+    entries: tuple[Entry, ...]
+    heavy: tuple[str, ...]
+    purelib: str
+    platlib: str
+    scripts: str
+    data: str
+    seeded: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedVenv:
+    """A layout, and the folder of this machine that holds its heavy folders."""
+
+    layout: Layout
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        """The layout as a file: JSON."""
+        return self.folder.parent / _RECORD
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """The heavy folders in their places."""
+        return tuple(Mount(source=self.folder / path, target=VENV / path) for path in self.layout.heavy)
+
+
+def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache: Path) -> PreparedVenv:
+    """Give the venv of an image's interpreter, made now if `cache` does not hold it yet.
+
+    Safe against runs that do the same at once; one that was damaged is made anew. Raises ImageError
+    if the image cannot make a venv, StoreError if the cache cannot be written, and the engine's errors.
+    """
+    words = (str(_FORMAT), str(VENV), image.digest, interpreter.executable)
+    folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+    with store_errors(cache):
+        if not is_whole(folder):
+            cache.mkdir(parents=True, exist_ok=True)
+            with in_turn(cache / f"{folder.name}.lock"):
+                if not is_whole(folder):
+                    remove_tree(folder)
+                    _make(image, interpreter, engine, folder)
+        layout = msgspec.json.decode((folder / _RECORD).read_bytes(), type=Layout)
+    return PreparedVenv(layout=layout, folder=folder / "tree")
+
+
+def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) -> None:
+    sweep(folder.parent / "aside")
+    with aside_folder(folder.parent / "aside") as aside:
+        archive = aside / "venv.tar"
+        with engine.open(SandboxSpec(image=image, label=f"venv of {image.name}")) as sandbox:
+            _run(sandbox, image, interpreter.executable, "-m", "venv", str(VENV))
+            words = _run(sandbox, image, str(VENV / "bin/python"), "-I", "-c", _PATHS)
+            _run(
+                sandbox, image, interpreter.executable, "-m", "tarfile", "-c", str(_ARCHIVE), str(VENV)
+            )
+            sandbox.copy_out(_ARCHIVE, archive)
+        layout = _unpack(archive, json.loads(words), aside / "tree")
+        archive.unlink()
+        (aside / _RECORD).write_bytes(msgspec.json.encode(layout))
+        seal_folder(aside)
+        aside.rename(folder)
+        aside.mkdir()  # for aside_folder to remove
+
+
+def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:
+    done = sandbox.exec(Command(argv=argv, timeout=_TIMEOUT))
+    if not done.ok:
+        raise ImageError(
+            f"no virtual environment can be made in image {image.name}",
+            why=(done.stderr + done.stdout).decode(errors="replace").strip()[-2000:],
+            remedy="the image needs Python with its venv module and pip (python3-venv on Debian)",
+        )
+    return done.stdout.decode(errors="replace")
+
+
+def _unpack(archive: Path, paths: dict[str, str], tree: Path) -> Layout:
+    """Take the venv apart: heavy folders below `tree`, everything else into the layout."""
+    below = {key: _below(paths[key]) for key in ("purelib", "platlib", "scripts", "data")}
+    parents = {below["purelib"], below["platlib"], "share"}
+    entries: list[Entry] = []
+    heavy: set[str] = set()
+    tree.mkdir()
+    with tarfile.open(archive) as tar:
+        for member, path in _members(tar):
+            root = _heavy_root(path, parents, is_folder=member.isdir())
+            if root is None:
+                entries.append(_entry(tar, member, path))
+                continue
+            heavy.add(root)
+            _extract(tar, member, tree / path)
+    seeded = {name for entry in heavy if (name := _distribution(entry))}
+    return Layout(entries=tuple(entries), heavy=tuple(sorted(heavy)), seeded=frozenset(seeded), **below)
+
+
+def _below(path: str) -> str:
+    """A path of sysconfig, relative to the venv; `.` for the venv itself."""
+    return str(PurePosixPath(path).relative_to(VENV))
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+    """The archive's members with their paths below the venv, folders before what they hold."""
+    root = str(VENV).strip("/")
+    for member in tar:
+        if member.name.strip("/").startswith(f"{root}/") and ".." not in member.name.split("/"):
+            yield member, member.name.strip("/").removeprefix(f"{root}/")
+
+
+def _heavy_root(path: str, parents: set[str], *, is_folder: bool) -> str | None:
+    """The folder directly in one of `parents` that `path` is or is in.
+
+    `__pycache__` is none: later installations write into it.
+    """
+    place = PurePosixPath(path)
+    for folder in (place, *place.parents) if is_folder else place.parents:
+        if str(folder.parent) in parents and folder.name != "__pycache__":
+            return str(folder)
+    return None
+
+
+def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Entry:
+    if member.isdir():
+        return Entry("folder", path, member.mode, "")
+    if member.issym():
+        return Entry("link", path, 0, member.linkname)
+    stream = tar.extractfile(member)
+    content = stream.read() if stream else b""
+    return Entry("file", path, member.mode, base64.b64encode(content).decode())
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
+    """Write one folder or file; its date stays, since compiled files name their source's."""
+    if member.isdir():
+        place.mkdir(parents=True, exist_ok=True)
+    elif stream := tar.extractfile(member):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(stream.read())
+        os.utime(place, (member.mtime, member.mtime))
+
+
+def _distribution(path: str) -> str | None:
+    """The normalized name of the distribution whose .dist-info folder this is."""
+    name = PurePosixPath(path).name
+    if not name.endswith(".dist-info"):
+        return None
+    return canonicalize_name(name.removesuffix(".dist-info").rpartition("-")[0])

@@ -1,0 +1,86 @@
+"""inside/agent.py, as far as it needs no sandbox."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from elf_files import ElfSpec, Want
+from wheels import build_wheel
+
+from pytest_manylinux.building.inside import build_agent
+
+INSTALLED = {"setuptools": "70.1", "cython": "3.1.0rc1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "holds"),
+    [
+        ("setuptools>=68", True),
+        ("setuptools>=71", False),
+        ("Setup.Tools", False),
+        ("Cython>=3.0", True),
+        ("wheel", False),
+        ("wheel; python_version < '3'", True),
+        ("setuptools[core]", False),
+        ("setuptools @ https://example.org/x.whl", False),
+    ],
+)
+def test_which_requirements_hold_already(line: str, *, holds: bool) -> None:
+    assert build_agent.satisfied(line, INSTALLED) is holds
+
+
+def test_what_an_environment_has(tmp_path: Path) -> None:
+    installed = build_agent.installed_by(sys.executable)
+    assert installed["pytest"] == pytest.__version__
+    build_agent.write_lines(str(tmp_path / "list"), ["a", "b"])
+    assert (tmp_path / "list").read_text() == "a\nb\n"
+
+
+def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None:
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    new = ElfSpec(
+        soname="libnew.so.1",
+        needed=("libc.so.6", "libdeep.so.1"),
+        wants=(Want("memcpy", "GLIBC_2.14", "libc.so.6"), Want("stat", "GLIBC_2.33", "libc.so.6")),
+    )
+    (folder / "libnew.so.1").write_bytes(new.build())
+    (folder / "libdeep.so.1").write_bytes(b"a linker script, no library")
+    extension = ElfSpec(needed=("libnew.so.1", "libbeside.so"), exports=("PyInit_x",)).build()
+    wheel = build_wheel(
+        tmp_path, {"x.so": extension, "libbeside.so": ElfSpec().build()}, tag="cp311-cp311-linux_x86_64"
+    )
+    listing = tmp_path / "list.json"
+    assert build_agent.main(["libraries", str(wheel), str(listing), str(folder)]) == 0
+    found = {row.pop("name"): row for row in json.loads(listing.read_text())}
+    assert found["libnew.so.1"] == {
+        "needed_by": "x.so",
+        "path": str(folder / "libnew.so.1"),
+        "glibc": "2.33",
+        "symbol": "stat",
+    }
+    assert found["libdeep.so.1"]["path"] is None
+    assert found["libdeep.so.1"]["needed_by"] == "libnew.so.1"
+    assert "libbeside.so" not in found
+
+
+def test_what_a_python_offers(tmp_path: Path) -> None:
+    program, shared = tmp_path / "python", tmp_path / "libpython3.so.1"
+    spec = ElfSpec(
+        needed=("libpython3.so.1", "libc.so.6"),
+        runpath="$ORIGIN",
+        exports=("main",),
+        wants=(Want("read"),),
+    )
+    program.write_bytes(spec.build())
+    shared.write_bytes(ElfSpec(exports=("PyList_New",)).build())
+    assert build_agent.main(["exports", str(program), str(tmp_path / "list")]) == 0
+    assert (tmp_path / "list").read_text().split() == ["PyList_New", "main"]
+
+
+def test_whatever_fails_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build_agent.main(["exports", str(tmp_path / "gone"), str(tmp_path / "list")]) == 1
+    assert capsys.readouterr().err.startswith("ERROR: ")

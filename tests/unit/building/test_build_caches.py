@@ -1,0 +1,99 @@
+"""Each project's builds have caches of their own; what all take from is written by nobody's build."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import time
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pytest_manylinux.building import caches, zig
+from pytest_manylinux.building.caches import (
+    KEPT,
+    forget_old_projects,
+    has_cxx,
+    project_cache,
+    project_caches,
+    warm_folder,
+    warm_mount,
+)
+
+
+def test_no_two_projects_share_a_folder(tmp_path: Path) -> None:
+    cache, one, other = tmp_path / "cache", tmp_path / "one", tmp_path / "other"
+    folders = [mine.source for project in (one, other) for mine in project_caches(cache, project)]
+    assert len(set(folders)) == 4
+    assert project_caches(cache, one) == project_caches(cache, tmp_path / "x" / ".." / "one")
+    assert not any(warm_folder(cache).is_relative_to(folder) for folder in folders)
+    assert not any(folder.is_relative_to(warm_folder(cache)) for folder in folders)
+
+
+def test_what_all_take_from_is_a_mount_and_no_cache(tmp_path: Path) -> None:
+    assert warm_mount(tmp_path).source == warm_folder(tmp_path)
+    assert warm_mount(tmp_path).target not in {
+        cache.target for cache in project_caches(tmp_path, tmp_path)
+    }
+
+
+def test_nothing_of_a_compiler_that_was_replaced_is_taken(tmp_path: Path) -> None:
+    compiler = tmp_path / "zig" / f"{zig.VERSION}-x86_64" / "zig"
+    compiler.parent.mkdir(parents=True)
+    warm, own = [], []
+    for fetched in (1, 2):
+        compiler.write_bytes(b"the same bytes")
+        os.utime(compiler, ns=(fetched, fetched))
+        warm.append(warm_folder(tmp_path))
+        own.append(project_caches(tmp_path, tmp_path / "project"))
+    (of_zig, of_pip), (of_zig_then, of_pip_then) = own
+    assert warm[0] != warm[1]
+    assert of_zig.source != of_zig_then.source
+    assert of_pip == of_pip_then
+    os.utime(warm[0], (0, 0))
+    forget_old_projects(tmp_path)
+    assert [folder.exists() for folder in warm] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("s/a.cpp", b"", True),
+        ("s/a.cc", b"", True),
+        ("s/a.C", b"", True),
+        ("s/a.c", b"c++", False),
+        ("s/a.pyx", b"# distutils: language = c++", True),
+        ("s/a.pyx", b"def f(): pass", False),
+        ("s/README.md", b"c++", False),
+    ],
+)
+def test_where_there_is_cxx(tmp_path: Path, name: str, content: bytes, expected: bool) -> None:  # noqa: FBT001
+    with tarfile.open(tmp_path / "source.tar", "w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    assert has_cxx(tmp_path / "source.tar") is expected
+
+
+def test_old_projects_are_forgotten_and_links_are_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caches, "MOST", 1)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    folders = [project_cache(tmp_path, Path(f"/p/{n}"), "zig").parent for n in range(3)]
+    (folders[2] / "zig" / "o").symlink_to(outside)
+    for folder, age in zip(folders, (0.0, 86400.0 * 2, KEPT + 60), strict=True):
+        os.utime(folder, (time.time() - age,) * 2)
+    forget_old_projects(tmp_path)
+    assert [folder.exists() for folder in folders] == [True, False, False]
+    assert (outside / "file").exists()
+
+
+def test_places_inside_are_fixed(tmp_path: Path) -> None:
+    assert {cache.target for cache in project_caches(tmp_path, tmp_path)} == {
+        PurePosixPath("/scratch/cache/zig"),
+        PurePosixPath("/scratch/cache/pip"),
+    }

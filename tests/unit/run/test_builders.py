@@ -1,0 +1,226 @@
+"""Which builder is chosen, and why; the images themselves are no matter here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pytest_manylinux.building.image_layout import Layout
+from pytest_manylinux.config.merge import flag_layer, merge
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.errors import (
+    EngineError,
+    ImageError,
+    ManylinuxError,
+    SandboxError,
+    ToolchainError,
+)
+from pytest_manylinux.images.lock import Lock, LockedImage
+from pytest_manylinux.images.registry import Pulled
+from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.run import layouts
+from pytest_manylinux.run.builder_choice import Builders
+from pytest_manylinux.run.session import Run
+
+DIGEST = "sha256:" + "a" * 64
+CP39, CP311 = PythonVersion(3, 9), PythonVersion(3, 11)
+
+
+class FakeEngine:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def close(self) -> None:
+        pass
+
+
+class FakeRegistry:
+    """Pulls what it is told to, and counts."""
+
+    def __init__(self, error: ManylinuxError | None) -> None:
+        self.error = error
+        self.asked: list[str] = []
+
+    def obtain(self, text: str, arch: str, *, title: str) -> Pulled:
+        assert (arch, title) == ("x86_64", "builder")
+        self.asked.append(text)
+        if self.error:
+            raise self.error
+        return Pulled(id="sha256:1", digest=DIGEST, reference=text)
+
+
+class FakeImages:
+    def __init__(self, builders: FakeRegistry | None) -> None:
+        self.builders = builders
+
+
+def plan(python: PythonVersion = CP39, policy: tuple[int, int] = (2, 5)) -> PlannedBuild:
+    return PlannedBuild(python=python, policy=Policy(policy), arch="x86_64", root=None)
+
+
+def settings(**options: str) -> Settings:
+    flags: dict[str, str | None] = {f"manylinux_{name}": value for name, value in options.items()}
+    return merge([flag_layer(flags)])
+
+
+class World:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self.said: list[str] = []
+        self.patch = monkeypatch
+        self.folder = tmp_path
+        self.looked = 0
+        monkeypatch.setenv("PYTEST_MANYLINUX_CACHE", str(tmp_path / "cache"))
+
+    def make(
+        self,
+        engine: str = "docker",
+        *,
+        error: ManylinuxError | None = None,
+        lock: Lock | None = None,
+        **options: str,
+    ) -> tuple[Builders, FakeRegistry, Settings]:
+        chosen = settings(**options)
+        run: Any = Run(
+            settings=chosen,
+            root=self.folder,
+            own=self.folder,
+            here=self.folder,
+            show=self.said.append,
+            shared=None,
+            fresh=False,
+        )
+        registry = FakeRegistry(error)
+        run.arch = "x86_64"
+        run.lock = lock
+        run._engine = FakeEngine(engine)
+        run._images = FakeImages(registry if engine != "bubblewrap" else None)
+        self.patch.setattr(layouts, "read_layout", self.look)
+        return run.makers, registry, chosen
+
+    def look(self, image: Image, _: object, *, prefix: tuple[str, ...]) -> Layout:
+        assert not prefix
+        self.looked += 1
+        return Layout(image=image, pythons=("cp39-cp39",), policies=(Policy((2, 5)),))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    return World(monkeypatch, tmp_path)
+
+
+def test_auto_takes_the_official_image_that_can_be_had(world: World) -> None:
+    makers, registry, chosen = world.make()
+    assert not makers.wants_root(chosen)
+    first, second = makers.choose(chosen, plan()), makers.choose(chosen, plan())
+    assert first.builder.name == "official"
+    assert first.why == "auto: the official image is there"
+    assert first.image is not None
+    assert first.image.digest == DIGEST
+    assert first.image.source is ImageSource.REGISTRY
+    assert registry.asked == ["quay.io/pypa/manylinux1_x86_64:2024-04-29-76807b8"]
+    assert world.looked == 1, "once for a run, not for each build"
+    assert second.image == first.image
+
+
+def test_a_later_run_does_not_look_into_the_same_image_again(world: World) -> None:
+    first, _, chosen = world.make()
+    kept = first.choose(chosen, plan()).builder
+    later, _, _ = world.make()
+    assert later.choose(chosen, plan()).builder == kept
+    assert world.looked == 1
+    world.patch.setattr(sys.modules[__name__], "DIGEST", "sha256:" + "cd" * 32)
+    another, _, _ = world.make()
+    assert another.choose(chosen, plan()).builder != kept
+    assert world.looked == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImageError("builder: it could not be pulled", why="no such host\nand more"),
+        SandboxError("builder: it could not be pulled", why="no such host"),
+    ],
+)
+def test_auto_takes_zig_if_it_cannot_and_asks_only_once(world: World, error: ManylinuxError) -> None:
+    makers, registry, chosen = world.make(error=error)
+    for _ in range(3):
+        found = makers.choose(chosen, plan())
+        assert found.builder.name == "zig"
+        assert found.image is None
+        assert found.why == "auto: builder: it could not be pulled: no such host"
+    assert len(registry.asked) == 1
+    cast("Run", makers.run).messages.flush()
+    assert len([line for line in world.said if line.startswith("builder: zig")]) == 1
+
+
+def test_auto_takes_zig_for_a_python_that_the_image_has_not(world: World) -> None:
+    makers, _, chosen = world.make()
+    found = makers.choose(chosen, plan(CP311))
+    assert found.builder.name == "zig"
+    assert found.why.startswith("auto: image quay.io/pypa/manylinux1_x86_64@sha256:aaa")
+    assert found.why.endswith("has no cp311: in /opt/python are cp39-cp39")
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "why"),
+    [
+        ("bubblewrap", {}, "auto: the engine bubblewrap has no registries"),
+        ("docker", {"image_source": "archive"}, "auto: image-source is archive"),
+        ("podman", {"build_packages": "flex"}, "auto: build-packages names packages of Debian"),
+        ("docker", {"builder": "zig"}, "set by --manylinux-builder"),
+    ],
+)
+def test_where_no_image_is_asked_for(
+    world: World, engine: str, options: dict[str, Any], why: str
+) -> None:
+    makers, registry, chosen = world.make(engine, **options)
+    assert makers.wants_root(chosen)
+    found = makers.choose(chosen, plan())
+    assert (found.builder.name, found.why) == ("zig", why)
+    assert registry.asked == []
+
+
+def test_a_lost_engine_is_no_reason_for_another_builder(world: World) -> None:
+    makers, _, chosen = world.make(error=EngineError("docker is gone"))
+    with pytest.raises(EngineError, match="gone"):
+        makers.choose(chosen, plan())
+
+
+def test_a_named_image_is_used_or_nothing_is(world: World) -> None:
+    named = "127.0.0.1:5000/mine:1"
+    makers, registry, chosen = world.make(builder=named, image_source="archive")
+    found = makers.choose(chosen, plan())
+    assert (found.builder.name, found.why) == (named, "set by --manylinux-builder")
+    assert registry.asked == [named]
+    with pytest.raises(ToolchainError, match="has no cp311"):
+        makers.choose(chosen, plan(CP311))
+
+
+@pytest.mark.parametrize("builder", ["official", "127.0.0.1:5000/mine:1"])
+def test_an_engine_without_registries_cannot_use_an_image(world: World, builder: str) -> None:
+    makers, _, chosen = world.make("bubblewrap", builder=builder)
+    with pytest.raises(ToolchainError, match="cannot be used") as caught:
+        makers.choose(chosen, plan())
+    assert "docker or podman" in caught.value.remedy
+
+
+def test_official_wants_nothing_installed_into_the_image(world: World) -> None:
+    makers, _, chosen = world.make(builder="official", build_packages="flex")
+    with pytest.raises(ToolchainError, match="build-packages cannot be installed"):
+        makers.choose(chosen, plan())
+
+
+def test_official_as_the_lock_pins_it_and_for_the_policy(world: World) -> None:
+    pinned = LockedImage(image="quay.io/pypa/manylinux2014_x86_64:1", digest=DIGEST)
+    lock = Lock(catalogue="c", builders={"manylinux2014-x86_64": pinned})
+    makers, registry, chosen = world.make(builder="official", lock=lock)
+    makers.choose(chosen, plan(policy=(2, 17)))
+    makers.choose(chosen, plan(policy=(2, 34)))
+    assert registry.asked[0] == f"quay.io/pypa/manylinux2014_x86_64@{DIGEST}"
+    assert registry.asked[1].startswith("quay.io/pypa/manylinux_2_34_x86_64@sha256:")

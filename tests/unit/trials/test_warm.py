@@ -1,0 +1,192 @@
+"""Whatever is odd about a fork server gives no answer, and is never asked a second time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pytest_manylinux.engines.api import Completed, Limits, Mount, Sandbox, SandboxSpec, Status
+from pytest_manylinux.errors import EngineError, SandboxError
+from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
+from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.request import Errand, make_request
+from pytest_manylinux.trials.venv import Layout, PreparedVenv
+
+FINE = Completed(
+    status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0
+)
+LAYOUT = Layout(
+    entries=(),
+    heavy=(),
+    purelib="lib",
+    platlib="lib",
+    scripts="bin",
+    data=".",
+    seeded=frozenset({"pip", "setuptools"}),
+)
+
+
+@dataclass
+class Server:
+    ending: Completed | Exception
+    closed: bool = False
+
+    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
+        assert mounts
+        assert timeout
+        if isinstance(self.ending, Exception):
+            raise self.ending
+        return self.ending
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Engine:
+    """Starts servers whose runs all end in one way, or none at all."""
+
+    ending: Completed | Exception = FINE
+    failure: Exception | None = None
+    asked: int = 0
+    servers: list[Server] = field(default_factory=list)
+    name: str = "made-up"
+    caution: str = ""
+
+    def version(self) -> str:
+        return "1"
+
+    def open(self, spec: SandboxSpec) -> Sandbox:
+        raise NotImplementedError(spec)
+
+    def close(self) -> None:
+        pass
+
+    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> Server:
+        assert (spec.network, spec.limits, interpreter) == (False, Limits(), "/usr/bin/python3")
+        compile(code, "code", "exec")
+        self.asked += 1
+        if self.failure:
+            raise self.failure
+        self.servers.append(Server(self.ending))
+        return self.servers[-1]
+
+
+@pytest.fixture
+def errand(tmp_path: Path) -> Errand:
+    venv = PreparedVenv(layout=LAYOUT, folder=tmp_path)
+    python = Interpreter(
+        version=parse_python("3.11"), executable="/usr/bin/python3", packages=(), pip="23.0.1"
+    )
+    return Errand(
+        image=Image(
+            digest="sha256:1", name="debian-12", arch="x86_64", source=ImageSource.ARCHIVE, root="/"
+        ),
+        interpreter=python,
+        venv=venv,
+        request=make_request(venv, (), 10.0),
+        label="a trial",
+    )
+
+
+def test_a_server_is_kept_for_the_next_trial_of_the_same_image(errand: Errand) -> None:
+    engine = Engine()
+    warm = WarmTrials(engine)
+    assert warm.attempt(errand) == warm.attempt(errand) == FINE
+    assert warm.attempt(replace(errand, image=replace(errand.image, digest="sha256:2"))) == FINE
+    assert engine.asked == 2
+    warm.close()
+    assert all(server.closed for server in engine.servers)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        replace(FINE, exit_code=1),
+        replace(FINE, status=Status.SIGNALLED, exit_code=None, signal=9),
+        replace(FINE, status=Status.LOST, exit_code=None),
+        replace(FINE, status=Status.TIMED_OUT, exit_code=None),
+        SandboxError("odd"),
+        OSError("odd"),
+    ],
+    ids=["exit code", "signal", "lost", "timeout", "error", "system error"],
+)
+def test_a_run_that_does_not_end_well_is_no_answer(
+    errand: Errand, ending: Completed | Exception
+) -> None:
+    engine = Engine(ending)
+    warm = WarmTrials(engine)
+    assert warm.attempt(errand) is None
+    assert [server.closed for server in engine.servers] == [True]
+
+
+@pytest.mark.parametrize("failure", [SandboxError("no"), EngineError("no"), OSError("no")])
+def test_a_server_that_does_not_start_is_not_tried_again(errand: Errand, failure: Exception) -> None:
+    engine = Engine(failure=failure)
+    warm = WarmTrials(engine)
+    assert warm.attempt(errand) is warm.attempt(errand) is None
+    assert engine.asked == 1
+
+
+@dataclass
+class Container(Engine):
+    """Has programs that wait, too."""
+
+    waited: list[Server] = field(default_factory=list)
+
+    def standby(self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath) -> Server:
+        assert (spec.network, interpreter, inbox.is_absolute()) == (False, "/usr/bin/python3", True)
+        compile(code, "code", "exec")
+        self.waited.append(Server(FINE))
+        return self.waited[-1]
+
+
+def test_where_no_fork_server_starts_a_program_that_waits_does_it(errand: Errand) -> None:
+    engine = Container(failure=SandboxError("no namespaces"))
+    warm = WarmTrials(engine)
+    assert [warm.attempt(errand), warm.attempt(errand)] == [FINE, FINE]
+    assert (engine.asked, len(engine.waited)) == (1, 2)
+    warm.close()
+    assert all(one.closed for one in engine.waited)
+
+
+def test_where_they_start_none_waits(errand: Errand) -> None:
+    engine = Container()
+    warm = WarmTrials(engine)
+    assert [warm.attempt(errand), warm.attempt(errand)] == [FINE, FINE]
+    assert (engine.asked, engine.waited) == (1, [])
+    warm.close()
+
+
+def test_what_a_fork_server_is_not_for(errand: Errand) -> None:
+    engine = Engine()
+    warm = WarmTrials(engine)
+    for other in (
+        replace(errand, network=True),
+        replace(errand, environment={"A": "b"}),
+        replace(errand, limits=Limits(memory=1)),
+        replace(errand, replaced=("setuptools",)),
+    ):
+        assert warm.attempt(other) is None
+    assert engine.asked == 0
+
+
+def test_an_engine_without_fork_servers(errand: Errand) -> None:
+    class Plain:
+        name = "plain"
+        version = open = close = lambda *_: None
+
+    assert WarmTrials(Plain()).attempt(errand) is None  # type: ignore[arg-type]
+
+
+def test_nothing_begins_once_it_is_closed(errand: Errand) -> None:
+    engine = Engine()
+    warm = WarmTrials(engine)
+    warm.close()
+    with pytest.raises(SandboxError, match="cut short"):
+        warm.attempt(errand)
+    assert engine.asked == 0
