@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 REPORTS := reports
 CHECK := sample_projects
 # Our own modules that import the extra `dask`; flags and no table, which would hold for sample projects too.
-EXTRAS := pytest_manylinux.cluster.hosting pytest_manylinux.cluster.worker pytest_manylinux.cluster.transfer \
+EXTRAS := pytest_manylinux.cluster.hosting pytest_manylinux.cluster.worker pytest_manylinux.cluster.byte_transfer \
   pytest_manylinux.preload
 
 .DEFAULT_GOAL := help

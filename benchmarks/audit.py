@@ -24,7 +24,7 @@ OURS = """
 import json, sys
 from pathlib import Path
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 facts = read_wheel(open_wheel(Path(sys.argv[1])))
 answer = audit_wheel(facts)
 print(json.dumps({"tag": answer.deserved, "elf": len(facts.elf), "unpacked": facts.unpacked_size}))

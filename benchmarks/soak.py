@@ -39,7 +39,7 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.host import tempdirs
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus
 from pytest_manylinux.trials.pool import WarmTrials

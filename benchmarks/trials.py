@@ -38,7 +38,7 @@ from pytest_manylinux.engines.api import Command, Engine, Mount, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import EngineError
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.trials.pool import WarmTrials

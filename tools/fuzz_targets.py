@@ -23,7 +23,7 @@ from pytest_manylinux.engines.transfer import unpack
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.elf import read_elf
-from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import glance, open_wheel, read_wheel
 from pytest_manylinux.report.proof import decode_proof, encode_proof
 from pytest_manylinux.trials.loader_listing import read_listing
 from pytest_manylinux.trials.protocol import GarbledError, read_answers

@@ -30,8 +30,8 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from pytest_manylinux.building import zig
+from pytest_manylinux.building.build_caches import warm_folder
 from pytest_manylinux.building.build_tools import Kit, prepare_kit
-from pytest_manylinux.building.caches import warm_folder
 from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec

@@ -16,15 +16,16 @@ import pytest
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line, printable
+from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
-from pytest_manylinux.inspect.wheel import open_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.terminal import verdict_text
+from pytest_manylinux.run.build_tasks import Built, Judged, add_audit, add_build, not_proven
 from pytest_manylinux.run.collection import Context
 from pytest_manylinux.run.record import Entry
-from pytest_manylinux.run.session import host_arch
 from pytest_manylinux.run.subjects import (
     BuildJob,
     Origin,
@@ -34,8 +35,7 @@ from pytest_manylinux.run.subjects import (
     name_of,
 )
 from pytest_manylinux.run.tracebacks import foreseen, internal_error
-from pytest_manylinux.run.trials import add_trial
-from pytest_manylinux.run.work import Built, Judged, add_audit, add_build, not_proven
+from pytest_manylinux.run.trial_tasks import add_trial
 
 if sys.version_info >= (3, 11):
     import tomllib

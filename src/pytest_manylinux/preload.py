@@ -11,8 +11,8 @@ import sys
 
 from distributed import Worker
 
+from pytest_manylinux.cluster.executor import Duty
 from pytest_manylinux.cluster.worker import Member
-from pytest_manylinux.run.duty import Duty
 
 
 async def dask_setup(worker: object) -> None:

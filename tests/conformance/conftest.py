@@ -15,7 +15,7 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine, Sandbox, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.trials import pool as warm_trials

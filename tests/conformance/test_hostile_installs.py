@@ -15,7 +15,7 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.judge import judge, judge_audit
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Severity

@@ -20,7 +20,7 @@ from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import BuildError, ExitCode, StoreError, ToolchainError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.audit import audit_wheel, reference_audit
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose
 from pytest_manylinux.model.policy import parse_policy
 from pytest_manylinux.model.wheel import WheelFacts

@@ -16,7 +16,7 @@ from sandboxes import eventually
 from wheels import build_wheel
 from whole_runs import seed
 
-from pytest_manylinux.cluster.transfer import PIECE, root_source
+from pytest_manylinux.cluster.byte_transfer import PIECE, root_source
 from pytest_manylinux.errors import ExitCode, StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
 from pytest_manylinux.images.receive import receive

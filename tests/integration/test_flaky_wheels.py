@@ -39,15 +39,15 @@ assert found
 BY_TURNS = """
 import os
 from itertools import count
-from pytest_manylinux.run import trials
+from pytest_manylinux.run import trial_tasks
 
-numbers, run_trial = count(), trials.run_trial
+numbers, run_trial = count(), trial_tasks.run_trial
 
 def dated(request, *arguments):
     os.utime(request.wheel.path, (1_000_000_000, 1_000_000_000 + next(numbers)))
     return run_trial(request, *arguments)
 
-trials.run_trial = dated
+trial_tasks.run_trial = dated
 """
 
 

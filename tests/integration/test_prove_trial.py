@@ -19,7 +19,7 @@ from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.store import default_root
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.trials.pool import WarmTrials
@@ -526,7 +526,7 @@ MODULES = '''
 import json, subprocess, sys
 sys.path[:0] = [{library!r}]
 from pytest_manylinux.trials.inside import agent
-from pytest_manylinux.trials.inside import preload
+from pytest_manylinux.trials.inside import preload_pip
 with open({layout!r}) as file:
     agent.lay_out(json.load(file)["entries"], [])
 look = """
@@ -536,7 +536,7 @@ print(json.dumps([name for name in sys.modules if name.startswith(("pip", "set",
 before = """
 import sys
 sys.path.insert(1, {library!r})
-from pytest_manylinux.trials.inside.preload import prepare
+from pytest_manylinux.trials.inside.preload_pip import prepare
 prepare({library!r}, "")
 """
 during = """

@@ -9,8 +9,8 @@ import pytest
 from collecting import FOUR, WHEEL, ids, make_project, make_wheel
 
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.images.lock import NAME as LOCK
-from pytest_manylinux.images.lock import Lock, LockedImage, write_lock
+from pytest_manylinux.images.lock_file import NAME as LOCK
+from pytest_manylinux.images.lock_file import Lock, LockedImage, write_lock
 from pytest_manylinux.run import session as run_session
 
 

@@ -21,7 +21,7 @@ from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Cause, Outcome, Tries, Verdict
 from pytest_manylinux.report.proof import read_proof
-from pytest_manylinux.run import preparing, trials
+from pytest_manylinux.run import preparation_tasks, trial_tasks
 from pytest_manylinux.run import session as session_run
 from pytest_manylinux.trials.trial import TrialRequest
 
@@ -53,8 +53,8 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pytester: pytest.Pyte
     monkeypatch.setattr(session_run, "select_engine", lambda *_, **__: engine)
     monkeypatch.setattr(session_run.Run, "image", lambda *_: image)
     monkeypatch.setattr(session_run.Run, "survey", lambda *_: None)
-    monkeypatch.setattr(preparing, "prepared_venv", lambda *_: None)
-    monkeypatch.setattr(trials, "run_trial", found.run)
+    monkeypatch.setattr(preparation_tasks, "prepared_venv", lambda *_: None)
+    monkeypatch.setattr(trial_tasks, "run_trial", found.run)
     pytester.makeini("[pytest]")
     dist = pytester.path / "dist"
     build_wheel(dist, name="demo", version="1.0", files={"demo.py": b""})

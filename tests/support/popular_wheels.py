@@ -24,7 +24,7 @@ from auditwheel.wheeltools import get_wheel_architecture, get_wheel_libc
 from packaging.utils import parse_wheel_filename
 
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.plan import platform_tags
 
 LIST = Path(__file__).parents[1] / "data" / "popular-wheels.txt"

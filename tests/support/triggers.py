@@ -20,7 +20,7 @@ from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_aud
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.observation import (
     DifferenceKind,
     FileDifference,

@@ -14,7 +14,7 @@ from pytest_manylinux.config.keys import BY_NAME
 from pytest_manylinux.config.merge import file_layer, merge
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import Settings
-from pytest_manylinux.diagnose.registry import find_check
+from pytest_manylinux.diagnose.check_registry import find_check
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.verdict import Cause, Outcome
 

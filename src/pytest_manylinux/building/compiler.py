@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import Say
-from pytest_manylinux.building.caches import warm_folder
+from pytest_manylinux.building.build_caches import warm_folder
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.errors import ToolchainError

@@ -8,20 +8,25 @@ from pathlib import Path
 
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest, Say
+from pytest_manylinux.building.build_caches import (
+    forget_old_projects,
+    has_cxx,
+    project_caches,
+    warm_mount,
+)
 from pytest_manylinux.building.build_record import How, record_of
 from pytest_manylinux.building.build_tools import Kit
-from pytest_manylinux.building.caches import forget_old_projects, has_cxx, project_caches, warm_mount
+from pytest_manylinux.building.built_wheels import remembered
 from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.building.frontend import BUILT, FrontEnd
 from pytest_manylinux.building.glibc import Version, load_symbols
+from pytest_manylinux.building.glibc_symbols import too_new_symbols
 from pytest_manylinux.building.log import BuildLog
-from pytest_manylinux.building.memory import remembered
 from pytest_manylinux.building.native import check_native
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import REPAIRED, Repair, check_symbols
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
 from pytest_manylinux.building.steps import Workbench
-from pytest_manylinux.building.symbols import too_new_symbols
 from pytest_manylinux.engines.api import Engine, Mount, SandboxSpec
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.policy import Policy

@@ -232,7 +232,7 @@ class PipWheel:
         return self.run(title, *program, work, *backend)
 
     def _installed(self, pip: ImagePip) -> Pairs:
-        program = (str(self.python / "bin/python"), "-I", "-S", str(INSIDE / "installed.py"))
+        program = (str(self.python / "bin/python"), "-I", "-S", str(INSIDE / "list_installed.py"))
         done = self._need("noting build requirements", *program, str(pip.packages), more=NO_BYTECODE)
         lines = (line.partition("==") for line in done.stdout.decode().splitlines())
         return tuple(sorted((name, version) for name, _, version in lines if version))

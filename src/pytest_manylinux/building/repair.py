@@ -13,11 +13,11 @@ from pytest_manylinux.building import zig
 from pytest_manylinux.building.build_tools import Kit
 from pytest_manylinux.building.frontend import BUILT
 from pytest_manylinux.building.glibc import Version
+from pytest_manylinux.building.glibc_symbols import TooNew
 from pytest_manylinux.building.steps import Workbench
-from pytest_manylinux.building.symbols import TooNew
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import BuildError
-from pytest_manylinux.inspect.policy import load_rules
+from pytest_manylinux.inspect.audit_policies import load_rules
 from pytest_manylinux.model.policy import Policy
 
 REPAIRED = zig.SCRATCH / "repaired"

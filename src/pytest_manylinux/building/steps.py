@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.engines.api import SCRATCH, Command, Completed, Sandbox, Status
 from pytest_manylinux.errors import BuildError, SandboxError
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import WheelFacts
 
 

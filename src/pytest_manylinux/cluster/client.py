@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distributed import Future as DaskFuture
     from tornado.ioloop import IOLoop
 
-    from pytest_manylinux.cluster.transfer import Supply
+    from pytest_manylinux.cluster.byte_transfer import Supply
 
 CONNECT = 15.0
 """Seconds within which the scheduler has to answer."""
@@ -94,7 +94,7 @@ class Cluster:
     """A scheduler with its workers. Thread-safe."""
 
     def __init__(self, client: Client, address: str, *, wait: float) -> None:
-        from pytest_manylinux.cluster.transfer import Supply  # noqa: PLC0415 - it imports the extra
+        from pytest_manylinux.cluster.byte_transfer import Supply  # noqa: PLC0415 - it imports the extra
 
         self.address = address
         self.run = uuid.uuid4().hex

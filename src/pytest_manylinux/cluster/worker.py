@@ -10,9 +10,9 @@ from typing import Any, Protocol, cast
 from distributed import Reschedule, Worker, get_client, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from pytest_manylinux.cluster.byte_transfer import stream
 from pytest_manylinux.cluster.protocol import Answer, Order, encode_answer, failed, read_order
 from pytest_manylinux.cluster.scheduling import Offer, resources
-from pytest_manylinux.cluster.transfer import stream
 from pytest_manylinux.cluster.watchdog import Hands, Limit
 
 NAME = "pytest-manylinux"

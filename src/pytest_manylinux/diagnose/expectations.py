@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pytest_manylinux.diagnose.check_registry import find_check, make_finding
 from pytest_manylinux.diagnose.merging import WEIGHT
-from pytest_manylinux.diagnose.registry import find_check, make_finding
 from pytest_manylinux.model.verdict import FLAKY, Expectation, Finding, Outcome, Severity, Verdict
 
 # Subjects that are no distro: `*` does not speak of them, they are declared by their own word.

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from pytest_manylinux.diagnose.api import Check
-from pytest_manylinux.diagnose.registry import checks, find_check
+from pytest_manylinux.diagnose.check_registry import checks, find_check
 
 _WIDTH = 88
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pytest_manylinux.diagnose.registry import make_finding
+from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.model.verdict import FLAKY, Foretold, Outcome, Tries, Verdict
 
 

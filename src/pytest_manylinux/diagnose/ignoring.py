@@ -7,7 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from pytest_manylinux.config.settings import IgnoreRule
-from pytest_manylinux.diagnose.registry import find_check
+from pytest_manylinux.diagnose.check_registry import find_check
 from pytest_manylinux.model.verdict import Finding, Ignored, Outcome, Severity, Verdict
 
 _IGNORE = "ignore"

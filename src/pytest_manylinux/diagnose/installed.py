@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_manylinux.diagnose.loading import installed_path
+from pytest_manylinux.diagnose.loader_model import installed_path
 from pytest_manylinux.model.observation import ImportStatus, LoaderCheck, Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts

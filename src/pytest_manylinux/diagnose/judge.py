@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_manylinux.diagnose.check_registry import checks, make_finding
 from pytest_manylinux.diagnose.expectations import apply_expectations
 from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.merging import merged
 from pytest_manylinux.diagnose.predict import held_against, predict_target, surveyed
-from pytest_manylinux.diagnose.registry import checks, make_finding
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pytest_manylinux.diagnose.loading import is_loader
+from pytest_manylinux.diagnose.loader_model import is_loader
 from pytest_manylinux.model.distro import Distro
 
 if sys.version_info >= (3, 11):

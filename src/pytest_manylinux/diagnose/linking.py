@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pytest_manylinux.diagnose.loading import Loading, is_loader, loadings
+from pytest_manylinux.diagnose.loader_model import Loading, is_loader, loadings
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 

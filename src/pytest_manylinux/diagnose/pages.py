@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_manylinux.diagnose.api import Check
-from pytest_manylinux.diagnose.registry import checks
+from pytest_manylinux.diagnose.check_registry import checks
 
 FOLDER = Path("docs/reference/findings")
 _KINDS = {

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from packaging.version import InvalidVersion, Version
 
+from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
 from pytest_manylinux.diagnose.memo import once_per_survey
 from pytest_manylinux.diagnose.merging import merged
-from pytest_manylinux.diagnose.registry import checks, find_check, make_finding
-from pytest_manylinux.diagnose.symbols import NAMESPACES
+from pytest_manylinux.diagnose.versioned_symbols import NAMESPACES
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Finding, Foretold, Outcome, Severity

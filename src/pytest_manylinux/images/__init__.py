@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.images.api import ImageProvider
-from pytest_manylinux.images.archive import ArchiveImages
+from pytest_manylinux.images.debian_archive import ArchiveImages
 from pytest_manylinux.images.store import ImageStore
 
 __all__ = ["ArchiveImages", "ImageProvider", "ImageStore"]

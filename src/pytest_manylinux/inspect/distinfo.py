@@ -26,8 +26,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.inspect.archive import Archive, malformed
-from pytest_manylinux.model.environment import environment_path
+from pytest_manylinux.inspect.zip_archive import Archive, malformed
+from pytest_manylinux.model.venv_files import environment_path
 from pytest_manylinux.model.wheel import Wheel
 
 MAX_METADATA = 16 * 1024**2

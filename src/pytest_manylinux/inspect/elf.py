@@ -11,9 +11,9 @@ import struct
 from collections.abc import Iterator
 
 from pytest_manylinux.errors import MalformedWheelError
-from pytest_manylinux.inspect import headers as hdr
+from pytest_manylinux.inspect import elf_headers as hdr
 from pytest_manylinux.inspect import symbols as sym
-from pytest_manylinux.inspect.headers import Headers, Section, Segment, read_headers
+from pytest_manylinux.inspect.elf_headers import Headers, Section, Segment, read_headers
 from pytest_manylinux.inspect.strings import baked_paths, library_names
 from pytest_manylinux.inspect.symbols import (
     Data,

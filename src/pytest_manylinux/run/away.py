@@ -19,7 +19,7 @@ from pytest_manylinux.run.subjects import TrialJob, settings_of
 from pytest_manylinux.trials.trial import TrialRequest
 
 if TYPE_CHECKING:
-    from pytest_manylinux.cluster.transfer import Supply
+    from pytest_manylinux.cluster.byte_transfer import Supply
 
 
 def engines_of(run: Run) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def _lean(target: Target) -> Target:
 
 def _offered_root(run: Run, image: Image, supply: Supply) -> Root:
     """An image as it is asked for; its files are had from here if it is one of an archive."""
-    from pytest_manylinux.cluster.transfer import root_source  # noqa: PLC0415 - it imports an extra
+    from pytest_manylinux.cluster.byte_transfer import root_source  # noqa: PLC0415 - it imports an extra
 
     if image.root is None:
         return root_of(image, None)
@@ -99,7 +99,7 @@ def _offered_folder(folder: Path, supply: Supply) -> tuple[Part, ...]:
 
 
 def _offered(path: Path, sha256: str, supply: Supply) -> Part:
-    from pytest_manylinux.cluster.transfer import file_source  # noqa: PLC0415 - it imports an extra
+    from pytest_manylinux.cluster.byte_transfer import file_source  # noqa: PLC0415 - it imports an extra
 
     supply.offer(sha256, file_source(path))
     return Part(filename=path.name, sha256=sha256)

@@ -12,17 +12,17 @@ from pytest_manylinux.building.image_layout import Layout
 from pytest_manylinux.building.manylinux_image import ImageBuilder
 from pytest_manylinux.building.zig_builder import ZigBuilder
 from pytest_manylinux.cache.once_per_run import once
-from pytest_manylinux.catalogue.builders import builder_for, load_builders
+from pytest_manylinux.catalogue.builder_images import builder_for, load_builders
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
-from pytest_manylinux.images.lock import Lock
+from pytest_manylinux.images.lock_file import Lock
 from pytest_manylinux.images.references import parse_reference
+from pytest_manylinux.images.run_images import RunImages, uses_registries
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.builder import BuilderImage, prefix_of
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.run.images import RunImages, uses_registries
 from pytest_manylinux.run.layouts import layout_of
 
 AUTO, ZIG, OFFICIAL = "auto", "zig", "official"

@@ -16,6 +16,7 @@ from pytest_manylinux.escape import printable
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, wheel_targets
+from pytest_manylinux.run.build_tasks import Judged, not_proven
 from pytest_manylinux.run.builder_choice import AUTO, ZIG
 from pytest_manylinux.run.record import Recorder
 from pytest_manylinux.run.session import Run
@@ -28,7 +29,6 @@ from pytest_manylinux.run.subjects import (
     name_of,
     tags_of_name,
 )
-from pytest_manylinux.run.work import Judged, not_proven
 
 
 class Context:

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from pytest_manylinux.cache.code_version import procedure_of
 from pytest_manylinux.cache.values import Kept
 from pytest_manylinux.escape import printable
-from pytest_manylinux.inspect.wheel import read_wheel
+from pytest_manylinux.inspect.wheel_file import read_wheel
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 
 LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand wheels

@@ -7,8 +7,8 @@ from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import SourceKind
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.images.lock import NAME as LOCK
-from pytest_manylinux.run.images import uses_registries
+from pytest_manylinux.images.lock_file import NAME as LOCK
+from pytest_manylinux.images.run_images import uses_registries
 from pytest_manylinux.run.record import shown
 from pytest_manylinux.run.session import Run
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,19 +21,20 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError, StoreError
+from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.shutdown import Lifetime
-from pytest_manylinux.images.lock import NAME as LOCK
-from pytest_manylinux.images.lock import Lock, read_lock
+from pytest_manylinux.images.lock_file import NAME as LOCK
+from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
+from pytest_manylinux.images.run_images import RunImages, uses_registries
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.surveys import Surveys
+from pytest_manylinux.images.survey_store import Surveys
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.facts import Facts
-from pytest_manylinux.run.images import RunImages, uses_registries
-from pytest_manylinux.run.memory import OBSERVATIONS, Memory
+from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 from pytest_manylinux.run.tasks import Graph, Overview
 from pytest_manylinux.trials.pool import WarmTrials
 
@@ -43,16 +43,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _TICK = 0.2  # seconds between two looks at the messages while an item waits
-
-# platform.machine() of the kernel -> the word in platform tags (PEP 600: what `uname -m` gives,
-# but i386 to i586 are called i686).
-_MACHINES = {"i386": "i686", "i486": "i686", "i586": "i686", "amd64": "x86_64", "arm64": "aarch64"}
-
-
-def host_arch() -> str:
-    """This machine's architecture as in platform tags."""
-    machine = platform.machine().lower()
-    return _MACHINES.get(machine, machine)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.flakiness import hold_against_tries
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
-from pytest_manylinux.run.memory import Known, Memory
+from pytest_manylinux.run.observation_memory import Known, Memory
 
 
 class TryCount:

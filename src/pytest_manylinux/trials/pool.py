@@ -37,7 +37,7 @@ from pytest_manylinux.trials.standby_pool import Standbys
 
 _CODE = (
     f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
-    f"from pytest_manylinux.trials.inside.preload import prepare; "
+    f"from pytest_manylinux.trials.inside.preload_pip import prepare; "
     f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r})"
 )
 _LAYOUT = LIBRARY / "venv.json"

@@ -32,7 +32,7 @@ QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-
 _SEEDED = INPUTS / "seeded"
 LIBRARY = INPUTS / "lib"
 REQUEST = INPUTS / "request.json"
-_MODULES = ("agent.py", "processes.py", "comparison.py", "import_one.py", "preload.py")
+_MODULES = ("agent.py", "processes.py", "comparison.py", "import_one.py", "preload_pip.py")
 # The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
 _START = (
     f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); "

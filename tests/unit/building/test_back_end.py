@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.building import inside
-from pytest_manylinux.building.inside import back_end, installed
+from pytest_manylinux.building.inside import back_end, list_installed
 
 PROGRAM = Path(inside.__file__).with_name("back_end.py")
 BACK_END = """
@@ -80,7 +80,7 @@ def test_our_own_folder_is_out_of_the_back_ends_sight(project: Path) -> None:
 def test_what_is_installed_is_what_importlib_says() -> None:
     folder = sysconfig.get_path("purelib")
     known = {f"{item.metadata['Name']}=={item.version}" for item in distributions(path=[folder])}
-    assert set(installed.installed(folder)) == known
+    assert set(list_installed.installed(folder)) == known
 
 
 def test_metadata_that_says_less(tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_metadata_that_says_less(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     (tmp_path / "empty-1.dist-info").mkdir()
-    assert installed.installed(str(tmp_path)) == ["old==2", "Whole==1"]
+    assert list_installed.installed(str(tmp_path)) == ["old==2", "Whole==1"]

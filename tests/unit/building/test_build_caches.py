@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pytest_manylinux.building import caches, zig
-from pytest_manylinux.building.caches import (
+from pytest_manylinux.building import build_caches, zig
+from pytest_manylinux.building.build_caches import (
     KEPT,
     forget_old_projects,
     has_cxx,
@@ -79,7 +79,7 @@ def test_where_there_is_cxx(tmp_path: Path, name: str, content: bytes, expected:
 def test_old_projects_are_forgotten_and_links_are_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caches, "MOST", 1)
+    monkeypatch.setattr(build_caches, "MOST", 1)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").touch()

@@ -18,15 +18,15 @@ from pytest_manylinux.building import compiler as compiler_module
 from pytest_manylinux.building import log as log_module
 from pytest_manylinux.building.build_tools import Kit
 from pytest_manylinux.building.glibc import load_symbols, parse_symbols
+from pytest_manylinux.building.glibc_symbols import TooNew, too_new_symbols
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.native import check_native
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import check_symbols, symbols_error
-from pytest_manylinux.building.symbols import TooNew, too_new_symbols
 from pytest_manylinux.building.wheelhouse import native_wheel, put
 from pytest_manylinux.building.zig_builder import repairable
 from pytest_manylinux.errors import BuildError, StoreError
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.wheel import WheelFacts
 

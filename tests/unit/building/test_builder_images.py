@@ -23,7 +23,7 @@ from pytest_manylinux.building.steps import Workbench
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
 from pytest_manylinux.errors import BuildError, DeadImageError, ManylinuxError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.builder import prefix_of
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import Policy
@@ -33,7 +33,7 @@ IMAGE = Image(digest="sha256:1", name="old", source=ImageSource.REGISTRY, arch="
 CP39, CP313 = PythonVersion(3, 9), PythonVersion(3, 13)
 MANYLINUX1, MANYLINUX2010 = Policy((2, 5)), Policy((2, 12))
 OWN = {"PATH": "/opt/rh/bin:/usr/bin", "LD_LIBRARY_PATH": "/opt/rh/lib", "SSL_CERT_FILE": "/opt/certs"}
-BACK_END, INSTALLED = INSIDE / "back_end.py", INSIDE / "installed.py"
+BACK_END, INSTALLED = INSIDE / "back_end.py", INSIDE / "list_installed.py"
 Answer = Callable[[tuple[str, ...]], "tuple[int, str]"]
 
 # auditwheel 5 and 6.0 name the platforms as choices, later ones in a list.

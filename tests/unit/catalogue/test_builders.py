@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.catalogue.builders import builder_for, load_builders
+from pytest_manylinux.catalogue.builder_images import builder_for, load_builders
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.policy import Policy, parse_policy
 

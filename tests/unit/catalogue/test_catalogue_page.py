@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.catalogue.builders import load_builders
+from pytest_manylinux.catalogue.builder_images import load_builders
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.packages import PackageManager
 

@@ -14,10 +14,10 @@ import pytest
 from distributed import LocalCluster, Worker
 from trial_values import imported, make_observation, make_target
 
+from pytest_manylinux.cluster.byte_transfer import PIECE, file_source
 from pytest_manylinux.cluster.client import Cluster, connect
 from pytest_manylinux.cluster.protocol import Answer, Failed, Order, Part, Seen, error_of
 from pytest_manylinux.cluster.scheduling import Offer, needs
-from pytest_manylinux.cluster.transfer import PIECE, file_source
 from pytest_manylinux.cluster.watchdog import Limit
 from pytest_manylinux.cluster.worker import Member, Stream
 from pytest_manylinux.errors import ClusterError, EngineError, ImageError

@@ -18,7 +18,7 @@ from pytest_manylinux.cli import main
 from pytest_manylinux.diagnose.judge import judge_audit, judge_unreadable
 from pytest_manylinux.errors import ExitCode, MalformedWheelError
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 pytestmark = pytest.mark.attack("archive")
 

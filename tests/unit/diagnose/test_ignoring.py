@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_manylinux.config.settings import IgnoreRule
+from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.diagnose.judge import apply_ignores
-from pytest_manylinux.diagnose.registry import make_finding
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.verdict import Finding, Outcome, Severity, Verdict
 

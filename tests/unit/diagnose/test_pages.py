@@ -6,10 +6,10 @@ import pytest
 
 from pytest_manylinux.cli import main
 from pytest_manylinux.diagnose.api import Check
+from pytest_manylinux.diagnose.check_registry import checks, find_check
 from pytest_manylinux.diagnose.explain import explain, overview
 from pytest_manylinux.diagnose.pages import FOLDER, pages
 from pytest_manylinux.diagnose.pages import main as write_pages
-from pytest_manylinux.diagnose.registry import checks, find_check
 from pytest_manylinux.errors import ExitCode, UsageError
 
 ROOT = Path(__file__).parents[3]

@@ -9,9 +9,9 @@ from trial_values import imported, make_observation, make_target, raised
 from triggers import LIBC, MODULE, TRIGGERS, Trigger, library, native, wanting
 from wheels import NATIVE
 
+from pytest_manylinux.diagnose.check_registry import checks, find_check
 from pytest_manylinux.diagnose.judge import judge, judge_audit
 from pytest_manylinux.diagnose.predict import predict_target
-from pytest_manylinux.diagnose.registry import checks, find_check
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.model.verdict import Foretold, Outcome, Severity
 

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.cli import main
-from pytest_manylinux.commands import doctor as command
+from pytest_manylinux.commands import doctor_command as command
 from pytest_manylinux.doctor import machine, network
 from pytest_manylinux.doctor.api import Area, Finding, Health, examine, ready
 from pytest_manylinux.engines.container.dead_image import dead_image, has_vsyscall

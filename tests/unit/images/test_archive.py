@@ -8,9 +8,9 @@ import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import ImageError, StoreError
-from pytest_manylinux.images import archive
+from pytest_manylinux.images import debian_archive
 from pytest_manylinux.images.apt import MachineApt
-from pytest_manylinux.images.archive import ArchiveImages
+from pytest_manylinux.images.debian_archive import ArchiveImages
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.images.ways import no_old_releases
@@ -59,7 +59,7 @@ class FakeMmdebstrap:
 @pytest.fixture
 def mmdebstrap(monkeypatch: pytest.MonkeyPatch) -> FakeMmdebstrap:
     fake = FakeMmdebstrap()
-    monkeypatch.setattr(archive, "run_mmdebstrap", fake)
+    monkeypatch.setattr(debian_archive, "run_mmdebstrap", fake)
     return fake
 
 

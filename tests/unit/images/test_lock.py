@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.images.lock import Lock, LockedImage, read_lock, write_lock
+from pytest_manylinux.images.lock_file import Lock, LockedImage, read_lock, write_lock
 
 LOCK = Lock(
     catalogue="sha256:c",

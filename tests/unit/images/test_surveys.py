@@ -7,9 +7,9 @@ import pytest
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import surveys
-from pytest_manylinux.images.survey import LiveFigures
-from pytest_manylinux.images.surveys import Surveys
+from pytest_manylinux.images import survey_store
+from pytest_manylinux.images.survey_image import LiveFigures
+from pytest_manylinux.images.survey_store import Surveys
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
@@ -25,7 +25,7 @@ class Looker:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, answers: bool = True) -> None:
         self.looked = 0
         self.answers = answers
-        monkeypatch.setattr(surveys, "survey_image", self)
+        monkeypatch.setattr(survey_store, "survey_image", self)
 
     def __call__(self, *_: object) -> LiveFigures:
         self.looked += 1

@@ -10,7 +10,7 @@ from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.inspect import audit as audit_module
 from pytest_manylinux.inspect.audit import audit_wheel, reference_audit
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import Audit, WheelFacts
 
 X = "demo/_x.cpython-311-x86_64-linux-gnu.so"

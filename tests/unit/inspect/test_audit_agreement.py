@@ -14,8 +14,8 @@ from popular_wheels import auditwheel_tag
 from wheels import build_wheel
 
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.policy import load_rules
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.audit_policies import load_rules
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 # Libraries that no machine has, one that every glibc machine has, and one allowed from 2.12 on that
 # is never opened because policies are asked first. A library that is allowed but missing here would

@@ -15,9 +15,9 @@ from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect import deflate
-from pytest_manylinux.inspect import wheel as reading
-from pytest_manylinux.inspect.archive import Archive
-from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
+from pytest_manylinux.inspect import wheel_file as reading
+from pytest_manylinux.inspect.wheel_file import glance, open_wheel, read_wheel
+from pytest_manylinux.inspect.zip_archive import Archive
 
 FILES: dict[str, bytes | str] = {
     "demo/__init__.py": "import this\n",

@@ -11,7 +11,7 @@ from packaging.tags import Tag, parse_tag
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.inspect.names import NOT_NAMESPACES, extension_modules, top_level_names
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 ABI3 = "cp38-abi3-manylinux_2_17_x86_64"
 SO = "cpython-311-x86_64-linux-gnu.so"

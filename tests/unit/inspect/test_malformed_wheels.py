@@ -50,9 +50,9 @@ from bad_wheels import (
 from wheels import NATIVE, PURE, build_wheel, extension_spec
 
 from pytest_manylinux.errors import ExitCode, MalformedWheelError, UsageError
-from pytest_manylinux.inspect import archive
-from pytest_manylinux.inspect import wheel as wheel_module
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect import wheel_file as wheel_module
+from pytest_manylinux.inspect import zip_archive
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 pytestmark = pytest.mark.attack("archive")
 
@@ -142,19 +142,19 @@ def test_bounds_are_enforced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path = build_wheel(tmp_path, {**FILES, "demo/zeros.bin": bytes(2_000_000)})
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "RATIO_MATTERS_FROM", 1_000_000)
+        patch.setattr(zip_archive, "RATIO_MATTERS_FROM", 1_000_000)
         with pytest.raises(MalformedWheelError, match="zip bomb"):
             read(path)
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "MAX_ENTRIES", 3)
+        patch.setattr(zip_archive, "MAX_ENTRIES", 3)
         with pytest.raises(MalformedWheelError, match="too many files"):
             read(path)
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "MAX_UNPACKED", 1_000_000)
+        patch.setattr(zip_archive, "MAX_UNPACKED", 1_000_000)
         with pytest.raises(MalformedWheelError, match="unpacks to too much"):
             read(path)
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "MAX_NAME", 10)
+        patch.setattr(zip_archive, "MAX_NAME", 10)
         with pytest.raises(MalformedWheelError, match="too long"):
             read(path)
     read(path)

@@ -13,8 +13,8 @@ from wheels import build_wheel
 from zip_confusion import CONFUSING, HARMLESS, Part, parts_of, zipped
 
 from pytest_manylinux.errors import MalformedWheelError
-from pytest_manylinux.inspect import wheel as wheel_module
-from pytest_manylinux.inspect.wheel import glance, open_wheel, read_wheel
+from pytest_manylinux.inspect import wheel_file as wheel_module
+from pytest_manylinux.inspect.wheel_file import glance, open_wheel, read_wheel
 from pytest_manylinux.model.wheel import WheelFacts
 
 FILENAME = "demo-1.0-py3-none-any.whl"

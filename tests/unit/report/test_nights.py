@@ -27,7 +27,7 @@ from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, Sh
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
 from pytest_manylinux.report.diff import Change, Shift, cause_line, diff
 from pytest_manylinux.report.history import History, durations, keep, load_history
-from pytest_manylinux.report.merge import merge
+from pytest_manylinux.report.merge_proofs import merge
 from pytest_manylinux.report.normalize import canonical
 from pytest_manylinux.report.page.view import page_view
 from pytest_manylinux.report.proof import Proof

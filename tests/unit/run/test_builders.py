@@ -18,7 +18,7 @@ from pytest_manylinux.errors import (
     SandboxError,
     ToolchainError,
 )
-from pytest_manylinux.images.lock import Lock, LockedImage
+from pytest_manylinux.images.lock_file import Lock, LockedImage
 from pytest_manylinux.images.registry import Pulled
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import Policy

@@ -10,7 +10,7 @@ from elf_files import ElfSpec
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.errors import MalformedWheelError
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.run import facts as module
 from pytest_manylinux.run.facts import Facts

@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from trial_values import imported, make_observation, raised
 
-from pytest_manylinux.building.memory import BuildMemory
+from pytest_manylinux.building.built_wheels import BuildMemory
 from pytest_manylinux.cache import values
-from pytest_manylinux.diagnose.registry import make_finding
+from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.errors import ReportError
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.run import memory as session_memory
-from pytest_manylinux.run.memory import Known, Memory
+from pytest_manylinux.run import observation_memory as session_memory
+from pytest_manylinux.run.observation_memory import Known, Memory
 
 pytestmark = pytest.mark.attack("fault")
 

@@ -11,8 +11,8 @@ from pytest_manylinux.errors import DependencyError
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Cause, Expectation
 from pytest_manylinux.report.proof import decode_proof, encode_proof
+from pytest_manylinux.run.build_tasks import not_proven
 from pytest_manylinux.run.record import Entry, Recorder, shown
-from pytest_manylinux.run.work import not_proven
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pytest_manylinux.cluster.protocol import Seen
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import ClusterError
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
-from pytest_manylinux.run import trials
-from pytest_manylinux.run.memory import Memory
+from pytest_manylinux.run import trial_tasks
+from pytest_manylinux.run.build_tasks import Judged, Read
+from pytest_manylinux.run.observation_memory import Memory
 from pytest_manylinux.run.subjects import TrialJob, WheelSubject
 from pytest_manylinux.run.tasks import Graph
-from pytest_manylinux.run.work import Judged, Read
 
 
 class Workers:
@@ -49,8 +49,8 @@ class Workers:
 
 def tried(folder: Path, monkeypatch: pytest.MonkeyPatch, workers: Workers, *, repeat: int) -> Verdict:
     """The verdict of a trial that the cluster's workers prepare themselves."""
-    monkeypatch.setattr(trials, "send", workers.send)
-    monkeypatch.setattr(trials, "receive", workers.receive)
+    monkeypatch.setattr(trial_tasks, "send", workers.send)
+    monkeypatch.setattr(trial_tasks, "receive", workers.receive)
     run: Any = SimpleNamespace(memory=Memory(folder))
     wheel = make_wheel()
     settings = replace(merge(()), repeat=repeat)
@@ -60,7 +60,7 @@ def tried(folder: Path, monkeypatch: pytest.MonkeyPatch, workers: Workers, *, re
     graph = Graph(1)
     judged: Judged = graph.add(
         "trial",
-        lambda _: trials._elsewhere(run, job, read, None),
+        lambda _: trial_tasks._elsewhere(run, job, read, None),
     ).result(timeout=60)
     graph.stop()
     assert list(workers.letters) == []

@@ -10,8 +10,8 @@ from pytest_manylinux.config.merge import Layer, merge
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.container.engine import ContainerEngine
+from pytest_manylinux.images.run_images import TAGS, RunImages, read_tags, uses_registries
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.run.images import TAGS, RunImages, read_tags, uses_registries
 
 DIGEST = "sha256:" + "a" * 64
 

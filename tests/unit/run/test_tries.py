@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from trial_values import imported, make_observation, raised
 
-from pytest_manylinux.diagnose.registry import make_finding
+from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.model.verdict import Cause, Outcome, Tries, Verdict
-from pytest_manylinux.run.memory import Memory
+from pytest_manylinux.run.observation_memory import Memory
 from pytest_manylinux.run.tries import TryCount
 
 KEY = "aa" * 32

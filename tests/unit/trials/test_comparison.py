@@ -15,7 +15,7 @@ from trial_values import make_facts
 from wheels import build_wheel
 
 from pytest_manylinux.errors import SandboxError
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.observation import DifferenceKind
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.judged_files import JudgedFiles, judged_files

@@ -15,7 +15,7 @@ INSIDE = {
     "comparison",
     "processes",
     "import_one",
-    "preload",
+    "preload_pip",
     "../../engines/inside/preloaded_main",
 }
 # Modules of the standard library of Python 3.6 that minimal distros have in their main package.

@@ -6,7 +6,7 @@ from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.attribution import blamed, grouped
 from pytest_manylinux.diagnose.elf_index import needing
 from pytest_manylinux.diagnose.installed import loader_missing
-from pytest_manylinux.diagnose.loading import unreached
+from pytest_manylinux.diagnose.loader_model import unreached
 from pytest_manylinux.diagnose.python_library import has_libpython, is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation

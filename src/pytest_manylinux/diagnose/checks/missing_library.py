@@ -9,7 +9,7 @@ from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.installed import loader_missing
 from pytest_manylinux.diagnose.libraries import how_to_get, is_on
-from pytest_manylinux.diagnose.loading import unreached
+from pytest_manylinux.diagnose.loader_model import unreached
 from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation

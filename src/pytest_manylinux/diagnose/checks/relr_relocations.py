@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
 from pytest_manylinux.diagnose.attribution import blamed
-from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity

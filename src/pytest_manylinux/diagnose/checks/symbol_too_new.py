@@ -7,7 +7,7 @@ from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.installed import loader_problems
 from pytest_manylinux.diagnose.loader_words import Refusal, read_words
 from pytest_manylinux.diagnose.symbol_origin import first_releases
-from pytest_manylinux.diagnose.symbols import Excess, excesses, wanted_symbols
+from pytest_manylinux.diagnose.versioned_symbols import Excess, excesses, wanted_symbols
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity

@@ -35,7 +35,7 @@ from pytest_manylinux.engines.container.connection import (
 from pytest_manylinux.engines.container.dead_image import explained
 from pytest_manylinux.engines.container.import_root import read_file, reference_of
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
-from pytest_manylinux.engines.container.preloaded import ContainerForkServer, server_command
+from pytest_manylinux.engines.container.preloaded_container import ContainerForkServer, server_command
 from pytest_manylinux.engines.container.sandbox import HOLDER, ContainerSandbox
 from pytest_manylinux.engines.container.standby import ContainerStandby, Inbox, standby_command
 from pytest_manylinux.engines.environment import USER, user_database

@@ -20,13 +20,13 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Cause, Verdict
 from pytest_manylinux.run.away import engines_of, receive, send
-from pytest_manylinux.run.memory import afterwards_key, observation_key
-from pytest_manylinux.run.preparing import add_image, add_venv, venvs_folder
+from pytest_manylinux.run.build_tasks import Judged, Read, add_facts, declared, not_proven, wheel_record
+from pytest_manylinux.run.observation_memory import afterwards_key, observation_key
+from pytest_manylinux.run.preparation_tasks import add_image, add_venv, venvs_folder
 from pytest_manylinux.run.session import Run, task_key
 from pytest_manylinux.run.subjects import TrialJob, key_of, name_of, settings_of
 from pytest_manylinux.run.tasks import Away, Needs
 from pytest_manylinux.run.tries import TryCount
-from pytest_manylinux.run.work import Judged, Read, add_facts, declared, not_proven, wheel_record
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 

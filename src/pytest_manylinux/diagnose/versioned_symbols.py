@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.diagnose.loading import loaded_files
+from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts

@@ -17,10 +17,10 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.errors import StoreError, UsageError
-from pytest_manylinux.inspect.archive import CHUNK, Archive, malformed
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import extension_modules, top_level_names
 from pytest_manylinux.inspect.symbols import Pool
+from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts, WheelFile
 
 TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked

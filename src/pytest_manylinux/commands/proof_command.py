@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.report.history import load_history
-from pytest_manylinux.report.merge import merge
+from pytest_manylinux.report.merge_proofs import merge
 from pytest_manylinux.report.phrases import verdict_text
 from pytest_manylinux.report.proof import Proof, load_trusted, read_proof, write_proof
 from pytest_manylinux.report.proof_schema import json_schema

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pytest_manylinux.catalogue import Catalogue
     from pytest_manylinux.config.settings import Settings
     from pytest_manylinux.engines.api import Engine
-    from pytest_manylinux.images.lock import LockedImage
+    from pytest_manylinux.images.image_sources import ImageSources
+    from pytest_manylinux.images.lock_file import LockedImage
     from pytest_manylinux.images.registry import RegistryImages
-    from pytest_manylinux.images.sources import ImageSources
     from pytest_manylinux.model.distro import Distro
 
 _PROJECT = "pyproject.toml"
@@ -203,9 +203,9 @@ def _row(distro: Distro) -> tuple[str, ...]:
 
 def _check(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.engines.select import select_engine  # noqa: PLC0415
-    from pytest_manylinux.images.survey import drift, survey_image  # noqa: PLC0415
+    from pytest_manylinux.host.architecture import host_arch  # noqa: PLC0415
+    from pytest_manylinux.images.survey_image import drift, survey_image  # noqa: PLC0415
     from pytest_manylinux.model.distro import ImagePurpose  # noqa: PLC0415
-    from pytest_manylinux.run.session import host_arch  # noqa: PLC0415
 
     distros = _catalogue().select(arguments.words)
     engine = select_engine(arguments.engine)
@@ -251,7 +251,7 @@ def _show_drift(
 def _sources(engine: Engine, arguments: argparse.Namespace) -> ImageSources:
     from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images import ArchiveImages, ImageStore  # noqa: PLC0415
-    from pytest_manylinux.images.sources import ImageSources  # noqa: PLC0415
+    from pytest_manylinux.images.image_sources import ImageSources  # noqa: PLC0415
 
     archive = ArchiveImages(ImageStore(), say=_say)
     registry = None if engine.name == EngineName.BUBBLEWRAP.value else _registry(engine, arguments)
@@ -262,7 +262,7 @@ def _registry(engine: Engine, arguments: argparse.Namespace) -> RegistryImages:
     """Images of registries, by the mirrors of the command line or else of the settings."""
     from pytest_manylinux.images import ImageStore  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
-    from pytest_manylinux.run.images import registry_of  # noqa: PLC0415
+    from pytest_manylinux.images.run_images import registry_of  # noqa: PLC0415
 
     settings = _settings()
     words, where = settings.registry_mirror, str(settings.source("registry-mirror"))
@@ -279,7 +279,7 @@ def _say(line: str) -> None:
 
 def _pin(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.engines.select import EngineName, select_engine  # noqa: PLC0415
-    from pytest_manylinux.images.lock import NAME, Lock, write_lock  # noqa: PLC0415
+    from pytest_manylinux.images.lock_file import NAME, Lock, write_lock  # noqa: PLC0415
 
     catalogue = _catalogue()
     distros = catalogue.select(arguments.words or ["default"])
@@ -308,8 +308,8 @@ def _pin(arguments: argparse.Namespace) -> int:
 def _pinned_distros(
     images: RegistryImages, distros: Sequence[Distro]
 ) -> Iterator[tuple[str, LockedImage]]:
-    from pytest_manylinux.images.lock import LockedImage  # noqa: PLC0415
-    from pytest_manylinux.run.session import host_arch  # noqa: PLC0415
+    from pytest_manylinux.host.architecture import host_arch  # noqa: PLC0415
+    from pytest_manylinux.images.lock_file import LockedImage  # noqa: PLC0415
 
     for distro in distros:
         if distro.image is not None and distro.has_image(host_arch()):
@@ -318,8 +318,8 @@ def _pinned_distros(
 
 
 def _pinned_builders(images: RegistryImages, words: str) -> Iterator[tuple[str, LockedImage]]:
-    from pytest_manylinux.catalogue.builders import load_builders  # noqa: PLC0415
-    from pytest_manylinux.images.lock import LockedImage  # noqa: PLC0415
+    from pytest_manylinux.catalogue.builder_images import load_builders  # noqa: PLC0415
+    from pytest_manylinux.images.lock_file import LockedImage  # noqa: PLC0415
 
     wanted = {word.strip() for word in words.split(",") if word.strip()}
     builders = load_builders()

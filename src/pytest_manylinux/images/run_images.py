@@ -15,9 +15,9 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ReportError
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.archive import ArchiveImages
+from pytest_manylinux.images.debian_archive import ArchiveImages
+from pytest_manylinux.images.image_sources import ImageSources
 from pytest_manylinux.images.references import parse_mirrors
-from pytest_manylinux.images.sources import ImageSources
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.indexes import host_certificates, host_proxies
 

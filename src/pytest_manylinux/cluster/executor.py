@@ -17,16 +17,16 @@ from pytest_manylinux.cluster.worker_files import Shelf, Stream
 from pytest_manylinux.config.merge import environment_layer, merge
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ImageError, StoreError
+from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.receive import receive
+from pytest_manylinux.images.run_images import RunImages, uses_registries
 from pytest_manylinux.images.store import ImageStore, StoredImage
-from pytest_manylinux.images.surveys import Surveys
-from pytest_manylinux.inspect.wheel import open_wheel, read_wheel
+from pytest_manylinux.images.survey_store import Surveys
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
-from pytest_manylinux.run.images import RunImages, uses_registries
-from pytest_manylinux.run.session import host_arch
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import WarmTrials
 from pytest_manylinux.trials.trial import TrialRequest, run_trial

@@ -30,14 +30,14 @@ from pytest_manylinux.errors import (
     UsageError,
 )
 from pytest_manylinux.inspect.audit import audit_wheel
-from pytest_manylinux.inspect.wheel import open_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose
 from pytest_manylinux.model.run import BuildRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.plan import PlannedBuild, installable_tags
 from pytest_manylinux.run.builder_choice import Chosen
-from pytest_manylinux.run.preparing import (
+from pytest_manylinux.run.preparation_tasks import (
     add_compiler,
     add_image,
     add_tools,

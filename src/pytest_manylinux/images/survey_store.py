@@ -12,7 +12,7 @@ from pytest_manylinux.cache.atomic import write_whole
 from pytest_manylinux.cache.integrity import sealed, unsealed
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.images.survey import survey_image
+from pytest_manylinux.images.survey_image import survey_image
 from pytest_manylinux.model.distro import Distro, Image
 from pytest_manylinux.model.survey import Survey
 

@@ -40,10 +40,10 @@ def _worker(arguments: argparse.Namespace) -> int:
     scheduler = address(arguments.address, "ADDRESS")
     jobs = job_count(arguments.jobs, "--jobs") or core_count()
 
+    from pytest_manylinux.cluster.executor import Duty  # noqa: PLC0415
     from pytest_manylinux.cluster.hosting import Place, serve  # noqa: PLC0415
     from pytest_manylinux.host.signals import end_in_order  # noqa: PLC0415
     from pytest_manylinux.images.store import default_root  # noqa: PLC0415
-    from pytest_manylinux.run.duty import Duty  # noqa: PLC0415
 
     place = Place(
         scheduler=scheduler,

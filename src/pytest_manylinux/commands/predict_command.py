@@ -87,14 +87,14 @@ def _forecasts(
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    from pytest_manylinux.inspect.wheel import glance  # noqa: PLC0415
+    from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
 
     with ThreadPoolExecutor(1, "first-wheel") as executor:
         first = executor.submit(glance, paths[0])
 
         from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
+        from pytest_manylinux.diagnose.check_registry import checks  # noqa: PLC0415
         from pytest_manylinux.diagnose.forecast import forecasts  # noqa: PLC0415
-        from pytest_manylinux.diagnose.registry import checks  # noqa: PLC0415
 
         checks()
         catalogue = load_catalogue()

@@ -17,7 +17,7 @@ from pytest_manylinux.images.prune import Wish, prune, side_caches
 from pytest_manylinux.images.store import ImageStore, StoredImage
 from pytest_manylinux.images.verify import verify
 from pytest_manylinux.report.phrases import counted
-from pytest_manylinux.run.memory import OBSERVATIONS, Memory
+from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[kMGT]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
