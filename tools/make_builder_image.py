@@ -31,7 +31,7 @@ from elftools.elf.elffile import ELFFile
 
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.build_caches import warm_folder
-from pytest_manylinux.building.build_tools import Kit, prepare_kit
+from pytest_manylinux.building.build_tools import BuildTools, prepare_kit
 from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
@@ -70,7 +70,7 @@ class Source:
 
     image: Image
     interpreter: Interpreter
-    kit: Kit
+    kit: BuildTools
 
     @property
     def root(self) -> Path:

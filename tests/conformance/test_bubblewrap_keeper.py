@@ -52,7 +52,7 @@ def test_no_user_namespace_can_be_made_inside(engine: BubblewrapEngine, spec: Sa
 def test_a_keeper_that_is_killed_takes_all_with_it(engine: BubblewrapEngine, spec: SandboxSpec) -> None:
     with engine.open(spec) as sandbox:
         assert sh(sandbox, f"setsid sleep 4248.5{OWN} & sleep 4248.5{OWN} &").ok
-        keeper = sandbox._warden._process
+        keeper = sandbox._supervisor._process
         keeper.kill()
         keeper.wait()
         with pytest.raises(SandboxError):
@@ -109,13 +109,13 @@ def test_as_an_ordinary_user(spec: SandboxSpec, image: Image) -> None:
         folder.chmod(0o755)
         assert image.root is not None
         subprocess.run(["cp", "-a", image.root, folder / "root"], check=True)
-        shutil.copy(supervisor._WARDEN, folder / "warden.py")
-        shutil.copy(preloaded.INSIDE, folder / "forks.py")
+        shutil.copy(supervisor._PROGRAM, folder / "supervisor_main.py")
+        shutil.copy(preloaded.INSIDE, folder / "preloaded_main.py")
         theirs = replace(spec, image=replace(image, root=str(folder / "root")))
 
         def check() -> None:
-            supervisor._WARDEN = folder / "warden.py"
-            preloaded.INSIDE = folder / "forks.py"
+            supervisor._PROGRAM = folder / "supervisor_main.py"
+            preloaded.INSIDE = folder / "preloaded_main.py"
             sys.executable = _python_for_all()
             _check_as_nobody(theirs)
 

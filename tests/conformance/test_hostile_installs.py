@@ -24,7 +24,7 @@ from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 PIP = "23.0.1"
 SITE = "lib/python3.11/site-packages"
-# Stands for an interpreter: says of each import what importer.py would say of a success.
+# Stands for an interpreter: says of each import what import_one.py would say of a success.
 FAKE_PYTHON = """#!/usr/bin/python3 -ISB
 import os, sys
 token, path, name = sys.stdin.read().split("\\n")[:3]

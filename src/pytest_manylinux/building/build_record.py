@@ -13,7 +13,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class How:
+class BuildInputs:
     """The way of a build: what decides beside the request and the source.
 
     `policy` is what the wheel will promise, `index` the identity of the package index.
@@ -28,7 +28,7 @@ class How:
 def record_of(
     request: BuildRequest,
     snapshot: Snapshot,
-    how: How,
+    how: BuildInputs,
     *,
     requirements: Pairs,
     sha256: str,

@@ -33,7 +33,7 @@ _EXPORTS = "python-exports.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class BuildTools:
     """Where the tools lie on this machine, and what they are."""
 
     zig: Path
@@ -73,7 +73,7 @@ class Kit:
 
 def prepare_kit(
     cache: Path, image: Image, python: str, engine: Engine, index: IndexAccess, *, say: Say
-) -> Kit:
+) -> BuildTools:
     """Find the kit for an image, or make what is missing.
 
     Raises ToolchainError, with pip's words, where the index does not give the tools; StoreError for
@@ -82,7 +82,7 @@ def prepare_kit(
     maker = _Maker(cache=cache, image=image, python=python, engine=engine, index=index)
     compiler = fetch_compiler(cache, image.arch, say=say, otherwise=maker.download_zig)
     tools = prepare_tools(cache, image, python, engine, index, say=say)
-    return Kit(
+    return BuildTools(
         zig=compiler,
         tools=tools,
         versions=(("zig", zig.VERSION), *_versions(tools)),

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
-from pytest_manylinux.building.build_record import How
+from pytest_manylinux.building.build_record import BuildInputs
 from pytest_manylinux.building.source import Snapshot
 from pytest_manylinux.building.wheelhouse import put
 from pytest_manylinux.cache.code_version import procedure_of
@@ -96,7 +96,7 @@ def remembered(
     request: BuildRequest,
     archive: Path,
     snapshot: Snapshot,
-    how: How,
+    how: BuildInputs,
     build: Callable[[], tuple[Path, BuildRecord]],
 ) -> BuildOutcome:
     """What an earlier run built from the same source in the same way; else what `build` makes.
@@ -117,7 +117,7 @@ def remembered(
     return BuildOutcome(wheel=wheel, record=record)
 
 
-def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: How) -> str:
+def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: BuildInputs) -> str:
     """A hexadecimal SHA-256 over all that decides what a build gives.
 
     `source` is the `fingerprint` of the packed source. Where git's own history goes along (for

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pytest_manylinux.building import zig
-from pytest_manylinux.building.build_tools import Kit, pip_environment
+from pytest_manylinux.building.build_tools import BuildTools, pip_environment
 from pytest_manylinux.building.glibc import Version
 from pytest_manylinux.building.requirements import install_requirements
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import BuildError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess
@@ -43,8 +43,8 @@ class FrontEnd:
     `offered` are the symbols of all glibcs, with the versions that offer them.
     """
 
-    bench: Workbench
-    kit: Kit
+    bench: BuildSteps
+    kit: BuildTools
     index: IndexAccess
     environment: Mapping[str, str]
     policy: Policy

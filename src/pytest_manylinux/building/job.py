@@ -14,8 +14,8 @@ from pytest_manylinux.building.build_caches import (
     project_caches,
     warm_mount,
 )
-from pytest_manylinux.building.build_record import How, record_of
-from pytest_manylinux.building.build_tools import Kit
+from pytest_manylinux.building.build_record import BuildInputs, record_of
+from pytest_manylinux.building.build_tools import BuildTools
 from pytest_manylinux.building.built_wheels import remembered
 from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.building.frontend import BUILT, FrontEnd
@@ -26,7 +26,7 @@ from pytest_manylinux.building.native import check_native
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import REPAIRED, Repair, check_symbols
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Engine, Mount, SandboxSpec
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.policy import Policy
@@ -42,7 +42,7 @@ class Job:
 
     request: BuildRequest
     project: Project
-    kit: Kit
+    kit: BuildTools
     index: IndexAccess
     policy: Policy
 
@@ -64,8 +64,8 @@ class Job:
         )
 
     @property
-    def _how(self) -> How:
-        return How(
+    def _how(self) -> BuildInputs:
+        return BuildInputs(
             builder="zig",
             policy=str(self.policy),
             tools=self.kit.versions,
@@ -80,7 +80,7 @@ class Job:
         if has_cxx(archive):
             warm_up(self.kit.zig, self.request.cache, self.policy, self.request.arch, cxx=True)
         with BuildLog(self.request.log) as log, engine.open(self._spec(source)) as sandbox:
-            bench = Workbench(sandbox, log, self.what, timeout=self.request.timeout)
+            bench = BuildSteps(sandbox, log, self.what, timeout=self.request.timeout)
             environment = self._environment(source)
             front_end = FrontEnd(
                 bench=bench,
@@ -140,7 +140,7 @@ class Job:
         )
 
     def _repaired(
-        self, bench: Workbench, facts: WheelFacts, environment: Mapping[str, str], here: Path
+        self, bench: BuildSteps, facts: WheelFacts, environment: Mapping[str, str], here: Path
     ) -> WheelFacts:
         """Check before the repair, for the plainest words, and after it, for what was put in."""
         self._check(facts)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.escape import without_commands
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 from pytest_manylinux.indexes import redact
 
 _BOUND = 64 * 1024 * 1024
@@ -27,7 +27,7 @@ _NOT_THE_CAUSE = re.compile(
 )
 
 
-class BuildLog(Closing):
+class BuildLog(Closeable):
     """Writes a build's output to a file as it comes, line by line, terminal controls taken out.
 
     On disk at most 64 MiB are kept (a build that writes without end must not fill the disk); in

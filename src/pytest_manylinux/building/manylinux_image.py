@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest, Say
 from pytest_manylinux.building.build_caches import project_cache
-from pytest_manylinux.building.build_record import How, record_of
+from pytest_manylinux.building.build_record import BuildInputs, record_of
 from pytest_manylinux.building.build_tools import known_symbols
 from pytest_manylinux.building.built_wheels import remembered
 from pytest_manylinux.building.glibc_symbols import too_new_symbols
@@ -21,11 +21,11 @@ from pytest_manylinux.building.image_layout import Layout
 from pytest_manylinux.building.image_repair import REPAIRED, ImageRepair
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.native import check_native
-from pytest_manylinux.building.pip_wheel import BUILT, INSIDE, PIP_CACHE, SOURCE, Made, PipWheel
+from pytest_manylinux.building.pip_wheel import BUILT, INSIDE, PIP_CACHE, SOURCE, PipWheel, UsedTools
 from pytest_manylinux.building.project import Project, read_project
 from pytest_manylinux.building.repair import check_symbols
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.cache.disk_errors import refusal
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ToolchainError
@@ -120,8 +120,8 @@ class _Job:
         )
 
     @property
-    def _how(self) -> How:
-        return How(
+    def _how(self) -> BuildInputs:
+        return BuildInputs(
             builder=self.builder,
             policy=str(self.policy),
             tools=self.layout.tools,
@@ -145,7 +145,7 @@ class _Job:
 
     def _maker(self, sandbox: Sandbox, log: BuildLog, source: Snapshot) -> PipWheel:
         return PipWheel(
-            bench=Workbench(sandbox, log, self.what, timeout=self.request.timeout),
+            bench=BuildSteps(sandbox, log, self.what, timeout=self.request.timeout),
             layout=self.layout,
             python=self.python,
             project=self.project,
@@ -153,7 +153,7 @@ class _Job:
             epoch=source.epoch,
         )
 
-    def _record(self, source: Snapshot, made: Made, sha256: str) -> BuildRecord:
+    def _record(self, source: Snapshot, made: UsedTools, sha256: str) -> BuildRecord:
         return record_of(
             self.request,
             source,

@@ -18,7 +18,7 @@ from pytest_manylinux.building.build_tools import pip_environment
 from pytest_manylinux.building.image_layout import Layout
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.requirements import install_requirements
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import ToolchainError
 from pytest_manylinux.indexes import IndexAccess
@@ -91,7 +91,7 @@ def image_pip(answer: str, own: PurePosixPath) -> ImagePip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class UsedTools:
     """What a build was made with: versions of Python, pip; the build requirements as resolved."""
 
     tools: Pairs
@@ -105,7 +105,7 @@ class PipWheel:
     `python` is the interpreter's folder in the image, `epoch` the source's time in seconds.
     """
 
-    bench: Workbench
+    bench: BuildSteps
     layout: Layout
     python: PurePosixPath
     project: Project
@@ -129,7 +129,7 @@ class PipWheel:
             "GIT_CONFIG_VALUE_0": "*",
         }
 
-    def build(self, archive: PurePosixPath, before_build: tuple[str, ...]) -> Made:
+    def build(self, archive: PurePosixPath, before_build: tuple[str, ...]) -> UsedTools:
         """Unpack the source, run the user's commands, make the wheel in BUILT.
 
         Raises BuildError where the project is at fault, ToolchainError where image or index are.
@@ -148,7 +148,9 @@ class PipWheel:
         self._install(pip, self._asked_for(), again=True)
         requirements = self._installed(pip)  # before the project's code could add to them
         self._wheel()
-        return Made(tools=(("python", pip.python), ("pip", pip.version)), requirements=requirements)
+        return UsedTools(
+            tools=(("python", pip.python), ("pip", pip.version)), requirements=requirements
+        )
 
     def run(
         self,

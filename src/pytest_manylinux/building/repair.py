@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from auditwheel.libc import Libc
 
 from pytest_manylinux.building import zig
-from pytest_manylinux.building.build_tools import Kit
+from pytest_manylinux.building.build_tools import BuildTools
 from pytest_manylinux.building.frontend import BUILT
 from pytest_manylinux.building.glibc import Version
 from pytest_manylinux.building.glibc_symbols import TooNew
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.inspect.audit_policies import load_rules
@@ -54,8 +54,8 @@ class _Library:
 class Repair:
     """Repairs the wheel in BUILT for one policy, which must be one that the kit's auditwheel knows."""
 
-    bench: Workbench
-    kit: Kit
+    bench: BuildSteps
+    kit: BuildTools
     environment: Mapping[str, str]
     policy: Policy
     arch: str

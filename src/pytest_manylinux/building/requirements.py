@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from pytest_manylinux.building.steps import TimeOverError, Workbench
+from pytest_manylinux.building.steps import BuildSteps, TimeOverError
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import ToolchainError
 from pytest_manylinux.indexes import OUT_OF_REACH
@@ -27,7 +27,7 @@ class Pip(Protocol):
         """Run it to its end."""
 
 
-def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
+def install_requirements(bench: BuildSteps, pip: Pip, *, network: bool) -> None:
     """Install, or raise BuildError.
 
     ToolchainError where the index is out of reach, what it sends is not what it should be, or does not
@@ -41,7 +41,7 @@ def install_requirements(bench: Workbench, pip: Pip, *, network: bool) -> None:
         raise _too_slow(bench, error) from error
 
 
-def _install(bench: Workbench, pip: Pip, *, network: bool) -> None:
+def _install(bench: BuildSteps, pip: Pip, *, network: bool) -> None:
     log = bench.log
     done = pip()
     if done.ok:
@@ -73,7 +73,7 @@ def _runs_foreign_code(text: str) -> bool:
     return bool(states) and states[-1] != "finished"
 
 
-def _too_slow(bench: Workbench, error: TimeOverError) -> ToolchainError:
+def _too_slow(bench: BuildSteps, error: TimeOverError) -> ToolchainError:
     said = bench.log.step().strip().splitlines()
     return ToolchainError(
         f"{error.what}; what it requires had not come from the package index by then",
@@ -90,7 +90,7 @@ def _unreached(text: str) -> str:
     return (final or lines or [""])[-1].removeprefix("× ")  # noqa: RUF001 - how pip begins an error
 
 
-def _not_at_hand(bench: Workbench) -> ToolchainError | None:
+def _not_at_hand(bench: BuildSteps) -> ToolchainError | None:
     """The error for what only a network could bring; None if the log speaks of something else."""
     text = bench.log.tail(400)
     found = _NOT_FOUND.search(text)

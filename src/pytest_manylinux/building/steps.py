@@ -18,7 +18,7 @@ class TimeOverError(BuildError):
     """The build's time was over while a step ran; what the step did decides whose fault that is."""
 
 
-class Workbench:
+class BuildSteps:
     """Runs steps; `what` names the build for people: `markupsafe for cp311 as manylinux1`."""
 
     def __init__(self, sandbox: Sandbox, log: BuildLog, what: str, *, timeout: float) -> None:

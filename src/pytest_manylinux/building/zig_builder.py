@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import Builder, BuildOutcome, BuildRequest, Say
-from pytest_manylinux.building.build_tools import Kit, prepare_kit, prepare_tools
+from pytest_manylinux.building.build_tools import BuildTools, prepare_kit, prepare_tools
 from pytest_manylinux.building.compiler import fetch_compiler, warm_up
 from pytest_manylinux.building.job import Job
 from pytest_manylinux.building.project import read_project
@@ -73,7 +73,7 @@ def build_wheel(request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutc
     return ZigBuilder().build(request, engine, say=say)
 
 
-def repairable(wanted: Policy, kit: Kit) -> Policy:
+def repairable(wanted: Policy, kit: BuildTools) -> Policy:
     """The newest policy not above the wanted one that auditwheel repairs to.
 
     PEP 600 allows any manylinux_X_Y; auditwheel knows those that some distro stands behind. A wheel

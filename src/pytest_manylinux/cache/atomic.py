@@ -22,7 +22,7 @@ _UNKNOWN = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class AtomicFile:
     """A file that is not in its place yet; it gets the permissions that the user's umask gives."""
 
     stream: BinaryIO
@@ -51,7 +51,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def draft(folder: Path) -> Iterator[Draft]:
+def draft(folder: Path) -> Iterator[AtomicFile]:
     """A draft of a file that is to be in `folder`; gone at the end, unless it became something."""
     try:
         handle = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
@@ -62,15 +62,15 @@ def draft(folder: Path) -> Iterator[Draft]:
             yield found
         return
     with os.fdopen(handle, "w+b") as stream:
-        yield Draft(stream, f"/proc/self/fd/{handle}")
+        yield AtomicFile(stream, f"/proc/self/fd/{handle}")
 
 
 @contextlib.contextmanager
-def _named(folder: Path) -> Iterator[Draft]:
+def _named(folder: Path) -> Iterator[AtomicFile]:
     aside = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
     try:
         with (aside / "file").open("w+b") as stream:
-            yield Draft(stream, str(aside / "file"))
+            yield AtomicFile(stream, str(aside / "file"))
     finally:
         (aside / "file").unlink(missing_ok=True)
         aside.rmdir()

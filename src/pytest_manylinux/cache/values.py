@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 _LOCK = ".lock"  # one for all values whose keys begin alike
 
 
-class Kept(Generic[_T]):
+class ValueCache(Generic[_T]):
     """Values of one type below `root`, by keys that are hexadecimal digests.
 
     `fresh` recalls nothing, but keeps what is new. `limit` is in bytes, and held by `prune`. `encode`

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pytest_manylinux.cache.disk_errors import store_errors
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.images.prune import Wish, prune, side_caches
+from pytest_manylinux.images.prune import PrunePolicy, prune, side_caches
 from pytest_manylinux.images.store import ImageStore, StoredImage
 from pytest_manylinux.images.verify import verify
 from pytest_manylinux.report.phrases import counted
@@ -125,7 +125,9 @@ def _faults(faults: list[str]) -> str:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    wish = Wish(everything=arguments.all, unused_for=arguments.older_than, max_size=arguments.max_size)
+    wish = PrunePolicy(
+        everything=arguments.all, unused_for=arguments.older_than, max_size=arguments.max_size
+    )
     done = prune(ImageStore(), wish)
     for stored in done.removed:
         print(f"removed {stored.record.name} {stored.record.digest[7:19]}")

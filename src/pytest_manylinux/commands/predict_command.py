@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pytest_manylinux.diagnose.coverage import FamilyReach, Served
+    from pytest_manylinux.diagnose.coverage import CoveredDistro, FamilyReach
     from pytest_manylinux.diagnose.forecast import Forecast
     from pytest_manylinux.model.wheel import WheelFacts
 
@@ -183,10 +183,10 @@ def _row(family: FamilyReach) -> tuple[str, str, str, str, str]:
     )
 
 
-def _release(served: Served) -> str:
+def _release(served: CoveredDistro) -> str:
     """The release, with a mark where only figures are known of it."""
     return f"{'~' if _by_figures(served) else ''}{served.distro.release}"
 
 
-def _by_figures(served: Served) -> bool:
+def _by_figures(served: CoveredDistro) -> bool:
     return served.best.certainty.value == "figures"

@@ -27,7 +27,7 @@ _CHANGES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class CoveredDistro:
     """One distro as the wheels meet it: the best prediction for any wheel and interpreter there."""
 
     distro: Distro
@@ -49,9 +49,9 @@ class FamilyReach:
     """
 
     family: str
-    served: tuple[Served, ...]
-    oldest: Served | None
-    first_unserved: Served | None
+    served: tuple[CoveredDistro, ...]
+    oldest: CoveredDistro | None
+    first_unserved: CoveredDistro | None
 
     @property
     def reason(self) -> Finding | None:
@@ -89,7 +89,7 @@ def reach_of(predictions: Mapping[str, Sequence[Prediction]]) -> Reach:
         for prediction in found:
             met.setdefault(prediction.target.distro.id, []).append((wheel, prediction))
     best = [_best(pairs) for pairs in met.values()]
-    families: dict[str, list[Served]] = {}
+    families: dict[str, list[CoveredDistro]] = {}
     for served in best:
         families.setdefault(served.distro.family, []).append(served)
     return Reach(
@@ -100,9 +100,9 @@ def reach_of(predictions: Mapping[str, Sequence[Prediction]]) -> Reach:
     )
 
 
-def _best(pairs: Sequence[tuple[str, Prediction]]) -> Served:
+def _best(pairs: Sequence[tuple[str, Prediction]]) -> CoveredDistro:
     wheel, prediction = min(pairs, key=lambda pair: _rank(pair[1]))
-    return Served(distro=prediction.target.distro, best=prediction, wheel=wheel)
+    return CoveredDistro(distro=prediction.target.distro, best=prediction, wheel=wheel)
 
 
 def _rank(prediction: Prediction) -> tuple[bool, bool, int, int]:
@@ -113,7 +113,7 @@ def _rank(prediction: Prediction) -> tuple[bool, bool, int, int]:
     return not prediction.works, other_python, len(names), sure
 
 
-def _family(name: str, rows: Sequence[Served]) -> FamilyReach:
+def _family(name: str, rows: Sequence[CoveredDistro]) -> FamilyReach:
     by_age = sorted(rows, key=lambda served: (served.distro.glibc, served.distro.release))
     oldest = next((served for served in by_age if served.works), None)
     older = by_age if oldest is None else by_age[: by_age.index(oldest)]

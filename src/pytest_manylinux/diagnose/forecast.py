@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_manylinux.diagnose.coverage import FamilyReach, Reach, Served, reach_of
+from pytest_manylinux.diagnose.coverage import CoveredDistro, FamilyReach, Reach, reach_of
 from pytest_manylinux.diagnose.predict import Prediction, predict, targets_on
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.verdict import Finding
@@ -140,5 +140,5 @@ def _family(family: FamilyReach) -> dict[str, object]:
     }
 
 
-def _id(served: Served | None) -> str | None:
+def _id(served: CoveredDistro | None) -> str | None:
     return served.distro.id if served else None

@@ -1,6 +1,7 @@
 """The output of one run in a stream of a container, told from all else by a word that only we know.
 
-The program that runs it (forks.py, standing.py) ends it with a line `WORD ANSWER`, the answer JSON.
+The program that runs it (preloaded_main.py, standby_main.py) ends it with a line `WORD ANSWER`, the
+answer in JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fork servers seen from outside (forks.py is their inside), and the one in a bubblewrap sandbox.
+"""Fork servers from outside (inside/preloaded_main.py runs them), and the one in a bubblewrap sandbox.
 
 What a run is to find is put into a folder of the host that the sandbox shows read-only: hard links
 where they can be had, copies elsewhere. The run sees its own part of it bound in place, no other.
@@ -33,7 +33,7 @@ from pytest_manylinux.engines.environment import USER
 from pytest_manylinux.engines.output import BoundedOutput, Sink
 from pytest_manylinux.engines.seccomp import filter_of_this_machine
 from pytest_manylinux.errors import SandboxError
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 
 INSIDE = Path(__file__).parent / "inside" / "preloaded_main.py"
 _SPOOL = PurePosixPath("/tmp/inputs")  # noqa: S108 - the sandbox's own, hidden from every run
@@ -66,7 +66,7 @@ class Requests:
 
     @contextlib.contextmanager
     def next(self, mounts: Sequence[Mount]) -> Iterator[dict[str, object]]:
-        """What forks.py reads: where all is in the server's sandbox, and is to be in the run's."""
+        """Give preloaded_main.py's request: where all is in the server's sandbox, and in the run's."""
         check_mounts(mounts)
         folder = self._spool / str(next(self._serial))
         binds = [(str(target), str(target)) for target in self._carried]
@@ -92,7 +92,7 @@ class Requests:
         shutil.rmtree(self._spool, ignore_errors=True)
 
 
-class BubblewrapForkServer(Closing):
+class BubblewrapForkServer(Closeable):
     """See `engines.api.ForkServer`. `serve` runs a command in the server's sandbox, `end` ends that."""
 
     def __init__(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Closing(ABC):
+class Closeable(ABC):
     """Leaving it closes it."""
 
     @abstractmethod

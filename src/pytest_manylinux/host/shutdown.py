@@ -17,7 +17,7 @@ _TIDYING = 30.0  # seconds
 _thread = threading.local()
 
 
-class Lifetime:
+class Shutdown:
     """One run's. Thread-safe."""
 
     def __init__(self) -> None:
@@ -67,10 +67,10 @@ class Lifetime:
                 self._lock.notify_all()
 
 
-_FOR_EVER = Lifetime()
+_FOR_EVER = Shutdown()
 
 
-def lifetime() -> Lifetime:
+def lifetime() -> Shutdown:
     """The run that this thread works for."""
-    found: Lifetime = getattr(_thread, "lifetime", _FOR_EVER)
+    found: Shutdown = getattr(_thread, "lifetime", _FOR_EVER)
     return found

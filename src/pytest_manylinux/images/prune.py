@@ -16,7 +16,7 @@ _OWN = frozenset({"images", "recipes", "aside", "locks"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PrunePolicy:
     """What is to go. Without any of these, only what dead runs left half-made.
 
     `unused_for`: images that no run took for that long; `max_size`: the least recently used images,
@@ -38,7 +38,7 @@ class Pruned:
     leftovers: int
 
 
-def prune(store: ImageStore, wish: Wish, *, now: datetime | None = None) -> Pruned:
+def prune(store: ImageStore, wish: PrunePolicy, *, now: datetime | None = None) -> Pruned:
     """Remove what `wish` names; raises StoreError if the folder cannot be written."""
     with store_errors(store.root):
         leftovers = sweep(store.root / "aside")
@@ -56,7 +56,7 @@ def prune(store: ImageStore, wish: Wish, *, now: datetime | None = None) -> Prun
     )
 
 
-def choose(images: Sequence[StoredImage], wish: Wish, now: datetime) -> Iterator[StoredImage]:
+def choose(images: Sequence[StoredImage], wish: PrunePolicy, now: datetime) -> Iterator[StoredImage]:
     """The images that a wish names; `images` come most recently used first."""
     kept = 0
     for image in images:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_manylinux.errors import MalformedWheelError, UsageError
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 from pytest_manylinux.inspect import deflate
 from pytest_manylinux.inspect.zip_layout import UTF8, LayoutError, read_layout
 
@@ -69,7 +69,7 @@ _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
 
 
-class Archive(Closing):
+class Archive(Closeable):
     """An open wheel archive whose entries passed all checks. Use it as a context manager.
 
     `files` maps each file's normal path to its entry, in the archive's order; folders are left out.

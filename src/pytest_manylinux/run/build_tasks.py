@@ -36,7 +36,7 @@ from pytest_manylinux.model.run import BuildRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.plan import PlannedBuild, installable_tags
-from pytest_manylinux.run.builder_choice import Chosen
+from pytest_manylinux.run.builder_choice import BuilderChoice
 from pytest_manylinux.run.preparation_tasks import (
     add_compiler,
     add_image,
@@ -141,7 +141,7 @@ def _build(run: Run, job: BuildJob, done: Needs, *, ready: bool) -> Built:
     return built
 
 
-def _images(run: Run, job: BuildJob, chosen: Chosen) -> tuple[Image, Image | None]:
+def _images(run: Run, job: BuildJob, chosen: BuilderChoice) -> tuple[Image, Image | None]:
     """The image to build in, and the plain one that it was grown from."""
     target = job.build.root
     if chosen.image is not None or target is None:
@@ -151,14 +151,14 @@ def _images(run: Run, job: BuildJob, chosen: Chosen) -> tuple[Image, Image | Non
     return run.image(target.distro, target.interpreter, ImagePurpose.BUILD, packages), plain
 
 
-def _there(chosen: Chosen) -> Image:
+def _there(chosen: BuilderChoice) -> Image:
     """A build that has no root is planned for builder images only."""
     if chosen.image is None:
         raise ToolchainError(f"the builder {chosen.builder.name} has no root to build in")
     return chosen.image
 
 
-def _built(run: Run, request: BuildRequest, chosen: Chosen) -> Built:
+def _built(run: Run, request: BuildRequest, chosen: BuilderChoice) -> Built:
     outcome: BuildOutcome = chosen.builder.build(request, run.engine(), say=run.messages.say)
     if outcome.wheel is None:
         finding = outcome.findings[0] if outcome.findings else None

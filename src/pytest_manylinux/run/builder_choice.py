@@ -29,7 +29,7 @@ AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class BuilderChoice:
     """A builder and why it is the one. `image` is where it builds; None: in a Debian root."""
 
     builder: Builder
@@ -73,7 +73,7 @@ class Builders:
     """The builders of one run; `chosen` are those of its builds so far. Safe to call from threads."""
 
     run: Surroundings
-    chosen: dict[tuple[str, str], Chosen] = field(default_factory=dict)
+    chosen: dict[tuple[str, str], BuilderChoice] = field(default_factory=dict)
     _layouts: dict[str, Layout | ManylinuxError] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -85,18 +85,18 @@ class Builders:
         except EngineError:
             return False
 
-    def choose(self, settings: Settings, build: PlannedBuild) -> Chosen:
+    def choose(self, settings: Settings, build: PlannedBuild) -> BuilderChoice:
         """The builder for a planned build.
 
         Raises ImageError, ToolchainError and EngineError where the image that was asked for cannot
         be used; with `auto` zig takes its place then, unless the engine itself is gone.
         """
         if settings.builder == ZIG:
-            return Chosen(builder=ZigBuilder(), why=_asked(settings))
+            return BuilderChoice(builder=ZigBuilder(), why=_asked(settings))
         if settings.builder != AUTO:
             return self._in_image(settings, build, why=_asked(settings))
         if never := self._never(settings):
-            return Chosen(builder=ZigBuilder(), why=f"auto: {never}")
+            return BuilderChoice(builder=ZigBuilder(), why=f"auto: {never}")
         try:
             return self._in_image(settings, build, why="auto: the official image is there")
         except ManylinuxError as error:
@@ -107,7 +107,7 @@ class Builders:
                 if why not in self._said:
                     self._said.add(why)
                     self.run.messages.say(f"builder: zig; {why}")
-            return Chosen(builder=ZigBuilder(), why=why)
+            return BuilderChoice(builder=ZigBuilder(), why=why)
 
     def _never(self, settings: Settings) -> str:
         """Why `auto` does not ask for the official image; empty if it does."""
@@ -117,7 +117,7 @@ class Builders:
             return reason if engine != "bubblewrap" else f"the engine {engine} has no registries"
         return "build-packages names packages of Debian" if settings.build_packages else ""
 
-    def _in_image(self, settings: Settings, build: PlannedBuild, *, why: str) -> Chosen:
+    def _in_image(self, settings: Settings, build: PlannedBuild, *, why: str) -> BuilderChoice:
         layout = self._layout(self._reference(settings, build))
         if layout.python(build.python) is None:
             raise ToolchainError(
@@ -133,7 +133,9 @@ class Builders:
                 "builder, or set builder = zig",
             )
         name = OFFICIAL if settings.builder in {AUTO, OFFICIAL} else settings.builder
-        return Chosen(builder=ImageBuilder(name=name, layout=layout), why=why, image=layout.image)
+        return BuilderChoice(
+            builder=ImageBuilder(name=name, layout=layout), why=why, image=layout.image
+        )
 
     def _reference(self, settings: Settings, build: PlannedBuild) -> str:
         if settings.builder not in {AUTO, OFFICIAL}:

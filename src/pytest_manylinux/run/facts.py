@@ -13,7 +13,7 @@ import msgspec
 from packaging.tags import Tag
 
 from pytest_manylinux.cache.code_version import procedure_of
-from pytest_manylinux.cache.values import Kept
+from pytest_manylinux.cache.values import ValueCache
 from pytest_manylinux.escape import printable
 from pytest_manylinux.inspect.wheel_file import read_wheel
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
@@ -26,9 +26,9 @@ class Facts:
     """Facts of wheels, kept below `root` if there is one; with `fresh` all are read anew."""
 
     def __init__(self, root: Path | None, *, fresh: bool = False, limit: int = LIMIT) -> None:
-        self._kept: Kept[WheelFacts] | None = None
+        self._kept: ValueCache[WheelFacts] | None = None
         if root is not None:
-            self._kept = Kept(
+            self._kept = ValueCache(
                 root, WheelFacts, limit=limit, fresh=fresh, encode=_encode, decode=_decode
             )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.cache.code_version import procedure_of
-from pytest_manylinux.cache.values import Kept
+from pytest_manylinux.cache.values import ValueCache
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Verdict
@@ -54,7 +54,7 @@ class Memory:
     """
 
     def __init__(self, root: Path, *, fresh: bool = False, limit: int = LIMIT) -> None:
-        self._kept = Kept(root, Known, limit=limit, fresh=fresh)
+        self._kept = ValueCache(root, Known, limit=limit, fresh=fresh)
 
     def recall(self, key: str) -> Observation | None:
         """The pass that was seen under this key; None if there was none, a failure, or damage."""

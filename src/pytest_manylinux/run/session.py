@@ -22,7 +22,7 @@ from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError, StoreError
 from pytest_manylinux.host.architecture import host_arch
-from pytest_manylinux.host.shutdown import Lifetime
+from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
@@ -118,7 +118,7 @@ class Run:
         self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows)
         self.lock: Lock | None = read_lock(own / LOCK)
         self.messages = Messages(show)
-        self._lifetime = Lifetime()
+        self._lifetime = Shutdown()
         self.graph = Graph(settings.jobs, enter=self._lifetime.enter)
         self.makers = Builders(run=self)
         self._lock = threading.RLock()

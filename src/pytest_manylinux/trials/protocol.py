@@ -31,7 +31,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What an importing interpreter said of itself (importer.py)."""
+    """What an importing interpreter said of itself (import_one.py)."""
 
     status: Literal["ok", "raised", "exited"]
     loaded: tuple[str, ...] = ()

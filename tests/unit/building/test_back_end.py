@@ -1,4 +1,4 @@
-"""inside/back_end.py and inside/installed.py, as programs."""
+"""inside/back_end.py and inside/list_installed.py, as programs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_manylinux.building.api import BuildRequest
-from pytest_manylinux.building.build_record import How
+from pytest_manylinux.building.build_record import BuildInputs
 from pytest_manylinux.building.built_wheels import BuildMemory, build_key, fingerprint
 from pytest_manylinux.building.source import OBJECTS, Snapshot
 from pytest_manylinux.model.distro import Image, ImageSource
@@ -148,7 +148,7 @@ def key(request: BuildRequest, snapshot: Snapshot | None = None, **changed: obje
         "index": "i",
         **changed,
     }
-    return build_key(request, "source", snapshot or Snapshot(epoch=1), How(**values))  # type: ignore[arg-type]
+    return build_key(request, "source", snapshot or Snapshot(epoch=1), BuildInputs(**values))  # type: ignore[arg-type]
 
 
 def test_everything_that_decides_is_in_the_key(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from wheels import build_wheel
 
 from pytest_manylinux.building import compiler as compiler_module
 from pytest_manylinux.building import log as log_module
-from pytest_manylinux.building.build_tools import Kit
+from pytest_manylinux.building.build_tools import BuildTools
 from pytest_manylinux.building.glibc import load_symbols, parse_symbols
 from pytest_manylinux.building.glibc_symbols import TooNew, too_new_symbols
 from pytest_manylinux.building.log import BuildLog
@@ -253,7 +253,7 @@ def test_a_platform_in_the_name_promises_native_code(tmp_path: Path) -> None:
 
 
 def test_policies_that_auditwheel_does_not_know() -> None:
-    kit = Kit(zig=Path(), tools=Path(), versions=(), policies=(MANYLINUX1, MANYLINUX2014, NEW))
+    kit = BuildTools(zig=Path(), tools=Path(), versions=(), policies=(MANYLINUX1, MANYLINUX2014, NEW))
     assert repairable(MANYLINUX1, kit) == MANYLINUX1
     assert repairable(Policy((2, 20)), kit) == MANYLINUX2014
     assert repairable(Policy((2, 60)), kit) == NEW

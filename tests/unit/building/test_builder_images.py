@@ -19,7 +19,7 @@ from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.manylinux_image import ImageBuilder
 from pytest_manylinux.building.pip_wheel import BYTECODE, INSIDE, PipWheel, image_pip
 from pytest_manylinux.building.project import Project
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
 from pytest_manylinux.errors import BuildError, DeadImageError, ManylinuxError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess
@@ -173,7 +173,7 @@ def maker(tmp_path: Path) -> Iterator[Callable[..., tuple[PipWheel, FakeSandbox]
 
     def make(answer: Answer) -> tuple[PipWheel, FakeSandbox]:
         sandbox = FakeSandbox(answer)
-        bench = Workbench(sandbox, log, "demo", timeout=60)  # type: ignore[arg-type]
+        bench = BuildSteps(sandbox, log, "demo", timeout=60)  # type: ignore[arg-type]
         wheel = PipWheel(
             bench=bench,
             layout=look()[0],

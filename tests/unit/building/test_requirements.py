@@ -10,7 +10,7 @@ import pytest
 
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.requirements import install_requirements
-from pytest_manylinux.building.steps import Workbench
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, Status
 from pytest_manylinux.errors import BuildError, ExitCode, ToolchainError
 
@@ -51,7 +51,7 @@ def log(tmp_path: Path) -> Iterator[BuildLog]:
 def install(
     log: BuildLog, words: str, *, network: bool = True, timeout: float = 60, code: int | None = None
 ) -> None:
-    bench = Workbench(Endless(words, code), log, "demo for cp311", timeout=timeout)  # type: ignore[arg-type]
+    bench = BuildSteps(Endless(words, code), log, "demo for cp311", timeout=timeout)  # type: ignore[arg-type]
     install_requirements(
         bench,
         lambda *options: bench.run("installing build requirements", ("pip", *options), environment={}),
@@ -125,7 +125,7 @@ def test_without_the_network_no_index_is_to_blame(log: BuildLog) -> None:
 
 
 def test_a_projects_own_step_that_does_not_end_is_its_fault(log: BuildLog) -> None:
-    bench = Workbench(Endless(), log, "demo", timeout=60)  # type: ignore[arg-type]
+    bench = BuildSteps(Endless(), log, "demo", timeout=60)  # type: ignore[arg-type]
     with pytest.raises(BuildError) as caught:
         bench.run("building", ("make",), environment={})
     assert caught.value.finding == "build-timeout"

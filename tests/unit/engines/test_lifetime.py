@@ -9,7 +9,7 @@ import pytest
 
 from pytest_manylinux.errors import RunEndedError
 from pytest_manylinux.host import shutdown as lifetimes
-from pytest_manylinux.host.shutdown import Lifetime, lifetime
+from pytest_manylinux.host.shutdown import Shutdown, lifetime
 from pytest_manylinux.host.subprocesses import run_program
 
 
@@ -17,7 +17,7 @@ def test_the_end_stops_what_is_waited_for_and_nothing_that_has_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lifetimes, "_TIDYING", 0.1)
-    run, stopped = Lifetime(), []
+    run, stopped = Shutdown(), []
     with run.stopping(lambda: stopped.append("first")):
         pass
     with run.stopping(lambda: stopped.append("second")):
@@ -29,7 +29,7 @@ def test_the_end_stops_what_is_waited_for_and_nothing_that_has_ended(
 
 
 def test_the_end_waits_until_all_is_tidied_up() -> None:
-    run, stop = Lifetime(), threading.Event()
+    run, stop = Shutdown(), threading.Event()
     tidied: list[str] = []
 
     def work() -> None:
@@ -47,14 +47,14 @@ def test_the_end_waits_until_all_is_tidied_up() -> None:
 
 
 def test_what_begins_after_the_end_is_stopped_at_once() -> None:
-    run, stopped = Lifetime(), []
+    run, stopped = Shutdown(), []
     run.end()
     with run.stopping(lambda: stopped.append("late")):
         assert stopped == ["late"]
 
 
 def test_a_thread_belongs_to_its_run_and_others_to_none() -> None:
-    run = Lifetime()
+    run = Shutdown()
     with ThreadPoolExecutor(1, initializer=run.enter) as threads:
         assert threads.submit(lifetime).result() is run
         run.end()
@@ -64,7 +64,7 @@ def test_a_thread_belongs_to_its_run_and_others_to_none() -> None:
 
 
 def test_a_program_ends_with_the_run() -> None:
-    run = Lifetime()
+    run = Shutdown()
     with ThreadPoolExecutor(1, initializer=run.enter) as threads:
         command = [sys.executable, "-c", "import time; time.sleep(600)"]
         done = threads.submit(run_program, command, environment={}, timeout=500)

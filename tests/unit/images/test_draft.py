@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.building.wheelhouse import put
-from pytest_manylinux.cache.atomic import Draft, draft, write_atomically
+from pytest_manylinux.cache.atomic import AtomicFile, draft, write_atomically
 from pytest_manylinux.cache.disk_errors import full, room_errors
 from pytest_manylinux.errors import ReportError, StoreError
 
@@ -67,10 +67,10 @@ def test_wheels_and_reports_are_drafts_first(folder: Path, monkeypatch: pytest.M
     wheel = folder.parent / "x-1-py3-none-any.whl"
     wheel.write_bytes(b"wheel")
 
-    def refusing(_: Draft, target: Path) -> None:
+    def refusing(_: AtomicFile, target: Path) -> None:
         raise OSError(errno.ENOSPC, f"no room for {target.name}")
 
-    monkeypatch.setattr(Draft, "become", refusing)
+    monkeypatch.setattr(AtomicFile, "become", refusing)
     with pytest.raises(StoreError, match="no room"):
         put(wheel, folder)
     with pytest.raises(ReportError, match="no room"):

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.errors import RunEndedError
-from pytest_manylinux.host.shutdown import Lifetime
+from pytest_manylinux.host.shutdown import Shutdown
 
 
 def test_several_may_share_and_none_is_alone_then(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_who_waits_for_a_turn_is_told_and_gets_it(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_run_ends_its_waiting_for_a_turn(tmp_path: Path) -> None:
-    run, told = Lifetime(), threading.Event()
+    run, told = Shutdown(), threading.Event()
     with in_turn(tmp_path / "lock"), ThreadPoolExecutor(1, initializer=run.enter) as threads:
         turn = threads.submit(_take, tmp_path / "lock", told.set)
         assert told.wait(60)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.images.prune import Wish, choose, prune
+from pytest_manylinux.images.prune import PrunePolicy, choose, prune
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageRecord, ImageStore, StoredImage
 from pytest_manylinux.model.distro import Image
@@ -36,20 +36,20 @@ IMAGES = st.lists(st.builds(_stored, st.integers(0, 60), st.integers(1, 100))).m
 
 @given(IMAGES, st.integers(0, 300))
 def test_what_stays_fits_the_size(images: list[StoredImage], limit: int) -> None:
-    gone = list(choose(images, Wish(max_size=limit), NOW))
+    gone = list(choose(images, PrunePolicy(max_size=limit), NOW))
     assert sum(i.record.size for i in images) - sum(i.record.size for i in gone) <= limit
 
 
 @given(IMAGES, st.integers(0, 60))
 def test_what_was_used_lately_stays(images: list[StoredImage], days: int) -> None:
-    gone = list(choose(images, Wish(unused_for=timedelta(days=days)), NOW))
+    gone = list(choose(images, PrunePolicy(unused_for=timedelta(days=days)), NOW))
     assert gone == [image for image in images if NOW - image.used > timedelta(days=days)]
 
 
 @given(IMAGES)
 def test_without_a_wish_every_image_stays(images: list[StoredImage]) -> None:
-    assert list(choose(images, Wish(), NOW)) == []
-    assert list(choose(images, Wish(everything=True), NOW)) == images
+    assert list(choose(images, PrunePolicy(), NOW)) == []
+    assert list(choose(images, PrunePolicy(everything=True), NOW)) == images
 
 
 def test_pruning_all_takes_images_and_side_caches_but_not_what_is_in_use(
@@ -58,7 +58,7 @@ def test_pruning_all_takes_images_and_side_caches_but_not_what_is_in_use(
     adopt("debian-12", base="1")
     (store.root / "apt").mkdir()
     other = ImageStore(store.root)
-    done = prune(other, Wish(everything=True))
+    done = prune(other, PrunePolicy(everything=True))
     assert [image.record.name for image in done.in_use] == ["debian-12"]
     assert (store.root / "apt").is_dir()
 
@@ -69,7 +69,7 @@ def test_pruning_all_of_an_idle_store_empties_it(tmp_path: Path, adopt: Callable
     (store.root / "apt/lists").mkdir(parents=True)
     (store.root / "apt/lists/big").write_bytes(b"x" * 50_000)
     store.release()
-    done = prune(ImageStore(store.root), Wish(everything=True))
+    done = prune(ImageStore(store.root), PrunePolicy(everything=True))
     assert [stored.record.digest for stored in done.removed] == [image.digest]
     assert done.freed >= 60_000
     assert not (store.root / "apt").exists()
@@ -77,6 +77,6 @@ def test_pruning_all_of_an_idle_store_empties_it(tmp_path: Path, adopt: Callable
 
 
 def test_pruning_a_store_that_was_never_used_does_nothing(tmp_path: Path) -> None:
-    done = prune(ImageStore(tmp_path / "none"), Wish(everything=True))
+    done = prune(ImageStore(tmp_path / "none"), PrunePolicy(everything=True))
     assert (done.removed, done.freed, done.leftovers) == ((), 0, 0)
     assert not (tmp_path / "none").exists()

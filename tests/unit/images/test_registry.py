@@ -19,7 +19,7 @@ from docker.errors import APIError, ImageNotFound
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import EngineError, ImageError, RunEndedError
-from pytest_manylinux.host.shutdown import Lifetime
+from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images import derive, pull, stall
 from pytest_manylinux.images.pull import NoAnswerError, PullProgress
 from pytest_manylinux.images.registry import Network, RegistryImages
@@ -436,7 +436,7 @@ def test_who_gives_up_hangs_up_on_the_engine(api: FakeApi, monkeypatch: pytest.M
 
 
 def test_the_end_of_a_run_ends_its_pulls(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, begun, end = Lifetime(), threading.Event(), threading.Event()
+    run, begun, end = Shutdown(), threading.Event(), threading.Event()
 
     def hang(*_: object, **__: object) -> Iterator[Mapping[str, str]]:
         begun.set()

@@ -1,6 +1,6 @@
 """Says what is installed in a folder: `name==version`, a line each.
 
-    installed.py FOLDER
+    list_installed.py FOLDER
 
 Runs in a builder image, with its Python: 3.6 or later, isolated. It imports next to nothing: an image's
 modules have no bytecode, and pip, which could say the same, takes a second. Two lines are read of what

@@ -19,7 +19,7 @@ from pytest_manylinux.engines.api import Command, Completed, OutputListener, San
 from pytest_manylinux.engines.bubblewrap.cgroups import Group, find_control_groups
 from pytest_manylinux.engines.bubblewrap.mounts import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.bubblewrap.probe import find_bubblewrap
-from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, Streams, Warden
+from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, Streams, Supervisor
 from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.environment import clean_environment, generated_files
 from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
@@ -30,7 +30,7 @@ from pytest_manylinux.engines.preloaded import (
 )
 from pytest_manylinux.engines.seccomp import filter_of_this_machine, takes_filters
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 from pytest_manylinux.host.staged_files import Staging
 
 _START_TIMEOUT = 60.0
@@ -134,8 +134,8 @@ class BubblewrapEngine:
             self._staging.close()
 
 
-class BubblewrapSandbox(Closing):
-    """One running bubblewrap, kept by a warden process of its own."""
+class BubblewrapSandbox(Closeable):
+    """One running bubblewrap, kept by a supervisor process of its own."""
 
     def __init__(
         self,
@@ -150,9 +150,9 @@ class BubblewrapSandbox(Closing):
         self._group = group
         self._lock = threading.Lock()
         self._closed = False
-        self._warden = Warden()
+        self._supervisor = Supervisor()
         try:
-            answer = self._warden.ask(setup, timeout=_START_TIMEOUT)
+            answer = self._supervisor.ask(setup, timeout=_START_TIMEOUT)
         except DeadlineError:
             answer = {"failed": f"it did not start within {_START_TIMEOUT:.0f} seconds"}
         if "ready" not in answer:
@@ -194,7 +194,7 @@ class BubblewrapSandbox(Closing):
         if self._closed:
             raise SandboxError("the sandbox is closed")
         try:
-            answer = self._warden.ask(request, timeout=command.timeout, streams=streams)
+            answer = self._supervisor.ask(request, timeout=command.timeout, streams=streams)
         except DeadlineError:
             self.close()
             return Status.TIMED_OUT, None
@@ -218,14 +218,14 @@ class BubblewrapSandbox(Closing):
         """Kill everything inside; return when it is gone, mounts and control groups too."""
         with self._lock:
             self._closed = True
-            self._warden.close()
-            if self._group is not None:  # the warden's work, unless it was killed
+            self._supervisor.close()
+            if self._group is not None:  # the supervisor's work, unless it was killed
                 self._group.remove()
         self._forget(self)
 
 
 def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:
-    """The warden's first request, without limits."""
+    """The supervisor's first request, without limits."""
     files = generated_files(root, network=spec.network)
     before, after = mount_arguments(root, spec, files)
     return {

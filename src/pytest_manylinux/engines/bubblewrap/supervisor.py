@@ -1,4 +1,4 @@
-"""The owner's side of a warden (warden.py has the protocol): start it, ask it, end it."""
+"""The owner's side of a supervisor (supervisor_main.py has the protocol): start it, ask it, end it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from pytest_manylinux.engines.output import Sink
 from pytest_manylinux.errors import SandboxError
 
-_WARDEN = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
+_PROGRAM = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
 _KEPT = ("LD_LIBRARY_PATH",)  # some Pythons do not start without
 _CHUNK = 1 << 16
 _END_TIMEOUT = 15.0
@@ -39,15 +39,15 @@ class Streams:
     stdin: int | None = None
 
 
-class Warden:
-    """A running warden. Thread-safe: each request brings its own channels."""
+class Supervisor:
+    """A running supervisor. Thread-safe: each request brings its own channels."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", str(_WARDEN), str(number)],
+                [sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM), str(number)],
                 pass_fds=[number],
                 env={name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,
@@ -60,8 +60,8 @@ class Warden:
     ) -> dict[str, object]:
         """Send `request` and wait for the answer; output goes to the sinks as it comes.
 
-        An empty answer means that the warden is gone. Raises DeadlineError after `timeout` seconds,
-        SandboxError if the warden cannot be reached, and whatever a sink raises.
+        An empty answer means that the supervisor is gone. Raises DeadlineError after `timeout` seconds,
+        SandboxError if the supervisor cannot be reached, and whatever a sink raises.
         """
         with contextlib.ExitStack() as stack:
             files = [_in_memory(request, stack)]

@@ -1,4 +1,4 @@
-"""A fork server that is a container's first process (forks.py is its inside).
+"""A fork server that is a container's first process (preloaded_main.py is its inside).
 
 A daemon hands no open files over, so requests are lines of the container's input, and the runs'
 outputs are its own, between lines with a word of ours that comes with the request: no earlier run can
@@ -18,7 +18,7 @@ from pytest_manylinux.engines.delimited import RunOutput
 from pytest_manylinux.engines.endings import Ending, completed, ending_of
 from pytest_manylinux.engines.preloaded import Requests, server_argv
 from pytest_manylinux.errors import SandboxError
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 
 
 def server_command(interpreter: str, code: str) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def server_command(interpreter: str, code: str) -> tuple[str, ...]:
     return first_process(server_argv(interpreter, code, "lines"))
 
 
-class ContainerForkServer(Closing):
+class ContainerForkServer(Closeable):
     """See `engines.api.ForkServer`: a started container whose first process has become the server."""
 
     def __init__(self, sandbox: ContainerSandbox, requests: Requests, spec: SandboxSpec) -> None:

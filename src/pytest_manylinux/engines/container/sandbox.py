@@ -30,7 +30,7 @@ from pytest_manylinux.engines.endings import Ending, completed, exit_code_of
 from pytest_manylinux.engines.environment import clean_environment
 from pytest_manylinux.engines.output import INCOMPLETE, BoundedOutput, Sink, tee
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 
 # The shell reaps what is left behind; it ends, and the container with it, when `cat` does: at the
 # end of its input, which is our connection.
@@ -61,7 +61,7 @@ class Heard:
     whole: bool
 
 
-class ContainerSandbox(Closing):
+class ContainerSandbox(Closeable):
     """A started container whose first process reads from a connection of ours."""
 
     def __init__(

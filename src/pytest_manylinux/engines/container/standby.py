@@ -1,4 +1,4 @@
-"""A program that waits in a container of its own for its one run (standing.py is its inside).
+"""A program that waits in a container of its own for its one run (standby_main.py is its inside).
 
 What the run is to find is put into a folder of the host that the container shows read-only from its
 beginning: hard links where they can be had, copies elsewhere, all readable to the user inside.
@@ -19,7 +19,7 @@ from pytest_manylinux.engines.delimited import RunOutput
 from pytest_manylinux.engines.endings import completed, ending_of
 from pytest_manylinux.engines.preloaded import put
 from pytest_manylinux.errors import SandboxError
-from pytest_manylinux.host.closeable import Closing
+from pytest_manylinux.host.closeable import Closeable
 from pytest_manylinux.host.staged_files import Staging
 
 INSIDE = Path(__file__).parents[1] / "inside" / "standby_main.py"
@@ -65,7 +65,7 @@ class Inbox:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class ContainerStandby(Closing):
+class ContainerStandby(Closeable):
     """See `engines.api.Standby`: a started container whose first process has become the program."""
 
     def __init__(self, sandbox: ContainerSandbox, inbox: Inbox, spec: SandboxSpec) -> None:

@@ -200,7 +200,8 @@ def _become(
 ) -> NoReturn:
     """Turn this process, inside already, into the command: no rights, no signals ignored.
 
-    Only a fork server (forks.py) keeps the rights that it has inside, to take them from its forks.
+    Only a fork server (preloaded_main.py) keeps the rights that it has inside, to take them from its
+    forks.
     """
     try:
         if not command["rights"]:

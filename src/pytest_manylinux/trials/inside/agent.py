@@ -11,7 +11,7 @@ import has the agent's user id, so the agent makes itself undumpable (no ptrace,
 prctl(2)) and children run without capabilities. They can still kill the agent: then the last line is
 missing.
 
-An importing interpreter reports through a named pipe (importer.py says why), with a token that it was
+An importing interpreter reports through a named pipe (import_one.py says why), with a token that it was
 told before. Code inside the same interpreter that searches the interpreter's own frames can find that
 token; nothing that runs in that process can be kept from it.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 VENV = "/scratch/venv"
 PYTHON = f"{VENV}/bin/python"
-EXTRA = 25.0  # seconds for the forks that importer.py makes, which it ends after 20
+EXTRA = 25.0  # seconds for the forks that import_one.py makes, which it ends after 20
 
 
 class Channel:
@@ -365,7 +365,7 @@ def own_loader() -> str:
 
 
 def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) -> None:
-    """Carry out the request in the file at `path`; `run_pip`: see ready.py."""
+    """Carry out the request in the file at `path`; `run_pip`: see preload_pip.py."""
     with open(path, encoding="utf-8") as file:
         request = json.load(file)
     channel = Channel()
