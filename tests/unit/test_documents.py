@@ -15,6 +15,7 @@ from pytest_manylinux.config.merge import file_layer, merge
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.check_registry import find_check
+from pytest_manylinux.diagnose.finding_text import TEXTS
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.verdict import Cause, Outcome
 
@@ -24,7 +25,13 @@ SAMPLES = ROOT / "sample_projects"
 REFERENCE = DOCS / "reference"
 
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *SAMPLES.glob("*.md"), *SAMPLES.glob("*/*/*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *DOCS.rglob("*.md"),
+        *SAMPLES.glob("*.md"),
+        *SAMPLES.glob("*/*/*.md"),
+        *TEXTS.glob("*.md"),
+    ]
 )
 PROJECTS = sorted(path for kind in ("portable", "faulty") for path in (SAMPLES / kind).iterdir())
 

@@ -1,7 +1,7 @@
 """What a check is: one file in `checks/` that holds one `CHECK`.
 
-A check says what a finding means, in words that serve the terminal, `pytest-manylinux explain` and
-the reference pages alike, and it finds the fault where it can be found:
+What a finding means and what to do about it stands in `texts/NAME.md`. A check finds the fault where it
+can be found:
 
 * `wheel(facts)`: in the wheel's bytes alone, whatever the distro; part of the audit's verdict.
 * `static(facts, target)`: in the bytes held against one target; the prediction.
@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from pytest_manylinux.diagnose.finding_text import TEXTS, FindingText, read_text
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
@@ -28,43 +30,26 @@ Findings = Iterable[Finding]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remedy:
-    """What to do about a finding. `tool` is a build system, or `any` for whatever built it."""
-
-    words: str
-    tool: str = "any"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Where the rule or the background is written down."""
-
-    title: str
-    address: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One finding: its identity, its words, and the functions that find it.
+    """One finding: its identity, and the functions that find it.
 
-    `severity` is the usual one; a function may report less (`Check.finding`). `by_hand` are shell
-    commands that show the fault without this project. The first remedy is the general one. `sample`
-    is the sample project that brings it about, if there is one (its path in the repository).
+    `severity` is the usual one; a function may report less (`Check.finding`). `texts` is the folder of
+    its text, NAME.md.
     """
 
     code: str
     name: str
     severity: Severity
-    title: str
-    meaning: str
-    by_hand: str
-    remedies: tuple[Remedy, ...]
-    links: tuple[Link, ...] = ()
-    sample: str = ""
+    texts: Path = TEXTS
     wheel: Callable[[WheelFacts], Findings] | None = None
     static: Callable[[WheelFacts, Target], Findings] | None = None
     dynamic: Callable[[WheelFacts, Observation, Target], Findings] | None = None
     audit: Callable[[WheelFacts, Audit], Findings] | None = None
+
+    @property
+    def text(self) -> FindingText:
+        """What the finding means and what to do; its file is read once."""
+        return read_text(self.texts / f"{self.name}.md")
 
     def finding(
         self,
@@ -85,6 +70,6 @@ class Check:
             severity=severity or self.severity,
             message=message,
             evidence=tuple(evidence),
-            remedy=remedy or self.remedies[0].words,
+            remedy=remedy or self.text.remedies[0].words,
             files=tuple(files),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.abi3 import AbiBreach, breaches
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -74,35 +74,6 @@ CHECK = Check(
     code="ML115",
     name="abi3-violation",
     severity=Severity.ERROR,
-    title="A file for the stable ABI uses more than that",
-    meaning=(
-        "A wheel tagged cp39-abi3 promises to work on CPython 3.9 and every later one, which holds "
-        "only if its modules use nothing but the stable ABI of 3.9. A symbol that joined the stable "
-        "ABI later is missing on older Pythons, unless they had it without promising it; one that "
-        "never belonged to it may vanish in any release. What is missing on the target is an error, "
-        "what is there without a promise is a warning."
-    ),
-    by_hand="abi3audit --strict WHEEL; nm -D --undefined-only FILE.abi3.so | grep ' _\\?Py'",
-    remedies=(
-        Remedy(
-            words="compile with Py_LIMITED_API set to the tag's version, and raise the tag if needed"
-        ),
-        Remedy(
-            tool="setuptools",
-            words='define_macros=[("Py_LIMITED_API", "0x03090000")], py_limited_api=True',
-        ),
-        Remedy(
-            tool="scikit-build-core",
-            words='wheel.py-api = "cp39", and Python_add_library(… USE_SABI 3.9)',
-        ),
-        Remedy(tool="meson-python", words="limited_api : '3.9' on py.extension_module"),
-        Remedy(tool="maturin", words="the pyo3 feature abi3-py39"),
-    ),
-    links=(
-        Link(title="C API stability", address="https://docs.python.org/3/c-api/stable.html"),
-        Link(title="abi3audit", address="https://github.com/pypa/abi3audit"),
-    ),
-    sample="sample_projects/faulty/abi3_violation",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -56,32 +56,6 @@ CHECK = Check(
     code="ML116",
     name="baked-path",
     severity=Severity.ERROR,
-    title="A library has places of the build machine compiled in",
-    meaning=(
-        "OpenSSL, curl, Kerberos and others compile in the absolute paths of certificates, settings "
-        "and plug-ins. A grafted copy goes on looking where the build machine had them: in "
-        "/usr/local/ssl, "
-        "or /etc/pki/tls on Debian, which keeps them in /etc/ssl. Everything imports; then no "
-        "certificate can be verified. That a path is compiled in is information; that an import "
-        "failed on it is an error."
-    ),
-    by_hand="strings -a FILE.so | grep '^/.*\\(cert.pem\\|openssl.cnf\\|ca-bundle\\)'",
-    remedies=(
-        Remedy(
-            words=(
-                "give the code its bundle explicitly (certifi.where(), truststore, SSL_CERT_FILE), or "
-                "configure the library with --openssldir=/etc/ssl"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="OpenSSL: OPENSSLDIR",
-            address="https://docs.openssl.org/master/man7/ossl-guide-introduction/",
-        ),
-        Link(title="certifi", address="https://github.com/certifi/python-certifi"),
-    ),
-    sample="sample_projects/faulty/baked_path",
     wheel=_wheel,
     dynamic=_dynamic,
 )

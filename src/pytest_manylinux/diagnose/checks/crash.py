@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -41,27 +41,5 @@ CHECK = Check(
     code="ML303",
     name="crash",
     severity=Severity.ERROR,
-    title="The interpreter was killed by a signal during an import",
-    meaning=(
-        "Importing the name killed the interpreter: SIGSEGV (a bad pointer, or two incompatible "
-        "copies of a library in one process), SIGABRT (an assertion, an uncaught C++ exception), "
-        "SIGBUS, SIGFPE, or SIGKILL (usually the sandbox's memory limit). No traceback exists; the "
-        "evidence names the signal, what faulthandler saw, and the wheel's libraries that were "
-        "loaded."
-    ),
-    by_hand="python3 -X faulthandler -c 'import NAME'; echo $?   # 139 is 128 + SIGSEGV (11)",
-    remedies=(
-        Remedy(
-            words=(
-                "run the import under gdb on that distro (gdb --args python3 -c 'import NAME', then "
-                "`bt`); look first for a second copy of a grafted library"
-            )
-        ),
-    ),
-    links=(
-        Link(title="faulthandler", address="https://docs.python.org/3/library/faulthandler.html"),
-        Link(title="signal(7)", address="https://man7.org/linux/man-pages/man7/signal.7.html"),
-    ),
-    sample="sample_projects/faulty/crash_on_import",
     dynamic=_dynamic,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.modules import declared
 from pytest_manylinux.model.distro import Target
@@ -47,27 +47,5 @@ CHECK = Check(
     code="ML308",
     name="dependency-abi",
     severity=Severity.ERROR,
-    title="A dependency's other release broke the binary interface",
-    meaning=(
-        "The extension module was compiled against one release of a dependency and meets another "
-        "whose C structures differ: numpy.dtype size changed, a module compiled using NumPy 1.x, "
-        "compiled against API version, another libxml2. The metadata lets pip choose that release: a "
-        "bound is missing. The evidence shows what is declared and what was installed."
-    ),
-    by_hand="unzip -p WHEEL '*.dist-info/METADATA' | grep ^Requires-Dist; pip list",
-    remedies=(
-        Remedy(
-            words=(
-                "compile against the oldest release that you support, with numpy 2's headers, or bound "
-                "the dependency above in [project] dependencies"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="NumPy: for downstream package authors",
-            address="https://numpy.org/doc/stable/dev/depending_on_numpy.html",
-        ),
-    ),
     dynamic=_dynamic,
 )

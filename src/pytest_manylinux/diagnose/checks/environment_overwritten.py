@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.environment_files import changed_by_others, overwritten
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -41,33 +41,6 @@ CHECK = Check(
     code="ML124",
     name="environment-overwritten",
     severity=Severity.ERROR,
-    title="The wheel installs over Python, pip or the environment itself",
-    meaning=(
-        "The wheel brings a program called python or pip (with or without a version), files in the "
-        "folders of pip, setuptools or the standard library, pyvenv.cfg or an activation script. pip "
-        "writes over what is there without a word: the user's environment breaks, or runs other code "
-        "than it seems to. Only pip's own wheel may bring pip, only setuptools' its own folders. What "
-        "an import in such an environment shows says nothing."
-    ),
-    by_hand=(
-        "python3 -m venv v && sha256sum v/bin/* v/pyvenv.cfg > before; v/bin/pip install WHEEL; "
-        "sha256sum -c before | grep -v OK"
-    ),
-    remedies=(
-        Remedy(
-            words=(
-                "give the program a name of the project's own, and put no file into another project's "
-                "folder; depend on that project instead"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="Binary distribution format: the .data folder",
-            address="https://packaging.python.org/en/latest/specifications/binary-distribution-format/",
-        ),
-        Link(title="venv", address="https://docs.python.org/3/library/venv.html"),
-    ),
     wheel=_wheel,
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -66,38 +66,6 @@ CHECK = Check(
     code="ML108",
     name="executable-stack",
     severity=Severity.ERROR,
-    title="A file asks for an executable stack",
-    meaning=(
-        "The program header PT_GNU_STACK of a shared object has the flag X, or is missing, so the "
-        "loader would have to make every thread's stack executable. Up to glibc 2.40 it did so "
-        "silently. From glibc 2.41 on dlopen refuses such a file, and the import fails; SELinux may "
-        "refuse it earlier. auditwheel does not look at it. It is nearly always an accident: one "
-        "assembler source without a .note.GNU-stack section marks the whole library."
-    ),
-    by_hand="readelf -lW FILE.so | grep GNU_STACK   # RWE is executable, RW is not",
-    remedies=(
-        Remedy(
-            words=(
-                'add `.section .note.GNU-stack,"",%progbits` to the assembler sources, or link with '
-                "-Wl,-z,noexecstack; for a library of others, `patchelf --clear-execstack FILE`"
-            )
-        ),
-        Remedy(tool="setuptools", words='extra_link_args=["-Wl,-z,noexecstack"] on the Extension'),
-        Remedy(
-            tool="scikit-build-core",
-            words='target_link_options(NAME PRIVATE "LINKER:-z,noexecstack") in CMakeLists.txt',
-        ),
-        Remedy(tool="meson-python", words="link_args : ['-Wl,-z,noexecstack'] on py.extension_module"),
-        Remedy(tool="maturin", words='rustflags = ["-C", "link-arg=-Wl,-z,noexecstack"]'),
-    ),
-    links=(
-        Link(
-            title="glibc 2.41 release notes",
-            address="https://sourceware.org/glibc/wiki/Release/2.41",
-        ),
-        Link(title="ld -z noexecstack", address="https://sourceware.org/binutils/docs/ld/Options.html"),
-    ),
-    sample="sample_projects/faulty/executable_stack",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.memo import once_per_wheel
@@ -63,20 +63,6 @@ CHECK = Check(
     code="ML123",
     name="fpe",
     severity=Severity.WARNING,
-    title="A file wants a Python built with floating-point exception control",
-    meaning=(
-        "PyFPE_jbuf and its kin exist only in Pythons that were configured with fpectl, an option "
-        "that was removed in Python 3.7. Elsewhere the import fails with an undefined symbol. "
-        "auditwheel gives such a wheel no manylinux tag."
-    ),
-    by_hand="nm -D --undefined-only FILE.so | grep PyFPE",
-    remedies=(Remedy(words="build with a Python that was configured without --with-fpectl"),),
-    links=(
-        Link(
-            title="PEP 513: fpectl builds",
-            address="https://peps.python.org/pep-0513/#fpectl-builds-vs-no-fpectl-builds",
-        ),
-    ),
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
 from pytest_manylinux.model.distro import Target
@@ -39,22 +39,6 @@ CHECK = Check(
     code="ML206",
     name="glibc-too-old",
     severity=Severity.ERROR,
-    title="The tag asks for a newer glibc than the distro has",
-    meaning=(
-        "manylinux_X_Y promises to work wherever glibc is X.Y or newer, and pip refuses the wheel "
-        "where it is older. That is as it should be if the code needs it; often the code does not, "
-        "and only the build image was newer than it had to be."
-    ),
-    by_hand="ldd --version | head -1; auditwheel show WHEEL",
-    remedies=(
-        Remedy(
-            words=(
-                "build for an older policy; if the bytes already keep an older one (auditwheel show "
-                "says so), repair with --plat for that one"
-            )
-        ),
-    ),
-    links=(Link(title="PEP 600", address="https://peps.python.org/pep-0600/"),),
     static=_static,
     dynamic=_dynamic,
 )

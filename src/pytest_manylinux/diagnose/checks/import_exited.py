@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -25,22 +25,5 @@ CHECK = Check(
     code="ML302",
     name="import-exited",
     severity=Severity.ERROR,
-    title="The interpreter exited in the middle of an import",
-    meaning=(
-        "The import neither returned nor raised: the process ended, through sys.exit, os._exit or "
-        "exit() in C code. With exit code 0 this looks like success to whoever looks only at the "
-        "exit code; the name was not imported all the same."
-    ),
-    by_hand="python3 -c 'import NAME; print(\"imported\")'   # `imported` is not printed",
-    remedies=(
-        Remedy(
-            words=(
-                "do not end the process at import time: raise an exception, or move the code under "
-                "`if __name__ == '__main__':`"
-            )
-        ),
-    ),
-    links=(Link(title="os._exit", address="https://docs.python.org/3/library/os.html#os._exit"),),
-    sample="sample_projects/faulty/exit_on_import",
     dynamic=_dynamic,
 )

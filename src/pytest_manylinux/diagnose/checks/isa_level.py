@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import Target
@@ -47,36 +47,6 @@ CHECK = Check(
     code="ML110",
     name="isa-level",
     severity=Severity.ERROR,
-    title="A file needs a newer processor than the policy promises",
-    meaning=(
-        "The tag x86_64 promises every 64-bit x86 processor. A file either says in a note that it "
-        "needs x86-64-v2, v3 or v4 (glibc 2.33 and later refuse it on lesser processors: CPU ISA "
-        "level is lower than required), or it says nothing and the interpreter dies of SIGILL when "
-        "the first such instruction comes. Only a note can be seen in the bytes; a trial sees what "
-        "the machine that runs it lacks."
-    ),
-    by_hand=(
-        "readelf -n FILE.so | grep -i 'x86 ISA needed'\n/lib64/ld-linux-x86-64.so.2 --help | tail -8"
-    ),
-    remedies=(
-        Remedy(
-            words=(
-                "build for the baseline (no -march=native, -march=x86-64-v3) and choose faster code at "
-                "run time (function multiversioning, cpuid)"
-            )
-        ),
-        Remedy(tool="setuptools", words="check CFLAGS of the build image for -march"),
-        Remedy(
-            tool="maturin", words='no target-cpu=native in RUSTFLAGS; is_x86_feature_detected!("avx2")'
-        ),
-    ),
-    links=(
-        Link(
-            title="x86-64 psABI: micro-architecture levels",
-            address="https://gitlab.com/x86-psABIs/x86-64-ABI",
-        ),
-    ),
-    sample="sample_projects/faulty/newer_processor",
     wheel=_wheel,
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
 from pytest_manylinux.diagnose.elf_index import needing
 from pytest_manylinux.diagnose.installed import loader_missing
@@ -51,32 +51,6 @@ CHECK = Check(
     code="ML109",
     name="libpython-linked",
     severity=Severity.ERROR,
-    title="A file is linked to libpython",
-    meaning=(
-        "An extension module must not list libpythonX.Y.so as needed: its Python symbols come from "
-        "the interpreter that loads it. Debian and Ubuntu build Python without that library, so the "
-        "import fails there unless an unrelated package installed it; where it is installed, a second "
-        "copy of the interpreter's state may be loaded. `auditwheel show` passes over it; a current "
-        "`auditwheel repair` takes the link out, older ones left it."
-    ),
-    by_hand="readelf -d FILE.so | grep libpython",
-    remedies=(
-        Remedy(words="do not link -lpythonX.Y into extension modules (PEP 513)"),
-        Remedy(
-            tool="scikit-build-core",
-            words="find_package(Python COMPONENTS Development.Module), then Python::Module",
-        ),
-        Remedy(
-            tool="meson-python", words="dependency('python'), not dependency('python', embed : true)"
-        ),
-        Remedy(tool="maturin", words="the pyo3 feature extension-module"),
-    ),
-    links=(
-        Link(
-            title="PEP 513: libpythonX.Y.so.1",
-            address="https://peps.python.org/pep-0513/#libpythonx-y-so-1",
-        ),
-    ),
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.elf_index import grafted_copies, needing
 from pytest_manylinux.diagnose.installed import loader_missing
@@ -51,26 +51,6 @@ CHECK = Check(
     code="ML106",
     name="library-not-grafted",
     severity=Severity.ERROR,
-    title="A file asks for a library by its old name; repair grafted it under a new one",
-    meaning=(
-        "`auditwheel repair` copies a library into the wheel under a name with a digest "
-        "(libfoo-0a1b2c3d.so.1) and rewrites the needs of the files that it looked at. One file still "
-        "asks for the old name: it was added or replaced after the repair, or the repair did not "
-        "regard it as part of the wheel. The copy is there and nobody finds it."
-    ),
-    by_hand="for f in $(find . -name '*.so*'); do echo $f; readelf -d $f | grep NEEDED; done",
-    remedies=(
-        Remedy(
-            words=(
-                "repair the finished wheel once, as the last step; or rewrite the need: "
-                "patchelf --replace-needed OLD NEW FILE.so"
-            )
-        ),
-    ),
-    links=(
-        Link(title="auditwheel repair", address="https://github.com/pypa/auditwheel"),
-        Link(title="patchelf", address="https://github.com/NixOS/patchelf"),
-    ),
     static=_static,
     dynamic=_dynamic,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.installed import loader_missing
@@ -71,36 +71,6 @@ CHECK = Check(
     code="ML104",
     name="missing-library",
     severity=Severity.ERROR,
-    title="A needed library is neither in the wheel nor on the distro",
-    meaning=(
-        "An ELF file lists a shared library as needed (DT_NEEDED) and the distro's loader does not "
-        "find it. If the policy's allow list permits the library (libGL.so.1, libX11.so.6, "
-        "libglib-2.0.so.0 …), the wheel keeps its promise and auditwheel is content, but a minimal "
-        "installation of the distro does not have it; the evidence names the package that brings it. "
-        "If the list does not permit it, repair should have grafted it. Where the loader misses the "
-        "library of an extension module that was imported all the same, the package loads it first "
-        "by itself, and this is a warning."
-    ),
-    by_hand="readelf -d FILE.so | grep NEEDED; ldd FILE.so | grep 'not found'",
-    remedies=(
-        Remedy(
-            words=(
-                "let `auditwheel repair` graft the library; if the allow list permits it, link it only "
-                "where it is used, or tell users which package to install"
-            )
-        ),
-        Remedy(tool="setuptools", words="drop it from libraries= and extra_link_args if it is unused"),
-        Remedy(tool="meson-python", words="link_args : ['-Wl,--as-needed'] drops what is not used"),
-        Remedy(
-            tool="scikit-build-core",
-            words='target_link_options(NAME PRIVATE "LINKER:--as-needed"), or build without that part',
-        ),
-    ),
-    links=(
-        Link(title="PEP 513: the allow list", address="https://peps.python.org/pep-0513/"),
-        Link(title="ld.so(8)", address="https://man7.org/linux/man-pages/man8/ld.so.8.html"),
-    ),
-    sample="sample_projects/faulty/allowed_library",
     static=_static,
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -27,24 +27,5 @@ CHECK = Check(
     code="ML121",
     name="oversized",
     severity=Severity.INFORMATION,
-    title="The wheel is larger than an index takes by default",
-    meaning=(
-        "The Python package index takes files of up to 100 MiB unless the project asked for more. The "
-        "evidence names the largest files."
-    ),
-    by_hand="ls -l WHEEL; unzip -lv WHEEL | sort -n | tail",
-    remedies=(
-        Remedy(
-            words=(
-                "strip the files, graft each library once, move what not every user needs into a "
-                "wheel of its own, or ask the index for a higher limit"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="zlib-ng/wheel sizes: auditwheel repair", address="https://github.com/pypa/auditwheel"
-        ),
-    ),
     wheel=_wheel,
 )

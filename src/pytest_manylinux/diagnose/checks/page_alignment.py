@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.memo import once_per_wheel
@@ -87,30 +87,6 @@ CHECK = Check(
     code="ML111",
     name="page-alignment",
     severity=Severity.ERROR,
-    title="A load segment is aligned to less than a page of the kernel",
-    meaning=(
-        "The loader maps a file page by page. Kernels for x86_64 have pages of 4K; those for aarch64 "
-        "and ppc64le may have 16K or 64K (RHEL 8 for aarch64, Asahi Linux). A file whose segments are "
-        "aligned to less cannot be loaded there: ELF load command alignment not page-aligned. It "
-        "works on the machine that built it, whose pages are smaller."
-    ),
-    by_hand="readelf -lW FILE.so | grep LOAD   # the last column; getconf PAGESIZE",
-    remedies=(
-        Remedy(
-            words=(
-                "link with -Wl,-z,max-page-size=65536 on aarch64 and ppc64le, 4096 or more elsewhere; "
-                "a file that patchelf changed wants patchelf --page-size 65536"
-            )
-        ),
-        Remedy(tool="setuptools", words='extra_link_args=["-Wl,-z,max-page-size=65536"]'),
-        Remedy(tool="maturin", words='rustflags = ["-C", "link-arg=-Wl,-z,max-page-size=65536"]'),
-    ),
-    links=(
-        Link(
-            title="ld -z max-page-size", address="https://sourceware.org/binutils/docs/ld/Options.html"
-        ),
-    ),
-    sample="sample_projects/faulty/small_pages",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

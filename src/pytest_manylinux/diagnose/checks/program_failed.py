@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.checks.crash import signal_name
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation, ProgramOutcome
@@ -30,13 +30,5 @@ CHECK = Check(
     code="ML310",
     name="program-failed",
     severity=Severity.ERROR,
-    title="A program that the configuration asked to run did not end well",
-    meaning=(
-        "The configuration's `programs` names a command of the wheel; run in the distro, it ended with "
-        "another exit code than 0, by a signal, or not in time."
-    ),
-    by_hand="python3 -m venv v && v/bin/pip install WHEEL && v/bin/PROGRAM --version; echo $?",
-    remedies=(Remedy(words="read what it said; a program wants its libraries as an import does"),),
-    links=(Link(title="exit codes", address="https://man7.org/linux/man-pages/man3/exit.3.html"),),
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
 from pytest_manylinux.diagnose.modules import built_for
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
@@ -47,32 +47,6 @@ CHECK = Check(
     code="ML202",
     name="python-mismatch",
     severity=Severity.ERROR,
-    title="The wheel, or a file in it, is for another Python",
-    meaning=(
-        "A wheel tagged cp311-cp311 installs on CPython 3.11 only, one tagged cp311-abi3 on 3.11 and "
-        "later. Inside a wheel, an extension module called name.cpython-311-x86_64-linux-gnu.so is "
-        "seen by CPython 3.11 only, whatever the tag in the wheel's name promises."
-    ),
-    by_hand=(
-        "python3 -c 'import importlib.machinery as m; print(m.EXTENSION_SUFFIXES)'\n"
-        "unzip -l WHEEL '*.so'"
-    ),
-    remedies=(
-        Remedy(words="build a wheel for that Python too, or one for the stable ABI (abi3)"),
-        Remedy(
-            tool="setuptools",
-            words="py_limited_api=True on the Extension, and [bdist_wheel] py_limited_api = cp39",
-        ),
-        Remedy(tool="scikit-build-core", words='wheel.py-api = "cp39" under [tool.scikit-build]'),
-        Remedy(tool="meson-python", words="limited-api = true under [tool.meson-python]"),
-        Remedy(tool="maturin", words="the pyo3 feature abi3-py39"),
-    ),
-    links=(
-        Link(
-            title="Platform compatibility tags",
-            address="https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/",
-        ),
-    ),
     static=_static,
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import Distro, Target
@@ -71,26 +71,6 @@ CHECK = Check(
     code="ML113",
     name="relr-relocations",
     severity=Severity.ERROR,
-    title="A file has packed relocations that older loaders do not know",
-    meaning=(
-        "DT_RELR packs relative relocations. glibc knows it since 2.36, and then demands that the "
-        "file also depends on the version GLIBC_ABI_DT_RELR. An older glibc refuses a file with that "
-        "dependency, and crashes on one without it, because it leaves the relocations undone."
-    ),
-    by_hand="readelf -d FILE.so | grep RELR; readelf -V FILE.so | grep DT_RELR",
-    remedies=(
-        Remedy(
-            words="link without -Wl,-z,pack-relative-relocs (or with -Wl,-z,nopack-relative-relocs)"
-        ),
-        Remedy(
-            tool="maturin", words="remove -Wl,-z,pack-relative-relocs from RUSTFLAGS and the linker"
-        ),
-    ),
-    links=(
-        Link(
-            title="glibc 2.36 release notes", address="https://sourceware.org/glibc/wiki/Release/2.36"
-        ),
-    ),
     static=_static,
     dynamic=_dynamic,
 )

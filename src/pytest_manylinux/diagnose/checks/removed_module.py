@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.modules import REMOVED, SEEDED
 from pytest_manylinux.model.distro import Target
@@ -34,25 +34,5 @@ CHECK = Check(
     code="ML307",
     name="removed-module",
     severity=Severity.ERROR,
-    title="The wheel imports a module that this Python no longer has",
-    meaning=(
-        "distutils, imp, asyncore and others left Python in 3.12, cgi, crypt, telnetlib and others in "
-        "3.13; pkg_resources was only ever there because venv installed setuptools, which it stopped "
-        "doing in 3.12. The wheel's tag and Requires-Python admit a Python that its code does not run "
-        "on."
-    ),
-    by_hand="unzip -p WHEEL '*.py' | grep -n 'import \\(distutils\\|imp\\|pkg_resources\\)'",
-    remedies=(
-        Remedy(
-            words=(
-                "use what replaced it (sysconfig, importlib, importlib.resources, importlib.metadata), "
-                "or declare setuptools or the standard-NAME back-port as a dependency"
-            )
-        ),
-    ),
-    links=(
-        Link(title="PEP 594", address="https://peps.python.org/pep-0594/"),
-        Link(title="PEP 632", address="https://peps.python.org/pep-0632/"),
-    ),
     dynamic=_dynamic,
 )

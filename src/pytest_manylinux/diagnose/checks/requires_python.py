@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -41,26 +41,6 @@ CHECK = Check(
     code="ML203",
     name="requires-python",
     severity=Severity.ERROR,
-    title="Requires-Python excludes the distro's Python",
-    meaning=(
-        "The wheel's metadata says which Pythons it is for, and pip keeps to it. The distro's own "
-        "Python is not among them."
-    ),
-    by_hand="unzip -p WHEEL '*.dist-info/METADATA' | grep ^Requires-Python; python3 --version",
-    remedies=(
-        Remedy(
-            words=(
-                "widen requires-python if the code runs there; if it does not, the distro is out of "
-                "reach with its default Python, and should be left out of the run"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="Core metadata: Requires-Python",
-            address="https://packaging.python.org/en/latest/specifications/core-metadata/#requires-python",
-        ),
-    ),
     static=_static,
     dynamic=_dynamic,
 )

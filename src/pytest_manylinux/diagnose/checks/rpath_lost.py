@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.elf_index import files_named, needing
 from pytest_manylinux.diagnose.installed import loader_missing
@@ -68,36 +68,6 @@ CHECK = Check(
     code="ML105",
     name="rpath-lost",
     severity=Severity.ERROR,
-    title="The wheel has the needed library, but the search path does not reach it",
-    meaning=(
-        "An ELF file needs a library that lies in the same wheel, and neither its own DT_RUNPATH or "
-        "DT_RPATH nor that of whoever loads it leads there. Usual causes: the file was stripped, "
-        "moved or rebuilt after `auditwheel repair` had written the path, or the build wrote an "
-        "absolute path of the build machine. On the build machine the library is found elsewhere, "
-        "so nothing shows."
-    ),
-    by_hand="readelf -d FILE.so | grep -i 'rpath\\|runpath\\|needed'; unzip -l WHEEL | grep '\\.libs/'",
-    remedies=(
-        Remedy(
-            words=(
-                "strip and move files before `auditwheel repair`, never after it; or set the path: "
-                "patchelf --set-rpath '$ORIGIN/../NAME.libs' FILE.so"
-            )
-        ),
-        Remedy(
-            tool="setuptools", words='runtime_library_dirs=["$ORIGIN"] for libraries of the package'
-        ),
-        Remedy(
-            tool="scikit-build-core",
-            words='set_target_properties(NAME PROPERTIES INSTALL_RPATH "$ORIGIN")',
-        ),
-        Remedy(tool="meson-python", words="install_rpath : '$ORIGIN' on py.extension_module"),
-    ),
-    links=(
-        Link(title="ld.so(8): $ORIGIN", address="https://man7.org/linux/man-pages/man8/ld.so.8.html"),
-        Link(title="patchelf", address="https://github.com/NixOS/patchelf"),
-    ),
-    sample="sample_projects/faulty/unreachable_library",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import Loading, loadings
 from pytest_manylinux.diagnose.memo import once_per_wheel
@@ -75,30 +75,6 @@ CHECK = Check(
     code="ML112",
     name="static-tls",
     severity=Severity.ERROR,
-    title="A library wants more static thread storage than the loader keeps for late comers",
-    meaning=(
-        "Thread-local variables compiled for the initial-exec model must lie in a block that is laid "
-        "out when the process starts. A library loaded later, as every extension module is, gets its "
-        "share from a small reserve (under 2 KiB in all); when it is used up, the import fails with "
-        "`cannot allocate memory in static TLS block`. Whether it does depends on what was imported "
-        "before. jemalloc, libgomp and tcmalloc are often the cause."
-    ),
-    by_hand="readelf -d FILE.so | grep STATIC_TLS; readelf -lW FILE.so | grep TLS",
-    remedies=(
-        Remedy(
-            words=(
-                "compile with -fPIC -ftls-model=global-dynamic; jemalloc: configure "
-                "--disable-initial-exec-tls"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="glibc tunables: rtld.optional_static_tls",
-            address="https://sourceware.org/glibc/manual/latest/html_node/Dynamic-Linking-Tunables.html",
-        ),
-    ),
-    sample="sample_projects/faulty/static_tls",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.installed import loader_problems
 from pytest_manylinux.diagnose.loader_words import Refusal, read_words
@@ -67,30 +67,6 @@ CHECK = Check(
     code="ML103",
     name="symbol-too-new",
     severity=Severity.ERROR,
-    title="A file wants a symbol version that the distro does not offer",
-    meaning=(
-        "glibc, libstdc++, libgcc and others give their symbols versions; a binary records the "
-        "newest that it was linked against and the loader of an older system refuses it: version "
-        "`GLIBC_2.34' not found. The evidence names the file, the symbols and the version."
-    ),
-    by_hand="objdump -T FILE.so | grep GLIBC_ | sort -t_ -k2 -V | tail; readelf -V FILE.so",
-    remedies=(
-        Remedy(
-            words=(
-                "build against an older glibc: in the policy's manylinux image, or with zig cc -target "
-                "ARCH-linux-gnu.2.17; the symbols in the evidence say which call it is"
-            )
-        ),
-        Remedy(tool="maturin", words="maturin build --zig --compatibility POLICY"),
-    ),
-    links=(
-        Link(title="manylinux", address="https://github.com/pypa/manylinux"),
-        Link(
-            title="Symbol versioning",
-            address="https://sourceware.org/binutils/docs/ld/VERSION.html",
-        ),
-    ),
-    sample="sample_projects/faulty/library_as_data",
     static=_static,
     dynamic=_dynamic,
 )

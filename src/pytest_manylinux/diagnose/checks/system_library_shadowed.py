@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -45,29 +45,5 @@ CHECK = Check(
     code="ML309",
     name="system-library-shadowed",
     severity=Severity.WARNING,
-    title="Two copies of one library in one process",
-    meaning=(
-        "After the import both the grafted library and the system's (or another wheel's) of the same "
-        "kind are mapped: typically Python's own ssl module loaded the distro's libssl and the wheel "
-        "its own. Their symbols can be mixed up, and state that belongs to the process (OpenSSL's and "
-        "OpenMP's, exceptions thrown through two libstdc++) is there twice; crashes come later, not "
-        "at import. For libraries without such state this is information."
-    ),
-    by_hand="python3 -c 'import NAME; print(open(\"/proc/self/maps\").read())' | grep -o '/.*libssl.*'",
-    remedies=(
-        Remedy(
-            words=(
-                "link the library statically with hidden symbols (-Wl,--exclude-libs,ALL), or with "
-                "symbol versions of its own; do not graft libstdc++ or libgcc_s"
-            )
-        ),
-    ),
-    links=(
-        Link(
-            title="psycopg2: on the binary package",
-            address="https://www.psycopg.org/docs/install.html#psycopg-vs-psycopg-binary",
-        ),
-    ),
-    sample="sample_projects/faulty/bundled_crypto",
     dynamic=_dynamic,
 )

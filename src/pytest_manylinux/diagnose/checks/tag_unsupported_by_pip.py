@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit, first_pip
 from pytest_manylinux.model.distro import Target
@@ -40,25 +40,6 @@ CHECK = Check(
     code="ML201",
     name="tag-unsupported-by-pip",
     severity=Severity.ERROR,
-    title="The distro's own pip does not know the wheel's tag",
-    meaning=(
-        "By the specifications the wheel fits, but the pip that this distro ships is older than the "
-        "tag: manylinux1 is known since pip 8.1, manylinux2010 since 19.0, manylinux2014 since 19.3, "
-        "manylinux_X_Y since 20.3. Its users get the sdist, or nothing, until they upgrade pip."
-    ),
-    by_hand="python3 -m pip --version; python3 -m pip debug --verbose | grep manylinux",
-    remedies=(
-        Remedy(
-            words=(
-                "give the file the legacy alias beside the perennial tag "
-                "(manylinux_2_17_x86_64.manylinux2014_x86_64), or build for an older policy"
-            )
-        ),
-    ),
-    links=(
-        Link(title="PEP 600", address="https://peps.python.org/pep-0600/"),
-        Link(title="manylinux: pip versions", address="https://github.com/pypa/manylinux#readme"),
-    ),
     static=_static,
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import Target
@@ -41,23 +41,6 @@ CHECK = Check(
     code="ML114",
     name="text-relocations",
     severity=Severity.WARNING,
-    title="A file changes its own code when it is loaded",
-    meaning=(
-        "Relocations in the code (DT_TEXTREL) make the loader write to pages that are to be executed. "
-        "glibc does it; SELinux (execmod) and hardened kernels refuse, and the import fails there: "
-        "cannot restore segment prot after reloc. The cause is code compiled without -fPIC, often "
-        "assembler or a static library."
-    ),
-    by_hand="readelf -d FILE.so | grep TEXTREL; scanelf -qT FILE.so",
-    remedies=(
-        Remedy(words="compile everything that goes into the file with -fPIC; link with -Wl,-z,text"),
-        Remedy(
-            tool="scikit-build-core",
-            words="POSITION_INDEPENDENT_CODE ON as a target property, of static parts too",
-        ),
-        Remedy(tool="meson-python", words="pic : true on static_library"),
-    ),
-    links=(Link(title="ld -z text", address="https://sourceware.org/binutils/docs/ld/Options.html"),),
     wheel=_wheel,
     dynamic=_dynamic,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.memo import once_per_wheel
@@ -68,21 +68,6 @@ CHECK = Check(
     code="ML122",
     name="ucs2",
     severity=Severity.WARNING,
-    title="A file wants a Python built with one width of Unicode characters",
-    meaning=(
-        "Symbols such as PyUnicodeUCS2_FromString exist only in Pythons before 3.3 that were built "
-        "with that width. No Python of today has them: the import fails with an undefined symbol. "
-        "auditwheel gives such a wheel no manylinux tag."
-    ),
-    by_hand="nm -D --undefined-only FILE.so | grep PyUnicodeUCS",
-    remedies=(Remedy(words="build anew with the headers of the Python that the tag names"),),
-    links=(
-        Link(
-            title="PEP 513: UCS-2 and UCS-4",
-            address="https://peps.python.org/pep-0513/#ucs-2-vs-ucs-4-builds",
-        ),
-        Link(title="PEP 393", address="https://peps.python.org/pep-0393/"),
-    ),
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -25,24 +25,5 @@ CHECK = Check(
     code="ML305",
     name="undeclared-dependency",
     severity=Severity.ERROR,
-    title="A Python module is missing that the wheel does not declare",
-    meaning=(
-        "The wheel imports a module that is neither its own nor Python's own, and its metadata "
-        "names no project that provides it. In the maintainer's environment the module happened to "
-        "be there; in a fresh one it is not."
-    ),
-    by_hand="unzip -p WHEEL '*.dist-info/METADATA' | grep ^Requires-Dist",
-    remedies=(
-        Remedy(words="declare the project that provides the module in [project] dependencies"),
-        Remedy(tool="setuptools", words="[project] dependencies, or install_requires in setup.cfg"),
-        Remedy(tool="poetry", words="[project] dependencies; poetry add NAME"),
-    ),
-    links=(
-        Link(
-            title="Dependencies in pyproject.toml",
-            address="https://packaging.python.org/en/latest/specifications/pyproject-toml/#dependencies-optional-dependencies",
-        ),
-    ),
-    sample="sample_projects/faulty/undeclared_dependency",
     dynamic=_dynamic,
 )

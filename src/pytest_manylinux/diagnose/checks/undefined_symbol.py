@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.linking import loose_symbols
 from pytest_manylinux.model.distro import Target
@@ -67,30 +67,6 @@ CHECK = Check(
     code="ML107",
     name="undefined-symbol",
     severity=Severity.ERROR,
-    title="A needed symbol that no loaded library provides",
-    meaning=(
-        "An ELF file refers to a symbol that none of the libraries that it needs defines "
-        "(under-linking), or that the library on this system does not have. The linker lets it pass "
-        "when it makes a shared object, because an extension module's Python symbols are undefined "
-        "too; the loader then refuses the import. auditwheel looks only at symbols with versions."
-    ),
-    by_hand=(
-        "ldd -r FILE.so 2>&1 | grep 'undefined symbol' | grep -v ' Py\\| _Py'\n"
-        "nm -D --undefined-only FILE.so"
-    ),
-    remedies=(
-        Remedy(
-            words=(
-                "link the library that defines the symbol; -Wl,-z,defs makes the linker tell (Python's "
-                "own symbols have to be allowed)"
-            )
-        ),
-        Remedy(tool="setuptools", words="add the library to libraries= of the Extension"),
-        Remedy(tool="scikit-build-core", words="add it to target_link_libraries"),
-        Remedy(tool="meson-python", words="add it to dependencies : of py.extension_module"),
-    ),
-    links=(Link(title="ld -z defs", address="https://sourceware.org/binutils/docs/ld/Options.html"),),
-    sample="sample_projects/faulty/under_linked",
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,

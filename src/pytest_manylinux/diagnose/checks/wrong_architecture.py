@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings, Link, Remedy
+from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.misplaced_elf import strangers
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
@@ -63,25 +63,6 @@ CHECK = Check(
     code="ML117",
     name="wrong-architecture",
     severity=Severity.ERROR,
-    title="A file is for another processor than the tag says",
-    meaning=(
-        "The name says one architecture and an ELF file in the wheel is for another: a cross build "
-        "that took the wrong compiler, or a file copied from elsewhere. The loader passes over such a "
-        "file as if it were not there (`cannot open shared object file`). Files for other machines "
-        "that are carried as data are reported as information."
-    ),
-    by_hand="readelf -h FILE.so | grep 'Machine\\|Class'; file FILE.so",
-    remedies=(
-        Remedy(words="build on, or cross-compile fully for, the architecture in the tag"),
-        Remedy(tool="setuptools", words="set _PYTHON_HOST_PLATFORM and CC together in cross builds"),
-        Remedy(tool="maturin", words="maturin build --target TRIPLE, with the matching linker"),
-    ),
-    links=(
-        Link(
-            title="Platform compatibility tags",
-            address="https://packaging.python.org/en/latest/specifications/platform-compatibility-tags/",
-        ),
-    ),
     wheel=_wheel,
     static=_static,
     dynamic=_dynamic,
