@@ -332,7 +332,7 @@ class Hooks:
         pins: tuple[tuple[str, str], ...] = ()
         if self.context.recorder.verdicts or self.context.recorder.builds:
             try:
-                chosen = self.run.engine()
+                chosen = self.run.workspace.engine()
                 engine = (chosen.name, chosen.version())
                 pins = self.run.pins(self.run.settings)
             except ManylinuxError:

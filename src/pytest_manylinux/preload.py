@@ -11,8 +11,8 @@ import sys
 
 from distributed import Worker
 
-from pytest_manylinux.cluster.executor import Duty
-from pytest_manylinux.cluster.worker import Member
+from pytest_manylinux.cluster.executor import Executor
+from pytest_manylinux.cluster.worker import TrialPlugin
 
 
 async def dask_setup(worker: object) -> None:
@@ -21,5 +21,9 @@ async def dask_setup(worker: object) -> None:
     Dask calls this for a scheduler or a nanny that was told the same, too; they do no trials.
     """
     if isinstance(worker, Worker):
-        member = Member(Duty(environment=os.environ, say=lambda line: print(line, file=sys.stderr)))  # noqa: T201 - the worker's log
-        await worker.plugin_add(member, catch_errors=False)
+        plugin = TrialPlugin(Executor(environment=os.environ, say=_log))
+        await worker.plugin_add(plugin, catch_errors=False)
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the worker's log

@@ -39,15 +39,15 @@ assert found
 BY_TURNS = """
 import os
 from itertools import count
-from pytest_manylinux.run import trial_tasks
+from pytest_manylinux import workspace
 
-numbers, run_trial = count(), trial_tasks.run_trial
+numbers, run_trial = count(), workspace.run_trial
 
 def dated(request, *arguments):
     os.utime(request.wheel.path, (1_000_000_000, 1_000_000_000 + next(numbers)))
     return run_trial(request, *arguments)
 
-trial_tasks.run_trial = dated
+workspace.run_trial = dated
 """
 
 

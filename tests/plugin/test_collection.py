@@ -1,4 +1,4 @@
-"""What `--collect-only` shows: ids, selection, usage errors. Nothing here is built or run_session."""
+"""What `--collect-only` shows: ids, selection, usage errors. Nothing here is built or run."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from collecting import FOUR, WHEEL, ids, make_project, make_wheel
 
+from pytest_manylinux import workspace
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, LockedImage, write_lock
-from pytest_manylinux.run import session as run_session
 
 
 def collect(pytester: pytest.Pytester, *arguments: str | Path) -> pytest.RunResult:
@@ -241,7 +241,7 @@ def test_the_header_says_that_a_lock_does_not_bind_roots_of_an_archive(
 ) -> None:
     # the machine may have none
     engine = SimpleNamespace(name="bubblewrap", version=lambda: "1", caution="", close=lambda: None)
-    monkeypatch.setattr(run_session, "select_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(workspace, "select_engine", lambda *_, **__: engine)
     make_wheel(pytester.path / "dist")
     lock(pytester, "debian-12")
     options = ("--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap", "-k", "nothing")

@@ -14,6 +14,7 @@ import pytest
 from trial_values import imported, make_observation, raised
 from wheels import build_wheel
 
+from pytest_manylinux import workspace
 from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode, SandboxError
@@ -21,8 +22,6 @@ from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Cause, Outcome, Tries, Verdict
 from pytest_manylinux.report.proof import read_proof
-from pytest_manylinux.run import preparation_tasks, trial_tasks
-from pytest_manylinux.run import session as session_run
 from pytest_manylinux.trials.trial import TrialRequest
 
 TRIAL = "trial[debian-12-cp311]"
@@ -50,11 +49,11 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pytester: pytest.Pyte
     engine = SimpleNamespace(name="bubblewrap", version=lambda: "0.8.0", caution="", close=lambda: None)
     image = Image(digest="sha256:1", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(session_run, "select_engine", lambda *_, **__: engine)
-    monkeypatch.setattr(session_run.Run, "image", lambda *_: image)
-    monkeypatch.setattr(session_run.Run, "survey", lambda *_: None)
-    monkeypatch.setattr(preparation_tasks, "prepared_venv", lambda *_: None)
-    monkeypatch.setattr(trial_tasks, "run_trial", found.run)
+    monkeypatch.setattr(workspace, "select_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(workspace.Workspace, "image", lambda *_: image)
+    monkeypatch.setattr(workspace.Workspace, "survey", lambda *_: None)
+    monkeypatch.setattr(workspace, "prepared_venv", lambda *_: None)
+    monkeypatch.setattr(workspace, "run_trial", found.run)
     pytester.makeini("[pytest]")
     dist = pytester.path / "dist"
     build_wheel(dist, name="demo", version="1.0", files={"demo.py": b""})

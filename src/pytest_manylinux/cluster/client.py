@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from pytest_manylinux.cluster.extra import quieten
 from pytest_manylinux.cluster.protocol import Answer, Order, encode_order, read_answer
-from pytest_manylinux.cluster.scheduling import Member, asked, fitting, member, misfit
+from pytest_manylinux.cluster.scheduling import ClusterWorker, asked, fitting, member, misfit
 from pytest_manylinux.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -101,14 +101,14 @@ class Cluster:
         self._client = client
         self._wait = wait
         self._pending: list[_Pending] = []
-        self._members: tuple[Member, ...] = ()
+        self._members: tuple[ClusterWorker, ...] = ()
         self._lock = threading.RLock()
         self._closed = threading.Event()
         self.supply: Supply = Supply(client, self.run)
         self.members()
         threading.Thread(target=self._watch, name="manylinux-cluster", daemon=True).start()
 
-    def members(self) -> tuple[Member, ...]:
+    def members(self) -> tuple[ClusterWorker, ...]:
         """The workers that there are now, ours or not."""
         with contextlib.suppress(Exception):  # no scheduler: the trials that are sent tell
             found = self._client.scheduler_info(n_workers=-1)["workers"].values()
@@ -137,7 +137,7 @@ class Cluster:
         self._look_at(pending, self._members)
         return pending.answer
 
-    def _look_at(self, pending: _Pending, members: tuple[Member, ...]) -> None:
+    def _look_at(self, pending: _Pending, members: tuple[ClusterWorker, ...]) -> None:
         """Send what can be sent now, and give up what has waited too long."""
         fits = bool(fitting(pending.needs, members))
         with self._lock:
@@ -151,7 +151,7 @@ class Cluster:
                 return
         self._end(pending, error=self._no_worker(pending, members))
 
-    def _no_worker(self, pending: _Pending, members: tuple[Member, ...]) -> ClusterError:
+    def _no_worker(self, pending: _Pending, members: tuple[ClusterWorker, ...]) -> ClusterError:
         return ClusterError(
             f"no worker of {self.address} fits this trial",
             why=misfit(pending.needs, members),

@@ -17,7 +17,7 @@ from distributed.security import Security
 from pytest_manylinux.cache.staging import aside_folder, sweep
 from pytest_manylinux.cluster.client import CONNECT, first_cause, unreachable
 from pytest_manylinux.cluster.extra import quieten
-from pytest_manylinux.cluster.worker import Duty, Member
+from pytest_manylinux.cluster.worker import TrialExecutor, TrialPlugin
 from pytest_manylinux.errors import ClusterError, UsageError
 
 _CLOSE = 30.0  # seconds for the worker's end
@@ -39,7 +39,7 @@ class Place:
     interface: str = ""
 
 
-def serve(place: Place, duty: Duty, say: Say) -> None:
+def serve(place: Place, executor: TrialExecutor, say: Say) -> None:
     """Be a worker until a signal (SIGTERM, SIGINT) or the scheduler ends it.
 
     Raises ClusterError if the scheduler cannot be reached or goes away, UsageError for an address or
@@ -50,9 +50,9 @@ def serve(place: Place, duty: Duty, say: Say) -> None:
     sweep(folder)
     try:
         with aside_folder(folder) as own:
-            asyncio.run(_serve(place, duty, say, own))
+            asyncio.run(_serve(place, executor, say, own))
     finally:
-        duty.close()
+        executor.close()
 
 
 async def check(address: str) -> None:
@@ -65,9 +65,9 @@ async def check(address: str) -> None:
     await comm.close()
 
 
-async def _serve(place: Place, duty: Duty, say: Say, own: Path) -> None:
+async def _serve(place: Place, executor: TrialExecutor, say: Say, own: Path) -> None:
     await check(place.scheduler)
-    member = Member(duty)
+    plugin = TrialPlugin(executor)
     told: asyncio.Event = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,7 +82,7 @@ async def _serve(place: Place, duty: Duty, say: Say, own: Path) -> None:
             local_directory=os.fspath(own),
             memory_limit=0,  # it waits for sandboxes, whose memory is limited by themselves
             dashboard=False,
-            plugins=(member,),
+            plugins=(plugin,),
             death_timeout=_CLOSE,
         )
     except (OSError, ValueError, RuntimeError) as error:
@@ -91,21 +91,21 @@ async def _serve(place: Place, duty: Duty, say: Say, own: Path) -> None:
             why=first_cause(error),
             remedy="see --host and --interface: the machine must have them; --name must be new",
         ) from error
-    say(f"worker {worker.name} at {worker.address}: {_words(duty, place.jobs)}")
-    await _until_told(worker, told, member, place.scheduler)
+    say(f"worker {worker.name} at {worker.address}: {_words(executor, place.jobs)}")
+    await _until_told(worker, told, plugin, place.scheduler)
 
 
-def _words(duty: Duty, jobs: int) -> str:
-    offer = duty.offer
+def _words(executor: TrialExecutor, jobs: int) -> str:
+    offer = executor.offer
     return f"{offer.arch}, {offer.engine} {offer.engine_version}, {jobs} trials at once"
 
 
-async def _until_told(worker: Worker, told: asyncio.Event, member: Member, scheduler: str) -> None:
+async def _until_told(worker: Worker, told: asyncio.Event, plugin: TrialPlugin, scheduler: str) -> None:
     waits = [asyncio.ensure_future(told.wait()), asyncio.ensure_future(worker.finished())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     gone = not told.is_set()
     # What is at work ends now, and is done elsewhere: nobody waits for a trial's own time limit.
-    await asyncio.to_thread(member.end)
+    await asyncio.to_thread(plugin.end)
     with contextlib.suppress(Exception):
         await worker.close(timeout=_CLOSE)
     for wait in waits:

@@ -25,18 +25,18 @@ Digest = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 FileName = Annotated[str, Meta(pattern=r"^[^./\x00][^/\x00]*$", max_length=255)]
 
 
-class _Wire(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all parts share."""
 
 
-class Part(_Wire, frozen=True):
+class Part(_Message, frozen=True):
     """A file by its digest, and the name that it has to have."""
 
     filename: FileName
     sha256: Sha256
 
 
-class Root(_Wire, frozen=True):
+class Root(_Message, frozen=True):
     """The image that a trial is to be done on.
 
     One from an archive has the recipe that it was made by: whoever lacks it is sent its files. One
@@ -51,7 +51,7 @@ class Root(_Wire, frozen=True):
     base: str = ""
 
 
-class Order(_Wire, frozen=True):
+class Order(_Message, frozen=True):
     """One trial. `run` names who asks.
 
     Without `root` the worker has an image of the target made or pulled, and with `resolve` it
@@ -70,7 +70,7 @@ class Order(_Wire, frozen=True):
     timeout: float
 
 
-class Seen(_Wire, frozen=True, tag="seen"):
+class RemoteResult(_Message, frozen=True, tag="seen"):
     """What a worker saw. `engine` is name and version; `survey` that of an image of its own."""
 
     worker: str
@@ -79,7 +79,7 @@ class Seen(_Wire, frozen=True, tag="seen"):
     survey: Survey | None = None
 
 
-class Failed(_Wire, frozen=True, tag="failed"):
+class Failed(_Message, frozen=True, tag="failed"):
     """Why a worker saw nothing; `kind` is the name of an error class of ours."""
 
     worker: str
@@ -89,7 +89,7 @@ class Failed(_Wire, frozen=True, tag="failed"):
     remedy: str = ""
 
 
-Answer = Seen | Failed
+Answer = RemoteResult | Failed
 
 _KINDS: dict[str, type[ManylinuxError]] = {
     kind.__name__: kind
@@ -149,12 +149,12 @@ def read_answer(data: object, order: bytes) -> Answer:
         answer: Answer = msgspec.json.decode(content, type=Answer)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise _unsound(str(error)) from error
-    if isinstance(answer, Seen):
+    if isinstance(answer, RemoteResult):
         _check(answer, read_order(order))
     return answer
 
 
-def _check(seen: Seen, order: Order) -> None:
+def _check(seen: RemoteResult, order: Order) -> None:
     """Raise ClusterError for an observation of something else than what was asked for."""
     where = seen.observation.target
     if where != order.target.id:

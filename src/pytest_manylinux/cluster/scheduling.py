@@ -34,7 +34,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class ClusterWorker:
     """A worker as the scheduler knows it: its name, what it offers, trials at once."""
 
     name: str
@@ -76,10 +76,10 @@ def asked(needs: Iterable[str]) -> dict[str, float]:
     return {f"{_PREFIX}{need}": 1.0 for need in needs}
 
 
-def member(name: str, found: Mapping[str, float]) -> Member:
+def member(name: str, found: Mapping[str, float]) -> ClusterWorker:
     """A worker from the resources that the scheduler tells of it."""
     ours = {key: count for key, count in found.items() if key.startswith(_PREFIX)}
-    return Member(
+    return ClusterWorker(
         name=name,
         offers=frozenset(key.removeprefix(_PREFIX) for key in ours),
         places=int(max(ours.values(), default=0)),
@@ -98,12 +98,12 @@ def needs(*, arch: str, engine: str = "", registry: bool = False, distro: str = 
     return frozenset(filter(None, words))
 
 
-def fitting(needed: Collection[str], members: Iterable[Member]) -> tuple[Member, ...]:
+def fitting(needed: Collection[str], members: Iterable[ClusterWorker]) -> tuple[ClusterWorker, ...]:
     """The workers that offer all that is needed."""
     return tuple(one for one in members if one.offers.issuperset(needed))
 
 
-def misfit(needed: Collection[str], members: Collection[Member]) -> str:
+def misfit(needed: Collection[str], members: Collection[ClusterWorker]) -> str:
     """Why no worker fits, in words."""
     if not members:
         return "no worker has joined the cluster"
@@ -117,7 +117,7 @@ def misfit(needed: Collection[str], members: Collection[Member]) -> str:
 
 
 def _there(
-    lacking: Iterable[str], members: Collection[Member]
+    lacking: Iterable[str], members: Collection[ClusterWorker]
 ) -> Iterable[tuple[str, tuple[str, ...]]]:
     """For each kind of thing that is lacking, what there is of that kind."""
     for word in dict.fromkeys(need.partition(" ")[0] for need in lacking):

@@ -19,7 +19,7 @@ NAME = "pytest-manylinux"
 Stream = Callable[[str], Iterable[bytes]]
 
 
-class Duty(Protocol):
+class TrialExecutor(Protocol):
     """What a worker has to do trials with. Thread-safe."""
 
     @property
@@ -36,19 +36,19 @@ class Duty(Protocol):
         """End all that is at work."""
 
 
-class Member(WorkerPlugin):
-    """Makes a Dask worker one of ours: it offers what `duty` has, and does the trials with it."""
+class TrialPlugin(WorkerPlugin):
+    """Makes a Dask worker one of ours: it offers what `executor` has, and does the trials with it."""
 
     name = NAME
 
-    def __init__(self, duty: Duty) -> None:
-        self.duty = duty
+    def __init__(self, executor: TrialExecutor) -> None:
+        self.executor = executor
         self._ending = threading.Event()
         self._hands: Hands[Answer] = Hands()
 
     def setup(self, worker: Worker) -> None:
         """Offer what there is, before the scheduler hears of the worker."""
-        offered = resources(self.duty.offer, worker.state.nthreads)
+        offered = resources(self.executor.offer, worker.state.nthreads)
         worker.state.total_resources.update(offered)
         worker.state.available_resources.update(offered)
 
@@ -61,7 +61,7 @@ class Member(WorkerPlugin):
         """Do nothing more, and end what is at work."""
         if not self._ending.is_set():
             self._ending.set()
-            self.duty.close()
+            self.executor.close()
 
     def perform(self, content: bytes, worker: Worker) -> bytes:
         """Do a trial, within its limit. A worker that is told to end leaves it to another one."""
@@ -74,7 +74,9 @@ class Member(WorkerPlugin):
             def bring(digest: str) -> Iterable[bytes]:
                 return stream(client, order.run, digest, f"{NAME}-{uuid.uuid4().hex}")
 
-            answer = self._hands.do(lambda: self.duty.do(order, bring, worker=name, limit=limit), limit)
+            answer = self._hands.do(
+                lambda: self.executor.do(order, bring, worker=name, limit=limit), limit
+            )
         except Exception as error:  # noqa: BLE001 - told to whoever asked, and never a pass
             answer = failed(error, name)
         if self._ending.is_set():
@@ -85,4 +87,4 @@ class Member(WorkerPlugin):
 def perform(content: bytes) -> bytes:
     """The task that is sent to workers: an order in, an answer out."""
     worker: Any = get_worker()
-    return cast("Member", worker.plugins[NAME]).perform(content, worker)
+    return cast("TrialPlugin", worker.plugins[NAME]).perform(content, worker)

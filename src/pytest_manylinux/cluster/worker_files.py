@@ -30,7 +30,7 @@ _READ = 1 << 20
 Stream = Callable[[str], Iterable[bytes]]
 
 
-class Shelf:
+class WorkerFiles:
     """The files below `root`."""
 
     def __init__(self, root: Path, *, limit: int = LIMIT) -> None:

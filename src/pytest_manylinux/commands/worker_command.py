@@ -40,7 +40,7 @@ def _worker(arguments: argparse.Namespace) -> int:
     scheduler = address(arguments.address, "ADDRESS")
     jobs = job_count(arguments.jobs, "--jobs") or core_count()
 
-    from pytest_manylinux.cluster.executor import Duty  # noqa: PLC0415
+    from pytest_manylinux.cluster.executor import Executor  # noqa: PLC0415
     from pytest_manylinux.cluster.hosting import Place, serve  # noqa: PLC0415
     from pytest_manylinux.host.signals import end_in_order  # noqa: PLC0415
     from pytest_manylinux.images.store import default_root  # noqa: PLC0415
@@ -54,7 +54,7 @@ def _worker(arguments: argparse.Namespace) -> int:
         interface=arguments.interface,
     )
     end_in_order()
-    serve(place, Duty(environment=os.environ, engine=arguments.engine, say=_say), _say)
+    serve(place, Executor(environment=os.environ, engine=arguments.engine, say=_say), _say)
     return ExitCode.OK
 
 

@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_manylinux.cluster.protocol import Answer, Failed, Order, Part, Root, Seen, error_of, root_of
+from pytest_manylinux.cluster.protocol import (
+    Answer,
+    Failed,
+    Order,
+    Part,
+    RemoteResult,
+    Root,
+    error_of,
+    root_of,
+)
 from pytest_manylinux.cluster.scheduling import needs
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.errors import StoreError
@@ -51,14 +60,14 @@ def send(run: Run, job: TrialJob, wheel: Wheel, request: TrialRequest | None) ->
     return cluster.submit(order, _needs(run, job.target, root))
 
 
-def receive(future: Future[Answer]) -> Seen:
+def receive(future: Future[Answer]) -> RemoteResult:
     """What a worker saw, its name in the observation; raises the error that it had, or ClusterError."""
     answer = future.result()
     if isinstance(answer, Failed):
         raise error_of(answer)
     # A worker's word on itself is not taken: who it was is known from the answer as a whole.
     observation = replace(answer.observation, worker=answer.worker, remembered=False)
-    return Seen(
+    return RemoteResult(
         worker=answer.worker, engine=answer.engine, observation=observation, survey=answer.survey
     )
 
@@ -84,7 +93,7 @@ def _offered_root(run: Run, image: Image, supply: Supply) -> Root:
 
     if image.root is None:
         return root_of(image, None)
-    stored = run.store.take(image.arch, image.digest)
+    stored = run.workspace.store.take(image.arch, image.digest)
     if stored is None:
         raise StoreError(f"the image {image.name} is no longer in the cache", remedy="run it again")
     supply.offer(image.digest, root_source(Path(image.root)))

@@ -41,7 +41,6 @@ from pytest_manylinux.run.preparation_tasks import (
     add_compiler,
     add_image,
     add_tools,
-    tools_folder,
 )
 from pytest_manylinux.run.session import Run, task_key
 from pytest_manylinux.run.subjects import (
@@ -96,11 +95,11 @@ def add_build(run: Run, job: BuildJob) -> Future[Any]:
 def _add_root(run: Run, job: BuildJob) -> list[tuple[Any, ...]]:
     """Add what a build in a Debian root wants, if it is certain to be in one; else it is made then."""
     settings, target = job.subject.settings, job.build.root
-    if target is None or not run.makers.wants_root(settings):
+    if target is None or not run.builders.wants_root(settings):
         return []
     plain = add_image(run, target, ImagePurpose.TRIAL)
     image = add_image(run, target, ImagePurpose.BUILD, settings.build_packages)
-    return [image, plain, add_compiler(run), add_tools(run, target)]
+    return [image, plain, add_compiler(run, job.build.arch), add_tools(run, target)]
 
 
 def add_facts(run: Run, origin: Origin) -> Future[Any]:
@@ -130,8 +129,8 @@ def _build(run: Run, job: BuildJob, done: Needs, *, ready: bool) -> Built:
     """Build, or take an earlier wheel; `ready` tells that `done` begins with root and plain root."""
     if job.earlier and (reused := _reuse(job.build, job.earlier[0], done[-1])):
         return reused
-    chosen = run.makers.choose(job.subject.settings, job.build)
-    run.makers.chosen[key_of(job)] = chosen
+    chosen = run.builders.choose(job.subject.settings, job.build)
+    run.builders.chosen[key_of(job)] = chosen
     roots = (done[0].result(), done[1].result()) if ready else _images(run, job, chosen)
     request = _build_request(run, job, *roots)
     run.messages.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
@@ -147,8 +146,8 @@ def _images(run: Run, job: BuildJob, chosen: BuilderChoice) -> tuple[Image, Imag
     if chosen.image is not None or target is None:
         return _there(chosen), None
     packages = job.subject.settings.build_packages
-    plain = run.image(target.distro, target.interpreter, ImagePurpose.TRIAL)
-    return run.image(target.distro, target.interpreter, ImagePurpose.BUILD, packages), plain
+    plain = run.workspace.image(target)
+    return run.workspace.image(target, ImagePurpose.BUILD, packages), plain
 
 
 def _there(chosen: BuilderChoice) -> Image:
@@ -159,7 +158,7 @@ def _there(chosen: BuilderChoice) -> Image:
 
 
 def _built(run: Run, request: BuildRequest, chosen: BuilderChoice) -> Built:
-    outcome: BuildOutcome = chosen.builder.build(request, run.engine(), say=run.messages.say)
+    outcome: BuildOutcome = chosen.builder.build(request, run.workspace.engine(), say=run.messages.say)
     if outcome.wheel is None:
         finding = outcome.findings[0] if outcome.findings else None
         raise BuildError(
@@ -173,7 +172,7 @@ def _built(run: Run, request: BuildRequest, chosen: BuilderChoice) -> Built:
 
 def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -> BuildRequest:
     settings = job.subject.settings
-    log = run.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
+    log = run.workspace.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
     return BuildRequest(
         project=job.subject.project.path,
         python=job.build.python,
@@ -186,7 +185,7 @@ def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -
         build_packages=settings.build_packages,
         network=settings.build_network == "host",
         timeout=settings.build_timeout,
-        cache=tools_folder(run),
+        cache=run.workspace.build_cache,
         log=log,
         fresh=run.fresh,
     )
@@ -210,7 +209,7 @@ def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
 
 def _read(run: Run, path: Path, record: BuildRecord | None) -> Read:
     wheel = open_wheel(path)
-    return Read(wheel=wheel, facts=run.facts.of(wheel), record=record)
+    return Read(wheel=wheel, facts=run.workspace.facts(wheel), record=record)
 
 
 def _audit(origin: Origin, read: Read) -> Judged:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
-from pytest_manylinux.building.api import Builder
-from pytest_manylinux.building.image_layout import Layout
+import msgspec
+
+from pytest_manylinux.building.api import Builder, Say
+from pytest_manylinux.building.image_layout import Layout, read_layout
 from pytest_manylinux.building.manylinux_image import ImageBuilder
 from pytest_manylinux.building.zig_builder import ZigBuilder
+from pytest_manylinux.cache.code_version import procedure_of
 from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cache.values import ValueCache
 from pytest_manylinux.catalogue.builder_images import builder_for, load_builders
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
-from pytest_manylinux.images.lock_file import Lock
 from pytest_manylinux.images.references import parse_reference
-from pytest_manylinux.images.run_images import RunImages, uses_registries
-from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.images.run_images import uses_registries
 from pytest_manylinux.model.builder import BuilderImage, prefix_of
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.run.layouts import layout_of
+from pytest_manylinux.workspace import Workspace
 
 AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
+_LIMIT = 1024 * 1024  # bytes of what images were seen to hold; some hundreds of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,46 +41,23 @@ class BuilderChoice:
     image: Image | None = None
 
 
-class Speaker(Protocol):
-    """Tells the user what is going on."""
-
-    def say(self, text: str, /) -> None:
-        """Show one line."""
-
-
-class Surroundings(Protocol):
-    """What builders need of the run that they belong to."""
-
-    settings: Settings
-    arch: str
-    shared: Path | None
-    lock: Lock | None
-
-    @property
-    def messages(self) -> Speaker:
-        """Where to say what is done."""
-
-    @property
-    def images(self) -> RunImages:
-        """Where the run's images come from."""
-
-    @property
-    def store(self) -> ImageStore:
-        """Whose folder is the cache; raises StoreError if it cannot be used."""
-
-    def engine(self) -> Engine:
-        """The run's engine; raises EngineError without one."""
-
-
-@dataclass(kw_only=True)
 class Builders:
-    """The builders of one run; `chosen` are those of its builds so far. Safe to call from threads."""
+    """The builders of one run; `chosen` are those of its builds so far. Thread-safe.
 
-    run: Surroundings
-    chosen: dict[tuple[str, str], BuilderChoice] = field(default_factory=dict)
-    _layouts: dict[str, Layout | ManylinuxError] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    `pins` are digests of builder images by `POLICY-ARCH`. `shared` is the folder of a run's processes,
+    of which one looks into an image for all.
+    """
+
+    def __init__(
+        self, workspace: Workspace, *, pins: Mapping[str, str] | None = None, shared: Path | None = None
+    ) -> None:
+        self.chosen: dict[tuple[str, str], BuilderChoice] = {}
+        self._workspace = workspace
+        self._pins = pins or {}
+        self._shared = shared
+        self._layouts: dict[tuple[str, str], Layout | ManylinuxError] = {}
+        self._said: set[str] = set()
+        self._lock = threading.Lock()
 
     def wants_root(self, settings: Settings) -> bool:
         """Whether builds are in Debian roots for certain; without an engine they are nowhere."""
@@ -106,19 +87,19 @@ class Builders:
             with self._lock:
                 if why not in self._said:
                     self._said.add(why)
-                    self.run.messages.say(f"builder: zig; {why}")
+                    self._workspace.say(f"builder: zig; {why}")
             return BuilderChoice(builder=ZigBuilder(), why=why)
 
     def _never(self, settings: Settings) -> str:
         """Why `auto` does not ask for the official image; empty if it does."""
-        engine = self.run.engine().name
-        if not uses_registries(engine, self.run.settings):
+        engine = self._workspace.engine().name
+        if not uses_registries(engine, self._workspace.settings):
             reason = "image-source is archive"
             return reason if engine != "bubblewrap" else f"the engine {engine} has no registries"
         return "build-packages names packages of Debian" if settings.build_packages else ""
 
     def _in_image(self, settings: Settings, build: PlannedBuild, *, why: str) -> BuilderChoice:
-        layout = self._layout(self._reference(settings, build))
+        layout = self._layout(self._reference(settings, build), build.arch)
         if layout.python(build.python) is None:
             raise ToolchainError(
                 f"image {layout.image.name} has no {build.python}",
@@ -149,49 +130,50 @@ class Builders:
         return self._pinned(image)
 
     def _pinned(self, image: BuilderImage) -> str:
-        pins = {} if self.run.lock is None else self.run.lock.builders
-        pinned = pins.get(f"{image.policy}-{image.arch}")
-        return f"{image.repository}@{pinned.digest}" if pinned else image.reference
+        pinned = self._pins.get(f"{image.policy}-{image.arch}")
+        return f"{image.repository}@{pinned}" if pinned else image.reference
 
-    def _layout(self, reference: str) -> Layout:
+    def _layout(self, reference: str, arch: str) -> Layout:
         """Pull and look into an image, once per run; raises the same error each time."""
         with self._lock:
-            if reference not in self._layouts:
-                key = ("layout", reference, self.run.arch)
+            if (reference, arch) not in self._layouts:
+                key = ("layout", reference, arch)
                 try:
-                    self._layouts[reference] = once(self.run.shared, key, lambda: self._look(reference))
+                    self._layouts[reference, arch] = once(
+                        self._shared, key, lambda: self._look(reference, arch)
+                    )
                 except ManylinuxError as error:
-                    self._layouts[reference] = error
-            found = self._layouts[reference]
+                    self._layouts[reference, arch] = error
+            found = self._layouts[reference, arch]
         if isinstance(found, ManylinuxError):
             raise found
         return found
 
-    def _look(self, reference: str) -> Layout:
-        registry = self.run.images.builders
-        engine = self.run.engine()
+    def _look(self, reference: str, arch: str) -> Layout:
+        registry = self._workspace.images.builders
+        engine = self._workspace.engine()
         if registry is None:
             raise ToolchainError(
                 f"builder {reference} cannot be used",
                 why=f"the engine {engine.name} has no registries",
                 remedy="set engine to docker or podman, or builder = zig",
             )
-        pulled = registry.obtain(reference, self.run.arch, title="builder")
+        pulled = registry.obtain(reference, arch, title="builder")
         name = str(parse_reference(pulled.reference).repository)
         image = Image(
             digest=pulled.digest,
             name=f"{name}@{pulled.digest}",
             source=ImageSource.REGISTRY,
-            arch=self.run.arch,
+            arch=arch,
             reference=pulled.id,
             note=pulled.note,
         )
         return layout_of(
             image,
             engine,
-            prefix=prefix_of(self.run.arch),
-            root=self.run.store.root / "layouts",
-            say=self.run.messages.say,
+            prefix=prefix_of(arch),
+            root=self._workspace.store.root / "layouts",
+            say=self._workspace.say,
         )
 
 
@@ -202,3 +184,21 @@ def _asked(settings: Settings) -> str:
 def _one_line(error: ManylinuxError) -> str:
     why = error.why.strip().splitlines()
     return f"{error.what}: {why[0]}" if why else error.what
+
+
+def layout_of(image: Image, engine: Engine, *, prefix: tuple[str, ...], root: Path, say: Say) -> Layout:
+    """The image's layout, kept below `root` by its digest: the same image is looked into once.
+
+    Raises what read_layout raises.
+    """
+    kept = ValueCache(root, Layout, limit=_LIMIT)
+    parts = [procedure_of("building"), engine.name, image.digest, prefix]
+    key = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    known = kept.recall(key)
+    if known is not None:
+        return replace(known, image=image)
+    say(f"builder: looking into {image.name}")
+    layout = read_layout(image, engine, prefix=prefix)
+    kept.keep(key, layout)
+    kept.prune()
+    return layout

@@ -69,7 +69,7 @@ class Context:
             policy=settings.policy,
             requires_python=project.requires_python,
             targets=self.run.targets(settings),
-            builders=self.run.builders(settings),
+            builders=self.run.build_distros(settings),
             pythons=settings.python,
             arch=self.run.arch,
             in_image=settings.builder not in {AUTO, ZIG},
@@ -119,7 +119,7 @@ class Context:
 
     def failed_build(self, job: BuildJob, error: ManylinuxError) -> BuildRecord:
         """The record of a build that gave no wheel."""
-        chosen = self.run.makers.chosen.get(key_of(job))
+        chosen = self.run.builders.chosen.get(key_of(job))
         return BuildRecord(
             project=job.subject.group,
             python=job.build.python.tag,

@@ -38,7 +38,7 @@ def _lock_words(run: Run, *, ask_engine: bool) -> str:
         return LOCK
     try:
         pins = run.pins(run.settings)
-        if pins or uses_registries(run.engine().name, run.settings):
+        if pins or uses_registries(run.workspace.engine().name, run.settings):
             return f"{LOCK} pins {len(pins)} of {len(run.distros(run.settings))} distros"
     except ManylinuxError:
         return f"{LOCK}, not used: there is no engine"
@@ -53,7 +53,7 @@ def _value(run: Run, name: str, *, ask_engine: bool) -> str:
         return _cluster_words(run)
     if name == "engine" and ask_engine:
         try:
-            engine = run.engine()
+            engine = run.workspace.engine()
         except ManylinuxError as error:
             return f"none: {error.what}"
         return f"{engine.name} {engine.version()}"

@@ -6,45 +6,31 @@ nothing is said: the build or trial that needs it fails in the same way, and exp
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pytest_manylinux.building.zig_builder import prepare_build_tools, prepare_compiler
 from pytest_manylinux.model.distro import ImagePurpose, Target
 from pytest_manylinux.run.session import Run, task_key
 from pytest_manylinux.run.tasks import Needs
-from pytest_manylinux.trials.venv import prepared_venv
 
 Key = tuple[Any, ...]
 
 
-def tools_folder(run: Run) -> Path:
-    """Where builds keep compiler, tools and caches."""
-    return run.store.root / "build"
-
-
-def venvs_folder(run: Run) -> Path:
-    """Where trials keep prepared virtual environments."""
-    return run.store.root / "venvs"
-
-
 def add_image(run: Run, target: Target, purpose: ImagePurpose, extra: tuple[str, ...] = ()) -> Key:
     """Add an image; one for builds comes after that for trials, which it may be grown from."""
-    key = task_key("image", target.distro.id, _python(target), purpose.value, extra)
+    key = task_key("image", target.distro.id, target.arch, _python(target), purpose.value, extra)
     needs = [add_image(run, target, ImagePurpose.TRIAL)] if purpose is ImagePurpose.BUILD else []
-    run.graph.add(
-        key, lambda _: run.image(target.distro, target.interpreter, purpose, extra), needs=needs
-    )
+    run.graph.add(key, lambda _: run.workspace.image(target, purpose, extra), needs=needs)
     return key
 
 
-def add_compiler(run: Run) -> Key:
+def add_compiler(run: Run, arch: str) -> Key:
     """Fetch the compiler and warm it up, while roots are made."""
-    key = task_key("compiler")
+    key = task_key("compiler", arch)
 
     def work(_: Needs) -> None:
-        folder, policy = tools_folder(run), run.settings.policy
-        prepare_compiler(folder, policy, run.arch, say=run.messages.say)
+        folder, policy = run.workspace.build_cache, run.settings.policy
+        prepare_compiler(folder, policy, arch, say=run.messages.say)
 
     run.graph.add(key, work)
     return key
@@ -52,12 +38,14 @@ def add_compiler(run: Run) -> Key:
 
 def add_tools(run: Run, target: Target) -> Key:
     """Fetch front end and repair tools for an image's Python, while headers are installed."""
-    key = task_key("tools", target.distro.id, _python(target))
+    key = task_key("tools", target.distro.id, target.arch, _python(target))
     python = target.interpreter.version
 
     def work(done: Needs) -> None:
         image = done[0].result()
-        prepare_build_tools(tools_folder(run), image, python, run.engine(), say=run.messages.say)
+        prepare_build_tools(
+            run.workspace.build_cache, image, python, run.workspace.engine(), say=run.messages.say
+        )
 
     run.graph.add(key, work, needs=[add_image(run, target, ImagePurpose.TRIAL)])
     return key
@@ -68,7 +56,7 @@ def add_venv(run: Run, target: Target) -> Key:
     key = task_key("venv", target.id)
 
     def work(done: Needs) -> None:
-        prepared_venv(done[0].result(), target.interpreter, run.engine(), venvs_folder(run))
+        run.workspace.prepare_venv(target, done[0].result())
 
     run.graph.add(key, work, needs=[add_image(run, target, ImagePurpose.TRIAL)])
     return key

@@ -13,30 +13,23 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_manylinux.cache.disk_errors import room_errors
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
 from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings
-from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.errors import ManylinuxError, StoreError
+from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
-from pytest_manylinux.images.run_images import RunImages, uses_registries
-from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.survey_store import Surveys
-from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, Target
-from pytest_manylinux.model.survey import Survey
+from pytest_manylinux.images.run_images import uses_registries
+from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
-from pytest_manylinux.run.facts import Facts
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 from pytest_manylinux.run.tasks import Graph, Overview
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.workspace import OnFirstUse, Workspace
 
 if TYPE_CHECKING:
     from pytest_manylinux.cluster.client import Cluster
@@ -118,18 +111,21 @@ class Run:
         self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows)
         self.lock: Lock | None = read_lock(own / LOCK)
         self.messages = Messages(show)
+        self.workspace = Workspace(
+            settings,
+            pins={} if self.lock is None else self.lock.pins,
+            say=self.messages.say,
+            fresh=fresh,
+        )
+        self.builders = Builders(
+            self.workspace,
+            pins={} if self.lock is None else {k: v.digest for k, v in self.lock.builders.items()},
+            shared=shared,
+        )
         self._lifetime = Shutdown()
         self.graph = Graph(settings.jobs, enter=self._lifetime.enter)
-        self.makers = Builders(run=self)
-        self._lock = threading.RLock()
-        self._engine: Engine | ManylinuxError | None = None
-        self._images: RunImages | None = None
-        self._store: ImageStore | None = None
-        self._memory: Memory | None = None
-        self._facts: Facts | None = None
-        self._surveys: Surveys | None = None
-        self._warm: WarmTrials | None = None
-        self._cluster: Cluster | ManylinuxError | None = None
+        self._memory = OnFirstUse(self._open_memory)
+        self._cluster = OnFirstUse(self._connect)
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
         self.coming = Coming()
 
@@ -139,53 +135,21 @@ class Run:
         return self.here / self.settings.wheelhouse
 
     @property
-    def store(self) -> ImageStore:
-        """The store of images; raises StoreError if the cache cannot be used."""
-        with self._lock:
-            if self._store is None:
-                self._store = ImageStore()
-            return self._store
-
-    @property
     def memory(self) -> Memory:
         """What earlier runs saw."""
-        with self._lock:
-            if self._memory is None:
-                self._memory = Memory(self.store.root / OBSERVATIONS, fresh=self.fresh)
-            return self._memory
+        return self._memory()
 
-    @property
-    def facts(self) -> Facts:
-        """What earlier runs read of wheels, and what this one does."""
-        with self._lock:
-            if self._facts is None:
-                try:
-                    root: Path | None = self.store.root / "facts"
-                except StoreError:  # an audit wants no cache
-                    root = None
-                self._facts = Facts(root, fresh=self.fresh)
-            return self._facts
-
-    def survey(self, distro: Distro, image: Image) -> Survey | None:
-        """What is known of the image's libraries; None if it did not answer."""
-        with self._lock:
-            if self._surveys is None:
-                self._surveys = Surveys(self.store.root / "surveys")
-        return self._surveys.of(distro, image, self.engine())
+    def _open_memory(self) -> Memory:
+        return Memory(self.workspace.store.root / OBSERVATIONS, fresh=self.fresh)
 
     def cluster(self) -> Cluster:
         """The cluster of the setting `dask`, connected to once; raises the same ClusterError again."""
+        return self._cluster()
+
+    def _connect(self) -> Cluster:
         from pytest_manylinux.cluster.client import connect  # noqa: PLC0415 - only if it is asked for
 
-        with self._lock:
-            if self._cluster is None:
-                try:
-                    self._cluster = connect(self.settings.dask, wait=self.settings.dask_wait)
-                except ManylinuxError as error:
-                    self._cluster = error
-            if isinstance(self._cluster, ManylinuxError):
-                raise self._cluster
-            cluster = self._cluster
+        cluster = connect(self.settings.dask, wait=self.settings.dask_wait)
         self.graph.elsewhere = lambda: cluster.places
         return cluster
 
@@ -196,63 +160,14 @@ class Run:
         except ManylinuxError:
             return False  # the trial says so
         try:
-            self.engine()
+            self.workspace.engine()
         except ManylinuxError:
             return False
         return target.arch == self.arch
 
-    def engine(self) -> Engine:
-        """The engine, chosen once; raises the same EngineError each time if there is none."""
-        with self._lock:
-            if self._engine is None:
-                try:
-                    with room_errors(self.store.root):
-                        self._engine = select_engine(self.settings.engine, say=lambda _: None)
-                except ManylinuxError as error:
-                    self._engine = error
-                else:
-                    if self._engine.caution:
-                        self.messages.say(self._engine.caution)
-            if isinstance(self._engine, ManylinuxError):
-                raise self._engine
-            return self._engine
-
-    @property
-    def images(self) -> RunImages:
-        """Where images come from; raises EngineError if no engine could use them, and StoreError."""
-        engine = self.engine()
-        with self._lock:
-            if self._images is None:
-                self._images = RunImages(
-                    engine=engine,
-                    settings=self.settings,
-                    store=self.store,
-                    pins={} if self.lock is None else self.lock.pins,
-                    say=self.messages.say,
-                )
-            return self._images
-
-    def warm(self) -> WarmTrials:
-        """Fork servers of the engine, for trials; raises as `engine` does."""
-        with self._lock:
-            if self._warm is None:
-                self._warm = WarmTrials(self.engine())
-            return self._warm
-
-    def image(
-        self,
-        distro: Distro,
-        interpreter: Interpreter,
-        purpose: ImagePurpose,
-        extra_packages: tuple[str, ...] = (),
-    ) -> Image:
-        """Provide an image; raises ImageError or StoreError, and EngineError if none could use it."""
-        sources = self.images.sources
-        return sources.provide(distro, self.arch, purpose, extra_packages, interpreter=interpreter)
-
     def pins(self, settings: Settings) -> tuple[tuple[str, str], ...]:
         """The chosen distros that the lock binds on this engine, each with its digest."""
-        if self.lock is None or not uses_registries(self.engine().name, settings):
+        if self.lock is None or not uses_registries(self.workspace.engine().name, settings):
             return ()
         pins = self.lock.pins
         return tuple((d.id, pins[d.id]) for d in self.distros(settings) if d.id in pins)
@@ -268,7 +183,7 @@ class Run:
         name = self.settings.engine
         if name == AUTO:
             try:
-                name = self.engine().name
+                name = self.workspace.engine().name
             except ManylinuxError:  # the trials say so
                 return EMBEDDED
         return DEFAULT if uses_registries(name, self.settings) else EMBEDDED
@@ -280,7 +195,7 @@ class Run:
             self._targets[key] = targets_of(self.distros(settings), arch or self.arch, settings.python)
         return self._targets[key]
 
-    def builders(self, settings: Settings) -> Sequence[Distro]:
+    def build_distros(self, settings: Settings) -> Sequence[Distro]:
         """Distros whose roots can build: chosen ones first, released before rolling."""
         chosen = self.distros(settings)
         others = [distro for distro in self.catalogue.distros if distro not in chosen]
@@ -314,19 +229,11 @@ class Run:
         """End all that this run holds: nothing starts any more, sandboxes are killed."""
         self.graph.stop()
         self._lifetime.end()
-        with self._lock:
-            engine, warm, cluster = self._engine, self._warm, self._cluster
-        if cluster is not None and not isinstance(cluster, ManylinuxError):
+        if (cluster := self._cluster.made) is not None:
             cluster.close()
-        if warm is not None:
-            warm.close()
-        if engine is not None and not isinstance(engine, ManylinuxError):
-            engine.close()
-        for kept in (self._memory, self._facts):
-            if kept is not None:
-                kept.prune()
-        if self._images is not None:
-            self._images.close()
+        self.workspace.close()
+        if (memory := self._memory.made) is not None:
+            memory.prune()
         self.messages.flush()
 
 

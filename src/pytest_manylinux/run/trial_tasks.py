@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from pytest_manylinux.cache.disk_errors import room_errors
-from pytest_manylinux.cluster.protocol import Seen
+from pytest_manylinux.cluster.protocol import RemoteResult
 from pytest_manylinux.diagnose.judge import judge, judge_unreadable
 from pytest_manylinux.errors import MalformedWheelError, ManylinuxError, StoreError
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
@@ -22,13 +22,12 @@ from pytest_manylinux.model.verdict import Cause, Verdict
 from pytest_manylinux.run.away import engines_of, receive, send
 from pytest_manylinux.run.build_tasks import Judged, Read, add_facts, declared, not_proven, wheel_record
 from pytest_manylinux.run.observation_memory import afterwards_key, observation_key
-from pytest_manylinux.run.preparation_tasks import add_image, add_venv, venvs_folder
+from pytest_manylinux.run.preparation_tasks import add_image, add_venv
 from pytest_manylinux.run.session import Run, task_key
 from pytest_manylinux.run.subjects import TrialJob, key_of, name_of, settings_of
 from pytest_manylinux.run.tasks import Away, Needs
 from pytest_manylinux.run.tries import TryCount
-from pytest_manylinux.trials.dependencies import resolve_dependencies
-from pytest_manylinux.trials.trial import TrialRequest, run_trial
+from pytest_manylinux.trials.trial import TrialRequest
 
 
 def add_trial(run: Run, job: TrialJob) -> Future[Any]:
@@ -60,7 +59,7 @@ def _trial(run: Run, job: TrialJob, done: Needs) -> Judged | Away:
         return _unproven(job, read, error)
     image: Image | None = done[1].result() if len(done) > 1 else None
     try:
-        with room_errors(run.store.root):
+        with room_errors(run.workspace.store.root):
             request = None if image is None else _request(run, job, read, image)
             if run.settings.dask:
                 return _elsewhere(run, job, read, request)
@@ -82,20 +81,19 @@ def _unread(job: TrialJob, error: BaseException) -> Judged:
 def _here(run: Run, job: TrialJob, read: Read, request: TrialRequest | None, more: int) -> Judged:
     if request is None:
         raise StoreError(f"no image of {job.target.id} was prepared")
-    engine = run.engine()
-    key = observation_key(request, f"{engine.name} {engine.version()}")
+    key = observation_key(request, run.workspace.engine_label())
     tries = TryCount(run.memory, settings_of(job.origin).repeat)
     if tries.wanted == 1 and (known := _recalled(run, request, key)):
-        survey = run.survey(job.target.distro, request.image)
+        survey = run.workspace.survey(job.target.distro, request.image)
         return _declared(job, read, _judged(job, read, known, survey))
     while tries.left:
         try:
-            observation = run_trial(request, engine, run.warm(), more + tries.left - 1)
+            observation = run.workspace.observe(request, more + tries.left - 1)
         except ManylinuxError:
             if tries.failed:  # that is shown, whatever the others would have come to
                 break
             raise
-        survey = run.survey(job.target.distro, request.image)
+        survey = run.workspace.survey(job.target.distro, request.image)
         tries.add(key, _judged(job, read, observation, survey))
     return _declared(job, read, tries.verdict())
 
@@ -105,7 +103,7 @@ def _elsewhere(run: Run, job: TrialJob, read: Read, request: TrialRequest | None
     tries = TryCount(run.memory, settings_of(job.origin).repeat)
     for label in engines_of(run) if request is not None and tries.wanted == 1 else ():
         if request is not None and (known := _recalled(run, request, observation_key(request, label))):
-            survey = run.survey(job.target.distro, request.image)
+            survey = run.workspace.survey(job.target.distro, request.image)
             return _declared(job, read, _judged(job, read, known, survey))
     return _sent(_Cell(run=run, job=job, read=read, request=request, tries=tries))
 
@@ -132,7 +130,7 @@ def _arrived(cell: _Cell, future: Future[Any]) -> Judged | Away:
         seen = receive(future)
         survey = seen.survey
         if cell.request is not None:
-            survey = run.survey(job.target.distro, cell.request.image)
+            survey = run.workspace.survey(job.target.distro, cell.request.image)
         tries.add(_key_of(cell, seen), _judged(job, read, seen.observation, survey))
         if tries.left:
             return _sent(cell)
@@ -142,7 +140,7 @@ def _arrived(cell: _Cell, future: Future[Any]) -> Judged | Away:
     return _declared(job, read, tries.verdict())
 
 
-def _key_of(cell: _Cell, seen: Seen) -> str:
+def _key_of(cell: _Cell, seen: RemoteResult) -> str:
     if cell.request is not None:
         return observation_key(cell.request, seen.engine)
     settings = settings_of(cell.job.origin)
@@ -153,14 +151,8 @@ def _request(run: Run, job: TrialJob, read: Read, image: Image) -> TrialRequest:
     settings = settings_of(job.origin)
     dependencies = None
     if settings.dependencies == "resolve":
-        dependencies = resolve_dependencies(
-            read.wheel,
-            read.facts,
-            job.target,
-            image,
-            run.engine(),
-            cache=run.store.root / "dependencies",
-            timeout=settings.trial_timeout,
+        dependencies = run.workspace.dependencies(
+            read.wheel, read.facts, job.target, image, timeout=settings.trial_timeout
         )
     return TrialRequest(
         wheel=read.wheel,
@@ -172,7 +164,7 @@ def _request(run: Run, job: TrialJob, read: Read, image: Image) -> TrialRequest:
         dependencies=dependencies,
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
-        cache=venvs_folder(run),
+        cache=run.workspace.venvs,
     )
 
 

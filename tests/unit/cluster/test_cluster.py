@@ -16,10 +16,10 @@ from trial_values import imported, make_observation, make_target
 
 from pytest_manylinux.cluster.byte_transfer import PIECE, file_source
 from pytest_manylinux.cluster.client import Cluster, connect
-from pytest_manylinux.cluster.protocol import Answer, Failed, Order, Part, Seen, error_of
+from pytest_manylinux.cluster.protocol import Answer, Failed, Order, Part, RemoteResult, error_of
 from pytest_manylinux.cluster.scheduling import Offer, needs
 from pytest_manylinux.cluster.watchdog import Limit
-from pytest_manylinux.cluster.worker import Member, Stream
+from pytest_manylinux.cluster.worker import Stream, TrialPlugin
 from pytest_manylinux.errors import ClusterError, EngineError, ImageError
 
 WAIT = 1.0
@@ -43,7 +43,7 @@ class MadeUp:
         self.done.append(order.wheel.filename)
         self._do(order, stream)
         observation = make_observation(imported(), target=order.target.id)
-        return Seen(worker=worker, engine="bubblewrap 0.8.0", observation=observation)
+        return RemoteResult(worker=worker, engine="bubblewrap 0.8.0", observation=observation)
 
     def close(self) -> None:
         self.ended.set()
@@ -62,7 +62,7 @@ class Ground:
         self._workers: list[Worker] = []
 
     def add(self, name: str, duty: MadeUp | Lying) -> Worker:
-        plugin = Member(duty) if isinstance(duty, MadeUp) else duty
+        plugin = TrialPlugin(duty) if isinstance(duty, MadeUp) else duty
 
         async def start() -> Worker:
             worker: Worker = await Worker(
@@ -126,9 +126,9 @@ def order(cluster: Cluster, name: str = "demo", sha256: str = "0" * 64) -> Order
     )
 
 
-def seen(future: Future[Answer]) -> Seen:
+def seen(future: Future[Answer]) -> RemoteResult:
     answer = future.result(timeout=30)
-    assert isinstance(answer, Seen), answer
+    assert isinstance(answer, RemoteResult), answer
     return answer
 
 
@@ -216,7 +216,7 @@ class NotPlain:
     """Something that can only be sent pickled."""
 
 
-class Lying(Member):
+class Lying(TrialPlugin):
     """A worker of ours whose answers are `answer`, whatever it is asked."""
 
     def __init__(self, answer: object) -> None:

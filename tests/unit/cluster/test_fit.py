@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_manylinux.cluster.scheduling import (
-    Member,
+    ClusterWorker,
     Offer,
     asked,
     fitting,
@@ -14,7 +14,7 @@ from pytest_manylinux.cluster.scheduling import (
 )
 
 
-def worker(name: str, **changes: object) -> Member:
+def worker(name: str, **changes: object) -> ClusterWorker:
     values: dict[str, object] = {
         "arch": "x86_64",
         "engine": "bubblewrap",
@@ -80,7 +80,7 @@ def test_another_version_does_no_trials_for_this_one(monkeypatch: pytest.MonkeyP
         ((INTEL, DOCKER), "none of 2 workers offers architecture aarch64, but architecture x86_64"),
     ],
 )
-def test_why_none_fits(members: tuple[Member, ...], words: str) -> None:
+def test_why_none_fits(members: tuple[ClusterWorker, ...], words: str) -> None:
     assert misfit(needs(arch="aarch64"), members) == words
 
 

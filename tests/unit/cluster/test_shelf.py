@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.cluster.protocol import Part
-from pytest_manylinux.cluster.worker_files import Shelf
+from pytest_manylinux.cluster.worker_files import WorkerFiles
 from pytest_manylinux.errors import ClusterError, StoreError
 
 
@@ -32,7 +32,7 @@ class Sender:
 def test_a_file_comes_once(tmp_path: Path) -> None:
     sender = Sender(b"content")
     part = sender.part(b"content")
-    for shelf in (Shelf(tmp_path), Shelf(tmp_path)):
+    for shelf in (WorkerFiles(tmp_path), WorkerFiles(tmp_path)):
         for _ in range(2):
             assert shelf.wheel(part, sender).read_bytes() == b"content"
     assert sender.count == 1
@@ -41,8 +41,8 @@ def test_a_file_comes_once(tmp_path: Path) -> None:
 def test_a_damaged_file_comes_again(tmp_path: Path) -> None:
     sender = Sender(b"content")
     part = sender.part(b"content")
-    Shelf(tmp_path).wheel(part, sender).write_bytes(b"c0ntent")
-    assert Shelf(tmp_path).wheel(part, sender).read_bytes() == b"content"
+    WorkerFiles(tmp_path).wheel(part, sender).write_bytes(b"c0ntent")
+    assert WorkerFiles(tmp_path).wheel(part, sender).read_bytes() == b"content"
     assert sender.count == 2
 
 
@@ -51,7 +51,7 @@ def test_other_bytes_than_asked_for_are_not_kept(tmp_path: Path) -> None:
     part = sender.part(b"content")
     sender.contents[part.sha256] = b"something else"
     with pytest.raises(StoreError, match="other bytes"):
-        Shelf(tmp_path).wheel(part, sender)
+        WorkerFiles(tmp_path).wheel(part, sender)
     assert list(tmp_path.glob("wheels/*")) == []
 
 
@@ -62,7 +62,7 @@ def test_what_breaks_off_is_not_kept(tmp_path: Path) -> None:
 
     part = Sender(b"content").part(b"content")
     with pytest.raises(ClusterError):
-        Shelf(tmp_path).wheel(part, breaks_off)
+        WorkerFiles(tmp_path).wheel(part, breaks_off)
     assert list(tmp_path.glob("wheels/*")) == []
     assert list(tmp_path.glob("aside/*")) == []
 
@@ -73,7 +73,7 @@ def test_a_folder_has_exactly_what_was_asked_for(tmp_path: Path) -> None:
         sender.part(b"one", "one-1-py3-none-any.whl"),
         sender.part(b"two", "two-2-py3-none-any.whl"),
     )
-    shelf = Shelf(tmp_path)
+    shelf = WorkerFiles(tmp_path)
     folder = shelf.folder(parts, sender)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "one-1-py3-none-any.whl": b"one",
@@ -87,7 +87,7 @@ def test_a_folder_has_exactly_what_was_asked_for(tmp_path: Path) -> None:
 def test_what_was_used_the_longest_ago_goes_first(tmp_path: Path) -> None:
     contents = (b"old" * 100, b"new" * 100)
     sender = Sender(*contents)
-    shelf = Shelf(tmp_path, limit=400)
+    shelf = WorkerFiles(tmp_path, limit=400)
     old, new = (shelf.wheel(sender.part(content), sender) for content in contents)
     os.utime(old, (1, 1))
     shelf.prune()

@@ -15,8 +15,8 @@ from pytest_manylinux import errors
 from pytest_manylinux.cluster.protocol import (
     Order,
     Part,
+    RemoteResult,
     Root,
-    Seen,
     encode_answer,
     encode_order,
     error_of,
@@ -45,9 +45,11 @@ def order(**changes: Any) -> Order:  # noqa: ANN401
     return Order(**(values | changes))
 
 
-def seen(**changes: Any) -> Seen:  # noqa: ANN401
+def seen(**changes: Any) -> RemoteResult:  # noqa: ANN401
     observation = make_observation(imported(), target=make_target().id, image=DIGEST)
-    return Seen(worker="w", engine="bubblewrap 0.8.0", observation=replace(observation, **changes))
+    return RemoteResult(
+        worker="w", engine="bubblewrap 0.8.0", observation=replace(observation, **changes)
+    )
 
 
 def test_an_order_arrives_as_it_was_sent() -> None:
@@ -122,7 +124,7 @@ def test_an_order_of_another_form_is_refused(change: dict[str, object]) -> None:
 def test_an_error_keeps_its_kind_and_names_the_worker(kind: type[ManylinuxError]) -> None:
     asked = encode_order(order())
     answer = read_answer(encode_answer(failed(kind("no", why="so", remedy="do"), "w7"), asked), asked)
-    assert not isinstance(answer, Seen)
+    assert not isinstance(answer, RemoteResult)
     error = error_of(answer)
     assert type(error) is kind
     assert (error.what, error.why, error.remedy) == ("worker w7: no", "so", "do")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -18,15 +20,14 @@ from pytest_manylinux.errors import (
     SandboxError,
     ToolchainError,
 )
-from pytest_manylinux.images.lock_file import Lock, LockedImage
 from pytest_manylinux.images.registry import Pulled
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.run import layouts
+from pytest_manylinux.run import builder_choice
 from pytest_manylinux.run.builder_choice import Builders
-from pytest_manylinux.run.session import Run
+from pytest_manylinux.workspace import Workspace
 
 DIGEST = "sha256:" + "a" * 64
 CP39, CP311 = PythonVersion(3, 9), PythonVersion(3, 11)
@@ -69,39 +70,36 @@ def settings(**options: str) -> Settings:
     return merge([flag_layer(flags)])
 
 
+class FakeWorkspace(SimpleNamespace):
+    """What of a workspace is asked for: settings, engine, images, store, say."""
+
+
 class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.said: list[str] = []
         self.patch = monkeypatch
         self.folder = tmp_path
         self.looked = 0
-        monkeypatch.setenv("PYTEST_MANYLINUX_CACHE", str(tmp_path / "cache"))
 
     def make(
         self,
         engine: str = "docker",
         *,
         error: ManylinuxError | None = None,
-        lock: Lock | None = None,
+        pins: Mapping[str, str] | None = None,
         **options: str,
     ) -> tuple[Builders, FakeRegistry, Settings]:
         chosen = settings(**options)
-        run: Any = Run(
-            settings=chosen,
-            root=self.folder,
-            own=self.folder,
-            here=self.folder,
-            show=self.said.append,
-            shared=None,
-            fresh=False,
-        )
         registry = FakeRegistry(error)
-        run.arch = "x86_64"
-        run.lock = lock
-        run._engine = FakeEngine(engine)
-        run._images = FakeImages(registry if engine != "bubblewrap" else None)
-        self.patch.setattr(layouts, "read_layout", self.look)
-        return run.makers, registry, chosen
+        workspace = FakeWorkspace(
+            settings=chosen,
+            engine=lambda: FakeEngine(engine),
+            images=FakeImages(registry if engine != "bubblewrap" else None),
+            store=SimpleNamespace(root=self.folder / "cache"),
+            say=self.said.append,
+        )
+        self.patch.setattr(builder_choice, "read_layout", self.look)
+        return Builders(cast("Workspace", workspace), pins=pins), registry, chosen
 
     def look(self, image: Image, _: object, *, prefix: tuple[str, ...]) -> Layout:
         assert not prefix
@@ -155,7 +153,6 @@ def test_auto_takes_zig_if_it_cannot_and_asks_only_once(world: World, error: Man
         assert found.image is None
         assert found.why == "auto: builder: it could not be pulled: no such host"
     assert len(registry.asked) == 1
-    cast("Run", makers.run).messages.flush()
     assert len([line for line in world.said if line.startswith("builder: zig")]) == 1
 
 
@@ -217,9 +214,7 @@ def test_official_wants_nothing_installed_into_the_image(world: World) -> None:
 
 
 def test_official_as_the_lock_pins_it_and_for_the_policy(world: World) -> None:
-    pinned = LockedImage(image="quay.io/pypa/manylinux2014_x86_64:1", digest=DIGEST)
-    lock = Lock(catalogue="c", builders={"manylinux2014-x86_64": pinned})
-    makers, registry, chosen = world.make(builder="official", lock=lock)
+    makers, registry, chosen = world.make(builder="official", pins={"manylinux2014-x86_64": DIGEST})
     makers.choose(chosen, plan(policy=(2, 17)))
     makers.choose(chosen, plan(policy=(2, 34)))
     assert registry.asked[0] == f"quay.io/pypa/manylinux2014_x86_64@{DIGEST}"

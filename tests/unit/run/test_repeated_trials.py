@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from trial_values import imported, make_facts, make_observation, make_target, make_wheel, raised
 
-from pytest_manylinux.cluster.protocol import Seen
+from pytest_manylinux.cluster.protocol import RemoteResult
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import ClusterError
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
@@ -34,13 +34,13 @@ class Workers:
         future.set_result(next(self.letters))
         return future
 
-    def receive(self, future: Future[Any]) -> Seen:
+    def receive(self, future: Future[Any]) -> RemoteResult:
         if future.result() == "u":
             raise ClusterError("the cluster lost this trial")
         seen = make_observation(imported() if future.result() == "p" else raised("ValueError", "no"))
         assert seen.install is not None
         install = replace(seen.install, installed=(("demo", "1.0"), ("leaf", self.leaf)))
-        return Seen(
+        return RemoteResult(
             worker="w1",
             engine="bubblewrap 0.8.0",
             observation=replace(seen, install=install, worker="w1"),

@@ -22,7 +22,7 @@ LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand wheels
 _LIBRARIES = ("packaging", "pyelftools", "abi3info")
 
 
-class Facts:
+class FactsCache:
     """Facts of wheels, kept below `root` if there is one; with `fresh` all are read anew."""
 
     def __init__(self, root: Path | None, *, fresh: bool = False, limit: int = LIMIT) -> None:
