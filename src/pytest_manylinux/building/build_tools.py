@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import Say
 from pytest_manylinux.building.compiler import DOWNLOAD, REQUIREMENT, WHAT, fetch_compiler, not_had
-from pytest_manylinux.building.glibc import Version, load_symbols
+from pytest_manylinux.building.glibc_symbols import Version, load_symbols
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, SandboxSpec
 from pytest_manylinux.indexes import IndexAccess
@@ -63,7 +63,7 @@ class BuildTools:
 
     @property
     def symbols(self) -> Path:
-        """The table of glibc's symbols that comes with zig; see glibc.py."""
+        """The table of glibc's symbols that comes with zig; see glibc_symbols.py."""
         return _symbols(self.zig)
 
     def python_exports(self) -> frozenset[str]:

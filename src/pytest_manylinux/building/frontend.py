@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.build_tools import BuildTools, pip_environment
-from pytest_manylinux.building.glibc import Version
+from pytest_manylinux.building.glibc_symbols import Version
 from pytest_manylinux.building.requirements import install_requirements
 from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Completed

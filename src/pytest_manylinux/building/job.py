@@ -16,17 +16,16 @@ from pytest_manylinux.building.build_caches import (
 )
 from pytest_manylinux.building.build_record import BuildInputs, record_of
 from pytest_manylinux.building.build_tools import BuildTools
-from pytest_manylinux.building.built_wheels import remembered
 from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.building.frontend import BUILT, FrontEnd
-from pytest_manylinux.building.glibc import Version, load_symbols
-from pytest_manylinux.building.glibc_symbols import too_new_symbols
+from pytest_manylinux.building.glibc_symbols import Version, load_symbols, too_new_symbols
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.native import check_native
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import REPAIRED, Repair, check_symbols
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
 from pytest_manylinux.building.steps import BuildSteps
+from pytest_manylinux.building.wheelhouse import remembered
 from pytest_manylinux.engines.api import Engine, Mount, SandboxSpec
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.policy import Policy

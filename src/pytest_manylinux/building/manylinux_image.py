@@ -15,7 +15,6 @@ from pytest_manylinux.building.api import BuildOutcome, BuildRequest, Say
 from pytest_manylinux.building.build_caches import project_cache
 from pytest_manylinux.building.build_record import BuildInputs, record_of
 from pytest_manylinux.building.build_tools import known_symbols
-from pytest_manylinux.building.built_wheels import remembered
 from pytest_manylinux.building.glibc_symbols import too_new_symbols
 from pytest_manylinux.building.image_layout import Layout
 from pytest_manylinux.building.image_repair import REPAIRED, ImageRepair
@@ -26,6 +25,7 @@ from pytest_manylinux.building.project import Project, read_project
 from pytest_manylinux.building.repair import check_symbols
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
 from pytest_manylinux.building.steps import BuildSteps
+from pytest_manylinux.building.wheelhouse import remembered
 from pytest_manylinux.cache.disk_errors import refusal
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ToolchainError

@@ -12,8 +12,7 @@ from auditwheel.libc import Libc
 from pytest_manylinux.building import zig
 from pytest_manylinux.building.build_tools import BuildTools
 from pytest_manylinux.building.frontend import BUILT
-from pytest_manylinux.building.glibc import Version
-from pytest_manylinux.building.glibc_symbols import TooNew
+from pytest_manylinux.building.glibc_symbols import TooNew, Version
 from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import Completed
 from pytest_manylinux.errors import BuildError

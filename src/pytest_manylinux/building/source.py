@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.building.git import commit_of, listed_files, repository_of
-from pytest_manylinux.building.project import Project
-from pytest_manylinux.building.tree import MAX_UNPACKED, is_junk, reading_sdist, walk
+from pytest_manylinux.building.project import MAX_UNPACKED, Project, is_junk, reading_sdist, walk
 from pytest_manylinux.errors import ProjectError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.paths import kind_of

@@ -1,15 +1,36 @@
-"""Putting a wheel where the user wants it: whole or not at all, and never over another one."""
+"""The wheels that builds give: in the user's wheelhouse, and kept for builds that would be the same.
+
+A wheel is put into the wheelhouse whole or not at all, and never over another one. A build that would
+be the same in every respect as an earlier one is not done again. What decides is the source as it is
+packed, the policy, the interpreter, the image's digest, the tools' versions, the user's own build
+settings and our own code. Build requirements are those that the source names; which releases of them
+the index held at the time is in the kept record.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
+import hashlib
+import os
 import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from pytest_manylinux.building.api import BuildOutcome, BuildRequest
+from pytest_manylinux.building.build_record import BuildInputs
+from pytest_manylinux.building.source import Snapshot
 from pytest_manylinux.cache.atomic import draft
+from pytest_manylinux.cache.code_version import procedure_of
+from pytest_manylinux.cache.integrity import sealed, unsealed
+from pytest_manylinux.cache.staging import aside_folder, sweep
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.model.run import BuildRecord
 
 
 def put(wheel: Path, wheelhouse: Path) -> Path:
@@ -56,3 +77,144 @@ def _check_same(ours: Path, theirs: Path) -> None:
             why="a wheel is never overwritten: it may have been proven, or uploaded, as it is",
             remedy="move it away, set another wheelhouse, or give the project a new version",
         )
+
+
+LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
+_RECORD = "record.json"
+_ASIDE = ".aside"
+_CHUNK = 1 << 20
+
+
+class BuildMemory:
+    """Wheels with their records in folders below `root`, the least recently used forgotten first.
+
+    `fresh` recalls nothing, but keeps what is built.
+    """
+
+    def __init__(self, root: Path, *, fresh: bool = False, limit: int = LIMIT) -> None:
+        self._root = root
+        self._fresh = fresh
+        self._limit = limit
+
+    def recall(self, key: str) -> tuple[Path, BuildRecord] | None:
+        """The wheel built under this key, and how; None if there is none or its bytes changed."""
+        if self._fresh:
+            return None
+        folder = self._root / key
+        try:
+            content = unsealed(key, (folder / _RECORD).read_bytes())
+            if content is None:
+                return None
+            record = msgspec.json.decode(content, type=BuildRecord)
+            wheel = next(folder.glob("*.whl"), None)
+            if wheel is None or _sha256(wheel) != record.wheel_sha256:
+                return None
+            os.utime(folder)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        return wheel, replace(record, remembered=True)
+
+    def keep(self, key: str, wheel: Path, record: BuildRecord) -> None:
+        """Keep a wheel; a cache that cannot be written keeps nothing."""
+        with contextlib.suppress(OSError, StoreError):
+            self._root.mkdir(parents=True, exist_ok=True)
+            sweep(self._root / _ASIDE)
+            with aside_folder(self._root / _ASIDE) as aside:
+                folder = aside / key
+                folder.mkdir()
+                shutil.copyfile(wheel, folder / wheel.name)
+                (folder / _RECORD).write_bytes(sealed(key, msgspec.json.encode(record)))
+                if (self._root / key).exists():
+                    shutil.rmtree(self._root / key, ignore_errors=True)
+                folder.rename(self._root / key)
+            self._prune()
+
+    def _prune(self) -> None:
+        entries = [
+            (folder.stat().st_mtime, sum(file.stat().st_size for file in folder.iterdir()), folder)
+            for folder in self._root.iterdir()
+            if not folder.name.startswith(".")
+        ]
+        size = sum(entry[1] for entry in entries)
+        for _, taken, folder in sorted(entries):
+            if size <= self._limit:
+                return
+            shutil.rmtree(folder, ignore_errors=True)
+            size -= taken
+
+
+def remembered(
+    request: BuildRequest,
+    archive: Path,
+    snapshot: Snapshot,
+    how: BuildInputs,
+    build: Callable[[], tuple[Path, BuildRecord]],
+) -> BuildOutcome:
+    """What an earlier run built from the same source in the same way; else what `build` makes.
+
+    `archive` is the packed source. The wheel is in the wheelhouse then.
+    """
+    memory = BuildMemory(request.cache / "wheels", fresh=request.fresh)
+    key = build_key(request, fingerprint(archive), snapshot, how)
+    if found := memory.recall(key):
+        kept, record = found
+        now = replace(
+            record, project=str(request.project), commit=snapshot.commit, dirty=snapshot.dirty
+        )
+        return BuildOutcome(wheel=put(kept, request.wheelhouse), record=now)
+    made, record = build()
+    wheel = put(made, request.wheelhouse)
+    memory.keep(key, wheel, record)
+    return BuildOutcome(wheel=wheel, record=record)
+
+
+def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: BuildInputs) -> str:
+    """A hexadecimal SHA-256 over all that decides what a build gives.
+
+    `source` is the `fingerprint` of the packed source. Where git's own history goes along (for
+    versions), the commit counts as well.
+    """
+    history = (snapshot.commit, snapshot.dirty) if snapshot.objects is not None else ()
+    parts: list[object] = [
+        procedure_of("building", "building.inside"),  # another one may give other bytes
+        how.builder,
+        source,
+        snapshot.epoch,
+        history,
+        how.policy,
+        request.arch,
+        request.python.tag,
+        request.image.digest,
+        sorted(how.tools),
+        how.index,
+        request.before_build,
+        request.build_packages,
+        request.network,
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def fingerprint(archive: Path) -> str:
+    """A digest over names, modes and contents of a packed source.
+
+    Not over times, which a checkout sets anew, nor over git's index, which holds such times.
+    """
+    digest = hashlib.sha256()
+    with tarfile.open(archive) as members:
+        for member in members:
+            if member.name.endswith("/.git/index"):
+                continue
+            head = (member.name, member.mode, member.type.decode(), member.linkname, member.size)
+            digest.update(msgspec.json.encode(head))
+            content = members.extractfile(member) if member.isreg() else None
+            while content and (chunk := content.read(_CHUNK)):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

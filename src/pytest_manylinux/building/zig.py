@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pytest_manylinux.building.glibc import Version
+from pytest_manylinux.building.glibc_symbols import Version
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.policy import Policy
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pytest_manylinux.building.api import BuildRequest
 from pytest_manylinux.building.build_record import BuildInputs
-from pytest_manylinux.building.built_wheels import BuildMemory, build_key, fingerprint
 from pytest_manylinux.building.source import OBJECTS, Snapshot
+from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion

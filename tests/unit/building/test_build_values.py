@@ -17,8 +17,7 @@ from wheels import build_wheel
 from pytest_manylinux.building import compiler as compiler_module
 from pytest_manylinux.building import log as log_module
 from pytest_manylinux.building.build_tools import BuildTools
-from pytest_manylinux.building.glibc import load_symbols, parse_symbols
-from pytest_manylinux.building.glibc_symbols import TooNew, too_new_symbols
+from pytest_manylinux.building.glibc_symbols import TooNew, load_symbols, parse_symbols, too_new_symbols
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.native import check_native
 from pytest_manylinux.building.project import Project

@@ -11,9 +11,8 @@ from typing import IO
 import pytest
 
 from pytest_manylinux.building import git
-from pytest_manylinux.building.project import read_project
+from pytest_manylinux.building.project import open_tree, read_project, walk
 from pytest_manylinux.building.source import OBJECTS, Snapshot, pack
-from pytest_manylinux.building.tree import open_tree, walk
 from pytest_manylinux.errors import ProjectError
 
 COMMIT_TIME = 1_700_000_000

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from trial_values import imported, make_observation, raised
 
-from pytest_manylinux.building.built_wheels import BuildMemory
+from pytest_manylinux.building.wheelhouse import BuildMemory
 from pytest_manylinux.cache import values
 from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.errors import ReportError
