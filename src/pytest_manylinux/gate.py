@@ -20,7 +20,8 @@ from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.plan import accepts_python, supported_tags, targets_of, wheel_targets
+from pytest_manylinux.model.wheel_tags import supported_tags
+from pytest_manylinux.plan import accepts_python, targets_of, wheel_targets
 
 DAY = 86_400.0
 # Clocks of two machines differ; a proof from further ahead than this is not believed.

@@ -162,12 +162,12 @@ class TrialItem(PortabilityItem):
 
     def __init__(self, *, job: TrialJob, **kwargs: Any) -> None:
         distro = job.target.distro
-        words = {distro.id, distro.family, job.target.interpreter.version.tag}
+        words = {distro.id, distro.family, job.target.interpreter.version.id}
         if isinstance(job.origin, BuildJob):
             name = f"trial[{job.origin.build.id}-{distro.id}]"
             words |= _build_words(job.origin.build)
         else:
-            name = f"trial[{distro.id}-{job.target.interpreter.version.tag}{self._other_arch(job)}]"
+            name = f"trial[{job.target.place}{self._other_arch(job)}]"
             words |= {str(tag) for tag in job.origin.tags}
         super().__init__(name=name, words=words, **kwargs)
         self.job = job
@@ -229,7 +229,7 @@ class UnplannedItem(PortabilityItem):
 
 
 def _build_words(build: PlannedBuild) -> set[str]:
-    return {build.id, build.python.tag, str(build.policy)}
+    return {build.id, build.python.id, str(build.policy)}
 
 
 def _project_items(

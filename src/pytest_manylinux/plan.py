@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.tags import Tag
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import ALIASES, Policy
 from pytest_manylinux.model.python import PythonVersion
-
-# The oldest glibc that any policy speaks of, per architecture: PEP 513 and PEP 571 know x86_64 and
-# i686 only, every other architecture begins with PEP 599.
-_FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}
-_OTHER_FLOOR = (2, 17)
+from pytest_manylinux.model.wheel_tags import oldest_glibc, supported_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +30,7 @@ class PlannedBuild:
     @property
     def id(self) -> str:
         """As in node ids; cibuildwheel's build identifiers look the same."""
-        return f"{self.python.tag}-{self.policy}_{self.arch}"
+        return f"{self.python.id}-{self.policy}_{self.arch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,35 +42,6 @@ class ProjectPlan:
 
     builds: tuple[tuple[PlannedBuild, tuple[Target, ...]], ...]
     unbuildable: tuple[PythonVersion, ...] = ()
-
-
-def platform_tags(glibc: tuple[int, int], arch: str) -> tuple[str, ...]:
-    """Platform tags that a machine with this glibc supports, best first (PEP 600).
-
-    `linux_ARCH` comes last: pip takes it, an index does not.
-    """
-    floor = _FLOORS.get(arch, _OTHER_FLOOR)
-    minors = range(glibc[1], floor[1] - 1, -1) if glibc[0] == floor[0] else ()
-    perennial = (Policy((glibc[0], minor)) for minor in minors)
-    return (*chain.from_iterable(p.platform_tags(arch) for p in perennial), f"linux_{arch}")
-
-
-def supported_tags(target: Target) -> frozenset[Tag]:
-    """All tags that the target's interpreter can install, by the specification (PEP 425)."""
-    return installable_tags(target.interpreter.version, target.distro.glibc, target.arch)
-
-
-@lru_cache(maxsize=256)  # asked for each wheel and target, and the targets are few
-def installable_tags(python: PythonVersion, glibc: tuple[int, int], arch: str) -> frozenset[Tag]:
-    """All tags that a Python on such a machine can install (PEP 425)."""
-    platforms = platform_tags(glibc, arch)
-    version = (python.major, python.minor)
-    return frozenset(
-        chain(
-            cpython_tags(python_version=version, platforms=platforms),
-            compatible_tags(python_version=version, interpreter=python.tag, platforms=platforms),
-        )
-    )
 
 
 def targets_of(
@@ -172,7 +137,7 @@ def _targets_for(build: PlannedBuild, targets: Iterable[Target]) -> tuple[Target
 
 def check_policy(policy: Policy, arch: str, *, where: str) -> None:
     """Raise UsageError for a policy that does not exist on the architecture."""
-    floor = _FLOORS.get(arch, _OTHER_FLOOR)
+    floor = oldest_glibc(arch)
     if policy.glibc < floor:
         oldest = next((alias for alias, glibc in ALIASES.items() if glibc == floor), "")
         raise UsageError(

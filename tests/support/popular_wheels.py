@@ -25,7 +25,7 @@ from packaging.utils import parse_wheel_filename
 
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
-from pytest_manylinux.plan import platform_tags
+from pytest_manylinux.model.wheel_tags import platform_tags
 
 LIST = Path(__file__).parents[1] / "data" / "popular-wheels.txt"
 _GLIBC = (2, 35)

@@ -9,13 +9,15 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Interpreter, Target
 from pytest_manylinux.model.policy import ALIASES, Policy, parse_policy, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.wheel_tags import (
+    platform_tags,
+    supported_tags,
+)
 from pytest_manylinux.plan import (
     ProjectPlan,
     accepts_python,
     check_policy,
     plan_project,
-    platform_tags,
-    supported_tags,
     targets_of,
     wheel_targets,
 )
@@ -130,6 +132,51 @@ def test_python_versions_are_read(text: str) -> None:
 
 def test_cp310_is_three_ten() -> None:
     assert parse_python("cp310") == PythonVersion(3, 10)
+
+
+@pytest.mark.parametrize(
+    ("texts", "id_", "tag", "abi"),
+    [
+        (("cp314t", "3.14t"), "cp314t", "cp314", "cp314t"),
+        (("pp311", "pypy3.11"), "pp311", "pp311", "pypy311_pp73"),
+        (("cp37", "3.7"), "cp37", "cp37", "cp37m"),
+        (("cp315", "3.15"), "cp315", "cp315", "cp315"),
+    ],
+)
+def test_other_pythons_are_read(texts: tuple[str, ...], id_: str, tag: str, abi: str) -> None:
+    for text in texts:
+        version = parse_python(text)
+        assert (version.id, version.tag, version.abi) == (id_, tag, abi)
+
+
+@pytest.mark.parametrize("text", ["cp312t", "3.9t", "pp311t", "py3", "cp3", "3.11.2", "cp311-cp311"])
+def test_what_is_no_python_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_python(text)
+
+
+def test_pythons_are_ordered() -> None:
+    texts = ["cp39", "cp311", "pp311", "cp314", "cp314t", "cp315"]
+    assert [one.id for one in sorted(map(parse_python, reversed(texts)))] == texts
+
+
+@pytest.mark.parametrize(
+    ("python", "takes", "refuses"),
+    [
+        ("cp314t", "cp314-cp314t cp314-none py3-none py314-none", "cp314-cp314 cp314-abi3 cp39-abi3"),
+        ("cp315t", "cp315-cp315t cp315-abi3t cp315-none", "cp315-cp315 cp315-abi3 pp311-pypy311_pp73"),
+        ("cp315", "cp315-cp315 cp39-abi3 cp315-none", "cp315-abi3t cp315-cp315t"),
+        ("pp311", "pp311-pypy311_pp73 pp311-none py3-none", "cp311-cp311 cp39-abi3 pp310-pypy310_pp73"),
+        ("cp37", "cp37-cp37m cp36-abi3", "cp37-cp37"),
+    ],
+)
+def test_tags_of_other_pythons(python: str, takes: str, refuses: str) -> None:
+    interpreter = Interpreter(version=parse_python(python), executable="python3", packages=())
+    target = Target(distro=DEBIANS[0], arch="x86_64", interpreter=interpreter)
+    platform = "manylinux_2_17_x86_64"
+    tags = set(map(str, supported_tags(target)))
+    assert {f"{pair}-{platform}" for pair in takes.split()} <= tags
+    assert not {f"{pair}-{platform}" for pair in refuses.split()} & tags
 
 
 @pytest.mark.parametrize(

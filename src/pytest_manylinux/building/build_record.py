@@ -37,7 +37,7 @@ def record_of(
     """All but the duration, which only the end of the build knows."""
     return BuildRecord(
         project=str(request.project),
-        python=request.python.tag,
+        python=request.python.id,
         policy=how.policy,
         builder=how.builder,
         image=request.image.digest,

@@ -15,7 +15,7 @@ from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, Sa
 from pytest_manylinux.errors import DeadImageError, ToolchainError
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
-from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.python import Implementation, PythonVersion
 
 PYTHONS = PurePosixPath("/opt/python")
 _TIMEOUT = 120.0
@@ -52,14 +52,16 @@ class Layout:
     manager: str = ""
 
     def python(self, version: PythonVersion) -> PurePosixPath | None:
-        """The folder of an interpreter with the usual ABI; None if the image has none.
+        """The folder of an interpreter, such as `cp37-cp37m`; None if the image has none.
 
-        `cp37-cp37m` and, of Python 2, the one with wide characters are usual; free-threaded and
-        debugging ones are not.
+        Of Python 2 the one with wide characters is meant; debugging ones are never taken.
         """
         tag = version.tag
-        usual = (f"{tag}-{tag}", f"{tag}-{tag}m", f"{tag}-{tag}mu")
-        return next((PYTHONS / name for name in usual if name in self.pythons), None)
+        if version.implementation is Implementation.PYPY:
+            return next((PYTHONS / name for name in self.pythons if name.startswith(f"{tag}-")), None)
+        usual = (f"{tag}-{version.id}", f"{tag}-{tag}m", f"{tag}-{tag}mu")
+        wanted = usual[:1] if version.free_threaded else usual
+        return next((PYTHONS / name for name in wanted if name in self.pythons), None)
 
 
 def read_layout(image: Image, engine: Engine, *, prefix: tuple[str, ...] = ()) -> Layout:

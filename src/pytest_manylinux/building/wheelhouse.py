@@ -183,7 +183,7 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: Build
         history,
         how.policy,
         request.arch,
-        request.python.tag,
+        request.python.id,
         request.image.digest,
         sorted(how.tools),
         how.index,

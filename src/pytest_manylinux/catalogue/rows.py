@@ -43,6 +43,7 @@ class InterpreterRow(_Row, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     pip: str = ""
     measured: bool = False
+    abi: str = ""
 
 
 class ArchiveRow(_Row, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ def _interpreter(row: InterpreterRow, manager: PackageManager, *, where: str) ->
         headers=check_names(row.headers, where=f"{where}: headers", manager=manager),
         pip=row.pip,
         measured=row.measured,
+        abi=row.abi,
     )
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
-from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
 _CP = re.compile(r"cp(?P<major>\d)(?P<minor>\d+)")
@@ -91,4 +91,4 @@ def exported_early() -> dict[str, PythonVersion]:
     """Symbols that a Python exported before they were stable, and that Python (exported-early.txt)."""
     text = (files("pytest_manylinux.diagnose.data") / "exported-early.txt").read_text("utf-8")
     pairs = (line.split() for line in text.splitlines() if not line.startswith("#"))
-    return {name: PythonVersion(*map(int, version.split("."))) for name, version in pairs}
+    return {name: parse_python(version) for name, version in pairs}

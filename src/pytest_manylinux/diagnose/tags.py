@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import enum
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.tags import Tag
 from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import Interpreter, Target
 from pytest_manylinux.model.policy import ALIASES, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.wheel_tags import python_tags
 
 # The first pip that knows each kind of platform tag: pip's changelog; the same table is in the
 # manylinux project's README.
 FIRST_PIP = {"manylinux1": "8.1", "manylinux2010": "19.0", "manylinux2014": "19.3"}
 FIRST_PIP_PERENNIAL = "20.3"
-_INTERPRETER = re.compile(r"(?P<kind>py|cp)(?P<major>\d)(?P<minor>\d*)(?P<threads>t?)")
 
 
 class Misfit(enum.Enum):
@@ -64,7 +63,7 @@ def misfit_of(tag: Tag, target: Target) -> Misfit | None:
         return Misfit.ARCHITECTURE
     if policy is None and tag.platform not in {"any", f"linux_{target.arch}"}:
         return Misfit.ARCHITECTURE
-    if not fits_python(tag, target.interpreter.version):
+    if not fits_python(tag, target.interpreter):
         return Misfit.PYTHON
     if tag.platform == "any" and tag.abi != "none":  # no installer makes such a tag
         return Misfit.PYTHON
@@ -74,17 +73,15 @@ def misfit_of(tag: Tag, target: Target) -> Misfit | None:
     return Misfit.PIP if pip and not pip_knows(pip, tag.platform) else None
 
 
-def fits_python(tag: Tag, version: PythonVersion) -> bool:
-    """Whether a CPython of this version takes the tag's interpreter and ABI."""
-    match = _INTERPRETER.fullmatch(tag.interpreter)
-    if match is None or match["threads"] or int(match["major"]) != version.major:
-        return False
-    minor = int(match["minor"]) if match["minor"] else None
-    if match["kind"] == "py":
-        return tag.abi == "none" and (minor is None or minor <= version.minor)
-    if tag.abi == "abi3":
-        return minor is not None and minor <= version.minor
-    return minor in {None, version.minor} and tag.abi in {"none", version.tag, f"{version.tag}m"}
+def fits_python(tag: Tag, interpreter: Interpreter) -> bool:
+    """Whether an interpreter takes the tag's Python and ABI, on whatever platform."""
+    return (tag.interpreter, tag.abi) in _pairs(interpreter.version, interpreter.own_abi)
+
+
+@lru_cache(maxsize=64)
+def _pairs(version: PythonVersion, abi: str) -> frozenset[tuple[str, str]]:
+    tags = python_tags(version, abi, ("any",))
+    return frozenset((tag.interpreter, tag.abi) for tag in tags)
 
 
 def first_pip(platform: str) -> str:

@@ -10,13 +10,26 @@ from datetime import date
 from pytest_manylinux.model.python import PythonVersion
 
 
+class InterpreterOrigin(enum.Enum):
+    """Where a target's Python comes from."""
+
+    DISTRO = "distro"
+    """The distro packages it."""
+    STANDALONE = "standalone"
+    """A build for every distro, as `uv python install` gives it."""
+    SOURCE = "source"
+    """Built in the distro's root from CPython's source."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """A Python that a distro packages, with the pip that comes with it.
+    """A Python on a distro, with the pip that comes with it.
 
     `packages` are the distro packages that bring interpreter, pip and venv; `headers` those that
-    bring Python.h. `measured` tells whether version and pip were read from a live root of the
-    distro rather than from its public package lists.
+    bring Python.h; both are empty for a Python that the distro does not package. `measured` tells
+    whether version and pip were read from a live root of the distro rather than from its public
+    package lists. `abi` is the ABI tag where the version does not tell it: PyPy's, such as
+    `pypy311_pp73`.
     """
 
     version: PythonVersion
@@ -25,6 +38,13 @@ class Interpreter:
     headers: tuple[str, ...] = ()
     pip: str = ""
     measured: bool = False
+    abi: str = ""
+    origin: InterpreterOrigin = InterpreterOrigin.DISTRO
+
+    @property
+    def own_abi(self) -> str:
+        """The ABI tag of the extension modules that it loads (PEP 425)."""
+        return self.abi or self.version.abi
 
 
 class ArchiveWay(enum.Enum):
@@ -133,14 +153,20 @@ class Target:
     @property
     def id(self) -> str:
         """Such as `debian-12-cp311-x86_64`."""
-        return f"{self.distro.id}-{self.interpreter.version.tag}-{self.arch}"
+        return f"{self.place}-{self.arch}"
+
+    @property
+    def place(self) -> str:
+        """Distro and Python: `debian-12-cp311`, or `debian-12+cp312` if it is not the distro's."""
+        joint = "-" if self.interpreter.origin is InterpreterOrigin.DISTRO else "+"
+        return f"{self.distro.id}{joint}{self.interpreter.version.id}"
 
 
-_TARGET_ID = re.compile(r"(?P<distro>.+)-(?P<python>cp\d{2,})-(?P<arch>\w+)")
+_TARGET_ID = re.compile(r"(?P<distro>.+)[-+](?P<python>(?:cp|pp)\d{2,}t?)-(?P<arch>\w+)")
 
 
 def split_target_id(text: str) -> tuple[str, str, str] | None:
-    """Distro id, interpreter tag and architecture of a target's id; None for any other text."""
+    """Distro id, Python and architecture of a target's id; None for any other text."""
     match = _TARGET_ID.fullmatch(text)
     return None if match is None else (match["distro"], match["python"], match["arch"])
 

@@ -35,7 +35,8 @@ from pytest_manylinux.model.distro import Image, ImagePurpose
 from pytest_manylinux.model.run import BuildRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
-from pytest_manylinux.plan import PlannedBuild, installable_tags
+from pytest_manylinux.model.wheel_tags import installable_tags
+from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run.builder_choice import BuilderChoice
 from pytest_manylinux.run.preparation_tasks import (
     add_compiler,
@@ -197,14 +198,15 @@ def _reuse(build: PlannedBuild, first: PlannedBuild, done: Future[Any]) -> Built
         return None
     earlier: Built = done.result()
     if tags_fit(build, open_wheel(earlier.wheel).tags):
-        record = replace(earlier.record, python=build.python.tag, reused=first.id, duration=0.0)
+        record = replace(earlier.record, python=build.python.id, reused=first.id, duration=0.0)
         return Built(wheel=earlier.wheel, record=record)
     return None
 
 
 def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
     """Whether a wheel with these tags serves the build's Python on the policy's own glibc."""
-    return not installable_tags(build.python, build.policy.glibc, build.arch).isdisjoint(tags)
+    own = installable_tags(build.python, build.policy.glibc, build.arch, build.python.abi)
+    return not own.isdisjoint(tags)
 
 
 def _read(run: Run, path: Path, record: BuildRecord | None) -> Read:

@@ -122,7 +122,7 @@ class Context:
         chosen = self.run.builders.chosen.get(key_of(job))
         return BuildRecord(
             project=job.subject.group,
-            python=job.build.python.tag,
+            python=job.build.python.id,
             policy=str(job.build.policy),
             builder=chosen.builder.name if chosen else job.subject.settings.builder,
             builder_why=chosen.why if chosen else "",

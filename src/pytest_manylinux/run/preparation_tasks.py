@@ -63,4 +63,4 @@ def add_venv(run: Run, target: Target) -> Key:
 
 
 def _python(target: Target) -> str:
-    return target.interpreter.version.tag
+    return target.interpreter.version.id

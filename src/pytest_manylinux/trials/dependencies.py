@@ -110,8 +110,8 @@ def _environment(target: Target) -> dict[str, str]:
         "sys_platform": "linux",
         "platform_system": "Linux",
         "platform_machine": target.arch,
-        "platform_python_implementation": "CPython",
-        "implementation_name": "cpython",
+        "platform_python_implementation": version.implementation.full_name,
+        "implementation_name": version.implementation.full_name.lower(),
         "python_version": version.dotted,
         "extra": "",
     }

@@ -86,7 +86,7 @@ def test_without_a_terminal_a_distro_is_a_line(
     [
         (["list", "debain-12"], "perhaps you meant 'debian-12'"),
         (["--policy", "manylinux3"], "no manylinux policy"),
-        (["--python", "py"], "no CPython version"),
+        (["--python", "py"], "not a Python version"),
         (["pin", "--engine", "bubblewrap"], "an archive moves on"),
     ],
 )

@@ -66,7 +66,7 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one() -> None:
         ("glibc", "2", "'2' is no glibc version"),
         ("id", "Example 1", "cannot be an id"),
         ("architectures", "x86_64", "Expected `array`"),
-        ("interpreters", [{"version": "py3", "packages": []}], "no CPython version"),
+        ("interpreters", [{"version": "py3", "packages": []}], "not a Python version"),
         ("end-of-life", "soon", "end-of-life"),
         ("target-release", "a;id", "target-release: 'a;id' cannot be one"),
     ],

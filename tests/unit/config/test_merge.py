@@ -81,7 +81,7 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
         ("policy", "manylinux2", "no manylinux policy"),
         ("policy", "musllinux_1_2", "no manylinux policy"),
         ("engine", "dokcer", "perhaps you meant 'docker'"),
-        ("python", "311", "no CPython version"),
+        ("python", "311", "not a Python version"),
         ("build-network", "nome", "perhaps you meant 'none'"),
         ("jobs", 0, "auto or a number"),
         ("jobs", True, "auto or a number"),

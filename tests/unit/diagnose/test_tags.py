@@ -7,7 +7,7 @@ from packaging.tags import Tag
 from trial_values import make_target, make_wheel
 
 from pytest_manylinux.diagnose.tags import Misfit, best_fit, misfit_of
-from pytest_manylinux.plan import supported_tags
+from pytest_manylinux.model.wheel_tags import supported_tags
 
 _INTERPRETERS = st.sampled_from(
     [

@@ -97,7 +97,7 @@ def test_symbols_of_pythons_that_are_no_more(
     symbol: str, name: str, gone: str, there: str, tmp_path: Path
 ) -> None:
     """The prediction and the trial say the same of them."""
-    tag = "cp3-none-manylinux_2_17_x86_64"
+    tag = "py3-none-manylinux_2_17_x86_64"
     facts = Trigger(finding="", files=wanting(Want(symbol)), tag=tag).facts(tmp_path)
     (finding,) = predict_target(facts, make_target(python=gone)).errors
     assert finding.name == name

@@ -1,0 +1,61 @@
+"""The tags of wheels that an interpreter on a machine can install (PEP 425, PEP 600)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+
+from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
+
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import Implementation, PythonVersion
+
+# The oldest glibc that any policy speaks of, per architecture: PEP 513 and PEP 571 know x86_64 and
+# i686 only, every other architecture begins with PEP 599.
+_FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}
+_OTHER_FLOOR = (2, 17)
+
+
+def oldest_glibc(arch: str) -> tuple[int, int]:
+    """The glibc of the oldest policy that is defined on an architecture."""
+    return _FLOORS.get(arch, _OTHER_FLOOR)
+
+
+def platform_tags(glibc: tuple[int, int], arch: str) -> tuple[str, ...]:
+    """Platform tags that a machine with this glibc supports, best first (PEP 600).
+
+    `linux_ARCH` comes last: pip takes it, an index does not.
+    """
+    floor = oldest_glibc(arch)
+    minors = range(glibc[1], floor[1] - 1, -1) if glibc[0] == floor[0] else ()
+    perennial = (Policy((glibc[0], minor)) for minor in minors)
+    return (*chain.from_iterable(p.platform_tags(arch) for p in perennial), f"linux_{arch}")
+
+
+def supported_tags(target: Target) -> frozenset[Tag]:
+    """All tags that the target's interpreter can install, by the specification (PEP 425)."""
+    interpreter = target.interpreter
+    return installable_tags(interpreter.version, target.distro.glibc, target.arch, interpreter.own_abi)
+
+
+@lru_cache(maxsize=256)  # asked for each wheel and target, and the targets are few
+def installable_tags(
+    python: PythonVersion, glibc: tuple[int, int], arch: str, abi: str
+) -> frozenset[Tag]:
+    """All tags that a Python on a machine with this glibc can install (PEP 425, 703, 803).
+
+    `abi` is that of the Python's own extension modules.
+    """
+    return python_tags(python, abi, platform_tags(glibc, arch))
+
+
+def python_tags(python: PythonVersion, abi: str, platforms: Sequence[str]) -> frozenset[Tag]:
+    """All tags that a Python whose extension modules have this ABI tag takes on these platforms."""
+    if python.implementation is Implementation.CPYTHON:
+        own = cpython_tags(python_version=python.release, abis=[abi], platforms=platforms)
+    else:
+        own = generic_tags(interpreter=python.tag, abis=[abi], platforms=platforms)
+    shared = compatible_tags(python_version=python.release, interpreter=python.tag, platforms=platforms)
+    return frozenset(chain(own, shared))
