@@ -160,8 +160,8 @@ class _Gate:
 
     def _uncovered(self, artifact: Artifact) -> str:
         """Why the proof is not of this file; empty if it is."""
-        digests = {r.wheel.sha256: r.wheel.filename for r in self.record.wheels}
-        files = {(r.wheel.filename, r.wheel.sha256) for r in self.record.wheels}
+        digests = {wheel.sha256: wheel.file for wheel in self.record.wheels}
+        files = {(wheel.file, wheel.sha256) for wheel in self.record.wheels}
         if (artifact.filename, artifact.sha256) in files:
             return ""
         if artifact.sha256 in digests:

@@ -88,8 +88,8 @@ def sample_run() -> RunRecord:
             ),
         ),
     )
-    subjects = [v.subject for v in record.verdicts if v.wheel == wheel.wheel.filename]
-    verdicts = [v for v in record.verdicts if v.wheel != wheel.wheel.filename]
+    subjects = [v.subject for v in record.verdicts if v.wheel == wheel.file]
+    verdicts = [v for v in record.verdicts if v.wheel != wheel.file]
     outcomes = [Outcome.PORTABLE, *Outcome, Outcome.PORTABLE, Outcome.PORTABLE]
     verdicts += [make_verdict(wheel, s, o) for s, o in zip(subjects, outcomes, strict=True)]
     verdicts = [replace(v, observation=hanging) if v.errors else v for v in verdicts]

@@ -31,6 +31,7 @@ from pytest_manylinux.model.run import (
     SettingRecord,
     ShardRecord,
     WheelRecord,
+    record_wheel,
 )
 from pytest_manylinux.model.verdict import (
     Cause,
@@ -117,13 +118,8 @@ def make_wheel(filename: str, content: bytes = b"") -> Wheel:
 
 def make_wheel_record(filename: str, content: bytes = b"") -> WheelRecord:
     wheel = make_wheel(filename, content)
-    return WheelRecord(
-        wheel=wheel,
-        group=f"dist/{filename}",
-        audit=Audit(
-            promised=wheel.platforms, deserved=wheel.platforms[0], true=True, tool="auditwheel 6"
-        ),
-    )
+    audit = Audit(promised=wheel.platforms, deserved=wheel.platforms[0], true=True, tool="auditwheel 6")
+    return record_wheel(wheel, f"dist/{filename}", audit=audit)
 
 
 def make_observation(target: str, **changes: object) -> Observation:
@@ -166,8 +162,8 @@ def make_verdict(
     verdict = Verdict(
         outcome=outcome,
         subject=subject,
-        wheel=wheel.wheel.filename,
-        wheel_sha256=wheel.wheel.sha256,
+        wheel=wheel.file,
+        wheel_sha256=wheel.sha256,
         findings=(EXECUTABLE_STACK,) if outcome in {Outcome.NOT_PORTABLE, Outcome.EXPECTED} else (),
         cause=Cause.TIMEOUT if outcome is Outcome.NOT_PROVEN else None,
         reason="nothing came back within 300 s" if outcome is Outcome.NOT_PROVEN else "",

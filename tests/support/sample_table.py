@@ -35,7 +35,7 @@ class Row:
 
 def rows(record: RunRecord) -> Iterator[Row]:
     """By project; verdicts that are alike in a row."""
-    groups = {(w.wheel.filename, w.wheel.sha256): w.group for w in record.wheels}
+    groups = {(w.file, w.sha256): w.group for w in record.wheels}
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for verdict in record.verdicts:
         group = groups.get((verdict.wheel, verdict.wheel_sha256), verdict.wheel)

@@ -17,7 +17,7 @@ from wheels import build_wheel
 from pytest_manylinux.artifacts import read_artifact
 from pytest_manylinux.cli import build_parser
 from pytest_manylinux.config.options import OPTIONS, REPORTS, SWITCHES
-from pytest_manylinux.model.run import WheelRecord
+from pytest_manylinux.model.run import record_wheel
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import write_proof
 
@@ -151,7 +151,7 @@ def prove(folder: Path, proof: Path, outcome: Outcome = Outcome.PORTABLE, **chan
     """A wheel in `folder` and a proof of it, as a run would leave them."""
     path = build_wheel(folder, {"demo.py": ""})
     wheel = replace(make_wheel(path.name), sha256=read_artifact(path).sha256)
-    record = WheelRecord(wheel=wheel, group=f"dist/{path.name}")
+    record = record_wheel(wheel, f"dist/{path.name}")
     verdicts = [make_verdict(record, "audit"), make_verdict(record, "debian-12-cp311-x86_64", outcome)]
     write_proof(make_run([record], verdicts, **changes), proof)
 

@@ -13,6 +13,7 @@ from run_records import (
     make_observation,
     make_run,
     make_verdict,
+    make_wheel,
     make_wheel_record,
     runs,
 )
@@ -32,8 +33,8 @@ NOW = STARTED + DAY
 
 
 def artifact(record: WheelRecord, **changes: object) -> Artifact:
-    wheel = record.wheel
-    found = Artifact(path=wheel.path, sha256=wheel.sha256, kind=ArtifactKind.WHEEL, tags=wheel.tags)
+    wheel = make_wheel(record.file)
+    found = Artifact(path=wheel.path, sha256=record.sha256, kind=ArtifactKind.WHEEL, tags=wheel.tags)
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -284,7 +285,7 @@ def test_no_files_are_never_a_pass() -> None:
     ],
 )
 def test_what_a_distro_asks_of_a_wheel(wheel: str, distro: str, expected: Demand) -> None:
-    assert demand(make_wheel_record(wheel).wheel.tags, "", make_distro(distro)) is expected
+    assert demand(make_wheel(wheel).tags, "", make_distro(distro)) is expected
 
 
 @given(runs(), st.booleans(), st.sampled_from([0.0, 7.0]))
@@ -299,7 +300,7 @@ def test_what_passes_has_a_good_verdict_everywhere_that_was_asked_for(
         if ruling.code is not ExitCode.OK:
             assert against(ruling)
             continue
-        mine = [v for v in record.verdicts if v.wheel_sha256 == wheel.wheel.sha256]
+        mine = [v for v in record.verdicts if v.wheel_sha256 == wheel.sha256]
         good = {Outcome.PORTABLE, Outcome.EXPECTED} if allow_ignored else {Outcome.PORTABLE}
         assert {v.outcome for v in mine} <= good
         assert any(v.subject == "audit" for v in mine)

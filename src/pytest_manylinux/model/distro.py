@@ -119,6 +119,11 @@ class Distro:
     libraries: frozenset[str] | None = field(default=None, repr=False)
     arch_symbol_maxima: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
+    @property
+    def pythons(self) -> tuple[str, ...]:
+        """The versions of its interpreters, such as `3.11`."""
+        return tuple(interpreter.version.dotted for interpreter in self.interpreters)
+
     def has_image(self, arch: str) -> bool:
         """Whether its official image exists for an architecture."""
         return self.image is not None and arch in _those(self.image_architectures, self.architectures)

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from msgspec import Meta
+
+# Types whose bounds a reader of proofs checks, and that the published schema states.
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, lower-case hex")]
+OptionalSha256 = Annotated[
+    str,
+    Meta(pattern="^([0-9a-f]{64})?$", description="SHA-256, lower-case hex; empty if there is none"),
+]
+Epoch = Annotated[float, Meta(description="seconds since 1970-01-01 UTC")]
+Seconds = Annotated[float, Meta(description="seconds")]
+Count = Annotated[int, Meta(ge=0)]
+Ordinal = Annotated[int, Meta(ge=1, description="counted from 1")]
+Pairs = Annotated[
+    tuple[tuple[str, str], ...], Meta(description="pairs of a name and its version or digest")
+]
 
 
 class ImportKind(enum.Enum):
@@ -46,6 +63,7 @@ class ImportOutcome:
     name: str
     kind: ImportKind
     status: ImportStatus
+    completed: bool = False
     exception: str = ""
     message: str = ""
     missing_module: str = ""
@@ -54,9 +72,8 @@ class ImportOutcome:
     output: str = ""
     exit_code: int | None = None
     signal: int | None = None
-    duration: float = 0.0
+    duration: Seconds = 0.0
     loaded: tuple[LoadedLibrary, ...] = field(default=(), repr=False)
-    completed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +96,7 @@ class ProgramOutcome:
     exit_code: int | None
     signal: int | None
     output: str
-    duration: float
+    duration: Seconds
 
 
 class DifferenceKind(enum.Enum):
@@ -117,10 +134,10 @@ class InstallOutcome:
     pip_version: str
     exit_code: int
     output: str
-    duration: float
-    installed: tuple[tuple[str, str], ...] = ()
+    duration: Seconds
+    installed: Pairs = ()
     changed: tuple[str, ...] = ()
-    compared: int = 0
+    compared: Count = 0
     differences: tuple[FileDifference, ...] = ()
 
 
@@ -141,12 +158,12 @@ class Observation:
     engine: str
     python: str
     libc: str
-    install: InstallOutcome | None
+    install: InstallOutcome | None = None
     imports: tuple[ImportOutcome, ...] = ()
     loader: tuple[LoaderCheck, ...] = ()
     programs: tuple[ProgramOutcome, ...] = ()
-    started: float = 0.0
-    duration: float = 0.0
+    started: Epoch = 0.0
+    duration: Seconds = 0.0
     remembered: bool = False
     image_note: str = ""
     worker: str = ""

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.observation import (
+    Count,
+    Epoch,
+    OptionalSha256,
+    Ordinal,
+    Pairs,
+    Seconds,
+    Sha256,
+)
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel
 
@@ -38,28 +48,63 @@ class BuildRecord:
     builder: str
     image: str = ""
     image_name: str = ""
-    tools: tuple[tuple[str, str], ...] = ()
-    requirements: tuple[tuple[str, str], ...] = ()
+    tools: Pairs = ()
+    requirements: Pairs = ()
     commit: str = ""
     dirty: bool = False
-    wheel_sha256: str = ""
+    wheel_sha256: OptionalSha256 = ""
     reused: str = ""
     error: str = ""
     log: str = ""
-    started: float = 0.0
-    duration: float = 0.0
+    started: Epoch = 0.0
+    duration: Seconds = 0.0
     remembered: bool = False
     builder_why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelRecord:
-    """A wheel of the run, what it is reported under (`group`: node path), and its audit."""
+    """A wheel of the run, what it is reported under (`group`: node path), and its audit.
 
-    wheel: Wheel
+    `file` is its name, which is part of what was proven; `size` is bytes, `tags` the expanded
+    compatibility tags, sorted. `path` is where it lies on this machine: a proof does not have it.
+    """
+
+    file: str
+    sha256: Sha256
+    size: Count
+    name: str
+    version: str
+    build_tag: str
+    tags: tuple[str, ...]
     group: str
     audit: Audit | None = None
     build: BuildRecord | None = None
+    path: Path | None = None
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The platform tags, sorted."""
+        return tuple(sorted({tag.rpartition("-")[2] for tag in self.tags}))
+
+
+def record_wheel(
+    wheel: Wheel, group: str, *, audit: Audit | None = None, build: BuildRecord | None = None
+) -> WheelRecord:
+    """The record of a wheel file."""
+    return WheelRecord(
+        file=wheel.filename,
+        sha256=wheel.sha256,
+        size=wheel.size,
+        name=wheel.name,
+        version=wheel.version,
+        build_tag=wheel.build,
+        tags=tuple(sorted(map(str, wheel.tags))),
+        group=group,
+        audit=audit,
+        build=build,
+        path=wheel.path,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +115,8 @@ class ShardRecord:
     up to one run.
     """
 
-    index: int
-    count: int
+    index: Ordinal
+    count: Ordinal
     plan: str
 
 
@@ -79,8 +124,8 @@ class ShardRecord:
 class MergedRecord:
     """A run whose proof went into a merged one. `sha256` is over that proof's file."""
 
-    sha256: str
-    started: float
+    sha256: Sha256
+    started: Epoch
     tool_version: str
     engine: str
     engine_version: str
@@ -94,20 +139,20 @@ class RunRecord:
     wants them all. `pins` are (distro id, image digest). `shard` is None for a whole run.
     """
 
-    started: float
-    duration: float
+    started: Epoch
+    duration: Seconds
     tool_version: str
     pytest_version: str
     host_python: str
     kernel: str
     engine: str
     engine_version: str
-    settings: tuple[SettingRecord, ...] = ()
-    wheels: tuple[WheelRecord, ...] = ()
-    builds: tuple[BuildRecord, ...] = ()
-    verdicts: tuple[Verdict, ...] = field(default=())
     catalogue_version: str = ""
-    pins: tuple[tuple[str, str], ...] = ()
-    distros: tuple[Distro, ...] = ()
+    settings: tuple[SettingRecord, ...] = ()
+    pins: Pairs = ()
     shard: ShardRecord | None = None
     merged: tuple[MergedRecord, ...] = ()
+    distros: tuple[Distro, ...] = ()
+    wheels: tuple[WheelRecord, ...] = ()
+    builds: tuple[BuildRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()

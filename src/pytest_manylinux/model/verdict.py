@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import Count, Observation, OptionalSha256, Ordinal
 
 FLAKY = "flaky"
 """The finding where some tries of a wheel passed and some failed."""
@@ -105,10 +105,10 @@ class Tries:
     sandbox or a machine without time left unproven says nothing about the wheel.
     """
 
-    count: int
-    failed: int
-    known: int
-    known_failed: int
+    count: Ordinal
+    failed: Count
+    known: Ordinal
+    known_failed: Count
 
     @property
     def flaky(self) -> bool:
@@ -126,16 +126,16 @@ class Verdict:
     was repeated, and where some tries passed and some failed.
     """
 
-    outcome: Outcome
-    subject: str
     wheel: str
-    wheel_sha256: str
-    findings: tuple[Finding, ...] = ()
+    wheel_sha256: OptionalSha256
+    subject: str
+    outcome: Outcome
     cause: Cause | None = None
     reason: str = ""
+    findings: tuple[Finding, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
     expectation: Expectation | None = None
     observation: Observation | None = None
-    ignored: tuple[Ignored, ...] = ()
     prediction: Foretold | None = None
     tries: Tries | None = None
 

@@ -106,7 +106,7 @@ def durations(records: Iterable[RunRecord]) -> Mapping[str, float]:
     """
     seen: dict[str, list[float]] = {}
     for record in records:
-        groups = {(w.wheel.filename, w.wheel.sha256): w.group for w in record.wheels}
+        groups = {(w.file, w.sha256): w.group for w in record.wheels}
         for verdict in record.verdicts:
             group = groups.get((verdict.wheel, verdict.wheel_sha256))
             if group is not None and verdict.observation is not None:

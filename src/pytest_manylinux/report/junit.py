@@ -17,7 +17,6 @@ from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
-from pytest_manylinux.model.wheel import Wheel
 from pytest_manylinux.report.phrases import (
     prediction_words,
     remembered_words,
@@ -45,11 +44,10 @@ def properties(
     is the wheel's own if none is given; `engine` stands in where nothing was observed.
     """
     made = build or (wheel.build if wheel is not None else None)
-    file = None if wheel is None else wheel.wheel
     values = {
-        "wheel": file.filename if file is not None else "",
-        "wheel.sha256": file.sha256 if file is not None else "",
-        "policy": _policy(file, made),
+        "wheel": wheel.file if wheel is not None else "",
+        "wheel.sha256": wheel.sha256 if wheel is not None else "",
+        "policy": _policy(wheel, made),
         **dict.fromkeys(("distro", "python", "pip", "libc"), ""),
         **dict.fromkeys(("image", "image.source", "image.name", "image.note"), ""),
         "engine": engine,
@@ -150,11 +148,9 @@ def class_name(group: str) -> str:
     return ".".join(folder.replace(".", "_") for folder in folders if folder)
 
 
-def _policy(wheel: Wheel | None, build: BuildRecord | None) -> str:
+def _policy(wheel: WheelRecord | None, build: BuildRecord | None) -> str:
     """The policy that the file name promises (the strictest), else the one it was built for."""
     if wheel is not None:
-        if wheel.is_pure:
-            return "any"
         split = (policy_of_platform_tag(platform) for platform in wheel.platforms)
         policies = [found[0] for found in split if found is not None]
         return str(min(policies)) if policies else " ".join(wheel.platforms)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
-from pytest_manylinux.model.distro import Distro, Interpreter, split_target_id
+from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import (
     ImportOutcome,
     LoadedLibrary,
@@ -20,6 +20,7 @@ from pytest_manylinux.model.observation import (
 )
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.report.proof_schema import without_recipe
 
 # Characters kept of one text; the end of a log or traceback is where its point is.
 TEXT_BOUND = 8000
@@ -38,7 +39,7 @@ def canonical(record: RunRecord) -> RunRecord:
         builds=tuple(sorted((_build(b) for b in record.builds), key=_build_order)),
         verdicts=_verdicts(record),
         pins=tuple(sorted(record.pins)),
-        distros=tuple(_distro(distro) for distro in record.distros),
+        distros=tuple(map(without_recipe, record.distros)),
     )
 
 
@@ -80,9 +81,8 @@ def _wheels(records: Iterable[WheelRecord]) -> tuple[WheelRecord, ...]:
     """Each wheel once (name and bytes), the first record of it; sorted."""
     kept: dict[tuple[str, str], WheelRecord] = {}
     for record in records:
-        wheel = replace(record.wheel, path=Path(record.wheel.filename))
         build = None if record.build is None else _build(record.build)
-        kept.setdefault((wheel.filename, wheel.sha256), replace(record, wheel=wheel, build=build))
+        kept.setdefault((record.file, record.sha256), replace(record, path=None, build=build))
     return tuple(kept[key] for key in sorted(kept))
 
 
@@ -170,21 +170,3 @@ def _imports(outcomes: Iterable[ImportOutcome]) -> tuple[ImportOutcome, ...]:
             )
         )
     return tuple(kept)
-
-
-def _distro(row: Distro) -> Distro:
-    """The fields that a verdict's reader wants; how a root is made is the catalogue's."""
-    return Distro(
-        id=row.id,
-        family=row.family,
-        release=row.release,
-        title=row.title,
-        glibc=row.glibc,
-        architectures=row.architectures,
-        interpreters=tuple(
-            Interpreter(version=i.version, executable="", packages=()) for i in row.interpreters
-        ),
-        package_manager="",
-        end_of_life=row.end_of_life,
-        rolling=row.rolling,
-    )

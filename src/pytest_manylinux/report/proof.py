@@ -1,7 +1,7 @@
 """The proof: what binds verdicts to wheel digests, image digests and tool versions.
 
-The file is an in-toto Statement (see wire.py), or a DSSE envelope around one where it was signed
-(see signing.py). Deterministic apart from times: two runs that saw the same differ in `started`,
+The file is an in-toto Statement (proof_schema.py), or a DSSE envelope around one where it was signed
+(signing.py). Deterministic apart from times: two runs that saw the same differ in `started`,
 `duration` and the seal only.
 """
 
@@ -13,15 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import FLAKY, Outcome, Tries, Verdict
-from pytest_manylinux.report import identity, proof_schema, signing
+from pytest_manylinux.report import identity, signing
 from pytest_manylinux.report.normalize import canonical, without_surrogates
-from pytest_manylinux.report.proof_codec import record_of, statement_of
+from pytest_manylinux.report.proof_schema import Subject, decode_statement, encode_statement
 
 # A run of 200 wheels on 20 distros is some 10 MB; what is far above that is no proof of ours.
 SIZE_BOUND = 512 * 1024 * 1024
@@ -67,10 +65,9 @@ def write_proof(
 def encode_proof(record: RunRecord) -> bytes:
     """The statement as UTF-8 JSON, sealed, with a line break at its end."""
     try:
-        statement = _sealed(statement_of(canonical(record)))
+        return encode_statement(canonical(record))
     except UnicodeEncodeError:
-        statement = _sealed(statement_of(canonical(without_surrogates(record))))
-    return msgspec.json.format(msgspec.json.encode(statement), indent=1) + b"\n"
+        return encode_statement(canonical(without_surrogates(record)))
 
 
 def read_proof(path: Path, *, keys: Iterable[Trusted] = ()) -> Proof:
@@ -103,15 +100,8 @@ def decode_proof(content: bytes, *, keys: Iterable[Trusted] = ()) -> Proof:
             "the proof is not signed, and a signature is required",
             remedy="sign it when it is made: --manylinux-sign-key=FILE",
         )
-    statement = _decoded(payload)
-    if _sealed(statement) != statement:
-        raise SignatureError(
-            "the proof was changed after it was written",
-            why="its seal does not fit its content",
-            remedy="make it again: pytest --manylinux --manylinux-proof=FILE",
-        )
-    record = record_of(statement)
-    _check_sense(statement, record)
+    subjects, record = decode_statement(payload)
+    _check_sense(subjects, record)
     return Proof(record=record, sha256=hashlib.sha256(content).hexdigest(), signed_by=signed_by)
 
 
@@ -130,32 +120,10 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _sealed(statement: proof_schema.Statement) -> proof_schema.Statement:
-    """The statement with the seal that its content asks for."""
-    replace = msgspec.structs.replace
-    bare = replace(statement, predicate=replace(statement.predicate, seal=""))
-    seal = hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
-    return replace(statement, predicate=replace(statement.predicate, seal=seal))
-
-
-def _decoded(payload: bytes) -> proof_schema.Statement:
-    try:
-        return msgspec.json.decode(payload, type=proof_schema.Statement)
-    except msgspec.ValidationError as error:
-        raise ProofError(
-            "no proof that this version reads",
-            why=str(error),
-            remedy=f"its predicateType must be {proof_schema.PREDICATE_TYPE} (docs/reference/proof.md)",
-        ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProofError("no proof: not JSON", why=str(error)) from error
-
-
-def _check_sense(statement: proof_schema.Statement, record: RunRecord) -> None:
+def _check_sense(subjects: Iterable[Subject], record: RunRecord) -> None:
     """What types cannot say: subjects are the wheels, and each verdict agrees with itself."""
-    subjects = Counter((s.name, s.digest.sha256) for s in statement.subject)
-    wheels = Counter((w.wheel.filename, w.wheel.sha256) for w in record.wheels)
-    if subjects != wheels:
+    wheels = Counter((wheel.file, wheel.sha256) for wheel in record.wheels)
+    if Counter((subject.name, subject.digest.sha256) for subject in subjects) != wheels:
         raise ProofError("a proof that contradicts itself", why="its subjects are not its wheels")
     for verdict in record.verdicts:
         if problem := _contradiction(verdict):

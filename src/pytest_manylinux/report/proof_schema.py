@@ -1,91 +1,105 @@
-"""The proof's form as JSON: the one place that knows it.
+"""The proof's form as JSON: the model's own dataclasses, under the names that the file has.
 
 An in-toto Statement, version 1 (https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md):
-subjects are the wheels, the predicate is ours. These types are the published schema too
-(docs/reference/proof.schema.json is made from them), and reading is as strict as the schema: unknown
-fields, wrong types and missing fields are errors. Names on the wire are camelCase, as in-toto's are.
+subjects are the wheels, the predicate is ours. What msgspec reads and writes is derived from the
+dataclasses, and so is the published schema (docs/reference/proof.schema.json): names are camelCase, as
+in-toto's are; fields that have their default are left out; unknown fields, wrong types and missing
+fields are errors. Only a distro has a form of its own: without the recipe for its root.
 
-A field that is added gets a default and keeps the version; any other change is a new version.
+A field that is added to the model gets a default and keeps the version. Any other change is a new
+version; so is another order of the fields, for the seal is over them in their order.
 """
 
 from __future__ import annotations
 
+import hashlib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import date
-from typing import Annotated, Literal
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta
+from packaging.tags import parse_tag
 
-from pytest_manylinux.model.observation import DifferenceKind, ImportKind, ImportStatus
-from pytest_manylinux.model.verdict import Cause, Foretold, Outcome, Severity
+from pytest_manylinux.errors import ProofError, SignatureError, UsageError
+from pytest_manylinux.model.distro import Distro, Interpreter
+from pytest_manylinux.model.observation import OptionalSha256, Sha256
+from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
+from pytest_manylinux.model.verdict import Verdict
 
-STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
+_T = TypeVar("_T")
+StatementType = Literal["https://in-toto.io/Statement/v1"]
 # A TypeURI names the type and need not resolve to anything; this one claims nobody's domain.
-PREDICATE_TYPE: Literal["urn:pytest-manylinux:proof:1"] = "urn:pytest-manylinux:proof:1"
-
-Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, lower-case hex")]
-OptionalSha256 = Annotated[
-    str,
-    Meta(pattern="^([0-9a-f]{64})?$", description="SHA-256, lower-case hex; empty if there is none"),
-]
-Epoch = Annotated[float, Meta(description="seconds since 1970-01-01 UTC")]
-Pairs = Annotated[
-    tuple[tuple[str, str], ...], Meta(description="pairs of a name and its version or digest")
-]
-Seconds = Annotated[float, Meta(description="seconds")]
+PredicateType = Literal["urn:pytest-manylinux:proof:1"]
+STATEMENT_TYPE: StatementType = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: PredicateType = "urn:pytest-manylinux:proof:1"
 
 
-class _Wire(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
-):
-    """What all parts share."""
-
-
-class Setting(_Wire, frozen=True):
-    """A setting as the run used it, and where it came from."""
-
-    name: str
-    value: str
-    source: str
-
-
-class Shard(_Wire, frozen=True):
-    """Which part of a divided run; `plan` is a digest over all that was divided."""
-
-    index: Annotated[int, Meta(ge=1)]
-    count: Annotated[int, Meta(ge=1)]
-    plan: str
-
-
-class Merged(_Wire, frozen=True):
-    """One of the proofs that were merged into this one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """in-toto's DigestSet; ours has SHA-256 only."""
 
     sha256: Sha256
-    started: Epoch
-    tool_version: str
-    engine: str
-    engine_version: str
 
 
-class Run(_Wire, frozen=True):
-    """The run, the tool and its configuration."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A wheel: its file name and the digest of its bytes."""
 
-    started: Epoch
-    duration: Seconds
-    tool_version: str
-    pytest_version: str
-    host_python: str
-    kernel: str
-    engine: str
-    engine_version: str
-    catalogue_version: str = ""
-    settings: tuple[Setting, ...] = ()
-    pins: Pairs = ()
-    shard: Shard | None = None
-    merged: tuple[Merged, ...] = ()
+    name: str
+    digest: Digest
 
 
-class DistroRow(_Wire, frozen=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicate:
+    """The verdicts and all that they rest on.
+
+    `seal` is the SHA-256 of the statement with an empty seal, as JSON without spaces, in this order of
+    fields. It finds accidents and careless edits; it is not a signature, for anyone can compute it.
+    """
+
+    seal: OptionalSha256
+    run: RunRecord
+    distros: tuple[Distro, ...] = ()
+    wheels: tuple[WheelRecord, ...] = ()
+    builds: tuple[BuildRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """The in-toto Statement, version 1."""
+
+    type_: StatementType = STATEMENT_TYPE
+    subject: tuple[Subject, ...]
+    predicate_type: PredicateType = PREDICATE_TYPE
+    predicate: Predicate
+
+
+_LEFT_OUT: Mapping[type, frozenset[str]] = {
+    RunRecord: frozenset({"distros", "wheels", "builds", "verdicts"}),  # the predicate has them
+    WheelRecord: frozenset({"path"}),  # the host's
+}
+_REQUIRED = frozenset({"type_", "predicate_type"})
+
+
+def _name_in_file(field: str) -> str:
+    if field == "type_":
+        return "_type"
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+class _Form(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, rename=_name_in_file
+):
+    """What all forms share."""
+
+
+class DistroRow(_Form, frozen=True):
     """A distro that the settings asked for, as the catalogue had it."""
 
     id: str
@@ -99,250 +113,138 @@ class DistroRow(_Wire, frozen=True):
     rolling: bool = False
 
 
-class AuditRow(_Wire, frozen=True):
-    """auditwheel's analysis: which tag the name promises, which one the bytes deserve."""
-
-    promised: tuple[str, ...]
-    deserved: str
-    true: bool
-    reasons: tuple[str, ...] = ()
-    tool: str = ""
-
-
-class BuildRow(_Wire, frozen=True):
-    """Where a wheel came from."""
-
-    project: str
-    python: str
-    policy: str
-    builder: str
-    image: str = ""
-    image_name: str = ""
-    tools: Pairs = ()
-    requirements: Pairs = ()
-    commit: str = ""
-    dirty: bool = False
-    wheel_sha256: OptionalSha256 = ""
-    reused: str = ""
-    error: str = ""
-    log: str = ""
-    started: Epoch = 0.0
-    duration: Seconds = 0.0
-    remembered: Annotated[bool, Meta(description="built by an earlier run, at `started`")] = False
-    builder_why: Annotated[str, Meta(description="why it was this builder")] = ""
+@cache
+def form_of(kind: type) -> type[msgspec.Struct]:
+    """The strict form of a dataclass in the file; a Struct with the same fields."""
+    if kind is Distro:
+        return DistroRow
+    hints = get_type_hints(kind, include_extras=True)
+    parts: list[Any] = []
+    for field in fields(kind):
+        if field.name in _LEFT_OUT.get(kind, ()):
+            continue
+        optional = field.default is not MISSING and field.name not in _REQUIRED
+        default = (field.default,) if optional else ()
+        parts.append((field.name, _form(hints[field.name]), *default))
+    words = {"__doc__": kind.__doc__}
+    return msgspec.defstruct(
+        kind.__name__, parts, bases=(_Form,), namespace=words, frozen=True, kw_only=True
+    )
 
 
-class WheelRow(_Wire, frozen=True):
-    """A wheel of the run. `file` is its name, which is part of what was proven."""
-
-    file: str
-    sha256: Sha256
-    size: Annotated[int, Meta(ge=0, description="bytes")]
-    name: str
-    version: str
-    build_tag: str
-    tags: tuple[str, ...]
-    group: str
-    audit: AuditRow | None = None
-    build: BuildRow | None = None
+def _form(hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
+    if isinstance(hint, type) and is_dataclass(hint):
+        return form_of(hint)
+    if get_origin(hint) is tuple:
+        return types.GenericAlias(tuple, tuple(_form(part) for part in get_args(hint)))
+    if get_origin(hint) in {Union, types.UnionType}:
+        return Union[tuple(_form(part) for part in get_args(hint))]  # noqa: UP007 - made at run time
+    return hint
 
 
-class FindingRow(_Wire, frozen=True):
-    """One thing that is wrong or worth knowing; code and name are stable."""
+def encode_statement(record: RunRecord) -> bytes:
+    """The run as a sealed statement: UTF-8 JSON with a line break at its end. `record` is canonical.
 
-    code: str
-    name: str
-    severity: Severity
-    message: str
-    evidence: tuple[str, ...] = ()
-    remedy: str = ""
-    files: Annotated[tuple[str, ...], Meta(description="paths in the wheel")] = ()
-
-
-class IgnoredRow(_Wire, frozen=True):
-    """A finding that the configuration waves through."""
-
-    finding: FindingRow
-    reason: str
-
-
-class ExpectationRow(_Wire, frozen=True):
-    """The project's declaration of a fault."""
-
-    distro: str
-    finding: str
-    reason: str
-
-
-class LibraryRow(_Wire, frozen=True):
-    """A shared library that was loaded; of each trial every library is listed once."""
-
-    path: str
-    from_wheel: bool
-
-
-class ImportRow(_Wire, frozen=True):
-    """One name, imported in a fresh interpreter."""
-
-    name: str
-    kind: ImportKind
-    status: ImportStatus
-    completed: Annotated[bool, Meta(description="whether the import came to its end")] = False
-    exception: str = ""
-    message: str = ""
-    missing_module: str = ""
-    loader_words: str = ""
-    traceback: str = ""
-    output: str = ""
-    exit_code: int | None = None
-    signal: int | None = None
-    duration: Seconds = 0.0
-    loaded: tuple[LibraryRow, ...] = ()
-
-
-class LoaderRow(_Wire, frozen=True):
-    """One installed ELF file that the distro's loader could not resolve in full."""
-
-    path: str
-    missing: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
-class ProgramRow(_Wire, frozen=True):
-    """A console program that was run."""
-
-    command: tuple[str, ...]
-    exit_code: int | None
-    signal: int | None
-    output: str
-    duration: Seconds
-
-
-class DifferenceRow(_Wire, frozen=True):
-    """An installed file that the wheel's bytes do not explain."""
-
-    path: str
-    kind: DifferenceKind
-    shared: Annotated[bool, Meta(description="another installed distribution lists it too")] = False
-
-
-class InstallRow(_Wire, frozen=True):
-    """The distro's own pip at work; its words are kept where the trial did not pass."""
-
-    ok: bool
-    pip_version: Annotated[str, Meta(description="of the pip that installed, read before it did")]
-    exit_code: int
-    output: str
-    duration: Seconds
-    installed: Annotated[Pairs, Meta(description="what was there afterwards: names, versions")] = ()
-    changed: Annotated[
-        tuple[str, ...],
-        Meta(description="files of the virtual environment itself that the installation changed"),
-    ] = ()
-    compared: Annotated[
-        int, Meta(ge=0, description="files of the wheel that were held against what was installed")
-    ] = 0
-    differences: tuple[DifferenceRow, ...] = ()
-
-
-class ObservationRow(_Wire, frozen=True):
-    """What was seen: on which image, with which interpreter, pip and engine, and when."""
-
-    target: str
-    image: str
-    image_name: str
-    image_source: str
-    engine: str
-    python: str
-    libc: str
-    install: InstallRow | None = None
-    imports: tuple[ImportRow, ...] = ()
-    loader: tuple[LoaderRow, ...] = ()
-    programs: tuple[ProgramRow, ...] = ()
-    started: Epoch = 0.0
-    duration: Seconds = 0.0
-    remembered: Annotated[bool, Meta(description="seen by an earlier run, at `started`")] = False
-    image_note: Annotated[str, Meta(description="what was not as usual with the image")] = ""
-    worker: Annotated[str, Meta(description="which worker of a cluster saw it")] = ""
-
-
-class TriesRow(_Wire, frozen=True):
-    """How often a trial was done and failed: in this run, and as far as is remembered."""
-
-    count: Annotated[int, Meta(ge=1, description="in this run")]
-    failed: Annotated[int, Meta(ge=0, description="in this run")]
-    known: Annotated[int, Meta(ge=1, description="in all runs that are remembered")]
-    known_failed: Annotated[int, Meta(ge=0, description="in all runs that are remembered")]
-
-
-class VerdictRow(_Wire, frozen=True):
-    """What one trial (`subject` is its target) or audit amounts to."""
-
-    wheel: str
-    wheel_sha256: OptionalSha256
-    subject: str
-    outcome: Outcome
-    cause: Cause | None = None
-    reason: str = ""
-    findings: tuple[FindingRow, ...] = ()
-    ignored: tuple[IgnoredRow, ...] = ()
-    expectation: ExpectationRow | None = None
-    observation: ObservationRow | None = None
-    prediction: Annotated[
-        Foretold | None,
-        Meta(
-            description="the trial held against the prediction; beyond: bytes do not show such faults"
-        ),
-    ] = None
-    tries: Annotated[
-        TriesRow | None,
-        Meta(description="set where the trial was repeated, or some tries passed and some failed"),
-    ] = None
-
-
-class Predicate(_Wire, frozen=True):
-    """The verdicts and all that they rest on.
-
-    `seal` is the SHA-256 of the statement with an empty seal, as canonical JSON. It finds accidents
-    and careless edits; it is no signature, for anyone can make it anew.
+    Raises UnicodeEncodeError for lone surrogates.
     """
-
-    seal: OptionalSha256
-    run: Run
-    distros: tuple[DistroRow, ...] = ()
-    wheels: tuple[WheelRow, ...] = ()
-    builds: tuple[BuildRow, ...] = ()
-    verdicts: tuple[VerdictRow, ...] = ()
-
-
-class Digest(_Wire, frozen=True):
-    """in-toto's DigestSet; ours has SHA-256 only."""
-
-    sha256: Sha256
-
-
-class Subject(_Wire, frozen=True):
-    """A wheel: its file name and the digest of its bytes."""
-
-    name: str
-    digest: Digest
+    statement = Statement(
+        subject=tuple(
+            Subject(name=wheel.file, digest=Digest(sha256=wheel.sha256)) for wheel in record.wheels
+        ),
+        predicate=Predicate(
+            seal="",
+            run=record,
+            distros=record.distros,
+            wheels=record.wheels,
+            builds=record.builds,
+            verdicts=record.verdicts,
+        ),
+    )
+    form = msgspec.convert(statement, form_of(Statement), from_attributes=True)
+    return msgspec.json.format(msgspec.json.encode(_sealed(form)), indent=1) + b"\n"
 
 
-class Statement(_Wire, frozen=True):
-    """The in-toto Statement, version 1."""
+def decode_statement(payload: bytes) -> tuple[tuple[Subject, ...], RunRecord]:
+    """The subjects of a statement and its run.
 
-    type_: Literal["https://in-toto.io/Statement/v1"] = msgspec.field(name="_type")
-    subject: tuple[Subject, ...]
-    predicate_type: Literal["urn:pytest-manylinux:proof:1"]
-    predicate: Predicate
+    Raises ProofError for what is not a proof, SignatureError where the seal does not fit.
+    """
+    try:
+        form: Any = msgspec.json.decode(payload, type=form_of(Statement))
+    except msgspec.ValidationError as error:
+        raise ProofError(
+            "not a proof that this version reads",
+            why=str(error),
+            remedy=f"its predicateType must be {PREDICATE_TYPE} (docs/reference/proof.md)",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProofError("not a proof: not JSON", why=str(error)) from error
+    if _sealed(form) != form:
+        raise SignatureError(
+            "the proof was changed after it was written",
+            why="its seal does not fit its content",
+            remedy="make it again: pytest --manylinux --manylinux-proof=FILE",
+        )
+    return _model(form.subject, tuple[Subject, ...]), _record(form.predicate)
+
+
+def _sealed(statement: Any) -> msgspec.Struct:  # noqa: ANN401 - a form is made at run time
+    """The statement with the seal that its content asks for."""
+    fill = msgspec.structs.replace
+    bare = fill(statement, predicate=fill(statement.predicate, seal=""))
+    seal = hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
+    sealed: msgspec.Struct = fill(statement, predicate=fill(statement.predicate, seal=seal))
+    return sealed
+
+
+def _record(predicate: Any) -> RunRecord:  # noqa: ANN401
+    try:
+        _check_tags(tag for wheel in predicate.wheels for tag in wheel.tags)
+        return replace(
+            _model(predicate.run, RunRecord),
+            distros=tuple(map(without_recipe, predicate.distros)),
+            wheels=_model(predicate.wheels, tuple[WheelRecord, ...]),
+            builds=_model(predicate.builds, tuple[BuildRecord, ...]),
+            verdicts=_model(predicate.verdicts, tuple[Verdict, ...]),
+        )
+    except (UsageError, ValueError) as error:
+        raise ProofError("not a proof that this version reads", why=str(error)) from error
+
+
+def _model(form: object, kind: type[_T]) -> _T:
+    return msgspec.convert(form, kind, from_attributes=True)
+
+
+def _check_tags(tags: Iterable[str]) -> None:
+    for text in tags:
+        if len(parse_tag(text)) != 1:
+            raise ValueError(f"{text!r} is not one compatibility tag")
+
+
+def without_recipe(distro: Distro | DistroRow) -> Distro:
+    """What a proof keeps of a distro; how its root is made is the catalogue's."""
+    return Distro(
+        id=distro.id,
+        family=distro.family,
+        release=distro.release,
+        title=distro.title,
+        glibc=distro.glibc,
+        architectures=distro.architectures,
+        interpreters=tuple(
+            Interpreter(version=parse_python(python), executable="", packages=())
+            for python in distro.pythons
+        ),
+        package_manager="",
+        end_of_life=distro.end_of_life,
+        rolling=distro.rolling,
+    )
 
 
 def json_schema() -> dict[str, object]:
     """The published JSON Schema of a proof, draft 2020-12."""
-    schema = msgspec.json.schema(Statement)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": PREDICATE_TYPE,
         "title": "pytest-manylinux proof",
-        **schema,
+        **msgspec.json.schema(form_of(Statement)),
     }

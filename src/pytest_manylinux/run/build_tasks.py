@@ -32,7 +32,7 @@ from pytest_manylinux.errors import (
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose
-from pytest_manylinux.model.run import BuildRecord, WheelRecord
+from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.model.wheel_tags import installable_tags
@@ -228,7 +228,7 @@ def declared(verdict: Verdict, settings: Settings, where: str) -> Verdict:
 
 def wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
     """What the run records of a wheel."""
-    return WheelRecord(wheel=read.wheel, group=group_of(origin), audit=audit, build=read.record)
+    return record_wheel(read.wheel, group_of(origin), audit=audit, build=read.record)
 
 
 def not_proven(

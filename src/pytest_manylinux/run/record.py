@@ -85,7 +85,7 @@ class Recorder:
         self.not_proven += entry.unproven
 
     def _add_wheel(self, wheel: WheelRecord) -> None:
-        key = (wheel.group, wheel.wheel.sha256)
+        key = (wheel.group, wheel.sha256)
         known = self._wheels.get(key, wheel)
         self._wheels[key] = replace(
             known, audit=wheel.audit or known.audit, build=known.build or wheel.build

@@ -90,7 +90,7 @@ def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
     """The gate's word on the wheels of this very run: exit code, and lines for people."""
     rule = run.settings.gate
     required = run.catalogue.select(rule.require, where="gate: require") or record.distros
-    artifacts = [read_artifact(wheel.wheel.path) for wheel in record.wheels]
+    artifacts = [read_artifact(wheel.path) for wheel in record.wheels if wheel.path is not None]
     decision = decide(artifacts, record, rule, required=required, now=time.time())
     lines = [
         f"gate: {ruling.artifact.filename}: {reason.text}"

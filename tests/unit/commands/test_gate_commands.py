@@ -21,7 +21,7 @@ from wheels import build_wheel
 
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.model.run import RunRecord, WheelRecord
+from pytest_manylinux.model.run import RunRecord, record_wheel
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import read_proof, write_proof
 
@@ -41,9 +41,7 @@ def wheel(tmp_path: Path) -> Path:
 
 def record_of(wheel: Path, outcome: Outcome = Outcome.PORTABLE) -> RunRecord:
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    record = WheelRecord(
-        wheel=replace(make_wheel(wheel.name), sha256=sha256), group=f"dist/{wheel.name}"
-    )
+    record = record_wheel(replace(make_wheel(wheel.name), sha256=sha256), f"dist/{wheel.name}")
     verdicts = [make_verdict(record, "audit"), make_verdict(record, TARGETS[0])]
     return make_run([record], [*verdicts, make_verdict(record, TARGETS[1], outcome)])
 

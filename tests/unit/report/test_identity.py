@@ -151,7 +151,7 @@ def test_the_real_library_calls_a_damaged_bundle_so(tmp_path: Path) -> None:
 def test_what_an_identity_signed_is_read_where_that_identity_is_trusted(signed: Path) -> None:
     proof = read_proof(signed, keys=[load_trusted(WORD)])
     assert proof.signed_by == (WORD,)
-    assert proof.record.wheels[0].wheel.sha256 == WHEEL.wheel.sha256
+    assert proof.record.wheels[0].sha256 == WHEEL.sha256
 
 
 def test_another_identity_is_refused(signed: Path) -> None:

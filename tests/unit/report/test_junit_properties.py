@@ -64,8 +64,8 @@ def test_a_trial_has_all_its_properties() -> None:
     assert list(found) == NAMES
     assert verdict.observation is not None
     assert found == {
-        "manylinux.wheel": WHEEL.wheel.filename,
-        "manylinux.wheel.sha256": WHEEL.wheel.sha256,
+        "manylinux.wheel": WHEEL.file,
+        "manylinux.wheel.sha256": WHEEL.sha256,
         "manylinux.policy": "manylinux1",
         "manylinux.distro": "debian-12",
         "manylinux.python": "3.11.2",

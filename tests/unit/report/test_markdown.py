@@ -122,7 +122,7 @@ def test_failures_become_annotations_on_github_only() -> None:
     assert workflow_annotations(FAILED, {}) == ()
     (line,) = workflow_annotations(FAILED, ON_GITHUB)
     assert line == (
-        f"::error title={WHEEL.wheel.filename} not portable on debian-12 (Python 3.11.2%2C"
+        f"::error title={WHEEL.file} not portable on debian-12 (Python 3.11.2%2C"
         f" pip 23.0.1%2C glibc 2.36)::executable-stack%3A {EXECUTABLE_STACK.message}"
     ).replace("stack%3A", "stack:")
 

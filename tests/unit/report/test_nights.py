@@ -66,7 +66,7 @@ def test_a_changed_wheel_is_the_cause(wheel: object) -> None:
     record = make_run([new], [make_verdict(new, TARGET, Outcome.NOT_PORTABLE)])
     (found,) = diff(BEFORE, record)
     assert [shift.kind for shift in found.causes] == ["wheel"]
-    assert new.wheel.sha256[:12] in found.causes[0].after
+    assert new.sha256[:12] in found.causes[0].after
 
 
 def test_interpreter_pip_and_dependencies_are_told_apart() -> None:
@@ -166,9 +166,7 @@ def test_new_and_gone_cells_are_told() -> None:
 
 def test_a_next_version_follows_the_earlier_one_if_that_is_plain() -> None:
     new = make_run([NEXT], [make_verdict(NEXT, TARGET)])
-    assert pair_wheels(BEFORE, new) == {
-        (NEXT.wheel.filename, NEXT.wheel.sha256): (WHEEL.wheel.filename, WHEEL.wheel.sha256)
-    }
+    assert pair_wheels(BEFORE, new) == {(NEXT.file, NEXT.sha256): (WHEEL.file, WHEEL.sha256)}
     both = make_run([WHEEL, NEXT], [make_verdict(WHEEL, TARGET), make_verdict(NEXT, TARGET)])
     third = make_wheel_record("demo-2.0-cp311-cp311-manylinux1_x86_64.whl")
     assert pair_wheels(both, make_run([third], [make_verdict(third, TARGET)])) == {}
@@ -226,7 +224,7 @@ def test_each_cell_knows_how_it_ended_in_earlier_nights(tmp_path: Path) -> None:
         keep(record, tmp_path)
     tonight = make_run([REBUILT], [make_verdict(REBUILT, TARGET)], started=STARTED + 3)
     nights = load_history(tmp_path).nights(tonight)
-    cell = ((REBUILT.wheel.filename, REBUILT.wheel.sha256), TARGET)
+    cell = ((REBUILT.file, REBUILT.sha256), TARGET)
     assert [night.outcome for night in nights[cell]] == [Outcome.PORTABLE, Outcome.NOT_PORTABLE, None]
 
 
@@ -301,7 +299,7 @@ def shard_proofs(record: RunRecord, count: int) -> list[Proof]:
     found = []
     for index, groups in enumerate(division, 1):
         wheels = tuple(w for w in record.wheels if w.group in groups)
-        names = {w.wheel.filename for w in wheels}
+        names = {w.file for w in wheels}
         found.append(
             proof(
                 replace(

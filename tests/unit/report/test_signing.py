@@ -46,7 +46,7 @@ def test_a_signed_proof_is_a_dsse_envelope_around_the_statement(signed: Path, ke
 def test_the_right_key_opens_it(signed: Path, key: PublicKey) -> None:
     proof = read_proof(signed, keys=[key])
     assert proof.signed_by == (key.id,)
-    assert proof.record.wheels[0].wheel.sha256 == WHEEL.wheel.sha256
+    assert proof.record.wheels[0].sha256 == WHEEL.sha256
 
 
 def test_any_of_the_trusted_keys_will_do(signed: Path, key: PublicKey, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_failure_says_what_where_why_and_what_to_do() -> None:
     text = verdict_text(make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE))
     lines = text.splitlines()
     assert lines[0] == (
-        f"{WHEEL.wheel.filename}: not portable on debian-13 (Python 3.13.2, pip 23.0.1, glibc 2.36)"
+        f"{WHEEL.file}: not portable on debian-13 (Python 3.13.2, pip 23.0.1, glibc 2.36)"
     )
     assert f"ML107 executable-stack: {EXECUTABLE_STACK.message}" in lines
     assert "  demo/_native.so: PT_GNU_STACK is RWE" in lines

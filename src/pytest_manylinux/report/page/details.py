@@ -147,11 +147,11 @@ def wheel_details(
     """Facts of one wheel and which picture of its reach to show."""
     facts: list[tuple[str, str]] = [("file", wheel_words(row.wheel))]
     if record is not None:
-        wheel, audit, build = record.wheel, record.audit, record.build
+        audit, build = record.audit, record.build
         facts += [
-            ("SHA-256", wheel.sha256),
-            ("size", f"{wheel.size:,} bytes"),
-            ("tags", " ".join(sorted(str(tag) for tag in wheel.tags))),
+            ("SHA-256", record.sha256),
+            ("size", f"{record.size:,} bytes"),
+            ("tags", " ".join(record.tags)),
             ("reported under", record.group),
         ]
         if audit is not None:

@@ -164,7 +164,7 @@ class _Assembly:
         self.layout = layout
         self.general = any(row.general for row in layout.rows)
         self.distros = {distro.id: distro for distro in record.distros}
-        self.wheels = {(w.wheel.filename, w.wheel.sha256): w for w in record.wheels}
+        self.wheels = {(w.file, w.sha256): w for w in record.wheels}
         self.labels = wheel_labels([row.wheel for row in layout.rows], LABEL_WIDTH)
         self.texts = Texts()
         self.cells: list[object] = []
