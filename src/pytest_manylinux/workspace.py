@@ -17,9 +17,9 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError, StoreError
+from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.images.run_images import RunImages
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.survey_store import Surveys
 from pytest_manylinux.inspect.facts_cache import FactsCache
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import Observation

@@ -19,9 +19,8 @@ from whole_runs import seed
 from pytest_manylinux.cluster.byte_transfer import PIECE, root_source
 from pytest_manylinux.errors import ExitCode, StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
-from pytest_manylinux.images.receive import receive
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.images.store import ImageStore, receive
 
 pytestmark = pytest.mark.integration
 

@@ -20,7 +20,7 @@ from loopback_registry import registry_running
 
 from pytest_manylinux.engines.container.connection import connect_docker, connect_podman
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import pull, stall
+from pytest_manylinux.images import image_progress, pull
 from pytest_manylinux.images.registry import Pulled, RegistryImages
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.attack("fault", by="fault")]
@@ -68,7 +68,7 @@ def scene(engine: str) -> Iterator[Scene]:
         (folder / "registries.conf").write_text("".join(insecure))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("CONTAINERS_REGISTRIES_CONF", str(folder / "registries.conf"))
-        patch.setattr(stall, "TRICKLE", 15.0)
+        patch.setattr(image_progress, "TRICKLE", 15.0)
         patch.setattr(pull, "_SILENCE", 25.0)
         stack.enter_context(engine_grounds(engine))
         if engine == "docker":

@@ -23,7 +23,7 @@ from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.images.survey_store import Surveys
+from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.survey import Survey

@@ -18,9 +18,9 @@ LIMIT = 300  # seconds within which a run with a fault must have ended
 # Shortens the limits that are meant for slow networks; what they do is the same.
 _QUICK = """
 from pytest_manylinux.images import pull
-from pytest_manylinux.images import stall
+from pytest_manylinux.images import image_progress
 
-stall.TRICKLE = 20.0
+image_progress.TRICKLE = 20.0
 pull._SILENCE = 40.0
 """
 

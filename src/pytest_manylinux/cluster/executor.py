@@ -18,8 +18,8 @@ from pytest_manylinux.config.merge import environment_layer, merge
 from pytest_manylinux.errors import ImageError, StoreError
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
-from pytest_manylinux.images.receive import receive
 from pytest_manylinux.images.run_images import uses_registries
+from pytest_manylinux.images.store import receive
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Distro, Image
 from pytest_manylinux.model.wheel import Wheel, WheelFacts

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from pytest_manylinux.cache.disk_errors import store_errors
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.images.dpkg import verify
 from pytest_manylinux.images.prune import PrunePolicy, prune, side_caches
 from pytest_manylinux.images.store import ImageStore, StoredImage
-from pytest_manylinux.images.verify import verify
 from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 

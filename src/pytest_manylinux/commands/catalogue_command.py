@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pytest_manylinux.catalogue import Catalogue
     from pytest_manylinux.config.settings import Settings
     from pytest_manylinux.engines.api import Engine
-    from pytest_manylinux.images.image_sources import ImageSources
     from pytest_manylinux.images.lock_file import LockedImage
     from pytest_manylinux.images.registry import RegistryImages
+    from pytest_manylinux.images.run_images import ImageSources
     from pytest_manylinux.model.distro import Distro
 
 _PROJECT = "pyproject.toml"
@@ -204,7 +204,7 @@ def _row(distro: Distro) -> tuple[str, ...]:
 def _check(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.engines.select import select_engine  # noqa: PLC0415
     from pytest_manylinux.host.architecture import host_arch  # noqa: PLC0415
-    from pytest_manylinux.images.survey_image import drift, survey_image  # noqa: PLC0415
+    from pytest_manylinux.images.image_survey import drift, survey_image  # noqa: PLC0415
     from pytest_manylinux.model.distro import ImagePurpose  # noqa: PLC0415
 
     distros = _catalogue().select(arguments.words)
@@ -251,7 +251,7 @@ def _show_drift(
 def _sources(engine: Engine, arguments: argparse.Namespace) -> ImageSources:
     from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images import ArchiveImages, ImageStore  # noqa: PLC0415
-    from pytest_manylinux.images.image_sources import ImageSources  # noqa: PLC0415
+    from pytest_manylinux.images.run_images import ImageSources  # noqa: PLC0415
 
     archive = ArchiveImages(ImageStore(), say=_say)
     registry = None if engine.name == EngineName.BUBBLEWRAP.value else _registry(engine, arguments)

@@ -17,8 +17,8 @@ from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.host.kernel_settings import SETTINGS, forbidding_settings
+from pytest_manylinux.images.apt import words_of
 from pytest_manylinux.images.store import ImageStore, default_root
-from pytest_manylinux.images.ways import words_of
 from pytest_manylinux.model.distro import ArchiveWay
 
 _GIB = 1024**3

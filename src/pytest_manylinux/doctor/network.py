@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.module_command import module_command
-from pytest_manylinux.images.apt import MachineApt
+from pytest_manylinux.images.apt import MachineApt, variable, ways_of, words_of
 from pytest_manylinux.images.references import Reference, through_mirror
-from pytest_manylinux.images.ways import variable, ways_of, words_of
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 TIMEOUT = 5.0

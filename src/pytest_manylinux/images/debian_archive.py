@@ -10,14 +10,19 @@ from pathlib import Path
 from pytest_manylinux.cache.disk_errors import full
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES, MachineApt
-from pytest_manylinux.images.failure import explain_failure, ran_out_of_room
-from pytest_manylinux.images.missing import in_short, missing_files
+from pytest_manylinux.images.apt import (
+    DEBIAN_ARCHITECTURES,
+    MachineApt,
+    named_mirror,
+    variable,
+    ways_of,
+    words_of,
+)
+from pytest_manylinux.images.failure import explain_failure, in_short, missing_files, ran_out_of_room
+from pytest_manylinux.images.image_progress import Progress
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
-from pytest_manylinux.images.mmdebstrap_progress import Progress
 from pytest_manylinux.images.recipe import Recipe, recipe_of
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.ways import named_mirror, variable, ways_of, words_of
 from pytest_manylinux.model.distro import (
     ArchiveRecipe,
     ArchiveWay,

@@ -27,7 +27,7 @@ from pytest_manylinux.engines.endings import exit_code_of
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.missing import in_short, missing_files
+from pytest_manylinux.images.failure import in_short, missing_files
 from pytest_manylinux.images.provision import ProvisionPlan
 from pytest_manylinux.indexes import redact
 

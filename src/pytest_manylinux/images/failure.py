@@ -1,14 +1,21 @@
-"""Say why a root could not be made, in the words of whoever knew it first."""
+"""Say why a root could not be made, in the words of whoever knew it first, and what an archive lacks.
+
+An archive lacks what it does not give as its index promises, or has in a state that nothing can be
+made from. A mirror that cannot be reached, or that fails for the moment, is not meant: that is worth a
+second attempt at the same thing, not another root.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.host.containment import install_command
+from pytest_manylinux.indexes import redact
 
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|don't have enough free space")
 
@@ -94,3 +101,46 @@ def explain_failure(title: str, lines: Sequence[str], log: Path | None) -> Manyl
 def ran_out_of_room(lines: Sequence[str]) -> str:
     """The line that tells of a full disk, or nothing."""
     return next((line.strip() for line in lines if _NO_ROOM.search(line)), "")
+
+
+# apt 2.6: methods/http.cc and file.cc, apt-pkg/acquire-item.cc, deb/debmetaindex.cc; older ones say
+# `Size mismatch`. 403, 410 and 451 are how servers say that a file is not given (any more).
+_GONE = (
+    r"(?:403|404|410|451)\s|File not found|Hash Sum mismatch|Size mismatch|unexpected size"
+    r"|Invalid file format|Signature error|Clearsigned file isn't valid|Unable to find expected entry"
+    r"|Unable to parse|was corrupted"
+)
+_PATTERNS = (
+    re.compile(rf"[EW]: Failed to fetch (?P<url>\S+)\s+(?P<why>(?:.*?(?:{_GONE}).*))"),
+    re.compile(
+        r"E: The repository '(?P<base>\S+) (?P<suite>\S+) (?P<file>\S+)' "
+        r"(?P<why>does not have a Release file|no longer has a Release file|is not signed"
+        r"|is no longer signed|provides only weak security information)"
+    ),
+    re.compile(r"E: Release file for (?P<url>\S+) (?P<why>is (?:expired|not valid yet).*?)\.(?: |$)"),
+    re.compile(r"[EW]: GPG error: (?P<base>\S+) (?P<suite>\S+) (?P<file>\S+?): (?P<why>.+)"),
+)
+_ADDRESS = re.compile(r"\s*\[IP: [^]]*\]")
+
+
+def missing_files(lines: Iterable[str]) -> tuple[str, ...]:
+    """`URL: why` of each file that an archive did not give as its index promises, each once.
+
+    `lines` are the output of a failed run of apt; empty if it failed of anything else. Credentials in
+    an address are hidden.
+    """
+    found: dict[str, str] = {}
+    for line in lines:
+        for pattern in _PATTERNS:
+            if match := pattern.match(line.strip()):
+                parts = match.groupdict()
+                url = parts.get("url") or "{base}/dists/{suite}/{file}".format_map(parts)
+                found.setdefault(url, " ".join(_ADDRESS.sub("", parts["why"]).split()))
+                break
+    return tuple(redact(f"{unquote(url)}: {why}") for url, why in found.items())
+
+
+def in_short(missing: tuple[str, ...]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    return f"{missing[0]}{more}"

@@ -20,9 +20,9 @@ from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.containment import contained, install_command
 from pytest_manylinux.host.subprocesses import watched
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
+from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.no_fsync import without_fsync, write_out
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.images.stall import WHAT, Pace
 from pytest_manylinux.model.packages import PackageManager, check_names
 
 _APT = PackageManager.APT

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from pytest_manylinux.images.ways import OLD_HOSTS, named_mirror, variable, words_of
+from pytest_manylinux.images.apt import OLD_HOSTS, named_mirror, variable, words_of
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 

@@ -22,8 +22,8 @@ from pytest_manylinux.engines.container.connection import speaking_to
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
+from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.references import PLATFORMS, Reference
-from pytest_manylinux.images.stall import WHAT, Pace
 
 # What Docker's and Podman's libraries (Go's net and net/http) say where no registry answered at all;
 # a registry that answers says `manifest unknown`, `denied`, `unauthorized`, `toomanyrequests`.

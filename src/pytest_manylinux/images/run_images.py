@@ -1,10 +1,11 @@
-"""Where a run's images come from, wired from its engine, its settings, its lock and the machine."""
+"""Where a distro's image comes from: a registry, an archive, or whichever of them answers."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,77 @@ import msgspec
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.errors import EngineError, ReportError
-from pytest_manylinux.images.api import Say
+from pytest_manylinux.errors import EngineError, ImageError, ReportError
+from pytest_manylinux.images.api import ImageProvider, Say
 from pytest_manylinux.images.debian_archive import ArchiveImages
-from pytest_manylinux.images.image_sources import ImageSources
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.indexes import host_certificates, host_proxies
+from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter
 
 if TYPE_CHECKING:
     from pytest_manylinux.images.registry import RegistryImages
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSources:
+    """Images as the setting `image-source` wants them.
+
+    `registry` is None for an engine that has none. With `auto` an official image is pulled where it
+    can be, and else made from the archive where the catalogue knows how; the image's own `source`
+    says which it was, and its `note` why. `pinned` distros (by id) come as they are pinned or not at
+    all.
+    """
+
+    archive: ImageProvider
+    registry: ImageProvider | None
+    choice: str
+    say: Say
+    pinned: Collection[str] = ()
+    _told: set[str] = field(default_factory=set, repr=False)
+
+    def provide(
+        self,
+        distro: Distro,
+        arch: str,
+        purpose: ImagePurpose,
+        extra_packages: tuple[str, ...] = (),
+        *,
+        interpreter: Interpreter,
+    ) -> Image:
+        """See `ImageProvider.provide`."""
+        first, second = self._order(distro, arch)
+        try:
+            return first.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
+        except ImageError as error:
+            if second is None:
+                raise
+            reason = error
+        note = f"not the official image, but a root from the archive: {reason.why or reason.what}"
+        if distro.id not in self._told:
+            self._told.add(distro.id)
+            self.say(f"{distro.id}: {note}")
+        try:
+            image = second.provide(distro, arch, purpose, extra_packages, interpreter=interpreter)
+        except ImageError as error:
+            why = f"{error.why} (and before: {reason.what}: {reason.why})"
+            raise ImageError(error.what, why=why, remedy=error.remedy) from reason
+        return replace(image, note="; ".join(filter(None, (note, image.note))))
+
+    def _order(self, distro: Distro, arch: str) -> tuple[ImageProvider, ImageProvider | None]:
+        """The source to ask, and the one to ask if that fails."""
+        if self.choice == "archive" or self.registry is None:
+            if self.choice == "registry":
+                raise ImageError(
+                    f"{distro.id}: image-source is registry, but this engine has no registries",
+                    remedy="set engine to docker or podman, or image-source to auto",
+                )
+            return self.archive, None
+        if not distro.has_image(arch) and self.choice != "registry":
+            return self.archive, None
+        may_differ = self.choice == "auto" and distro.id not in self.pinned
+        return self.registry, self.archive if may_differ and distro.has_archive(arch) else None
+
 
 TAGS = "registry-tags.json"
 """In the cache folder: which digest each reference led to when a run last pulled it."""

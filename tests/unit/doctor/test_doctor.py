@@ -19,10 +19,9 @@ from pytest_manylinux.engines.container.dead_image import dead_image, has_vsysca
 from pytest_manylinux.engines.select import EngineName
 from pytest_manylinux.errors import EngineError, ExitCode, ImageError
 from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.images.apt import MachineApt
+from pytest_manylinux.images.apt import MachineApt, no_old_releases
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.ways import no_old_releases
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - what shutil gives

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images.apt import MachineApt
-from pytest_manylinux.images.ways import old_releases_beside
+from pytest_manylinux.images.apt import MachineApt, old_releases_beside
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 RECIPE = ArchiveRecipe(

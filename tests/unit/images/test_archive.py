@@ -9,11 +9,10 @@ import pytest
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import ImageError, StoreError
 from pytest_manylinux.images import debian_archive
-from pytest_manylinux.images.apt import MachineApt
+from pytest_manylinux.images.apt import MachineApt, no_old_releases
 from pytest_manylinux.images.debian_archive import ArchiveImages
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.ways import no_old_releases
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Image, ImagePurpose
 
 DISTRO = load_catalogue().get("debian-12")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_manylinux.images.missing import in_short, missing_files
+from pytest_manylinux.images.failure import in_short, missing_files
 
 MIRROR = "http://127.0.0.1:8080/debian"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import ImageError, UsageError
-from pytest_manylinux.images import mmdebstrap, stall
+from pytest_manylinux.images import image_progress, mmdebstrap
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
 from pytest_manylinux.images.recipe import Recipe
 
@@ -76,7 +76,7 @@ def test_a_mirror_that_lets_fall_a_few_bytes_now_and_then_ends_in_an_error(
     partial = making.apt_cache / "archives/partial"
     program(f'mkdir -p "{partial}"; while :; do printf x >> "{partial}/x.deb"; sleep 0.05; done')
     monkeypatch.setattr(mmdebstrap, "_LOOK_UP", 0.05)
-    monkeypatch.setattr(stall, "TRICKLE", 0.5)
+    monkeypatch.setattr(image_progress, "TRICKLE", 0.5)
     with pytest.raises(ImageError, match="mirror is too slow"):
         run_mmdebstrap(making, print)
 
@@ -90,7 +90,7 @@ def test_what_an_earlier_making_left_half_loaded_is_no_download(
     os.utime(left, (0, 0))
     program("sleep 1")
     monkeypatch.setattr(mmdebstrap, "_LOOK_UP", 0.05)
-    monkeypatch.setattr(stall, "TRICKLE", 0.3)
+    monkeypatch.setattr(image_progress, "TRICKLE", 0.3)
     run_mmdebstrap(making, print)
 
 

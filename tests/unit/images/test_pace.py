@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pytest_manylinux.images.stall import LEAST, TRICKLE, Pace
+from pytest_manylinux.images.image_progress import LEAST, TRICKLE, Pace
 
 SILENCE = 900.0
 

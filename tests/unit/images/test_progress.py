@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pytest_manylinux.images.mmdebstrap_progress import Progress
+from pytest_manylinux.images.image_progress import Progress
 
 LINES = [
     "I: running apt-get update...",

@@ -20,7 +20,7 @@ from docker.errors import APIError, ImageNotFound
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import EngineError, ImageError, RunEndedError
 from pytest_manylinux.host.shutdown import Shutdown
-from pytest_manylinux.images import derive, pull, stall
+from pytest_manylinux.images import derive, image_progress, pull
 from pytest_manylinux.images.pull import NoAnswerError, PullProgress
 from pytest_manylinux.images.registry import Network, RegistryImages
 from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource
@@ -403,7 +403,7 @@ def test_a_registry_that_lets_fall_a_few_bytes_now_and_then_is_given_up_on(
             ended.set()
 
     monkeypatch.setattr(api, "pull", drip)
-    monkeypatch.setattr(stall, "TRICKLE", 0.3)
+    monkeypatch.setattr(image_progress, "TRICKLE", 0.3)
     with pytest.raises(NoAnswerError, match="next to nothing"):
         _provide(_images(api))
     assert ended.wait(60)

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images.image_sources import ImageSources
+from pytest_manylinux.images.run_images import ImageSources
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, ImageSource, Interpreter
 
 CATALOGUE = load_catalogue()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.images.survey_image import (
+from pytest_manylinux.images.image_survey import (
     Drift,
     LiveFigures,
     LivePython,

@@ -7,9 +7,8 @@ import pytest
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import survey_store
-from pytest_manylinux.images.survey_image import LiveFigures
-from pytest_manylinux.images.survey_store import Surveys
+from pytest_manylinux.images import image_survey
+from pytest_manylinux.images.image_survey import LiveFigures, Surveys
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
@@ -25,7 +24,7 @@ class Looker:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, answers: bool = True) -> None:
         self.looked = 0
         self.answers = answers
-        monkeypatch.setattr(survey_store, "survey_image", self)
+        monkeypatch.setattr(image_survey, "survey_image", self)
 
     def __call__(self, *_: object) -> LiveFigures:
         self.looked += 1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.cache.integrity import seal_folder
+from pytest_manylinux.images.dpkg import verify
 from pytest_manylinux.images.store import ImageStore, StoredImage
-from pytest_manylinux.images.verify import verify
 from pytest_manylinux.model.distro import Image
 
 

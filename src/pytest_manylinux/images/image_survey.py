@@ -1,19 +1,24 @@
-"""Read the catalogue's figures from a live image, and say where a row has drifted from them."""
+"""Look into an image once: C library, libraries, symbol versions, Pythons; and where a row differs."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import msgspec
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerDefSection
 from packaging.version import Version
 
+from pytest_manylinux.cache.atomic import write_whole
+from pytest_manylinux.cache.integrity import sealed, unsealed
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, SandboxSpec
-from pytest_manylinux.errors import ImageError
+from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Distro, Image, Interpreter
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
@@ -170,3 +175,43 @@ def _ask(sandbox: Sandbox, *argv: str, must: bool = True) -> str:
         words = done.stderr.decode("utf-8", "replace").strip()
         raise ImageError(f"the image does not answer: {argv[-1]}", why=words)
     return done.stdout.decode("utf-8", "replace") if done.ok else ""
+
+
+FORM = 2  # of the files: another procedure or form gets another number, and looks again
+
+
+class Surveys:
+    """Surveys kept below `root`, one file an image, for this run and later ones."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._known: dict[str, Survey | None] = {}
+        self._under_way: dict[str, threading.Lock] = {}
+
+    def of(self, distro: Distro, image: Image, engine: Engine) -> Survey | None:
+        """The survey of an image; None for one that does not answer, and for the rest of this run.
+
+        It takes about a second the first time. A folder that cannot be written keeps nothing.
+        """
+        with self._lock:
+            mine = self._under_way.setdefault(image.digest, threading.Lock())
+        with mine:
+            if image.digest not in self._known:
+                self._known[image.digest] = self._look(distro, image, engine)
+            return self._known[image.digest]
+
+    def _look(self, distro: Distro, image: Image, engine: Engine) -> Survey | None:
+        path = self._root / f"{FORM}-{image.digest.replace(':', '-')}.json"
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            content = unsealed(image.digest, path.read_bytes())
+            if content is not None:
+                return msgspec.json.decode(content, type=Survey)
+        try:
+            survey = survey_image(distro, image, (), engine).survey
+        except ManylinuxError:
+            return None  # the trials will say what is wrong with it
+        with contextlib.suppress(OSError):
+            self._root.mkdir(parents=True, exist_ok=True)
+            write_whole(path, sealed(image.digest, msgspec.json.encode(survey, order="sorted")))
+        return survey

@@ -1,10 +1,57 @@
-"""Turn mmdebstrap's output into a few words now and then."""
+"""Tell a download that goes on from one that has as good as stopped, and what mmdebstrap is doing.
+
+apt and the container engines give up on a server that says nothing, but follow one that lets a few
+bytes fall each minute for as long as it likes.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+LEAST = 64_000
+TRICKLE = 180.0
+"""Fewer than LEAST bytes in TRICKLE seconds are no download; it would come to 31 MB a day."""
+
+WHAT = f"next to nothing came in {TRICKLE:.0f} s"
+
+
+@dataclass(slots=True)
+class Pace:
+    """Feed it whatever is heard. Other work than downloading may be silent for `silence` seconds."""
+
+    silence: float
+    clock: Callable[[], float] = time.monotonic
+    _bytes: int = 0
+    _loads: bool = False
+    _mark: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._mark = self.clock()
+
+    def heard(self) -> None:
+        """Something happened that is no download."""
+        self._mark, self._loads, self._bytes = self.clock(), False, 0
+
+    def loaded(self, count: int) -> None:
+        """So many bytes are here of whatever is being downloaded now; none if nothing is."""
+        begins = count > 0 and not self._loads
+        if begins or not self._bytes <= count < self._bytes + LEAST:
+            self._mark, self._bytes = self.clock(), count
+        self._loads = count > 0
+
+    @property
+    def is_trickle(self) -> bool:
+        """Whether a download has as good as stopped."""
+        return self._loads and self.clock() - self._mark > TRICKLE
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing at all was heard for `silence`."""
+        return self.clock() - self._mark > self.silence
+
 
 _STAGES = (
     ("I: running apt-get update", "reading package lists"),
