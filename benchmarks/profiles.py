@@ -26,7 +26,7 @@ from trials import subject_of, trial
 
 from pytest_manylinux.cli import main as command
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 
 HERE = Path(__file__).parent
 SHOWN = 30
@@ -69,7 +69,7 @@ def trials(folder: Path) -> str:
     """So many trials of a small wheel one after the other."""
     (wheel,) = download([SMALL], folder / "small", ["3.11"])
     engine = select_engine("bubblewrap")
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     try:
         cell = trial(subject_of(wheel, "debian-12"), engine, warm)
         cell()

@@ -42,7 +42,7 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
@@ -200,7 +200,7 @@ def trials(engine_name: str, number: int, meter: Meter, wheels: dict[str, Path])
     with contextlib.ExitStack() as stack:
         engine = select_engine(engine_name)
         stack.callback(engine.close)
-        warm = WarmTrials(engine)
+        warm = PreloadedPool(engine)
         stack.callback(warm.close)
         step = max(number // ROWS, 1)
         for done, (name, request) in enumerate(islice(cycle(requests.items()), number), 1):

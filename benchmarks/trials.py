@@ -41,7 +41,7 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
@@ -120,7 +120,7 @@ def floor(subject: Subject, engine: Engine) -> Cell:
     return cell
 
 
-def trial(subject: Subject, engine: Engine, warm: WarmTrials | None) -> Cell:
+def trial(subject: Subject, engine: Engine, warm: PreloadedPool | None) -> Cell:
     """Ours; `warm` as a run has it."""
 
     def cell() -> Observation:
@@ -135,7 +135,7 @@ def docker_row(subject: Subject, engine: Engine, length: int = 10) -> Cell:
     """Seconds for each of so many in a row."""
 
     def cell() -> float:
-        warm = WarmTrials(engine)
+        warm = PreloadedPool(engine)
         started = time.monotonic()
         for more in reversed(range(length)):
             run_trial(subject.request, engine, warm, more)
@@ -149,7 +149,7 @@ def docker_ready(subject: Subject, engine: Engine) -> Cell:
     """Seconds for one whose container is there."""
 
     def cell() -> float:
-        warm = WarmTrials(engine)
+        warm = PreloadedPool(engine)
         run_trial(subject.request, engine, warm, 1)
         time.sleep(_UNTIL_READY)
         started = time.monotonic()
@@ -215,7 +215,7 @@ def beside_the_naive_way(
     with contextlib.ExitStack() as stack:
         engine = select_engine("bubblewrap")
         stack.callback(engine.close)
-        warm = WarmTrials(engine)
+        warm = PreloadedPool(engine)
         stack.callback(warm.close)
         containers = docker_engine(stack) if docker else None
         for wheel in wheels:

@@ -26,7 +26,7 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.trials.dependencies import resolve_dependencies
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 from pytest_manylinux.trials.venv import prepared_venv
 
@@ -92,7 +92,7 @@ class Workspace:
         self._store = OnFirstUse(ImageStore)
         self._facts = OnFirstUse(self._open_facts)
         self._surveys = OnFirstUse(lambda: Surveys(self.store.root / "surveys"))
-        self._pool = OnFirstUse(lambda: WarmTrials(self.engine()))
+        self._pool = OnFirstUse(lambda: PreloadedPool(self.engine()))
 
     def engine(self) -> Engine:
         """The engine; raises EngineError if none answers, UsageError for a name that is not one."""

@@ -20,7 +20,7 @@ from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.trials import pool as warm_trials
 from pytest_manylinux.trials import request
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 
@@ -68,7 +68,7 @@ def observe(
     """
     distro = load_catalogue().get("debian-12")
     target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
-    folder, warm = tmp_path_factory.mktemp("wheels"), WarmTrials(engine)
+    folder, warm = tmp_path_factory.mktemp("wheels"), PreloadedPool(engine)
     patch = pytest.MonkeyPatch()
     for module in (request, warm_trials):  # whoever stops the agent is waited for no longer than that
         patch.setattr(module, "GRACE", 1.0)

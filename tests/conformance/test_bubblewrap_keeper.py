@@ -134,7 +134,7 @@ def _check_as_nobody(spec: SandboxSpec) -> None:
         assert b"refused" in python(sandbox, FORKS).stdout
     work = "print(os.getuid(), os.listdir('/scratch'), os.system('unshare -U true'))"
     code = f"import os; work = lambda: {work}"
-    server = engine.fork_server(spec, "/usr/bin/python3", code)
+    server = engine.preload(spec, "/usr/bin/python3", code)
     for _ in range(2):
         assert server.run((), timeout=60).stdout == b"1000 ['home'] 256\n"
     engine.close()

@@ -18,10 +18,10 @@ from pytest_manylinux.engines.api import (
     Command,
     Completed,
     Engine,
-    ForkingEngine,
-    ForkServer,
     Limits,
     Mount,
+    Preloaded,
+    PreloadingEngine,
     SandboxSpec,
     Status,
 )
@@ -41,20 +41,20 @@ from pathlib import PurePosixPath
 from pytest_manylinux.engines.api import Mount
 from pytest_manylinux.engines.select import select_engine
 spec, code, program = pickle.loads(base64.b64decode(sys.argv[1]))
-server = select_engine(sys.argv[2]).fork_server(spec, "/usr/bin/python3", code)
+server = select_engine(sys.argv[2]).preload(spec, "/usr/bin/python3", code)
 print("begun", flush=True)
 server.run([Mount(source=program, target=PurePosixPath("/tmp/run.py"))], timeout=600)
 """
 
 
 @pytest.fixture
-def server(engine: ForkingEngine, spec: SandboxSpec) -> Iterator[ForkServer]:
-    server = engine.fork_server(spec, PYTHON, CODE)
+def server(engine: PreloadingEngine, spec: SandboxSpec) -> Iterator[Preloaded]:
+    server = engine.preload(spec, PYTHON, CODE)
     yield server
     server.close()
 
 
-def perform(server: ForkServer, folder: Path, program: str, *, timeout: float = 120.0) -> Completed:
+def perform(server: Preloaded, folder: Path, program: str, *, timeout: float = 120.0) -> Completed:
     (folder / "run.py").write_text(program)
     mounts = [Mount(source=folder / "run.py", target=PurePosixPath("/tmp/run.py"))]  # noqa: S108
     return server.run(mounts, timeout=timeout)
@@ -84,7 +84,7 @@ done 2>/dev/null
 
 
 def test_a_run_finds_what_a_command_in_a_sandbox_finds(
-    engine: Engine, spec: SandboxSpec, server: ForkServer, tmp_path: Path
+    engine: Engine, spec: SandboxSpec, server: Preloaded, tmp_path: Path
 ) -> None:
     """Also that nothing of an earlier run is left: the first makes a mess."""
     mess = f"""
@@ -121,7 +121,7 @@ def comparable(seen: str, engine: Engine) -> list[str]:
     return [line for line in seen.splitlines() if not line.startswith(unlike)]
 
 
-def test_a_run_has_an_inner_loopback_and_no_other_network(server: ForkServer, tmp_path: Path) -> None:
+def test_a_run_has_an_inner_loopback_and_no_other_network(server: Preloaded, tmp_path: Path) -> None:
     program = """
 import socket
 with socket.create_server(("127.0.0.1", 0)) as here:
@@ -134,7 +134,7 @@ except OSError as error:
     assert "unreachable" in said(perform(server, tmp_path, program))
 
 
-def test_no_run_can_reach_the_server(server: ForkServer, tmp_path: Path) -> None:
+def test_no_run_can_reach_the_server(server: Preloaded, tmp_path: Path) -> None:
     """Nor its own first process: both are of the same user, but hold no rights over each other."""
     program = """
 import ctypes, os
@@ -158,7 +158,7 @@ for namespace in (1 << 17, 1 << 28):  # of mounts, of users
     assert said(perform(server, tmp_path, "print(ready)")) == "['made once']\n"
 
 
-def test_how_runs_end(server: ForkServer, tmp_path: Path) -> None:
+def test_how_runs_end(server: Preloaded, tmp_path: Path) -> None:
     assert perform(server, tmp_path, "import os; os._exit(7)").exit_code == 7
     ended = perform(server, tmp_path, "import os; os.kill(os.getpid(), 9)")
     assert (ended.status, ended.signal) == (Status.SIGNALLED, 9)
@@ -167,7 +167,7 @@ def test_how_runs_end(server: ForkServer, tmp_path: Path) -> None:
     assert said(perform(server, tmp_path, "print('still there')")) == "still there\n"
 
 
-def test_inputs_are_read_only_and_each_runs_own(server: ForkServer, tmp_path: Path) -> None:
+def test_inputs_are_read_only_and_each_runs_own(server: Preloaded, tmp_path: Path) -> None:
     folder = tmp_path / "inputs"
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "file").write_text("content")
@@ -193,19 +193,19 @@ for name in ("/scratch/in/deep/file", "/scratch/in/new", "/tmp/run.py"):
 
 
 def test_what_the_servers_sandbox_shows_every_run_sees(
-    engine: ForkingEngine, spec: SandboxSpec, tmp_path: Path
+    engine: PreloadingEngine, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     (tmp_path / "kept").write_text("kept")
     targets = ("/scratch/a/kept", "/tmp/kept", "/elsewhere/kept")  # noqa: S108
     mounts = tuple(Mount(source=tmp_path / "kept", target=PurePosixPath(t)) for t in targets)
-    server = engine.fork_server(replace(spec, mounts=mounts), PYTHON, CODE)
+    server = engine.preload(replace(spec, mounts=mounts), PYTHON, CODE)
     program = f"print(*(open(t).read() for t in {targets}))"
     assert said(perform(server, tmp_path, program)) == "kept kept kept\n"
     assert said(perform(server, tmp_path, program)) == "kept kept kept\n"
     server.close()
 
 
-def test_a_timeout_ends_the_server(server: ForkServer, tmp_path: Path) -> None:
+def test_a_timeout_ends_the_server(server: Preloaded, tmp_path: Path) -> None:
     nap = f"sleep 4252.5{OWN}"
     program = f"import os; print('begun', flush=True); os.system('setsid {nap} & {nap}')"
     completed = perform(server, tmp_path, program, timeout=3)
@@ -216,10 +216,10 @@ def test_a_timeout_ends_the_server(server: ForkServer, tmp_path: Path) -> None:
 
 
 def test_limits_hold_and_a_fork_bomb_ends_with_its_run(
-    engine: ForkingEngine, spec: SandboxSpec, tmp_path: Path
+    engine: PreloadingEngine, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     limits = Limits(memory=256 * MIB, scratch=64 * MIB, processes=40)
-    server = engine.fork_server(replace(spec, limits=limits), PYTHON, CODE)
+    server = engine.preload(replace(spec, limits=limits), PYTHON, CODE)
     bomb = """
 import os, time
 for n in range(1000):
@@ -237,15 +237,15 @@ for n in range(1000):
     server.close()
 
 
-def test_a_server_that_does_not_start(engine: ForkingEngine, spec: SandboxSpec) -> None:
-    with pytest.raises(SandboxError, match="no fork server could be started"):
-        engine.fork_server(spec, PYTHON, "raise ValueError('because')")
-    with pytest.raises(SandboxError, match="no fork server could be started"):
-        engine.fork_server(spec, "/usr/bin/absent", CODE)
+def test_a_server_that_does_not_start(engine: PreloadingEngine, spec: SandboxSpec) -> None:
+    with pytest.raises(SandboxError, match="no preloaded process could be started"):
+        engine.preload(spec, PYTHON, "raise ValueError('because')")
+    with pytest.raises(SandboxError, match="no preloaded process could be started"):
+        engine.preload(spec, "/usr/bin/absent", CODE)
 
 
 def test_a_server_cannot_uncover_or_make_writable(
-    engine: ForkingEngine, spec: SandboxSpec, tmp_path: Path
+    engine: PreloadingEngine, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     """Its interpreter is the image's, and what is mounted is the host's."""
     (tmp_path / "kept").write_text("kept")
@@ -267,7 +267,7 @@ os.wait()
 tried = os.read(told, 100).decode()
 work = lambda: print(tried)
 """
-    server = engine.fork_server(replace(spec, mounts=(mount,)), PYTHON, code)
+    server = engine.preload(replace(spec, mounts=(mount,)), PYTHON, code)
     assert said(server.run((), timeout=60)) == "[0, -1, -1, 0]\n"
     server.close()
 

@@ -19,7 +19,7 @@ from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Severity
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 PIP = "23.0.1"
@@ -102,7 +102,7 @@ def run(engine: Engine, image: Image) -> Iterator[Run]:
     """
     distro = load_catalogue().get("debian-12")
     target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
 
     def run(
         path: Path, dependencies: Path | None, swapped: Path | None

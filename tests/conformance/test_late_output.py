@@ -61,10 +61,12 @@ def run(request: pytest.FixtureRequest, late: Late, spec: SandboxSpec, tmp_path:
                     sandbox, f"exec {PYTHON} -c '{program}'", timeout=timeout
                 )
             case "standby":
-                standby = stack.enter_context(engine.standby(spec, PYTHON, CODE, INBOX))
+                standby = stack.enter_context(
+                    engine.preload(spec, PYTHON, CODE, inbox=INBOX, max_runs=1)
+                )
                 yield lambda program, timeout: standby.run(mounts(program), timeout=timeout)
             case _:
-                server = stack.enter_context(engine.fork_server(spec, PYTHON, CODE))
+                server = stack.enter_context(engine.preload(spec, PYTHON, CODE))
                 yield lambda program, timeout: server.run(mounts(program), timeout=timeout)
 
 
@@ -94,12 +96,16 @@ import os, time
 os.write(1, b"out"), os.write(2, b"err")
 time.sleep(600)
 """)
-    with engine.standby(spec, PYTHON, CODE, INBOX) as standby, ThreadPoolExecutor(1) as pool:
+    with (
+        engine.preload(spec, PYTHON, CODE, inbox=INBOX, max_runs=1) as standby,
+        ThreadPoolExecutor(1) as pool,
+    ):
         lateness.streams, lateness.seconds = BOTH, LATE
         mounts = [Mount(source=program, target=INBOX / "run.py")]
         running = pool.submit(standby.run, mounts, timeout=60)
         assert eventually(lambda: set(lateness.held) == BOTH and lateness.held.count(STDOUT) > 1)
-        engine.api.kill(standby._sandbox._container)
+        assert isinstance(standby._program, sandbox.ContainerSandbox)
+        engine.api.kill(standby._program._container)
         ended = running.result()
     assert (ended.status, ended.stdout, ended.stderr) == (Status.LOST, b"out", b"err")
     assert ended.output_complete
@@ -134,7 +140,7 @@ def test_a_sandbox_that_does_not_start_says_all_its_words(late: Late, spec: Sand
     engine, lateness = late
     lateness.streams, lateness.seconds = frozenset({STDERR}), LATE
     with pytest.raises(SandboxError) as caught:
-        engine.standby(spec, PYTHON, "raise ValueError('because')", INBOX)
+        engine.preload(spec, PYTHON, "raise ValueError('because')", inbox=INBOX, max_runs=1)
     assert "because" in str(caught.value.why)
 
 
@@ -146,7 +152,7 @@ def test_words_of_the_preparation_are_none_of_a_runs(
     lateness.streams, lateness.seconds = frozenset({STDERR}), LATE
     code = f"import os; os.write(2, b'a warning')\n{CODE}"
     (tmp_path / "run.py").write_text("1 / 0")
-    with engine.standby(spec, PYTHON, code, INBOX) as standby:
+    with engine.preload(spec, PYTHON, code, inbox=INBOX, max_runs=1) as standby:
         mounts = [Mount(source=tmp_path / "run.py", target=INBOX / "run.py")]
         ended = standby.run(mounts, timeout=60)
     assert ended.stderr.startswith(b"Traceback")

@@ -23,9 +23,9 @@ from pytest_manylinux.engines.api import (
     Completed,
     Limits,
     Mount,
+    Preloaded,
+    PreloadingEngine,
     SandboxSpec,
-    Standby,
-    StandbyEngine,
     Status,
 )
 from pytest_manylinux.engines.container.engine import ContainerEngine
@@ -50,26 +50,27 @@ from pytest_manylinux.engines.api import Mount
 from pytest_manylinux.engines.select import select_engine
 engine, spec, code, program, inbox = pickle.loads(base64.b64decode(sys.argv[1]))
 engine = select_engine(engine)
-first, second = (engine.standby(spec, "/usr/bin/python3", code, inbox) for _ in range(2))
+preload = lambda: engine.preload(spec, "/usr/bin/python3", code, inbox=inbox, max_runs=1)
+first, second = preload(), preload()
 print("begun", flush=True)
 first.run([Mount(source=program, target=inbox / "run.py")], timeout=600)
 """
-Start: TypeAlias = Callable[[], Standby]
+Start: TypeAlias = Callable[[], Preloaded]
 
 
 @pytest.fixture
-def start(engine: StandbyEngine, spec: SandboxSpec) -> Iterator[Start]:
+def start(engine: PreloadingEngine, spec: SandboxSpec) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def one() -> Standby:
-            standby = engine.standby(spec, PYTHON, CODE, INBOX)
+        def one() -> Preloaded:
+            standby = engine.preload(spec, PYTHON, CODE, inbox=INBOX, max_runs=1)
             stack.callback(standby.close)
             return standby
 
         yield one
 
 
-def perform(standby: Standby, folder: Path, program: str, *, timeout: float = 120.0) -> Completed:
+def perform(standby: Preloaded, folder: Path, program: str, *, timeout: float = 120.0) -> Completed:
     (folder / "run.py").write_text(program)
     return standby.run([Mount(source=folder / "run.py", target=INBOX / "run.py")], timeout=timeout)
 
@@ -187,7 +188,7 @@ for name in ("/tmp/in/deeper/in/deep/file", "/tmp/in/new", "/tmp/in/before/new",
     ]
     old = os.umask(0o077)
     try:
-        standby = engine.standby(replace(spec, mounts=(before,)), PYTHON, CODE, INBOX)
+        standby = engine.preload(replace(spec, mounts=(before,)), PYTHON, CODE, inbox=INBOX, max_runs=1)
         assert said(standby.run(mounts, timeout=60)) == "content content\n"
     finally:
         os.umask(old)
@@ -210,7 +211,7 @@ def test_a_timeout_kills_it(engine: ContainerEngine, start: Start, tmp_path: Pat
     assert containers(engine, os.getpid()) == before
 
 
-def test_limits_hold(engine: StandbyEngine, spec: SandboxSpec, tmp_path: Path) -> None:
+def test_limits_hold(engine: PreloadingEngine, spec: SandboxSpec, tmp_path: Path) -> None:
     limits = Limits(memory=256 * MIB, scratch=64 * MIB, processes=40)
     program = """
 import os, time
@@ -223,17 +224,17 @@ for n in range(1000):
 x = b'x' * (1 << 30)
 print('had')
 """
-    standby = engine.standby(replace(spec, limits=limits), PYTHON, CODE, INBOX)
+    standby = engine.preload(replace(spec, limits=limits), PYTHON, CODE, inbox=INBOX, max_runs=1)
     assert perform(standby, tmp_path, program).stdout == b"refused True\n"
     standby.close()
 
 
 def test_one_that_does_not_start(engine: ContainerEngine, spec: SandboxSpec) -> None:
     before = containers(engine, os.getpid())
-    with pytest.raises(SandboxError, match="no sandbox could be started"):
-        engine.standby(spec, PYTHON, "raise ValueError('because')", INBOX)
-    with pytest.raises(SandboxError, match="no sandbox could be started"):
-        engine.standby(spec, "/usr/bin/absent", CODE, INBOX)
+    with pytest.raises(SandboxError, match="no preloaded process could be started"):
+        engine.preload(spec, PYTHON, "raise ValueError('because')", inbox=INBOX, max_runs=1)
+    with pytest.raises(SandboxError, match="no preloaded process could be started"):
+        engine.preload(spec, "/usr/bin/absent", CODE, inbox=INBOX, max_runs=1)
     assert containers(engine, os.getpid()) == before
 
 

@@ -22,7 +22,7 @@ from pytest_manylinux.images.store import default_root
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, LIBRARY, QUIET, Errand, library_mounts
 from pytest_manylinux.trials.trial import _OFFLINE, TrialRequest, run_trial
 from pytest_manylinux.trials.venv import prepared_venv
@@ -45,7 +45,7 @@ void *PyInit_{name}(void) {{ {body}; return PyModule_Create2(&definition, 1013);
 """
 
 
-class Counted(WarmTrials):
+class Counted(PreloadedPool):
     """Remembers how many trials ended in a fork server."""
 
     ended = 0
@@ -73,7 +73,7 @@ class Place:
     def try_alone(self, path: Path, **settings: object) -> Observation:
         return self._run(path, None, settings)
 
-    def _run(self, path: Path, warm: WarmTrials | None, settings: dict[str, object]) -> Observation:
+    def _run(self, path: Path, warm: PreloadedPool | None, settings: dict[str, object]) -> Observation:
         wheel = open_wheel(path)
         request = TrialRequest(
             wheel=wheel,

@@ -31,6 +31,8 @@ from pytest_manylinux.model.distro import Image
 
 MIB = 1024 * 1024
 SCRATCH = PurePosixPath("/scratch")
+INBOX = PurePosixPath("/tmp/inputs")  # noqa: S108 - the sandbox's own
+"""Where the inputs of a preloaded process's runs come, unless another folder is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,65 +172,48 @@ class Engine(Protocol):
         """Release what the engine holds for the run."""
 
 
-class ForkServer(Protocol):
+class Preloaded(Protocol):
     """A program that has made itself ready inside a sandbox, and runs in forks of itself.
 
     Each run is a sandbox by the contract above, with what was `SandboxSpec.mounts` and its own inputs,
     except that its program need not start up: new process, network, IPC and host-name namespaces,
     empty /tmp, /scratch and /dev/shm, no rights. What it leaves behind is gone when `run` returns, and
-    no later run can tell that there was one. One run at a time; `Limits` are for all together.
+    no later run can tell that there was one. One run at a time; `Limits` are for all together. Where a
+    process may run only once, that run is in the process's own sandbox, and ends with it. Output is
+    kept as a command's is.
     """
 
     def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
         """Run the program once, to its end, with `mounts` (below /tmp or /scratch) besides.
 
-        On timeout the server ends with the run. Raises SandboxError if no run could be begun; then,
-        and after LOST and TIMED_OUT, the server is of no use any more.
+        On timeout the process ends with the run. Raises SandboxError if no run could be started, and
+        when all are used up; then, and after LOST and TIMED_OUT, the process is of no use any more.
         """
 
     def close(self) -> None:
-        """End it and everything inside; may be called twice."""
+        """Kill it and everything inside; may be called twice."""
 
 
 @runtime_checkable
-class ForkingEngine(Protocol):
-    """An engine that has fork servers."""
+class PreloadingEngine(Protocol):
+    """An engine that has preloaded processes."""
 
-    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> ForkServer:
+    def preload(
+        self,
+        spec: SandboxSpec,
+        interpreter: str,
+        code: str,
+        *,
+        inbox: PurePosixPath = INBOX,
+        max_runs: int | None = None,
+    ) -> Preloaded:
         """Start `interpreter` (a path inside), and execute `code` (Python) once.
 
         `code` defines `work`, which each run calls without arguments; a run ends with exit code 0
-        when it returns. It must not run anything that is foreign to the image. Raises SandboxError
-        or EngineError.
-        """
+        when it returns. It must not run anything that is foreign to the image.
 
-
-class Standby(Protocol):
-    """A program that has made itself ready in a sandbox of its own, and waits there for its one run.
-
-    The run is in that sandbox, which is one by the contract above, with what was `SandboxSpec.mounts`
-    and its own inputs. Its output is kept as a command's is.
-    """
-
-    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
-        """Run the program to its end, with `mounts` (inside the inbox) besides.
-
-        On timeout the sandbox is killed. Raises SandboxError if no run could be begun, and for a
-        second one.
-        """
-
-    def close(self) -> None:
-        """Kill everything inside and forget it; may be called twice."""
-
-
-@runtime_checkable
-class StandbyEngine(Protocol):
-    """An engine that can have programs ready for one run each."""
-
-    def standby(self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath) -> Standby:
-        """Start `interpreter` (a path inside), and execute `code` (Python) once.
-
-        `code` defines `work`, which the run calls without arguments, as for `ForkingEngine`. `inbox`
-        is a folder (absolute) that inputs of the run come into; it and what of `spec.mounts` lies in
-        it are read-only inside. Raises SandboxError or EngineError.
+        `max_runs` is how often it may run; None: any number. Only a process that runs once is there on
+        every machine: others need a kernel that gives namespaces inside of the sandbox. Its inputs come
+        into the folder `inbox` (absolute), and it and what of `spec.mounts` lies in it are read-only
+        inside. Raises SandboxError or EngineError.
         """

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from pytest_manylinux.engines.api import MIB, Cache, Mount
+from pytest_manylinux.errors import SandboxError
 
 USER = 1000
 """User and group id inside a sandbox."""
 
+SHARED_MEMORY = 64 * MIB
+"""Bytes of /dev/shm: what container engines give too."""
+
+# Root of the host without capabilities may still write sysctls (core_pattern runs a program as
+# root), and bubblewrap leaves these writable when root starts it: access(2) says no, write says yes.
+READ_ONLY_PROC = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "asound")
 _BASE = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/scratch/home",
@@ -48,6 +57,16 @@ def generated_files(root: Path, *, network: bool) -> dict[str, str]:
     elif (root / "etc/hosts").is_file():
         files["/etc/hosts"] = _HOSTS
     return files
+
+
+def check_mounts(mounts: Iterable[Mount | Cache]) -> None:
+    """Raise SandboxError for a source that is not there and for a target that is no place."""
+    for mount in mounts:
+        if not mount.source.exists():
+            raise SandboxError(f"{mount.source} is to be seen in the sandbox but does not exist")
+        parts = mount.target.parts
+        if not mount.target.is_absolute() or len(parts) < 2 or ".." in parts:  # noqa: PLR2004
+            raise SandboxError(f"{mount.target} is no place for a mount: an absolute path is needed")
 
 
 def _read(path: Path) -> str:

@@ -1,11 +1,19 @@
-"""What a command prints, kept within a bound."""
+"""What a command or a run prints, kept within a bound, and how it ends.
+
+The output of a run of a preloaded process comes in a stream with others', told from all else by a word
+that only we know.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
-from pytest_manylinux.engines.api import MIB, OutputListener
+from pytest_manylinux.engines.api import MIB, Completed, OutputListener, Status
+from pytest_manylinux.errors import SandboxError
 
 Sink = Callable[[bytes], object]
 """Takes output as it comes."""
@@ -16,6 +24,7 @@ BOUND = 8 * MIB
 INCOMPLETE = b"\n[the output may be incomplete: the engine did not deliver its end]\n"
 """The last words on a stderr whose end, or whose stdout's end, was lost between the command and us."""
 
+_LAST_LINE = 4096  # bytes, at most
 _GAP = b"\n[... %d bytes left out ...]\n"
 
 
@@ -70,3 +79,112 @@ def tee(output: BoundedOutput, listener: OutputListener | None) -> Sink:
         listener(data)
 
     return write
+
+
+class MarkedOutput(BoundedOutput):
+    """Takes the stream of a preloaded process (preloaded_main.py), keeps the run's part.
+
+    There may be others' output before it, and a line `WORD begin` where it begins. What follows the
+    last line is none of it.
+    """
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self._mark = b"\n%s " % word.encode()
+        self._begin = self._mark + b"begin\n"
+        self._before: bytes | None = b""
+        self._last = b""
+        self._complete = False
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        if self._before is not None:
+            _, found, rest = (self._before + data).partition(self._begin)
+            if not found:
+                self._before = (self._before + data)[-len(self._begin) :]
+                return
+            self._before, data = None, rest
+        if self._complete:
+            return
+        window = self._last + data
+        mark = window.find(self._mark)
+        end = window.find(b"\n", mark + len(self._mark)) + 1 if mark >= 0 else 0
+        if end:
+            self._complete, data = True, data[: end - len(self._last)]
+        super().write(data)
+        self._last = window[-_LAST_LINE:]
+
+    def is_complete(self) -> bool:
+        """Whether the last line has come."""
+        return self._complete
+
+    def value(self) -> bytes:
+        """What was kept of the run's own output."""
+        whole = super().value()
+        return whole.rpartition(self._mark)[0] if self._mark in whole else whole
+
+    def answer(self) -> dict[str, object]:
+        """What the last line says; nothing if there is none."""
+        try:
+            answer = json.loads(super().value().rpartition(self._mark)[2])
+        except ValueError:
+            return {}
+        return answer if self.is_complete() and isinstance(answer, dict) else {}
+
+
+class RunOutput:
+    """Both outputs of a run. Each has a mark of its own, since a daemon may be behind with either."""
+
+    def __init__(self, word: str) -> None:
+        self.stdout = MarkedOutput(word)
+        self.stderr = MarkedOutput(word)
+
+    def has_ended(self) -> bool:
+        """Whether the last line of one of them has come: the run has ended, the other is to come."""
+        return self.stdout.is_complete() or self.stderr.is_complete()
+
+    def is_complete(self) -> bool:
+        """Whether the last lines of both have come."""
+        return self.stdout.is_complete() and self.stderr.is_complete()
+
+
+Ending: TypeAlias = tuple[Status, "int | None"]
+"""With the exit code of what EXITED, the signal of what was SIGNALLED."""
+
+
+def ending_of(answer: Mapping[str, object], what: str) -> Ending:
+    """What {"exit_code": n}, {"signal": n}, {"failed": words} or anything else tells: it was LOST.
+
+    Raises SandboxError, whose first words are `what`, for what failed.
+    """
+    match answer:
+        case {"exit_code": int(code)}:
+            return Status.EXITED, code
+        case {"signal": int(number)}:
+            return Status.SIGNALLED, number
+        case {"failed": str(words)}:
+            raise SandboxError(what, why=words)
+        case _:
+            return Status.LOST, None
+
+
+def completed(
+    ending: Ending,
+    stdout: BoundedOutput,
+    stderr: BoundedOutput,
+    *,
+    started: float,
+    whole: bool = True,
+) -> Completed:
+    """All of it; `started` is when, by time.monotonic(), `whole` whether no output was lost."""
+    status, number = ending
+    return Completed(
+        status=status,
+        exit_code=number if status is Status.EXITED else None,
+        signal=number if status is Status.SIGNALLED else None,
+        stdout=stdout.value(),
+        stderr=stderr.value() + (b"" if whole else INCOMPLETE),
+        truncated=stdout.truncated or stderr.truncated,
+        duration=time.monotonic() - started,
+        output_complete=whole,
+    )

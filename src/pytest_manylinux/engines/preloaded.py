@@ -1,7 +1,11 @@
-"""Fork servers from outside (inside/preloaded_main.py runs them), and the one in a bubblewrap sandbox.
+"""A preloaded process: a program that has made itself ready in a sandbox, and runs in forks of itself.
 
-What a run is to find is put into a folder of the host that the sandbox shows read-only: hard links
-where they can be had, copies elsewhere. The run sees its own part of it bound in place, no other.
+The one outside of inside/preloaded_main.py, on every engine. Requests are lines of the program's input,
+and the runs' outputs are its own, between lines with a word of ours that comes with the request: no
+earlier run can know it, and what one has left behind in the stream is not taken for a later one's.
+
+What a run is to find is put into a folder of the host that the sandbox shows read-only from its
+beginning: by hard links where that is possible, else copied.
 """
 
 from __future__ import annotations
@@ -10,185 +14,164 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import shutil
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from pytest_manylinux.engines.api import (
+    INBOX,
     SCRATCH,
-    Command,
     Completed,
     Limits,
     Mount,
     SandboxSpec,
     Status,
 )
-from pytest_manylinux.engines.bubblewrap.mounts import READ_ONLY_PROC, SHARED_MEMORY, check_mounts
-from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, exchange
-from pytest_manylinux.engines.endings import Ending, completed, ending_of
-from pytest_manylinux.engines.environment import USER
-from pytest_manylinux.engines.output import BoundedOutput, Sink
+from pytest_manylinux.engines.environment import READ_ONLY_PROC, SHARED_MEMORY, USER, check_mounts
+from pytest_manylinux.engines.output import Ending, RunOutput, completed, ending_of
 from pytest_manylinux.engines.seccomp import filter_of_this_machine
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.host.closeable import Closeable
 
 INSIDE = Path(__file__).parent / "inside" / "preloaded_main.py"
-_SPOOL = PurePosixPath("/tmp/inputs")  # noqa: S108 - the sandbox's own, hidden from every run
 _TMP = PurePosixPath("/tmp")  # noqa: S108 - the sandbox's own
-_START_TIMEOUT = 60.0
-_FOR_EVER = 7 * 86400.0
-
-Serve = Callable[[Command, socket.socket], Completed]
-"""Runs a command in the sandbox to its end, the socket its standard input."""
 
 
-def server_argv(interpreter: str, code: str, way: str) -> tuple[str, ...]:
-    """What starts the inside; `way` is how requests come: `socket` or `lines`."""
-    return (interpreter, "-c", INSIDE.read_text(encoding="utf-8"), code, way)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """What the process inside does for each run; the rest is given from outside, by its own sandbox.
+
+    `superuser`: at its start it enters a user namespace as its superuser, having no rights otherwise.
+    `namespaces`: mount, process, network, IPC and host-name namespaces, with the run's mounts; without
+    them a run is in the process's own sandbox, and there can be only one. `user`: a user namespace in
+    which the run has this id. `drop_rights`: capabilities, and ways to new ones. `system_calls`: a
+    filter for the kernel, in hexadecimal. Where a step is not possible inside (an emulator refuses new
+    user namespaces and filters), an engine can take it from outside, and leave it out here.
+    """
+
+    superuser: bool = False
+    namespaces: bool = False
+    user: int | None = None
+    drop_rights: bool = False
+    system_calls: str = ""
 
 
-def server_mounts(spec: SandboxSpec, spool: Path) -> tuple[Mount, ...]:
-    """What the server's own sandbox shows."""
-    return (*spec.mounts, Mount(source=spool, target=_SPOOL))
+def isolation_of_runs(max_runs: int | None, *, superuser: bool) -> Isolation:
+    """All of it where there may be more runs than one; nothing for a single run."""
+    if max_runs == 1:
+        return Isolation()
+    return Isolation(
+        superuser=superuser,
+        namespaces=True,
+        user=USER,
+        drop_rights=True,
+        system_calls=filter_of_this_machine().hex(),
+    )
 
 
-class Requests:
-    """What the runs of one server are asked, and the folder of the host with their inputs."""
-
-    def __init__(self, spec: SandboxSpec, spool: Path) -> None:
-        self._limits = spec.limits
-        self._carried = [mount.target for mount in spec.mounts if _is_hidden(mount.target)]
-        self._spool = spool
-        self._serial = itertools.count()
-
-    @contextlib.contextmanager
-    def next(self, mounts: Sequence[Mount]) -> Iterator[dict[str, object]]:
-        """Give preloaded_main.py's request: where all is in the server's sandbox, and in the run's."""
-        check_mounts(mounts)
-        folder = self._spool / str(next(self._serial))
-        binds = [(str(target), str(target)) for target in self._carried]
-        folder.mkdir(mode=0o755)
-        try:
-            for number, mount in enumerate(mounts):
-                put(mount.source.resolve(), folder / str(number))
-                binds.append((str(_SPOOL / folder.name / str(number)), str(mount.target)))
-            yield {
-                "binds": sorted(binds, key=lambda bind: len(PurePosixPath(bind[1]).parts)),
-                "writable": list(_writable(self._limits)),
-                "folders": [str(SCRATCH / "home")],
-                "read_only": [f"/proc/{name}" for name in READ_ONLY_PROC],
-                "cwd": str(SCRATCH),
-                "user": USER,
-                "filter": filter_of_this_machine().hex(),
-            }
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def remove(self) -> None:
-        """Take the folder away."""
-        shutil.rmtree(self._spool, ignore_errors=True)
-
-
-class BubblewrapForkServer(Closeable):
-    """See `engines.api.ForkServer`. `serve` runs a command in the server's sandbox, `end` ends that."""
-
-    def __init__(
-        self,
-        spec: SandboxSpec,
-        argv: Sequence[str],
-        spool: Path,
-        *,
-        serve: Serve,
-        end: Callable[[], None],
-    ) -> None:
-        self._requests = Requests(spec, spool)
-        self._end = end
-        self._closed = False
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = Command(argv=tuple(argv), timeout=_FOR_EVER)
-        self._last: list[Completed] = []
-        self._thread = threading.Thread(target=self._serve, args=(serve, command, theirs), daemon=True)
-        self._thread.start()
-        self._await_ready(spec.image.name)
-
-    def _serve(self, serve: Serve, command: Command, theirs: socket.socket) -> None:
-        with contextlib.suppress(SandboxError, OSError), theirs:
-            self._last.append(serve(command, theirs))
-
-    def _await_ready(self, name: str) -> None:
-        self._channel.settimeout(_START_TIMEOUT)
-        try:
-            ready = self._channel.recv(64)
-        except OSError:
-            ready = b""
-        if ready != b"ready":
-            self.close()
-            words = self._last[0].stderr.decode(errors="replace")[-2000:] if self._last else ""
-            raise SandboxError(f"no fork server could be started from image {name}", why=words)
-        self._channel.settimeout(None)
-
-    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
-        """Run the program once; see `engines.api.ForkServer.run`."""
-        if self._closed:
-            raise SandboxError("the fork server is closed")
-        stdout, stderr = BoundedOutput(), BoundedOutput()
-        started = time.monotonic()
-        try:
-            with self._requests.next(mounts) as words:
-                request = json.dumps(words).encode()
-                ending = self._ask(request, [stdout.write, stderr.write], timeout)
-        except BaseException:
-            self.close()
-            raise
-        return completed(ending, stdout, stderr, started=started)
-
-    def _ask(self, request: bytes, sinks: Iterable[Sink], timeout: float) -> Ending:
-        try:
-            answer = exchange(
-                lambda files: socket.send_fds(self._channel, [request], files), sinks, timeout=timeout
-            )
-        except DeadlineError:
-            self.close()
-            return Status.TIMED_OUT, None
-        except OSError as error:
-            raise SandboxError("the fork server has ended", why=str(error)) from error
-        ending = ending_of(answer, "no run could be begun in a fork")
-        if ending[0] is Status.LOST:
-            self.close()
-        return ending
-
-    def close(self) -> None:
-        """End the server and everything in its sandbox; return when it is gone."""
-        self._closed = True
-        with contextlib.suppress(OSError):
-            self._channel.shutdown(socket.SHUT_RDWR)
-        self._channel.close()
-        self._end()
-        self._thread.join()
-        self._requests.remove()
-
-
-def _is_hidden(target: PurePosixPath) -> bool:
-    """Whether a mount of the server's lies where each run gets an empty folder."""
-    return any(folder in target.parents for folder in (_TMP, SCRATCH))
+def preloaded_argv(
+    interpreter: str, code: str, limits: Limits, isolation: Isolation, max_runs: int | None
+) -> tuple[str, ...]:
+    """What starts the inside; it is ready when its standard output says `ready` and a line's end."""
+    settings = {
+        "max_runs": max_runs,
+        "cwd": str(SCRATCH),
+        "isolation": asdict(isolation),
+        "surroundings": {
+            "writable": list(_writable(limits)),
+            "folders": [str(SCRATCH / "home")],
+            "read_only": [f"/proc/{name}" for name in READ_ONLY_PROC],
+        },
+    }
+    return (interpreter, "-c", INSIDE.read_text(encoding="utf-8"), code, json.dumps(settings))
 
 
 def _writable(limits: Limits) -> Iterator[tuple[str, str]]:
-    """The same folders as in any sandbox (layout.py)."""
+    """The same folders as in any sandbox (bubblewrap/mounts.py)."""
     yield str(_TMP), f"size={limits.scratch // 2},mode=1777"
     yield str(SCRATCH), f"size={limits.scratch // 2},mode=0755"
     yield "/dev/shm", f"size={SHARED_MEMORY},mode=1777"  # noqa: S108 - the sandbox's own
 
 
-def put(source: Path, target: Path) -> None:
-    """Show a file or folder under another path: by hard links if that can be, else copied."""
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link, symlinks=True)
-    else:
-        _link(source, target)
+class Inputs:
+    """The folder of the host with what runs are to find; `mounts` are those of the process's sandbox.
+
+    A single run finds its inputs where they are put, in the inbox. Others have mounts of their own: a
+    run's inputs lie in a folder that no other run sees, and are bound where they belong.
+    `readable` gives another path for a file that the user inside may not read.
+    """
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        folder: Path,
+        *,
+        inbox: PurePosixPath | None,
+        readable: Callable[[Path], Path] = lambda source: source,
+    ) -> None:
+        self._folder = folder
+        self._inbox = inbox
+        self._readable = readable
+        self._serial = itertools.count()
+        self._carried = [mount.target for mount in spec.mounts if _is_hidden(mount.target)]
+        folder.chmod(0o755)
+        inside = [mount for mount in spec.mounts if inbox in mount.target.parents]
+        others = [mount for mount in spec.mounts if mount not in inside]
+        self.mounts = (*others, Mount(source=folder, target=inbox or INBOX))
+        self._put_in_place(inside)
+
+    @contextlib.contextmanager
+    def shown(self, mounts: Sequence[Mount]) -> Iterator[list[tuple[str, str]]]:
+        """Put in a run's inputs; give what it has to bind: paths in the process's sandbox, its own."""
+        check_mounts(mounts)
+        if self._inbox is not None:
+            self._put_in_place(mounts)
+            yield []
+            return
+        folder = self._folder / str(next(self._serial))
+        binds = [(str(target), str(target)) for target in self._carried]
+        self._make(folder)
+        try:
+            for number, mount in enumerate(mounts):
+                self._put(mount.source, folder / str(number))
+                binds.append((str(INBOX / folder.name / str(number)), str(mount.target)))
+            yield sorted(binds, key=lambda bind: len(PurePosixPath(bind[1]).parts))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _put_in_place(self, mounts: Iterable[Mount]) -> None:
+        for mount in mounts:
+            if self._inbox is None or self._inbox not in mount.target.parents:
+                raise SandboxError(f"{mount.target} is no place for an input: not in {self._inbox}")
+            place = self._folder / mount.target.relative_to(self._inbox)
+            self._make(place.parent)
+            self._put(mount.source, place)
+
+    def _make(self, folder: Path) -> None:
+        if not folder.exists():
+            self._make(folder.parent)
+            folder.mkdir()
+            folder.chmod(0o755)
+
+    def _put(self, source: Path, place: Path) -> None:
+        source = self._readable(source.resolve())
+        if source.is_dir():
+            shutil.copytree(source, place, copy_function=_link, symlinks=True)
+        else:
+            _link(source, place)
+
+    def remove(self) -> None:
+        """Take the folder away."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _is_hidden(target: PurePosixPath) -> bool:
+    """Whether a mount of the process's lies where each run gets an empty folder."""
+    return any(folder in target.parents for folder in (_TMP, SCRATCH))
 
 
 def _link(source: str | Path, target: str | Path, *, follow_symlinks: bool = True) -> None:
@@ -196,3 +179,69 @@ def _link(source: str | Path, target: str | Path, *, follow_symlinks: bool = Tru
         os.link(source, target, follow_symlinks=follow_symlinks)
     except OSError:
         shutil.copy2(source, target, follow_symlinks=follow_symlinks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """How listening ended: whether in time, and whether all was heard that was said until then."""
+
+    in_time: bool
+    whole: bool
+
+
+class Program(Protocol):
+    """The inside, ready, in a sandbox that lives as long as it does; each engine has one."""
+
+    def tell(self, content: bytes, timeout: float) -> None:
+        """Write to its standard input; raises SandboxError if that is not possible."""
+
+    def listen(self, output: RunOutput, timeout: float) -> Heard:
+        """Take a run's output until it is complete, or the program has ended, or `timeout` is over."""
+
+    def close(self) -> None:
+        """End it with its sandbox, and return when all is gone. May be called twice."""
+
+
+class PreloadedProcess(Closeable):
+    """See `engines.api.Preloaded`."""
+
+    def __init__(self, program: Program, inputs: Inputs, *, max_runs: int | None) -> None:
+        self._program = program
+        self._inputs = inputs
+        self._left = max_runs
+        self._closed = False
+
+    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
+        """Run the program once; see `engines.api.Preloaded.run`."""
+        if self._closed:
+            raise SandboxError("the preloaded process is closed")
+        if self._left is not None:
+            if self._left == 0:
+                raise SandboxError("the preloaded process has run already, as often as it may")
+            self._left -= 1
+        word = secrets.token_hex(16)
+        output = RunOutput(word)
+        started = time.monotonic()
+        try:
+            with self._inputs.shown(mounts) as binds:
+                request = json.dumps({"word": word, "binds": binds}).encode()
+                self._program.tell(request + b"\n", timeout)
+                heard = self._program.listen(output, started + timeout - time.monotonic())
+            ending: Ending = (Status.TIMED_OUT, None)
+            if heard.in_time:
+                ending = ending_of(output.stdout.answer(), "no run could be started in a fork")
+        except OSError as error:
+            self.close()
+            raise SandboxError("an input could not be shown in a sandbox", why=str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        if ending[0] in {Status.LOST, Status.TIMED_OUT}:
+            self.close()
+        return completed(ending, output.stdout, output.stderr, started=started, whole=heard.whole)
+
+    def close(self) -> None:
+        """End the process and everything in its sandbox; return when it is gone."""
+        self._closed = True
+        self._program.close()
+        self._inputs.remove()

@@ -20,10 +20,16 @@ from docker import APIClient
 from docker.errors import APIError
 from docker.types import Mount
 
-from pytest_manylinux.engines.container.attach import STDERR, STDOUT, Frames, Hijacked, is_whole
+from pytest_manylinux.engines.container.attach import (
+    STDERR,
+    STDOUT,
+    Frames,
+    Hijacked,
+    exit_code_of,
+    is_whole,
+)
 from pytest_manylinux.engines.container.engine import ulimits
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels
-from pytest_manylinux.engines.endings import exit_code_of
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say

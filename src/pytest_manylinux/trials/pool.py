@@ -1,11 +1,11 @@
-"""Trials in fork servers that have the distro's pip imported: what is the same is not done again.
+"""Trials in preloaded processes: the distro's pip is imported already, and not once a trial.
 
-Where none can be started, but a program can wait in a sandbox of its own, it is one of those
-(standbys.py).
+Where none can be started that runs more than once, each trial has one of its own, started while other
+trials run: so many are kept waiting for an image as trials on it are known to come, within bounds.
 
-Anything odd there (a server that does not start or is lost, a run that does not end by itself) gives
-no answer at all, and the trial is done in a sandbox of its own. So is what a fork server is not for: a
-trial with a network or with other limits than the usual, a wheel that replaces what the venv was
+Anything odd there (a process that does not start or is lost, a run that does not end by itself) gives
+no answer at all, and the trial is done in a sandbox of its own. So is what a preloaded process is not
+for: a trial with a network or with other limits than the usual, a wheel that replaces what the venv was
 seeded with.
 """
 
@@ -13,27 +13,27 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import partial
+from os import cpu_count
+from typing import NamedTuple
 
 import msgspec
 
 from pytest_manylinux.engines.api import (
     Completed,
     Engine,
-    ForkingEngine,
-    ForkServer,
     Limits,
     Mount,
+    Preloaded,
+    PreloadingEngine,
     SandboxSpec,
-    Standby,
-    StandbyEngine,
 )
 from pytest_manylinux.errors import ManylinuxError, SandboxError
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.trials.request import GRACE, INPUTS, LIBRARY, REQUEST, Errand, library_mounts
-from pytest_manylinux.trials.standby_pool import Standbys
 
 _CODE = (
     f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
@@ -41,96 +41,154 @@ _CODE = (
     f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r})"
 )
 _LAYOUT = LIBRARY / "venv.json"
-_KEPT = 8  # servers at rest; each is some 40 MB of memory
+_AT_REST = 8  # processes that may run again; each is some 40 MB of memory
+_WAITING = 16  # those for one run each, of all images together; each is some 50 MB
 
-_Key: TypeAlias = tuple[str, str]
+
+class Kind(NamedTuple):
+    """What processes have in common that can stand in for each other."""
+
+    image: str
+    interpreter: str
+    max_runs: int | None
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """Servers at rest by image and interpreter, the longest at rest first; keys that had trouble."""
+    """Processes at rest, the longest first; those that wait for their run; kinds that had trouble."""
 
-    servers: list[tuple[_Key, ForkServer]] = field(default_factory=list)
-    troubled: set[_Key] = field(default_factory=set)
+    at_rest: list[tuple[Kind, Preloaded]] = field(default_factory=list)
+    waiting: dict[Kind, list[Future[Preloaded]]] = field(default_factory=dict)
+    troubled: set[Kind] = field(default_factory=set)
     closed: bool = False
 
 
-class WarmTrials:
-    """Fork servers or standbys of one engine. Thread-safe: a server does one trial at a time."""
+class PreloadedPool:
+    """Preloaded processes of one engine. Thread-safe: a process does one trial at a time."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine if isinstance(engine, ForkingEngine) else None
-        self._waiting = engine if isinstance(engine, StandbyEngine) else None
-        self._standbys = Standbys()
+        self._engine = engine if isinstance(engine, PreloadingEngine) else None
         self._shelf = _Shelf()
         self._lock = threading.Lock()
+        self._cores = max(cpu_count() or 1, 2)
+        self._makers = ThreadPoolExecutor(self._cores, thread_name_prefix="preload")
+        self._removers = ThreadPoolExecutor(1, thread_name_prefix="preload-end")
 
     def attempt(self, errand: Errand, more: int = 0) -> Completed | None:
-        """How the agent ended, if it came to its end in a fork server; None: do it the long way.
+        """How the agent ended, if it came to its end in a preloaded process; None: do it the long way.
 
         `more` is how many trials in the same image's venv are known to come. Raises SandboxError once
-        this is closed: then nothing is to be begun any more.
+        this is closed: then no new work is started.
         """
-        key = (errand.image.digest, errand.interpreter.executable)
-        if not _is_plain(errand):
+        if self._engine is None or not _is_plain(errand):
             return None
-        if self._engine is not None and key not in self._shelf.troubled:
-            completed = self._fork(key, errand, self._engine)
-            if completed is not None or key not in self._shelf.troubled:
-                return completed
-        if (engine := self._waiting) is not None:
-            return self._standbys.attempt(
-                key, lambda: _stand_by(errand, engine), lambda one: _run(one, errand), more
+        spec, executable = _spec(errand), errand.interpreter.executable
+        for max_runs in (None, 1):
+            kind = Kind(errand.image.digest, executable, max_runs)
+            preload = partial(
+                self._engine.preload, spec, executable, _CODE, inbox=INPUTS, max_runs=max_runs
             )
+            if not self._may_start(kind):
+                continue
+            try:
+                process = self._take(kind, preload, more) or preload()
+            except (ManylinuxError, OSError):
+                self._may_start(kind)
+                self._shelf.troubled.add(kind)
+                continue
+            return self._run(kind, process, errand)
         return None
 
-    def _fork(self, key: _Key, errand: Errand, engine: ForkingEngine) -> Completed | None:
-        try:
-            server = self._take(key, errand, engine)
-        except (ManylinuxError, OSError):
-            self._check_open()
-            self._shelf.troubled.add(key)
-            return None
-        if server is None:
-            return None
-        completed = _run(server, errand)
-        if completed is None or not completed.ok:
-            server.close()
-            self._check_open()
-            return None
-        self._put(key, server)
-        return completed
-
-    def _take(self, key: _Key, errand: Errand, engine: ForkingEngine) -> ForkServer | None:
-        with self._lock:
-            self._check_open()
-            if key in self._shelf.troubled:
-                return None
-            for position in reversed(range(len(self._shelf.servers))):
-                if self._shelf.servers[position][0] == key:
-                    return self._shelf.servers.pop(position)[1]
-        return _start(errand, engine)
-
-    def _check_open(self) -> None:
+    def _may_start(self, kind: Kind) -> bool:
+        """Whether a kind had no trouble yet; raises SandboxError once this is closed."""
         if self._shelf.closed:
             raise SandboxError("the trial was cut short", why="the run has ended")
+        return kind not in self._shelf.troubled
 
-    def _put(self, key: _Key, server: ForkServer) -> None:
+    def _take(self, kind: Kind, preload: Callable[[], Preloaded], more: int) -> Preloaded | None:
+        """One that is ready, or is being started; None if there is none."""
         with self._lock:
-            self._shelf.servers.append((key, server))
-            most = 0 if self._shelf.closed else _KEPT
-            over = [self._shelf.servers.pop(0) for _ in range(len(self._shelf.servers) - most)]
-        for _, old in over:
-            old.close()
+            self._may_start(kind)
+            if kind.max_runs != 1:
+                mine = [one for one in self._shelf.at_rest if one[0] == kind][-1:]
+                for one in mine:
+                    self._shelf.at_rest.remove(one)
+                return mine[0][1] if mine else None
+            waiting = self._shelf.waiting.setdefault(kind, [])
+            future = waiting.pop(0) if waiting else None
+            for _ in range(self._wanted(more) - len(waiting)):
+                waiting.append(self._makers.submit(self._make, kind, preload))
+        return future.result() if future else None
+
+    def _wanted(self, more: int) -> int:
+        """How many of one image are to wait: as many as can run at once, fewer if images are many."""
+        waiting = self._shelf.waiting
+        most = min(more, self._cores, max(_WAITING // len(waiting), 1))
+        return most if sum(map(len, waiting.values())) + most <= _WAITING else 0
+
+    def _make(self, kind: Kind, preload: Callable[[], Preloaded]) -> Preloaded:
+        """Start one ahead; not if all is over by then."""
+        self._may_start(kind)
+        process = preload()
+        if self._shelf.closed:
+            process.close()
+        return process
+
+    def _run(self, kind: Kind, process: Preloaded, errand: Errand) -> Completed | None:
+        completed = None
+        try:
+            with contextlib.suppress(ManylinuxError, OSError), _inputs(errand) as mounts:
+                completed = process.run(mounts, timeout=errand.request.timeout + GRACE)
+        finally:
+            well = completed is not None and completed.ok
+            self._give_back(kind, process, well=well)
+        if not well:
+            self._may_start(kind)
+            return None
+        return completed
+
+    def _give_back(self, kind: Kind, process: Preloaded, *, well: bool) -> None:
+        """Keep it for the next trial, or have it removed: one that is used up in the background."""
+        over = [] if well else [process]
+        if well and kind.max_runs == 1:
+            try:
+                self._removers.submit(_end, process)
+            except RuntimeError:  # closed meanwhile
+                over = [process]
+        elif well:
+            with self._lock:
+                self._shelf.at_rest.append((kind, process))
+                most = 0 if self._shelf.closed else _AT_REST
+                over = [self._shelf.at_rest.pop(0)[1] for _ in self._shelf.at_rest[most:]]
+        for one in over:
+            one.close()
 
     def close(self) -> None:
-        """End all servers at rest; those at work end with their trials, and none is started then."""
+        """End all at rest and all that wait, and return when they and all that were used up are gone.
+
+        Those at work end with their trials; none is started any more.
+        """
         with self._lock:
             self._shelf.closed = True
-            servers, self._shelf.servers = self._shelf.servers, []
-        self._standbys.close()
-        for _, server in servers:
-            server.close()
+            at_rest, self._shelf.at_rest = self._shelf.at_rest, []
+            waiting, self._shelf.waiting = self._shelf.waiting, {}
+        for future in [future for futures in waiting.values() for future in futures]:
+            if not future.cancel():
+                future.add_done_callback(_end_made)
+        self._makers.shutdown(wait=True)
+        self._removers.shutdown(wait=True)
+        for _, process in at_rest:
+            process.close()
+
+
+def _end(process: Preloaded) -> None:
+    with contextlib.suppress(ManylinuxError, OSError):
+        process.close()
+
+
+def _end_made(future: Future[Preloaded]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        _end(future.result())
 
 
 def _is_plain(errand: Errand) -> bool:
@@ -143,29 +201,13 @@ def _is_plain(errand: Errand) -> bool:
     )
 
 
-def _start(errand: Errand, engine: ForkingEngine) -> ForkServer:
-    spec = _spec(errand, "fork server")
-    return engine.fork_server(spec, errand.interpreter.executable, _CODE)
-
-
-def _stand_by(errand: Errand, engine: StandbyEngine) -> Standby:
-    spec = _spec(errand, "standby")
-    return engine.standby(spec, errand.interpreter.executable, _CODE, INPUTS)
-
-
-def _spec(errand: Errand, what: str) -> SandboxSpec:
+def _spec(errand: Errand) -> SandboxSpec:
     layout = Mount(source=errand.venv.record, target=_LAYOUT)
     return SandboxSpec(
         image=errand.image,
         mounts=(*errand.venv.mounts(), *library_mounts(), layout),
-        label=f"{what} for trials on {errand.image.name}",
+        label=f"preloaded process for trials on {errand.image.name}",
     )
-
-
-def _run(server: ForkServer | Standby, errand: Errand) -> Completed | None:
-    with contextlib.suppress(ManylinuxError, OSError), _inputs(errand) as mounts:
-        return server.run(mounts, timeout=errand.request.timeout + GRACE)
-    return None
 
 
 @contextlib.contextmanager

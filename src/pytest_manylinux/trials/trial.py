@@ -19,7 +19,7 @@ from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
 from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, Seen, look
 from pytest_manylinux.trials.venv import Layout, PreparedVenv, prepared_venv
@@ -57,11 +57,11 @@ class TrialRequest:
 
 
 def run_trial(
-    request: TrialRequest, engine: Engine, warm: WarmTrials | None = None, more: int = 0
+    request: TrialRequest, engine: Engine, pool: PreloadedPool | None = None, more: int = 0
 ) -> Observation:
     """Install and import in a fresh sandbox without network, and tell what was seen.
 
-    With `warm` that sandbox is one that was made ready before, where that can be; the procedure is
+    With `pool` that sandbox is one that was made ready before, where that can be; the procedure is
     the same. `more` tells how many trials on the same target are known to come.
     A hang, a crash or an exit of the code under trial is part of the observation. Raises
     SandboxError where the sandbox was lost before anything could be seen, TrialTimeoutError where
@@ -72,7 +72,7 @@ def run_trial(
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     asked = _asked(request, venv.layout)
     errand = _errand(request, venv, asked)
-    seen = _see(errand, asked, engine, warm.attempt(errand, more) if warm is not None else None)
+    seen = _see(errand, asked, engine, pool.attempt(errand, more) if pool is not None else None)
     return Observation(
         target=request.target.id,
         image=request.image.digest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 
-from pytest_manylinux.engines.endings import exit_code_of
+from pytest_manylinux.engines.container.attach import exit_code_of
 
 RUNS: Mapping[str, object] = {"Running": True, "ExitCode": None}
 UNKNOWN: Mapping[str, object] = {"Running": False, "ExitCode": None}

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.engines.delimited import MarkedOutput, RunOutput
-from pytest_manylinux.engines.output import BOUND
+from pytest_manylinux.engines.output import BOUND, MarkedOutput, RunOutput
 
 WORD, OTHER = "c0ffee", "decade"
 SCRAPS = st.sampled_from([b"x", b"\n", b"begin\n", b"{}\n", b"\ndecade {}\n", b"c0ffe", b"\xff", b" "])

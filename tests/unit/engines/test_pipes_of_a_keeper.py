@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, exchange
+from pytest_manylinux.engines.bubblewrap.supervisor import Asked
 
 MUCH = b"x" * 50_000  # fits into a pipe
 
@@ -17,17 +17,12 @@ def run(work: Callable[[int, int], None], *, timeout: float = 60.0) -> tuple[byt
 
     Gives what came of the output, and the answer, None if there was none in time.
     """
-    came = bytearray()
-
-    def send(ends: list[int]) -> None:
-        output, answer = (os.dup(end) for end in ends)
-        threading.Thread(target=work, args=(output, answer), daemon=True).start()
-
-    try:
-        answer: object = exchange(send, [came.extend], timeout=timeout)
-    except DeadlineError:
-        answer = None
-    return bytes(came), answer
+    came, pipes = bytearray(), (os.pipe(), os.pipe())
+    theirs = tuple(end for _, end in pipes)
+    threading.Thread(target=work, args=theirs, daemon=True).start()
+    with Asked([end for end, _ in pipes]) as asked:
+        in_time = asked.take([came.extend], timeout=timeout)
+        return bytes(came), asked.answer() if in_time else None
 
 
 def test_an_answer_does_not_overtake_the_output() -> None:

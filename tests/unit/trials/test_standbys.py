@@ -5,12 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pytest_manylinux.engines.api import Completed, Mount, Status
+from pytest_manylinux.engines.api import INBOX, Completed, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.trials.standby_pool import Standbys
+from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
+from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.trials.pool import PreloadedPool
+from pytest_manylinux.trials.request import Errand, make_request
+from pytest_manylinux.trials.venv import Layout, PreparedVenv
 
 FINE = Completed(
     status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0
@@ -49,6 +54,81 @@ class Maker:
             raise self.failure
         self.made.append(One())
         return self.made[-1]
+
+
+Run = Callable[["One"], "Completed | None"]
+
+
+@dataclass
+class Asked:
+    """One of them, asked by a pool to run as one attempt wants it run."""
+
+    one: One
+    owner: Standbys
+
+    def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:
+        assert timeout
+        assert mounts
+        ending = self.owner.run(self.one)
+        if ending is None:
+            raise SandboxError("odd")
+        return ending
+
+    def close(self) -> None:
+        self.one.close()
+
+
+class Standbys:
+    """A pool on an engine that has processes for a single run only, started as each attempt says."""
+
+    name, caution = "made-up", ""
+
+    def __init__(self) -> None:
+        self.pool = PreloadedPool(self)
+        self.run: Run = run
+        self.starts: dict[str, Callable[[], One]] = {}
+
+    def version(self) -> str:
+        return "1"
+
+    def open(self, spec: SandboxSpec) -> Sandbox:
+        raise NotImplementedError(spec)
+
+    def preload(
+        self,
+        spec: SandboxSpec,
+        interpreter: str,
+        code: str,
+        *,
+        inbox: PurePosixPath = INBOX,
+        max_runs: int | None = None,
+    ) -> Asked:
+        assert (interpreter, bool(code), inbox.is_absolute()) == (KEY[1], True, True)
+        if max_runs != 1:
+            raise SandboxError("no namespaces")
+        return Asked(self.starts[spec.image.name](), self)
+
+    def attempt(
+        self, key: tuple[str, str], start: Callable[[], One], run: Run, more: int
+    ) -> Completed | None:
+        self.run, name = run, str(len(self.starts))
+        self.starts[name] = start
+        return self.pool.attempt(errand(key, name), more)
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def errand(key: tuple[str, str], name: str) -> Errand:
+    layout = Layout(
+        entries=(), heavy=(), purelib="", platlib="", scripts="", data="", seeded=frozenset()
+    )
+    venv = PreparedVenv(layout=layout, folder=Path())
+    python = Interpreter(version=parse_python("3.11"), executable=key[1], packages=(), pip="23.0.1")
+    image = Image(digest=key[0], name=name, arch="x86_64", source=ImageSource.ARCHIVE, root="/")
+    return Errand(
+        image=image, interpreter=python, venv=venv, request=make_request(venv, (), 10.0), label="trial"
+    )
 
 
 def run(standby: object) -> Completed:

@@ -1,4 +1,4 @@
-"""Whatever is odd about a fork server gives no answer, and is never asked a second time."""
+"""Whatever is odd about a preloaded process gives no answer, and is never asked a second time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pytest_manylinux.engines.api import Completed, Limits, Mount, Sandbox, SandboxSpec, Status
+from pytest_manylinux.engines.api import (
+    INBOX,
+    Completed,
+    Limits,
+    Mount,
+    Sandbox,
+    SandboxSpec,
+    Status,
+)
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
-from pytest_manylinux.trials.pool import WarmTrials
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import Errand, make_request
 from pytest_manylinux.trials.venv import Layout, PreparedVenv
 
@@ -48,7 +56,7 @@ class Server:
 
 @dataclass
 class Engine:
-    """Starts servers whose runs all end in one way, or none at all."""
+    """Starts servers whose runs all end in one way, or none at all; none for a single run."""
 
     ending: Completed | Exception = FINE
     failure: Exception | None = None
@@ -66,14 +74,27 @@ class Engine:
     def close(self) -> None:
         pass
 
-    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> Server:
+    def preload(
+        self,
+        spec: SandboxSpec,
+        interpreter: str,
+        code: str,
+        *,
+        inbox: PurePosixPath = INBOX,
+        max_runs: int | None = None,
+    ) -> Server:
         assert (spec.network, spec.limits, interpreter) == (False, Limits(), "/usr/bin/python3")
         compile(code, "code", "exec")
+        if max_runs == 1:
+            return self.single(inbox)
         self.asked += 1
         if self.failure:
             raise self.failure
         self.servers.append(Server(self.ending))
         return self.servers[-1]
+
+    def single(self, inbox: PurePosixPath) -> Server:
+        raise SandboxError(f"none for a single run, with {inbox}")
 
 
 @pytest.fixture
@@ -95,7 +116,7 @@ def errand(tmp_path: Path) -> Errand:
 
 def test_a_server_is_kept_for_the_next_trial_of_the_same_image(errand: Errand) -> None:
     engine = Engine()
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     assert warm.attempt(errand) == warm.attempt(errand) == FINE
     assert warm.attempt(replace(errand, image=replace(errand.image, digest="sha256:2"))) == FINE
     assert engine.asked == 2
@@ -119,7 +140,7 @@ def test_a_run_that_does_not_end_well_is_no_answer(
     errand: Errand, ending: Completed | Exception
 ) -> None:
     engine = Engine(ending)
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     assert warm.attempt(errand) is None
     assert [server.closed for server in engine.servers] == [True]
 
@@ -127,7 +148,7 @@ def test_a_run_that_does_not_end_well_is_no_answer(
 @pytest.mark.parametrize("failure", [SandboxError("no"), EngineError("no"), OSError("no")])
 def test_a_server_that_does_not_start_is_not_tried_again(errand: Errand, failure: Exception) -> None:
     engine = Engine(failure=failure)
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     assert warm.attempt(errand) is warm.attempt(errand) is None
     assert engine.asked == 1
 
@@ -138,16 +159,15 @@ class Container(Engine):
 
     waited: list[Server] = field(default_factory=list)
 
-    def standby(self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath) -> Server:
-        assert (spec.network, interpreter, inbox.is_absolute()) == (False, "/usr/bin/python3", True)
-        compile(code, "code", "exec")
+    def single(self, inbox: PurePosixPath) -> Server:
+        assert inbox.is_absolute()
         self.waited.append(Server(FINE))
         return self.waited[-1]
 
 
 def test_where_no_fork_server_starts_a_program_that_waits_does_it(errand: Errand) -> None:
     engine = Container(failure=SandboxError("no namespaces"))
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     assert [warm.attempt(errand), warm.attempt(errand)] == [FINE, FINE]
     assert (engine.asked, len(engine.waited)) == (1, 2)
     warm.close()
@@ -156,7 +176,7 @@ def test_where_no_fork_server_starts_a_program_that_waits_does_it(errand: Errand
 
 def test_where_they_start_none_waits(errand: Errand) -> None:
     engine = Container()
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     assert [warm.attempt(errand), warm.attempt(errand)] == [FINE, FINE]
     assert (engine.asked, engine.waited) == (1, [])
     warm.close()
@@ -164,7 +184,7 @@ def test_where_they_start_none_waits(errand: Errand) -> None:
 
 def test_what_a_fork_server_is_not_for(errand: Errand) -> None:
     engine = Engine()
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     for other in (
         replace(errand, network=True),
         replace(errand, environment={"A": "b"}),
@@ -180,12 +200,12 @@ def test_an_engine_without_fork_servers(errand: Errand) -> None:
         name = "plain"
         version = open = close = lambda *_: None
 
-    assert WarmTrials(Plain()).attempt(errand) is None  # type: ignore[arg-type]
+    assert PreloadedPool(Plain()).attempt(errand) is None  # type: ignore[arg-type]
 
 
 def test_nothing_begins_once_it_is_closed(errand: Errand) -> None:
     engine = Engine()
-    warm = WarmTrials(engine)
+    warm = PreloadedPool(engine)
     warm.close()
     with pytest.raises(SandboxError, match="cut short"):
         warm.attempt(errand)

@@ -6,27 +6,43 @@ Memory and processes are limited by control groups where we may make one, else b
 
 from __future__ import annotations
 
-import socket
+import os
+import select
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from pytest_manylinux.engines import transfer
-from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
+from pytest_manylinux.engines.api import (
+    INBOX,
+    Command,
+    Completed,
+    OutputListener,
+    SandboxSpec,
+    Status,
+)
 from pytest_manylinux.engines.bubblewrap.cgroups import Group, find_control_groups
 from pytest_manylinux.engines.bubblewrap.mounts import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.bubblewrap.probe import find_bubblewrap
-from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, Streams, Supervisor
-from pytest_manylinux.engines.endings import Ending, completed, ending_of
+from pytest_manylinux.engines.bubblewrap.supervisor import Asked, DeadlineError, Supervisor
 from pytest_manylinux.engines.environment import clean_environment, generated_files
-from pytest_manylinux.engines.output import BoundedOutput, Sink, tee
+from pytest_manylinux.engines.output import (
+    BoundedOutput,
+    Ending,
+    RunOutput,
+    Sink,
+    completed,
+    ending_of,
+    tee,
+)
 from pytest_manylinux.engines.preloaded import (
-    BubblewrapForkServer,
-    server_argv,
-    server_mounts,
+    Heard,
+    Inputs,
+    PreloadedProcess,
+    isolation_of_runs,
+    preloaded_argv,
 )
 from pytest_manylinux.engines.seccomp import filter_of_this_machine, takes_filters
 from pytest_manylinux.errors import EngineError, SandboxError
@@ -73,27 +89,42 @@ class BubblewrapEngine:
 
     def open(self, spec: SandboxSpec) -> BubblewrapSandbox:
         """Start a sandbox from the folder `spec.image.root`."""
-        return self._open(spec)
+        return BubblewrapSandbox(spec, *self._prepare(spec), self._sandboxes)
 
-    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> BubblewrapForkServer:
-        """Start a fork server in a sandbox of its own; see `engines.api.ForkingEngine`."""
-        spool = self._spool()
-        inside = replace(spec, mounts=server_mounts(spec, spool))
-        argv = server_argv(interpreter, code, "socket")
-        sandbox = self._open(inside, nested=True)
+    def preload(
+        self,
+        spec: SandboxSpec,
+        interpreter: str,
+        code: str,
+        *,
+        inbox: PurePosixPath = INBOX,
+        max_runs: int | None = None,
+    ) -> PreloadedProcess:
+        """Start a preloaded process in a sandbox of its own; see `engines.api.PreloadingEngine`."""
+        single = max_runs == 1
+        inputs = Inputs(spec, self._folder(), inbox=inbox if single else None)
+        isolation = isolation_of_runs(max_runs, superuser=False)
+        argv = preloaded_argv(interpreter, code, spec.limits, isolation, max_runs)
         try:
-            return BubblewrapForkServer(spec, argv, spool, serve=sandbox.serve, end=sandbox.close)
+            shown = replace(spec, mounts=inputs.mounts)
+            setup, group = self._prepare(shown, nested=not single)
+            sandbox = BubblewrapSandbox(shown, setup, group, self._sandboxes)
+            program = BubblewrapProgram(sandbox, argv, rights=not single, name=spec.image.name)
         except BaseException:
-            sandbox.close()
+            inputs.remove()
             raise
+        return PreloadedProcess(program, inputs, max_runs=max_runs)
 
-    def _spool(self) -> Path:
+    def _folder(self) -> Path:
         with self._lock:
             if self._staging is None:
                 self._staging = Staging()
             return self._staging.subfolder()
 
-    def _open(self, spec: SandboxSpec, *, nested: bool = False) -> BubblewrapSandbox:
+    def _prepare(
+        self, spec: SandboxSpec, *, nested: bool = False
+    ) -> tuple[dict[str, object], Group | None]:
+        """The supervisor's first request, and the control group that it names; see `_setup`."""
         if self._closed:
             raise EngineError("no sandbox is started any more", why="the run has ended")
         if spec.image.root is None:
@@ -109,10 +140,7 @@ class BubblewrapEngine:
             setup["rlimits"] = limits
         else:
             setup["groups"] = [str(folder) for folder in group.folders]
-        sandbox = BubblewrapSandbox(spec, setup, group, forget=self._forget)
-        with self._lock:
-            self._sandboxes.add(sandbox)
-        return sandbox
+        return setup, group
 
     def _make_group(self, spec: SandboxSpec) -> Group | None:
         try:
@@ -120,10 +148,6 @@ class BubblewrapEngine:
         except OSError:
             self._groups = None
             return None
-
-    def _forget(self, sandbox: BubblewrapSandbox) -> None:
-        with self._lock:
-            self._sandboxes.discard(sandbox)
 
     def close(self) -> None:
         """Close all sandboxes that are still open; none is started any more."""
@@ -135,26 +159,29 @@ class BubblewrapEngine:
 
 
 class BubblewrapSandbox(Closeable):
-    """One running bubblewrap, kept by a supervisor process of its own."""
+    """One running bubblewrap, kept by a supervisor process; in `known` until it is closed."""
 
     def __init__(
         self,
         spec: SandboxSpec,
         setup: dict[str, object],
         group: Group | None,
-        *,
-        forget: Callable[[BubblewrapSandbox], None],
+        known: set[BubblewrapSandbox],
     ) -> None:
         self._bound = spec.limits.scratch
-        self._forget = forget
+        self._known = known
         self._group = group
         self._lock = threading.Lock()
         self._closed = False
         self._supervisor = Supervisor()
+        known.add(self)
         try:
             answer = self._supervisor.ask(setup, timeout=_START_TIMEOUT)
         except DeadlineError:
             answer = {"failed": f"it did not start within {_START_TIMEOUT:.0f} seconds"}
+        except BaseException:
+            self.close()
+            raise
         if "ready" not in answer:
             self.close()
             raise SandboxError(
@@ -166,45 +193,43 @@ class BubblewrapSandbox(Closeable):
         """Run a command; keeps up to 8 MiB each of stdout and stderr (output.BOUND)."""
         return self._run(command, listener=listener)
 
-    def serve(self, command: Command, channel: socket.socket) -> Completed:
-        """Run a fork server to its end: it keeps its rights inside, and listens on `channel`."""
-        return self._run(command, channel, rights=True)
-
     def _run(
         self,
         command: Command,
-        stdin: IO[bytes] | socket.socket | None = None,
+        stdin: IO[bytes] | None = None,
         sink: Sink | None = None,
         listener: OutputListener | None = None,
-        *,
-        rights: bool = False,
     ) -> Completed:
         stdout, stderr = BoundedOutput(), BoundedOutput()
-        streams = Streams(
-            stdin=None if stdin is None else stdin.fileno(),
-            stdout=sink or tee(stdout, listener),
-            stderr=tee(stderr, listener),
-        )
+        sinks = (sink or tee(stdout, listener), tee(stderr, listener))
         started = time.monotonic()
-        ending = self._ask(_request(command, rights=rights), command, streams)
-        return completed(ending, stdout, stderr, started=started)
-
-    def _ask(self, request: dict[str, object], command: Command, streams: Streams) -> Ending:
-        """How the command ended."""
         if self._closed:
             raise SandboxError("the sandbox is closed")
+        ending: Ending = (Status.TIMED_OUT, None)
         try:
-            answer = self._supervisor.ask(request, timeout=command.timeout, streams=streams)
+            answer = self._supervisor.ask(
+                _request(command),
+                timeout=command.timeout,
+                stdin=None if stdin is None else stdin.fileno(),
+                sinks=sinks,
+            )
         except DeadlineError:
             self.close()
-            return Status.TIMED_OUT, None
         except BaseException:
             self.close()  # the command may still run, and nobody reads it any more
             raise
-        ending = ending_of(answer, f"{command.argv[0]} could not be started")
+        else:
+            ending = ending_of(answer, f"{command.argv[0]} could not be started")
         if ending[0] is Status.LOST:
             self.close()
-        return ending
+        return completed(ending, stdout, stderr, started=started)
+
+    def begin(self, command: Command, stdin: int, *, rights: bool) -> Asked:
+        """Start a command that is not waited for, `stdin` its standard input.
+
+        With `rights` it is the superuser of the sandbox's own user namespace.
+        """
+        return self._supervisor.begin(_request(command, rights=rights), stdin=stdin)
 
     def copy_in(self, source: Path, target: PurePosixPath) -> None:
         """Copy `source` to the path `target`; a folder is merged into one that is there."""
@@ -221,7 +246,70 @@ class BubblewrapSandbox(Closeable):
             self._supervisor.close()
             if self._group is not None:  # the supervisor's work, unless it was killed
                 self._group.remove()
-        self._forget(self)
+        self._known.discard(self)
+
+
+class BubblewrapProgram(Closeable):
+    """See `engines.preloaded.Program`: a command of the sandbox, whose pipes stay open.
+
+    Raises SandboxError, the sandbox closed, if it does not become ready.
+    """
+
+    def __init__(
+        self, sandbox: BubblewrapSandbox, argv: tuple[str, ...], *, rights: bool, name: str
+    ) -> None:
+        self._sandbox = sandbox
+        stdin, self._input = os.pipe()
+        os.set_blocking(self._input, False)
+        try:
+            self._pipes = sandbox.begin(Command(argv=argv), stdin, rights=rights)
+        except BaseException:
+            sandbox.close()
+            os.close(self._input)
+            raise
+        finally:
+            os.close(stdin)
+        try:
+            self._await_ready(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_ready(self, name: str) -> None:
+        said, words = bytearray(), bytearray()
+        sinks = (said.extend, words.extend)
+        self._pipes.take(sinks, timeout=_START_TIMEOUT, until=lambda: said.endswith(b"ready\n"))
+        if not said.endswith(b"ready\n"):
+            raise SandboxError(
+                f"no preloaded process could be started from image {name}",
+                why=words.decode(errors="replace").strip()[-2000:] or "it did not become ready",
+            )
+
+    def tell(self, content: bytes, timeout: float) -> None:
+        """Write to its standard input; raises SandboxError if that is not possible."""
+        view, poll, end = memoryview(content), select.poll(), time.monotonic() + timeout
+        poll.register(self._input, select.POLLOUT)
+        try:
+            while view and poll.poll(max(end - time.monotonic(), 0) * 1000):
+                view = view[os.write(self._input, view) :]
+        except OSError as error:
+            raise SandboxError("the preloaded process has ended", why=str(error)) from error
+        if view:
+            raise SandboxError("the preloaded process takes no requests")
+
+    def listen(self, output: RunOutput, timeout: float) -> Heard:
+        """Take a run's output until it is complete, or the program has ended, or `timeout` is over."""
+        sinks = (output.stdout.write, output.stderr.write)
+        in_time = self._pipes.take(sinks, timeout=timeout, until=output.is_complete)
+        return Heard(in_time=in_time, whole=True)  # what was written is in the pipes
+
+    def close(self) -> None:
+        """End it with its sandbox, and return when all is gone."""
+        self._sandbox.close()
+        self._pipes.close()
+        if self._input >= 0:
+            os.close(self._input)
+            self._input = -1
 
 
 def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:
@@ -240,7 +328,7 @@ def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict
     }
 
 
-def _request(command: Command, *, rights: bool) -> dict[str, object]:
+def _request(command: Command, *, rights: bool = False) -> dict[str, object]:
     return {
         "rights": rights,
         "argv": list(command.argv),

@@ -11,17 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from pytest_manylinux.engines.api import MIB, SCRATCH, Cache, Mount, SandboxSpec
+from pytest_manylinux.engines.api import SCRATCH, Cache, Mount, SandboxSpec
+from pytest_manylinux.engines.environment import READ_ONLY_PROC, SHARED_MEMORY, check_mounts
 from pytest_manylinux.errors import SandboxError
-
-SHARED_MEMORY = 64 * MIB
-"""Bytes of /dev/shm: what container engines give too."""
 
 _TMP = PurePosixPath("/tmp")  # noqa: S108 - the sandbox's own
 _OURS = frozenset({"proc", "dev", "sys", "tmp", "scratch"})
-# Root of the host without capabilities may still write sysctls (core_pattern runs a program as
-# root), and bubblewrap leaves these writable when root starts it: access(2) says no, write says yes.
-READ_ONLY_PROC = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "asound")
 # Programs ask for the number of processors here (cpuinfo, OpenBLAS); nothing else of /sys is shown.
 _SYS = "/sys/devices/system"
 
@@ -70,16 +65,6 @@ def mount_arguments(
     ]
     after = [word for folder in (*opened, PurePosixPath("/")) for word in ("--remount-ro", str(folder))]
     return before, after
-
-
-def check_mounts(mounts: Iterable[Mount | Cache]) -> None:
-    """Raise SandboxError for a source that is not there and for a target that is no place."""
-    for mount in mounts:
-        if not mount.source.exists():
-            raise SandboxError(f"{mount.source} is to be seen in the sandbox but does not exist")
-        parts = mount.target.parts
-        if not mount.target.is_absolute() or len(parts) < 2 or ".." in parts:  # noqa: PLR2004
-            raise SandboxError(f"{mount.target} is no place for a mount: an absolute path is needed")
 
 
 def _folders_to_open(root: Path, targets: Iterable[PurePosixPath]) -> list[PurePosixPath]:

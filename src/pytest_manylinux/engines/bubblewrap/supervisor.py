@@ -6,37 +6,29 @@ import contextlib
 import fcntl
 import json
 import os
-import selectors
+import select
 import socket
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_manylinux.engines.output import Sink
 from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.host.closeable import Closeable
 
 _PROGRAM = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
 _KEPT = ("LD_LIBRARY_PATH",)  # some Pythons do not start without
 _CHUNK = 1 << 16
 _END_TIMEOUT = 15.0
+_LONGEST_WAIT = 3600.0  # seconds; poll(2) takes no more than an `int` of milliseconds
 
 
 class DeadlineError(Exception):
     """No answer in time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streams:
-    """Where a command's input comes from (an open file; None: empty) and its output goes."""
-
-    stdout: Sink
-    stderr: Sink
-    stdin: int | None = None
 
 
 class Supervisor:
@@ -56,27 +48,46 @@ class Supervisor:
             )
 
     def ask(
-        self, request: Mapping[str, object], *, timeout: float, streams: Streams | None = None
+        self,
+        request: Mapping[str, object],
+        *,
+        timeout: float,
+        stdin: int | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> dict[str, object]:
-        """Send `request` and wait for the answer; output goes to the sinks as it comes.
+        """Send `request` and wait for the answer; a command's output goes to the sinks as it comes.
 
         An empty answer means that the supervisor is gone. Raises DeadlineError after `timeout` seconds,
         SandboxError if the supervisor cannot be reached, and whatever a sink raises.
         """
-        with contextlib.ExitStack() as stack:
-            files = [_in_memory(request, stack)]
-            sinks: list[Sink] = []
-            if streams is not None:
-                null = stack.enter_context(_closing(os.open(os.devnull, os.O_RDONLY)))
-                files.append(null if streams.stdin is None else streams.stdin)
-                sinks = [streams.stdout, streams.stderr]
-            return exchange(lambda pipes: self._send([*files, *pipes]), sinks, timeout=timeout)
+        with self.begin(request, stdin=stdin, outputs=len(sinks)) as asked:
+            if not asked.take(sinks, timeout=timeout):
+                raise DeadlineError
+            return asked.answer()
 
-    def _send(self, files: list[int]) -> None:
-        try:
-            socket.send_fds(self._socket, [b"r"], files)
-        except OSError as error:
-            raise SandboxError("the sandbox has ended", why=str(error)) from error
+    def begin(
+        self, request: Mapping[str, object], *, stdin: int | None = None, outputs: int = 2
+    ) -> Asked:
+        """Send `request`, of a command with an open file `stdin` (None: empty) if there are `outputs`.
+
+        Raises SandboxError if the supervisor cannot be reached.
+        """
+        with contextlib.ExitStack() as theirs:
+            files = [_in_memory(request, theirs)]
+            if outputs and stdin is None:
+                stdin = theirs.enter_context(_closing(os.open(os.devnull, os.O_RDONLY)))
+            files += [stdin] if stdin is not None else []
+            pipes = [os.pipe() for _ in range(outputs + 1)]
+            files += [theirs.enter_context(_closing(end)) for _, end in pipes]
+            asked = Asked([end for end, _ in pipes])
+            try:
+                socket.send_fds(self._socket, [b"r"], files)
+            except BaseException as error:
+                asked.close()
+                if isinstance(error, OSError):
+                    raise SandboxError("the sandbox has ended", why=str(error)) from error
+                raise
+        return asked
 
     def close(self) -> None:
         """Hang up; return when the sandbox and everything in it is gone."""
@@ -93,62 +104,59 @@ class Supervisor:
             self._process.wait()
 
 
-def exchange(
-    send: Callable[[list[int]], object], sinks: Iterable[Sink], *, timeout: float
-) -> dict[str, object]:
-    """Hand over a pipe for each sink and one for the answer, a JSON object, and wait for that.
+class Asked(Closeable):
+    """A request that was sent: our ends of the pipes for a command's outputs, and for the answer."""
 
-    An empty answer means that whoever got them is gone. Raises DeadlineError after `timeout` seconds,
-    and whatever a sink raises.
-    """
-    answer = bytearray()
-    takers: list[Sink] = [*sinks, answer.extend]
-    with contextlib.ExitStack() as stack:
-        with contextlib.ExitStack() as theirs:
-            pipes = [_pipe(stack, theirs) for _ in takers]
-            send([end for _, end in pipes])
-        readers = {ours: sink for (ours, _), sink in zip(pipes, takers, strict=True)}
-        _pump(readers, pipes[-1][0], time.monotonic() + timeout)
-    content: dict[str, object] = json.loads(answer) if answer else {}
-    return content
-
-
-def _pump(readers: dict[int, Sink], last: int, deadline: float) -> None:
-    """Feed the sinks until `last` ends, or the deadline, then with what the others hold by then.
-
-    A pipe has all that was written to it before, so that this is everything. What goes on writing,
-    a process that a command has left behind, is not waited for.
-    """
-    with selectors.DefaultSelector() as selector:
-        for file in readers:
+    def __init__(self, pipes: Sequence[int]) -> None:
+        self._pipes = tuple(pipes)
+        self._answer = bytearray()
+        for file in pipes:
             os.set_blocking(file, False)
-            selector.register(file, selectors.EVENT_READ)
-        while last in selector.get_map():
-            if (remaining := deadline - time.monotonic()) <= 0:
-                break
-            for key, _ in selector.select(remaining):
-                if chunk := os.read(key.fd, _CHUNK):
-                    readers[key.fd](chunk)
+
+    def take(
+        self, sinks: Sequence[Sink], *, timeout: float, until: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Feed the sinks until the answer has come, or `until` says so; false if that took too long.
+
+        In the end, in time or not, with what the outputs' pipes hold by then. A pipe has all that was
+        written to it before, so that this is everything. What goes on writing, a process that a command
+        has left behind, is not waited for.
+        """
+        deadline = time.monotonic() + timeout
+        readers = dict(zip(self._pipes, (*sinks, self._answer.extend), strict=True))
+        poll, open_ends = select.poll(), set(self._pipes)
+        for file in self._pipes:
+            poll.register(file, select.POLLIN)
+        in_time = True
+        while self._pipes[-1] in open_ends and in_time and not until():
+            in_time = (remaining := deadline - time.monotonic()) > 0
+            for file, _ in poll.poll(min(remaining, _LONGEST_WAIT) * 1000 + 1) if in_time else ():
+                if chunk := os.read(file, _CHUNK):
+                    readers[file](chunk)
                 else:
-                    selector.unregister(key.fd)
-        for file in [key.fd for key in selector.get_map().values()]:
+                    open_ends.remove(file)
+                    poll.unregister(file)
+        for file in open_ends:
             if held := _held(file):
                 readers[file](os.read(file, held))
-        if last in selector.get_map():
-            raise DeadlineError
+        return in_time
+
+    def answer(self) -> dict[str, object]:
+        """A JSON object, once all of it has come; empty if whoever was to give it is gone."""
+        content: dict[str, object] = json.loads(self._answer) if self._answer else {}
+        return content
+
+    def close(self) -> None:
+        """Close the pipes."""
+        pipes, self._pipes = self._pipes, ()
+        for file in pipes:
+            os.close(file)
 
 
 def _held(pipe: int) -> int:
     """The bytes that are in a pipe now (pipe(7), FIONREAD)."""
     count: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
     return count
-
-
-def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[int, int]:
-    read_end, write_end = os.pipe()
-    ours.enter_context(_closing(read_end))
-    theirs.enter_context(_closing(write_end))
-    return read_end, write_end
 
 
 def _in_memory(content: Mapping[str, object], stack: contextlib.ExitStack) -> int:

@@ -21,6 +21,7 @@ from pytest_manylinux.engines.output import Sink
 _CHUNK = 1 << 16
 _HEADER = struct.Struct(">BxxxL")
 STDOUT, STDERR = 1, 2
+_PAUSE = 0.02  # seconds
 
 
 class Hijacked:
@@ -147,6 +148,27 @@ def drain(
 def is_whole(stream: Hijacked, frames: Frames) -> bool:
     """Whether a stream that has ended did so as a daemon ends one: not broken off, not in a frame."""
     return not stream.broken and not frames.cut
+
+
+def exit_code_of(
+    inspect: Callable[[], Mapping[str, Any]],
+    deadline: float,
+    *,
+    gone: Callable[[], bool] = lambda: False,
+) -> int | None:
+    """The exit code of an exec whose stream has ended; `inspect` asks the daemon for its facts.
+
+    The daemon may learn it a little after the stream's end, and a command may close its outputs long
+    before its own: so it is asked until it tells, until `deadline` (time.monotonic()), or until the
+    container is `gone`. None then.
+    """
+    while True:
+        facts = inspect()
+        if not facts["Running"] and facts["ExitCode"] is not None:
+            return int(facts["ExitCode"])
+        if gone() or time.monotonic() >= deadline:
+            return None
+        time.sleep(_PAUSE)
 
 
 def _ignore(data: bytes) -> None:

@@ -24,8 +24,7 @@ from docker.errors import NotFound
 from docker.types import HostConfig, LogConfig, Ulimit
 from docker.types import Mount as Bind
 
-from pytest_manylinux.engines.api import SCRATCH, Mount, SandboxSpec
-from pytest_manylinux.engines.bubblewrap.mounts import SHARED_MEMORY, check_mounts
+from pytest_manylinux.engines.api import INBOX, SCRATCH, SandboxSpec
 from pytest_manylinux.engines.container.connection import (
     PodmanService,
     connect_docker,
@@ -35,11 +34,14 @@ from pytest_manylinux.engines.container.connection import (
 from pytest_manylinux.engines.container.dead_image import explained
 from pytest_manylinux.engines.container.import_root import read_file, reference_of
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
-from pytest_manylinux.engines.container.preloaded_container import ContainerForkServer, server_command
-from pytest_manylinux.engines.container.sandbox import HOLDER, ContainerSandbox
-from pytest_manylinux.engines.container.standby import ContainerStandby, Inbox, standby_command
-from pytest_manylinux.engines.environment import USER, user_database
-from pytest_manylinux.engines.preloaded import Requests, server_mounts
+from pytest_manylinux.engines.container.sandbox import HOLDER, ContainerSandbox, first_process
+from pytest_manylinux.engines.environment import SHARED_MEMORY, USER, check_mounts, user_database
+from pytest_manylinux.engines.preloaded import (
+    Inputs,
+    PreloadedProcess,
+    isolation_of_runs,
+    preloaded_argv,
+)
 from pytest_manylinux.engines.seccomp import profile_of_fork_servers
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.staged_files import Staging
@@ -104,40 +106,38 @@ class ContainerEngine:
         """Start a container from `spec.image`, importing its root first if that was never done."""
         return self._open(spec, HOLDER)
 
-    def fork_server(self, spec: SandboxSpec, interpreter: str, code: str) -> ContainerForkServer:
-        """Start a fork server in a container of its own; see `engines.api.ForkingEngine`.
+    def preload(
+        self,
+        spec: SandboxSpec,
+        interpreter: str,
+        code: str,
+        *,
+        inbox: PurePosixPath = INBOX,
+        max_runs: int | None = None,
+    ) -> PreloadedProcess:
+        """Start a preloaded process, a container's first; see `engines.api.PreloadingEngine`.
 
-        Not where AppArmor confines containers: its profile refuses mounts, and is not taken away.
+        None that runs more than once where AppArmor confines containers: its profile refuses mounts,
+        and is not taken away.
         """
-        if self._apparmor:
+        single = max_runs == 1
+        if self._apparmor and not single:
             raise SandboxError(
-                "no fork server is started", why="AppArmor keeps containers from mounting"
+                "no preloaded process is started for more than one run",
+                why="AppArmor keeps containers from mounting",
             )
-        spool = self._staging.subfolder()
-        spool.chmod(0o755)
-        requests = Requests(spec, spool)
+        folder, readable = self._staging.subfolder(), self._staging.readable
+        inputs = Inputs(spec, folder, inbox=inbox if single else None, readable=readable)
+        isolation = isolation_of_runs(max_runs, superuser=True)
+        argv = preloaded_argv(interpreter, code, spec.limits, isolation, max_runs)
         try:
-            shown = replace(spec, mounts=server_mounts(spec, spool))
-            sandbox = self._open(shown, server_command(interpreter, code), nested=True)
+            shown = replace(spec, mounts=inputs.mounts)
+            sandbox = self._open(shown, first_process(argv), nested=not single)
+            sandbox.become(spec.image.name)
         except BaseException:
-            requests.remove()
+            inputs.remove()
             raise
-        return ContainerForkServer(sandbox, requests, spec)
-
-    def standby(
-        self, spec: SandboxSpec, interpreter: str, code: str, inbox: PurePosixPath
-    ) -> ContainerStandby:
-        """Start a program that waits in a container of its own; see `engines.api.StandbyEngine`."""
-        box = Inbox(self._staging.subfolder(), inbox, self._staging)
-        try:
-            box.add(mount for mount in spec.mounts if box.holds(mount))
-            outside = [mount for mount in spec.mounts if not box.holds(mount)]
-            shown = replace(spec, mounts=(*outside, Mount(source=box.folder, target=inbox)))
-            sandbox = self._open(shown, standby_command(interpreter, code))
-        except BaseException:
-            box.remove()
-            raise
-        return ContainerStandby(sandbox, box, spec)
+        return PreloadedProcess(sandbox, inputs, max_runs=max_runs)
 
     def _open(
         self, spec: SandboxSpec, command: Sequence[str], *, nested: bool = False

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -23,12 +22,27 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
     Status,
 )
-from pytest_manylinux.engines.container.attach import STDERR, STDOUT, Frames, Hijacked, drain, is_whole
+from pytest_manylinux.engines.container.attach import (
+    STDERR,
+    STDOUT,
+    Frames,
+    Hijacked,
+    drain,
+    exit_code_of,
+    is_whole,
+)
 from pytest_manylinux.engines.container.connection import speaking_to
-from pytest_manylinux.engines.delimited import RunOutput
-from pytest_manylinux.engines.endings import Ending, completed, exit_code_of
 from pytest_manylinux.engines.environment import clean_environment
-from pytest_manylinux.engines.output import INCOMPLETE, BoundedOutput, Sink, tee
+from pytest_manylinux.engines.output import (
+    INCOMPLETE,
+    BoundedOutput,
+    Ending,
+    RunOutput,
+    Sink,
+    completed,
+    tee,
+)
+from pytest_manylinux.engines.preloaded import Heard
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.closeable import Closeable
 
@@ -51,14 +65,6 @@ _LATE = 30.0  # seconds in which the last output of what has ended arrives
 _GRACE = 0.5  # seconds in which a container whose processes were killed ends too
 _SIGNALS = range(129, 193)  # exit codes that mean 128 + a signal
 _SIGKILLED = 137
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What listening came to: whether it ended in time, and whether all was heard that was said."""
-
-    in_time: bool
-    whole: bool
 
 
 class ContainerSandbox(Closeable):
@@ -88,7 +94,7 @@ class ContainerSandbox(Closeable):
             parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._line = Hijacked(self._api.attach_socket(container, params=parameters))
             self._api.start(container)
-            self.await_ready(spec.image.name)
+            self._await_ready(f"no sandbox could be started from image {spec.image.name}")
             self._hand_over(folders_above(spec))
         except BaseException as error:
             self._note(error)
@@ -107,13 +113,17 @@ class ContainerSandbox(Closeable):
     def become(self, name: str) -> None:
         """Have the `first_process` begin, and wait until it is `ready`; `name` is the image's.
 
-        Raises SandboxError if it does not come so far.
+        Raises SandboxError, and is closed then, if it does not come so far.
         """
-        self.tell(b"\n", _START_TIMEOUT)
-        self.await_ready(name)
+        try:
+            self.tell(b"\n", _START_TIMEOUT)
+            self._await_ready(f"no preloaded process could be started from image {name}")
+        except BaseException:
+            self.close()
+            raise
 
-    def await_ready(self, name: str) -> None:
-        """Wait until the first process says `ready`; raises SandboxError if it does not."""
+    def _await_ready(self, what: str) -> None:
+        """Wait until the first process says `ready`; a SandboxError begins with `what`."""
         said, words = BoundedOutput(), bytearray()
         frames = Frames({STDOUT: tee(said, words.extend), STDERR: words.extend})
         end = time.monotonic() + _START_TIMEOUT
@@ -121,7 +131,7 @@ class ContainerSandbox(Closeable):
             data = self._line.receive(end - time.monotonic()) if self._line else b""
             if not data:
                 raise SandboxError(
-                    f"no sandbox could be started from image {name}",
+                    what,
                     why=words.decode(errors="replace").strip() or "its first process ended at once",
                 )
             frames.feed(data)

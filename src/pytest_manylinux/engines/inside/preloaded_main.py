@@ -1,30 +1,34 @@
-"""The inside of a fork server: a program that is ready, and runs in forks with fresh surroundings.
+"""The inside of a preloaded process: a program that is ready, and runs in forks of itself.
 
-Runs inside a sandbox on its interpreter, Python 3.6 or later, standard library only; the engines hand
-the text over by `-c`. `python -c TEXT CODE WAY`: CODE is executed first and defines `work`, a
-callable without arguments. Then requests come, one at a time, JSON objects, in one of two ways:
+Runs inside a sandbox on its interpreter, Python 3.6 or later, standard library only; preloaded.py hands
+the text over by `-c`. `python -c TEXT CODE SETTINGS`: CODE is executed first and defines `work`, a
+callable without arguments. SETTINGS is a JSON object: `max_runs` (null: any number), `cwd`,
+`isolation`, which says what this process does for each run and what its own sandbox gives already
+(preloaded.py has its fields), and `surroundings`, the file systems of a run with namespaces of its own.
 
-* `socket`: standard input is one, and each request has three open files with it: the run's stdout
-  and stderr, and where the answer goes;
-* `lines`: standard input is a pipe with a line for each request, which brings a word that nobody else
-  knows. The server's own outputs are the run's: a line with that word begins it, another ends it,
-  which on stdout brings the answer. Where the input ends, so does everything.
+When the process is ready it writes a line `ready` to its standard output. Then requests come over
+standard input, a pipe that stays open as long as the owner lives: one at a time, each a line with a
+JSON object: `word`, which nobody else knows, and `binds`, what the run is to find. The process's
+outputs are the run's: on each, a line with that word and `begin` begins it, and a last line with that
+word ends it, which on stdout brings the answer: one of {"exit_code": n}, {"signal": n},
+{"failed": words}, or {}. Where the input ends, or after the last run, so does the process.
 
-The server is the superuser of the user namespace that owns the sandbox's mounts, nobody outside of
-it (with `lines` it makes itself that), and never runs foreign code. Each run gets namespaces of its
-own (mount, process, network, IPC, host name, and a user namespace in which it is an ordinary user
-without capabilities and can make no other), and empty /tmp, /scratch, /dev/shm and /dev/pts. Three
-processes belong to it:
+It never runs foreign code itself. With `namespaces` it is the superuser of the user namespace that owns
+the sandbox's mounts, nobody outside of it (with `superuser` it makes itself that), and each run gets
+namespaces of its own (mount, process, network, IPC, host name), empty /tmp, /scratch, /dev/shm and
+/dev/pts, with `user` a user namespace in which it is an ordinary user and can make no other, with
+`drop_rights` no capabilities, and the filter `system_calls`. Three processes belong to such a run:
 
-* the usher, outside the run's process namespace: gives the answer when all is gone;
+* the usher, outside the run's process namespace: ends when all of that is gone;
 * the first process inside: makes the surroundings, gives up all rights, reaps, and ends with the run,
   at which the kernel kills what is left;
 * the run itself, which calls `work`.
 
-The answer is one of {"exit_code": n}, {"signal": n}, {"failed": words}, or nothing.
+Without `namespaces` the run is a fork in this process's own sandbox, and has its user id. So the
+process makes itself undumpable: nobody can open its descriptors or look into it (prctl(2)). Signals
+from inside reach a namespace's first process only where it handles them.
 """
 
-import array
 import ctypes
 import fcntl
 import gc
@@ -39,11 +43,11 @@ import sys
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, NoReturn
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-MESSAGE = 1 << 20
+CHUNK = 1 << 16
 # Numbers of the kernel's interface: those of mount(2), unshare(2), prctl(2), capset(2), netdevice(7).
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 NEW_NS, NEW_UTS, NEW_IPC, NEW_USER, NEW_PID, NEW_NET = (
@@ -59,119 +63,167 @@ CAPABILITY_VERSION_3 = 0x20080522
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
-def serve(work: "Callable[[], None]") -> None:
-    """Run `work` in a fork for each request, until the owner hangs up."""
-    channel = socket.fromfd(0, socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    channel.send(b"ready")
-    while True:
-        data, files = receive(channel)
-        if not data:
-            return
-        usher = os.fork()
-        if usher == 0:
-            channel.close()
-            answer(files[2], attend(json.loads(data.decode()), files, work))
-            os._exit(0)
-        for file in files:
-            os.close(file)
-        os.waitpid(usher, 0)
-
-
-def serve_lines(work: "Callable[[], None]") -> None:
-    """Do the same for requests that are lines; ends at once when the owner is gone."""
-    become_superuser()
+def serve(work: "Callable[[], None]", settings: "dict[str, Any]") -> None:
+    """Run `work` in a fork for each request; end the process when the owner hangs up."""
+    isolation = settings["isolation"]
+    if isolation["superuser"]:
+        become_superuser()
+    if not isolation["namespaces"]:
+        checked(LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process gets what it handles only
+    wake = wake_on_children()
+    flags = {stream: fcntl.fcntl(stream, fcntl.F_GETFL) for stream in (1, 2)}
     os.write(1, b"ready\n")
-    with open(0, "rb", closefd=False) as lines:
-        for line in iter(lines.readline, b""):
-            request = json.loads(line.decode())
-            mark = b"\n%s " % request.pop("word").encode()
-            streams = [os.open("/proc/self/fd/%d" % number, os.O_WRONLY) for number in (1, 2)]
-            for stream in streams:  # these are the run's own: what it sets on them, it sets on no other
-                os.write(stream, mark + b"begin\n")
-            told = attend_apart(request, streams, work)
-            os.write(1, mark + told + b"\n")
-            os.write(2, mark + b"{}\n")
+    done = 0
+    while done != settings["max_runs"]:
+        request = json.loads(read_line().decode())
+        mark = b"\n%s " % request["word"].encode()
+        say(flags, mark + b"begin\n", mark + b"begin\n")
+        told = attend(request, settings, work, wake)
+        say(flags, mark + told + b"\n", mark + b"{}\n")
+        done += 1
 
 
-def attend_apart(request: "dict[str, Any]", streams: "list[int]", work: "Callable[[], None]") -> bytes:
-    """Have a run attended by an usher; give its answer's JSON."""
-    told, telling = os.pipe()
-    usher = os.fork()
-    if usher == 0:
-        os.close(told)
-        answer(telling, attend(request, streams, work))
-        os._exit(0)
-    for file in (telling, *streams):
-        os.close(file)
-    poll = select.poll()
-    poll.register(told, select.POLLIN)
-    poll.register(0, select.POLLIN)
-    if any(file == 0 for file, _ in poll.poll()):  # nothing can come now but the end of input
-        os._exit(0)
-    words = os.read(told, MESSAGE)
-    os.close(told)
-    os.waitpid(usher, 0)
-    return words or b"{}"
+def wake_on_children() -> int:
+    """Give the end of a pipe that can be read whenever a child has ended."""
+    wake, woken = os.pipe()
+    for end in (wake, woken):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, do_nothing)
+    signal.set_wakeup_fd(woken)
+    return wake
 
 
-def receive(channel: socket.socket) -> "tuple[bytes, list[int]]":
-    """Take one request with its files."""
-    files = array.array("i")
-    data, ancillary, _, _ = channel.recvmsg(MESSAGE, socket.CMSG_SPACE(3 * files.itemsize))
-    for _, _, content in ancillary:
-        files.frombytes(content[: len(content) - len(content) % files.itemsize])
-    return data, list(files)
+def do_nothing(*_: object) -> None:
+    """Stand for a signal's handler: one that is ignored wakes nobody."""
+
+
+def read_line() -> bytes:
+    """Read a request; the end of input is the end of us."""
+    line = b""
+    while not line.endswith(b"\n"):
+        data = os.read(0, CHUNK)
+        if not data:
+            os._exit(0)
+        line += data
+    return line
+
+
+def say(flags: "dict[int, int]", to_stdout: bytes, to_stderr: bytes) -> None:
+    """Write to both outputs, as they were before a run: it may have set them not to wait for room."""
+    for stream, words in ((1, to_stdout), (2, to_stderr)):
+        fcntl.fcntl(stream, fcntl.F_SETFL, flags[stream])
+        os.write(stream, words)
 
 
 def attend(
-    request: "dict[str, Any]", files: "list[int]", work: "Callable[[], None]"
-) -> "dict[str, Any]":
-    """Be the usher of one run; give its answer once its process namespace is gone."""
+    request: "dict[str, Any]", settings: "dict[str, Any]", work: "Callable[[], None]", wake: int
+) -> bytes:
+    """Have one run carried out; give its answer, when with its namespaces all else of it is gone."""
+    isolated = settings["isolation"]["namespaces"]
+    told, telling = os.pipe()
+    child = os.fork()
+    if child == 0:
+        start_afresh()
+        if isolated:
+            usher(request, settings, telling, work)
+        perform(settings["cwd"], work)
+    os.close(telling)
+    status = end_of(child, wake)
+    words = os.read(told, CHUNK) if isolated else json.dumps(ending(status)).encode()
+    os.close(told)
+    return words or b"{}"
+
+
+def start_afresh() -> None:
+    """Take the requests from a fork, and set signals as an interpreter has them that just started."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def end_of(child: int, wake: int) -> int:
+    """Reap whatever ends, until the child has; give its status. End at once if the owner is gone."""
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    poll.register(0, select.POLLIN)
+    while True:
+        for pid, status in reap():
+            if pid == child:
+                return status
+        for source, _ in poll.poll():
+            if not os.read(source, CHUNK) and source == 0:
+                os._exit(0)
+
+
+def reap() -> "Iterator[tuple[int, int]]":
+    """Yield (process id, status) of every child that has ended."""
+    pid = 1
+    while pid:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        yield pid, status
+
+
+def ending(status: int) -> "dict[str, int]":
+    """Tell how a process ended."""
+    if os.WIFSIGNALED(status):
+        return {"signal": os.WTERMSIG(status)}
+    return {"exit_code": os.WEXITSTATUS(status)}
+
+
+def usher(
+    request: "dict[str, Any]", settings: "dict[str, Any]", telling: int, work: "Callable[[], None]"
+) -> "NoReturn":
+    """Be the usher of one run: end once its process namespace is gone."""
     try:
         unshare(NEW_NS | NEW_PID | NEW_NET | NEW_IPC | NEW_UTS)
-        told, telling = os.pipe()
         first = os.fork()
         if first == 0:
-            begin(request, files[:2], telling, work)
-    except OSError as error:
-        return {"failed": str(error)}
-    os.close(telling)
-    os.waitpid(first, 0)
-    words = os.read(told, 4096)
-    return dict(json.loads(words.decode())) if words else {}
-
-
-def begin(
-    request: "dict[str, Any]", streams: "list[int]", telling: int, work: "Callable[[], None]"
-) -> "NoReturn":
-    """Be the first process inside: surroundings, rights, the run, its ending."""
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)  # where requests come
-    os.close(null)
-    try:
-        furnish(request)
-        give_up_rights()
-        filter_calls(bytes.fromhex(request["filter"]))
-        run = os.fork()
-        if run == 0:
-            perform(streams, str(request["cwd"]), work)
-        for stream in streams:
-            os.close(stream)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process gets what it handles only
-        answer(telling, ending(run))
+            begin(request, settings, telling, work)
+        os.waitpid(first, 0)
     except OSError as error:
         answer(telling, {"failed": str(error)})
     finally:
         os._exit(0)
 
 
-def furnish(request: "dict[str, Any]") -> None:
-    """Make the file systems, the network and the user namespace of one run."""
+def begin(
+    request: "dict[str, Any]", settings: "dict[str, Any]", telling: int, work: "Callable[[], None]"
+) -> "NoReturn":
+    """Be the first process inside: surroundings, rights, the run, its ending."""
+    isolation = settings["isolation"]
+    try:
+        furnish(request["binds"], settings["surroundings"], isolation["user"])
+        if isolation["drop_rights"]:
+            give_up_rights()
+        filter_calls(bytes.fromhex(isolation["system_calls"]))
+        run = os.fork()
+        if run == 0:
+            perform(settings["cwd"], work)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process gets what it handles only
+        pid = status = 0
+        while pid != run:
+            pid, status = os.wait()
+        answer(telling, ending(status))
+    except OSError as error:
+        answer(telling, {"failed": str(error)})
+    finally:
+        os._exit(0)
+
+
+def furnish(binds: "list[tuple[str, str]]", surroundings: "dict[str, Any]", user: "int | None") -> None:
+    """Make the file systems, the network and, for a `user`, the user namespace of one run."""
     mount("none", "/", "", REC | PRIVATE)
-    carried = [(os.open(source, os.O_PATH), target) for source, target in request["binds"]]
-    for folder, options in request["writable"]:
+    carried = [(os.open(source, os.O_PATH), target) for source, target in binds]
+    for folder, options in surroundings["writable"]:
         mount("tmpfs", folder, "tmpfs", NOSUID | NODEV, options)
-    for folder in request["folders"]:
+    for folder in surroundings["folders"]:
         os.makedirs(folder, exist_ok=True)
     for source, target in carried:
         place = "/proc/self/fd/%d" % source
@@ -183,12 +235,13 @@ def furnish(request: "dict[str, Any]") -> None:
     mount("devpts", "/dev/pts", "devpts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=620")
     mount("proc", "/proc", "proc", NOSUID | NODEV | NOEXEC)
     settings = os.open("/proc/sys", os.O_PATH | os.O_DIRECTORY)
-    for name in request["read_only"]:
+    for name in surroundings["read_only"]:
         if os.path.exists(name):
             mount(name, name, "", BIND | REC)
             mount("none", name, "", REMOUNT | BIND | RDONLY | NOSUID | NODEV | NOEXEC)
     raise_loopback()
-    become_nobody(settings, int(request["user"]))
+    if user is not None:
+        become_nobody(settings, user)
     os.close(settings)
 
 
@@ -259,14 +312,12 @@ def filter_calls(program: bytes) -> None:
         checked(LIBC.prctl(PR_SET_SECCOMP, 2, ctypes.byref(words), 0, 0), "prctl")
 
 
-def perform(streams: "list[int]", cwd: str, work: "Callable[[], None]") -> "NoReturn":
+def perform(cwd: str, work: "Callable[[], None]") -> "NoReturn":
     """Be the run: nothing open but the three streams, and `work` as if it were a program."""
     code = 1
     try:
         os.setsid()
         os.chdir(cwd)
-        for number, stream in enumerate(streams, 1):
-            os.dup2(stream, number)
         os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         work()
         code = 0
@@ -280,20 +331,9 @@ def perform(streams: "list[int]", cwd: str, work: "Callable[[], None]") -> "NoRe
         os._exit(code)
 
 
-def ending(run: int) -> "dict[str, int]":
-    """Reap whatever ends, until the run has; tell how."""
-    while True:
-        pid, status = os.wait()
-        if pid == run:
-            if os.WIFSIGNALED(status):
-                return {"signal": os.WTERMSIG(status)}
-            return {"exit_code": os.WEXITSTATUS(status)}
-
-
 def answer(file: int, content: "dict[str, Any]") -> None:
-    """Write an answer; nothing at all for an empty one."""
-    if content:
-        os.write(file, json.dumps(content).encode())
+    """Write an answer."""
+    os.write(file, json.dumps(content).encode())
 
 
 def write(path: str, words: str) -> None:
@@ -325,14 +365,13 @@ def checked(result: int, what: str) -> None:
 
 def main() -> None:
     """Prepare, then serve."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     names = {}  # type: dict[str, Any]
-    way, code = sys.argv.pop(), sys.argv.pop()
+    settings, code = json.loads(sys.argv.pop()), sys.argv.pop()
     exec(code, names)  # noqa: S102 -- ours: the owner's own program
     gc.collect()
     if hasattr(gc, "freeze"):
         gc.freeze()  # what is there now is not touched any more, and stays shared with the forks
-    (serve_lines if way == "lines" else serve)(names["work"])
+    serve(names["work"], settings)
 
 
 if __name__ == "__main__":
