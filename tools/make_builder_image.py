@@ -36,8 +36,8 @@ from pytest_manylinux.building.compiler import warm_up
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.engines.container.connection import connect_docker
-from pytest_manylinux.engines.container.root_tar import pack_root
 from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.errors import ManylinuxError, ToolchainError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.indexes import host_index

@@ -1,4 +1,4 @@
-"""Engines with programs that wait for one run: it is in a sandbox as fresh as any, and goes with it."""
+"""Preloaded processes for one run: it is in a sandbox as fresh as any, and goes with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
@@ -28,11 +28,10 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
     Status,
 )
+from pytest_manylinux.engines.bubblewrap.engine import BubblewrapEngine
 from pytest_manylinux.engines.container.engine import ContainerEngine
 from pytest_manylinux.engines.container.leftovers import LABEL
 from pytest_manylinux.errors import SandboxError
-
-pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
 
 # The run is what its input says; `ready` was made before.
 CODE = """
@@ -55,6 +54,7 @@ first, second = preload(), preload()
 print("begun", flush=True)
 first.run([Mount(source=program, target=inbox / "run.py")], timeout=600)
 """
+SandboxEngine: TypeAlias = ContainerEngine | BubblewrapEngine
 Start: TypeAlias = Callable[[], Preloaded]
 
 
@@ -80,10 +80,23 @@ def said(completed: Completed) -> str:
     return completed.stdout.decode()
 
 
-def containers(engine: ContainerEngine, owner: int) -> list[str]:
+def containers(engine: PreloadingEngine, owner: int) -> list[str]:
+    """What sandboxes an owner has: containers, or supervisors of bubblewrap (process ids)."""
+    if not isinstance(engine, ContainerEngine):
+        return [pid for pid in children(owner) if "supervisor_main.py" in command_line(pid)]
     client: docker.DockerClient = engine._client
     label = f"{LABEL}.pid={owner}"
     return [found["Id"] for found in client.api.containers(all=True, filters={"label": label})]
+
+
+def children(owner: int) -> list[str]:
+    return Path(f"/proc/{owner}/task/{owner}/children").read_text().split()
+
+
+def command_line(pid: str) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""
 
 
 LOOK = """
@@ -105,7 +118,7 @@ done 2>/dev/null
 
 
 def test_a_run_finds_what_a_command_in_a_sandbox_finds(
-    engine: ContainerEngine, spec: SandboxSpec, start: Start, tmp_path: Path
+    engine: SandboxEngine, spec: SandboxSpec, start: Start, tmp_path: Path
 ) -> None:
     seen = said(perform(start(), tmp_path, f"SCRIPT = {SCRIPT!r}\n{LOOK}\nprint(ready)"))
     assert "['made once']" in seen
@@ -128,23 +141,25 @@ def test_it_runs_once(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.attack("escape")
 def test_no_run_can_reach_the_first_process(start: Start, tmp_path: Path) -> None:
-    """Nor whoever started it, which is the same; what is told of the run comes from there."""
+    """Nor what started it, the same in a container; what is told of the run comes from there."""
     program = """
 import ctypes, os, signal, subprocess, sys
 look = r'''
-import ctypes, os
-if ctypes.CDLL(None).ptrace(16, 1, 0, 0) != -1:
+import ctypes, os, sys
+pid = int(sys.argv[1])
+if ctypes.CDLL(None).ptrace(16, pid, 0, 0) != -1:
     print("attached")
 for name in ("mem", "environ", "maps", "root/etc", "fd/0", "fd/1"):
     try:
-        os.close(os.open("/proc/1/" + name, os.O_RDONLY))
+        os.close(os.open("/proc/%d/" % pid + name, os.O_RDONLY))
         print("opened", name)
     except OSError:
         pass
 for number in range(1, 32):
     os.kill(1, number)
 '''
-print(subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout)
+words = [sys.executable, "-c", look, str(os.getppid())]
+print(subprocess.run(words, capture_output=True, text=True).stdout)
 print("\\n" + "0" * 32 + ' {"exit_code": 0}', flush=True)
 os._exit(7)
 """
@@ -164,7 +179,7 @@ def test_how_runs_end(start: Start, tmp_path: Path) -> None:
 
 
 def test_inputs_are_read_only_and_readable(
-    engine: ContainerEngine, spec: SandboxSpec, tmp_path: Path
+    engine: SandboxEngine, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     folder = tmp_path / "inputs"
     (folder / "deep").mkdir(parents=True, mode=0o700)
@@ -201,7 +216,7 @@ def test_an_input_elsewhere_is_refused(start: Start, tmp_path: Path) -> None:
         start().run([Mount(source=tmp_path, target=PurePosixPath("/scratch/in"))], timeout=60)
 
 
-def test_a_timeout_kills_it(engine: ContainerEngine, start: Start, tmp_path: Path) -> None:
+def test_a_timeout_kills_it(engine: SandboxEngine, start: Start, tmp_path: Path) -> None:
     before = containers(engine, os.getpid())
     nap = f"sleep 4254.5{OWN}"
     program = f"import os; print('begun', flush=True); os.system('setsid {nap} & {nap}')"
@@ -229,7 +244,7 @@ print('had')
     standby.close()
 
 
-def test_one_that_does_not_start(engine: ContainerEngine, spec: SandboxSpec) -> None:
+def test_one_that_does_not_start(engine: SandboxEngine, spec: SandboxSpec) -> None:
     before = containers(engine, os.getpid())
     with pytest.raises(SandboxError, match="no preloaded process could be started"):
         engine.preload(spec, PYTHON, "raise ValueError('because')", inbox=INBOX, max_runs=1)
@@ -240,7 +255,7 @@ def test_one_that_does_not_start(engine: ContainerEngine, spec: SandboxSpec) -> 
 
 @pytest.mark.attack("fault")
 def test_an_owner_that_is_killed_leaves_none(
-    engine: ContainerEngine, spec: SandboxSpec, tmp_path: Path
+    engine: SandboxEngine, spec: SandboxSpec, tmp_path: Path
 ) -> None:
     """Neither one that runs nor one that waits."""
     program = tmp_path / "run.py"
@@ -250,13 +265,16 @@ def test_an_owner_that_is_killed_leaves_none(
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"begun\n"
         assert eventually(lambda: processes_with(f"sleep 4255.5{OWN}") != [])
-        assert len(containers(engine, owner.pid)) == 2
+        found = containers(engine, owner.pid)
+        assert len(found) == 2
         owner.kill()
     assert eventually(lambda: processes_with(f"sleep 4255.5{OWN}") == [])
-    assert eventually(lambda: containers(engine, owner.pid) == [])
+    if isinstance(engine, ContainerEngine):
+        assert eventually(lambda: containers(engine, owner.pid) == [])
+    assert eventually(lambda: not any(Path("/proc", one).exists() for one in found))
 
 
-def test_closing_one_that_waits(engine: ContainerEngine, start: Start) -> None:
+def test_closing_one_that_waits(engine: SandboxEngine, start: Start) -> None:
     before = containers(engine, os.getpid())
     standby = start()
     assert len(containers(engine, os.getpid())) == len(before) + 1

@@ -20,7 +20,7 @@ from saved_images import traces_in
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.cli import main
-from pytest_manylinux.engines.container.root_tar import pack_root
+from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.errors import ExitCode, ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.lock_file import read_lock

@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 import msgspec
 from distributed import Client, Queue
 
-from pytest_manylinux.engines.container.root_tar import pack_root
+from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.errors import ClusterError
 
 PIECE = 4 * 1024 * 1024

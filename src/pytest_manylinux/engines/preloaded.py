@@ -189,7 +189,7 @@ class Heard:
     whole: bool
 
 
-class Program(Protocol):
+class RunningProgram(Protocol):
     """The inside, ready, in a sandbox that lives as long as it does; each engine has one."""
 
     def tell(self, content: bytes, timeout: float) -> None:
@@ -205,7 +205,7 @@ class Program(Protocol):
 class PreloadedProcess(Closeable):
     """See `engines.api.Preloaded`."""
 
-    def __init__(self, program: Program, inputs: Inputs, *, max_runs: int | None) -> None:
+    def __init__(self, program: RunningProgram, inputs: Inputs, *, max_runs: int | None) -> None:
         self._program = program
         self._inputs = inputs
         self._left = max_runs

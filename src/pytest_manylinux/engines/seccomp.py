@@ -86,7 +86,7 @@ DENIED = frozenset(
     """.split()  # noqa: SIM905 -- a table, and not 75 lines
 )
 """What fails with EPERM whatever its arguments."""
-_OF_FORK_SERVERS = frozenset({"mount", "unshare"})
+_OF_PRELOADED = frozenset({"mount", "unshare"})
 _WRITING_OUT = frozenset({"fsync", "fdatasync", "sync", "syncfs", "sync_file_range"})
 _SINCE_LIBSECCOMP_2_5 = {"mount_setattr": 442, "quotactl_fd": 443, "open_tree_attr": 467}
 """Numbers of calls that a libseccomp in use may not know: the same on all that is in `Abi`."""
@@ -120,8 +120,9 @@ def filter_of_this_machine(*, forks: bool = False) -> bytes:
     Denied calls fail with EPERM; `clone3`, whose flags no filter can see, and x86_64's calls with
     32-bit pointers (x32) as if the kernel did not have them, so that C libraries take `clone` instead.
 
-    A fork server (`forks`) may make namespaces by `unshare`, and mounts; but it can uncover nothing
-    (umount) and make nothing writable that was mounted read-only: its interpreter is the image's.
+    A preloaded process (`forks`) may make namespaces by `unshare`, and mounts; but it can uncover
+    nothing (umount) and make nothing writable that was mounted read-only: its interpreter is the
+    image's.
 
     Raises EngineError if libseccomp is missing.
     """
@@ -152,7 +153,7 @@ def no_sync_program() -> bytes:
     return _program({abi: [_Rule(names=_WRITING_OUT, error=0)] for abi in _family()})
 
 
-def profile_of_fork_servers() -> dict[str, object]:
+def profile_of_preloaded() -> dict[str, object]:
     """What `filter_program` with `forks` says, in the words of a container engine's profile.
 
     The form is that of the OCI runtime specification, "Seccomp", with Docker's `archMap`, `includes`
@@ -197,7 +198,7 @@ def _profile_rule(rule: _Rule) -> dict[str, object]:
 
 def _rules(abi: int, *, forks: bool) -> list[_Rule]:
     rules = [
-        _Rule(names=DENIED - (_OF_FORK_SERVERS if forks else frozenset()), error=errno.EPERM),
+        _Rule(names=DENIED - (_OF_PRELOADED if forks else frozenset()), error=errno.EPERM),
         _Rule(names=frozenset({"clone3"}), error=errno.ENOSYS),
     ]
     flags = 1 if abi in _FLAGS_OF_CLONE_SECOND else 0

@@ -1,4 +1,4 @@
-"""Files into and out of sandboxes, as tar streams; what comes out is not trusted.
+"""Files into and out of sandboxes, and whole roots, as tar streams; what comes out is not trusted.
 
 Inside, the image's own `tar` does the work, or its `python3` where an image has no tar.
 """
@@ -21,6 +21,7 @@ from pytest_manylinux.errors import SandboxError, StoreError
 
 _NO_SUCH_PROGRAM = (126, 127)
 _TIMEOUT = 600.0
+_KERNELS = frozenset({"proc", "sys", "dev"})
 _TAR_OVERHEAD = 64 * MIB
 _WRITABLE = (SCRATCH, PurePosixPath("/tmp"))  # noqa: S108 - the sandbox's own
 _PY_EXTRACT = "import sys,tarfile;tarfile.open(fileobj=sys.stdin.buffer,mode='r|').extractall('/')"
@@ -149,14 +150,14 @@ def _write(content: IO[bytes], path: Path, mode: int) -> None:
         shutil.copyfileobj(content, file)
 
 
-class Run(Protocol):
+class RunCommand(Protocol):
     """Run a command in a sandbox with an open file as input; stdout goes to `sink` if there is one."""
 
     def __call__(self, command: Command, stdin: IO[bytes] | None, sink: Sink | None) -> Completed:
         """Run it to its end."""
 
 
-def send(run: Run, source: Path, target: PurePosixPath) -> None:
+def send(run: RunCommand, source: Path, target: PurePosixPath) -> None:
     """Copy `source` to the path `target` in a sandbox; a folder is merged into one that is there."""
     check_inside(target)
     with tempfile.TemporaryFile() as archive:
@@ -164,7 +165,7 @@ def send(run: Run, source: Path, target: PurePosixPath) -> None:
         _first_that_exists(run, extract_commands(), str(target), archive, None)
 
 
-def fetch(run: Run, source: PurePosixPath, target: Path, *, bound: int) -> None:
+def fetch(run: RunCommand, source: PurePosixPath, target: Path, *, bound: int) -> None:
     """Copy `source` in a sandbox to the path `target`; see `unpack` for what is refused.
 
     A folder is merged into one that is there; a file that is there is an error.
@@ -177,7 +178,7 @@ def fetch(run: Run, source: PurePosixPath, target: Path, *, bound: int) -> None:
 
 
 def _first_that_exists(
-    run: Run,
+    run: RunCommand,
     commands: Iterable[tuple[str, ...]],
     what: str,
     stdin: IO[bytes] | None,
@@ -203,3 +204,33 @@ def _bounded(file: IO[bytes], bound: int) -> Sink:
         file.write(data)
 
     return write
+
+
+def pack_root(root: Path, stream: IO[bytes]) -> None:
+    """Write a root as a tar stream, owners kept.
+
+    A root that an ordinary user made belongs to subordinate ids: the owner of the root folder is
+    taken for the superuser, and ids count from there. What that user may not read (/etc/shadow)
+    is left out; so are device files and what the kernel shows.
+    """
+    base = root.stat().st_uid
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        for path in _walk_root(root):
+            name = str(path.relative_to(root))
+            member = archive.gettarinfo(path, arcname=name)
+            if member is None or member.ischr() or member.isblk() or member.isfifo():
+                continue
+            member.uname = member.gname = ""
+            member.uid, member.gid = max(member.uid - base, 0), max(member.gid - base, 0)
+            if not member.isreg():
+                archive.addfile(member)
+            elif os.access(path, os.R_OK):
+                with path.open("rb") as content:
+                    archive.addfile(member, content)
+
+
+def _walk_root(root: Path, depth: int = 0) -> Iterator[Path]:
+    for entry in sorted(root.iterdir()) if os.access(root, os.R_OK | os.X_OK) else ():
+        yield entry
+        if stat.S_ISDIR(entry.lstat().st_mode) and not (depth == 0 and entry.name in _KERNELS):
+            yield from _walk_root(entry, depth + 1)

@@ -54,7 +54,7 @@ class Kind(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Shelf:
+class _Processes:
     """Processes at rest, the longest first; those that wait for their run; kinds that had trouble."""
 
     at_rest: list[tuple[Kind, Preloaded]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class PreloadedPool:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine if isinstance(engine, PreloadingEngine) else None
-        self._shelf = _Shelf()
+        self._processes = _Processes()
         self._lock = threading.Lock()
         self._cores = max(cpu_count() or 1, 2)
         self._makers = ThreadPoolExecutor(self._cores, thread_name_prefix="preload")
@@ -94,27 +94,27 @@ class PreloadedPool:
                 process = self._take(kind, preload, more) or preload()
             except (ManylinuxError, OSError):
                 self._may_start(kind)
-                self._shelf.troubled.add(kind)
+                self._processes.troubled.add(kind)
                 continue
             return self._run(kind, process, errand)
         return None
 
     def _may_start(self, kind: Kind) -> bool:
         """Whether a kind had no trouble yet; raises SandboxError once this is closed."""
-        if self._shelf.closed:
+        if self._processes.closed:
             raise SandboxError("the trial was cut short", why="the run has ended")
-        return kind not in self._shelf.troubled
+        return kind not in self._processes.troubled
 
     def _take(self, kind: Kind, preload: Callable[[], Preloaded], more: int) -> Preloaded | None:
         """One that is ready, or is being started; None if there is none."""
         with self._lock:
             self._may_start(kind)
             if kind.max_runs != 1:
-                mine = [one for one in self._shelf.at_rest if one[0] == kind][-1:]
+                mine = [one for one in self._processes.at_rest if one[0] == kind][-1:]
                 for one in mine:
-                    self._shelf.at_rest.remove(one)
+                    self._processes.at_rest.remove(one)
                 return mine[0][1] if mine else None
-            waiting = self._shelf.waiting.setdefault(kind, [])
+            waiting = self._processes.waiting.setdefault(kind, [])
             future = waiting.pop(0) if waiting else None
             for _ in range(self._wanted(more) - len(waiting)):
                 waiting.append(self._makers.submit(self._make, kind, preload))
@@ -122,7 +122,7 @@ class PreloadedPool:
 
     def _wanted(self, more: int) -> int:
         """How many of one image are to wait: as many as can run at once, fewer if images are many."""
-        waiting = self._shelf.waiting
+        waiting = self._processes.waiting
         most = min(more, self._cores, max(_WAITING // len(waiting), 1))
         return most if sum(map(len, waiting.values())) + most <= _WAITING else 0
 
@@ -130,7 +130,7 @@ class PreloadedPool:
         """Start one ahead; not if all is over by then."""
         self._may_start(kind)
         process = preload()
-        if self._shelf.closed:
+        if self._processes.closed:
             process.close()
         return process
 
@@ -157,9 +157,9 @@ class PreloadedPool:
                 over = [process]
         elif well:
             with self._lock:
-                self._shelf.at_rest.append((kind, process))
-                most = 0 if self._shelf.closed else _AT_REST
-                over = [self._shelf.at_rest.pop(0)[1] for _ in self._shelf.at_rest[most:]]
+                self._processes.at_rest.append((kind, process))
+                most = 0 if self._processes.closed else _AT_REST
+                over = [self._processes.at_rest.pop(0)[1] for _ in self._processes.at_rest[most:]]
         for one in over:
             one.close()
 
@@ -169,9 +169,9 @@ class PreloadedPool:
         Those at work end with their trials; none is started any more.
         """
         with self._lock:
-            self._shelf.closed = True
-            at_rest, self._shelf.at_rest = self._shelf.at_rest, []
-            waiting, self._shelf.waiting = self._shelf.waiting, {}
+            self._processes.closed = True
+            at_rest, self._processes.at_rest = self._processes.at_rest, []
+            waiting, self._processes.waiting = self._processes.waiting, {}
         for future in [future for futures in waiting.values() for future in futures]:
             if not future.cancel():
                 future.add_done_callback(_end_made)

@@ -21,7 +21,7 @@ from pytest_manylinux.engines.seccomp import (
     filter_program,
     load_libseccomp,
     no_sync_program,
-    profile_of_fork_servers,
+    profile_of_preloaded,
 )
 from pytest_manylinux.errors import EngineError
 
@@ -176,7 +176,7 @@ def test_a_kernel_without_filters_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_containers_profile_says_what_the_filter_of_fork_servers_says() -> None:
-    profile = profile_of_fork_servers()
+    profile = profile_of_preloaded()
     rules = profile["syscalls"]
     assert isinstance(rules, list)
     assert profile["defaultAction"] == "SCMP_ACT_ALLOW"

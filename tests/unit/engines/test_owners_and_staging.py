@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
-from pytest_manylinux.engines.container.root_tar import pack_root
+from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.host.staged_files import Staging
 
 

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from pytest_manylinux.engines.bubblewrap.supervisor import Asked
+from pytest_manylinux.engines.bubblewrap.supervisor import PendingRequest
 
 MUCH = b"x" * 50_000  # fits into a pipe
 
@@ -20,7 +20,7 @@ def run(work: Callable[[int, int], None], *, timeout: float = 60.0) -> tuple[byt
     came, pipes = bytearray(), (os.pipe(), os.pipe())
     theirs = tuple(end for _, end in pipes)
     threading.Thread(target=work, args=theirs, daemon=True).start()
-    with Asked([end for end, _ in pipes]) as asked:
+    with PendingRequest([end for end, _ in pipes]) as asked:
         in_time = asked.take([came.extend], timeout=timeout)
         return bytes(came), asked.answer() if in_time else None
 

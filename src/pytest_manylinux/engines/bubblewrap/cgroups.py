@@ -88,7 +88,7 @@ def find_control_groups(proc: Path = _PROC) -> ControlGroups | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mount:
+class _CgroupMount:
     kind: str
     root: PurePosixPath
     point: Path
@@ -102,14 +102,14 @@ class _Mount:
             return None
 
 
-def _mounts(text: str) -> Iterator[_Mount]:
+def _mounts(text: str) -> Iterator[_CgroupMount]:
     for line in text.splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         if kind in {"cgroup", "cgroup2"}:
             words = fields.split()
             names = frozenset(options.split(","))
-            yield _Mount(kind, PurePosixPath(words[3]), Path(words[4]), names)
+            yield _CgroupMount(kind, PurePosixPath(words[3]), Path(words[4]), names)
 
 
 def _memberships(text: str) -> Iterator[tuple[str, str]]:
@@ -120,7 +120,7 @@ def _memberships(text: str) -> Iterator[tuple[str, str]]:
             yield controller, path
 
 
-def _version_1(mounts: tuple[_Mount, ...], ours: dict[str, str]) -> ControlGroups | None:
+def _version_1(mounts: tuple[_CgroupMount, ...], ours: dict[str, str]) -> ControlGroups | None:
     parents = []
     for controller in _CONTROLLERS:
         mount = next((m for m in mounts if m.kind == "cgroup" and controller in m.controllers), None)
@@ -131,7 +131,7 @@ def _version_1(mounts: tuple[_Mount, ...], ours: dict[str, str]) -> ControlGroup
     return ControlGroups(version=1, parents=tuple(dict.fromkeys(parents)))
 
 
-def _version_2(mounts: tuple[_Mount, ...], ours: dict[str, str]) -> ControlGroups | None:
+def _version_2(mounts: tuple[_CgroupMount, ...], ours: dict[str, str]) -> ControlGroups | None:
     mount = next((m for m in mounts if m.kind == "cgroup2"), None)
     folder = mount.folder(ours[""]) if mount and "" in ours else None
     if mount is None or folder is None:

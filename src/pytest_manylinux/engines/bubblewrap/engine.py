@@ -26,7 +26,7 @@ from pytest_manylinux.engines.api import (
 from pytest_manylinux.engines.bubblewrap.cgroups import Group, find_control_groups
 from pytest_manylinux.engines.bubblewrap.mounts import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.bubblewrap.probe import find_bubblewrap
-from pytest_manylinux.engines.bubblewrap.supervisor import Asked, DeadlineError, Supervisor
+from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, PendingRequest, Supervisor
 from pytest_manylinux.engines.environment import clean_environment, generated_files
 from pytest_manylinux.engines.output import (
     BoundedOutput,
@@ -224,7 +224,7 @@ class BubblewrapSandbox(Closeable):
             self.close()
         return completed(ending, stdout, stderr, started=started)
 
-    def begin(self, command: Command, stdin: int, *, rights: bool) -> Asked:
+    def begin(self, command: Command, stdin: int, *, rights: bool) -> PendingRequest:
         """Start a command that is not waited for, `stdin` its standard input.
 
         With `rights` it is the superuser of the sandbox's own user namespace.
@@ -250,7 +250,7 @@ class BubblewrapSandbox(Closeable):
 
 
 class BubblewrapProgram(Closeable):
-    """See `engines.preloaded.Program`: a command of the sandbox, whose pipes stay open.
+    """See `engines.preloaded.RunningProgram`: a command of the sandbox, whose pipes stay open.
 
     Raises SandboxError, the sandbox closed, if it does not become ready.
     """
@@ -259,6 +259,7 @@ class BubblewrapProgram(Closeable):
         self, sandbox: BubblewrapSandbox, argv: tuple[str, ...], *, rights: bool, name: str
     ) -> None:
         self._sandbox = sandbox
+        self._single = not rights
         stdin, self._input = os.pipe()
         os.set_blocking(self._input, False)
         try:
@@ -301,6 +302,8 @@ class BubblewrapProgram(Closeable):
         """Take a run's output until it is complete, or the program has ended, or `timeout` is over."""
         sinks = (output.stdout.write, output.stderr.write)
         in_time = self._pipes.take(sinks, timeout=timeout, until=output.is_complete)
+        if self._single:  # a container ends with its first process, which has ended now
+            self._sandbox.close()
         return Heard(in_time=in_time, whole=True)  # what was written is in the pipes
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ def isolation_arguments(
 ) -> list[str]:
     """The arguments of bubblewrap for namespaces, user and capabilities.
 
-    With `nested` whoever is handed the rights may make more namespaces inside: a fork server.
+    With `nested` a command that is handed the rights, a preloaded process, may make more namespaces.
     """
     closed = [] if nested else ["--disable-userns"]
     network = ["--share-net"] if spec.network else []

@@ -67,7 +67,7 @@ class Supervisor:
 
     def begin(
         self, request: Mapping[str, object], *, stdin: int | None = None, outputs: int = 2
-    ) -> Asked:
+    ) -> PendingRequest:
         """Send `request`, of a command with an open file `stdin` (None: empty) if there are `outputs`.
 
         Raises SandboxError if the supervisor cannot be reached.
@@ -79,7 +79,7 @@ class Supervisor:
             files += [stdin] if stdin is not None else []
             pipes = [os.pipe() for _ in range(outputs + 1)]
             files += [theirs.enter_context(_closing(end)) for _, end in pipes]
-            asked = Asked([end for end, _ in pipes])
+            asked = PendingRequest([end for end, _ in pipes])
             try:
                 socket.send_fds(self._socket, [b"r"], files)
             except BaseException as error:
@@ -104,7 +104,7 @@ class Supervisor:
             self._process.wait()
 
 
-class Asked(Closeable):
+class PendingRequest(Closeable):
     """A request that was sent: our ends of the pipes for a command's outputs, and for the answer."""
 
     def __init__(self, pipes: Sequence[int]) -> None:

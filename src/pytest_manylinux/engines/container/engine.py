@@ -42,7 +42,7 @@ from pytest_manylinux.engines.preloaded import (
     isolation_of_runs,
     preloaded_argv,
 )
-from pytest_manylinux.engines.seccomp import profile_of_fork_servers
+from pytest_manylinux.engines.seccomp import profile_of_preloaded
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.staged_files import Staging
 
@@ -255,15 +255,16 @@ class ContainerEngine:
     def _rights(self, *, nested: bool) -> dict[str, object]:
         """What of a host configuration says how far the kernel lets a container's code go.
 
-        `nested` is for a fork server: without capabilities too, but it may make namespaces, and a new
-        /proc, which the kernel gives only to those who see all of theirs (mount_namespaces(7)).
+        `nested` is for a preloaded process of several runs: without capabilities too, but it may make
+        namespaces, and a new /proc, which the kernel gives only to those who see all of theirs
+        (mount_namespaces(7)).
         """
         options = ["no-new-privileges"]
         if not nested:
             return {"SecurityOpt": options}
         if self.name == "podman":  # its own profile lets namespaces be made
             return {"SecurityOpt": [*options, "unmask=ALL"]}
-        options.append("seccomp=" + json.dumps(profile_of_fork_servers()))
+        options.append("seccomp=" + json.dumps(profile_of_preloaded()))
         return {"SecurityOpt": options, "MaskedPaths": [], "ReadonlyPaths": []}
 
     def _forget(self, sandbox: ContainerSandbox) -> None:

@@ -13,7 +13,7 @@ import docker
 from docker.errors import ImageNotFound, NotFound
 
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels
-from pytest_manylinux.engines.container.root_tar import pack_root
+from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.model.distro import Image
 

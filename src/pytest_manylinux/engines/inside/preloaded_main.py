@@ -299,7 +299,7 @@ def give_up_rights() -> None:
     checked(LIBC.capset(header, (ctypes.c_uint32 * 6)()), "capset")
 
 
-class Filter(ctypes.Structure):
+class SockFprog(ctypes.Structure):
     """`struct sock_fprog` (linux/filter.h)."""
 
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
@@ -308,7 +308,7 @@ class Filter(ctypes.Structure):
 def filter_calls(program: bytes) -> None:
     """Have the kernel refuse what seccomp.py says, to this process and all it starts (seccomp(2))."""
     if program:
-        words = Filter(len(program) // 8, program)
+        words = SockFprog(len(program) // 8, program)
         checked(LIBC.prctl(PR_SET_SECCOMP, 2, ctypes.byref(words), 0, 0), "prctl")
 
 

@@ -55,7 +55,7 @@ def main() -> None:
         return
     setup = _read_json(files[0])
     try:
-        sandbox = _Sandbox(setup)
+        sandbox = _Bubblewrap(setup)
     except OSError as error:
         _answer(files[-1], {"failed": str(error)})
     else:
@@ -66,7 +66,7 @@ def main() -> None:
     _remove_groups(setup["groups"])
 
 
-class _Sandbox:
+class _Bubblewrap:
     """A running bubblewrap, its namespaces held open."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
@@ -200,8 +200,8 @@ def _become(
 ) -> NoReturn:
     """Turn this process, inside already, into the command: no rights, no signals ignored.
 
-    Only a fork server (preloaded_main.py) keeps the rights that it has inside, to take them from its
-    forks.
+    Only a preloaded process (preloaded_main.py) keeps the rights that it has inside, to take them from
+    its forks.
     """
     try:
         if not command["rights"]:
@@ -242,7 +242,7 @@ def _give_up_rights() -> None:
         raise _os_error("capset")
 
 
-class _Filter(ctypes.Structure):
+class _FilterProgram(ctypes.Structure):
     """`struct sock_fprog` (linux/filter.h)."""
 
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
@@ -251,7 +251,7 @@ class _Filter(ctypes.Structure):
 def _filter_calls(program: bytes) -> None:
     """Have the kernel refuse what seccomp.py says, to this process and all it starts."""
     if program:
-        words = _Filter(len(program) // 8, program)
+        words = _FilterProgram(len(program) // 8, program)
         if _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(words), 0, 0) != 0:
             raise _os_error("prctl(PR_SET_SECCOMP)")
 
