@@ -24,7 +24,6 @@ BOUND = 8 * MIB
 INCOMPLETE = b"\n[the output may be incomplete: the engine did not deliver its end]\n"
 """The last words on a stderr whose end, or whose stdout's end, was lost between the command and us."""
 
-_LAST_LINE = 4096  # bytes, at most
 _GAP = b"\n[... %d bytes left out ...]\n"
 
 
@@ -92,44 +91,44 @@ class MarkedOutput(BoundedOutput):
         super().__init__()
         self._mark = b"\n%s " % word.encode()
         self._begin = self._mark + b"begin\n"
-        self._before: bytes | None = b""
-        self._last = b""
-        self._complete = False
+        self._has_begun = False
+        self._held = b""  # what may be the beginning of a mark
+        self._last: bytes | None = None
 
     def write(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
-        if self._before is not None:
-            _, found, rest = (self._before + data).partition(self._begin)
-            if not found:
-                self._before = (self._before + data)[-len(self._begin) :]
-                return
-            self._before, data = None, rest
-        if self._complete:
+        if self.is_complete():
             return
-        window = self._last + data
+        window = self._held + data
+        if not self._has_begun:
+            _, found, rest = window.partition(self._begin)
+            if not found:
+                self._held = window[-len(self._begin) :]
+                return
+            self._has_begun, window = True, rest
         mark = window.find(self._mark)
-        end = window.find(b"\n", mark + len(self._mark)) + 1 if mark >= 0 else 0
-        if end:
-            self._complete, data = True, data[: end - len(self._last)]
-        super().write(data)
-        self._last = window[-_LAST_LINE:]
+        if mark < 0:
+            mark = max(len(window) - len(self._mark) + 1, 0)
+        elif (end := window.find(b"\n", mark + len(self._mark))) >= 0:
+            self._last = window[mark + len(self._mark) : end]
+        super().write(window[:mark])
+        self._held = window[mark:]
 
     def is_complete(self) -> bool:
         """Whether the last line has come."""
-        return self._complete
+        return self._last is not None
 
     def value(self) -> bytes:
         """What was kept of the run's own output."""
-        whole = super().value()
-        return whole.rpartition(self._mark)[0] if self._mark in whole else whole
+        return super().value() + (self._held.partition(self._mark)[0] if self._has_begun else b"")
 
     def answer(self) -> dict[str, object]:
         """What the last line says; nothing if there is none."""
         try:
-            answer = json.loads(super().value().rpartition(self._mark)[2])
+            answer = json.loads(self._last or b"")
         except ValueError:
             return {}
-        return answer if self.is_complete() and isinstance(answer, dict) else {}
+        return answer if isinstance(answer, dict) else {}
 
 
 class RunOutput:

@@ -73,3 +73,9 @@ def test_the_end_is_found_behind_more_than_is_kept() -> None:
     assert output.is_complete()
     assert output.answer() == {"exit_code": 0}
     assert output.truncated
+
+
+def test_as_much_is_kept_as_of_a_command() -> None:
+    output = MarkedOutput(WORD)
+    output.write(b"\nc0ffee begin\n" + b"x" * BOUND + b'\nc0ffee {"exit_code": 0}\n')
+    assert (len(output.value()), output.truncated) == (BOUND, False)
