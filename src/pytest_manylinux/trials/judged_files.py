@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.model.observation import DifferenceKind, FileDifference
 from pytest_manylinux.model.wheel import WheelFacts
-from pytest_manylinux.trials.protocol import Difference, Files
-from pytest_manylinux.trials.venv import VENV, Layout
+from pytest_manylinux.trials.protocol import Files, ToldDifference
+from pytest_manylinux.trials.venv import VENV, VenvLayout
 
 EXISTS = -1
 """The size of a file of which only that it is there is asked."""
@@ -62,7 +62,7 @@ class JudgedFiles:
         )
 
 
-def judged_files(facts: WheelFacts, layout: Layout) -> JudgedFiles:
+def judged_files(facts: WheelFacts, layout: VenvLayout) -> JudgedFiles:
     """The wheel's files in a venv of this layout."""
     metadata = next((path.partition("/")[0] for path in facts.files if _is_metadata(path)), "")
     site = layout.purelib if facts.root_is_purelib else layout.platlib
@@ -80,7 +80,7 @@ def judged_files(facts: WheelFacts, layout: Layout) -> JudgedFiles:
     )
 
 
-def _difference(one: Difference) -> FileDifference:
+def _difference(one: ToldDifference) -> FileDifference:
     kind = DifferenceKind.CONTENT if one.digest else DifferenceKind.SIZE
     kind = DifferenceKind.MISSING if one.size is None else kind
     return FileDifference(path=one.path, kind=kind, shared=one.shared)
@@ -90,7 +90,7 @@ def _is_metadata(path: str) -> bool:
     return path.endswith(".dist-info/METADATA") and path.count("/") == 1
 
 
-def _files(facts: WheelFacts, layout: Layout) -> Iterator[tuple[str, int, str]]:
+def _files(facts: WheelFacts, layout: VenvLayout) -> Iterator[tuple[str, int, str]]:
     for file in facts.contents:
         place = installed_path(file.path, facts, layout)
         if place:
@@ -98,7 +98,7 @@ def _files(facts: WheelFacts, layout: Layout) -> Iterator[tuple[str, int, str]]:
             yield within(place, layout), size, digest
 
 
-def installed_path(path: str, facts: WheelFacts, layout: Layout) -> str:
+def installed_path(path: str, facts: WheelFacts, layout: VenvLayout) -> str:
     """Where pip puts a file of the wheel (the wheel specification on `.data` folders).
 
     Empty for what has no place of its own: headers, and schemes that the specification does not know.
@@ -116,7 +116,7 @@ def installed_path(path: str, facts: WheelFacts, layout: Layout) -> str:
     return posixpath.normpath(f"{VENV}/{places[scheme]}/{path}") if scheme in places else ""
 
 
-def within(place: str, layout: Layout) -> str:
+def within(place: str, layout: VenvLayout) -> str:
     """A place in the venv as a path below it, through no link of the venv's own (`lib64`)."""
     path = place.removeprefix(f"{VENV}/")
     head, slash, rest = path.partition("/")

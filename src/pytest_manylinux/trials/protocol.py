@@ -56,7 +56,7 @@ class Start(Told, frozen=True, tag="start"):
     libc: str
 
 
-class Pip(Told, frozen=True, tag="pip"):
+class PipEnd(Told, frozen=True, tag="pip"):
     """pip has ended.
 
     `before` and `installed` are the names of all .dist-info folders before and after; `changed` are
@@ -69,7 +69,7 @@ class Pip(Told, frozen=True, tag="pip"):
     changed: tuple[str, ...] = ()
 
 
-class Difference(msgspec.Struct, frozen=True, array_like=True):
+class ToldDifference(msgspec.Struct, frozen=True, array_like=True):
     """A file of the wheel that is not as it was judged: `size` None if it is not there.
 
     `digest` is its SHA-256 if only that differs; `shared` tells that another distribution lists it too.
@@ -85,7 +85,7 @@ class Files(Told, frozen=True, tag="files"):
     """What pip installed, held against the wheel's files: their number, differences, files besides."""
 
     compared: int
-    differing: tuple[Difference, ...]
+    differing: tuple[ToldDifference, ...]
     besides: tuple[str, ...]
 
 
@@ -129,7 +129,7 @@ class End(Told, frozen=True, tag="end"):
     """The last line: everything was done."""
 
 
-_DECODER = msgspec.json.Decoder(Start | Pip | Files | Elf | Begin | Import | Beside | Program | End)
+_DECODER = msgspec.json.Decoder(Start | PipEnd | Files | Elf | Begin | Import | Beside | Program | End)
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ class Answers:
     """All that an agent told. `complete` if it came to its end."""
 
     start: Start | None = None
-    pip: Pip | None = None
+    pip: PipEnd | None = None
     files: Files | None = None
     elf: list[Elf] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
@@ -189,7 +189,7 @@ def _take(answers: Answers, told: Told) -> None:
     match told:
         case Start():
             answers.start = told
-        case Pip():
+        case PipEnd():
             answers.pip = told
         case Files():
             answers.files = told

@@ -20,7 +20,7 @@ from pytest_manylinux.engines.api import (
 )
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Image, Interpreter
-from pytest_manylinux.trials.venv import VENV, Entry, PreparedVenv
+from pytest_manylinux.trials.venv import VENV, PreparedVenv, VenvEntry
 
 INPUTS = PurePosixPath("/tmp/trial")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 GRACE = 20.0
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     timeout: float
-    venv: tuple[Entry, ...]
+    venv: tuple[VenvEntry, ...]
     sites: tuple[str, ...]
     pip: tuple[str, ...]
     seeded: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from pytest_manylinux.trials.protocol import (
     Files,
     GarbledError,
     Import,
-    Pip,
+    PipEnd,
     Program,
     Report,
     read_answers,
@@ -114,7 +114,7 @@ def _lost(completed: Completed, when: str) -> SandboxError:
     return SandboxError(f"the trial {how} {when}", why=why)
 
 
-def _install(pip: Pip, files: Files | None, asked: Asked) -> InstallOutcome:
+def _install(pip: PipEnd, files: Files | None, asked: Asked) -> InstallOutcome:
     code = pip.ending.exit_code
     judged = asked.judged if code == 0 else None
     return InstallOutcome(

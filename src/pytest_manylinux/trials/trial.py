@@ -22,7 +22,7 @@ from pytest_manylinux.trials.judged_files import installed_path, judged_files, w
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, Seen, look
-from pytest_manylinux.trials.venv import Layout, PreparedVenv, prepared_venv
+from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout, prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
 _WHEEL = INPUTS / "wheel"
@@ -100,7 +100,7 @@ def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None
         return look(completed, asked)
 
 
-def _asked(request: TrialRequest, layout: Layout) -> Asked:
+def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     """What is to be imported: an extension module at the top is a top-level name already."""
     facts, skip = request.facts, request.import_skip
     imports = [name for name in request.imports or facts.top_level if not is_skipped(name, skip)]
@@ -121,7 +121,7 @@ def is_skipped(name: str, skip: Iterable[str]) -> bool:
     return any(fnmatchcase(word, pattern) for word in outer for pattern in skip)
 
 
-def loader_files(facts: WheelFacts, layout: Layout) -> tuple[tuple[str, str], ...]:
+def loader_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, str], ...]:
     """The files that the distro's loader is to resolve, each with the loader that it names itself.
 
     Extension modules and programs; grafted libraries are resolved through whoever loads them, since
@@ -173,7 +173,7 @@ def _distributions(folder: Path | None) -> Iterator[str]:
             yield parse_wheel_filename(path.name)[0]
 
 
-def _written_over(facts: WheelFacts, layout: Layout) -> frozenset[str]:
+def _written_over(facts: WheelFacts, layout: VenvLayout) -> frozenset[str]:
     """What the venv was seeded with, if a file of the wheel lands in a folder of that."""
     folders = tuple(f"{path}/" for path in layout.heavy)
     for path in facts.files:

@@ -35,7 +35,7 @@ _TIMEOUT = 300.0
 _PATHS = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class VenvEntry(msgspec.Struct, frozen=True, array_like=True):
     """A part of the layout: `folder`, `link` (content: its target) or `file` (content: base64)."""
 
     kind: str
@@ -44,14 +44,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     content: str
 
 
-class Layout(msgspec.Struct, frozen=True, kw_only=True):
+class VenvLayout(msgspec.Struct, frozen=True, kw_only=True):
     """What a venv consists of, all paths relative to it.
 
     `heavy` are the folders kept as folders; `purelib`, `platlib`, `scripts` and `data` are what
     sysconfig says of the venv; `seeded` the distributions that venv put in, normalized names.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[VenvEntry, ...]
     heavy: tuple[str, ...]
     purelib: str
     platlib: str
@@ -64,7 +64,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 class PreparedVenv:
     """A layout, and the folder of this machine that holds its heavy folders."""
 
-    layout: Layout
+    layout: VenvLayout
     folder: Path
 
     @property
@@ -92,7 +92,7 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
                 if not is_whole(folder):
                     remove_tree(folder)
                     _make(image, interpreter, engine, folder)
-        layout = msgspec.json.decode((folder / _RECORD).read_bytes(), type=Layout)
+        layout = msgspec.json.decode((folder / _RECORD).read_bytes(), type=VenvLayout)
     return PreparedVenv(layout=layout, folder=folder / "tree")
 
 
@@ -126,11 +126,11 @@ def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _unpack(archive: Path, paths: dict[str, str], tree: Path) -> Layout:
+def _unpack(archive: Path, paths: dict[str, str], tree: Path) -> VenvLayout:
     """Take the venv apart: heavy folders below `tree`, everything else into the layout."""
     below = {key: _below(paths[key]) for key in ("purelib", "platlib", "scripts", "data")}
     parents = {below["purelib"], below["platlib"], "share"}
-    entries: list[Entry] = []
+    entries: list[VenvEntry] = []
     heavy: set[str] = set()
     tree.mkdir()
     with tarfile.open(archive) as tar:
@@ -142,7 +142,9 @@ def _unpack(archive: Path, paths: dict[str, str], tree: Path) -> Layout:
             heavy.add(root)
             _extract(tar, member, tree / path)
     seeded = {name for entry in heavy if (name := _distribution(entry))}
-    return Layout(entries=tuple(entries), heavy=tuple(sorted(heavy)), seeded=frozenset(seeded), **below)
+    return VenvLayout(
+        entries=tuple(entries), heavy=tuple(sorted(heavy)), seeded=frozenset(seeded), **below
+    )
 
 
 def _below(path: str) -> str:
@@ -170,14 +172,14 @@ def _heavy_root(path: str, parents: set[str], *, is_folder: bool) -> str | None:
     return None
 
 
-def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> Entry:
+def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> VenvEntry:
     if member.isdir():
-        return Entry("folder", path, member.mode, "")
+        return VenvEntry("folder", path, member.mode, "")
     if member.issym():
-        return Entry("link", path, 0, member.linkname)
+        return VenvEntry("link", path, 0, member.linkname)
     stream = tar.extractfile(member)
     content = stream.read() if stream else b""
-    return Entry("file", path, member.mode, base64.b64encode(content).decode())
+    return VenvEntry("file", path, member.mode, base64.b64encode(content).decode())
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:

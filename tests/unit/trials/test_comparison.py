@@ -20,14 +20,14 @@ from pytest_manylinux.model.observation import DifferenceKind
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.judged_files import JudgedFiles, judged_files
 from pytest_manylinux.trials.protocol import Files
-from pytest_manylinux.trials.venv import Entry, Layout
+from pytest_manylinux.trials.venv import VenvEntry, VenvLayout
 
 SITE = "lib/python3.11/site-packages"
-LAYOUT = Layout(
+LAYOUT = VenvLayout(
     entries=(
-        Entry("folder", SITE, 0o755, ""),
-        Entry("file", "bin/activate", 0o644, ""),
-        Entry("link", "lib64", 0, "lib"),
+        VenvEntry("folder", SITE, 0o755, ""),
+        VenvEntry("file", "bin/activate", 0o644, ""),
+        VenvEntry("link", "lib64", 0, "lib"),
     ),
     heavy=(f"{SITE}/pip",),
     purelib=SITE,

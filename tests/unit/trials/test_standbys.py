@@ -15,7 +15,7 @@ from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import Errand, make_request
-from pytest_manylinux.trials.venv import Layout, PreparedVenv
+from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout
 
 FINE = Completed(
     status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0
@@ -120,7 +120,7 @@ class Standbys:
 
 
 def errand(key: tuple[str, str], name: str) -> Errand:
-    layout = Layout(
+    layout = VenvLayout(
         entries=(), heavy=(), purelib="", platlib="", scripts="", data="", seeded=frozenset()
     )
     venv = PreparedVenv(layout=layout, folder=Path())

@@ -8,9 +8,9 @@ from trial_values import make_elf, make_facts
 from pytest_manylinux.model.wheel import ElfKind
 from pytest_manylinux.trials.judged_files import installed_path
 from pytest_manylinux.trials.trial import is_skipped, loader_files
-from pytest_manylinux.trials.venv import Layout
+from pytest_manylinux.trials.venv import VenvLayout
 
-LAYOUT = Layout(
+LAYOUT = VenvLayout(
     entries=(),
     heavy=(),
     purelib="lib/python3.11/site-packages",

@@ -22,12 +22,12 @@ from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import Errand, make_request
-from pytest_manylinux.trials.venv import Layout, PreparedVenv
+from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout
 
 FINE = Completed(
     status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0
 )
-LAYOUT = Layout(
+LAYOUT = VenvLayout(
     entries=(),
     heavy=(),
     purelib="lib",
