@@ -29,10 +29,9 @@ from typing import Any
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from pytest_manylinux.building import zig
-from pytest_manylinux.building.build_caches import warm_folder
 from pytest_manylinux.building.build_tools import BuildTools, prepare_kit
-from pytest_manylinux.building.compiler import warm_up
+from pytest_manylinux.building.compiler import target_of, warm_folder, warm_up
+from pytest_manylinux.building.toolchain import INSIDE_SOURCE
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.engines.container.connection import connect_docker
@@ -237,15 +236,14 @@ def _add_compiler(opt: Path, base: Source, policy: Policy, engine: Engine) -> No
     inside, cache = PurePosixPath("/scratch/inside"), PurePosixPath("/scratch/zig-cache")
     spec = SandboxSpec(
         image=base.image,
-        mounts=(Mount(source=zig.INSIDE_SOURCE, target=inside),),
+        mounts=(Mount(source=INSIDE_SOURCE, target=inside),),
         caches=(Cache(source=opt, target=OPT), Cache(source=ours, target=cache)),
         label="making a builder image",
     )
     variables = {
-        **zig.set_up_environment(policy, ARCH, base.name, ()),
+        **target_of(ARCH).set_up_environment(policy, INTERNAL / "zig/zig"),
         **dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(cache)),
         "TOOLCHAIN": str(TOOLCHAIN),
-        "ZIG": f"{INTERNAL}/zig/zig",
         "PATH": environment(policy)["PATH"],
     }
     _say(f"laying out zig for {policy}")

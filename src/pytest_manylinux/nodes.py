@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line, printable
 from pytest_manylinux.host.architecture import host_arch
@@ -423,7 +424,7 @@ def _has_build_system(file: Path) -> bool:
         if file.stat().st_size > MAX_TEXT:
             return True
         text = file.read_text(encoding="utf-8")
-        return "build-system" in text and "build-system" in tomllib.loads(text)
+        return "build-system" in text and "build-system" in parse_toml(text)
     except tomllib.TOMLDecodeError:
         return True
     except (OSError, UnicodeDecodeError):

@@ -169,6 +169,10 @@ class Workspace:
         """A wheel's facts, read once; raises what read_wheel raises."""
         return self._facts().of(wheel)
 
+    def keep_facts(self, facts: WheelFacts) -> None:
+        """Keep what a build has read of its wheel, for later runs."""
+        self._facts().keep(facts)
+
     def _open_facts(self) -> FactsCache:
         try:
             root: Path | None = self.store.root / "facts"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building.zig_builder import BuildRequest, build_wheel
+from pytest_manylinux.building.api import BuildRequest
+from pytest_manylinux.building.zig import zig_builder
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.images import ArchiveImages, ImageStore
@@ -88,7 +89,7 @@ def test_a_build_reaches_the_host_only_where_it_may(
         log=tmp_path / "log",
         fresh=True,
     )
-    wheel = build_wheel(request, engine, say=print).wheel
+    wheel = zig_builder().build(request, engine, say=print).wheel
     assert wheel is not None
     with zipfile.ZipFile(wheel) as file:
         assert file.read("reach.py").decode() == f"FOUND = {found!r}\n"

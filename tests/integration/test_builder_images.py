@@ -26,7 +26,7 @@ from engine_daemons import docker_daemon
 from loopback_registry import log_in, registry_running
 from make_builder_image import make_archive, push
 
-from pytest_manylinux.building.image_layout import read_layout
+from pytest_manylinux.building.manylinux_image import read_layout
 from pytest_manylinux.engines.container import dead_image
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import DeadImageError, ExitCode

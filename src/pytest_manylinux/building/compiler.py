@@ -1,34 +1,47 @@
-"""The compiler: PyPI's distribution `ziglang`, unpacked without what Linux builds never touch."""
+"""The compiler zig: its targets, PyPI's distribution `ziglang`, and what it makes of its own libraries.
+
+zig links against the symbol versions of any glibc on any root, so a wheel for an old policy can be
+built for a Python that the policy's own image never had. Its distribution is unpacked without what
+Linux builds never touch.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pytest_manylinux.building import zig
 from pytest_manylinux.building.api import Say
-from pytest_manylinux.building.build_caches import warm_folder
+from pytest_manylinux.building.glibc_symbols import Version
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.locks import in_turn
-from pytest_manylinux.errors import ToolchainError
+from pytest_manylinux.errors import ToolchainError, UsageError
 from pytest_manylinux.host.module_command import module_command
 from pytest_manylinux.host.subprocesses import run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.policy import Policy
 
+VERSION = "0.17.1"
+"""The zig that builds are made with: exactly one, so that the same source gives the same bytes."""
+
+CXX17_SINCE: Version = (2, 16)
+"""zig's libc++ has aligned new (std::align_val_t) from the glibc on that has aligned_alloc."""
+_FORWARD_BELOW: Version = (2, 7)  # __isoc99_sscanf and its kin; see inside/forward.c
+
 Download = Callable[[Path], None]
 """Puts ziglang's wheel into a folder."""
 
 WHAT = "the compiler (ziglang)"
-REQUIREMENT = f"ziglang=={zig.VERSION}"
+REQUIREMENT = f"ziglang=={VERSION}"
 DOWNLOAD = ("-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir")
 _TIMEOUT = 900.0
 _GLIBCS = ("2_12", "2_17", "2_31", "2_39")  # which its wheels are tagged for, by architecture
@@ -39,13 +52,68 @@ _UNUSED = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZigTarget:
+    """What zig compiles for: its triple, and Debian's (the name of folders of libraries and headers).
+
+    zig's triple ends with the C library; with glibc, the version to link against is added to it.
+    """
+
+    triple: str
+    triplet: str
+
+    def aimed_at(self, policy: Policy) -> str:
+        """What zig's option `-target` takes: such as `x86_64-linux-gnu.2.5`."""
+        return f"{self.triple}.{'.'.join(map(str, policy.glibc))}"
+
+    def set_up_environment(self, policy: Policy, zig: PurePosixPath) -> dict[str, str]:
+        """What inside/toolchain.sh asks for; `zig` is the program."""
+        return {
+            "ZIG": str(zig),
+            "TARGET": self.aimed_at(policy),
+            "TRIPLET": self.triplet,
+            "FORWARD": "yes" if policy.glibc < _FORWARD_BELOW else "no",
+        }
+
+
+TARGETS: Mapping[str, ZigTarget] = {
+    "x86_64": ZigTarget(triple="x86_64-linux-gnu", triplet="x86_64-linux-gnu"),
+    "i686": ZigTarget(triple="x86-linux-gnu", triplet="i386-linux-gnu"),
+    "aarch64": ZigTarget(triple="aarch64-linux-gnu", triplet="aarch64-linux-gnu"),
+    "armv7l": ZigTarget(triple="arm-linux-gnueabihf", triplet="arm-linux-gnueabihf"),
+    "ppc64le": ZigTarget(triple="powerpc64le-linux-gnu", triplet="powerpc64le-linux-gnu"),
+    "riscv64": ZigTarget(triple="riscv64-linux-gnu", triplet="riscv64-linux-gnu"),
+    "s390x": ZigTarget(triple="s390x-linux-gnu", triplet="s390x-linux-gnu"),
+}
+"""By the architecture of a platform tag."""
+
+
+def target_of(arch: str) -> ZigTarget:
+    """The target for a platform tag's architecture; raises UsageError where there is none."""
+    if arch not in TARGETS:
+        raise UsageError(
+            f"the builder zig makes no wheels for {arch}", remedy=f"it does for {', '.join(TARGETS)}"
+        )
+    return TARGETS[arch]
+
+
+def prepare_compiler(cache: Path, policy: Policy, arch: str, *, say: Say) -> None:
+    """Fetch the compiler, and warm it up for a policy, ahead of the first build: no image is needed.
+
+    Raises what a build would: ToolchainError, StoreError, UsageError. Where this Python has no pip,
+    the first build does it.
+    """
+    if importlib.util.find_spec("pip") is not None:
+        warm_up(fetch_compiler(cache, arch, say=say), cache, policy, arch)
+
+
 def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | None = None) -> Path:
     """The folder with zig for machines of `arch`, fetched with this Python's own pip if need be.
 
     `otherwise` downloads where this Python has no pip. Raises ToolchainError, with pip's words,
     where the index does not give it; StoreError for a cache folder that is full or read-only.
     """
-    zig.machine(arch)
+    target_of(arch)
     download: Download = lambda folder: _download(folder, arch)  # noqa: E731 - one of two
     if otherwise is not None and importlib.util.find_spec("pip") is None:
         download = otherwise
@@ -58,9 +126,9 @@ def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | No
         shutil.rmtree(place)
 
     return make_once(
-        cache / "zig" / f"{zig.VERSION}-{arch}",
+        cache / "zig" / f"{VERSION}-{arch}",
         make,
-        announce=lambda: say(f"fetching the compiler: zig {zig.VERSION}, once"),
+        announce=lambda: say(f"fetching the compiler: zig {VERSION}, once"),
     )
 
 
@@ -71,8 +139,7 @@ def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool
     to where builds of all projects take it from; zig's cache knows no absolute paths. Only a cure for
     waiting: what goes wrong here goes wrong in a build too, and is explained there.
     """
-    major, minor = policy.glibc
-    target = f"{zig.machine(arch).zig}.{major}.{minor}"
+    target = target_of(arch).aimed_at(policy)
     with contextlib.suppress(OSError, subprocess.SubprocessError), temporary_folder() as here:
         folder = warm_folder(cache)
         done = folder.with_name(f"{folder.name}-{target}-{'c++' if cxx else 'c'}")
@@ -137,3 +204,31 @@ def _unpack(wheel: Path, folder: Path) -> None:
                 with archive.open(entry) as content, target.open("wb") as file:
                     shutil.copyfileobj(content, file)
     (folder / "zig").chmod(0o755)
+
+
+def edition(cache: Path) -> str:
+    """The compiler as it was fetched: zig takes nothing that another one made, even of its version.
+
+    Nor could it make it again where it is linked from a folder that builds cannot write.
+    """
+    compilers = (cache / "zig").glob(f"{VERSION}-*/zig")
+    fetched = sorted(compiler.stat().st_mtime_ns for compiler in compilers)
+    return f"{VERSION}-{hashlib.sha256(repr(fetched).encode()).hexdigest()[:8]}"
+
+
+def warm_folder(cache: Path) -> Path:
+    """The folder that `warm_up` fills, and nobody else."""
+    folder = cache / "zig-warm" / edition(cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def symbol_table(compiler: Path) -> Path:
+    """The table of glibc's symbols that comes with zig; see glibc_symbols.py."""
+    return compiler / "lib/libc/glibc/abilists"
+
+
+def known_symbols(cache: Path, arch: str) -> Path | None:
+    """The same, if zig was ever fetched into this cache."""
+    table = symbol_table(cache / "zig" / f"{VERSION}-{arch}")
+    return table if table.is_file() else None

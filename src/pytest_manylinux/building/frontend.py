@@ -1,7 +1,9 @@
 """From source to wheel inside a sandbox: an isolated environment, as pip and build do it (PEP 517).
 
-Requirements are installed by a current pip from the user's own index. That index's credentials are
-in the environment of pip and of the user's own before-build commands only, never of the project's.
+pip's own isolation would hand the index's credentials on to the project's code. So the environment is
+made here; index and credentials are in the environment of pip and of the user's own before-build
+commands only. The back end's hooks are called by pyproject_hooks (inside/build_hooks.py), without the
+metadata that `pip wheel` wants beforehand.
 """
 
 from __future__ import annotations
@@ -11,144 +13,258 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pytest_manylinux.building import zig
-from pytest_manylinux.building.build_tools import BuildTools, pip_environment
+from pytest_manylinux.building.api import Pairs
 from pytest_manylinux.building.glibc_symbols import Version
-from pytest_manylinux.building.requirements import install_requirements
-from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.engines.api import Completed
+from pytest_manylinux.building.project import Project
+from pytest_manylinux.building.steps import BuildSteps, TimeOverError
+from pytest_manylinux.building.toolchain import (
+    BUILT,
+    CACHES,
+    ENVIRONMENT,
+    ENVIRONMENT_PYTHON,
+    INSIDE,
+    NO_BYTECODE,
+    SOURCE,
+    KnownFailure,
+    Toolchain,
+)
+from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError, ToolchainError
-from pytest_manylinux.indexes import IndexAccess
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess
 
-BUILT = zig.SCRATCH / "built"
-_STATIC = zig.SCRATCH / "requires.txt"
-_DYNAMIC = zig.SCRATCH / "requires-more.txt"
-_INSTALLED = zig.SCRATCH / "requires-more.txt.installed"
-_ASKS_FOR_MORE = 75  # inside/agent.py
-_ALIGNED_NEW = re.compile(
-    r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
+ASKS_FOR_MORE = 75
+"""The exit code of inside/build_hooks.py where the back end names requirements."""
+HOOKS = str(INSIDE / "build_hooks.py")
+_LISTS = SCRATCH / "requires"
+_ASKED = _LISTS / "asked.txt"
+_CONSTRAINTS = _LISTS / "constraints.txt"
+_UNPACK = f'mkdir -p {_LISTS} {SOURCE} && tar -x -o -f "$1" -C {SCRATCH} && rm "$1"'
+_KEEP = 'printf "%s\\n" "$1" > "$2"'
+
+_SPOILT = re.compile(r"incomplete-download|not enough bytes were received|DO NOT MATCH THE HASHES")
+_NOT_FOUND = re.compile(r"No matching distribution found for (\S+)")
+_NOTHING_FOUND = "(from versions: none)"
+# pip's words for steps that run the code of what exists only as an sdist, and for the end of each.
+_FOREIGN_CODE = re.compile(
+    r"(?:Getting requirements to build |Preparing (?:\w+ )?metadata|Building wheel for |"
+    r"Running setup\.py ).*: (?P<state>started|finished|still running)"
 )
-# zig's headers hide what the policy's glibc does not offer, and its linker does not find it.
-_UNKNOWN_NAME = re.compile(
-    r"(?:undeclared (?:function|identifier) '|undefined symbol: |no member named ')(\w+)"
-)
-_SCM = re.compile(r"setuptools[-_]scm was unable to detect version|vcs_versioning.*LookupError")
+
+
+def pip_environment() -> dict[str, str]:
+    """How pip is to behave in a sandbox, whatever the user's own habits."""
+    return {
+        "PIP_CACHE_DIR": str(CACHES / "pip"),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_ROOT_USER_ACTION": "ignore",
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontEnd:
     """Builds one project in one sandbox. `environment` is what the project's own code sees.
 
-    `offered` are the symbols of all glibcs, with the versions that offer them.
+    `packages` is the site-packages folder of the isolated environment; `image` the name of the root.
     """
 
-    bench: BuildSteps
-    kit: BuildTools
+    steps: BuildSteps
+    toolchain: Toolchain
+    project: Project
     index: IndexAccess
     environment: Mapping[str, str]
-    policy: Policy
-    offered: Mapping[str, frozenset[Version]]
+    packages: PurePosixPath
+    image: str
 
-    def prepare(
-        self, archive: PurePosixPath, set_up: Mapping[str, str], before_build: tuple[str, ...]
-    ) -> None:
-        """Unpack the source, lay out toolchain and isolated environment, run the user's commands."""
-        done = self.bench.run(
-            "setting up the toolchain",
-            ("sh", str(zig.INSIDE / "set_up.sh")),
-            environment={**self.environment, **set_up, "ARCHIVE": str(archive)},
-        )
-        if not done.ok:
-            raise ToolchainError(
-                f"{self.bench.what}: the toolchain could not be set up",
-                why=self.bench.log.decisive(),
-                remedy=f"the whole log is {self.bench.log.path}",
-            )
+    def prepare(self, archive: PurePosixPath, before_build: tuple[str, ...]) -> None:
+        """Unpack the source, make toolchain and isolated environment, run the user's commands.
+
+        Raises BuildError for a command that fails, ToolchainError for all else.
+        """
+        chain = self.toolchain
+        self._need("unpacking the source", "sh", "-e", "-c", _UNPACK, "sh", str(archive))
+        if chain.set_up:
+            self._need("setting up the toolchain", *chain.set_up, more=chain.set_up_environment)
+        venv = ("-m", "venv", "--without-pip", str(ENVIRONMENT))
+        self._need("making the environment", chain.python, *venv)
         for command in before_build:
-            done = self.bench.run(
+            done = self.steps.run(
                 f"before-build: {command}",
                 ("sh", "-e", "-c", command),
                 environment={**self.environment, **self.index.environment},
-                cwd=zig.SOURCE,
+                cwd=SOURCE,
             )
             if not done.ok:
-                raise self.bench.failure(f"the before-build command failed: {command}", done)
+                raise self.steps.failure(f"the before-build command failed: {command}", done)
 
-    def build(self) -> None:
+    def install(self, wanted: tuple[str, ...], *, again: bool = False) -> None:
+        """Install build requirements; `again` tells that the project's code has run since.
+
+        Raises ToolchainError where the index is out of reach, what it sends is not what it should be,
+        or does not come before the build's time is over; and where, without network, something is
+        not available. Else BuildError.
+        """
+        if not wanted:
+            return
+        title, command = "installing build requirements", self._pip(again=again)
+        environment = {**self.environment, **self.index.environment, **pip_environment()}
+        environment |= NO_BYTECODE if again else {}
+        try:
+            done = self.steps.run(title, (*command, "--", *wanted), environment=environment)
+            if not done.ok and self.index.network and _NOTHING_FOUND in self.steps.log.tail(100):
+                # pip tells of refused connections only if asked to
+                argv = (*command, "-vv", "--", *wanted)
+                done = self.steps.run(title, argv, environment=environment)
+        except TimeOverError as error:
+            if not self.index.network or _runs_foreign_code(self.steps.log.step()):
+                raise
+            raise _too_slow(self.steps, error) from error
+        if not done.ok:
+            raise _not_installed(self.steps, done, network=self.index.network)
+
+    def asked_for(self) -> tuple[str, ...]:
+        """What the back end wants in addition (PEP 517, get_requires_for_build_wheel)."""
+        done = self._hook("reading build requirements", "requires", _ASKED)
+        if done.ok:
+            return ()
+        if done.exit_code != ASKS_FOR_MORE:
+            raise self._failure("the build requirements cannot be read", done)
+        listed = self.steps.run("noting them", ("cat", str(_ASKED)), environment=self.environment)
+        return tuple(line.strip() for line in listed.stdout.decode().splitlines() if line.strip())
+
+    def installed(self) -> Pairs:
+        """What the isolated environment holds: name, version."""
+        program = (self.toolchain.tools_python, "-I", "-S", HOOKS, "installed", str(self.packages))
+        done = self._need("noting build requirements", *program, more=NO_BYTECODE)
+        lines = (line.partition("==") for line in done.stdout.decode().splitlines())
+        return tuple(sorted((name, version) for name, _, version in lines if version))
+
+    def build_wheel(self) -> None:
         """Make the wheel in BUILT; raises BuildError with what decided."""
-        done = self._agent("reading build requirements", "requires", zig.SOURCE, _STATIC)
+        done = self._hook("building", "wheel", BUILT)
         if not done.ok:
-            raise self.bench.failure("the build requirements cannot be read", done)
-        self._install(_STATIC)
-        python = ENVIRONMENT_PYTHON
-        work = ("wheel", zig.SOURCE, python, BUILT, _DYNAMIC)
-        done = self._agent("building", *work)
-        if done.exit_code == _ASKS_FOR_MORE:
-            self._install(_DYNAMIC)
-            done = self._agent("building", *work)
+            raise self._failure("it does not build", done)
+
+    def _need(self, title: str, *argv: str, more: Mapping[str, str] | None = None) -> Completed:
+        """Run what only the toolchain can be at fault for, in a folder without files of the project."""
+        done = self.steps.run(title, argv, environment={**self.environment, **(more or {})})
         if not done.ok:
-            raise self._not_built(done)
+            raise ToolchainError(
+                f"{self.steps.what}: {title} failed in {self.image}",
+                why=self.steps.log.decisive(),
+                remedy=f"the whole log is {self.steps.log.path}",
+            )
+        return done
 
-    def requirements(self) -> tuple[tuple[str, str], ...]:
-        """What was installed for the build: name, version."""
-        done = self.bench.run(
-            "noting build requirements", ("cat", str(_INSTALLED)), environment=self.environment
-        )
-        lines = (line.split() for line in done.stdout.decode().splitlines())
-        return tuple(sorted((words[0], words[1]) for words in lines if len(words) > 1))
+    def _pip(self, *, again: bool) -> tuple[str, ...]:
+        pip = self.toolchain.pip
+        command = (*pip.command, "install", "--no-compile")
+        if not pip.looks_away:
+            return command
+        command += ("--ignore-installed",)
+        if not again:
+            return command
+        # else what is there would be replaced by what is newest
+        frozen = "\n".join(f"{name}=={version}" for name, version in self.installed())
+        self._need("keeping versions", "sh", "-c", _KEEP, "sh", frozen, str(_CONSTRAINTS))
+        return (*command, "--constraint", str(_CONSTRAINTS))
 
-    def _agent(self, title: str, *arguments: str | PurePosixPath) -> Completed:
-        argv = (self.kit.python, str(zig.INSIDE / "build_agent.py"), *map(str, arguments))
-        return self.bench.run(title, argv, environment=self.environment)
+    def _hook(self, title: str, work: str, target: PurePosixPath) -> Completed:
+        program = (self.toolchain.tools_python, HOOKS, work, ENVIRONMENT_PYTHON)
+        backend = (self.project.backend, str(target), *self.project.backend_path)
+        return self.steps.run(title, (*program, *backend), environment=self.environment, cwd=SOURCE)
 
-    def _install(self, listing: PurePosixPath) -> None:
-        install_requirements(
-            self.bench, lambda *options: self._pip(listing, *options), network=self.index.network
-        )
-
-    def _pip(self, listing: PurePosixPath, *options: str) -> Completed:
-        pip = (self.kit.python, "-m", "pip", "--python", str(ENVIRONMENT_PYTHON))
-        return self.bench.run(
-            "installing build requirements",
-            (*pip, "install", *options, "--no-compile", "-r", str(listing)),
-            environment={**self.environment, **self.index.environment, **pip_environment()},
-        )
-
-    def _not_built(self, done: Completed) -> BuildError:
-        log = self.bench.log
+    def _failure(self, what: str, done: Completed) -> BuildError:
+        """The error for a hook that failed: what is known of the words in the log decides."""
+        log = self.steps.log
         text = f"{log.errors(60)}\n{log.tail(400)}"
-        if _ALIGNED_NEW.search(text):
-            return self._too_new(
-                "its C++ is too new for this policy",
-                "aligned new (std::align_val_t, C++17)",
-                zig.CXX17_SINCE,
-            )
-        names = _UNKNOWN_NAME.findall(log.errors(60))
-        since = {name: min(self.offered[name]) for name in names if name in self.offered}
-        if newer := {name: version for name, version in since.items() if version > self.policy.glibc}:
-            worst = max(newer, key=newer.__getitem__)
-            return self._too_new(
-                "it needs a newer glibc than this policy promises", worst, newer[worst]
-            )
-        failure = self.bench.failure("it does not build", done)
-        if _SCM.search(text):
-            failure.remedy = (
-                f'name "git" in build-packages: it reads its version from git; {failure.remedy}'
-            )
+        remedies = []
+        for known in self.toolchain.known_failures:
+            if known.remedy:
+                remedies += [known.remedy] if known.pattern.search(text) else []
+            elif known.feature and known.pattern.search(text):
+                return self._too_new(known.what, known.feature, known.since)
+            elif not known.feature and (newer := self._newer_names(known)):
+                worst = max(newer, key=newer.__getitem__)
+                return self._too_new(known.what, worst, newer[worst])
+        failure = self.steps.failure(what, done)
+        failure.remedy = "; ".join([*remedies, failure.remedy])
         return failure
 
-    def _too_new(self, what: str, name: str, since: Version) -> BuildError:
-        enough = next((str(one) for one in self.kit.policies if one.glibc >= since), "a newer one")
+    def _newer_names(self, known: KnownFailure) -> dict[str, Version]:
+        """Names that the compiler did not know, and that only a newer glibc than the policy's has."""
+        offered = self.toolchain.offered()
+        names = known.pattern.findall(self.steps.log.errors(60))
+        since = {name: min(offered[name]) for name in names if name in offered}
+        return {name: first for name, first in since.items() if first > self.toolchain.policy.glibc}
+
+    def _too_new(self, what: str, feature: str, since: Version) -> BuildError:
+        enough = str(self.toolchain.enough_for(since) or "a newer one")
         return BuildError(
-            f"{self.bench.what}: {what}",
-            why=f"it uses {name}, which needs glibc {'.'.join(map(str, since))} or newer\n"
-            f"{self.bench.log.errors(4)}",
+            f"{self.steps.what}: {what}",
+            why=f"it uses {feature}, which needs glibc {'.'.join(map(str, since))} or newer\n"
+            f"{self.steps.log.errors(4)}",
             remedy=f"set policy = {enough!r}, the lowest that will do; "
-            f"the whole log is {self.bench.log.path}",
+            f"the whole log is {self.steps.log.path}",
             finding="symbol-too-new",
         )
 
 
-ENVIRONMENT_PYTHON = zig.ENVIRONMENT / "bin/python"
-"""The interpreter of the isolated environment: it runs the build back end."""
+def _not_installed(steps: BuildSteps, done: Completed, *, network: bool) -> BuildError | ToolchainError:
+    """Whose fault it is that build requirements were not installed."""
+    failure = steps.failure("its build requirements cannot be installed", done)
+    if not network:
+        return _not_at_hand(steps) or failure
+    if unreached := _unreached(steps.log.tail(400)):
+        return ToolchainError(
+            f"{steps.what}: the package index is out of reach",
+            why=unreached,
+            remedy="see that pip on this machine reaches its index, then run again",
+        )
+    if _SPOILT.search(steps.log.tail(400)):
+        return ToolchainError(
+            f"{steps.what}: what the package index sent is not whole",
+            why=steps.log.decisive(),
+            remedy="see that pip on this machine gets it whole from its index, then run again",
+        )
+    return failure
+
+
+def _runs_foreign_code(text: str) -> bool:
+    """Whether pip was making a build requirement from its source, not waiting for the index."""
+    states = [match["state"] for match in _FOREIGN_CODE.finditer(text)]
+    return bool(states) and states[-1] != "finished"
+
+
+def _too_slow(steps: BuildSteps, error: TimeOverError) -> ToolchainError:
+    said = steps.log.step().strip().splitlines()
+    return ToolchainError(
+        f"{error.what}; what it requires had not come from the package index by then",
+        why=f"pip's last words: {said[-1].strip()}" if said else "pip wrote nothing",
+        remedy="see that pip on this machine gets it from its index in time, then run again; "
+        f"or raise build-timeout; the whole log is {steps.log.path}",
+    )
+
+
+def _unreached(text: str) -> str:
+    """What pip says of the connection, on one line: with -vv its errors come with a traceback."""
+    lines = [line.strip() for line in text.splitlines() if OUT_OF_REACH.search(line)]
+    final = [line for line in lines if line.startswith("Could not fetch URL")]
+    return (final or lines or [""])[-1].removeprefix("× ")  # noqa: RUF001 - how pip begins an error
+
+
+def _not_at_hand(steps: BuildSteps) -> ToolchainError | None:
+    """The error for what only a network could bring; None if the log speaks of something else."""
+    text = steps.log.tail(400)
+    found = _NOT_FOUND.search(text)
+    if found is None and not OUT_OF_REACH.search(text):
+        return None
+    wanted = found[1] if found else "a build requirement"
+    return ToolchainError(
+        f"{steps.what}: {wanted} is not at hand, and this build has no network",
+        why=steps.log.decisive(),
+        remedy="put wheels of what the build requires, and of what that requires, into a folder "
+        f"(`pip download --dest FOLDER '{found[1] if found else 'NAME'}'`), and name it for pip: "
+        "PIP_FIND_LINKS=FOLDER; or set build-network = host",
+    )

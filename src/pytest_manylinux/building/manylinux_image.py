@@ -1,71 +1,261 @@
 """The builder `official`, and any image of the manylinux layout that is named as builder.
 
+What an image has is seen inside it, never assumed. The layout (pypa/manylinux, README "Docker images"):
+interpreters in `/opt/python/PYTHONTAG-ABITAG`, `auditwheel` and `patchelf` on PATH, a compiler on PATH,
+and an environment that all of it counts on.
+
 Symbols that the linker found nowhere are judged by the table that comes with zig, if zig was ever
 fetched into the cache; else only versioned ones are, and the trials' loaders see the rest.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
-from pytest_manylinux.building import zig
-from pytest_manylinux.building.api import BuildOutcome, BuildRequest, Say
-from pytest_manylinux.building.build_caches import project_cache
-from pytest_manylinux.building.build_record import BuildInputs, record_of
-from pytest_manylinux.building.build_tools import known_symbols
-from pytest_manylinux.building.glibc_symbols import too_new_symbols
-from pytest_manylinux.building.image_layout import Layout
-from pytest_manylinux.building.image_repair import REPAIRED, ImageRepair
-from pytest_manylinux.building.log import BuildLog
-from pytest_manylinux.building.native import check_native
-from pytest_manylinux.building.pip_wheel import BUILT, INSIDE, PIP_CACHE, SOURCE, PipWheel, UsedTools
-from pytest_manylinux.building.project import Project, read_project
-from pytest_manylinux.building.repair import check_symbols
-from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
-from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.building.wheelhouse import remembered
-from pytest_manylinux.cache.disk_errors import refusal
-from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, Sandbox, SandboxSpec
-from pytest_manylinux.errors import ToolchainError
-from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.indexes import IndexAccess, host_index
-from pytest_manylinux.model.policy import Policy
-from pytest_manylinux.model.run import BuildRecord
-from pytest_manylinux.model.wheel import WheelFacts
+from packaging.version import InvalidVersion, Version
 
-_ARCHIVE = SCRATCH / "source.tar"
+from pytest_manylinux.building.api import BuildRequest, Say
+from pytest_manylinux.building.compiler import TARGETS, known_symbols
+from pytest_manylinux.building.pipeline import Pipeline
+from pytest_manylinux.building.toolchain import (
+    BYTECODE,
+    ENVIRONMENT,
+    ENVIRONMENT_PYTHON,
+    Pip,
+    Toolchain,
+)
+from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
+from pytest_manylinux.errors import DeadImageError, ToolchainError
+from pytest_manylinux.indexes import IndexAccess
+from pytest_manylinux.model.distro import Image
+from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
+from pytest_manylinux.model.python import Implementation, PythonVersion
+
+PYTHONS = PurePosixPath("/opt/python")
+_TIMEOUT = 120.0
+# The sandbox's own affair, and what container engines put there for themselves.
+_NOT_THE_IMAGES = frozenset(
+    {"HOME", "HOSTNAME", "PWD", "OLDPWD", "SHLVL", "TERM", "TMPDIR", "_", "container"}
+)
+_PLATFORM = re.compile(r"manylinux\w+")
+_NUMBER = re.compile(r"\d+(?:\.\d+)+")
+# What auditwheel, patchelf and the C compiler say of their versions.
+_TOOLS = (
+    ("auditwheel", ("auditwheel", "--version")),
+    ("patchelf", ("patchelf", "--version")),
+    ("cc", ("cc", "--version")),
+)
+# Interpreter, its full version, its pip's version and folder, a tab between each two. pip is not
+# imported: an image's modules have no bytecode, and that would take a second for each Python.
+_ASK = """
+import importlib.util, os, platform, re, sys
+pip = importlib.util.find_spec("pip").origin
+version = re.search("__version__ = .([^'\\"]+)", open(pip).read()).group(1)
+print("\\t".join([sys.argv[1], platform.python_version(), version, os.path.dirname(pip)]))
+"""
+_ASK_ALL = f'for p in {PYTHONS}/*/bin/python; do "$p" -c "$1" "$p"; done; true'
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_TAKES_PYTHON = Version("22.3")
+"""pip's option `--python` came with this release (its changelog)."""
+_MANAGERS = ("dnf", "microdnf", "yum", "apk", "apt-get")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageBuilder:
-    """Builds in the image of `layout`. `name` is `official`, or the image as it was named."""
+class ImagePython:
+    """An interpreter of an image by its folder's name, with the versions of itself and of its pip."""
 
     name: str
+    version: str
+    pip: str
+    pip_folder: str
+
+    def pip_command(self) -> Pip:
+        """Its pip, as it installs into the build's environment."""
+        if Version(self.pip) >= _TAKES_PYTHON:
+            own = str(PYTHONS / self.name / "bin/python")
+            return Pip(command=(own, "-I", "-m", "pip", "--python", ENVIRONMENT_PYTHON))
+        return Pip(command=(ENVIRONMENT_PYTHON, self.pip_folder), looks_away=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A builder image as it was found. `pythons` are the names of folders in `/opt/python`.
+
+    `with_pip` are those of them whose pip is known.
+    `prefix` is what every command starts with (`linux32` where the wheel is for a 32-bit system).
+    `environment` is the image's own. `policies` are those that its auditwheel repairs to, oldest
+    first. `manager` is its package manager, as the catalogue names it; empty if it has none.
+    """
+
+    image: Image
+    prefix: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pythons: tuple[str, ...] = ()
+    with_pip: tuple[ImagePython, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    tools: tuple[tuple[str, str], ...] = ()
+    manager: str = ""
+
+    def python(self, version: PythonVersion) -> PurePosixPath | None:
+        """The folder of an interpreter, such as `cp37-cp37m`; None if the image has none.
+
+        Of Python 2 the one with wide characters is meant; debugging ones are never taken.
+        """
+        tag = version.tag
+        if version.implementation is Implementation.PYPY:
+            return next((PYTHONS / name for name in self.pythons if name.startswith(f"{tag}-")), None)
+        usual = (f"{tag}-{version.id}", f"{tag}-{tag}m", f"{tag}-{tag}mu")
+        wanted = usual[:1] if version.free_threaded else usual
+        return next((PYTHONS / name for name in wanted if name in self.pythons), None)
+
+
+def read_layout(image: Image, engine: Engine, *, prefix: tuple[str, ...] = ()) -> Layout:
+    """Look into an image.
+
+    Raises DeadImageError where no command runs in it on this machine, ToolchainError where it has
+    no Python in /opt/python or no auditwheel, and what the engine raises.
+    """
+    try:
+        with engine.open(SandboxSpec(image=image, label="survey of a builder image")) as sandbox:
+            look = _Look(sandbox=sandbox, prefix=prefix, environment=_own_environment(sandbox))
+            return _layout(look, image)
+    except DeadImageError as error:
+        error.remedy = f"{error.remedy}; or set builder = zig, which builds without that image"
+        raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    sandbox: Sandbox
+    prefix: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def at(self, *argv: str) -> Completed:
+        """Run a command as a build would."""
+        command = Command(
+            argv=(*self.prefix, *argv),
+            environment=self.environment,
+            cwd=PurePosixPath("/"),
+            timeout=_TIMEOUT,
+        )
+        return self.sandbox.exec(command)
+
+
+def _layout(look: _Look, image: Image) -> Layout:
+    listed = look.at("sh", "-c", f"ls -d {PYTHONS}/*/bin/python")
+    pythons = tuple(PurePosixPath(line).parts[3] for line in listed.stdout.decode().splitlines())
+    repair = look.at("auditwheel", "repair", "--help")
+    lacking = [f"no Python in {PYTHONS}"] * (not pythons) + ["no auditwheel"] * (not repair.ok)
+    if lacking:
+        raise ToolchainError(
+            f"image {image.name} is no builder of the manylinux layout",
+            why=f"it has {' and '.join(lacking)}",
+            remedy="name an image of that layout as builder, or set builder = zig",
+        )
+    pips = look.at("sh", "-c", _ASK_ALL, "sh", _ASK)
+    managers = look.at("sh", "-c", f"for m in {' '.join(_MANAGERS)}; do command -v $m; done; true")
+    return Layout(
+        image=image,
+        prefix=look.prefix,
+        environment=look.environment,
+        pythons=pythons,
+        with_pip=tuple(_with_pip(pips.stdout.decode("utf-8", "replace"))),
+        policies=repairable_policies(repair.stdout.decode("utf-8", "replace"), image.arch),
+        tools=tuple(_versions(look)),
+        manager=_first_manager(managers.stdout.decode()),
+    )
+
+
+def _with_pip(answers: str) -> Iterator[ImagePython]:
+    for line in answers.splitlines():
+        words = line.split("\t")
+        try:
+            python, version, pip, folder = words
+            Version(pip)
+        except (ValueError, InvalidVersion):
+            continue  # something else that an interpreter printed
+        name = PurePosixPath(python).parent.parent.name
+        yield ImagePython(name=name, version=version, pip=pip, pip_folder=folder)
+
+
+def repairable_policies(help_text: str, arch: str) -> tuple[Policy, ...]:
+    """The policies in what `auditwheel repair --help` says, oldest first.
+
+    All releases name the platforms there (as choices of --plat, later in a list of their own); that
+    list as JSON came with release 6 only.
+    """
+    found = (policy_of_platform_tag(word) for word in _PLATFORM.findall(help_text))
+    return tuple(sorted({entry[0] for entry in found if entry is not None and entry[1] == arch}))
+
+
+def _own_environment(sandbox: Sandbox) -> dict[str, str]:
+    """The image's own variables: those that a container engine starts its first process with."""
+    done = sandbox.exec(Command(argv=("cat", "/proc/1/environ"), timeout=_TIMEOUT))
+    pairs = (entry.partition("=") for entry in done.stdout.decode("utf-8", "replace").split("\0"))
+    return {name: value for name, _, value in pairs if name and name not in _NOT_THE_IMAGES}
+
+
+def _versions(look: _Look) -> Iterator[tuple[str, str]]:
+    for name, argv in _TOOLS:
+        done = look.at(*argv)
+        if done.ok and (
+            match := _NUMBER.search((done.stdout + done.stderr).decode("utf-8", "replace"))
+        ):
+            yield name, match[0]
+
+
+def _first_manager(listing: str) -> str:
+    found = {PurePosixPath(line).name for line in listing.splitlines()}
+    name = next((name for name in _MANAGERS if name in found), "")
+    return "apt" if name == "apt-get" else name
+
+
+def image_builder(name: str, layout: Layout) -> Pipeline:
+    """The builder for an image; `name` is `official`, or the image as it was named."""
+    return Pipeline(name=name, toolchain=ImageToolchain(layout=layout))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageToolchain:
+    """Makes the toolchain of builds in an image: its own tools."""
+
     layout: Layout
 
-    def build(self, request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutcome:
-        """Make the wheel; see `api.Builder`. `request.image` must be the layout's."""
-        started = time.monotonic()
-        job = _Job(
-            builder=self.name,
-            request=request,
-            layout=self.layout,
-            project=read_project(request.project),
-            index=host_index() if request.network else host_index().offline(),
-            python=python_in(self.layout, request),
+    def __call__(
+        self, request: BuildRequest, _engine: Engine, _index: IndexAccess, _say: Say
+    ) -> Toolchain:
+        """Raises ToolchainError where the image lacks the Python, its pip or the policy."""
+        folder = python_in(self.layout, request)
+        own = next((one for one in self.layout.with_pip if one.name == folder.name), None)
+        if own is None:
+            raise ToolchainError(
+                f"{request.python} of image {self.layout.image.name} has no pip that says its version",
+                remedy="set builder = zig, or name another image as builder",
+            )
+        path, interpreter = self.layout.environment.get("PATH", _PATH), str(folder / "bin/python")
+        target = TARGETS.get(request.arch)
+        return Toolchain(
             policy=_repairable(self.layout, request.policy),
+            policies=self.layout.policies,
+            versions=(*self.layout.tools, ("python", own.version), ("pip", own.pip)),
+            prefix=self.layout.prefix,
+            python=interpreter,
+            tools_python=interpreter,
+            pip=own.pip_command(),
+            environment={
+                **self.layout.environment,
+                "PATH": f"{ENVIRONMENT}/bin:{folder}/bin:{path}",
+                "PYTHONPYCACHEPREFIX": str(BYTECODE),
+            },
+            # without the project's PATH, on which another auditwheel may be
+            auditwheel_environment={**self.layout.environment, "PATH": path},
+            auditwheel_name=f"auditwheel of {self.layout.image.name}",
+            symbols=known_symbols(request.cache, request.arch) if target else None,
+            target=target.triple if target else "",
         )
-        if job.policy != request.policy:
-            say(f"auditwheel of {self.name} knows no {request.policy}: building for {job.policy}")
-        try:
-            with temporary_folder() as here:
-                outcome = job.run(engine, here, say)
-        except OSError as error:
-            raise refusal(request.cache, error, doing=job.what) from error
-        record = replace(outcome.record, duration=time.monotonic() - started)
-        return replace(outcome, record=record)
 
 
 def python_in(layout: Layout, request: BuildRequest) -> PurePosixPath:
@@ -90,101 +280,3 @@ def _repairable(layout: Layout, wanted: Policy) -> Policy:
             remedy="set builder = zig, or name another image as builder",
         )
     return known
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """One build under way. `policy` is what the wheel will promise."""
-
-    builder: str
-    request: BuildRequest
-    layout: Layout
-    project: Project
-    index: IndexAccess
-    python: PurePosixPath
-    policy: Policy
-
-    @property
-    def what(self) -> str:
-        """The build in people's words."""
-        name = self.project.name or self.project.path.resolve().name
-        return f"{name} for {self.request.python} as {self.policy}"
-
-    def run(self, engine: Engine, here: Path, say: Say) -> BuildOutcome:
-        """Do it all; `here` is an empty folder of this machine for files in between."""
-        archive = here / "source.tar"
-        ours = (self.request.wheelhouse, self.request.cache, self.request.log)
-        source = snapshot(self.project, archive, below=SOURCE.name, leave_out=ours, say=say)
-        return remembered(
-            self.request, archive, source, self._how, lambda: self._build(engine, here, archive, source)
-        )
-
-    @property
-    def _how(self) -> BuildInputs:
-        return BuildInputs(
-            builder=self.builder,
-            policy=str(self.policy),
-            tools=self.layout.tools,
-            index=self.index.identity,
-        )
-
-    def _build(
-        self, engine: Engine, here: Path, archive: Path, source: Snapshot
-    ) -> tuple[Path, BuildRecord]:
-        """The repaired wheel, and how it was built."""
-        with BuildLog(self.request.log) as log, engine.open(self._spec(source)) as sandbox:
-            maker = self._maker(sandbox, log, source)
-            sandbox.copy_in(archive, _ARCHIVE)
-            archive.unlink()
-            made = maker.build(_ARCHIVE, self.request.before_build)
-            facts = maker.bench.fetch_wheel(BUILT, here / "built")
-            check_native(self.what, self.project, facts, log, self.request.wheelhouse)
-            if facts.elf:
-                facts = self._repaired(maker, facts, here)
-        return facts.wheel.path, self._record(source, made, facts.wheel.sha256)
-
-    def _maker(self, sandbox: Sandbox, log: BuildLog, source: Snapshot) -> PipWheel:
-        return PipWheel(
-            bench=BuildSteps(sandbox, log, self.what, timeout=self.request.timeout),
-            layout=self.layout,
-            python=self.python,
-            project=self.project,
-            index=self.index,
-            epoch=source.epoch,
-        )
-
-    def _record(self, source: Snapshot, made: UsedTools, sha256: str) -> BuildRecord:
-        return record_of(
-            self.request,
-            source,
-            self._how,
-            requirements=made.requirements,
-            sha256=sha256,
-            more_tools=made.tools,
-        )
-
-    def _spec(self, source: Snapshot) -> SandboxSpec:
-        cache = project_cache(self.request.cache, self.request.project, "pip")
-        mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]
-        if source.objects is not None:
-            mounts.append(Mount(source=source.objects, target=OBJECTS))
-        return SandboxSpec(
-            image=self.request.image,
-            mounts=(*mounts, Mount(source=zig.INSIDE_SOURCE, target=INSIDE)),
-            caches=(Cache(source=cache, target=PIP_CACHE),),
-            network=self.request.network,
-            label=f"build {self.what}",
-        )
-
-    def _repaired(self, maker: PipWheel, facts: WheelFacts, here: Path) -> WheelFacts:
-        """Check before the repair, for the plainest words, and after it, for what was put in."""
-        self._check(facts)
-        ImageRepair(maker=maker, policy=self.policy, arch=self.request.arch).run(facts)
-        repaired = maker.bench.fetch_wheel(REPAIRED, here / "repaired")
-        self._check(repaired)
-        return repaired
-
-    def _check(self, facts: WheelFacts) -> None:
-        offered = known_symbols(self.request.cache, self.request.arch)
-        found = too_new_symbols(facts, self.policy.glibc, offered, ())
-        check_symbols(self.what, self.policy, found, self.layout.policies)

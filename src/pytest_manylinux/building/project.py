@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from packaging.utils import canonicalize_name
 
+from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.errors import ProjectError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
@@ -277,19 +278,20 @@ def read_project(path: Path) -> Project:
     """Read a project folder or an sdist.
 
     Raises ProjectError for a path that is neither, an archive that cannot be read or is unsafe, a
-    pyproject.toml that is no TOML, and a project without a build system (no [build-system] table
-    and no setup.py: pip would guess setuptools, which gives an empty wheel more often than not).
+    pyproject.toml that is not TOML, a [build-system] table that breaks PEP 518, and a project without a
+    build system (no such table and no setup.py: pip would guess setuptools, which gives an empty wheel
+    more often than not).
     """
     tree = open_tree(path)
     table = _pyproject(tree)
     build_system = table.get("build-system")
     if not isinstance(build_system, dict) and "setup.py" not in tree.names:
         raise ProjectError(
-            f"{path} is no project that can be built",
+            f"{path} is not a project that can be built",
             why="it has neither a [build-system] table in pyproject.toml nor a setup.py",
             remedy="add a [build-system] table with `requires` and `build-backend`",
         )
-    system: Mapping[str, Any] = build_system if isinstance(build_system, dict) else {}
+    system = _checked_system(path, build_system) if "build-system" in table else {}
     known = _metadata(tree, table)
     texts = tree.texts
     return Project(
@@ -299,11 +301,34 @@ def read_project(path: Path) -> Project:
         version=known.get("version", ""),
         requires_python=known.get("requires-python", ""),
         backend=str(system.get("build-backend", LEGACY_BACKEND)),
-        backend_path=tuple(str(word) for word in system.get("backend-path", ())),
-        build_requires=tuple(str(word) for word in system.get("requires", ("setuptools",))),
+        backend_path=tuple(system.get("backend-path", ())),
+        build_requires=tuple(system.get("requires", ("setuptools",))),
         native=_native_evidence(tree, table),
         limited_api=any(_LIMITED_API.search(text) for text in texts.values()),
     )
+
+
+def _checked_system(path: Path, system: object) -> Mapping[str, Any]:
+    """The table [build-system]; raises ProjectError for what PEP 518 and PEP 517 do not allow."""
+    wrong = ""
+    if not isinstance(system, dict):
+        wrong = "it is not a table"
+    elif "requires" not in system:
+        wrong = "it has no `requires`, which may be empty but must be there"
+    elif not isinstance(system.get("build-backend", ""), str):
+        wrong = "`build-backend` is not a string"
+    else:
+        for key in ("requires", "backend-path"):
+            words = system.get(key, [])
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                wrong = f"`{key}` is not an array of strings"
+    if wrong or not isinstance(system, dict):
+        raise ProjectError(
+            f"[build-system] in pyproject.toml of {path} is not valid",
+            why=wrong,
+            remedy="correct that table (PEP 518)",
+        )
+    return system
 
 
 def _pyproject(tree: Tree) -> Mapping[str, Any]:
@@ -311,12 +336,12 @@ def _pyproject(tree: Tree) -> Mapping[str, Any]:
     if text is None:
         return {}
     try:
-        return tomllib.loads(text)
+        return parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise ProjectError(
             f"{tree.path / 'pyproject.toml'} is not valid TOML",
             why=str(error),
-            remedy="mend the file at that place",
+            remedy="correct the file at that place",
         ) from error
 
 

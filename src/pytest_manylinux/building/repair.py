@@ -9,24 +9,27 @@ from dataclasses import dataclass
 
 from auditwheel.libc import Libc
 
-from pytest_manylinux.building import zig
-from pytest_manylinux.building.build_tools import BuildTools
-from pytest_manylinux.building.frontend import BUILT
 from pytest_manylinux.building.glibc_symbols import TooNew, Version
 from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.engines.api import Completed
+from pytest_manylinux.building.toolchain import (
+    BUILT,
+    INSIDE,
+    NO_BYTECODE,
+    REPAIRED,
+    Toolchain,
+)
+from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.inspect.audit_policies import load_rules
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.wheel import WheelFacts
 
-REPAIRED = zig.SCRATCH / "repaired"
-_LISTING = zig.SCRATCH / "libraries.json"
-NOT_FOUND = re.compile(r"required library \"([^\"]+)\" could not be located")
-TOO_RECENT = "too-recent versioned symbols"
-PURELIB = "in purelib folder"
+_LISTING = SCRATCH / "libraries.json"
+_NOT_FOUND = re.compile(r"required library \"([^\"]+)\" could not be located")
+_TOO_RECENT = "too-recent versioned symbols"
+_PURELIB = "in purelib folder"
 # Folders of the build that hold shared libraries: one that the project made for itself need not lie
 # where a run path leads. A repair that failed may have left a wheel half done.
-FIND_LIBRARIES = (
+_FIND_LIBRARIES = (
     "rm -rf /scratch/repaired; "
     "find /scratch/source /scratch/env /tmp -name '*.so*' -type f -exec dirname {} + 2> /dev/null"
     " | sort -u | paste -s -d : -"
@@ -51,84 +54,91 @@ class _Library:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """Repairs the wheel in BUILT for one policy, which must be one that the kit's auditwheel knows."""
+    """Repairs the wheel in BUILT for the toolchain's policy, one that its auditwheel knows.
 
-    bench: BuildSteps
-    kit: BuildTools
+    `environment` is what the project's own code sees.
+    """
+
+    steps: BuildSteps
+    toolchain: Toolchain
     environment: Mapping[str, str]
-    policy: Policy
     arch: str
 
-    def run(self, wheel: str) -> None:
+    def run(self, facts: WheelFacts) -> None:
         """Put the repaired wheel into REPAIRED; raises BuildError saying what stands against it.
 
         With --only-plat: the name promises the policy that was asked for, and no older one that the
         compiler was not aimed at.
         """
-        done = self._auditwheel(wheel, library_path="")
-        if not done.ok and NOT_FOUND.search(words_of(done)):
-            folders = self.bench.run(
-                "looking for libraries", ("sh", "-c", FIND_LIBRARIES), environment={}
-            )
-            done = self._auditwheel(wheel, library_path=folders.stdout.decode().strip())
+        done = self._auditwheel(facts, library_path="")
+        if not done.ok and _NOT_FOUND.search(_words_of(done)):
+            argv = ("sh", "-c", _FIND_LIBRARIES)
+            found = self.steps.run("looking for libraries", argv, environment={})
+            done = self._auditwheel(facts, library_path=found.stdout.decode().strip())
         if not done.ok:
-            raise self._failure(wheel, done)
+            raise self._failure(facts, _words_of(done))
 
-    def _auditwheel(self, wheel: str, *, library_path: str) -> Completed:
-        plat = f"{self.policy.name}_{self.arch}"
-        repair = ("-m", "auditwheel", "repair", "--only-plat", "--plat", plat, "-w", str(REPAIRED))
-        environment = {**self.environment, "PATH": f"{self.kit.path}:/usr/local/bin:/usr/bin:/bin"}
-        if library_path:
-            environment["LD_LIBRARY_PATH"] = library_path
-        return self.bench.run(
-            f"repairing for {self.policy}",
-            (self.kit.python, *repair, str(BUILT / wheel)),
-            environment=environment,
+    def _auditwheel(self, facts: WheelFacts, *, library_path: str) -> Completed:
+        """In addition to folders of the build, the toolchain's own LD_LIBRARY_PATH stays."""
+        chain = self.toolchain
+        plat = f"{chain.policy.name}_{self.arch}"
+        own = chain.auditwheel_environment.get("LD_LIBRARY_PATH", "")
+        path = ":".join(filter(None, (library_path, own)))
+        return self.steps.run(
+            f"repairing for {chain.policy}",
+            (
+                *(*chain.auditwheel, "repair", "--only-plat", "--plat", plat),
+                *("-w", str(REPAIRED), str(BUILT / facts.wheel.filename)),
+            ),
+            environment={
+                **self.environment,
+                **chain.auditwheel_environment,
+                **NO_BYTECODE,
+                **({"LD_LIBRARY_PATH": path} if path else {}),
+            },
         )
 
-    def _failure(self, wheel: str, done: Completed) -> BuildError:
-        words = words_of(done)
-        what, log = self.bench.what, f"the whole log is {self.bench.log.path}"
-        if missing := NOT_FOUND.search(words):
-            needed_by = next((f for f in self._libraries(wheel) if f.name == missing[1]), None)
+    def _failure(self, facts: WheelFacts, words: str) -> BuildError:
+        what, chain = self.steps.what, self.toolchain
+        log = f"the whole log is {self.steps.log.path}"
+        if missing := _NOT_FOUND.search(words):
+            users = [file.path for file in facts.elf if missing[1] in file.needed]
+            users += [one.needed_by for one in self._libraries(facts) if one.name == missing[1]]
             return BuildError(
                 f"{what}: {missing[1]} is needed and nowhere to be found, so it cannot be put in",
-                why=f"{needed_by.needed_by if needed_by else 'a file of the wheel'} needs it",
-                remedy=f"name the Debian package that has it in build-packages, or let before-build "
-                f"make it; {log}",
+                why=f"{users[0] if users else 'a library that is to be put in'} needs it",
+                remedy=f"{chain.library_remedy}; {log}",
                 finding="missing-library",
             )
-        if TOO_RECENT in words and (guilty := self._too_new(self._libraries(wheel))):
-            return symbols_error(
-                what,
-                self.policy,
-                [str(library) for library in guilty],
-                guilty[0].glibc,
-                self.kit.policies,
-            )
+        if _TOO_RECENT in words and (guilty := self._too_new(self._libraries(facts))):
+            return symbols_error(what, chain, [str(library) for library in guilty], guilty[0].glibc)
         return BuildError(
-            f"{what}: auditwheel cannot repair the wheel for {self.policy}",
-            why=last_sentence(words),
+            f"{what}: {chain.auditwheel_name} cannot repair the wheel for {chain.policy}",
+            why=_last_sentence(words),
             remedy=log,
-            finding="elf-in-purelib" if PURELIB in words else "build-failed",
+            finding="elf-in-purelib" if _PURELIB in words else "build-failed",
         )
 
     def _too_new(self, libraries: Sequence[_Library]) -> list[_Library]:
         """The libraries that would be put in and want a newer glibc, worst first."""
+        policy = self.toolchain.policy
         known = {rule.name: rule for rule in load_rules(Libc.GLIBC, self.arch)}
-        rules = known.get(f"{self.policy.name}_{self.arch}")
+        rules = known.get(f"{policy.name}_{self.arch}")
         put_in = [one for one in libraries if rules is None or not rules.allows(one.name)]
-        guilty = [one for one in put_in if one.glibc > self.policy.glibc]
+        guilty = [one for one in put_in if one.glibc > policy.glibc]
         return sorted(guilty, key=lambda one: one.glibc, reverse=True)
 
-    def _libraries(self, wheel: str) -> list[_Library]:
-        agent = str(zig.INSIDE / "build_agent.py")
-        listed = self.bench.run(
+    def _libraries(self, facts: WheelFacts) -> list[_Library]:
+        """The libraries that the wheel needs, where the toolchain's own Python can say so."""
+        if not self.toolchain.elf_tools:
+            return []
+        agent, wheel = str(INSIDE / "build_agent.py"), str(BUILT / facts.wheel.filename)
+        listed = self.steps.run(
             "listing the libraries that the wheel needs",
-            (self.kit.python, agent, "libraries", str(BUILT / wheel), str(_LISTING)),
+            (self.toolchain.tools_python, agent, "libraries", wheel, str(_LISTING)),
             environment=self.environment,
         )
-        read = self.bench.run("reading that list", ("cat", str(_LISTING)), environment={})
+        read = self.steps.run("reading that list", ("cat", str(_LISTING)), environment={})
         if not (listed.ok and read.ok):
             return []
         return [
@@ -143,34 +153,34 @@ class Repair:
         ]
 
 
-def check_symbols(what: str, policy: Policy, found: Sequence[TooNew], known: Sequence[Policy]) -> None:
+def check_symbols(what: str, toolchain: Toolchain, found: Sequence[TooNew]) -> None:
     """Raise BuildError if files want symbols (worst first) that the policy's glibc does not offer."""
     if found:
-        raise symbols_error(what, policy, [str(problem) for problem in found], found[0].since, known)
+        raise symbols_error(what, toolchain, [str(problem) for problem in found], found[0].since)
 
 
 def symbols_error(
-    what: str, policy: Policy, evidence: Sequence[str], glibc: Version, known: Sequence[Policy]
+    what: str, toolchain: Toolchain, evidence: Sequence[str], glibc: Version
 ) -> BuildError:
     """The error that says which symbol forces which policy."""
-    enough = next((str(other) for other in known if other.glibc >= glibc), None)
+    enough = toolchain.enough_for(glibc)
     more = [f"… and {len(evidence) - _SHOWN} more"] if len(evidence) > _SHOWN else []
     return BuildError(
-        f"{what}: the code needs a newer glibc than {policy} promises",
+        f"{what}: the code needs a newer glibc than {toolchain.policy} promises",
         why="\n".join([*evidence[:_SHOWN], *more]),
-        remedy=f"set policy = {enough!r}, the lowest that will do, or do without that symbol"
+        remedy=f"set policy = {str(enough)!r}, the lowest that will do, or do without that symbol"
         if enough
         else "no policy that auditwheel knows is new enough; do without that symbol",
         finding="symbol-too-new",
     )
 
 
-def words_of(done: Completed) -> str:
+def _words_of(done: Completed) -> str:
     """All that a command printed."""
     return (done.stdout + done.stderr).decode("utf-8", errors="replace")
 
 
-def last_sentence(words: str) -> str:
+def _last_sentence(words: str) -> str:
     """The reason in auditwheel's words, without its usage text and traceback."""
     lines = [
         line for line in words.strip().splitlines() if line and not line.startswith((" ", "usage:"))

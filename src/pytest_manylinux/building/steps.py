@@ -19,12 +19,24 @@ class TimeOverError(BuildError):
 
 
 class BuildSteps:
-    """Runs steps; `what` names the build for people: `markupsafe for cp311 as manylinux1`."""
+    """Runs steps; `what` names the build for people: `markupsafe for cp311 as manylinux1`.
 
-    def __init__(self, sandbox: Sandbox, log: BuildLog, what: str, *, timeout: float) -> None:
+    Every command starts with `prefix`.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        log: BuildLog,
+        what: str,
+        *,
+        timeout: float,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         self.sandbox = sandbox
         self.log = log
         self.what = what
+        self._prefix = prefix
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
 
@@ -45,7 +57,7 @@ class BuildSteps:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise self._too_long(BuildError, title)
-        command = Command(argv=argv, environment=environment, cwd=cwd, timeout=left)
+        command = Command(argv=(*self._prefix, *argv), environment=environment, cwd=cwd, timeout=left)
         completed = self.sandbox.exec(command, listener=self.log.feed)
         match completed.status:
             case Status.TIMED_OUT:

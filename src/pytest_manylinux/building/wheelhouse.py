@@ -15,15 +15,13 @@ import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from pytest_manylinux.building.api import BuildOutcome, BuildRequest
-from pytest_manylinux.building.build_record import BuildInputs
+from pytest_manylinux.building.api import BuildInputs, BuildRequest
 from pytest_manylinux.building.source import Snapshot
 from pytest_manylinux.cache.atomic import draft
 from pytest_manylinux.cache.code_version import procedure_of
@@ -141,31 +139,6 @@ class BuildMemory:
                 return
             shutil.rmtree(folder, ignore_errors=True)
             size -= taken
-
-
-def remembered(
-    request: BuildRequest,
-    archive: Path,
-    snapshot: Snapshot,
-    how: BuildInputs,
-    build: Callable[[], tuple[Path, BuildRecord]],
-) -> BuildOutcome:
-    """What an earlier run built from the same source in the same way; else what `build` makes.
-
-    `archive` is the packed source. The wheel is in the wheelhouse then.
-    """
-    memory = BuildMemory(request.cache / "wheels", fresh=request.fresh)
-    key = build_key(request, fingerprint(archive), snapshot, how)
-    if found := memory.recall(key):
-        kept, record = found
-        now = replace(
-            record, project=str(request.project), commit=snapshot.commit, dirty=snapshot.dirty
-        )
-        return BuildOutcome(wheel=put(kept, request.wheelhouse), record=now)
-    made, record = build()
-    wheel = put(made, request.wheelhouse)
-    memory.keep(key, wheel, record)
-    return BuildOutcome(wheel=wheel, record=record)
 
 
 def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: BuildInputs) -> str:

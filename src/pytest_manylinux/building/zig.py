@@ -1,90 +1,125 @@
-"""The zig toolchain as a build sees it: names of targets, folders, environment.
+"""The builder `zig`: a toolchain for any Debian root that has the wanted Python's headers.
 
-zig links against the symbol versions of any glibc on any root, so a wheel for an old policy can be
-built for a Python that the policy's own image never had. The traps it brings are met in inside/.
+The traps that zig brings are met in inside/.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
-from pytest_manylinux.building.glibc_symbols import Version
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.building.api import BuildRequest, Say
+from pytest_manylinux.building.build_tools import KIT, BuildTools, prepare_kit
+from pytest_manylinux.building.compiler import (
+    CXX17_SINCE,
+    edition,
+    symbol_table,
+    target_of,
+    warm_folder,
+    warm_up,
+)
+from pytest_manylinux.building.pipeline import Pipeline
+from pytest_manylinux.building.toolchain import (
+    CACHES,
+    ENVIRONMENT,
+    ENVIRONMENT_PYTHON,
+    INSIDE,
+    KnownFailure,
+    Pip,
+    Toolchain,
+)
+from pytest_manylinux.engines.api import SCRATCH, Engine, Mount
+from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.policy import Policy
 
-VERSION = "0.17.1"
-"""The zig that builds are made with: exactly one, so that the same source gives the same bytes."""
-
-SCRATCH = PurePosixPath("/scratch")
-SOURCE = SCRATCH / "source"
-ENVIRONMENT = SCRATCH / "env"
-TOOLCHAIN = SCRATCH / "toolchain"
-KIT = SCRATCH / "kit"
-CACHES = SCRATCH / "cache"
-INSIDE = KIT / "inside"
-"""Where inside/ of this room is seen in a sandbox."""
-INSIDE_SOURCE = Path(__file__).parent / "inside"
-
-CXX17_SINCE: Version = (2, 16)
-"""zig's libc++ has aligned new (std::align_val_t) from the glibc on that has aligned_alloc."""
-_FORWARD_BELOW: Version = (2, 7)  # __isoc99_sscanf and its kin; see inside/forward.c
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """An architecture in zig's words and in Debian's (its folders of libraries and headers)."""
-
-    zig: str
-    triplet: str
-
-
-_MACHINES = {
-    "x86_64": Machine(zig="x86_64-linux-gnu", triplet="x86_64-linux-gnu"),
-    "i686": Machine(zig="x86-linux-gnu", triplet="i386-linux-gnu"),
-    "aarch64": Machine(zig="aarch64-linux-gnu", triplet="aarch64-linux-gnu"),
-    "armv7l": Machine(zig="arm-linux-gnueabihf", triplet="arm-linux-gnueabihf"),
-    "ppc64le": Machine(zig="powerpc64le-linux-gnu", triplet="powerpc64le-linux-gnu"),
-    "riscv64": Machine(zig="riscv64-linux-gnu", triplet="riscv64-linux-gnu"),
-    "s390x": Machine(zig="s390x-linux-gnu", triplet="s390x-linux-gnu"),
-}
+_TOOLCHAIN = SCRATCH / "toolchain"
+_KNOWN_FAILURES = (
+    KnownFailure(
+        pattern=re.compile(
+            r"setuptools[-_]scm was unable to detect version|vcs_versioning.*LookupError"
+        ),
+        remedy='name "git" in build-packages: it reads its version from git',
+    ),
+    KnownFailure(
+        pattern=re.compile(
+            r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
+        ),
+        what="its C++ is too new for this policy",
+        feature="aligned new (std::align_val_t, C++17)",
+        since=CXX17_SINCE,
+    ),
+    # zig's headers hide what the policy's glibc does not offer, and its linker does not find it.
+    KnownFailure(
+        pattern=re.compile(
+            r"(?:undeclared (?:function|identifier) '|undefined symbol: |no member named ')(\w+)"
+        ),
+        what="it needs a newer glibc than this policy promises",
+    ),
+)
 
 
-def machine(arch: str) -> Machine:
-    """The machine of a platform tag's architecture; raises UsageError where zig builds for none."""
-    if arch not in _MACHINES:
-        raise UsageError(
-            f"the builder zig makes no wheels for {arch}",
-            remedy=f"it does for {', '.join(_MACHINES)}",
-        )
-    return _MACHINES[arch]
+def zig_builder() -> Pipeline:
+    """The builder for Debian roots; see `api.Builder`."""
+    return Pipeline(name="zig", toolchain=zig_toolchain)
 
 
-def set_up_environment(
-    policy: Policy, arch: str, python: str, packages: tuple[str, ...]
-) -> dict[str, str]:
-    """What inside/set_up.sh asks for. `python` is such as `python3.11`."""
-    here = machine(arch)
-    major, minor = policy.glibc
-    return {
-        "ZIG": str(KIT / "zig/zig"),
-        "TARGET": f"{here.zig}.{major}.{minor}",
-        "TRIPLET": here.triplet,
-        "PYTHON": python,
-        "PACKAGES": " ".join(packages),
-        "FORWARD": "yes" if policy.glibc < _FORWARD_BELOW else "no",
-    }
+def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say: Say) -> Toolchain:
+    """Compiler and tools for one build, fetched if need be; raises UsageError for its architecture."""
+    target = target_of(request.arch)
+    python = f"python{request.python.dotted}"
+    kit = prepare_kit(request.cache, request.plain or request.image, python, engine, index, say=say)
+    policy = repairable(request.policy, kit)
+    its_index = index if request.network else index.offline()
+    cache, arch = request.cache, request.arch
+    return Toolchain(
+        policy=policy,
+        policies=kit.policies,
+        versions=kit.versions,
+        python=python,
+        tools_python=kit.python,
+        elf_tools=True,
+        pip=Pip(command=(kit.python, "-I", "-m", "pip", "--python", ENVIRONMENT_PYTHON)),
+        environment=build_environment(request.arch, its_index),
+        set_up=("sh", str(INSIDE / "set_up.sh")),
+        set_up_environment={
+            **target.set_up_environment(policy, KIT / "zig/zig"),
+            "PYTHON": python,
+            "PACKAGES": " ".join(request.build_packages),
+        },
+        mounts=(*kit.mounts, Mount(source=warm_folder(cache), target=KIT / "warm")),
+        caches=((f"zig-{edition(cache)}", CACHES / "zig"),),
+        auditwheel=(kit.python, "-m", "auditwheel"),
+        auditwheel_environment={"PATH": f"{kit.path}:/usr/local/bin:/usr/bin:/bin"},
+        library_remedy="name the Debian package that has it in build-packages, "
+        "or let before-build make it",
+        symbols=symbol_table(kit.zig),
+        target=target.triple,
+        exports=kit.exports,
+        known_failures=_KNOWN_FAILURES,
+        before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True),
+    )
 
 
-def build_environment(arch: str, epoch: int, inherited: Mapping[str, str]) -> dict[str, str]:
-    """The environment of everything that a project runs.
+def repairable(wanted: Policy, kit: BuildTools) -> Policy:
+    """The newest policy not above the wanted one that auditwheel repairs to.
+
+    PEP 600 allows any manylinux_X_Y; auditwheel knows those that some distro stands behind. A wheel
+    for the next lower one keeps the wanted one's promise too.
+    """
+    return max((known for known in kit.policies if known <= wanted), default=wanted)
+
+
+def build_environment(arch: str, index: IndexAccess) -> Mapping[str, str]:
+    """What a project's own code sees of the toolchain.
 
     Old and new setuptools, CMake, Meson and make each find the tools in one of these ways: the
-    usual variables, or the usual names first on PATH. What `inherited` names stays.
+    usual variables, or the usual names first on PATH. Proxies and the CA bundle are for all; where the
+    index is, and its password, is for pip.
     """
-    tools = TOOLCHAIN / "bin"
-    environment = {
+    tools = _TOOLCHAIN / "bin"
+    network = {name: value for name, value in index.environment.items() if not name.startswith("PIP_")}
+    return {
+        **network,
         "PATH": f"{tools}:{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
         "CC": str(tools / "cc"),
         "CXX": str(tools / "c++"),
@@ -95,14 +130,6 @@ def build_environment(arch: str, epoch: int, inherited: Mapping[str, str]) -> di
         "STRIP": str(tools / "strip"),
         "ZIG_GLOBAL_CACHE_DIR": str(CACHES / "zig"),
         "ZIG_LOCAL_CACHE_DIR": str(CACHES / "zig"),
-        "SOURCE_DATE_EPOCH": str(epoch),
-        "PYTHONHASHSEED": "0",
-        "VIRTUAL_ENV": str(ENVIRONMENT),
-        # git's own check of owners sees the sandbox's user, who owns nothing of the host
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
+        # roots of i686 run on x86_64 kernels, which Python would believe
+        **({"_PYTHON_HOST_PLATFORM": "linux-i686"} if arch == "i686" else {}),
     }
-    if arch == "i686":  # its roots run on x86_64 kernels, which Python would believe
-        environment["_PYTHON_HOST_PLATFORM"] = "linux-i686"
-    return {**inherited, **environment}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -89,6 +90,15 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
     return Layer(SourceKind.ENVIRONMENT, "environment", given)
 
 
+@functools.lru_cache(maxsize=32)
+def parse_toml(text: str) -> Mapping[str, Any]:
+    """A TOML document: collection, settings and planning ask for the same one, which is parsed once.
+
+    Nobody may change it. Raises tomllib.TOMLDecodeError.
+    """
+    return tomllib.loads(text)
+
+
 def _text_of(file: Path, shown: str) -> str:
     if not is_file_of(file.parent, file):
         raise UsageError(
@@ -110,7 +120,7 @@ def file_layer(file: Path, *, shown: str, kind: SourceKind = SourceKind.PYPROJEC
     if not os.path.lexists(file):
         return Layer(kind, shown, {})
     try:
-        document = tomllib.loads(_text_of(file, shown))
+        document = parse_toml(_text_of(file, shown))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{shown} cannot be read", why=str(error)) from error
     tool = document.get("tool", {})

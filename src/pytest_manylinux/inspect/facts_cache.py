@@ -44,6 +44,11 @@ class FactsCache:
         self._kept.keep(key, facts)
         return facts
 
+    def keep(self, facts: WheelFacts) -> None:
+        """Keep what was read elsewhere."""
+        if self._kept is not None:
+            self._kept.keep(_key(facts.wheel), facts)
+
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
         if self._kept is not None:

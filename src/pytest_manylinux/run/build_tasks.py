@@ -18,7 +18,6 @@ from pytest_manylinux.diagnose.judge import (
     judge_audit,
 )
 from pytest_manylinux.errors import (
-    BuildError,
     DependencyError,
     EngineError,
     ImageError,
@@ -51,16 +50,21 @@ from pytest_manylinux.run.subjects import (
     group_of,
     key_of,
     settings_of,
+    tags_of_name,
 )
 from pytest_manylinux.run.tasks import Needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A build that gave a wheel; `record` tells how, and if it was an earlier build's wheel."""
+    """A build that gave a wheel; `record` tells how, and if it was an earlier build's wheel.
+
+    `facts` are what the build has read of the wheel; None where it was an earlier build's.
+    """
 
     wheel: Path
     record: BuildRecord
+    facts: WheelFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,11 +111,11 @@ def add_facts(run: Run, origin: Origin) -> Future[Any]:
     """Add the reading of a wheel, after its build if this run builds it."""
     key = task_key("facts", *key_of(origin))
     if isinstance(origin, WheelSubject):
-        return run.graph.add(key, lambda _: _read(run, origin.path, None))
+        return run.graph.add(key, lambda _: _read(run, origin.path))
     add_build(run, origin)
     return run.graph.add(
         key,
-        lambda done: _read(run, done[0].result().wheel, done[0].result().record),
+        lambda done: _read_built(run, done[0].result()),
         needs=[task_key("build", *key_of(origin))],
     )
 
@@ -160,15 +164,8 @@ def _there(chosen: BuilderChoice) -> Image:
 
 def _built(run: Run, request: BuildRequest, chosen: BuilderChoice) -> Built:
     outcome: BuildOutcome = chosen.builder.build(request, run.workspace.engine(), say=run.messages.say)
-    if outcome.wheel is None:
-        finding = outcome.findings[0] if outcome.findings else None
-        raise BuildError(
-            finding.message if finding else "the build gave no wheel",
-            why="\n".join(finding.evidence) if finding else "",
-            remedy=finding.remedy if finding else "",
-            finding=finding.name if finding else "build-failed",
-        )
-    return Built(wheel=outcome.wheel, record=replace(outcome.record, builder_why=chosen.why))
+    record = replace(outcome.record, builder_why=chosen.why)
+    return Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
 
 
 def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -> BuildRequest:
@@ -176,6 +173,7 @@ def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -
     log = run.workspace.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
     return BuildRequest(
         project=job.subject.project.path,
+        known=job.subject.project,
         python=job.build.python,
         policy=job.build.policy,
         arch=job.build.arch,
@@ -197,9 +195,9 @@ def _reuse(build: PlannedBuild, first: PlannedBuild, done: Future[Any]) -> Built
     if done.exception() is not None:
         return None
     earlier: Built = done.result()
-    if tags_fit(build, open_wheel(earlier.wheel).tags):
+    if tags_fit(build, tags_of_name(earlier.wheel)):
         record = replace(earlier.record, python=build.python.id, reused=first.id, duration=0.0)
-        return Built(wheel=earlier.wheel, record=record)
+        return replace(earlier, record=record)
     return None
 
 
@@ -209,7 +207,15 @@ def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
     return not own.isdisjoint(tags)
 
 
-def _read(run: Run, path: Path, record: BuildRecord | None) -> Read:
+def _read_built(run: Run, built: Built) -> Read:
+    """What the build has read of its wheel, if this run has built it, else what is read now."""
+    if built.facts is None:
+        return _read(run, built.wheel, built.record)
+    run.workspace.keep_facts(built.facts)
+    return Read(wheel=built.facts.wheel, facts=built.facts, record=built.record)
+
+
+def _read(run: Run, path: Path, record: BuildRecord | None = None) -> Read:
     wheel = open_wheel(path)
     return Read(wheel=wheel, facts=run.workspace.facts(wheel), record=record)
 

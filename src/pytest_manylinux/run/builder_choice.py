@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.building.api import Builder, Say
-from pytest_manylinux.building.image_layout import Layout, read_layout
-from pytest_manylinux.building.manylinux_image import ImageBuilder
-from pytest_manylinux.building.zig_builder import ZigBuilder
+from pytest_manylinux.building.manylinux_image import Layout, image_builder, read_layout
+from pytest_manylinux.building.zig import zig_builder
 from pytest_manylinux.cache.code_version import procedure_of
 from pytest_manylinux.cache.once_per_run import once
 from pytest_manylinux.cache.values import ValueCache
@@ -73,11 +72,11 @@ class Builders:
         be used; with `auto` zig takes its place then, unless the engine itself is gone.
         """
         if settings.builder == ZIG:
-            return BuilderChoice(builder=ZigBuilder(), why=_asked(settings))
+            return BuilderChoice(builder=zig_builder(), why=_asked(settings))
         if settings.builder != AUTO:
             return self._in_image(settings, build, why=_asked(settings))
         if never := self._never(settings):
-            return BuilderChoice(builder=ZigBuilder(), why=f"auto: {never}")
+            return BuilderChoice(builder=zig_builder(), why=f"auto: {never}")
         try:
             return self._in_image(settings, build, why="auto: the official image is there")
         except ManylinuxError as error:
@@ -88,7 +87,7 @@ class Builders:
                 if why not in self._said:
                     self._said.add(why)
                     self._workspace.say(f"builder: zig; {why}")
-            return BuilderChoice(builder=ZigBuilder(), why=why)
+            return BuilderChoice(builder=zig_builder(), why=why)
 
     def _never(self, settings: Settings) -> str:
         """Why `auto` does not ask for the official image; empty if it does."""
@@ -114,9 +113,7 @@ class Builders:
                 "builder, or set builder = zig",
             )
         name = OFFICIAL if settings.builder in {AUTO, OFFICIAL} else settings.builder
-        return BuilderChoice(
-            builder=ImageBuilder(name=name, layout=layout), why=why, image=layout.image
-        )
+        return BuilderChoice(builder=image_builder(name, layout), why=why, image=layout.image)
 
     def _reference(self, settings: Settings, build: PlannedBuild) -> str:
         if settings.builder not in {AUTO, OFFICIAL}:

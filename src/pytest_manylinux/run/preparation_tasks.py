@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_manylinux.building.zig_builder import prepare_build_tools, prepare_compiler
+from pytest_manylinux.building.build_tools import prepare_build_tools
+from pytest_manylinux.building.compiler import prepare_compiler
 from pytest_manylinux.model.distro import ImagePurpose, Target
 from pytest_manylinux.run.session import Run, task_key
 from pytest_manylinux.run.tasks import Needs

@@ -1,9 +1,8 @@
-"""inside/agent.py, as far as it needs no sandbox."""
+"""inside/build_agent.py, as far as it needs no sandbox."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,32 +10,6 @@ from elf_files import ElfSpec, Want
 from wheels import build_wheel
 
 from pytest_manylinux.building.inside import build_agent
-
-INSTALLED = {"setuptools": "70.1", "cython": "3.1.0rc1"}
-
-
-@pytest.mark.parametrize(
-    ("line", "holds"),
-    [
-        ("setuptools>=68", True),
-        ("setuptools>=71", False),
-        ("Setup.Tools", False),
-        ("Cython>=3.0", True),
-        ("wheel", False),
-        ("wheel; python_version < '3'", True),
-        ("setuptools[core]", False),
-        ("setuptools @ https://example.org/x.whl", False),
-    ],
-)
-def test_which_requirements_hold_already(line: str, *, holds: bool) -> None:
-    assert build_agent.satisfied(line, INSTALLED) is holds
-
-
-def test_what_an_environment_has(tmp_path: Path) -> None:
-    installed = build_agent.installed_by(sys.executable)
-    assert installed["pytest"] == pytest.__version__
-    build_agent.write_lines(str(tmp_path / "list"), ["a", "b"])
-    assert (tmp_path / "list").read_text() == "a\nb\n"
 
 
 def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None:

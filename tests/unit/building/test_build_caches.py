@@ -6,50 +6,45 @@ import io
 import os
 import tarfile
 import time
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building import build_caches, zig
+from pytest_manylinux.building import build_caches
 from pytest_manylinux.building.build_caches import (
     KEPT,
     forget_old_projects,
     has_cxx,
     project_cache,
-    project_caches,
-    warm_folder,
-    warm_mount,
 )
+from pytest_manylinux.building.compiler import VERSION, edition, warm_folder
+
+
+def own_folders(cache: Path, project: Path) -> list[Path]:
+    return [project_cache(cache, project, name) for name in (f"zig-{edition(cache)}", "pip")]
 
 
 def test_no_two_projects_share_a_folder(tmp_path: Path) -> None:
     cache, one, other = tmp_path / "cache", tmp_path / "one", tmp_path / "other"
-    folders = [mine.source for project in (one, other) for mine in project_caches(cache, project)]
+    folders = [folder for project in (one, other) for folder in own_folders(cache, project)]
     assert len(set(folders)) == 4
-    assert project_caches(cache, one) == project_caches(cache, tmp_path / "x" / ".." / "one")
+    assert own_folders(cache, one) == own_folders(cache, tmp_path / "x" / ".." / "one")
     assert not any(warm_folder(cache).is_relative_to(folder) for folder in folders)
     assert not any(folder.is_relative_to(warm_folder(cache)) for folder in folders)
 
 
-def test_what_all_take_from_is_a_mount_and_no_cache(tmp_path: Path) -> None:
-    assert warm_mount(tmp_path).source == warm_folder(tmp_path)
-    assert warm_mount(tmp_path).target not in {
-        cache.target for cache in project_caches(tmp_path, tmp_path)
-    }
-
-
 def test_nothing_of_a_compiler_that_was_replaced_is_taken(tmp_path: Path) -> None:
-    compiler = tmp_path / "zig" / f"{zig.VERSION}-x86_64" / "zig"
+    compiler = tmp_path / "zig" / f"{VERSION}-x86_64" / "zig"
     compiler.parent.mkdir(parents=True)
     warm, own = [], []
     for fetched in (1, 2):
         compiler.write_bytes(b"the same bytes")
         os.utime(compiler, ns=(fetched, fetched))
         warm.append(warm_folder(tmp_path))
-        own.append(project_caches(tmp_path, tmp_path / "project"))
+        own.append(own_folders(tmp_path, tmp_path / "project"))
     (of_zig, of_pip), (of_zig_then, of_pip_then) = own
     assert warm[0] != warm[1]
-    assert of_zig.source != of_zig_then.source
+    assert of_zig != of_zig_then
     assert of_pip == of_pip_then
     os.utime(warm[0], (0, 0))
     forget_old_projects(tmp_path)
@@ -90,10 +85,3 @@ def test_old_projects_are_forgotten_and_links_are_not_followed(
     forget_old_projects(tmp_path)
     assert [folder.exists() for folder in folders] == [True, False, False]
     assert (outside / "file").exists()
-
-
-def test_places_inside_are_fixed(tmp_path: Path) -> None:
-    assert {cache.target for cache in project_caches(tmp_path, tmp_path)} == {
-        PurePosixPath("/scratch/cache/zig"),
-        PurePosixPath("/scratch/cache/pip"),
-    }

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.building.api import BuildRequest
-from pytest_manylinux.building.build_record import BuildInputs
+from pytest_manylinux.building.api import BuildInputs, BuildRequest
 from pytest_manylinux.building.source import OBJECTS, Snapshot
 from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint
 from pytest_manylinux.model.distro import Image, ImageSource

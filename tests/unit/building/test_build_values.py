@@ -19,11 +19,12 @@ from pytest_manylinux.building import log as log_module
 from pytest_manylinux.building.build_tools import BuildTools
 from pytest_manylinux.building.glibc_symbols import TooNew, load_symbols, parse_symbols, too_new_symbols
 from pytest_manylinux.building.log import BuildLog
-from pytest_manylinux.building.native import check_native
+from pytest_manylinux.building.pipeline import check_native
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import check_symbols, symbols_error
+from pytest_manylinux.building.toolchain import Pip, Toolchain
 from pytest_manylinux.building.wheelhouse import native_wheel, put
-from pytest_manylinux.building.zig_builder import repairable
+from pytest_manylinux.building.zig import repairable
 from pytest_manylinux.errors import BuildError, StoreError
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.policy import Policy
@@ -127,21 +128,27 @@ def test_a_symbol_that_nobody_knows_is_left_to_the_trial(tmp_path: Path) -> None
     assert problems(facts_of(tmp_path, a=ElfSpec(wants=(Want("frobnicate"),)))) == []
 
 
+def toolchain(*policies: Policy) -> Toolchain:
+    return Toolchain(
+        policy=policies[0], policies=policies, python="", tools_python="", pip=Pip(command=())
+    )
+
+
 def test_the_worst_symbol_names_the_policy_that_would_do() -> None:
     found = [
         TooNew(file="a.so", symbol="memfd_create", since=(2, 27), versioned=False),
         TooNew(file="a.so", symbol="memcpy", since=(2, 14), versioned=True),
     ]
     with pytest.raises(BuildError) as caught:
-        check_symbols("demo", MANYLINUX1, found, [MANYLINUX1, MANYLINUX2014, NEW])
+        check_symbols("demo", toolchain(MANYLINUX1, MANYLINUX2014, NEW), found)
     assert caught.value.finding == "symbol-too-new"
     assert "policy = 'manylinux_2_28'" in caught.value.remedy
     assert caught.value.why.splitlines() == [str(item) for item in found]
-    check_symbols("demo", MANYLINUX1, [], [MANYLINUX1])
+    check_symbols("demo", toolchain(MANYLINUX1), [])
 
 
 def test_much_evidence_is_counted_and_no_policy_invented() -> None:
-    error = symbols_error("demo", NEW, [str(i) for i in range(9)], (2, 99), [MANYLINUX1, NEW])
+    error = symbols_error("demo", toolchain(MANYLINUX1, NEW), [str(i) for i in range(9)], (2, 99))
     assert error.why.splitlines()[-1] == "… and 4 more"
     assert "no policy" in error.remedy
 

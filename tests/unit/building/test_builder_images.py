@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from elf_files import ElfSpec, Want
 from wheels import build_wheel
 
 from pytest_manylinux.building.api import BuildRequest
-from pytest_manylinux.building.image_layout import Layout, read_layout, repairable_policies
-from pytest_manylinux.building.image_repair import ImageRepair
-from pytest_manylinux.building.inside import back_end
+from pytest_manylinux.building.frontend import ASKS_FOR_MORE, HOOKS, FrontEnd
+from pytest_manylinux.building.inside import build_hooks
 from pytest_manylinux.building.log import BuildLog
-from pytest_manylinux.building.manylinux_image import ImageBuilder
-from pytest_manylinux.building.pip_wheel import BYTECODE, INSIDE, PipWheel, image_pip
+from pytest_manylinux.building.manylinux_image import (
+    ImagePython,
+    ImageToolchain,
+    Layout,
+    image_builder,
+    read_layout,
+    repairable_policies,
+)
 from pytest_manylinux.building.project import Project
+from pytest_manylinux.building.repair import Repair
 from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.engines.api import Command, Completed, OutputListener, SandboxSpec, Status
+from pytest_manylinux.building.toolchain import BYTECODE, Pip
+from pytest_manylinux.engines.api import (
+    SCRATCH,
+    Command,
+    Completed,
+    Engine,
+    OutputListener,
+    SandboxSpec,
+    Status,
+)
 from pytest_manylinux.errors import BuildError, DeadImageError, ManylinuxError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
@@ -33,7 +48,12 @@ IMAGE = Image(digest="sha256:1", name="old", source=ImageSource.REGISTRY, arch="
 CP39, CP313 = PythonVersion(3, 9), PythonVersion(3, 13)
 MANYLINUX1, MANYLINUX2010 = Policy((2, 5)), Policy((2, 12))
 OWN = {"PATH": "/opt/rh/bin:/usr/bin", "LD_LIBRARY_PATH": "/opt/rh/lib", "SSL_CERT_FILE": "/opt/certs"}
-BACK_END, INSTALLED = INSIDE / "back_end.py", INSIDE / "list_installed.py"
+OWN_PYTHON = "/opt/python/cp39-cp39/bin/python"
+PIPS = (
+    f"{OWN_PYTHON}\t3.9.19\t24.0\t/site/pip\n"
+    "a greeting\nwith\tfour\ttabbed\twords\n"
+    "/opt/python/cp37-cp37m/bin/python\t3.7.1\t20.3.4\t/old/pip\n"
+)
 Answer = Callable[[tuple[str, ...]], "tuple[int, str]"]
 
 # auditwheel 5 and 6.0 name the platforms as choices, later ones in a list.
@@ -90,6 +110,7 @@ def manylinux(argv: tuple[str, ...]) -> tuple[int, str]:
     answers = {
         "cat /proc/1/environ": "\0".join(f"{name}={value}" for name, value in variables.items()),
         "ls -d /opt/python": "".join(f"/opt/python/{name}/bin/python\n" for name in names),
+        'do "$p" -c': PIPS,
         "command -v": "/usr/bin/yum\n",
         "auditwheel repair --help": OLD_HELP,
         "auditwheel --version": "auditwheel 6.0.0 installed at /opt/_internal with python 3.9",
@@ -153,67 +174,93 @@ def test_an_image_in_which_nothing_runs_names_the_other_builder() -> None:
     assert caught.value.remedy == "boot; or set builder = zig, which builds without that image"
 
 
-def test_the_images_pip_new_and_old() -> None:
-    own = PurePosixPath("/opt/python/cp39-cp39/bin/python")
-    new = image_pip("24.0\n/site/pip\n3.9.19\npython3.9\n", own)
-    assert new.command == (str(own), "-m", "pip", "--python", "/scratch/env/bin/python")
-    assert not new.looks_away
-    old = image_pip("20.3.4\n/site/pip\n3.9.1\npython3.9\n", own)
-    assert old.command == ("/scratch/env/bin/python", "/site/pip")
-    assert old.looks_away
-    assert str(old.packages) == "/scratch/env/lib/python3.9/site-packages"
-    for nonsense in ("", "what\nis\nthis\n?"):
-        with pytest.raises(ValueError):  # noqa: PT011 - what the words are is of no interest
-            image_pip(nonsense, own)
+def test_the_images_pips_new_and_old() -> None:
+    new, old = look()[0].with_pip
+    assert (new.name, new.version, new.pip) == ("cp39-cp39", "3.9.19", "24.0")
+    inner = "/scratch/env/bin/python"
+    assert new.pip_command() == Pip(command=(OWN_PYTHON, "-I", "-m", "pip", "--python", inner))
+    assert old.pip_command() == Pip(command=(inner, "/old/pip"), looks_away=True)
+
+
+@dataclass(frozen=True)
+class Maker:
+    front_end: FrontEnd
+    repair: Repair
+    versions: dict[str, str]
+
+    def build(self, *before: str) -> tuple[tuple[str, str], ...]:
+        """As the pipeline does it."""
+        self.front_end.prepare(PurePosixPath("/scratch/source.tar"), before)
+        self.front_end.install(("setuptools",))
+        self.front_end.install(self.front_end.asked_for(), again=True)
+        requirements = self.front_end.installed()
+        self.front_end.build_wheel()
+        return requirements
 
 
 @pytest.fixture
-def maker(tmp_path: Path) -> Iterator[Callable[..., tuple[PipWheel, FakeSandbox]]]:
+def maker(tmp_path: Path) -> Iterator[Callable[..., tuple[Maker, FakeSandbox]]]:
     log = BuildLog(tmp_path / "log")
+    index = IndexAccess(environment={"PIP_INDEX_URL": "http://me:secret@i/", "https_proxy": "p"})
 
-    def make(answer: Answer) -> tuple[PipWheel, FakeSandbox]:
-        sandbox = FakeSandbox(answer)
-        bench = BuildSteps(sandbox, log, "demo", timeout=60)  # type: ignore[arg-type]
-        wheel = PipWheel(
-            bench=bench,
-            layout=look()[0],
-            python=PurePosixPath("/opt/python/cp39-cp39"),
-            project=Project(path=tmp_path, is_sdist=False, build_requires=("setuptools",)),
-            index=IndexAccess(environment={"PIP_INDEX_URL": "http://me:secret@i/", "https_proxy": "p"}),
-            epoch=7,
+    def make(answer: Answer, pip: str = "24.0") -> tuple[Maker, FakeSandbox]:
+        sandbox, engine = FakeSandbox(answer), cast("Engine", None)
+        python = ImagePython(name="cp39-cp39", version="3.9.19", pip=pip, pip_folder="/site/pip")
+        layout = replace(look()[0], with_pip=(python,))
+        toolchain = ImageToolchain(layout=layout)(
+            request(tmp_path, CP39, MANYLINUX1), engine, index, print
         )
-        return wheel, sandbox
+        steps = BuildSteps(sandbox, log, "demo", timeout=60)  # type: ignore[arg-type]
+        front_end = FrontEnd(
+            steps=steps,
+            toolchain=toolchain,
+            project=Project(path=tmp_path, is_sdist=False),
+            index=index,
+            environment=toolchain.environment,
+            packages=PurePosixPath("/scratch/env/lib/python3.9/site-packages"),
+            image=IMAGE.name,
+        )
+        repair = Repair(
+            steps=steps, toolchain=toolchain, environment=toolchain.environment, arch="x86_64"
+        )
+        versions = dict(toolchain.versions)
+        return Maker(front_end=front_end, repair=repair, versions=versions), sandbox
 
     with log:
         yield make
 
 
-def building(version: str) -> Answer:
-    def answer(argv: tuple[str, ...]) -> tuple[int, str]:
-        if "-c" in argv and "platform" in argv[-1]:
-            return 0, f"{version}\n/site/pip\n3.9.19\npython3.9\n"
-        if argv[0] == "cat":
-            return 0, "wheel\n"
-        if "requires" in argv:
-            return back_end.ASKS_FOR_MORE, ""
-        return 0, "setuptools==70.0\n" if str(INSTALLED) in argv else ""
+def building(argv: tuple[str, ...]) -> tuple[int, str]:
+    if argv[0] == "cat":
+        return 0, "wheel\n"
+    if "requires" in argv:
+        return build_hooks.ASKS_FOR_MORE, ""
+    return 0, "setuptools==70.0\n" if "installed" in argv else ""
 
-    return answer
+
+def test_the_program_inside_and_the_front_end_agree() -> None:
+    assert build_hooks.ASKS_FOR_MORE == ASKS_FOR_MORE
 
 
 @pytest.mark.parametrize("version", ["24.0", "20.3.4"])
 def test_credentials_and_proxies_are_for_pip_and_the_users_own_commands(
-    maker: Callable[..., tuple[PipWheel, FakeSandbox]], version: str
+    maker: Callable[..., tuple[Maker, FakeSandbox]], version: str
 ) -> None:
-    wheel, sandbox = maker(building(version))
-    made = wheel.build(PurePosixPath("/scratch/source.tar"), ("make",))
-    assert made.requirements == (("setuptools", "70.0"),)
-    assert dict(made.tools) == {"python": "3.9.19", "pip": version}
+    made, sandbox = maker(building, version)
+    assert made.build("make") == (("setuptools", "70.0"),)
+    assert made.versions["python"] == "3.9.19"
+    assert made.versions["pip"] == version
     seeing = [command.argv for command in sandbox.asked if "PIP_INDEX_URL" in command.environment]
     assert all("install" in argv or "make" in argv for argv in seeing)
     assert len([argv for argv in seeing if "install" in argv]) == 2
-    [built] = [command for command in sandbox.asked if command.argv[3:4] == ("wheel",)]
-    assert built.argv[:3] == ("/scratch/env/bin/python", "-u", str(BACK_END))
+    [built] = [command for command in sandbox.asked if command.argv[2:3] == ("wheel",)]
+    assert built.argv[:5] == (
+        OWN_PYTHON,
+        HOOKS,
+        "wheel",
+        "/scratch/env/bin/python",
+        "setuptools.build_meta:__legacy__",
+    )
     assert "https_proxy" not in built.environment
     assert built.environment["SSL_CERT_FILE"] == OWN["SSL_CERT_FILE"]
     assert built.environment["LD_LIBRARY_PATH"] == OWN["LD_LIBRARY_PATH"]
@@ -222,20 +269,21 @@ def test_credentials_and_proxies_are_for_pip_and_the_users_own_commands(
         "/opt/python/cp39-cp39/bin",
         "/opt/rh/bin",
     ]
+    assert all(command.cwd == SCRATCH for command in sandbox.asked if "install" in command.argv)
     second = [argv for argv in seeing if "wheel" in argv]
     assert all(("--constraint" in argv) is (version == "20.3.4") for argv in second)
 
 
 @pytest.mark.parametrize("version", ["24.0", "20.3.4"])
 def test_what_the_projects_code_compiled_is_for_itself_alone(
-    maker: Callable[..., tuple[PipWheel, FakeSandbox]], version: str, tmp_path: Path
+    maker: Callable[..., tuple[Maker, FakeSandbox]], version: str, tmp_path: Path
 ) -> None:
-    wheel, sandbox = maker(building(version))
-    wheel.build(PurePosixPath("/scratch/source.tar"), ())
+    maker_, sandbox = maker(building, version)
+    maker_.build()
     made = build_wheel(tmp_path / "demo-1.0-cp39-cp39-linux_x86_64.whl", {"demo.so": ElfSpec().build()})
-    ImageRepair(maker=wheel, policy=MANYLINUX1, arch="x86_64").run(read_wheel(open_wheel(made)))
+    maker_.repair.run(read_wheel(open_wheel(made)))
     argvs = [command.argv for command in sandbox.asked]
-    first = next(place for place, argv in enumerate(argvs) if str(BACK_END) in argv)
+    first = next(place for place, argv in enumerate(argvs) if HOOKS in argv)
     kept = [command.environment["PYTHONPYCACHEPREFIX"] == str(BYTECODE) for command in sandbox.asked]
     assert all(kept[: first + 1])
     later = {
@@ -244,7 +292,7 @@ def test_what_the_projects_code_compiled_is_for_itself_alone(
         if keeps and argv[0] not in {"cat", "sh"}
     }
     assert len(later) == 1
-    assert f"{BACK_END} wheel" in later.pop(), "only the project's own build goes on with it"
+    assert f"{HOOKS} wheel" in later.pop(), "only the project's own build goes on with it"
     assert any(argv[0] == "auditwheel" for argv in argvs)
 
 
@@ -252,7 +300,7 @@ def failing(step: str) -> Answer:
     def answer(argv: tuple[str, ...]) -> tuple[int, str]:
         if step in argv:
             return 1, "error: it went wrong"
-        return building("24.0")(argv)
+        return building(argv)
 
     return answer
 
@@ -263,25 +311,25 @@ def failing(step: str) -> Answer:
         ("venv", ToolchainError, "making the environment failed"),
         ("requires", BuildError, "requirements cannot be read"),
         ("/scratch/built", BuildError, "does not build"),
-        (str(INSTALLED), ToolchainError, "noting build requirements failed"),
+        ("installed", ToolchainError, "noting build requirements failed"),
         ("install", BuildError, "requirements cannot be installed"),
         ("make", BuildError, "before-build command failed"),
     ],
 )
 def test_who_is_at_fault(
-    maker: Callable[..., tuple[PipWheel, FakeSandbox]],
+    maker: Callable[..., tuple[Maker, FakeSandbox]],
     step: str,
     kind: type[ManylinuxError],
     words: str,
 ) -> None:
-    wheel, _ = maker(failing(step))
+    made, _ = maker(failing(step))
     with pytest.raises(kind, match=words) as caught:
-        wheel.build(PurePosixPath("/scratch/source.tar"), ("make",))
+        made.build("make")
     assert "it went wrong" in caught.value.why
 
 
 def test_repair_keeps_the_images_library_path_and_names_what_is_missing(
-    maker: Callable[..., tuple[PipWheel, FakeSandbox]], tmp_path: Path
+    maker: Callable[..., tuple[Maker, FakeSandbox]], tmp_path: Path
 ) -> None:
     words = (
         'ValueError: Cannot repair wheel, because required library "libgone.so.7" could not be located'
@@ -290,18 +338,18 @@ def test_repair_keeps_the_images_library_path_and_names_what_is_missing(
     def answer(argv: tuple[str, ...]) -> tuple[int, str]:
         return (1, words) if argv[0] == "auditwheel" else (0, "/scratch/source/lib\n")
 
-    wheel, sandbox = maker(answer)
+    maker_, sandbox = maker(answer)
     made = build_wheel(
         tmp_path / "demo-1.0-cp39-cp39-linux_x86_64.whl",
         {"demo.so": ElfSpec(needed=("libgone.so.7", "libc.so.6"), wants=(Want("puts"),)).build()},
     )
     facts = read_wheel(open_wheel(made))
     with pytest.raises(BuildError, match=r"libgone\.so\.7 is needed and nowhere") as caught:
-        ImageRepair(maker=wheel, policy=MANYLINUX1, arch="x86_64").run(facts)
+        maker_.repair.run(facts)
     assert caught.value.finding == "missing-library"
     assert caught.value.why == "demo.so needs it"
-    paths = [command.environment["LD_LIBRARY_PATH"] for command in sandbox.asked]
-    assert paths == ["/opt/rh/lib", "/opt/rh/lib", "/scratch/source/lib:/opt/rh/lib"]
+    paths = [one.environment["LD_LIBRARY_PATH"] for one in sandbox.asked if one.argv[0] == "auditwheel"]
+    assert paths == ["/opt/rh/lib", "/scratch/source/lib:/opt/rh/lib"]
     assert sandbox.asked[0].environment["PATH"] == OWN["PATH"], "not the project's own auditwheel"
 
 
@@ -329,8 +377,9 @@ def request(tmp_path: Path, python: PythonVersion, policy: Policy) -> BuildReque
 def test_what_an_image_cannot_build(
     tmp_path: Path, python: PythonVersion, policies: tuple[Policy, ...], words: str
 ) -> None:
-    layout = Layout(image=IMAGE, pythons=("cp39-cp39",), policies=policies)
-    builder = ImageBuilder(name="official", layout=layout)
+    own = ImagePython(name="cp39-cp39", version="3.9.19", pip="24.0", pip_folder="/site/pip")
+    layout = Layout(image=IMAGE, pythons=("cp39-cp39",), with_pip=(own,), policies=policies)
+    builder = image_builder("official", layout)
     engine: Any = FakeEngine(FakeSandbox(manylinux))
     with pytest.raises(ToolchainError, match=words):
         builder.build(request(tmp_path, python, MANYLINUX1), engine, say=print)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building import zig
+from pytest_manylinux.building.toolchain import INSIDE_SOURCE
 
 Driver = Callable[..., list[str]]
 
@@ -27,7 +27,7 @@ def driver(tmp_path: Path) -> Driver:
 
     def run(name: str, *arguments: str) -> list[str]:
         tool = tmp_path / "bin" / name
-        shutil.copyfile(zig.INSIDE_SOURCE / "driver.sh", tool)
+        shutil.copyfile(INSIDE_SOURCE / "driver.sh", tool)
         tool.chmod(0o755)
         done = subprocess.run(
             [str(tool), *arguments], check=True, capture_output=True, text=True, cwd=tmp_path

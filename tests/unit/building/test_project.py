@@ -80,7 +80,7 @@ def test_an_sdist_says_more_than_its_project_table(tmp_path: Path) -> None:
         ),
         (
             {
-                "pyproject.toml": '[build-system]\nbuild-backend = "mesonpy"\n',
+                "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "mesonpy"\n',
                 "meson.build": "subdir('src')",
                 "src/meson.build": "py.extension_module('x', 'x.cpp')",
                 "src/x.cpp": "",
@@ -89,7 +89,7 @@ def test_an_sdist_says_more_than_its_project_table(tmp_path: Path) -> None:
         ),
         (
             {
-                "pyproject.toml": '[build-system]\nbuild-backend = "mesonpy"\n',
+                "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "mesonpy"\n',
                 "meson.build": "py.install_sources('x.py')",
                 "x.c": "",
             },
@@ -97,7 +97,8 @@ def test_an_sdist_says_more_than_its_project_table(tmp_path: Path) -> None:
         ),
         (
             {
-                "pyproject.toml": '[build-system]\nbuild-backend = "scikit_build_core.build"\n',
+                "pyproject.toml": "[build-system]\nrequires = []\n"
+                'build-backend = "scikit_build_core.build"\n',
                 "CMakeLists.txt": "",
                 "x.cpp": "",
             },
@@ -205,3 +206,24 @@ def test_a_hard_link_to_nowhere_is_refused(tmp_path: Path) -> None:
         archive.addfile(member)
     with pytest.raises(ProjectError, match="cannot be read as an sdist"):
         read_project(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("build-system = 1", "it is not a table"),
+        ("[build-system]\nbuild-backend = 'x'", "has no `requires`"),
+        ("[build-system]\nrequires = 'x'", "`requires` is not an array"),
+        ("[build-system]\nrequires = [1]", "`requires` is not an array"),
+        ("[build-system]\nrequires = []\nbuild-backend = 1", "`build-backend` is not a string"),
+        ("[build-system]\nrequires = []\nbackend-path = '.'", "`backend-path` is not an array"),
+    ],
+)
+def test_a_build_system_table_that_breaks_the_specification(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    (tmp_path / "setup.py").touch()
+    with pytest.raises(ProjectError, match="is not valid") as caught:
+        read_project(tmp_path)
+    assert why in caught.value.why

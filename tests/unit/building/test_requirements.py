@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from pytest_manylinux.building.frontend import FrontEnd
 from pytest_manylinux.building.log import BuildLog
-from pytest_manylinux.building.requirements import install_requirements
+from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.steps import BuildSteps
+from pytest_manylinux.building.toolchain import Pip, Toolchain
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, Status
 from pytest_manylinux.errors import BuildError, ExitCode, ToolchainError
+from pytest_manylinux.indexes import IndexAccess
+from pytest_manylinux.model.policy import Policy
 
 COLLECTING = (
     "Looking in indexes: http://i/simple\nCollecting leaf\n  Downloading leaf-1-py3-none-any.whl\n"
@@ -52,11 +56,16 @@ def install(
     log: BuildLog, words: str, *, network: bool = True, timeout: float = 60, code: int | None = None
 ) -> None:
     bench = BuildSteps(Endless(words, code), log, "demo for cp311", timeout=timeout)  # type: ignore[arg-type]
-    install_requirements(
-        bench,
-        lambda *options: bench.run("installing build requirements", ("pip", *options), environment={}),
-        network=network,
-    )
+    pip = Pip(command=("pip",))
+    FrontEnd(
+        steps=bench,
+        toolchain=Toolchain(policy=Policy((2, 5)), python="", tools_python="", pip=pip),
+        project=Project(path=Path("demo"), is_sdist=False),
+        index=IndexAccess(network=network),
+        environment={},
+        packages=PurePosixPath("/packages"),
+        image="debian-12",
+    ).install(("leaf",))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_manylinux.building.image_layout import Layout
+from pytest_manylinux.building.manylinux_image import Layout
 from pytest_manylinux.config.merge import flag_layer, merge
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import (

@@ -1,86 +1,23 @@
-"""What a build does inside its sandbox, with the Python and the tools of the build's kit.
+"""Reads ELF files inside a build's sandbox, with the Python and the tools of the build's kit.
 
-    agent.py requires SOURCE LIST               static build requirements, a line each
-    agent.py wheel SOURCE PYTHON FOLDER LIST    the wheel into FOLDER; if the back end asks for more
-                                                requirements: those to LIST, and exit code 75
-    agent.py exports PYTHON LIST                names that a Python executable offers, a line each
-    agent.py libraries WHEEL LIST PATH...       libraries outside of a wheel, as JSON (see `libraries`)
+    build_agent.py exports PYTHON LIST             names that a Python executable offers, one a line
+    build_agent.py libraries WHEEL LIST PATH...    libraries outside of a wheel, as JSON
 
 Runs on Python 3.8 and later. Its own failures are sentences on standard error and exit code 1.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from elftools.elf.elffile import ELFFile
-
-ASKS_FOR_MORE = 75
-
-
-def requires(source: str, listing: str) -> int:
-    """Write the static build requirements of a project, PEP 517's defaults included."""
-    import build
-
-    builder = build.ProjectBuilder(source)
-    write_lines(listing, sorted(builder.build_system_requires))
-    return 0
-
-
-def wheel(source: str, python: str, folder: str, listing: str) -> int:
-    """Build, or write down what the back end still wants (PEP 517, get_requires_for_build_wheel)."""
-    import build
-
-    def run(
-        cmd: Sequence[str],
-        cwd: str | None = None,
-        extra_environ: Mapping[str, str] | None = None,
-    ) -> None:
-        subprocess.run(cmd, cwd=cwd, env={**os.environ, **(extra_environ or {})}, check=True)
-
-    builder = build.ProjectBuilder(source, python_executable=python, runner=run)
-    wanted = builder.get_requires_for_build("wheel")
-    installed = installed_by(python)
-    write_lines(f"{listing}.installed", [f"{name} {version}" for name, version in installed.items()])
-    missing = [line for line in sorted(wanted) if not satisfied(line, installed)]
-    if missing and not Path(listing).exists():
-        write_lines(listing, missing)
-        return ASKS_FOR_MORE
-    print("== building the wheel", flush=True)
-    builder.build("wheel", folder)
-    return 0
-
-
-def installed_by(python: str) -> dict[str, str]:
-    """Normalized names and versions of what is installed in an environment."""
-    words = (
-        "import sysconfig; print(sysconfig.get_path('purelib')); print(sysconfig.get_path('platlib'))"
-    )
-    paths = subprocess.run([python, "-I", "-c", words], check=True, stdout=subprocess.PIPE).stdout
-    found = importlib.metadata.distributions(path=sorted(set(os.fsdecode(paths).split("\n")) - {""}))
-    return {re.sub(r"[-_.]+", "-", item.metadata["Name"]).lower(): item.version for item in found}
-
-
-def satisfied(line: str, installed: Mapping[str, str]) -> bool:
-    """Whether a requirement holds as things are; extras always go through pip."""
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(line)
-    if wanted.marker is not None and not wanted.marker.evaluate():
-        return True
-    version = installed.get(re.sub(r"[-_.]+", "-", wanted.name).lower())
-    plain = not wanted.extras and not wanted.url
-    return plain and version is not None and wanted.specifier.contains(version, prereleases=True)
 
 
 def exports(python: str, listing: str) -> int:
@@ -196,8 +133,6 @@ def write_lines(path: str, lines: Iterable[str]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Do one piece of work; its errors are sentences."""
     work: dict[str, Callable[..., int]] = {
-        "requires": requires,
-        "wheel": wheel,
         "exports": exports,
         "libraries": libraries,
     }

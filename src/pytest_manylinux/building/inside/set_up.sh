@@ -1,16 +1,13 @@
 #!/bin/sh
-# Lays out the source, /scratch/toolchain and the isolated environment /scratch/env of one build.
+# Lays out /scratch/toolchain for one build, before any code of the project runs.
 #
-# Environment: ARCHIVE (the source, packed), PYTHON (python3.11), PACKAGES (Debian packages whose headers
-# and libraries the build asked for), and what toolchain.sh asks for.
+# Environment: PYTHON (python3.11), PACKAGES (Debian packages whose headers and libraries the build asked
+# for), and what toolchain.sh asks for.
 set -e
-tar -x -o -f "$ARCHIVE" -C /scratch
-rm "$ARCHIVE"
 toolchain=/scratch/toolchain
-mkdir -p /scratch/source
 
 # What zig made of its own libraries, from the folder that builds cannot write: lists copied, files
-# linked. This runs before any code of the project. What is there already stays, hence no error.
+# linked. What is there already stays, hence no error.
 warm=/scratch/kit/warm cache=/scratch/cache/zig
 if [ -d $warm/h ]; then
   mkdir -p $cache/b $cache/h $cache/o
@@ -50,5 +47,3 @@ link_package() {
 for package in $PACKAGES; do
   link_package "$package"
 done
-
-"$PYTHON" -m venv --without-pip /scratch/env

@@ -1,4 +1,4 @@
-"""inside/back_end.py and inside/list_installed.py, as programs."""
+"""inside/build_hooks.py, as a program."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.building import inside
-from pytest_manylinux.building.inside import back_end, list_installed
+from pytest_manylinux.building.inside import build_hooks
 
-PROGRAM = Path(inside.__file__).with_name("back_end.py")
+PROGRAM = Path(inside.__file__).with_name("build_hooks.py")
 BACK_END = """
 import os, sys
 
@@ -32,7 +32,7 @@ class hooks:
 
 
 def call(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-u", str(PROGRAM), *words]
+    argv = [sys.executable, str(PROGRAM), words[0], sys.executable, *words[1:]]
     return subprocess.run(argv, cwd=project, capture_output=True, text=True, check=False)
 
 
@@ -46,13 +46,13 @@ def project(tmp_path: Path) -> Path:
 
 def test_what_the_back_end_still_wants(project: Path) -> None:
     done = call(project, "requires", "maker:hooks", "list", "tools")
-    assert (done.returncode, done.stderr) == (back_end.ASKS_FOR_MORE, "")
+    assert (done.returncode, done.stderr) == (build_hooks.ASKS_FOR_MORE, "")
     assert (project / "list").read_text() == "wheel\nnumpy>=2\n"
 
 
-@pytest.mark.parametrize("hooks", ["modest:hooks", "maker:hooks.inner"])
-def test_a_back_end_that_wants_nothing_or_has_no_such_hook(project: Path, hooks: str) -> None:
-    assert call(project, "requires", hooks, "list", "tools").returncode == 0
+@pytest.mark.parametrize("back_end", ["modest:hooks", "maker:hooks.inner"])
+def test_a_back_end_that_wants_nothing_or_has_no_such_hook(project: Path, back_end: str) -> None:
+    assert call(project, "requires", back_end, "list", "tools").returncode == 0
     assert not (project / "list").exists()
 
 
@@ -63,24 +63,34 @@ def test_the_wheel_is_made_in_a_new_folder(project: Path) -> None:
 
 def test_a_back_end_without_the_hook_and_one_that_is_not_there(project: Path) -> None:
     without = call(project, "wheel", "maker:hooks", "out", "tools")
-    assert (without.returncode, without.stderr) == (
-        1,
-        "ERROR: the build back end has no hook build_wheel (PEP 517)\n",
-    )
-    gone = call(project, "wheel", "nowhere:hooks", "out", "tools")
+    assert without.returncode == 1
+    assert "AttributeError" in without.stderr
+    assert "build_wheel" in without.stderr
+    gone = call(project, "wheel", "nowhere:hooks", "out")
     assert gone.returncode == 1
     assert "No module named 'nowhere'" in gone.stderr
+    assert gone.stderr.endswith("\nERROR: Cannot import 'nowhere'\n")
+    elsewhere = call(project, "wheel", "nowhere", "out", "tools")
+    assert "\nERROR: Cannot find module 'nowhere' in [" in elsewhere.stderr
+
+
+def test_a_back_end_that_a_signal_ended_or_that_lies_elsewhere(project: Path) -> None:
+    (project / "tools/killed.py").write_text("import os\nos.kill(os.getpid(), 9)")
+    assert call(project, "wheel", "killed", "out", "tools").returncode == -9
+    outside = call(project, "wheel", "maker", "out", "../tools")
+    assert outside.returncode == 1
+    assert outside.stderr == "ERROR: backend-path: paths must be inside source tree\n"
 
 
 def test_our_own_folder_is_out_of_the_back_ends_sight(project: Path) -> None:
-    (project / "tools/peeking.py").write_text("import installed")
-    assert "No module named 'installed'" in call(project, "wheel", "peeking", "out", "tools").stderr
+    (project / "tools/peeking.py").write_text("import build_agent")
+    assert "No module named 'build_agent'" in call(project, "wheel", "peeking", "out", "tools").stderr
 
 
 def test_what_is_installed_is_what_importlib_says() -> None:
     folder = sysconfig.get_path("purelib")
     known = {f"{item.metadata['Name']}=={item.version}" for item in distributions(path=[folder])}
-    assert set(list_installed.installed(folder)) == known
+    assert set(build_hooks.installed(folder)) == known
 
 
 def test_metadata_that_says_less(tmp_path: Path) -> None:
@@ -93,4 +103,4 @@ def test_metadata_that_says_less(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(text)
     (tmp_path / "empty-1.dist-info").mkdir()
-    assert list_installed.installed(str(tmp_path)) == ["old==2", "Whole==1"]
+    assert build_hooks.installed(str(tmp_path)) == ["old==2", "Whole==1"]

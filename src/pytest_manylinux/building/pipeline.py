@@ -1,0 +1,275 @@
+"""How a wheel is built: source, PEP 517 build, native check, repair, symbol check, wheelhouse.
+
+Every builder is this pipeline with a toolchain of its own (toolchain.py).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from pytest_manylinux.building.api import BuildInputs, BuildOutcome, BuildRequest, Pairs, Say
+from pytest_manylinux.building.build_caches import forget_old_projects, has_cxx, project_cache
+from pytest_manylinux.building.frontend import FrontEnd
+from pytest_manylinux.building.glibc_symbols import too_new_symbols
+from pytest_manylinux.building.log import BuildLog
+from pytest_manylinux.building.project import Project, read_project
+from pytest_manylinux.building.repair import Repair, check_symbols
+from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
+from pytest_manylinux.building.steps import BuildSteps
+from pytest_manylinux.building.toolchain import (
+    BUILT,
+    CACHES,
+    ENVIRONMENT,
+    INSIDE,
+    INSIDE_SOURCE,
+    REPAIRED,
+    SOURCE,
+    MakeToolchain,
+    Toolchain,
+)
+from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint, native_wheel, put
+from pytest_manylinux.cache.disk_errors import refusal
+from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, SandboxSpec
+from pytest_manylinux.errors import BuildError
+from pytest_manylinux.host.tempdirs import temporary_folder
+from pytest_manylinux.indexes import IndexAccess, host_index
+from pytest_manylinux.model.python import Implementation
+from pytest_manylinux.model.run import BuildRecord
+from pytest_manylinux.model.wheel import WheelFacts
+
+_ARCHIVE = SCRATCH / "source.tar"
+_LIBRARY = "pyproject_hooks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The builder `name`, which differs from others by its toolchain alone; see `api.Builder`."""
+
+    name: str
+    toolchain: MakeToolchain
+
+    def build(self, request: BuildRequest, engine: Engine, *, say: Say) -> BuildOutcome:
+        """Make the wheel, or take what an earlier run built from the same source in the same way."""
+        started = time.monotonic()
+        project = request.known or read_project(request.project)
+        index = host_index()
+        toolchain = self.toolchain(request, engine, index, say)
+        if toolchain.policy != request.policy:
+            say(
+                f"{toolchain.auditwheel_name} knows no {request.policy}: "
+                f"building for {toolchain.policy}, which promises more"
+            )
+        its_index = index if request.network else index.offline()
+        job = _Job(request=request, project=project, toolchain=toolchain, index=its_index)
+        inputs = BuildInputs(
+            builder=self.name,
+            policy=str(toolchain.policy),
+            tools=(*toolchain.versions, ("pyproject-hooks", version(_LIBRARY))),
+            index=its_index.identity,
+        )
+        memory = BuildMemory(request.cache / "wheels", fresh=request.fresh)
+        try:
+            with temporary_folder() as here:
+                archive = here / "source.tar"
+                ours = (request.wheelhouse, request.cache, request.log)
+                source = snapshot(project, archive, below=SOURCE.name, leave_out=ours, say=say)
+                key = build_key(request, fingerprint(archive), source, inputs)
+                if found := memory.recall(key):
+                    kept, record = found
+                    wheel = put(kept, request.wheelhouse)
+                    record = _as_now(record, request, source, started)
+                    return BuildOutcome(wheel=wheel, record=record)
+                facts, requirements = job.make(engine, here, archive, source)
+                wheel = put(facts.wheel.path, request.wheelhouse)
+                record = _record_of(request, source, inputs, requirements, facts)
+                memory.keep(key, wheel, record)
+        except OSError as error:
+            raise refusal(request.cache, error, doing=job.what) from error
+        return BuildOutcome(
+            wheel=wheel,
+            record=replace(record, duration=time.monotonic() - started),
+            facts=replace(facts, wheel=replace(facts.wheel, path=wheel)),
+        )
+
+
+def _as_now(
+    record: BuildRecord, request: BuildRequest, source: Snapshot, started: float
+) -> BuildRecord:
+    """The record of an earlier build, as it holds for this one."""
+    return replace(
+        record,
+        project=str(request.project),
+        commit=source.commit,
+        dirty=source.dirty,
+        duration=time.monotonic() - started,
+    )
+
+
+def _record_of(
+    request: BuildRequest,
+    source: Snapshot,
+    inputs: BuildInputs,
+    requirements: Pairs,
+    facts: WheelFacts,
+) -> BuildRecord:
+    """All but the duration, which only the end of the build knows."""
+    return BuildRecord(
+        project=str(request.project),
+        python=request.python.id,
+        policy=inputs.policy,
+        builder=inputs.builder,
+        image=request.image.digest,
+        image_name=request.image.name,
+        tools=inputs.tools,
+        requirements=requirements,
+        commit=source.commit,
+        dirty=source.dirty,
+        wheel_sha256=facts.wheel.sha256,
+        log=str(request.log),
+        started=time.time(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One build under way."""
+
+    request: BuildRequest
+    project: Project
+    toolchain: Toolchain
+    index: IndexAccess
+
+    @property
+    def what(self) -> str:
+        """The build in people's words: `markupsafe for cp311 as manylinux1`."""
+        name = self.project.name or self.project.path.resolve().name
+        return f"{name} for {self.request.python} as {self.toolchain.policy}"
+
+    def make(
+        self, engine: Engine, here: Path, archive: Path, source: Snapshot
+    ) -> tuple[WheelFacts, Pairs]:
+        """The repaired wheel in `here`, and the build requirements as they were resolved."""
+        forget_old_projects(self.request.cache)
+        if self.toolchain.before_cxx is not None and has_cxx(archive):
+            self.toolchain.before_cxx()
+        with BuildLog(self.request.log) as log, engine.open(self._spec(source)) as sandbox:
+            steps = BuildSteps(
+                sandbox,
+                log,
+                self.what,
+                timeout=self.request.timeout,
+                prefix=self.toolchain.prefix,
+            )
+            environment = self._environment(source)
+            front_end = self._front_end(steps, environment)
+            sandbox.copy_in(archive, _ARCHIVE)
+            archive.unlink()
+            front_end.prepare(_ARCHIVE, self.request.before_build)
+            front_end.install(self.project.build_requires)
+            front_end.install(front_end.asked_for(), again=True)
+            requirements = front_end.installed()  # before build_wheel could add to them
+            front_end.build_wheel()
+            facts = steps.fetch_wheel(BUILT, here / "built")
+            check_native(self.what, self.project, facts, log, self.request.wheelhouse)
+            if facts.elf:
+                self._check_symbols(facts)  # before the repair, for the plainest words
+                arch = self.request.arch
+                repair = Repair(
+                    steps=steps, toolchain=self.toolchain, environment=environment, arch=arch
+                )
+                repair.run(facts)
+                facts = steps.fetch_wheel(REPAIRED, here / "repaired")
+                self._check_symbols(facts)  # for what was put in
+        return facts, requirements
+
+    def _spec(self, source: Snapshot) -> SandboxSpec:
+        mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]
+        if source.objects is not None:
+            mounts.append(Mount(source=source.objects, target=OBJECTS))
+        request = self.request
+        caches = (("pip", CACHES / "pip"), *self.toolchain.caches)
+        return SandboxSpec(
+            image=request.image,
+            mounts=(
+                *mounts,
+                *self.toolchain.mounts,
+                Mount(source=INSIDE_SOURCE, target=INSIDE),
+                Mount(source=_folder_of(_LIBRARY), target=SCRATCH / "libraries" / _LIBRARY),
+            ),
+            caches=tuple(
+                Cache(source=project_cache(request.cache, request.project, name), target=target)
+                for name, target in caches
+            ),
+            network=request.network,
+            label=f"build {self.what}",
+        )
+
+    def _environment(self, source: Snapshot) -> dict[str, str]:
+        return {
+            **self.toolchain.environment,
+            "SOURCE_DATE_EPOCH": str(source.epoch),
+            "PYTHONHASHSEED": "0",
+            "VIRTUAL_ENV": str(ENVIRONMENT),
+            # git's own check of owners sees the sandbox's user, who owns nothing of the host
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+        }
+
+    def _front_end(self, steps: BuildSteps, environment: Mapping[str, str]) -> FrontEnd:
+        python = self.request.python
+        kind = "pypy" if python.implementation is Implementation.PYPY else "python"
+        library = f"{kind}{python.dotted}{'t' * python.free_threaded}"
+        return FrontEnd(
+            steps=steps,
+            toolchain=self.toolchain,
+            project=self.project,
+            index=self.index,
+            environment=environment,
+            packages=ENVIRONMENT / "lib" / library / "site-packages",
+            image=self.request.image.name,
+        )
+
+    def _check_symbols(self, facts: WheelFacts) -> None:
+        chain = self.toolchain
+        exports = chain.python_exports()
+        found = too_new_symbols(facts, chain.policy.glibc, chain.offered(), exports)
+        check_symbols(self.what, chain, found)
+
+
+def check_native(
+    what: str, project: Project, facts: WheelFacts, log: BuildLog, wheelhouse: Path
+) -> None:
+    """Raise BuildError (`extension-not-built`) where a wheel without native code should hold some.
+
+    Back ends let an extension be optional: a compile that fails then goes unseen, and a pure wheel
+    comes out with exit code 0. Evidence against it are the project's own files, the wheel's own tags,
+    and another wheel of the same release. The error shows the compiler's.
+    """
+    other = native_wheel(wheelhouse, facts.wheel.name, facts.wheel.version)
+    evidence = [
+        *([f"its name promises a platform: {facts.wheel.filename}"] if not facts.wheel.is_pure else []),
+        *project.native,
+        *([f"another wheel of this release is native: {other}"] if other else []),
+    ]
+    if facts.elf or not evidence:
+        return
+    errors = log.errors(8)
+    raise BuildError(
+        f"{what}: the wheel holds no native code, but it should",
+        why="\n".join([*evidence, *([errors] if errors else ["the log shows no compiler's error"])]),
+        remedy=f"fix what kept its extensions from being built; the whole log is {log.path}",
+        finding="extension-not-built",
+    )
+
+
+def _folder_of(library: str) -> Path:
+    spec = importlib.util.find_spec(library)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(library)  # a dependency of ours
+    return Path(spec.origin).parent
