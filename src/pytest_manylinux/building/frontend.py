@@ -83,11 +83,15 @@ class FrontEnd:
         Raises BuildError for a command that fails, ToolchainError for all else.
         """
         chain = self.toolchain
-        self._need("unpacking the source", "sh", "-e", "-c", _UNPACK, "sh", str(archive))
-        if chain.set_up:
-            self._need("setting up the toolchain", *chain.set_up, more=chain.set_up_environment)
-        venv = ("-m", "venv", "--without-pip", str(ENVIRONMENT))
-        self._need("making the environment", chain.python, *venv)
+        venv = (chain.python, "-m", "venv", "--without-pip", str(ENVIRONMENT))
+        for title, argv, more in (
+            ("unpacking the source", ("sh", "-e", "-c", _UNPACK, "sh", str(archive)), {}),
+            ("setting up the toolchain", chain.set_up, chain.set_up_environment),
+            ("making the environment", venv, {}),
+        ):
+            if argv:
+                environment = {**self.environment, **more}
+                self.steps.run(title, argv, environment=environment, needed_of=self.image)
         for command in before_build:
             done = self.steps.run(
                 f"before-build: {command}",
@@ -125,7 +129,12 @@ class FrontEnd:
 
     def asked_for(self) -> tuple[str, ...]:
         """What the back end wants in addition (PEP 517, get_requires_for_build_wheel)."""
-        done = self._hook("reading build requirements", "requires", _ASKED)
+        done = self.steps.run(
+            "reading build requirements",
+            self._hook("requires", _ASKED),
+            environment=self.environment,
+            cwd=SOURCE,
+        )
         if done.ok:
             return ()
         if done.exit_code != ASKS_FOR_MORE:
@@ -136,26 +145,21 @@ class FrontEnd:
     def installed(self) -> Pairs:
         """What the isolated environment holds: name, version."""
         program = (self.toolchain.tools_python, "-I", "-S", HOOKS, "installed", str(self.packages))
-        done = self._need("noting build requirements", *program, more=NO_BYTECODE)
+        done = self.steps.run(
+            "noting build requirements",
+            program,
+            environment={**self.environment, **NO_BYTECODE},
+            needed_of=self.image,
+        )
         lines = (line.partition("==") for line in done.stdout.decode().splitlines())
         return tuple(sorted((name, version) for name, _, version in lines if version))
 
     def build_wheel(self) -> None:
         """Make the wheel in BUILT; raises BuildError with what decided."""
-        done = self._hook("building", "wheel", BUILT)
+        hook = self._hook("wheel", BUILT)
+        done = self.steps.run("building", hook, environment=self.environment, cwd=SOURCE)
         if not done.ok:
             raise self._failure("it does not build", done)
-
-    def _need(self, title: str, *argv: str, more: Mapping[str, str] | None = None) -> Completed:
-        """Run what only the toolchain can be at fault for, in a folder without files of the project."""
-        done = self.steps.run(title, argv, environment={**self.environment, **(more or {})})
-        if not done.ok:
-            raise ToolchainError(
-                f"{self.steps.what}: {title} failed in {self.image}",
-                why=self.steps.log.decisive(),
-                remedy=f"the whole log is {self.steps.log.path}",
-            )
-        return done
 
     def _pip(self, *, again: bool) -> tuple[str, ...]:
         pip = self.toolchain.pip
@@ -167,13 +171,14 @@ class FrontEnd:
             return command
         # else what is there would be replaced by what is newest
         frozen = "\n".join(f"{name}=={version}" for name, version in self.installed())
-        self._need("keeping versions", "sh", "-c", _KEEP, "sh", frozen, str(_CONSTRAINTS))
+        keep = ("sh", "-c", _KEEP, "sh", frozen, str(_CONSTRAINTS))
+        self.steps.run("keeping versions", keep, environment=self.environment, needed_of=self.image)
         return (*command, "--constraint", str(_CONSTRAINTS))
 
-    def _hook(self, title: str, work: str, target: PurePosixPath) -> Completed:
+    def _hook(self, work: str, target: PurePosixPath) -> tuple[str, ...]:
+        """The command that calls a hook of the back end; it runs in the project's folder."""
         program = (self.toolchain.tools_python, HOOKS, work, ENVIRONMENT_PYTHON)
-        backend = (self.project.backend, str(target), *self.project.backend_path)
-        return self.steps.run(title, (*program, *backend), environment=self.environment, cwd=SOURCE)
+        return (*program, self.project.backend, str(target), *self.project.backend_path)
 
     def _failure(self, what: str, done: Completed) -> BuildError:
         """The error for a hook that failed: what is known of the words in the log decides."""

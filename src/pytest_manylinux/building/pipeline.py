@@ -174,7 +174,8 @@ class _Job:
             front_end.install(front_end.asked_for(), again=True)
             requirements = front_end.installed()  # before build_wheel could add to them
             front_end.build_wheel()
-            facts = steps.fetch_wheel(BUILT, here / "built")
+            sandbox.copy_out(BUILT, here / "built")
+            facts = steps.read_wheel(here / "built")
             check_native(self.what, self.project, facts, log, self.request.wheelhouse)
             if facts.elf:
                 self._check_symbols(facts)  # before the repair, for the plainest words
@@ -183,7 +184,8 @@ class _Job:
                     steps=steps, toolchain=self.toolchain, environment=environment, arch=arch
                 )
                 repair.run(facts)
-                facts = steps.fetch_wheel(REPAIRED, here / "repaired")
+                sandbox.copy_out(REPAIRED, here / "repaired")
+                facts = steps.read_wheel(here / "repaired")
                 self._check_symbols(facts)  # for what was put in
         return facts, requirements
 

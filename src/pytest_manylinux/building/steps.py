@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.engines.api import SCRATCH, Command, Completed, Sandbox, Status
-from pytest_manylinux.errors import BuildError, SandboxError
+from pytest_manylinux.errors import BuildError, SandboxError, ToolchainError
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -47,8 +47,12 @@ class BuildSteps:
         *,
         environment: Mapping[str, str],
         cwd: PurePosixPath = SCRATCH,
+        needed_of: str = "",
     ) -> Completed:
         """Run one step to its end, whatever its exit code.
+
+        With `needed_of`, the name of an image, a step that fails is the image's fault and raises
+        ToolchainError.
 
         Raises BuildError when the build's time is over before the step, TimeOverError (which is one)
         when it is over during the step, and SandboxError when the sandbox is lost.
@@ -68,12 +72,17 @@ class BuildSteps:
                 self.log.heading(f"ended by signal {completed.signal}")
             case Status.EXITED:
                 self.log.heading(f"exit code {completed.exit_code}, {completed.duration:.1f} s")
+        if needed_of and not completed.ok:
+            raise ToolchainError(
+                f"{self.what}: {title} failed in {needed_of}",
+                why=self.log.decisive(),
+                remedy=f"the whole log is {self.log.path}",
+            )
         return completed
 
-    def fetch_wheel(self, source: PurePosixPath, target: Path) -> WheelFacts:
-        """Copy the folder `source` of the sandbox to `target` and read the one wheel in it."""
-        self.sandbox.copy_out(source, target)
-        wheels = sorted(target.glob("*.whl"))
+    def read_wheel(self, folder: Path) -> WheelFacts:
+        """Read the one wheel in a folder of this machine that was copied out of the sandbox."""
+        wheels = sorted(folder.glob("*.whl"))
         if len(wheels) != 1:
             raise BuildError(
                 f"{self.what}: the build gave {len(wheels)} wheels, not one",

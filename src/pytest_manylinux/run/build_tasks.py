@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def add_build(run: Run, job: BuildJob) -> Future[Any]:
         add_build(run, first)
         needs.append(task_key("build", *key_of(first)))
     return run.graph.add(
-        task_key("build", *key_of(job)), lambda done: _build(run, job, done, ready=ready), needs=needs
+        task_key("build", *key_of(job)), partial(_build, run, job, ready=ready), needs=needs
     )
 
 
@@ -139,7 +140,10 @@ def _build(run: Run, job: BuildJob, done: Needs, *, ready: bool) -> Built:
     roots = (done[0].result(), done[1].result()) if ready else _images(run, job, chosen)
     request = _build_request(run, job, *roots)
     run.messages.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
-    built: Built = once(run.shared, ("build", *key_of(job)), lambda: _built(run, request, chosen))
+    build = partial(chosen.builder.build, request, run.workspace.engine(), say=run.messages.say)
+    outcome: BuildOutcome = once(run.shared, ("build", *key_of(job)), build)
+    record = replace(outcome.record, builder_why=chosen.why)
+    built = Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
     how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
     run.messages.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
     return built
@@ -160,12 +164,6 @@ def _there(chosen: BuilderChoice) -> Image:
     if chosen.image is None:
         raise ToolchainError(f"the builder {chosen.builder.name} has no root to build in")
     return chosen.image
-
-
-def _built(run: Run, request: BuildRequest, chosen: BuilderChoice) -> Built:
-    outcome: BuildOutcome = chosen.builder.build(request, run.workspace.engine(), say=run.messages.say)
-    record = replace(outcome.record, builder_why=chosen.why)
-    return Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
 
 
 def _build_request(run: Run, job: BuildJob, image: Image, plain: Image | None) -> BuildRequest:
