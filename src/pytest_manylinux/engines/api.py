@@ -116,6 +116,8 @@ class Completed:
 
 
 OutputListener = Callable[[bytes], None]
+Sink = Callable[[bytes], object]
+"""Takes output as it comes."""
 
 
 class Sandbox(Protocol):

@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from pytest_manylinux.engines.api import MIB, Completed, OutputListener, Status
+from pytest_manylinux.engines.api import MIB, Completed, OutputListener, Sink, Status
 from pytest_manylinux.errors import SandboxError
-
-Sink = Callable[[bytes], object]
-"""Takes output as it comes."""
 
 BOUND = 8 * MIB
 """Bytes kept of each of stdout and stderr: the first half and the last half of it."""
@@ -145,6 +143,14 @@ class RunOutput:
     def is_complete(self) -> bool:
         """Whether the last lines of both have come."""
         return self.stdout.is_complete() and self.stderr.is_complete()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """How listening ended: whether in time, and whether all was heard that was said until then."""
+
+    in_time: bool
+    whole: bool
 
 
 Ending: TypeAlias = tuple[Status, "int | None"]

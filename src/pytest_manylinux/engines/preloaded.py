@@ -17,7 +17,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -32,7 +32,7 @@ from pytest_manylinux.engines.api import (
     Status,
 )
 from pytest_manylinux.engines.environment import READ_ONLY_PROC, SHARED_MEMORY, USER, check_mounts
-from pytest_manylinux.engines.output import Ending, RunOutput, completed, ending_of
+from pytest_manylinux.engines.output import Ending, Heard, RunOutput, completed, ending_of
 from pytest_manylinux.engines.seccomp import filter_of_this_machine
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.host.closeable import Closeable
@@ -127,11 +127,11 @@ class Inputs:
     @contextlib.contextmanager
     def shown(self, mounts: Sequence[Mount]) -> Iterator[list[tuple[str, str]]]:
         """Put in a run's inputs; give what it has to bind: paths in the process's sandbox, its own."""
-        check_mounts(mounts)
         if self._inbox is not None:
             self._put_in_place(mounts)
             yield []
             return
+        check_mounts(mounts)
         folder = self._folder / str(next(self._serial))
         binds = [(str(target), str(target)) for target in self._carried]
         self._make(folder)
@@ -143,7 +143,8 @@ class Inputs:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _put_in_place(self, mounts: Iterable[Mount]) -> None:
+    def _put_in_place(self, mounts: Sequence[Mount]) -> None:
+        check_mounts(mounts)
         for mount in mounts:
             if self._inbox is None or self._inbox not in mount.target.parents:
                 raise SandboxError(f"{mount.target} is no place for an input: not in {self._inbox}")
@@ -179,14 +180,6 @@ def _link(source: str | Path, target: str | Path, *, follow_symlinks: bool = Tru
         os.link(source, target, follow_symlinks=follow_symlinks)
     except OSError:
         shutil.copy2(source, target, follow_symlinks=follow_symlinks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """How listening ended: whether in time, and whether all was heard that was said until then."""
-
-    in_time: bool
-    whole: bool
 
 
 class RunningProgram(Protocol):

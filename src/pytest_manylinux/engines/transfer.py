@@ -15,8 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from pytest_manylinux.engines.api import MIB, SCRATCH, Command, Completed
-from pytest_manylinux.engines.output import Sink
+from pytest_manylinux.engines.api import MIB, SCRATCH, Command, Completed, Sink
 from pytest_manylinux.errors import SandboxError, StoreError
 
 _NO_SUCH_PROGRAM = (126, 127)

@@ -28,8 +28,7 @@ from pytest_manylinux.engines.container.attach import (
     exit_code_of,
     is_whole,
 )
-from pytest_manylinux.engines.container.engine import ulimits
-from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels
+from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels, ulimits
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say

@@ -21,6 +21,7 @@ from pytest_manylinux.engines.api import (
     Completed,
     OutputListener,
     SandboxSpec,
+    Sink,
     Status,
 )
 from pytest_manylinux.engines.bubblewrap.cgroups import Group, find_control_groups
@@ -31,14 +32,13 @@ from pytest_manylinux.engines.environment import clean_environment, generated_fi
 from pytest_manylinux.engines.output import (
     BoundedOutput,
     Ending,
+    Heard,
     RunOutput,
-    Sink,
     completed,
     ending_of,
     tee,
 )
 from pytest_manylinux.engines.preloaded import (
-    Heard,
     Inputs,
     PreloadedProcess,
     isolation_of_runs,

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pytest_manylinux.engines.output import Sink
+from pytest_manylinux.engines.api import Sink
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.host.closeable import Closeable
 

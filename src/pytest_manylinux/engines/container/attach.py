@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from pytest_manylinux.engines.output import Sink
+from pytest_manylinux.engines.api import Sink
 
 _CHUNK = 1 << 16
 _HEADER = struct.Struct(">BxxxL")

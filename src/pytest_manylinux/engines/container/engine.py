@@ -11,17 +11,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import docker
 from docker.errors import NotFound
-from docker.types import HostConfig, LogConfig, Ulimit
+from docker.types import HostConfig, LogConfig
 from docker.types import Mount as Bind
 
 from pytest_manylinux.engines.api import INBOX, SCRATCH, SandboxSpec
@@ -33,7 +32,7 @@ from pytest_manylinux.engines.container.connection import (
 )
 from pytest_manylinux.engines.container.dead_image import explained
 from pytest_manylinux.engines.container.import_root import read_file, reference_of
-from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
+from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels, ulimits
 from pytest_manylinux.engines.container.sandbox import HOLDER, ContainerSandbox, first_process
 from pytest_manylinux.engines.environment import SHARED_MEMORY, USER, check_mounts, user_database
 from pytest_manylinux.engines.preloaded import (
@@ -47,7 +46,6 @@ from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.staged_files import Staging
 
 _SILENCE = 120.0  # seconds after which a daemon that did not answer is asked again
-_OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,18 +281,6 @@ class ContainerEngine:
         self._client.close()
         if self._service is not None:
             self._service.close()
-
-
-def ulimits() -> Iterator[Ulimit]:
-    """What containers may take of open files and processes, said so that it can be had everywhere."""
-    yield Ulimit(name="core", soft=0, hard=0)
-    yield Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES)
-    # `pids_limit` is what counts; but unasked Podman takes a figure that a machine without
-    # CAP_SYS_RESOURCE cannot give, its own service having lowered its limit to this one.
-    most = int(Path("/proc/sys/kernel/pid_max").read_text())
-    ours = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    most = most if ours == resource.RLIM_INFINITY else min(ours, most)
-    yield Ulimit(name="nproc", soft=most, hard=most)
 
 
 def open_docker() -> ContainerEngine:

@@ -1,17 +1,25 @@
-"""Whose a container or folder is, so that what a killed run left behind can be told and removed."""
+"""What every container of ours is made with: labels that say whose it is, and limits.
+
+By the labels what a killed run left behind is found and removed.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+
+from docker.types import Ulimit
 
 from pytest_manylinux.host.subprocesses import start_time
 
 LABEL = "pytest-manylinux"
 """The label that every container of ours carries; the others begin with it."""
+
+_OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 
 
 @lru_cache(maxsize=1)
@@ -48,3 +56,15 @@ def owner_is_gone(labels: Mapping[str, str]) -> bool:
     except (KeyError, ValueError):
         return False
     return start_time(pid) != started
+
+
+def ulimits() -> Iterator[Ulimit]:
+    """What containers may take of open files and processes, said so that it can be had everywhere."""
+    yield Ulimit(name="core", soft=0, hard=0)
+    yield Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES)
+    # `pids_limit` is what counts; but unasked Podman takes a figure that a machine without
+    # CAP_SYS_RESOURCE cannot give, its own service having lowered its limit to this one.
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    ours = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = most if ours == resource.RLIM_INFINITY else min(ours, most)
+    yield Ulimit(name="nproc", soft=most, hard=most)

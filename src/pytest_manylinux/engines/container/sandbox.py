@@ -20,6 +20,7 @@ from pytest_manylinux.engines.api import (
     Completed,
     OutputListener,
     SandboxSpec,
+    Sink,
     Status,
 )
 from pytest_manylinux.engines.container.attach import (
@@ -37,12 +38,11 @@ from pytest_manylinux.engines.output import (
     INCOMPLETE,
     BoundedOutput,
     Ending,
+    Heard,
     RunOutput,
-    Sink,
     completed,
     tee,
 )
-from pytest_manylinux.engines.preloaded import Heard
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.closeable import Closeable
 
