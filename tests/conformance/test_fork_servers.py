@@ -75,7 +75,7 @@ print(subprocess.run(SCRIPT, shell=True, capture_output=True, text=True).stdout)
 SCRIPT = r"""
 id; grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups|Seccomp:)' /proc/self/status
 cat /proc/sysvipc/shm /proc/net/dev /proc/sys/kernel/hostname
-ulimit -a; umask; wc -c; ls -ld /tmp /scratch /dev/shm /dev/pts
+ulimit -a; umask; wc -c; ls -ld --time-style=+ /tmp /scratch /dev/shm /dev/pts
 unshare -U true 2>&1; mount -t tmpfs x /tmp 2>&1 | head -1
 for f in /x /etc/x /usr/x /dev/x /proc/sys/kernel/hostname /sys/x; do
   echo > $f || echo kept

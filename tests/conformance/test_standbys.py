@@ -110,7 +110,7 @@ print(subprocess.run(SCRIPT, shell=True, capture_output=True, text=True).stdout)
 SCRIPT = r"""
 id; grep -E '^(Cap|NoNewPrivs|Uid|Gid|Groups|Seccomp:|Sig)' /proc/self/status
 cat /proc/net/dev /proc/sys/kernel/hostname
-ulimit -a; umask; wc -c; ls -ld /tmp /scratch /dev/shm /dev/pts
+ulimit -a; umask; wc -c; ls -ld --time-style=+ /tmp /scratch /dev/shm /dev/pts
 for f in /x /etc/x /usr/x /proc/sys/kernel/hostname /sys/x; do
   echo > $f || echo kept
 done 2>/dev/null
