@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from signal import SIGILL
 
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
+from pytest_manylinux.diagnose.libraries import is_driver
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module
 from pytest_manylinux.diagnose.python_library import is_libpython
@@ -98,6 +99,12 @@ def failures(observation: Observation) -> Iterator[Failure]:
             )
 
 
+def library_of(failure: Failure, facts: WheelFacts) -> str:
+    """The library that a failure speaks of: its name, or the path by which a file needs it."""
+    library = failure.words.library if failure.words else ""
+    return library if needing(library, facts) else PurePosixPath(library).name
+
+
 def blamed(name: str, facts: WheelFacts, observation: Observation, target: Target) -> Iterator[Failure]:
     """The failures that belong to the finding called `name`."""
     return (f for f in failures(observation) if blame(f, facts, target) == name)
@@ -143,22 +150,23 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
 
 def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
     if words.refusal is Refusal.LIBRARY:
-        return _blame_library(failure, words, facts, target)
+        return _blame_library(failure, facts, target)
     if words.refusal is Refusal.SYMBOL:
         return _blame_symbol(words, facts)
     return _OF_REFUSAL[words.refusal]
 
 
-def _blame_library(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
+def _blame_library(failure: Failure, facts: WheelFacts, target: Target) -> str:
     """A file that could not be opened: needed by this wheel's files, or looked for by its code."""
-    name = PurePosixPath(words.library).name
+    name = library_of(failure, facts)
     if is_libpython(name):
         return "libpython-linked"
+    if is_driver(name):
+        return "needs-driver"
     own = files_named(name, facts)
     if needing(name, facts):
-        if own:
-            return "rpath-lost"
-        return "library-not-grafted" if grafted_copies(name, facts) else "missing-library"
+        grafted = "library-not-grafted" if grafted_copies(name, facts) else "missing-library"
+        return "rpath-lost" if own else grafted
     # glibc skips a file of another machine and then says that it cannot open it.
     if own and all(elf.arch != target.arch for elf in own):
         return "wrong-architecture"

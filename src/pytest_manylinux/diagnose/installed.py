@@ -3,8 +3,9 @@
 A library that the loader does not find this way is not always missing in life: a package may load
 it first, by its path, before the extension module that needs it (what PyTorch and others do with
 their own libraries); the loader then takes the one that is already there. So the words count as an
-error only for programs, which nothing loads anything for, and for extension modules whose import
-failed as well. Beside an import that went well they are a warning, with the evidence.
+error only for commands, which nothing loads anything for, and for extension modules whose import
+failed as well. Beside an import that went well they are a warning, with the evidence, and for programs
+inside a package too: a wrapper may start those with a search path of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_manylinux.diagnose.loader_model import installed_path
+from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.model.observation import ImportStatus, LoaderCheck, Observation
+from pytest_manylinux.model.venv_files import SITE, environment_path
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -25,36 +27,41 @@ class LoaderProblem:
     path: str
     text: str
     severity: Severity
+    note: str = ""
 
     @property
     def line(self) -> str:
         """The problem in one line of evidence."""
-        weight = "" if self.severity is Severity.ERROR else " (yet it was imported)"
-        return f"the loader on {self.path}{weight}: {self.text}"
+        return f"the loader on {self.path}{f' ({self.note})' if self.note else ''}: {self.text}"
 
 
 def loader_missing(facts: WheelFacts, observation: Observation) -> Iterator[LoaderProblem]:
     """Each library that the loader did not find, with the file that needs it."""
     for check in observation.loader:
-        severity = _severity(check, facts, observation)
+        severity, note = _weight(check, facts, observation)
         for library in check.missing:
-            yield LoaderProblem(path=check.path, text=library, severity=severity)
+            yield LoaderProblem(path=check.path, text=library, severity=severity, note=note)
 
 
 def loader_problems(facts: WheelFacts, observation: Observation) -> Iterator[LoaderProblem]:
     """Each sentence of the loader other than those on missing libraries."""
     for check in observation.loader:
-        severity = _severity(check, facts, observation)
+        severity, note = _weight(check, facts, observation)
         for text in check.problems:
-            yield LoaderProblem(path=check.path, text=text, severity=severity)
+            yield LoaderProblem(path=check.path, text=text, severity=severity, note=note)
 
 
-def _severity(check: LoaderCheck, facts: WheelFacts, observation: Observation) -> Severity:
+def _weight(check: LoaderCheck, facts: WheelFacts, observation: Observation) -> tuple[Severity, str]:
     path = check.path.replace("\\", "/")
-    if any(same_file(path, program) for program in facts.programs):
-        return Severity.ERROR
+    program = next((one for one in facts.programs if same_file(path, one)), "")
+    if program:
+        if is_command(program):
+            return Severity.ERROR, ""
+        return Severity.WARNING, "a wrapper may start it with a search path of its own"
     name = next((n for n, file in facts.extension_paths if same_file(path, file)), "")
-    return Severity.ERROR if _import_failed(name, observation) else Severity.WARNING
+    if _import_failed(name, observation):
+        return Severity.ERROR, ""
+    return Severity.WARNING, "yet it was imported"
 
 
 def _import_failed(module: str, observation: Observation) -> bool:
@@ -70,6 +77,5 @@ def _import_failed(module: str, observation: Observation) -> bool:
 
 def same_file(installed: str, in_wheel: str) -> bool:
     """Whether an installed path is that of a file in the wheel, `.data` folders resolved."""
-    place = installed_path(in_wheel).removeprefix("../")
-    place = f"bin/{place.removeprefix('scripts/')}" if place.startswith("scripts/") else place
+    place = environment_path(in_wheel).removeprefix(f"{SITE}/") or in_wheel
     return installed in {place, in_wheel} or installed.endswith(f"/{place}")

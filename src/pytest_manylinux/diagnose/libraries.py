@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +16,19 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_SYSTEM_FOLDER = re.compile(r"(?:/usr)?/lib(?:64|32)?(?:/[a-z0-9_]+-linux-gnu\w*)?")
 # Package managers that take the packages of another one.
 _KIN = {"microdnf": "dnf", "dnf5": "dnf"}
 # Distros whose packages have names of their own, whatever installs them.
 _OWN_NAMES = frozenset({"alt", "mageia"})
 _RPM = frozenset({"apt-rpm", "dnf", "tdnf", "yum", "zypper"})
+_DRIVER = frozenset(
+    {
+        *("libcuda", "libcudadebugger", "libnvidia-ml", "libnvidia-encode", "libnvcuvid"),
+        *("libnvidia-fbc", "libnvidia-opticalflow", "libnvidia-ptxjitcompiler", "libnvoptix"),
+        *("libnvidia-ngx", "libnvidia-cfg", "libnvidia-nvvm"),
+    }
+)
 # Releases from which Debian and Ubuntu call some libraries by names that end in t64.
 _T64 = {"debian": (2, 41), "ubuntu": (2, 39)}
 
@@ -72,11 +81,24 @@ def system_libraries() -> dict[str, SystemLibrary]:
     }
 
 
+def is_driver(library: str) -> bool:
+    """Whether a library comes with the driver of a device and with nothing else.
+
+    NVIDIA's: the libraries of its driver package (README of the Linux driver, "Installed
+    Components"). AMD's and Intel's user-space runtimes are ordinary packages.
+    """
+    return library.partition(".so")[0] in _DRIVER and ".so" in library
+
+
 def is_on(library: str, distro: Distro) -> bool | None:
     """Whether the distro has the library: its surveyed image, or else a minimal installation.
 
     None if nothing is known of it.
     """
+    folder, slash, name = library.rpartition("/")
+    if slash:
+        # A need that is a path: a library of the system's folders may be there, others are not.
+        return is_on(name, distro) if _SYSTEM_FOLDER.fullmatch(folder) else False
     if distro.libraries is not None:
         return library in distro.libraries or is_loader(library)
     if library in distro.absent_libraries:

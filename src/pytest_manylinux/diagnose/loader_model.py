@@ -2,7 +2,8 @@
 
 The rules are those of ld.so(8): a file's needs are searched in the DT_RPATH of the file and of those
 that loaded it, unless the file has a DT_RUNPATH, which then counts alone and for that file only; a
-library that is loaded already under that name is not searched again. The loader goes breadth first.
+library that is loaded already under that name is not searched again. A need with a slash is a path
+and not searched at all. `$ORIGIN` and `$LIB` stand for folders in both. The loader goes breadth first.
 What the wheel does not have in reach must come from the system (or has been loaded before by code).
 """
 
@@ -15,9 +16,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.venv_files import SITE, environment_path
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts
 
 _ORIGIN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
+_LIB = re.compile(r"\$(?:LIB|\{LIB\})")
+# What $LIB stands for (DL_DST_LIB of each distro's glibc): the multiarch folder where there is one.
+_MULTIARCH = frozenset({"debian", "ubuntu", "python"})
+_TRIPLETS = {
+    "i686": "i386-linux-gnu",
+    "armv7l": "arm-linux-gnueabihf",
+    "ppc64le": "powerpc64le-linux-gnu",
+}
+_ONE_FOLDER = frozenset({"archlinux"})
+# Where an environment has its modules, seen from its prefix; the version in between does not matter.
+_SITE = "lib/python/site-packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +55,44 @@ class Loading:
     unreached: tuple[Need, ...]
 
 
+def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, ...]:
+    """What each extension module and program of the wheel loads, on a target or on most distros."""
+    folder = lib_folder(target)
+    known = _loadings(facts)
+    if folder not in known:
+        shelf = {installed_path(elf.path): elf for elf in facts.elf}
+        modules = {path for _, path in facts.extension_paths}
+        programs = set(facts.programs)
+        roots = (
+            elf
+            for elf in facts.elf
+            if elf.path in modules or (elf.path in programs and _is_for(elf, facts.wheel))
+        )
+        loader = _Loader(shelf, folder)
+        known[folder] = tuple(loader.load(elf, program=elf.path in programs) for elf in roots)
+    return known[folder]
+
+
+def _is_for(elf: ElfFacts, wheel: Wheel) -> bool:
+    """Whether a program is for a machine of the wheel's name; others are data there."""
+    return wheel.is_pure or any(tag.endswith(f"_{elf.arch}") for tag in wheel.platforms)
+
+
 @once_per_wheel
-def loadings(facts: WheelFacts) -> tuple[Loading, ...]:
-    """What each extension module and program of the wheel loads."""
-    shelf = {installed_path(elf.path): elf for elf in facts.elf}
-    modules = {path for _, path in facts.extension_paths}
-    programs = set(facts.programs)
-    roots = (elf for elf in facts.elf if elf.path in modules or elf.path in programs)
-    return tuple(_load(elf, shelf, program=elf.path in programs) for elf in roots)
+def _loadings(facts: WheelFacts) -> dict[str, tuple[Loading, ...]]:
+    """By what `$LIB` stands for; where no file uses it, all are the same."""
+    del facts
+    return {}
+
+
+def lib_folder(target: Target | None) -> str:
+    """What `$LIB` stands for on a target's distro; without one as on Debian's kind for x86_64."""
+    if target is None:
+        return "lib/x86_64-linux-gnu"
+    if target.distro.family in _MULTIARCH:
+        return f"lib/{_TRIPLETS.get(target.arch, f'{target.arch}-linux-gnu')}"
+    narrow = target.arch in {"i686", "armv7l"} or target.distro.family in _ONE_FOLDER
+    return "lib" if narrow else "lib64"
 
 
 @once_per_wheel
@@ -64,11 +108,18 @@ def loaded_files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
     return tuple(elf for elf in facts.elf if elf.kind is ElfKind.SHARED)
 
 
-@once_per_wheel
-def unreached(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
-    """Libraries that the wheel does not bring within reach, and the files that ask for them."""
+def unreached(
+    facts: WheelFacts, target: Target | None = None, *, wrapped: bool = True
+) -> dict[str, tuple[str, ...]]:
+    """Libraries that the wheel does not bring within reach, and the files that ask for them.
+
+    Without `wrapped` those that only programs inside a package miss are left out: a wrapper may start
+    them with a search path of its own (LD_LIBRARY_PATH).
+    """
     found: dict[str, dict[str, None]] = {}
-    for loading in loadings(facts):
+    for loading in loadings(facts, target):
+        if not wrapped and loading.program and not is_command(loading.root.path):
+            continue
         for need in loading.unreached:
             found.setdefault(need.library, {})[need.asker] = None
     return {library: tuple(askers) for library, askers in found.items()}
@@ -79,13 +130,15 @@ def is_loader(library: str) -> bool:
     return library.startswith(("ld-linux", "ld64.so"))
 
 
+def is_command(path: str) -> bool:
+    """Whether a file of the wheel is put on PATH, so that users start it without a wrapper."""
+    return environment_path(path).startswith("bin/")
+
+
 def installed_path(path: str) -> str:
-    """Where a file of the wheel lies after installation, seen from site-packages."""
-    head, _, rest = path.partition("/")
-    if not head.endswith(".data"):
-        return path
-    scheme, _, inside = rest.partition("/")
-    return inside if scheme in {"platlib", "purelib"} else f"../{scheme}/{inside}"
+    """Where a file of the wheel lies after installation, seen from the environment's prefix."""
+    place = environment_path(path)
+    return f"{_SITE}{place.removeprefix(SITE)}" if place.startswith(f"{SITE}/") else place or path
 
 
 @dataclass(slots=True)
@@ -95,49 +148,58 @@ class _Loaded:
     loader: _Loaded | None
 
 
-def _load(root: ElfFacts, shelf: dict[str, ElfFacts], *, program: bool) -> Loading:
-    first = _Loaded(root, posixpath.dirname(installed_path(root.path)), None)
-    names: set[str] = {root.soname or root.path}
-    waiting, files, missing = deque([first]), [root], []
-    while waiting:
-        loaded = waiting.popleft()
-        for library in loaded.elf.needed:
-            if library in names:
-                continue
-            names.add(library)
-            place = _find(library, loaded, shelf)
-            if place is None:
-                missing.append(Need(library, loaded.elf.path))
-                continue
-            found = shelf[place]
-            names.add(found.soname or library)
-            files.append(found)
-            waiting.append(_Loaded(found, posixpath.dirname(place), loaded))
-    return Loading(root, program, tuple(files), tuple(missing))
+class _Loader:
+    """The loader before a wheel's ELF files, by the places where they are installed."""
 
+    def __init__(self, shelf: dict[str, ElfFacts], lib: str) -> None:
+        self._shelf = shelf
+        self._lib = lib
 
-def _find(library: str, asker: _Loaded, shelf: dict[str, ElfFacts]) -> str | None:
-    for folder in _folders(asker):
-        place = posixpath.normpath(posixpath.join(folder, library))
-        found = shelf.get(place)
-        if found is not None and (found.arch, found.bits) == (asker.elf.arch, asker.elf.bits):
-            return place
-    return None
+    def load(self, root: ElfFacts, *, program: bool) -> Loading:
+        """Everything that a file brings along."""
+        first = _Loaded(root, posixpath.dirname(installed_path(root.path)), None)
+        names: set[str] = {root.soname or root.path}
+        waiting, files, missing = deque([first]), [root], []
+        while waiting:
+            loaded = waiting.popleft()
+            for library in loaded.elf.needed:
+                if library in names:
+                    continue
+                names.add(library)
+                place = self._find(library, loaded)
+                if place is None:
+                    missing.append(Need(library, loaded.elf.path))
+                    continue
+                found = self._shelf[place]
+                names.add(found.soname or library)
+                files.append(found)
+                waiting.append(_Loaded(found, posixpath.dirname(place), loaded))
+        return Loading(root, program, tuple(files), tuple(missing))
 
+    def _find(self, library: str, asker: _Loaded) -> str | None:
+        folders = self._folders(asker)
+        if "/" in library:  # a path, which is expanded and not searched
+            folders, library = self._expanded((library,), asker.folder), ""
+        for folder in folders:
+            place = posixpath.normpath(posixpath.join(folder, library))
+            found = self._shelf.get(place)
+            if found is not None and (found.arch, found.bits) == (asker.elf.arch, asker.elf.bits):
+                return place
+        return None
 
-def _folders(asker: _Loaded) -> Iterator[str]:
-    if asker.elf.runpath:
-        yield from _expanded(asker.elf.runpath, asker.folder)
-        return
-    link: _Loaded | None = asker
-    while link is not None:
-        if not link.elf.runpath:
-            yield from _expanded(link.elf.rpath, link.folder)
-        link = link.loader
+    def _folders(self, asker: _Loaded) -> Iterator[str]:
+        if asker.elf.runpath:
+            yield from self._expanded(asker.elf.runpath, asker.folder)
+            return
+        link: _Loaded | None = asker
+        while link is not None:
+            if not link.elf.runpath:
+                yield from self._expanded(link.elf.rpath, link.folder)
+            link = link.loader
 
-
-def _expanded(parts: tuple[str, ...], origin: str) -> Iterator[str]:
-    """Folders of the wheel only: absolute ones are the build machine's, or the system's."""
-    for part in parts:
-        if _ORIGIN.search(part):
-            yield posixpath.normpath(_ORIGIN.sub(lambda _: origin or ".", part))
+    def _expanded(self, parts: tuple[str, ...], origin: str) -> Iterator[str]:
+        """Places in the environment only: absolute ones are the build machine's, or the system's."""
+        for part in parts:
+            if _ORIGIN.match(part):
+                there = _ORIGIN.sub(lambda _: origin or ".", part)
+                yield posixpath.normpath(_LIB.sub(lambda _: self._lib, there))

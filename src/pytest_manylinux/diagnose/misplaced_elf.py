@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
 
@@ -12,16 +13,20 @@ _LOADABLE = frozenset({ElfKind.SHARED, ElfKind.PROGRAM})
 def strangers(facts: WheelFacts) -> tuple[tuple[ElfFacts, ...], bool]:
     """Files for an architecture that the name does not say; and whether one would be loaded.
 
-    Those that would be are extension modules and programs, and any file where all are strangers.
+    Those that would be are extension modules and commands (what a package starts it may choose by the
+    machine), and any file where all are strangers; then only they are given. Code for processors that
+    no Linux runs on (BPF, CUDA, AMD's) is data for whoever has the device, and never one of them.
     """
     platforms = [platform for platform in facts.wheel.platforms if platform != "any"]
-    native = [elf for elf in facts.elf if elf.kind in _LOADABLE]
+    native = [elf for elf in facts.elf if elf.kind in _LOADABLE and elf.runs_on_linux]
     foreign = tuple(elf for elf in native if not any(tag.endswith(f"_{elf.arch}") for tag in platforms))
     if not platforms:
         return (), False
-    own = {path for _, path in facts.extension_paths} | set(facts.programs)
-    loaded = any(elf.path in own for elf in foreign)
-    return foreign, loaded or (len(foreign) == len(native) > 0)
+    modules = {path for _, path in facts.extension_paths}
+    loaded = tuple(elf for elf in foreign if elf.path in modules or is_command(elf.path))
+    if loaded or len(foreign) < len(native):
+        return loaded or foreign, bool(loaded)
+    return foreign, bool(foreign)
 
 
 def in_purelib(facts: WheelFacts) -> tuple[ElfFacts, ...]:
@@ -34,9 +39,7 @@ def in_pure_root(facts: WheelFacts) -> tuple[ElfFacts, ...]:
     if not facts.root_is_purelib or facts.wheel.is_pure:
         return ()
     return tuple(
-        elf
-        for elf in facts.elf
-        if elf.kind in _LOADABLE and not elf.path.partition("/")[0].endswith(".data")
+        elf for elf in facts.elf if _is_native(elf) and not elf.path.partition("/")[0].endswith(".data")
     )
 
 
@@ -44,7 +47,11 @@ def in_pure_wheel(facts: WheelFacts) -> tuple[ElfFacts, ...]:
     """Files that only some machines can load, in a wheel whose name says `any`."""
     if "any" not in facts.wheel.platforms:
         return ()
-    return tuple(elf for elf in facts.elf if elf.kind in _LOADABLE)
+    return tuple(filter(_is_native, facts.elf))
+
+
+def _is_native(elf: ElfFacts) -> bool:
+    return elf.kind in _LOADABLE and elf.runs_on_linux
 
 
 def is_misplaced(facts: WheelFacts) -> bool:

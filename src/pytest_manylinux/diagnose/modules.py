@@ -86,6 +86,18 @@ def built_for(module: str, facts: WheelFacts) -> tuple[str, ...]:
     return tuple(f for f in facts.files if f.startswith(prefix) and _EXTENSION.search(f))
 
 
+def needs_others(facts: WheelFacts) -> bool:
+    """Whether the wheel declares dependencies that are not only an extra's."""
+    for line in facts.requires_dist:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or "extra" not in str(requirement.marker):
+            return True
+    return False
+
+
 def declared(module: str, facts: WheelFacts) -> Requirement | None:
     """The Requires-Dist that is named like the module, if any; markers and extras unregarded."""
     wanted = canonicalize_name(module)

@@ -90,6 +90,7 @@ def with_survey(distro: Distro, survey: Survey) -> Distro:
         distro,
         symbol_maxima=tuple({**dict(distro.symbol_maxima), **_maxima(survey)}.items()),
         libraries=_sonames(survey),
+        version_names=_version_names(survey),
     )
 
 
@@ -97,14 +98,18 @@ def with_survey(distro: Distro, survey: Survey) -> Distro:
 def _maxima(survey: Survey) -> dict[str, str]:
     versions = {v for library in survey.libraries for v in library.versions}
     maxima = {name: best for name in NAMESPACES if (best := _highest(name, versions))}
-    if "GLIBC_ABI_DT_RELR" in versions:
-        maxima["GLIBC_ABI"] = "DT_RELR"
-    return maxima
+    marks = sorted(v.removeprefix("GLIBC_ABI_") for v in versions if v.startswith("GLIBC_ABI_"))
+    return {**maxima, "GLIBC_ABI": " ".join(marks)} if marks else maxima
 
 
 @once_per_survey
 def _sonames(survey: Survey) -> frozenset[str]:
     return frozenset(library.soname for library in survey.libraries)
+
+
+@once_per_survey
+def _version_names(survey: Survey) -> frozenset[str]:
+    return frozenset(f"{one.soname}:{name}" for one in survey.libraries for name in one.versions)
 
 
 def held_against(

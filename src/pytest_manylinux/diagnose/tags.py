@@ -18,6 +18,11 @@ from pytest_manylinux.model.wheel_tags import python_tags
 # manylinux project's README.
 FIRST_PIP = {"manylinux1": "8.1", "manylinux2010": "19.0", "manylinux2014": "19.3"}
 FIRST_PIP_PERENNIAL = "20.3"
+# pip 24.1 came with packaging 24.1; before packaging 23.2 no manylinux tag was made for these.
+FIRST_PIP_OF_ARCH = {"riscv64": "24.1", "loongarch64": "24.1"}
+# The lowest glibc of a tag by packaging's _manylinux.py, which is inside pip: 2.5 on x86, else 2.17.
+_LOWEST_GLIBC = {"x86_64": (2, 5), "i686": (2, 5)}
+_LOWEST_GLIBC_ELSEWHERE = (2, 17)
 
 
 class Misfit(enum.Enum):
@@ -59,9 +64,10 @@ def _sorted(tags: frozenset[Tag]) -> tuple[Tag, ...]:
 def misfit_of(tag: Tag, target: Target) -> Misfit | None:
     """What keeps the target from taking this tag (PEP 425, PEP 600); None if nothing does."""
     policy = policy_of_platform_tag(tag.platform)
+    unknown = is_unknown(tag.platform)
     if tag.platform != "any" and not tag.platform.endswith(f"_{target.arch}"):
         return Misfit.ARCHITECTURE
-    if policy is None and tag.platform not in {"any", f"linux_{target.arch}"}:
+    if policy is None and not unknown and tag.platform not in {"any", f"linux_{target.arch}"}:
         return Misfit.ARCHITECTURE
     if not fits_python(tag, target.interpreter):
         return Misfit.PYTHON
@@ -69,8 +75,16 @@ def misfit_of(tag: Tag, target: Target) -> Misfit | None:
         return Misfit.PYTHON
     if policy is not None and policy[0].glibc > target.distro.glibc:
         return Misfit.GLIBC
-    pip = target.interpreter.pip
-    return Misfit.PIP if pip and not pip_knows(pip, tag.platform) else None
+    pip = target.distro.pip_of(target.interpreter)
+    return Misfit.PIP if unknown or (pip and not pip_knows(pip, tag.platform)) else None
+
+
+def is_unknown(platform: str) -> bool:
+    """Whether no pip knows a manylinux tag: too old for its architecture, or written otherwise."""
+    policy = policy_of_platform_tag(platform)
+    if policy is None:
+        return platform.startswith("manylinux")
+    return policy[0].glibc < _LOWEST_GLIBC.get(policy[1], _LOWEST_GLIBC_ELSEWHERE)
 
 
 def fits_python(tag: Tag, interpreter: Interpreter) -> bool:
@@ -86,6 +100,9 @@ def _pairs(version: PythonVersion, abi: str) -> frozenset[tuple[str, str]]:
 
 def first_pip(platform: str) -> str:
     """The first pip that knows the platform tag; empty for tags that every pip knows."""
+    arch = platform.rpartition("_")[2]
+    if arch in FIRST_PIP_OF_ARCH and platform.startswith("manylinux"):
+        return FIRST_PIP_OF_ARCH[arch]
     alias = next((alias for alias in ALIASES if platform.startswith(f"{alias}_")), None)
     if alias is not None:
         return FIRST_PIP[alias]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.version import InvalidVersion, Version
 
@@ -15,6 +16,16 @@ from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 # The namespaces that a catalogue row has maxima for; all others belong to libraries that no policy
 # lets come from outside.
 NAMESPACES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "ZLIB", "LIBATOMIC")
+RELR_MARK = "GLIBC_ABI_DT_RELR"
+# Marks that the linker writes as version needs, and the glibc that brought them (NEWS of 2.36 and 2.42,
+# and the Versions files of sysdeps/x86 in 2.43). Distros carry some of them back to older versions: the
+# row's GLIBC_ABI names them, and a survey's names decide.
+MARKS: dict[str, tuple[int, int]] = {
+    "DT_RELR": (2, 36),
+    "GNU_TLS": (2, 42),
+    "GNU2_TLS": (2, 42),
+    "DT_X86_64_PLT": (2, 43),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,30 +39,81 @@ class Excess:
 
 
 @once_per_wheel
-def highest_wants(facts: WheelFacts) -> dict[str, tuple[Version, dict[str, Version]]]:
-    """Per namespace: the highest version wanted, and the highest of each file.
+def wanted_versions(facts: WheelFacts) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(library, version) to the files that want it, for every versioned need from outside the wheel.
 
     Versions of libraries that the wheel brings itself do not count: they come from the wheel. Nor do
     files that nothing in the wheel loads.
     """
     brought = {elf.soname or elf.path.rpartition("/")[2] for elf in facts.elf}
-    found: dict[str, dict[str, Version]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
     for elf in loaded_files(facts):
-        for namespace, version in _outside_versions(elf, brought):
-            files = found.setdefault(namespace, {})
-            files[elf.path] = max(version, files.get(elf.path, version))
-    return {name: (max(files.values()), files) for name, files in found.items()}
+        for library, versions in elf.version_needs:
+            for version in versions if library not in brought else ():
+                found.setdefault((library, version), []).append(elf.path)
+    return {need: tuple(paths) for need, paths in found.items()}
 
 
 def excesses(facts: WheelFacts, distro: Distro) -> Iterator[Excess]:
-    """What the wheel wants beyond the figures of the distro's row; nothing where it has none."""
-    offered = dict(distro.symbol_maxima)
-    offered.setdefault("GLIBC", ".".join(map(str, distro.glibc)))
-    for namespace, (highest, files) in highest_wants(facts).items():
-        limit = offered.get(namespace)
-        if limit is not None and highest > Version(limit):
-            too_new = tuple(p for p, version in files.items() if version > Version(limit))
-            yield Excess(namespace=namespace, wanted=str(highest), offered=limit, files=too_new)
+    """What the wheel wants beyond what the distro has, the highest version of each namespace.
+
+    A surveyed image is asked by the names of its versions, library by library, as its loader would be;
+    else the figures of the distro's row count, for the namespaces that it has. The mark of packed
+    relocations has a finding of its own.
+    """
+    highest: dict[str, tuple[Version, str, list[str]]] = {}
+    for (library, name), files in wanted_versions(facts).items():
+        if name == RELR_MARK or _offers(distro, library, name) is not False:
+            continue
+        namespace, number = split_version(name)
+        version = _version(number) or Version("0")
+        best, wanted, paths = highest.get(namespace, (version, number, []))
+        wanted = number if version > best else wanted
+        highest[namespace] = (max(best, version), wanted, [*paths, *files])
+    offered = distro_figures(distro)
+    for namespace, (_, wanted, paths) in highest.items():
+        limit = offered.get(namespace, "")
+        files = tuple(dict.fromkeys(paths))
+        yield Excess(namespace=namespace, wanted=wanted, offered=limit, files=files)
+
+
+def distro_figures(distro: Distro) -> dict[str, str]:
+    """The highest version of each namespace by the distro's row."""
+    return {"GLIBC": ".".join(map(str, distro.glibc)), **dict(distro.symbol_maxima)}
+
+
+def split_version(name: str) -> tuple[str, str]:
+    """`GLIBC_2.34` as `GLIBC` and `2.34`; the marks of glibc's binary interface as `GLIBC_ABI`."""
+    if name.startswith("GLIBC_ABI_"):
+        return "GLIBC_ABI", name.removeprefix("GLIBC_ABI_")
+    namespace, _, number = name.rpartition("_")
+    return namespace, number
+
+
+def _offers(distro: Distro, library: str, name: str) -> bool | None:
+    """Whether the distro's library defines the version; None where nothing is known of that."""
+    if distro.version_names is not None:
+        if f"{library}:{name}" in distro.version_names:
+            return True
+        # Of one that defines no versions at all the loader only warns; one that is absent has
+        # a finding of its own.
+        known = library in versioned_libraries(distro.version_names)
+        return False if known else None
+    namespace, number = split_version(name)
+    limit = distro_figures(distro).get(namespace)
+    if namespace == "GLIBC_ABI":
+        since = MARKS.get(number)
+        return number in (limit or "").split() or (since is not None and distro.glibc >= since)
+    wanted = _version(number)
+    if namespace not in NAMESPACES or limit is None or wanted is None:
+        return None
+    return wanted <= Version(limit)
+
+
+@lru_cache(maxsize=64)
+def versioned_libraries(names: frozenset[str]) -> frozenset[str]:
+    """The sonames among `soname:VERSION` names."""
+    return frozenset(name.partition(":")[0] for name in names)
 
 
 def wanted_symbols(elf: ElfFacts, version: str) -> tuple[str, ...] | None:
@@ -59,15 +121,6 @@ def wanted_symbols(elf: ElfFacts, version: str) -> tuple[str, ...] | None:
     symbols = tuple(want.name for want in elf.wants if want.version == version)
     needed = any(version in versions for _, versions in elf.version_needs)
     return symbols if symbols or needed else None
-
-
-def _outside_versions(elf: ElfFacts, brought: set[str]) -> Iterator[tuple[str, Version]]:
-    for library, versions in elf.version_needs:
-        if library not in brought:
-            for text in versions:
-                namespace, _, number = text.partition("_")
-                if namespace in NAMESPACES and (version := _version(number)) is not None:
-                    yield namespace, version
 
 
 def _version(number: str) -> Version | None:

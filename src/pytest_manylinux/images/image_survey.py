@@ -32,6 +32,7 @@ _MEASURED = {
     *("libc.so.6", "libm.so.6", "libpthread.so.0", "librt.so.1", "libdl.so.2"),
     *("libstdc++.so.6", "libgcc_s.so.1", "libz.so.1", "libatomic.so.1"),
 }
+_MARK = "GLIBC_ABI_"
 _VERSION = re.compile(r"(?P<namespace>GLIBC|GLIBCXX|CXXABI|GCC|ZLIB|LIBATOMIC)_(?P<number>\d[\d.]*)")
 _ENTRY = re.compile(r"\s+(?P<soname>\S+) \((?P<flags>[^)]*)\) => (?P<path>\S+)")
 _TIMEOUT = 120.0
@@ -93,7 +94,10 @@ def drift(distro: Distro, live: LiveFigures) -> Iterator[Drift]:
         yield Drift(figure="glibc", row=glibc, live=live.glibc)
     figures, arch = live.maxima, live.survey.arch
     for namespace, version in distro.symbols_on(arch).items():
-        if namespace in figures and figures[namespace] != version:
+        live_version = figures.get(namespace, version)
+        # Marks are names: a row need not name those that came with its version of glibc.
+        same = set(version.split()) <= set(live_version.split())
+        if live_version != version and not (namespace == "GLIBC_ABI" and same):
             yield Drift(figure=namespace, row=version, live=figures[namespace])
     for soname in distro.absent_libraries:
         if any(library.soname == soname for library in live.survey.libraries):
@@ -104,15 +108,16 @@ def drift(distro: Distro, live: LiveFigures) -> Iterator[Drift]:
 def symbol_maxima(versions: Iterable[str]) -> dict[str, str]:
     """The highest of each namespace among symbol versions such as `GLIBC_2.36`."""
     highest: dict[str, Version] = {}
-    relative = False
+    marks: set[str] = set()
     for text in versions:
-        relative = relative or text == "GLIBC_ABI_DT_RELR"
+        if text.startswith(_MARK):
+            marks.add(text.removeprefix(_MARK))
         if match := _VERSION.fullmatch(text):
             number = Version(match["number"])
             known = highest.get(match["namespace"], number)
             highest[match["namespace"]] = max(number, known)
     found = {namespace: str(version) for namespace, version in highest.items()}
-    return {**found, "GLIBC_ABI": "DT_RELR"} if relative else found
+    return {**found, "GLIBC_ABI": " ".join(sorted(marks))} if marks else found
 
 
 def defined_versions(path: Path) -> frozenset[str]:

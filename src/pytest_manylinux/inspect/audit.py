@@ -48,21 +48,35 @@ def audit_wheel(facts: WheelFacts) -> Audit:
         return _answer(
             facts, "", true=False, reasons=[f"{tag} is no Linux platform" for tag in strange]
         )
-    if not facts.elf:
-        return _answer(
-            facts, "any", true=True, reasons=["no ELF file in it: nothing depends on a platform"]
-        )
-    misplaced = [f.path for f in facts.elf if "purelib" in PurePosixPath(f.path).parts[:-1]]
+    native = tuple(f for f in facts.elf if f.runs_on_linux)
+    if not native:
+        why = "no ELF file in it: nothing depends on a platform"
+        if facts.elf:
+            why = (
+                f"no ELF file in it is for a Linux machine ({facts.elf[0].path} is {facts.elf[0].arch})"
+            )
+        return _answer(facts, "any", true=True, reasons=[why])
+    misplaced = [f.path for f in native if "purelib" in PurePosixPath(f.path).parts[:-1]]
     if misplaced:
         reasons = [f"{path}: native code in purelib; it belongs in platlib" for path in misplaced]
         return _answer(facts, "", true=False, reasons=reasons)
-    arch = _arch(facts)
+    arch = _arch(facts, native)
     libc = _libc(facts, arch)
-    members = tuple(f for f in facts.elf if f.arch == arch and _libc_of(f) in {None, libc})
+    members = tuple(f for f in native if f.arch == arch and _libc_of(f) in {None, libc})
     if arch not in _KNOWN or not members:
-        reasons = [f"{f.path}: made for {f.arch}, the name says {arch}" for f in facts.elf]
+        reasons = list(_why_not_ours(native, arch, libc))
         return _answer(facts, "", true=False, reasons=reasons)
     return _judge(facts, assess(facts, members, arch, libc))
+
+
+def _why_not_ours(native: tuple[ElfFacts, ...], arch: str, libc: Libc) -> Iterator[str]:
+    for file in native:
+        if arch not in _KNOWN:
+            yield f"{file.path}: made for {file.arch}, for which there is no platform tag"
+        elif file.arch != arch:
+            yield f"{file.path}: made for {file.arch}, the name says {arch}"
+        else:
+            yield f"{file.path}: linked with {_libc_of(file)}, the name promises {libc}"
 
 
 def _judge(facts: WheelFacts, assessment: Assessment) -> Audit:
@@ -81,6 +95,9 @@ def _why_broken(tag: str, assessment: Assessment, facts: WheelFacts) -> Iterator
         yield from (f"{file.path}: native code, while the name says any platform" for file in facts.elf)
         return
     promise = _promise(tag)
+    if promise is None and tag.startswith("manylinux"):
+        yield f"{tag}: no installer knows that tag"
+        return
     if promise is None or promise[2] != assessment.arch:
         yield f"{tag}: the files are made for {assessment.arch}"
         return
@@ -147,12 +164,12 @@ def _promise(tag: str) -> _Promise | None:
     return None
 
 
-def _arch(facts: WheelFacts) -> str:
+def _arch(facts: WheelFacts, native: tuple[ElfFacts, ...]) -> str:
     """The architecture that the name says, or else that of the first ELF file."""
     named = {arch for tag in facts.wheel.platforms for arch in _KNOWN if tag.endswith(f"_{arch}")}
     if len(named) == 1:
         return named.pop()
-    return next((f.arch for f in facts.elf if f.arch in _KNOWN), facts.elf[0].arch)
+    return next((f.arch for f in native if f.arch in _KNOWN), native[0].arch if native else "")
 
 
 def _libc(facts: WheelFacts, arch: str) -> Libc:
@@ -233,7 +250,7 @@ def _reference_answer(facts: WheelFacts, answer: dict[str, object], tool: str) -
         deserved = "any" if pure else ""
         return Audit(promised=platforms, deserved=deserved, true=pure, reasons=tuple(words), tool=tool)
     deserved = str(answer["overall_tag"])
-    arch = _arch(facts)
+    arch = _arch(facts, facts.elf)
     true = all(_kept(tag, deserved, arch) for tag in platforms)
     upgrades = answer.get("policy_upgrades")
     reasons = (

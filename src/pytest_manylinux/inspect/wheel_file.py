@@ -19,6 +19,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pytest_manylinux.errors import StoreError, UsageError
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import extension_modules, top_level_names
+from pytest_manylinux.inspect.python_code import MAX_SOURCE, opened_libraries
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts, WheelFile
@@ -27,8 +28,10 @@ TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files ar
 if TYPE_CHECKING:
     from pytest_manylinux.inspect.distinfo import DistInfo, RecordEntry
 
-Found = tuple[str, ElfFacts | str]  # a path, and its facts or what is wrong with it
+# A path, and its facts, or what is wrong with it, or the libraries that a source opens.
+Found = tuple[str, ElfFacts | str | tuple[str, ...]]
 
+_SOURCE = ".py"
 _REWRITTEN = b"#!python"  # which installers replace (wheel specification, `.data/scripts`)
 
 IN_MEMORY = 32 * 1024**2
@@ -110,7 +113,11 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
 
 
 def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
-    names = [name for name in archive.files if archive.beginning(name, len(MAGIC)) == MAGIC]
+    names = [
+        name
+        for name in archive.files
+        if name.endswith(_SOURCE) or archive.beginning(name, len(MAGIC)) == MAGIC
+    ]
     with ThreadPoolExecutor(1, "read-elf") as executor:
         reading = executor.submit(_read_files, archive, names, {})
         info = _info(archive, wheel)
@@ -134,6 +141,7 @@ def _facts(
 ) -> WheelFacts:
     elf = tuple(one for _, one in found if isinstance(one, ElfFacts))
     problems = tuple(one for _, one in found if isinstance(one, str))
+    opened = {name for _, one in found if isinstance(one, tuple) for name in one}
     inits = {file.path: file.exports_init for file in elf if file.exports_init}
     extensions = extension_modules(wheel.tags, inits)
     return WheelFacts(
@@ -147,7 +155,7 @@ def _facts(
         elf=elf,
         top_level=top_level_names(archive.files, wheel.tags, inits),
         extension_modules=tuple(sorted({name for name, _ in extensions})),
-        programs=tuple(file.path for file in elf if file.kind is ElfKind.PROGRAM),
+        programs=tuple(f.path for f in elf if f.kind is ElfKind.PROGRAM and f.runs_on_linux),
         problems=(*info.problems, *problems),
         scripts=info.scripts,
         entry_points=info.entry_points,
@@ -155,6 +163,7 @@ def _facts(
         generator=info.generator,
         wheel_tags=info.tags,
         extension_paths=extensions,
+        opened_by_path=tuple(sorted(opened)),
     )
 
 
@@ -239,12 +248,16 @@ def _read_batch(
     return found
 
 
-def _read_file(archive: Archive, name: str, row: RecordEntry | None, pool: Pool) -> ElfFacts | None:
-    """Facts if the file is ELF; if it has a row, its digest is checked either way."""
+def _read_file(
+    archive: Archive, name: str, row: RecordEntry | None, pool: Pool
+) -> ElfFacts | tuple[str, ...] | None:
+    """Facts of an ELF file, what a source opens; if it has a row, its digest is checked too."""
     if archive.files[name].file_size <= IN_MEMORY:
         data = archive.read(name, limit=IN_MEMORY)
         if row is not None:
             collections.deque(_checked(archive, name, row, (data,)), maxlen=0)
+        if name.endswith(_SOURCE) and len(data) <= MAX_SOURCE:
+            return opened_libraries(data) or None
         return read_elf(name, data, pool=pool) if data.startswith(MAGIC) else None
     pieces = archive.stream(name)
     if row is not None:

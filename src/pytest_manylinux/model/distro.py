@@ -93,7 +93,8 @@ class Distro:
     `target_release` is the suite of apt's that packages are installed from where that is not the
     image's default. `end_of_life` is None for rolling releases and where no date is known.
     `absent_libraries` are those that no package of the distro brings; any other may still have to be
-    installed. `libraries` are the sonames that a surveyed image of it has, all of them; None where no
+    installed. `libraries` are the sonames that a surveyed image of it has, all of them, and
+    `version_names` all versions of symbols that they define (`libc.so.6:GLIBC_2.36`); None where no
     image was surveyed. `symbol_maxima` are those of x86_64, `arch_symbol_maxima` what differs
     elsewhere.
     """
@@ -117,6 +118,7 @@ class Distro:
     rolling: bool = False
     source: str = ""
     libraries: frozenset[str] | None = field(default=None, repr=False)
+    version_names: frozenset[str] | None = field(default=None, repr=False)
     arch_symbol_maxima: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
     @property
@@ -138,9 +140,24 @@ class Distro:
             return False
         return arch in _those(recipe.architectures, self.architectures)
 
+    def pip_of(self, interpreter: Interpreter) -> str:
+        """The version of the pip that an interpreter is used with; empty where it is not known.
+
+        A second interpreter without a figure of its own has that of the one whose package of pip it
+        shares (Debian and Ubuntu have one python3-pip for all).
+        """
+        if interpreter.pip:
+            return interpreter.pip
+        own = _pip_packages(interpreter)
+        return next((one.pip for one in self.interpreters if one.pip and own & _pip_packages(one)), "")
+
     def symbols_on(self, arch: str) -> dict[str, str]:
         """The highest version of each symbol namespace on an architecture."""
         return {**dict(self.symbol_maxima), **dict(dict(self.arch_symbol_maxima).get(arch, ()))}
+
+
+def _pip_packages(interpreter: Interpreter) -> set[str]:
+    return {name for name in interpreter.packages if name.endswith("pip")}
 
 
 def _those(some: tuple[str, ...] | None, architectures: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,7 +18,9 @@ ALIASES: dict[str, tuple[int, int]] = {
     "manylinux2010": (2, 12),
     "manylinux2014": (2, 17),
 }
-_PERENNIAL = re.compile(r"manylinux_(?P<major>\d+)_(?P<minor>\d+)")
+# Installers write the numbers plainly and compare text: manylinux_02_17 is a tag that none of them has.
+# They count down from the glibc at hand to 2.0 at most, so that manylinux_1_0 is none either.
+_PERENNIAL = re.compile(r"manylinux_(?P<major>[2-9]|[1-9]\d+)_(?P<minor>0|[1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -50,6 +50,16 @@ class SymbolWant:
     weak: bool = False
 
 
+LINUX_MACHINES = frozenset(
+    f"EM_{name}"
+    for name in (
+        *("386", "X86_64", "ARM", "AARCH64", "PPC", "PPC64", "S390", "RISCV", "LOONGARCH"),
+        *("MIPS", "SPARC", "SPARCV9", "IA_64", "ALPHA", "SH", "PARISC", "68K"),
+    )
+)
+"""Machines that Linux runs on. ELF files for others (BPF, CUDA, AMD GPUs) are data to every loader."""
+
+
 class ElfKind(enum.Enum):
     """What an ELF file is for; from e_type, PT_INTERP, DT_SONAME and DF_1_PIE."""
 
@@ -135,6 +145,11 @@ class ElfFacts:
     libraries_by_name: tuple[str, ...] = ()
     baked_paths: tuple[str, ...] = ()
 
+    @property
+    def runs_on_linux(self) -> bool:
+        """Whether there is a Linux for its machine; what is not known is taken for one."""
+        return not self.machine or self.machine in LINUX_MACHINES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFile:
@@ -165,6 +180,8 @@ class WheelFacts:
     `files` are all files, in RECORD's form; `unpacked_size` is their bytes together. `generator`
     and `wheel_tags` are as in the WHEEL file. `extension_paths` are (dotted name, path in the
     wheel) of the extension modules. `contents` are all files with what they hold; none at a glance.
+    `opened_by_path` are patterns of library file names that the wheel's Python code opens by ctypes;
+    `*` for code that computes the name.
     """
 
     wheel: Wheel
@@ -186,6 +203,7 @@ class WheelFacts:
     wheel_tags: tuple[str, ...] = ()
     extension_paths: tuple[tuple[str, str], ...] = ()
     contents: tuple[WheelFile, ...] = field(default=(), repr=False)
+    opened_by_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,9 @@ SURVEY = Survey(
         SurveyedLibrary(
             soname="libc.so.6",
             path="/lib/libc.so.6",
-            versions=frozenset({"GLIBC_2.2.5", "GLIBC_2.38", "GLIBC_PRIVATE", "GLIBC_ABI_DT_RELR"}),
+            versions=frozenset(
+                {"GLIBC_2.2.5", "GLIBC_2.5", "GLIBC_2.38", "GLIBC_PRIVATE", "GLIBC_ABI_DT_RELR"}
+            ),
         ),
         SurveyedLibrary(soname="libGL.so.1", path="/lib/libGL.so.1"),
     ),

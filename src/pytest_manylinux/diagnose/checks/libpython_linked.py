@@ -20,7 +20,7 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    for library in filter(is_libpython, unreached(facts)):
+    for library in filter(is_libpython, unreached(facts, target, wrapped=False)):
         if has_libpython(library, target) is False:
             lines = [f"the Python of {target.distro.id} does not use {library}"]
             yield _finding(library, lines, Severity.ERROR, facts)

@@ -17,9 +17,11 @@ from pytest_manylinux.model.wheel import WheelFacts
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    for library in unreached(facts):
+    needed = unreached(facts, target, wrapped=False)
+    for library in unreached(facts, target):
         if grafted_copies(library, facts) and is_on(library, target.distro) is not True:
-            yield _finding(library, [], Severity.ERROR, facts)
+            severity = Severity.ERROR if library in needed else Severity.WARNING
+            yield _finding(library, [], severity, facts)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
+from pytest_manylinux.diagnose.attribution import blamed, grouped, library_of
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.installed import loader_missing
-from pytest_manylinux.diagnose.libraries import how_to_get, is_on
+from pytest_manylinux.diagnose.libraries import how_to_get, is_driver, is_on, system_libraries
 from pytest_manylinux.diagnose.loader_model import unreached
+from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -18,22 +17,19 @@ from pytest_manylinux.model.wheel import WheelFacts
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    for library in unreached(facts):
-        if not _is_plainly_missing(library, facts):
-            continue
-        present = is_on(library, target.distro)
-        if present:
-            continue
-        # A library that no policy lists may lie in a dependency's folder, loaded before (what
-        # PyTorch's and PyQt's parts do): with dependencies the bytes alone do not tell.
-        sure = present is False or not facts.requires_dist
-        severity = Severity.ERROR if sure else Severity.WARNING
-        yield _finding(library, [], severity, facts, target)
+    needed = unreached(facts, target, wrapped=False)
+    for library in unreached(facts, target):
+        if _is_plainly_missing(library, facts) and not is_on(library, target.distro):
+            # A library that no policy lists may lie in a dependency's folder, found there or loaded
+            # before (what PyTorch's and PyQt's parts do): the bytes of this wheel alone do not tell.
+            unsure = needs_others(facts) and library not in system_libraries()
+            severity = Severity.WARNING if unsure or library not in needed else Severity.ERROR
+            yield _finding(library, [], severity, facts, target)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("missing-library", facts, observation, target)
-    for library, members in grouped(found, _library):
+    for library, members in grouped(found, lambda failure: library_of(failure, facts)):
         lines = [failure.line for failure in members]
         yield _finding(library, lines, members[0].severity, facts, target)
     for problem in loader_missing(facts, observation):
@@ -43,13 +39,9 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
 
 def _is_plainly_missing(library: str, facts: WheelFacts) -> bool:
     """Whether no other finding speaks of a library that was not found."""
-    if is_libpython(library):
+    if is_libpython(library) or is_driver(library):
         return False
     return not files_named(library, facts) and not grafted_copies(library, facts)
-
-
-def _library(failure: Failure) -> str:
-    return PurePosixPath(failure.words.library).name if failure.words else ""
 
 
 def _finding(
@@ -57,6 +49,16 @@ def _finding(
 ) -> Finding:
     files = [elf.path for elf in needing(library, facts)]
     who = [f"{path} needs {library}" for path in files]
+    if "/" in library:
+        who.append("a need with a slash in it is opened as a path; the loader does not search for it")
+        return CHECK.finding(
+            f"{files[0] if files else 'a dependency'} needs the path {library}, which is not on "
+            f"{target.distro.id}",
+            evidence=[*lines, *who],
+            severity=severity,
+            remedy=_PATH_REMEDY,
+            files=files,
+        )
     if not who:
         who = [f"no ELF file of this wheel needs {library}: a dependency does"]
     return CHECK.finding(
@@ -66,6 +68,11 @@ def _finding(
         files=files,
     )
 
+
+_PATH_REMEDY = (
+    "give the library a soname and link it by -L and -l, so that its name alone is recorded; in a "
+    "finished file: patchelf --replace-needed PATH NAME FILE.so, then auditwheel repair"
+)
 
 CHECK = Check(
     code="ML104",

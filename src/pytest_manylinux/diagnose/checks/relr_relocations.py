@@ -26,7 +26,8 @@ def _is_marked(elf: ElfFacts) -> bool:
 
 
 def _knows(distro: Distro) -> bool:
-    return distro.glibc >= _SINCE or ("GLIBC_ABI", "DT_RELR") in distro.symbol_maxima
+    marks = dict(distro.symbol_maxima).get("GLIBC_ABI", "").split()
+    return distro.glibc >= _SINCE or "DT_RELR" in marks
 
 
 def _is_refused(elf: ElfFacts, *, known: bool) -> bool:

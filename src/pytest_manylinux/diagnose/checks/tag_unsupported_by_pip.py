@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
-from pytest_manylinux.diagnose.tags import Misfit, best_fit, first_pip
+from pytest_manylinux.diagnose.tags import Misfit, best_fit, first_pip, is_unknown
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -14,11 +15,22 @@ from pytest_manylinux.model.wheel import WheelFacts
 def _static(facts: WheelFacts, target: Target) -> Findings:
     fit = best_fit(facts.wheel.tags, target)
     if fit.misfit is Misfit.PIP:
-        platform, pip = fit.tag.platform, target.interpreter.pip
+        platform, pip = fit.tag.platform, target.distro.pip_of(target.interpreter)
+        if is_unknown(platform):
+            yield CHECK.finding(f"no pip knows the tag {platform}", evidence=[_why_none(platform)])
+            return
         yield CHECK.finding(
             f"pip {pip} of {target.distro.id} does not know the tag {platform}",
             evidence=[f"the first pip that knows {platform} is {first_pip(platform)}"],
         )
+
+
+def _why_none(platform: str) -> str:
+    policy = policy_of_platform_tag(platform)
+    if policy is None:
+        return "installers compare text: manylinux_X_Y is written without leading zeros, X from 2 on"
+    lowest = "2.5" if policy[1] in {"x86_64", "i686"} else "2.17"
+    return f"the lowest glibc of a tag for {policy[1]} is {lowest}"
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:

@@ -1,0 +1,57 @@
+"""Each kind of wheel on four Debian releases: really tried, and as it was predicted from its bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from agreement import Place, places
+from wheel_kinds import KINDS, NOT_PROVEN, ROOTS, WORKS, WheelKind
+
+from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.diagnose.predict import predict_target, surveyed
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.verdict import Foretold, Outcome, Verdict
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    return select_engine("auto")
+
+
+@pytest.fixture(scope="session")
+def roots(engine: Engine) -> dict[str, Place]:
+    return {place.target.distro.id: place for place in places(engine)}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_each_kind_is_judged_as_it_is(
+    kind: WheelKind, root: str, roots: dict[str, Place], engine: Engine, tmp_path: Path
+) -> None:
+    wheel, place = open_wheel(kind.make(tmp_path)), roots[root]
+    facts = read_wheel(wheel)
+    request = TrialRequest(
+        wheel=wheel, facts=facts, target=place.target, image=place.image, timeout=120.0
+    )
+    seen = run_trial(request, engine)
+    verdict = judge(facts, seen, place.target, wheel=wheel, survey=place.survey)
+    assert place.survey is not None
+    prediction = predict_target(facts, surveyed(place.target, place.survey))
+    foretold = (prediction.errors[0].name if prediction.errors else WORKS, _outcome(verdict))
+    assert foretold == kind.on(root), verdict.findings
+    if kind.on(root)[0] == kind.on(root)[1]:
+        assert verdict.prediction is Foretold.RIGHT, verdict.findings
+    else:
+        assert verdict.prediction is not Foretold.WRONG, verdict.findings
+
+
+def _outcome(verdict: Verdict) -> str:
+    if verdict.outcome is Outcome.NOT_PROVEN:
+        return NOT_PROVEN
+    return verdict.errors[0].name if verdict.errors else WORKS

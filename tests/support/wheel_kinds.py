@@ -1,0 +1,230 @@
+"""Kinds of wheels, one row each: how to make one, and what is to be told of it on four Debian releases.
+
+Code that must load is compiled with the machine's C compiler and wants no headers. A new kind is a
+function that writes a wheel into an empty folder, and a row in KINDS.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wheels import build_wheel
+
+ROOTS = ("debian-11", "debian-12", "debian-13", "debian-testing")
+WORKS = ""
+"""The outcome of a wheel that works: no finding is an error."""
+
+NOT_PROVEN = "not proven"
+TAG = "cp36-abi3-manylinux_2_17_x86_64"
+Outcomes = str | tuple[str, str, str, str]
+
+# An extension module in C that wants no headers: the first fields of PyModuleDef on 64-bit machines
+# (Include/moduleobject.h; the same from Python 3.5 on).
+_MODULE = """
+{before}
+extern void *PyModule_Create2(void *, int);
+static struct {{ long count; void *type, *init; long index; void *copy; const char *name, *doc;
+                 long size; void *rest[5]; }} definition = {{1, 0, 0, 0, 0, "{name}", 0, -1, {{0}}}};
+void *PyInit_{name}(void) {{ {body}; return PyModule_Create2(&definition, 1013); }}
+"""
+START = 'void _start(void) { __asm__ volatile("mov $60, %eax; xor %edi, %edi; syscall"); }'
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelKind:
+    """One kind of wheel. `make` writes it into an empty folder and gives its path.
+
+    `audit` are the findings of the audit with their severities, all of them. `predicted` and `seen` are
+    the name of the finding that decides, WORKS or NOT_PROVEN: one for all ROOTS, or one for each.
+    `seen` is None where the trial sees what was predicted.
+    """
+
+    name: str
+    make: Callable[[Path], Path]
+    audit: Mapping[str, str] = field(default_factory=dict)
+    predicted: Outcomes = WORKS
+    seen: Outcomes | None = None
+
+    def on(self, root: str) -> tuple[str, str]:
+        """What is predicted and what is seen on one of the ROOTS."""
+        place = ROOTS.index(root)
+        told = self.predicted if isinstance(self.predicted, str) else self.predicted[place]
+        seen = self.predicted if self.seen is None else self.seen
+        return told, seen if isinstance(seen, str) else seen[place]
+
+
+def compiled(folder: Path, name: str, source: str, *flags: str, shared: bool = True) -> bytes:
+    """Compile C text in `folder`, which also holds what it links to; the file is called `name`."""
+    text = folder / f"{name.replace('/', '_')}.c"
+    text.write_text(source)
+    made = folder / name
+    made.parent.mkdir(parents=True, exist_ok=True)
+    command = ["cc", "-O1", "-w", "-fPIC", "-fno-stack-protector", "-U_FORTIFY_SOURCE"]
+    command += [*(["-shared"] if shared else []), str(text), "-o", str(made), f"-L{folder}", *flags]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return made.read_bytes()
+
+
+def module(folder: Path, name: str, *flags: str, before: str = "", body: str = "") -> bytes:
+    """Compile an extension module that does `body` when it is imported."""
+    source = _MODULE.format(name=name, before=before, body=body)
+    return compiled(folder, f"{name}.so", source, *flags)
+
+
+def packed(
+    folder: Path,
+    name: str,
+    files: Mapping[str, bytes | str],
+    *,
+    init: str = "from . import _x\n",
+    tag: str = TAG,
+    **more: Any,  # noqa: ANN401
+) -> Path:
+    """A wheel with a package of its own name, which imports its module `_x`."""
+    return build_wheel(folder, {f"{name}/__init__.py": init, **files}, name=name, tag=tag, **more)
+
+
+def _calling(folder: Path, library: str, *flags: str) -> bytes:
+    return module(folder, "_x", library, *flags, before="int answer(void);", body="answer()")
+
+
+def need(path: str) -> Callable[[Path], Path]:
+    """A module that needs a library by a path: the library's soname at link time is that path."""
+
+    def make(folder: Path) -> Path:
+        source = "int answer(void) { return 42; }"
+        plain = compiled(folder, "libplain.so", source)
+        compiled(folder, "libpath.so", source, f"-Wl,-soname,{path}")
+        native = _calling(folder, "-lpath")
+        return packed(folder, "need", {"need/_x.abi3.so": native, "need/libplain.so": plain})
+
+    return make
+
+
+def search(
+    *folders: str, where: str = "search", low: str = "", new: bool = False
+) -> Callable[[Path], Path]:
+    """A module that finds a library by its search path, and that one another; `low` is its place."""
+
+    def make(folder: Path) -> Path:
+        far = compiled(folder, "liblow.so.1", "int low(void) { return 1; }", "-Wl,-soname,liblow.so.1")
+        (folder / "liblow.so").write_bytes(far)
+        source = "int low(void); int answer(void) { return low(); }"
+        near = compiled(folder, "liba.so.1", source, "-llow", "-Wl,-soname,liba.so.1")
+        (folder / "liba.so").write_bytes(near)
+        kind = "--enable-new-dtags" if new else "--disable-new-dtags"
+        flags = (f"-Wl,-rpath-link,{folder}", f"-Wl,-rpath,{':'.join(folders)}", f"-Wl,{kind}")
+        native = _calling(folder, "-la", *flags)
+        files = {f"{where}/liba.so.1": near, f"{low or where}/liblow.so.1": far}
+        return packed(folder, "search", {"search/_x.abi3.so": native, **files})
+
+    return make
+
+
+def preloaded(init: str) -> Callable[[Path], Path]:
+    """A module whose library is opened by its path before."""
+
+    def make(folder: Path) -> Path:
+        source = "int answer(void) { return 42; }"
+        library = compiled(folder, "libpre.so.1", source, "-Wl,-soname,libpre.so.1")
+        (folder / "libpre.so").write_bytes(library)
+        files = {"pre/_x.abi3.so": _calling(folder, "-lpre"), "pre/lib/libpre.so.1": library}
+        return packed(folder, "pre", files, init=f"import ctypes, os\n{init}\nfrom . import _x\n")
+
+    return make
+
+
+def for_others(**kinds: int) -> Callable[[Path], Path]:
+    """A sound module beside data files for other machines: name to e_machine, a program where odd."""
+
+    def make(folder: Path) -> Path:
+        shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
+        files: dict[str, bytes | str] = {"others/_x.abi3.so": module(folder, "_x")}
+        for name, machine in kinds.items():
+            e_type = 2 if machine == CUDA else 3
+            head = e_type.to_bytes(2, "little") + machine.to_bytes(2, "little")
+            files[f"others/data/{name}"] = shared[:16] + head + shared[20:]
+        return packed(folder, "others", files)
+
+    return make
+
+
+CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183
+_NEEDED_PATH = {"policy-mismatch": "error"}
+_LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
+_BY_PATH = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libpre.so.1'))"
+
+KINDS: tuple[WheelKind, ...] = (
+    WheelKind(
+        name="need-absolute",
+        make=need("/home/builder/build/libplain.so"),
+        audit=_NEEDED_PATH,
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="need-relative",
+        make=need("build/libplain.so"),
+        audit=_NEEDED_PATH,
+        predicted="missing-library",
+    ),
+    WheelKind(name="need-by-origin", make=need("$ORIGIN/libplain.so"), audit=_NEEDED_PATH),
+    WheelKind(
+        name="need-by-origin-and-lib",
+        make=need("$ORIGIN/../$LIB/libplain.so"),
+        audit=_NEEDED_PATH,
+        predicted="missing-library",
+    ),
+    WheelKind(name="search-origin", make=search("$ORIGIN")),
+    WheelKind(name="search-braces", make=search("${ORIGIN}")),
+    WheelKind(name="search-slashes", make=search("$ORIGIN//./")),
+    WheelKind(
+        name="search-two-folders",
+        make=search("$ORIGIN/a", "$ORIGIN/b", where="search/a", low="search/b"),
+    ),
+    WheelKind(
+        name="search-lib-token",
+        make=search("$ORIGIN/$LIB", where="search/lib/x86_64-linux-gnu"),
+        audit=_NEEDED_PATH,
+    ),
+    WheelKind(
+        name="search-lib64-is-not-debians",
+        make=search("$ORIGIN/$LIB", where="search/lib64"),
+        audit=_LOST,
+        predicted="rpath-lost",
+    ),
+    WheelKind(name="search-empty", make=search("/nowhere", ""), audit=_LOST, predicted="rpath-lost"),
+    WheelKind(name="search-working-folder", make=search("."), audit=_LOST, predicted="rpath-lost"),
+    WheelKind(
+        name="search-origin-inside", make=search("/opt/$ORIGIN"), audit=_LOST, predicted="rpath-lost"
+    ),
+    WheelKind(
+        name="search-runpath-is-not-handed-on",
+        make=search("$ORIGIN", new=True),
+        audit={"rpath-lost": "warning"},
+        predicted="rpath-lost",
+    ),
+    WheelKind(
+        name="search-data-scheme",
+        make=search("$ORIGIN/../../../../lib", where="search-1.0.data/data/lib"),
+        audit=_NEEDED_PATH,
+    ),
+    WheelKind(name="preloaded-by-path", make=preloaded(_BY_PATH), audit=_LOST),
+    WheelKind(
+        name="not-preloaded",
+        make=preloaded("ctypes.CDLL('libm.so.6')"),
+        audit=_LOST,
+        predicted="rpath-lost",
+    ),
+    WheelKind(name="cuda-program-as-data", make=for_others(kernel=CUDA)),
+    WheelKind(name="amd-code-as-data", make=for_others(kernel=AMDGPU)),
+    WheelKind(name="bpf-code-as-data", make=for_others(kernel=BPF)),
+    WheelKind(
+        name="agent-for-another-processor",
+        make=for_others(agent=AARCH64, kernel=CUDA),
+        audit={"wrong-architecture": "information"},
+    ),
+)
