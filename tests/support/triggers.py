@@ -182,6 +182,7 @@ TRIGGERS = (
         )
         for name in ("libGL.so.1", "libnsl.so.1", "libcrypt.so.1")
     ),
+    Trigger(finding="needs-driver", files=native(needed=("libcuda.so.1", *LIBC)), target={}),
     Trigger(finding="rpath-lost", files=LOST, target={}, lesson="the search path was not written"),
     Trigger(
         finding="rpath-lost",

@@ -18,6 +18,7 @@ NAMES = [
     "symbol-too-new",
     "missing-library",
     "library-not-grafted",
+    "needs-driver",
     "rpath-lost",
     "undefined-symbol",
     "executable-stack",
