@@ -7,6 +7,7 @@ function that writes a wheel into an empty folder, and a row in KINDS.
 from __future__ import annotations
 
 import subprocess
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -153,6 +154,89 @@ def for_others(**kinds: int) -> Callable[[Path], Path]:
     return make
 
 
+def one_soname(init: str) -> Callable[[Path], Path]:
+    """Two modules, each with its own library of one name; only the second's has all symbols."""
+
+    def make(folder: Path) -> Path:
+        one, both = "int one(void) { return 1; }", "int two(void) { return 2; }"
+        files: dict[str, bytes | str] = {}
+        for place, name, code in (("a", "one", one), ("b", "two", one + both)):
+            library = compiled(folder, f"{place}/libs.so", code, "-Wl,-soname,libs.so.1")
+            flags = (f"-L{folder}/{place}", "-ls", f"-Wl,-rpath,$ORIGIN/{place}")
+            native = module(folder, f"_{name}", *flags, before=f"int {name}(void);", body=f"{name}()")
+            files |= {f"twice/_{name}.abi3.so": native, f"twice/{place}/libs.so.1": library}
+        return packed(folder, "twice", files, init=init)
+
+    return make
+
+
+def file_called(name: str, data: bytes | str, *, init: str = "") -> Callable[[Path], Path]:
+    """A sound module beside another file, which the package imports or not."""
+
+    def make(folder: Path) -> Path:
+        files = {"odd/_x.abi3.so": module(folder, "_x"), f"odd/{name}": data}
+        return packed(folder, "odd", files, init=init or "from . import _x\n")
+
+    return make
+
+
+def suffixed(suffix: str, tag: str = TAG, *, code: str = "") -> Callable[[Path], Path]:
+    """A module whose file is called by a suffix; `code` replaces its source, exports and all."""
+
+    def make(folder: Path) -> Path:
+        native = compiled(folder, "_x.so", code) if code else module(folder, "_x")
+        return packed(folder, "suffixed", {f"suffixed/_x{suffix}.so": native}, tag=tag)
+
+    return make
+
+
+def no_native(tag: str) -> Callable[[Path], Path]:
+    """A wheel whose name promises a platform, of Python code alone."""
+    return lambda folder: packed(folder, "plain", {}, init="x = 1\n", tag=tag)
+
+
+def command(data: str | tuple[str, ...], *, mode: int = 0o100755) -> Callable[[Path], Path]:
+    """A sound module and a program on PATH: a text, or options for the linker of one that ends."""
+
+    def make(folder: Path) -> Path:
+        if isinstance(data, str):
+            program = data.encode()
+        else:
+            program = compiled(folder, "program", START, "-nostdlib", *data, shared=False)
+        files = {"tool/_x.abi3.so": module(folder, "_x"), "tool-1.0.data/scripts/tool": program}
+        return with_mode(packed(folder, "tool", files), "tool-1.0.data/scripts/tool", mode)
+
+    return make
+
+
+def with_mode(path: Path, name: str, mode: int) -> Path:
+    """The wheel with another mode of one file in the archive."""
+    with zipfile.ZipFile(path) as archive:
+        content = [(entry, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, data in content:
+            if entry.filename == name:
+                entry.external_attr = mode << 16
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def source(text: str, name: str = "newer.py", tag: str = TAG, **more: Any) -> Callable[[Path], Path]:  # noqa: ANN401
+    """A sound module beside a Python file that the package imports."""
+
+    def make(folder: Path) -> Path:
+        files = {"written/_x.abi3.so": module(folder, "_x"), f"written/{name}": text}
+        init = f"from . import _x\nfrom . import {name.removesuffix('.py')}\n"
+        return packed(folder, "written", files, init=init, tag=tag, **more)
+
+    return make
+
+
+_LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+_NOTHING = {"module-not-native": "error"}
+_SLOTS = "int PyModExport__x(void) { return 0; }"
+_NO_START = {"program-not-started": "error"}
+_MATCH = "def f(x):\n    match x:\n        case 1:\n            return 2\n"
 CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183
 _NEEDED_PATH = {"policy-mismatch": "error"}
 _LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
@@ -227,4 +311,148 @@ KINDS: tuple[WheelKind, ...] = (
         make=for_others(agent=AARCH64, kernel=CUDA),
         audit={"wrong-architecture": "information"},
     ),
+    WheelKind(
+        name="soname-twice-poorer-first",
+        make=one_soname("from . import _one, _two\n"),
+        audit={"soname-twice": "error"},
+        predicted="soname-twice",
+    ),
+    WheelKind(
+        name="soname-twice-richer-first",
+        make=one_soname("from . import (\n    _two,  # has all\n    _one,\n)\n"),
+    ),
+    WheelKind(
+        name="module-is-lfs-pointer",
+        make=file_called("_m.abi3.so", _LFS),
+        audit=_NOTHING,
+        predicted="module-not-native",
+    ),
+    WheelKind(
+        name="imported-module-is-lfs-pointer",
+        make=file_called("_m.abi3.so", _LFS, init="from . import _x, _m\n"),
+        audit=_NOTHING,
+        predicted="module-not-native",
+    ),
+    WheelKind(
+        name="module-is-empty",
+        make=file_called("_m.abi3.so", b""),
+        audit=_NOTHING,
+        predicted="module-not-native",
+    ),
+    WheelKind(
+        name="plain-module-is-text",
+        make=file_called("m.so", "INPUT(libm.so.6)\n"),
+        audit=_NOTHING,
+        predicted="module-not-native",
+    ),
+    WheelKind(name="linker-script-as-data", make=file_called("lib/libc.so", "INPUT(libc.so.6)\n")),
+    WheelKind(
+        name="module-without-init",
+        make=suffixed(".abi3", code="int answer(void) { return 42; }"),
+        audit={"init-missing": "error"},
+        predicted="init-missing",
+    ),
+    WheelKind(
+        name="slots-under-an-old-tag",
+        make=suffixed(".abi3", code=_SLOTS),
+        audit={"init-missing": "error"},
+        predicted="init-missing",
+    ),
+    WheelKind(
+        name="suffix-of-another-python",
+        make=suffixed(".cpython-38-x86_64-linux-gnu"),
+        audit={"python-mismatch": "error"},
+        predicted="python-mismatch",
+    ),
+    WheelKind(
+        name="suffix-of-threads-without-gil",
+        make=suffixed(".cpython-314t-x86_64-linux-gnu", "cp314-cp314-manylinux_2_17_x86_64"),
+        audit={"python-mismatch": "error"},
+        predicted="python-mismatch",
+    ),
+    WheelKind(
+        name="suffix-abi3t-before-its-time",
+        make=suffixed(".abi3t"),
+        audit={"python-mismatch": "error"},
+        predicted="python-mismatch",
+    ),
+    WheelKind(
+        name="suffix-abi3-with-triplet",
+        make=suffixed(".abi3-x86_64-linux-gnu"),
+        audit={"python-mismatch": "error"},
+        predicted=("python-mismatch", "python-mismatch", WORKS, WORKS),
+    ),
+    WheelKind(
+        name="abi-without-native-code",
+        make=no_native("cp39-abi3-manylinux_2_17_x86_64"),
+        audit={"platform-tag-needless": "error"},
+    ),
+    WheelKind(
+        name="platform-without-native-code",
+        make=no_native("py3-none-manylinux_2_17_x86_64"),
+        audit={"platform-tag-needless": "warning"},
+    ),
+    WheelKind(name="program-dynamic", make=command(("-pie",))),
+    WheelKind(name="program-static-pie", make=command(("-static-pie",))),
+    WheelKind(
+        name="program-of-nix",
+        make=command(("-pie", "-Wl,--dynamic-linker,/nix/store/a-glibc/lib/ld-linux-x86-64.so.2")),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="program-of-musl",
+        make=command(("-pie", "-Wl,--dynamic-linker,/lib/ld-musl-x86_64.so.1")),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(name="script-of-the-installer", make=command("#!python\nprint(1)\n")),
+    WheelKind(name="script-of-env", make=command("#!/usr/bin/env python3\nprint(1)\n")),
+    WheelKind(
+        name="script-of-the-build-machine",
+        make=command("#!/opt/python/cp311-cp311/bin/python\nprint(1)\n"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="script-without-mode",
+        make=command("#!/bin/sh\nexit 0\n", mode=0o100644),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="script-with-byte-order-mark",
+        make=command("\ufeff#!/bin/sh\nexit 0\n"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="script-with-carriage-return",
+        make=command("#!/usr/bin/env python3\r\nprint(1)\r\n"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="script-without-first-line",
+        make=command("exit 0\n"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="syntax-too-new-for-the-oldest",
+        make=source(_MATCH),
+        predicted=("syntax-error", WORKS, WORKS, WORKS),
+    ),
+    WheelKind(
+        name="syntax-of-python-2",
+        make=source("print 'x'\n", "old.py"),
+        predicted=("syntax-error", "syntax-error", WORKS, WORKS),
+        seen="syntax-error",
+    ),
+    WheelKind(
+        name="syntax-bounded",
+        make=source(_MATCH, requires_python=">=3.10"),
+        predicted=("requires-python", WORKS, WORKS, WORKS),
+    ),
+    WheelKind(name="syntax-that-looks-newer", make=source('a = """\nmatch x:\n"""\n')),
 )

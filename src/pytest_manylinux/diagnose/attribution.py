@@ -17,6 +17,7 @@ from pytest_manylinux.diagnose.libraries import is_driver
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module
 from pytest_manylinux.diagnose.python_library import is_libpython
+from pytest_manylinux.diagnose.soname_conflicts import soname_conflicts
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.verdict import Severity
@@ -32,6 +33,9 @@ _DEPENDENCY_ABI = re.compile(
     r"|has wrong signature \(expected"
     r"|library version mismatch"
 )
+NO_INIT = "does not define module export function"
+"""What CPython says of a file without an init function (importdl.c)."""
+
 # Refusals that need no look at the wheel; the two others have functions.
 _OF_REFUSAL = {
     Refusal.VERSION: "symbol-too-new",
@@ -105,6 +109,14 @@ def library_of(failure: Failure, facts: WheelFacts) -> str:
     return library if needing(library, facts) else PurePosixPath(library).name
 
 
+def no_code_of(failure: Failure, facts: WheelFacts) -> str:
+    """The file of the wheel that a failure is about, if it is called like native code and is none."""
+    text = failure.words.text if failure.words else ""
+    name = failure.outcome.name
+    own = [one.path for one in facts.module_files if one.name == name]
+    return next((p for p, _ in facts.no_code if p in text or p in own), "")
+
+
 def blamed(name: str, facts: WheelFacts, observation: Observation, target: Target) -> Iterator[Failure]:
     """The failures that belong to the finding called `name`."""
     return (f for f in failures(observation) if blame(f, facts, target) == name)
@@ -141,6 +153,8 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
         return _blame_loader(failure, failure.words, facts, target)
     if _DEPENDENCY_ABI.search(f"{outcome.message}\n{outcome.output}"):
         return "dependency-abi"
+    if NO_INIT in outcome.message:
+        return "init-missing"
     if outcome.missing_module:
         return blame_missing_module(outcome.missing_module, facts, target)
     if any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
@@ -153,6 +167,8 @@ def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, targe
         return _blame_library(failure, facts, target)
     if words.refusal is Refusal.SYMBOL:
         return _blame_symbol(words, facts)
+    if no_code_of(failure, facts):
+        return "module-not-native"
     return _OF_REFUSAL[words.refusal]
 
 
@@ -194,6 +210,8 @@ def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
         return "fpe"
     if words.version.startswith(("GLIBC_", "GLIBCXX_", "CXXABI_")):
         return "symbol-too-new"
+    if any(words.symbol in conflict.symbols for conflict in soname_conflicts(facts)):
+        return "soname-twice"
     is_abi3 = any(tag.abi == "abi3" for tag in facts.wheel.tags)
     if is_abi3 and words.symbol.startswith(("Py", "_Py")):
         return "abi3-violation"
@@ -216,9 +234,11 @@ def _decides(outcome: ImportOutcome, words: LoaderWords | None) -> bool:
 
     An extension module imported by its dotted name may fail for reasons of its own (no display, an
     optional dependency, only to be imported through its package): that decides only where the
-    loader refused the module itself, or the interpreter crashed. OSError is a library that Python
-    code looked for, not the module.
+    loader refused the module itself, it has no init function, or the interpreter crashed. OSError
+    is a library that Python code looked for, not the module.
     """
     if outcome.kind is ImportKind.TOP_LEVEL or outcome.status is ImportStatus.SIGNALLED:
+        return True
+    if NO_INIT in outcome.message:
         return True
     return words is not None and outcome.exception != "OSError"

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from pytest_manylinux.model.distro import Interpreter, Target
 from pytest_manylinux.model.policy import ALIASES, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion
-from pytest_manylinux.model.wheel_tags import python_tags
+from pytest_manylinux.model.wheel_tags import oldest_glibc, python_tags
 
 # The first pip that knows each kind of platform tag: pip's changelog; the same table is in the
 # manylinux project's README.
@@ -20,9 +20,6 @@ FIRST_PIP = {"manylinux1": "8.1", "manylinux2010": "19.0", "manylinux2014": "19.
 FIRST_PIP_PERENNIAL = "20.3"
 # pip 24.1 came with packaging 24.1; before packaging 23.2 no manylinux tag was made for these.
 FIRST_PIP_OF_ARCH = {"riscv64": "24.1", "loongarch64": "24.1"}
-# The lowest glibc of a tag by packaging's _manylinux.py, which is inside pip: 2.5 on x86, else 2.17.
-_LOWEST_GLIBC = {"x86_64": (2, 5), "i686": (2, 5)}
-_LOWEST_GLIBC_ELSEWHERE = (2, 17)
 
 
 class Misfit(enum.Enum):
@@ -84,7 +81,7 @@ def is_unknown(platform: str) -> bool:
     policy = policy_of_platform_tag(platform)
     if policy is None:
         return platform.startswith("manylinux")
-    return policy[0].glibc < _LOWEST_GLIBC.get(policy[1], _LOWEST_GLIBC_ELSEWHERE)
+    return policy[0].glibc < oldest_glibc(policy[1])
 
 
 def fits_python(tag: Tag, interpreter: Interpreter) -> bool:

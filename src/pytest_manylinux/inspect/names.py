@@ -19,7 +19,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
+
+from pytest_manylinux.model.wheel import ElfFacts, FileContent, ModuleFile
 
 NOT_NAMESPACES = frozenset(
     {
@@ -40,6 +43,9 @@ NOT_MODULES = _PROGRAMS | {"setup", "conftest"}
 """Files at the top that are programs, or are read by a tool: importing one runs it."""
 
 _EXTENSION = re.compile(r"(?P<stem>[^.]+)(?:\.(?P<abi>[^.]+))?\.so")
+_INTERPRETER = re.compile(r"(?:py|cp)3(?P<minor>\d*)t?")
+_FUTURE = 40  # no bound of a Requires-Python in use is higher
+_SUFFIX = re.compile(r"abi3t?(?:-[\w-]+)?|cpython-\d+[a-z]*(?:-[\w-]+)?|pypy\d[\w-]*|graalpy[\w-]+")
 _CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)(?:-.+)?")
 _DATA = re.compile(r"[^/]+\.data/(?P<scheme>purelib|platlib)/(?P<rest>.+)")
 
@@ -113,6 +119,30 @@ def extension_modules(
     return tuple(sorted(modules))
 
 
+def module_place(path: str) -> str | None:
+    """Where a source lands below site-packages if an import can name it, else None."""
+    place = installed_path(path)
+    *folders, file = (place or "").split("/")
+    named = all(map(_is_name, (*folders, file.partition(".")[0])))
+    return place if named and place is not None else None
+
+
+def lowest_python(tags: Iterable[Tag], requires: str) -> int:
+    """The lowest minor version of Python 3 that a wheel's tags and its Requires-Python admit."""
+    named = [match for tag in tags if (match := _INTERPRETER.fullmatch(tag.interpreter))]
+    lowest = min((int(match["minor"] or 0) for match in named), default=0)
+    try:
+        specifier = SpecifierSet(requires)
+    except InvalidSpecifier:
+        return lowest
+    admitted = (m for m in range(lowest, _FUTURE) if _admits(specifier, m))
+    return next(admitted, lowest)
+
+
+def _admits(specifier: SpecifierSet, minor: int) -> bool:
+    return any(specifier.contains(f"3.{minor}.{patch}", prereleases=True) for patch in (0, 99))
+
+
 def extension_stem(file: str, tags: Iterable[Tag]) -> str | None:
     """The module name of a file with an extension suffix that the wheel's Pythons load, else None."""
     match = _EXTENSION.fullmatch(file)
@@ -122,6 +152,46 @@ def extension_stem(file: str, tags: Iterable[Tag]) -> str | None:
     if abi is None or abi in {"abi3", "abi3t"} or any(_loads(tag, abi) for tag in tags):
         return match["stem"]
     return None
+
+
+def module_files(
+    contents: Mapping[str, FileContent], elf: Mapping[str, ElfFacts]
+) -> tuple[ModuleFile, ...]:
+    """The files that some Python takes for extension modules by their names alone, sorted by path.
+
+    `contents` are the files that are called like native code and hold something else. A plain `.so` may
+    be a library: it counts where it is initialised as a module, or is no ELF file and not called lib….
+    """
+    found = []
+    for path in sorted({*contents, *elf}):
+        place = installed_path(path)
+        match = _EXTENSION.fullmatch((place or "").rpartition("/")[2])
+        folders = (place or "").split("/")[:-1]
+        if match is None or not all(map(_is_name, folders)):
+            continue
+        stem, suffix = match["stem"], match["abi"] or ""
+        own = folders[-1] if stem == "__init__" and folders else stem
+        one = ModuleFile(
+            path=path,
+            name=".".join(folders if stem == "__init__" else [*folders, stem]),
+            suffix=suffix,
+            content=contents.get(path, FileContent.NATIVE),
+            inits=path in elf and _defines(elf[path], "PyInit", {stem, own}),
+            exports=path in elf and _defines(elf[path], "PyModExport", {stem, own}),
+        )
+        plain = one.inits or one.exports or (path in contents and not stem.startswith("lib"))
+        if _SUFFIX.fullmatch(suffix) if suffix else plain:
+            found.append(one)
+    return tuple(found)
+
+
+def _defines(elf: ElfFacts, prefix: str, names: set[str]) -> bool:
+    """Whether a file exports an init function of the kind for one of the names (PEP 489, PEP 793)."""
+    exports = {export.partition("@")[0] for export in elf.exports if export.startswith(prefix)}
+    if any(f"{prefix}_{name}" in exports for name in names):
+        return True
+    encoded = any(export.startswith(f"{prefix}U_") for export in exports)
+    return encoded and bool(names & set(elf.exports_init))
 
 
 def _loads(tag: Tag, abi: str) -> bool:

@@ -9,30 +9,71 @@ import hashlib
 import itertools
 import mmap
 import os
+import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.errors import StoreError, UsageError
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
-from pytest_manylinux.inspect.names import extension_modules, top_level_names
-from pytest_manylinux.inspect.python_code import MAX_SOURCE, opened_libraries
+from pytest_manylinux.inspect.names import (
+    extension_modules,
+    extension_stem,
+    lowest_python,
+    module_files,
+    module_place,
+    top_level_names,
+)
+from pytest_manylinux.inspect.python_code import (
+    MAX_SOURCE,
+    imported_modules,
+    looks_newer,
+    opened_libraries,
+    syntax_needs,
+)
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts, WheelFile
+from pytest_manylinux.model.wheel import (
+    ElfFacts,
+    ElfKind,
+    FileContent,
+    ModuleFile,
+    ScriptFile,
+    Wheel,
+    WheelFacts,
+    WheelFile,
+)
 
 TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked
 if TYPE_CHECKING:
     from pytest_manylinux.inspect.distinfo import DistInfo, RecordEntry
 
-# A path, and its facts, or what is wrong with it, or the libraries that a source opens.
-Found = tuple[str, ElfFacts | str | tuple[str, ...]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """What is kept of a Python source: `newer` is all of it where it has signs of newer syntax."""
+
+    opens: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    newer: bytes = b""
+
+
+# A path, and its facts, or what is wrong with it, or what a source tells, or what is called a library.
+Found = tuple[str, ElfFacts | str | _Source | FileContent]
 
 _SOURCE = ".py"
+_LIBRARY = re.compile(r".*\.so(?:\.\d+)*")
+_LFS = b"version https://git-lfs"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REWRITTEN = b"#!python"  # which installers replace (wheel specification, `.data/scripts`)
+
+FIRST_LINE = 256
+"""Bytes in which a script's first line is looked for: the kernel reads as many (BINPRM_BUF_SIZE)."""
 
 IN_MEMORY = 32 * 1024**2
 """ELF files up to so many bytes are read in memory; larger ones are mapped from a nameless file."""
@@ -108,7 +149,7 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
         info = _info(archive, wheel)
         names = [*(name for name in info.record if name in archive.files)]
         names += (name for name in archive.files if name not in info.record)
-        facts = _facts(wheel, archive, info, _read_files(archive, names, info.record))
+        facts = _facts(wheel, archive, info, _read_files(archive, names, info.record, wheel))
         return replace(facts, contents=tuple(_contents(archive, info)))
 
 
@@ -116,10 +157,12 @@ def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
     names = [
         name
         for name in archive.files
-        if name.endswith(_SOURCE) or archive.beginning(name, len(MAGIC)) == MAGIC
+        if name.endswith(_SOURCE)
+        or _LIBRARY.fullmatch(name)
+        or archive.beginning(name, len(MAGIC)) == MAGIC
     ]
     with ThreadPoolExecutor(1, "read-elf") as executor:
-        reading = executor.submit(_read_files, archive, names, {})
+        reading = executor.submit(_read_files, archive, names, {}, wheel)
         info = _info(archive, wheel)
         found = reading.result()
     places = {name: place for place, name in enumerate(info.record)}
@@ -141,9 +184,15 @@ def _facts(
 ) -> WheelFacts:
     elf = tuple(one for _, one in found if isinstance(one, ElfFacts))
     problems = tuple(one for _, one in found if isinstance(one, str))
-    opened = {name for _, one in found if isinstance(one, tuple) for name in one}
+    sources = {path: one for path, one in found if isinstance(one, _Source)}
+    opened = {name for one in sources.values() for name in one.opens}
+    contents = {path: one for path, one in found if isinstance(one, FileContent)}
+    contents |= {path: FileContent.DAMAGED for path, one in found if isinstance(one, str)}
+    modules = module_files(contents, {file.path: file for file in elf})
+    lowest = lowest_python(wheel.tags, info.requires_python)
+    newer = {path: one.newer for path, one in sources.items() if one.newer}
     inits = {file.path: file.exports_init for file in elf if file.exports_init}
-    extensions = extension_modules(wheel.tags, inits)
+    extensions = _with_broken(extension_modules(wheel.tags, inits), modules, wheel, opened)
     return WheelFacts(
         wheel=wheel,
         metadata_name=info.name,
@@ -164,7 +213,52 @@ def _facts(
         wheel_tags=info.tags,
         extension_paths=extensions,
         opened_by_path=tuple(sorted(opened)),
+        module_files=modules,
+        script_files=tuple(_scripts(archive)),
+        syntax=syntax_needs(newer, lowest),
+        import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
+        no_code=tuple(sorted(contents.items())),
     )
+
+
+def _with_broken(
+    extensions: tuple[tuple[str, str], ...],
+    modules: Iterable[ModuleFile],
+    wheel: Wheel,
+    opened: Iterable[str],
+) -> tuple[tuple[str, str], ...]:
+    """The extension modules, and those that are some by their names only: an import shows it.
+
+    A file without an init function that the wheel's own code opens by ctypes is none.
+    """
+    patterns = tuple(opened)
+    found = set(extensions)
+    for one in modules:
+        file = one.path.rpartition("/")[2]
+        by_path = any(fnmatchcase(file, pattern) for pattern in patterns)
+        if extension_stem(file, wheel.tags) is not None and not by_path:
+            found.add((one.name, one.path))
+    return tuple(sorted(found))
+
+
+def _scripts(archive: Archive) -> Iterator[ScriptFile]:
+    """The files of `.data/scripts`, with the modes that installers take from the archive."""
+    for name, entry in archive.files.items():
+        folder, _, rest = name.partition("/")
+        if not folder.endswith(".data") or not rest.startswith("scripts/"):
+            continue
+        mode = entry.external_attr >> 16
+        head = archive.beginning(name, FIRST_LINE)
+        marked = head.startswith(_BYTE_ORDER_MARK)
+        text = head.removeprefix(_BYTE_ORDER_MARK)
+        line = text[2:].split(b"\n", 1)[0].decode("utf-8", "backslashreplace")
+        yield ScriptFile(
+            path=name,
+            executable=stat.S_ISREG(mode) and bool(mode & 0o111),
+            interpreter=line.lstrip(" \t") if text.startswith(b"#!") else None,
+            byte_order_mark=marked,
+            native=head.startswith(MAGIC),
+        )
 
 
 def _contents(archive: Archive, info: DistInfo) -> Iterator[WheelFile]:
@@ -196,13 +290,16 @@ def _digest(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _read_files(archive: Archive, names: list[str], rows: Mapping[str, RecordEntry]) -> list[Found]:
+def _read_files(
+    archive: Archive, names: list[str], rows: Mapping[str, RecordEntry], wheel: Wheel
+) -> list[Found]:
     """Check the files' digests by their rows; gives what is ELF among them, in the same order.
 
     Unpacking and hashing release the interpreter's lock, so that threads use every core.
     """
     batches = sorted(_batches(archive, names), key=lambda batch: -batch[0])
-    work = functools.partial(_read_batch, archive, rows, Pool())
+    lowest = lowest_python(wheel.tags, "")
+    work = functools.partial(_read_batch, archive, rows, Pool(), lowest)
     if len(batches) <= 1:
         return work(names)
     with ThreadPoolExecutor(WORKERS, "read-wheel") as executor:
@@ -234,12 +331,12 @@ def _batches(archive: Archive, names: list[str]) -> Iterator[tuple[int, list[str
 
 
 def _read_batch(
-    archive: Archive, rows: Mapping[str, RecordEntry], pool: Pool, names: list[str]
+    archive: Archive, rows: Mapping[str, RecordEntry], pool: Pool, lowest: int, names: list[str]
 ) -> list[Found]:
     found: list[Found] = []
     for name in names:
         try:
-            facts = _read_file(archive, name, rows.get(name), pool)
+            facts = _read_file(archive, name, rows.get(name), pool, lowest)
         except MalformedElfError as error:
             found.append((name, f"{error.what} ({error.why})"))
         else:
@@ -249,16 +346,18 @@ def _read_batch(
 
 
 def _read_file(
-    archive: Archive, name: str, row: RecordEntry | None, pool: Pool
-) -> ElfFacts | tuple[str, ...] | None:
-    """Facts of an ELF file, what a source opens; if it has a row, its digest is checked too."""
+    archive: Archive, name: str, row: RecordEntry | None, pool: Pool, lowest: int
+) -> ElfFacts | _Source | FileContent | None:
+    """Facts of an ELF file, what a source tells; if it has a row, its digest is checked too."""
     if archive.files[name].file_size <= IN_MEMORY:
         data = archive.read(name, limit=IN_MEMORY)
         if row is not None:
             collections.deque(_checked(archive, name, row, (data,)), maxlen=0)
+        if data.startswith(MAGIC):
+            return read_elf(name, data, pool=pool)
         if name.endswith(_SOURCE) and len(data) <= MAX_SOURCE:
-            return opened_libraries(data) or None
-        return read_elf(name, data, pool=pool) if data.startswith(MAGIC) else None
+            return _source(name, data, lowest)
+        return _content(data) if _LIBRARY.fullmatch(name) else None
     pieces = archive.stream(name)
     if row is not None:
         pieces = _checked(archive, name, row, pieces)
@@ -269,6 +368,28 @@ def _read_file(
     if row is not None:
         collections.deque(pieces, maxlen=0)  # to the end: only there is the digest known
     return None
+
+
+def _source(name: str, data: bytes, lowest: int) -> _Source:
+    place = module_place(name)
+    imports: Iterable[str] = ()
+    if place is not None and place.endswith("/__init__.py"):
+        imports = imported_modules(place.removesuffix("/__init__.py").replace("/", "."), data)
+    newer = data if place is not None and looks_newer(data, lowest) else b""
+    return _Source(opens=opened_libraries(data), imports=tuple(imports), newer=newer)
+
+
+def _content(data: bytes) -> FileContent:
+    """What is in a file that is called like native code and is not ELF."""
+    if not data:
+        return FileContent.EMPTY
+    if data.startswith(_LFS):
+        return FileContent.LFS_POINTER
+    try:
+        data[:FIRST_LINE].decode("ascii")
+    except UnicodeDecodeError:
+        return FileContent.OTHER
+    return FileContent.OTHER if b"\0" in data[:FIRST_LINE] else FileContent.TEXT
 
 
 @contextlib.contextmanager

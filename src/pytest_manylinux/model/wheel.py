@@ -165,6 +165,64 @@ class WheelFile:
     rewritten: bool = False
 
 
+class FileContent(enum.Enum):
+    """What a file that is called like native code holds; the words are for people."""
+
+    NATIVE = "an ELF file"
+    EMPTY = "empty"
+    LFS_POINTER = "a Git LFS pointer"
+    TEXT = "text"
+    DAMAGED = "a damaged ELF file"
+    OTHER = "no ELF file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleFile:
+    """A file that some Python takes for an extension module by its name (PEP 3149).
+
+    `name` is dotted; `suffix` is between the name and `.so` (`abi3`, `cpython-311-x86_64-linux-gnu`,
+    empty for a plain `.so`). `inits` and `exports` tell whether it exports `PyInit_` and
+    `PyModExport_` (PEP 793) of its own name.
+    """
+
+    path: str
+    name: str
+    suffix: str
+    content: FileContent
+    inits: bool = False
+    exports: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptFile:
+    """A file of `.data/scripts`, which an installation puts on PATH.
+
+    `executable`: its mode lets it be executed, as installers read the archive. `interpreter` is what
+    follows `#!` in its first line, `python` where installers put theirs; None if it has no such line.
+    `byte_order_mark` tells that one stands before it. `native` tells that it is an ELF file.
+    """
+
+    path: str
+    executable: bool
+    interpreter: str | None = None
+    byte_order_mark: bool = False
+    native: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntaxNeed:
+    """A Python file that not every Python compiles which the wheel admits.
+
+    `since` is the first minor version of Python 3 that does, None if none up to `tried` does.
+    """
+
+    path: str
+    since: int | None
+    tried: int
+    line: int
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
     """Everything read once from a wheel.
@@ -181,7 +239,10 @@ class WheelFacts:
     and `wheel_tags` are as in the WHEEL file. `extension_paths` are (dotted name, path in the
     wheel) of the extension modules. `contents` are all files with what they hold; none at a glance.
     `opened_by_path` are patterns of library file names that the wheel's Python code opens by ctypes;
-    `*` for code that computes the name.
+    `*` for code that computes the name. `module_files` and `script_files` are what Python and the shell
+    find by name, whatever is in them; `no_code` are other files called like libraries that are none.
+    `syntax` are files that not every Python compiles which the wheel's tags and Requires-Python admit.
+    `import_order` are the dotted names that packages' `__init__` files import, in their order.
     """
 
     wheel: Wheel
@@ -204,6 +265,11 @@ class WheelFacts:
     extension_paths: tuple[tuple[str, str], ...] = ()
     contents: tuple[WheelFile, ...] = field(default=(), repr=False)
     opened_by_path: tuple[str, ...] = ()
+    module_files: tuple[ModuleFile, ...] = ()
+    script_files: tuple[ScriptFile, ...] = ()
+    syntax: tuple[SyntaxNeed, ...] = ()
+    import_order: tuple[str, ...] = ()
+    no_code: tuple[tuple[str, FileContent], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

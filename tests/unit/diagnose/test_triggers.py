@@ -98,7 +98,8 @@ def test_symbols_of_pythons_that_are_no_more(
 ) -> None:
     """The prediction and the trial say the same of them."""
     tag = "py3-none-manylinux_2_17_x86_64"
-    facts = Trigger(finding="", files=wanting(Want(symbol)), tag=tag).facts(tmp_path)
+    files = {"demo/_x.so": wanting(Want(symbol))[MODULE]}  # which every Python finds
+    facts = Trigger(finding="", files=files, tag=tag).facts(tmp_path)
     (finding,) = predict_target(facts, make_target(python=gone)).errors
     assert finding.name == name
     assert predict_target(facts, make_target(python=there)).findings == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
+from pytest_manylinux.diagnose.extension_files import never_found, unfound
 from pytest_manylinux.diagnose.modules import built_for
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
@@ -17,6 +18,30 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     fit = best_fit(facts.wheel.tags, target)
     if fit.misfit is Misfit.PYTHON:
         yield _tag_finding(str(fit.tag), target, ())
+    if fit.misfit is None:
+        version = target.interpreter.version.dotted
+        for module, files in unfound(facts, target).items():
+            yield _file_finding(module, [one.path for one in files], f"Python {version}")
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    for module, files in never_found(facts).items():
+        yield _file_finding(module, [one.path for one in files], "the Python of the wheel's tag")
+
+
+def _file_finding(module: str, paths: list[str], python: str) -> Finding:
+    return CHECK.finding(
+        f"{python} does not find {module} by the name of its file: {paths[0]}",
+        evidence=paths,
+        remedy=_FILE_REMEDY,
+        files=paths,
+    )
+
+
+_FILE_REMEDY = (
+    "build the file with the Python of the tag, or, for the stable ABI, call it NAME.abi3.so, "
+    "which every CPython finds"
+)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -47,6 +72,7 @@ CHECK = Check(
     code="ML202",
     name="python-mismatch",
     severity=Severity.ERROR,
+    wheel=_wheel,
     static=_static,
     dynamic=_dynamic,
 )

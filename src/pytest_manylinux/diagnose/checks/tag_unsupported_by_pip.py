@@ -10,6 +10,7 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel_tags import oldest_glibc
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
@@ -29,7 +30,7 @@ def _why_none(platform: str) -> str:
     policy = policy_of_platform_tag(platform)
     if policy is None:
         return "installers compare text: manylinux_X_Y is written without leading zeros, X from 2 on"
-    lowest = "2.5" if policy[1] in {"x86_64", "i686"} else "2.17"
+    lowest = ".".join(map(str, oldest_glibc(policy[1])))
     return f"the lowest glibc of a tag for {policy[1]} is {lowest}"
 
 

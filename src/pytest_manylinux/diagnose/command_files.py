@@ -1,0 +1,120 @@
+"""Programs that a wheel brings, and whether a distro could start them, by their bytes alone.
+
+Rules: execve(2) on `#!` and PT_INTERP; the wheel specification on `.data/scripts` (`#!python` is
+replaced by installers); the loaders' names are those of each architecture's psABI and of glibc's
+shlib-versions.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_manylinux.diagnose.loader_model import is_command
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import ElfFacts, ScriptFile, WheelFacts
+
+_LOADERS = frozenset(
+    {
+        *("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux.so.2", "/libx32/ld-linux-x32.so.2"),
+        *("/lib/ld-linux-aarch64.so.1", "/lib/ld-linux-armhf.so.3", "/lib/ld-linux.so.3"),
+        *("/lib64/ld64.so.2", "/lib64/ld64.so.1", "/lib/ld64.so.1", "/lib/ld.so.1"),
+        *("/lib/ld-linux-riscv64-lp64d.so.1", "/lib64/ld-linux-loongarch-lp64d.so.1"),
+    }
+)
+_MUSL = re.compile(r"/lib/ld-musl-\w+\.so\.1")
+_PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?")
+_EVERYWHERE = frozenset(
+    {"/bin/sh", "/usr/bin/sh", "/bin/bash", "/usr/bin/bash", "/usr/bin/env", "/bin/env"}
+)
+_USUAL = frozenset({"/bin", "/usr/bin", "/usr/local/bin"})
+_UNVERSIONED_GONE = frozenset(
+    {"debian", "ubuntu"}
+)  # python is a package of its own (python-is-python3)
+_OTHER_LOADER = "link statically, or with the distros' loader (patchelf --set-interpreter)"
+_SCRIPT = "let the first line be #!python, which installers replace by the environment's own Python"
+_NO_MARK = "save it as UTF-8 without the mark"
+_LINE_ENDS = "save it with Unix line ends"
+_MODE = "pack the file with mode 0755: pip keeps the mode that the archive states"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFault:
+    """Why a program cannot be started, and what to do; `words` end a sentence about it."""
+
+    path: str
+    words: str
+    severity: Severity
+    remedy: str
+
+
+def unstartable(facts: WheelFacts, family: str = "") -> Iterator[StartFault]:
+    """Programs that cannot be started on a family of distros, or, without one, on none of them."""
+    for script in facts.script_files:
+        fault = _of_script(script, family)
+        if fault is not None:
+            words, severity, remedy = fault
+            yield StartFault(path=script.path, words=words, severity=severity, remedy=remedy)
+    musl = any(tag.startswith("musllinux") for tag in facts.wheel.platforms)
+    programs = set(facts.programs)
+    for elf in facts.elf:
+        if elf.path in programs and _lacks_loader(elf, musl=musl):
+            yield StartFault(
+                path=elf.path,
+                words=f"the loader that it names, {elf.interpreter}, is on no distro with "
+                f"{'musl' if musl else 'glibc'}",
+                severity=Severity.ERROR if is_command(elf.path) else Severity.WARNING,
+                remedy=_OTHER_LOADER,
+            )
+
+
+def _lacks_loader(elf: ElfFacts, *, musl: bool) -> bool:
+    if not elf.interpreter:
+        return False
+    known = _MUSL.fullmatch(elf.interpreter) if musl else elf.interpreter in _LOADERS
+    return not known
+
+
+def _of_script(script: ScriptFile, family: str) -> tuple[str, Severity, str] | None:
+    line = script.interpreter
+    faults = (
+        (not script.executable, "its mode in the archive does not let it be executed", _MODE),
+        (script.byte_order_mark, "a byte order mark stands before its first line", _NO_MARK),
+        (
+            line is None and not script.native,
+            "it has no first line with #! and is no ELF file",
+            _SCRIPT,
+        ),
+        (line and line.endswith("\r"), "its first line ends in a carriage return", _LINE_ENDS),
+    )
+    replaced = line is not None and line.startswith("python")  # by installers, line end and all
+    for found, words, remedy in faults[:3] if replaced else faults:
+        if found:
+            return words, Severity.ERROR, remedy
+    return None if line is None or replaced else _of_interpreter(line.split(), family)
+
+
+def _of_interpreter(words: list[str], family: str) -> tuple[str, Severity, str] | None:
+    path = words[0] if words else ""
+    folder, name = posixpath.split(path)
+    asked = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
+    if name == "env" and path in _EVERYWHERE:
+        if _PYTHON.fullmatch(asked) and asked.startswith(("python2", "pypy")):
+            return f"{asked} is not the environment's Python", Severity.ERROR, _SCRIPT
+        usual = asked in {"python", "python3", "sh", "bash"} or not asked
+        return None if usual else (f"{asked} may not be installed", Severity.WARNING, _SCRIPT)
+    if path in _EVERYWHERE:
+        return None
+    if folder not in _USUAL:
+        return f"its interpreter {path or '(none)'} is on no distro", Severity.ERROR, _SCRIPT
+    if path == "/usr/bin/python3":
+        return (
+            "its interpreter is the system's Python, not the environment's",
+            Severity.WARNING,
+            _SCRIPT,
+        )
+    gone = _PYTHON.fullmatch(name) is not None and (family in _UNVERSIONED_GONE or name != "python")
+    severity = Severity.ERROR if gone and folder != "/usr/local/bin" else Severity.WARNING
+    return f"its interpreter {path} is not installed with Python", severity, _SCRIPT

@@ -1,0 +1,111 @@
+"""Which of a wheel's files a Python takes for extension modules, and whether it can.
+
+Rules: `_PyImport_DynLoadFiletab` of CPython (importdl, dynload_shlib.c): the suffixes that an
+interpreter looks for; PEP 489 and PEP 793 on what such a file exports.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.python import Implementation, PythonVersion
+from pytest_manylinux.model.wheel import FileContent, ModuleFile, WheelFacts
+
+SLOTS_SINCE = (3, 15)
+"""The first Python that calls PyModExport_ and looks for `.abi3t.so` (PEP 793, PEP 803)."""
+
+# `.abi3-x86_64-linux-gnu.so` is looked for since 3.15, and by Debian's Pythons since 3.13 (seen there).
+_TRIPLET_SINCE, _TRIPLET_SINCE_IN_DEBIAN = (3, 15), (3, 13)
+_DEBIANS = frozenset({"debian", "ubuntu"})
+_CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)-(?P<triplet>[\w-]+)")
+_MUSL = "-musl"
+_M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
+_TAG = re.compile(r"(?P<kind>cp|pp)3(?P<minor>\d+)")
+
+
+def is_found(suffix: str, version: PythonVersion, *, debian: bool) -> bool:
+    """Whether an interpreter looks for modules with the suffix (without its dot and `.so`)."""
+    if not suffix or suffix.endswith(_MUSL):
+        return not suffix
+    if version.implementation is Implementation.PYPY:
+        return suffix.startswith(f"pypy{version.major}{version.minor}-")
+    if suffix.startswith("abi3t"):
+        return version.release >= SLOTS_SINCE
+    if suffix.startswith("abi3"):
+        since = _TRIPLET_SINCE_IN_DEBIAN if debian else _TRIPLET_SINCE
+        return not version.free_threaded and (suffix == "abi3" or version.release >= since)
+    match = _CPYTHON.fullmatch(suffix)
+    own = {version.abi, version.id} if version.release <= _M_UNTIL else {version.abi}
+    return match is not None and f"cp{match['version']}{match['flags']}" in own
+
+
+def unfound(facts: WheelFacts, target: Target) -> dict[str, list[ModuleFile]]:
+    """Modules that the target's Python does not find by any of their files."""
+    debian = target.distro.family in _DEBIANS
+    version = target.interpreter.version
+    return {
+        name: files
+        for name, files in _by_name(facts).items()
+        if not any(is_found(one.suffix, version, debian=debian) for one in files)
+    }
+
+
+@once_per_wheel
+def never_found(facts: WheelFacts) -> dict[str, list[ModuleFile]]:
+    """Modules that the lowest Python of some tag does not find, whatever the distro."""
+    lowest = list(_lowest(facts))
+    return {
+        name: files
+        for name, files in _by_name(facts).items()
+        if lowest and not any(is_found(one.suffix, v, debian=False) for v in lowest for one in files)
+    }
+
+
+def no_modules(facts: WheelFacts) -> list[ModuleFile]:
+    """Files that are called like extension modules and are no ELF files at all."""
+    return [one for one in facts.module_files if one.content is not FileContent.NATIVE]
+
+
+def without_init(facts: WheelFacts, version: PythonVersion) -> Iterator[ModuleFile]:
+    """Modules that a Python finds and cannot initialise.
+
+    A file that the wheel's own code opens by ctypes needs no init function.
+    """
+    slots = version.release >= SLOTS_SINCE
+    for one in facts.module_files:
+        if one.content is not FileContent.NATIVE or one.inits or (one.exports and slots):
+            continue
+        if is_found(one.suffix, version, debian=True) and not opened_by_path(one, facts):
+            yield one
+
+
+def opened_by_path(one: ModuleFile, facts: WheelFacts) -> bool:
+    """Whether the wheel's Python code opens such a file by ctypes."""
+    file = one.path.rpartition("/")[2]
+    return any(fnmatchcase(file, pattern) for pattern in facts.opened_by_path)
+
+
+def lowest_versions(facts: WheelFacts) -> tuple[PythonVersion, ...]:
+    """The lowest Python of each tag with an ABI; of others nothing is promised."""
+    return tuple(_lowest(facts))
+
+
+def _lowest(facts: WheelFacts) -> Iterator[PythonVersion]:
+    for tag in sorted(facts.wheel.tags, key=str):
+        found = _TAG.fullmatch(tag.interpreter)
+        if found is not None and tag.abi != "none":
+            implementation = Implementation(found["kind"])
+            threads = implementation is Implementation.CPYTHON and tag.abi.endswith("t")
+            yield PythonVersion(3, int(found["minor"]), implementation, threads and tag.abi != "abi3t")
+
+
+@once_per_wheel
+def _by_name(facts: WheelFacts) -> dict[str, list[ModuleFile]]:
+    found: dict[str, list[ModuleFile]] = {}
+    for one in facts.module_files:
+        found.setdefault(one.name, []).append(one)
+    return found
