@@ -37,6 +37,20 @@ LIBC = ("libc.so.6",)
 GRAFTED = "demo.libs/libfoo-0a1b2c3d.so.1"
 
 
+def _twice() -> dict[str, bytes | str]:
+    """Two modules, each with a library of one soname; the first's lacks a symbol of the second's."""
+    files: dict[str, bytes | str] = {"demo/__init__.py": "from . import _a, _b\n"}
+    for name, exports in (("_a", ("one",)), ("_b", ("one", "two"))):
+        spec = ElfSpec(soname="libs.so.1", needed=LIBC, exports=exports)
+        wants = (Want("PyModule_Create2"), Want(exports[-1]))
+        module = extension_spec(name, needed=("libs.so.1",), wants=wants, runpath=f"$ORIGIN/{name}")
+        files |= {f"demo/{name}.abi3.so": module.build(), f"demo/{name}/libs.so.1": spec.build()}
+    return files
+
+
+TWICE = _twice()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
     """A wheel and what is done with it; `also` are the findings that rightly come along.
@@ -216,6 +230,20 @@ TRIGGERS = (
     ),
     Trigger(finding="baked-path", files=native(rodata=b"\0/opt/build/ssl/cert.pem\0")),
     Trigger(finding="wrong-architecture", files=native(arch="aarch64", align=0x10000)),
+    Trigger(finding="module-not-native", files={**native(), "demo/_y.abi3.so": ""}),
+    Trigger(finding="init-missing", files=native(exports=())),
+    Trigger(finding="platform-tag-needless"),
+    Trigger(finding="soname-twice", files=TWICE),
+    Trigger(
+        finding="program-not-started",
+        files={**native(), "demo-1.0.data/scripts/demo": "exit 0\n"},
+    ),
+    Trigger(
+        finding="syntax-error",
+        files={"demo/new.py": "match x:\n    case 1:\n        pass\n"},
+        tag=PURE,
+        target={"python": "3.9"},
+    ),
     Trigger(finding="elf-in-purelib", files={f"demo-1.0.data/purelib/{MODULE}": native()[MODULE]}),
     Trigger(finding="elf-in-pure-wheel", files=native(), tag=PURE),
     Trigger(finding="unstripped", files=native(debug=True)),

@@ -203,7 +203,10 @@ def command(data: str | tuple[str, ...], *, mode: int = 0o100755) -> Callable[[P
             program = data.encode()
         else:
             program = compiled(folder, "program", START, "-nostdlib", *data, shared=False)
-        files = {"tool/_x.abi3.so": module(folder, "_x"), "tool-1.0.data/scripts/tool": program}
+        files: dict[str, bytes | str] = {
+            "tool/_x.abi3.so": module(folder, "_x"),
+            "tool-1.0.data/scripts/tool": program,
+        }
         return with_mode(packed(folder, "tool", files), "tool-1.0.data/scripts/tool", mode)
 
     return make
@@ -225,7 +228,8 @@ def source(text: str, name: str = "newer.py", tag: str = TAG, **more: Any) -> Ca
     """A sound module beside a Python file that the package imports."""
 
     def make(folder: Path) -> Path:
-        files = {"written/_x.abi3.so": module(folder, "_x"), f"written/{name}": text}
+        native = module(folder, "_x")
+        files: dict[str, bytes | str] = {"written/_x.abi3.so": native, f"written/{name}": text}
         init = f"from . import _x\nfrom . import {name.removesuffix('.py')}\n"
         return packed(folder, "written", files, init=init, tag=tag, **more)
 
