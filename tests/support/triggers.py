@@ -6,6 +6,7 @@ have seen of them is given as a value.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -231,6 +232,7 @@ TRIGGERS = (
     Trigger(finding="baked-path", files=native(rodata=b"\0/opt/build/ssl/cert.pem\0")),
     Trigger(finding="wrong-architecture", files=native(arch="aarch64", align=0x10000)),
     Trigger(finding="module-not-native", files={**native(), "demo/_y.abi3.so": ""}),
+    Trigger(finding="packed-unusually", files=native(), made={"method": zipfile.ZIP_BZIP2}),
     Trigger(finding="init-missing", files=native(exports=())),
     Trigger(finding="platform-tag-needless"),
     Trigger(finding="soname-twice", files=TWICE),

@@ -6,6 +6,8 @@ function that writes a wheel into an empty folder, and a row in KINDS.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import subprocess
 import zipfile
 from collections.abc import Callable, Mapping
@@ -170,6 +172,61 @@ def one_soname(init: str) -> Callable[[Path], Path]:
     return make
 
 
+def repacked(method: int) -> Callable[[Path], Path]:
+    """A sound wheel whose files are packed by another method."""
+
+    def make(folder: Path) -> Path:
+        path = packed(folder, "repacked", {"repacked/_x.abi3.so": module(folder, "_x")})
+        with zipfile.ZipFile(path) as archive:
+            content = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, data in content:
+                archive.writestr(name, data)
+        return path
+
+    return make
+
+
+def recorded(record: Callable[[str, bytes], str]) -> Callable[[Path], Path]:
+    """A sound wheel whose RECORD has for each file what `record` says."""
+
+    def make(folder: Path) -> Path:
+        path = packed(folder, "recorded", {"recorded/_x.abi3.so": module(folder, "_x")})
+        with zipfile.ZipFile(path) as archive:
+            content = {e.filename: archive.read(e) for e in archive.infolist()}
+        own = "recorded-1.0.dist-info/RECORD"
+        rows = [f"{name},{record(name, data)}" for name, data in content.items() if name != own]
+        content[own] = "\n".join([*rows, f"{own},,", ""]).encode()
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+        return path
+
+    return make
+
+
+def by_algorithm(name: str) -> Callable[[str, bytes], str]:
+    """RECORD's columns after the path, with a digest by an algorithm."""
+
+    def row(path: str, data: bytes) -> str:
+        del path
+        digest = base64.urlsafe_b64encode(hashlib.new(name, data).digest()).rstrip(b"=").decode()
+        return f"{name}={digest},{len(data)}"
+
+    return row
+
+
+def described(metadata: str = "", version: str = "1.0") -> Callable[[Path], Path]:
+    """A sound wheel with more lines of metadata, or with another version."""
+
+    def make(folder: Path) -> Path:
+        files = {"described/_x.abi3.so": module(folder, "_x")}
+        head = f"Metadata-Version: 2.1\nName: described\nVersion: {version}\n{metadata}"
+        return packed(folder, "described", files, version=version, metadata=head.encode())
+
+    return make
+
+
 def file_called(name: str, data: bytes | str, *, init: str = "") -> Callable[[Path], Path]:
     """A sound module beside another file, which the package imports or not."""
 
@@ -324,6 +381,45 @@ KINDS: tuple[WheelKind, ...] = (
     WheelKind(
         name="soname-twice-richer-first",
         make=one_soname("from . import (\n    _two,  # has all\n    _one,\n)\n"),
+    ),
+    WheelKind(
+        name="packed-with-bzip2",
+        make=repacked(zipfile.ZIP_BZIP2),
+        audit={"packed-unusually": "warning"},
+    ),
+    WheelKind(
+        name="packed-with-lzma",
+        make=repacked(zipfile.ZIP_LZMA),
+        audit={"packed-unusually": "warning"},
+    ),
+    WheelKind(name="record-by-blake2b", make=recorded(by_algorithm("blake2b"))),
+    WheelKind(name="record-by-sha3", make=recorded(by_algorithm("sha3_256"))),
+    WheelKind(
+        name="record-by-nothing-known",
+        make=recorded(lambda _, data: f"crc32=abc,{len(data)}"),
+        audit={"wheel-malformed": "warning"},
+    ),
+    WheelKind(
+        name="record-of-other-bytes",
+        make=recorded(lambda name, data: by_algorithm("sha256")(name, data + b"x")),
+        audit={"wheel-malformed": "error"},
+    ),
+    WheelKind(
+        name="requirement-with-a-star",
+        make=described('Provides-Extra: all\nRequires-Dist: idna (>=2.*) ; extra == "all"\n'),
+        audit={"wheel-malformed": "warning"},
+        predicted=(WORKS, WORKS, "install-failed", "install-failed"),
+    ),
+    WheelKind(
+        name="requires-python-with-a-star",
+        make=described("Requires-Python: >=3.6.*\n"),
+        audit={"wheel-malformed": "warning"},
+    ),
+    WheelKind(
+        name="version-outside-pep-440",
+        make=described(version="1.0_beta_x"),
+        audit={"wheel-malformed": "warning"},
+        predicted=(WORKS, WORKS, "install-failed", "install-failed"),
     ),
     WheelKind(
         name="module-is-lfs-pointer",

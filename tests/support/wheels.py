@@ -43,12 +43,14 @@ def build_wheel(
     record: bytes | None = None,
     leave_out: Sequence[str] = (),
     filename: str = "",
+    method: int = zipfile.ZIP_DEFLATED,
 ) -> Path:
     """Write a wheel into `folder` and return its path.
 
     `tag` is the compressed tag set. `metadata`, `wheel_file` and `record` replace those files whole;
     `leave_out` names members of .dist-info (such as `RECORD`) to leave out; `filename` replaces
-    the file's name. `entry_points` are console scripts, name to `module:function`.
+    the file's name, `method` that of packing. `entry_points` are console scripts, name to
+    `module:function`.
     """
     project = name.replace("-", "_")
     info = f"{project}-{version}.dist-info"
@@ -66,7 +68,7 @@ def build_wheel(
             if place.removeprefix(f"{info}/") not in leave_out:
                 entry = zipfile.ZipInfo(place, (2020, 1, 1, 0, 0, 0))
                 entry.external_attr = (0o100755 if ".data/scripts/" in place else 0o100644) << 16
-                archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+                archive.writestr(entry, data, method)
     return path
 
 

@@ -15,7 +15,7 @@ from signal import SIGILL
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.libraries import is_driver
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
-from pytest_manylinux.diagnose.modules import blame_missing_module
+from pytest_manylinux.diagnose.modules import blame_missing_module, built_for
 from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.diagnose.soname_conflicts import soname_conflicts
 from pytest_manylinux.model.distro import Target
@@ -32,6 +32,9 @@ _DEPENDENCY_ABI = re.compile(
     r"|does not export expected C (?:function|variable)"
     r"|has wrong signature \(expected"
     r"|library version mismatch"
+)
+_NO_NAME = re.compile(
+    r"cannot import name '(?P<name>\w+)' from (?:partially initialized module )?'(?P<package>[\w.]+)'"
 )
 NO_INIT = "does not define module export function"
 """What CPython says of a file without an init function (importdl.c)."""
@@ -109,6 +112,15 @@ def library_of(failure: Failure, facts: WheelFacts) -> str:
     return library if needing(library, facts) else PurePosixPath(library).name
 
 
+def missing_module(outcome: ImportOutcome, facts: WheelFacts) -> str:
+    """The module that was not found; also one of the wheel's that a package imports from itself."""
+    match = _NO_NAME.search(outcome.message)
+    if outcome.missing_module or match is None:
+        return outcome.missing_module
+    name = f"{match['package']}.{match['name']}"
+    return name if built_for(name, facts) else ""
+
+
 def no_code_of(failure: Failure, facts: WheelFacts) -> str:
     """The file of the wheel that a failure is about, if it is called like native code and is none."""
     text = failure.words.text if failure.words else ""
@@ -155,8 +167,8 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
         return "dependency-abi"
     if NO_INIT in outcome.message:
         return "init-missing"
-    if outcome.missing_module:
-        return blame_missing_module(outcome.missing_module, facts, target)
+    if missing := missing_module(outcome, facts):
+        return blame_missing_module(missing, facts, target)
     if any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
         return "baked-path"
     return "import-error"

@@ -26,6 +26,7 @@ class PipRefusal(enum.Enum):
     PYTHON = "python"
     DEPENDENCY = "dependency"
     MALFORMED = "malformed"
+    METADATA = "metadata"
     OTHER = "other"
 
 
@@ -43,6 +44,7 @@ _SENTENCES: tuple[tuple[PipRefusal, str], ...] = (
     (PipRefusal.TAG, r"is not a supported wheel on this platform"),
     (PipRefusal.PYTHON, r"requires a different python"),
     (PipRefusal.PYTHON, r"requires python '[^']+' but the running python is"),
+    (PipRefusal.METADATA, r"requested .* has invalid metadata|wheel filename \(invalid version"),
     (
         PipRefusal.MALFORMED,
         (

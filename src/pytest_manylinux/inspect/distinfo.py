@@ -13,12 +13,13 @@ import configparser
 import csv
 import email.message
 import email.parser
+import hashlib
 import io
 import itertools
 import math
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -39,8 +40,10 @@ MAX_RECORD = 64 * 1024**2
 MAX_TAGS = 10_000
 """Single tags in one compressed set; real ones hold some ten, and they multiply."""
 
-_STRONG = frozenset({"sha256", "sha384", "sha512"})
+# The wheel specification wants sha256 or better, of those that hashlib guarantees; the lengths of
+# SHAKE's digests are not stated in RECORD.
 _WEAK = frozenset({"md5", "sha1", "sha224"})
+_KNOWN = frozenset(name for name in hashlib.algorithms_guaranteed if not name.startswith("shake"))
 _UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
@@ -144,6 +147,10 @@ def _metadata(
             Requirement(line)
         except InvalidRequirement:
             problems.append(f"METADATA: Requires-Dist {line!r} is no requirement")
+    try:
+        Version(version)
+    except InvalidVersion:
+        problems.append(f"METADATA: Version {version!r} is not one of PEP 440; indexes refuse it")
     return name, version, requires_python, requires
 
 
@@ -239,19 +246,22 @@ def _entry_points(archive: Archive, folder: str, problems: list[str]) -> tuple[s
 
 
 def _record(archive: Archive, folder: str, problems: list[str]) -> dict[str, RecordEntry]:
-    """RECORD's rows by normal path, checked against the list of files; digests come later."""
+    """RECORD's rows by normal path; digests come later.
+
+    Installers go by the archive alone and pass over what is wrong in RECORD: it is a problem.
+    """
     place = f"{folder}/RECORD"
     if place not in archive.files:
         raise malformed(archive.path, "RECORD is missing", f"no {place} in the archive")
-    rows = _rows(archive.path, archive.read(place, limit=MAX_RECORD))
+    rows = _rows(archive.path, archive.read(place, limit=MAX_RECORD), problems)
     unlisted = [name for name in archive.files if name not in rows]
     signatures = {f"{folder}/{name}" for name in _UNHASHED}
     unlisted = [name for name in unlisted if name not in signatures]
     if unlisted:
-        raise malformed(archive.path, "RECORD is wrong", f"{_some(unlisted)} not listed in it")
+        problems.append(f"RECORD is wrong: {_some(unlisted)} not listed in it")
     absent = [name for name in rows if name not in archive.files and name not in signatures]
     if absent:
-        raise malformed(archive.path, "RECORD is wrong", f"it lists {_some(absent)} not in the archive")
+        problems.append(f"RECORD is wrong: it lists {_some(absent)}, not in the archive")
     unhashed = [name for name, row in rows.items() if not row.digest and name not in signatures]
     if unhashed:
         problems.append(f"RECORD: no digest for {_some(unhashed)}")
@@ -266,26 +276,29 @@ def _some(names: list[str]) -> str:
     return f"{', '.join(shown)} and {hidden} more" if hidden else ", ".join(shown)
 
 
-def _rows(path: Path, data: bytes) -> dict[str, RecordEntry]:
+def _rows(path: Path, data: bytes, problems: list[str]) -> dict[str, RecordEntry]:
     rows: dict[str, RecordEntry] = {}
     try:
         for row in csv.reader(io.StringIO(data.decode("utf-8"), newline="")):
             if row and row[0]:
-                rows[posixpath.normpath(row[0])] = _row(path, row)
+                rows[posixpath.normpath(row[0])] = _row(row, problems)
     except (UnicodeDecodeError, csv.Error) as error:
         raise malformed(path, "RECORD cannot be read", str(error)) from error
     return rows
 
 
-def _row(path: Path, row: list[str]) -> RecordEntry:
+def _row(row: list[str], problems: list[str]) -> RecordEntry:
     _, stated, size = (*row, "", "")[:3]
     algorithm, _, encoded = stated.partition("=")
     if not encoded:
         return RecordEntry(size=int(size) if size.isdecimal() else None)
-    if algorithm not in _STRONG | _WEAK:
-        raise malformed(path, "RECORD is wrong", f"{row[0]}: unknown hash {algorithm!r}")
+    entry = RecordEntry(size=int(size) if size.isdecimal() else None)
+    if algorithm not in _KNOWN:
+        problems.append(f"RECORD is wrong: {row[0]}: unknown hash {algorithm!r}")
+        return entry
     try:
         digest = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise malformed(path, "RECORD is wrong", f"{row[0]}: its digest is no base64") from error
-    return RecordEntry(algorithm=algorithm, digest=digest, size=int(size) if size.isdecimal() else None)
+    except (binascii.Error, ValueError):
+        problems.append(f"RECORD is wrong: {row[0]}: its digest is no base64")
+        return entry
+    return replace(entry, algorithm=algorithm, digest=digest)

@@ -11,13 +11,15 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.errors import StoreError, UsageError
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
@@ -63,6 +65,37 @@ class _Source:
     newer: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One wheel's files as they are read: RECORD's rows, and what differs from them, by path.
+
+    `lowest` is the lowest minor version of Python 3 that its tags admit; `pool` shares equal values.
+    """
+
+    archive: Archive
+    rows: Mapping[str, RecordEntry]
+    lowest: int
+    pool: Pool = field(default_factory=Pool)
+    mismatches: dict[str, str] = field(default_factory=dict)
+
+    def checked(self, name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """A file's pieces again; after the last it is known whether RECORD says the same."""
+        row = self.rows.get(name)
+        if row is None:
+            yield from pieces
+            return
+        digest = hashlib.new(row.algorithm, usedforsecurity=False) if row.algorithm else None
+        for piece in pieces:
+            if digest is not None:
+                digest.update(piece)
+            yield piece
+        size = self.archive.files[name].file_size
+        if digest is not None and digest.digest() != row.digest:
+            self.mismatches[name] = f"has another {row.algorithm} digest than RECORD says"
+        elif row.size is not None and row.size != size:
+            self.mismatches[name] = f"has {size} bytes, RECORD says {row.size}"
+
+
 # A path, and its facts, or what is wrong with it, or what a source tells, or what is called a library.
 Found = tuple[str, ElfFacts | str | _Source | FileContent]
 
@@ -100,7 +133,7 @@ def open_wheel(path: Path) -> Wheel:
 def _named(path: Path) -> Wheel:
     """The wheel by its file name alone, without digest and size."""
     try:
-        name, version, build, tags = parse_wheel_filename(path.name)
+        name, build, tags = _parsed(path.name)
     except InvalidWheelFilename as error:
         raise malformed(
             path,
@@ -113,10 +146,26 @@ def _named(path: Path) -> Wheel:
         sha256="",
         size=0,
         name=name,
-        version=str(version),
+        version=_version(path.name),
         build="".join(str(part) for part in build),
         tags=tags,
     )
+
+
+def _parsed(filename: str) -> tuple[str, tuple[()] | tuple[int, str], frozenset[Tag]]:
+    """Project, build and tags of a file name, whose version may be any: pip before 24.1 takes those."""
+    project, _, rest = filename.partition("-")
+    _, dash, rest = rest.partition("-")
+    name, _, build, tags = parse_wheel_filename(f"{project}-0{dash}{rest}")
+    return name, build, tags
+
+
+def _version(filename: str) -> str:
+    text = filename.split("-")[1]
+    try:
+        return str(Version(text.replace("_", "+")))
+    except InvalidVersion:
+        return text
 
 
 def glance(path: Path) -> WheelFacts:
@@ -149,8 +198,11 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
         info = _info(archive, wheel)
         names = [*(name for name in info.record if name in archive.files)]
         names += (name for name in archive.files if name not in info.record)
-        facts = _facts(wheel, archive, info, _read_files(archive, names, info.record, wheel))
-        return replace(facts, contents=tuple(_contents(archive, info)))
+        reading = _Reading(archive, info.record, lowest_python(wheel.tags, ""))
+        facts = _facts(wheel, archive, info, _read_files(reading, names))
+        mismatches = tuple(f"{name} {how}" for name, how in sorted(reading.mismatches.items()))
+        contents = tuple(_contents(archive, info, reading.mismatches))
+        return replace(facts, contents=contents, mismatches=mismatches)
 
 
 def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
@@ -162,7 +214,8 @@ def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
         or archive.beginning(name, len(MAGIC)) == MAGIC
     ]
     with ThreadPoolExecutor(1, "read-elf") as executor:
-        reading = executor.submit(_read_files, archive, names, {}, wheel)
+        lowest = lowest_python(wheel.tags, "")
+        reading = executor.submit(_read_files, _Reading(archive, {}, lowest), names)
         info = _info(archive, wheel)
         found = reading.result()
     places = {name: place for place, name in enumerate(info.record)}
@@ -200,7 +253,7 @@ def _facts(
         requires_python=info.requires_python,
         requires_dist=info.requires_dist,
         root_is_purelib=info.root_is_purelib,
-        files=tuple(info.record),
+        files=tuple(dict.fromkeys((*(n for n in info.record if n in archive.files), *archive.files))),
         elf=elf,
         top_level=top_level_names(archive.files, wheel.tags, inits),
         extension_modules=tuple(sorted({name for name, _ in extensions})),
@@ -213,6 +266,7 @@ def _facts(
         wheel_tags=info.tags,
         extension_paths=extensions,
         opened_by_path=tuple(sorted(opened)),
+        packed_by=archive.methods,
         module_files=modules,
         script_files=tuple(_scripts(archive)),
         syntax=syntax_needs(newer, lowest),
@@ -261,11 +315,11 @@ def _scripts(archive: Archive) -> Iterator[ScriptFile]:
         )
 
 
-def _contents(archive: Archive, info: DistInfo) -> Iterator[WheelFile]:
+def _contents(archive: Archive, info: DistInfo, mismatches: Collection[str]) -> Iterator[WheelFile]:
     """All files with their digests: RECORD's, which were compared, or else their own."""
     for name, entry in archive.files.items():
         row = info.record.get(name)
-        if row is not None and row.algorithm == "sha256":
+        if row is not None and row.algorithm == "sha256" and name not in mismatches:
             digest = row.digest.hex()
         elif name == f"{info.folder}/RECORD":
             digest = ""
@@ -290,16 +344,13 @@ def _digest(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _read_files(
-    archive: Archive, names: list[str], rows: Mapping[str, RecordEntry], wheel: Wheel
-) -> list[Found]:
+def _read_files(reading: _Reading, names: list[str]) -> list[Found]:
     """Check the files' digests by their rows; gives what is ELF among them, in the same order.
 
     Unpacking and hashing release the interpreter's lock, so that threads use every core.
     """
-    batches = sorted(_batches(archive, names), key=lambda batch: -batch[0])
-    lowest = lowest_python(wheel.tags, "")
-    work = functools.partial(_read_batch, archive, rows, Pool(), lowest)
+    batches = sorted(_batches(reading.archive, names), key=lambda batch: -batch[0])
+    work = functools.partial(_read_batch, reading)
     if len(batches) <= 1:
         return work(names)
     with ThreadPoolExecutor(WORKERS, "read-wheel") as executor:
@@ -330,13 +381,11 @@ def _batches(archive: Archive, names: list[str]) -> Iterator[tuple[int, list[str
         yield size, batch
 
 
-def _read_batch(
-    archive: Archive, rows: Mapping[str, RecordEntry], pool: Pool, lowest: int, names: list[str]
-) -> list[Found]:
+def _read_batch(reading: _Reading, names: list[str]) -> list[Found]:
     found: list[Found] = []
     for name in names:
         try:
-            facts = _read_file(archive, name, rows.get(name), pool, lowest)
+            facts = _read_file(reading, name)
         except MalformedElfError as error:
             found.append((name, f"{error.what} ({error.why})"))
         else:
@@ -345,27 +394,23 @@ def _read_batch(
     return found
 
 
-def _read_file(
-    archive: Archive, name: str, row: RecordEntry | None, pool: Pool, lowest: int
-) -> ElfFacts | _Source | FileContent | None:
+def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | FileContent | None:
     """Facts of an ELF file, what a source tells; if it has a row, its digest is checked too."""
+    archive = reading.archive
     if archive.files[name].file_size <= IN_MEMORY:
         data = archive.read(name, limit=IN_MEMORY)
-        if row is not None:
-            collections.deque(_checked(archive, name, row, (data,)), maxlen=0)
+        collections.deque(reading.checked(name, (data,)), maxlen=0)
         if data.startswith(MAGIC):
-            return read_elf(name, data, pool=pool)
+            return read_elf(name, data, pool=reading.pool)
         if name.endswith(_SOURCE) and len(data) <= MAX_SOURCE:
-            return _source(name, data, lowest)
+            return _source(name, data, reading.lowest)
         return _content(data) if _LIBRARY.fullmatch(name) else None
-    pieces = archive.stream(name)
-    if row is not None:
-        pieces = _checked(archive, name, row, pieces)
+    pieces = reading.checked(name, archive.stream(name))
     first = next(pieces, b"")
     if first.startswith(MAGIC):
         with _mapped(first, pieces) as mapped:
-            return read_elf(name, mapped, pool=pool)
-    if row is not None:
+            return read_elf(name, mapped, pool=reading.pool)
+    if name in reading.rows:
         collections.deque(pieces, maxlen=0)  # to the end: only there is the digest known
     return None
 
@@ -411,18 +456,3 @@ def _mapped(first: bytes, rest: Iterator[bytes]) -> Iterator[mmap.mmap]:
             why=error.strerror or str(error),
             remedy="make room in it, or set TMPDIR to a folder with more",
         ) from error
-
-
-def _checked(archive: Archive, name: str, row: RecordEntry, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A file's pieces again; after the last, raises MalformedWheelError if RECORD says otherwise."""
-    digest = hashlib.new(row.algorithm, usedforsecurity=False) if row.algorithm else None
-    for piece in pieces:
-        if digest is not None:
-            digest.update(piece)
-        yield piece
-    if digest is not None and digest.digest() != row.digest:
-        why = f"{name} has another {row.algorithm} digest than RECORD says"
-        raise malformed(archive.path, "RECORD is wrong", why)
-    if row.size is not None and row.size != archive.files[name].file_size:
-        why = f"{name} has {archive.files[name].file_size} bytes, RECORD says {row.size}"
-        raise malformed(archive.path, "RECORD is wrong", why)

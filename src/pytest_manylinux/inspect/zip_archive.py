@@ -9,6 +9,7 @@ binary distribution format of the packaging specifications.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import posixpath
 import re
@@ -24,6 +25,7 @@ from pytest_manylinux.errors import MalformedWheelError, UsageError
 from pytest_manylinux.host.closeable import Closeable
 from pytest_manylinux.inspect import deflate
 from pytest_manylinux.inspect.zip_layout import UTF8, LayoutError, read_layout
+from pytest_manylinux.inspect.zip_methods import METHODS, UnpackError, unpacked
 
 MAX_ENTRIES = 200_000
 """Files in one wheel. The largest real ones hold some 30,000; the directory is kept in memory."""
@@ -56,6 +58,7 @@ _UNREADABLE = (
         zipfile.BadZipFile,
         zlib.error,
         deflate.DeflateError,
+        UnpackError,
         struct.error,
         EOFError,
         NotImplementedError,
@@ -65,7 +68,6 @@ _UNREADABLE = (
 """What zipfile raises for damaged archives, besides OSError for places before the beginning."""
 
 _EXPANDED = 2  # no honest packing makes a file longer than so many times
-_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REBUILD = "build the wheel again with a current build back end, or download it again"
 
 
@@ -95,6 +97,11 @@ class Archive(Closeable):
     def unpacked_size(self) -> int:
         """The bytes of all files together, as the directory states and reading enforces."""
         return sum(info.file_size for info in self.files.values())
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods that its files are packed with, sorted."""
+        return tuple(sorted({METHODS[info.compress_type] for info in self.files.values()}))
 
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield a file's bytes, FIRST of them and then CHUNK at a time at most.
@@ -145,6 +152,8 @@ class Archive(Closeable):
         packed = os.pread(self._descriptor, info.compress_size, self._starts[info.header_offset])
         if info.compress_type == zipfile.ZIP_STORED:
             return packed
+        if info.compress_type != zipfile.ZIP_DEFLATED:
+            return b"".join(unpacked(info.compress_type, [packed], info.file_size + 1))
         inflater = deflate.decompressobj(-zlib.MAX_WBITS)
         data = inflater.decompress(packed, info.file_size + 1)
         _check_end(inflater, left=0)
@@ -152,6 +161,9 @@ class Archive(Closeable):
 
     def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
         """The bytes of a file of any length, unchecked but for the end of what is packed."""
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            yield from unpacked(info.compress_type, self._packed(info), CHUNK)
+            return
         place, left, size = self._starts[info.header_offset], info.compress_size, FIRST
         inflater = deflate.decompressobj(-zlib.MAX_WBITS)
         stored = info.compress_type == zipfile.ZIP_STORED
@@ -170,6 +182,15 @@ class Archive(Closeable):
         if not stored:
             _check_end(inflater, left)
 
+    def _packed(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+        place, left = self._starts[info.header_offset], info.compress_size
+        while left:
+            piece = os.pread(self._descriptor, min(left, CHUNK), place)
+            if not piece:
+                raise zipfile.BadZipFile("it is cut short")
+            place, left = place + len(piece), left - len(piece)
+            yield piece
+
     def _damaged(self, name: str, why: str) -> MalformedWheelError:
         return malformed(self.path, f"{name} cannot be unpacked", why)
 
@@ -184,6 +205,8 @@ class Archive(Closeable):
             packed = os.pread(self._descriptor, size_packed, self._starts[info.header_offset])
             if info.compress_type == zipfile.ZIP_STORED:
                 return packed[:size]
+            if info.compress_type != zipfile.ZIP_DEFLATED:
+                return b"".join(itertools.islice(self._pieces(info), 1))[:size]
             return deflate.decompressobj(-zlib.MAX_WBITS).decompress(packed, size)
         except (*_UNREADABLE, OSError):
             return b""
@@ -297,8 +320,8 @@ def _plain_name(path: Path, info: zipfile.ZipInfo) -> str:
 def _check_kind(path: Path, info: zipfile.ZipInfo) -> None:
     if info.flag_bits & 0x1:
         raise malformed(path, f"{info.filename!a} is encrypted", "installers cannot ask for a password")
-    if info.compress_type not in _METHODS:
-        why = f"method {info.compress_type}; installers surely know only stored and deflated"
+    if info.compress_type not in METHODS:
+        why = f"method {info.compress_type}; no installer unpacks that"
         raise malformed(path, f"{info.filename!a} is packed in an unusual way", why)
     kind = stat.S_IFMT(info.external_attr >> 16)
     if info.is_dir() and info.file_size:

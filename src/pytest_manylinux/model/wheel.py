@@ -241,6 +241,8 @@ class WheelFacts:
     `opened_by_path` are patterns of library file names that the wheel's Python code opens by ctypes;
     `*` for code that computes the name. `module_files` and `script_files` are what Python and the shell
     find by name, whatever is in them; `no_code` are other files called like libraries that are none.
+    `mismatches` are files, a sentence each, whose bytes are not those that RECORD states.
+    `packed_by` are the methods that files are packed with (`deflated`, `bzip2`), sorted.
     `syntax` are files that not every Python compiles which the wheel's tags and Requires-Python admit.
     `import_order` are the dotted names that packages' `__init__` files import, in their order.
     """
@@ -269,6 +271,8 @@ class WheelFacts:
     script_files: tuple[ScriptFile, ...] = ()
     syntax: tuple[SyntaxNeed, ...] = ()
     import_order: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
+    packed_by: tuple[str, ...] = ()
     no_code: tuple[tuple[str, FileContent], ...] = ()
 
 

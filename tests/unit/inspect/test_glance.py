@@ -126,8 +126,7 @@ def test_a_wrong_digest_is_seen_by_reading_only(tmp_path: Path) -> None:
     record += b"demo-1.0.dist-info/RECORD,,\n"
     path = build_wheel(tmp_path, FILES, tag=NATIVE, record=record)
     assert len(glance(path).elf) == 2
-    with pytest.raises(MalformedWheelError, match="RECORD is wrong"):
-        read_wheel(open_wheel(path))
+    assert len(read_wheel(open_wheel(path)).mismatches) == len(FILES)
 
 
 def test_a_damaged_elf_file_is_seen_at_a_glance_too(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.attribution import blamed, grouped
+from pytest_manylinux.diagnose.attribution import blamed, grouped, missing_module
 from pytest_manylinux.diagnose.extension_files import never_found, unfound
 from pytest_manylinux.diagnose.modules import built_for
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
@@ -51,7 +51,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
         if fit.misfit is Misfit.PYTHON:
             yield _tag_finding(str(fit.tag), target, refusal.lines)
     found = blamed("python-mismatch", facts, observation, target)
-    for module, members in grouped(found, lambda failure: failure.outcome.missing_module):
+    for module, members in grouped(found, lambda failure: missing_module(failure.outcome, facts)):
         files = built_for(module, facts)
         yield CHECK.finding(
             f"{module} is in the wheel, but its file is named for another Python: {files[0]}",

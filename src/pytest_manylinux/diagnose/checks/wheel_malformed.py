@@ -14,6 +14,9 @@ def _wheel(facts: WheelFacts) -> Findings:
     for problem in facts.problems:
         # Installers differ in what they let pass; what the trial shows decides there.
         yield CHECK.finding(problem, severity=Severity.WARNING)
+    if facts.mismatches:
+        # No installer looks; still the bytes are not those that were built.
+        yield CHECK.finding(f"RECORD is wrong: {facts.mismatches[0]}", evidence=facts.mismatches)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
