@@ -79,7 +79,7 @@ def test_a_wheel_that_nobody_takes_is_one_row_and_one_subject(pytester: pytest.P
         name="sample",
         version="1.0",
         files={"sample.py": b""},
-        tag="cp27-cp27mu-manylinux1_x86_64",
+        tag="py2-none-manylinux1_x86_64",
     )
     result = run(pytester, "--manylinux-proof=proof.json", "dist")
     assert result.ret == ExitCode.NOT_PROVEN
