@@ -32,7 +32,6 @@ from pytest_manylinux.run.subjects import (
     Origin,
     ProjectSubject,
     TrialJob,
-    WheelSubject,
     name_of,
 )
 from pytest_manylinux.run.tracebacks import foreseen, internal_error
@@ -54,6 +53,10 @@ class VerdictError(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.reason)
         self.verdict = verdict
+
+
+class UntargetedWarning(pytest.PytestWarning):
+    """A wheel that no chosen target takes."""
 
 
 class PortabilityItem(pytest.Item):
@@ -88,6 +91,8 @@ class PortabilityItem(pytest.Item):
             return
         if verdict.outcome is Outcome.EXPECTED and verdict.expectation is not None:
             raise pytest.xfail.Exception(plain_line(verdict.expectation.reason))
+        if entry.skipped:
+            raise pytest.skip.Exception(plain_line(verdict.reason))
         raise VerdictError(verdict)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -196,9 +201,10 @@ class TrialItem(PortabilityItem):
 class UnplannedItem(PortabilityItem):
     """A wheel or project that nothing could be planned for: visible, and never a pass."""
 
-    def __init__(self, *, name: str, reason: str, **kwargs: Any) -> None:
+    def __init__(self, *, name: str, reason: str, way: str = "fail", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.reason = reason
+        self.way = way
 
     def start(self) -> None:
         """There is nothing to do."""
@@ -213,10 +219,13 @@ class UnplannedItem(PortabilityItem):
             return printable(self.path.name), ""
 
     def runtest(self) -> None:
-        """End as not proven."""
+        """End as not proven; skipped, with a warning or without, where settings say so."""
         wheel, sha256 = self._wheel()
+        if self.way == "warn":
+            self.warn(UntargetedWarning(f"{wheel}: {self.reason}"))
         self.conclude(
             Entry(
+                skipped=self.way != "fail",
                 verdict=Verdict(
                     outcome=Outcome.NOT_PROVEN,
                     subject=self.name,
@@ -224,7 +233,7 @@ class UnplannedItem(PortabilityItem):
                     wheel_sha256=sha256,
                     cause=Cause.NO_TARGET,
                     reason=self.reason,
-                )
+                ),
             )
         )
 
@@ -396,15 +405,9 @@ class WheelFile(pytest.File):
         for target in targets:
             yield TrialItem.from_parent(self, job=TrialJob(origin=subject, target=target))
         if not targets:
-            yield UnplannedItem.from_parent(
-                self, name="trial[no-target]", reason=self._no_target_reason(subject)
-            )
-
-    def _no_target_reason(self, subject: WheelSubject) -> str:
-        tags = ", ".join(sorted(str(tag) for tag in subject.tags))
-        chosen = self.config.stash[CONTEXT].run.distros(subject.settings)
-        distros = " ".join(distro.id for distro in chosen)
-        return f"no Python of the chosen distros ({distros}) can install a wheel with the tags {tags}"
+            found = self.config.stash[CONTEXT].why_untargeted(subject)
+            way = subject.settings.untargeted if found.is_of_another_run else "fail"
+            yield UnplannedItem.from_parent(self, name="trial[no-target]", reason=str(found), way=way)
 
 
 def is_project(path: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pytest_manylinux.config.options import OPTIONS, Option
 from pytest_manylinux.config.readers import (
     address,
+    architectures,
     builder,
     choice,
     command_lines,
@@ -40,12 +41,15 @@ ENGINES = ("auto", "bubblewrap", "docker", "podman")
 BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
 BUILD_NETWORKS = ("host", "none")
+UNTARGETED = ("skip", "warn", "fail")
 IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
     "policy": (policy, Policy((2, 5))),
     "distros": (words, (AUTO,)),
     "python": (pythons, ()),
+    "archs": (architectures, (AUTO,)),
+    "untargeted": (choice("way with wheels without a target", UNTARGETED), "skip"),
     "engine": (choice("engine", ENGINES), "auto"),
     "builder": (builder(BUILDERS), "auto"),
     "wheelhouse": (path, Path("wheelhouse")),

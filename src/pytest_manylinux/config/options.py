@@ -63,6 +63,17 @@ OPTIONS: tuple[Option, ...] = (
         metavar="VERSIONS",
     ),
     Option(
+        "archs",
+        "architectures: auto, native, all, auto64, auto32, or names such as aarch64 (default: auto, "
+        "this machine's own, and of a wheel that is given all that run here)",
+        metavar="ARCHS",
+    ),
+    Option(
+        "untargeted",
+        "what becomes of a wheel that no chosen target takes: skip, warn, fail (default: skip)",
+        metavar="WAY",
+    ),
+    Option(
         "engine",
         "auto, bubblewrap, docker, podman (default: auto, the first that answers)",
         metavar="ENGINE",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_manylinux.config.settings import GateRule, IgnoreRule
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import Policy, parse_policy
 from pytest_manylinux.model.python import PythonVersion, parse_python
@@ -73,6 +74,13 @@ def policy(raw: object, where: str) -> Policy:
 def pythons(raw: object, where: str) -> tuple[PythonVersion, ...]:
     """CPython versions, oldest first."""
     return tuple(sorted(parse_python(word, where=where) for word in words(raw, where)))
+
+
+def architectures(raw: object, where: str) -> tuple[str, ...]:
+    """Cibuildwheel's words for architectures, and names of them."""
+    known = (*ARCHITECTURE_WORDS, *ARCHITECTURES)
+    read = choice("architecture", known)
+    return tuple(str(read(word, where)) for word in words(raw, where))
 
 
 def choice(what: str, known: tuple[str, ...]) -> Callable[[object, str], str]:

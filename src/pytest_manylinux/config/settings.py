@@ -74,6 +74,7 @@ class Settings:
     """Every setting, typed. Field names are the keys of the table with `-` as `_`.
 
     Timeouts are in seconds. `python` empty means every Python that the chosen distros have;
+    `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty
     means that all is done on this machine.
@@ -82,6 +83,8 @@ class Settings:
     policy: Policy
     distros: tuple[str, ...]
     python: tuple[PythonVersion, ...]
+    archs: tuple[str, ...]
+    untargeted: str
     engine: str
     builder: str
     wheelhouse: Path

@@ -13,9 +13,11 @@ from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.diagnose.judge import judge_unreadable
 from pytest_manylinux.errors import MalformedWheelError, ManylinuxError
 from pytest_manylinux.escape import printable
+from pytest_manylinux.host.architecture import ARCHITECTURES
+from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
-from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, wheel_targets
+from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
 from pytest_manylinux.run.build_tasks import Judged, not_proven
 from pytest_manylinux.run.builder_choice import AUTO, ZIG
 from pytest_manylinux.run.record import Recorder
@@ -29,6 +31,7 @@ from pytest_manylinux.run.subjects import (
     name_of,
     tags_of_name,
 )
+from pytest_manylinux.untargeted import Surroundings, Untargeted, why_untargeted
 
 
 class Context:
@@ -95,19 +98,35 @@ class Context:
         settings = self.run.settings
         tags = tags_of_name(path)
         subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
-        targets = self.run.targets(settings)
-        for arch in self._other_architectures(tags):
-            targets += self.run.targets(settings, arch)
+        archs = self.run.architectures(settings, tags)
+        targets = tuple(one for arch in archs for one in self.run.targets(settings, arch))
         return subject, wheel_targets(tags, "", targets)
 
-    def _other_architectures(self, tags: frozenset[Tag]) -> tuple[str, ...]:
-        """Those that a wheel is for besides this machine's, where a cluster may have them."""
-        if not self.run.settings.dask:
-            return ()
-        known = {arch for distro in self.run.catalogue.distros for arch in distro.architectures}
-        platforms = {tag.platform for tag in tags}
-        wanted = {arch for arch in known if any(word.endswith(f"_{arch}") for word in platforms)}
-        return tuple(sorted(wanted - {self.run.arch}))
+    def why_untargeted(self, subject: WheelSubject) -> Untargeted:
+        """Why a wheel has no target in this run."""
+        settings = subject.settings
+        distros = self.run.distros(settings)
+        archs = {arch for distro in distros for arch in distro.architectures}
+        found = {
+            arch: emulation_of(arch) for arch in sorted(archs & set(_architectures_of(subject.tags)))
+        }
+        return why_untargeted(
+            subject.tags,
+            Surroundings(
+                targets=[
+                    target
+                    for arch in self.run.architectures(settings, subject.tags)
+                    for target in targets_of(distros, arch, ())
+                ],
+                distros=self.run.catalogue.distros,
+                pythons=settings.python,
+                missing={
+                    arch: f"which does not run here: {one.missing} ({one.remedy})"
+                    for arch, one in found.items()
+                    if not one.works
+                },
+            ),
+        )
 
     def shown(self, path: Path) -> str:
         """A path as in node ids, relative to the root folder; the root itself by its name."""
@@ -136,6 +155,11 @@ class Context:
         if isinstance(origin, WheelSubject) and isinstance(error, MalformedWheelError):
             return Judged(verdict=judge_unreadable(name_of(origin), error))
         return Judged(verdict=not_proven(error, "audit", name_of(origin)))
+
+
+def _architectures_of(tags: frozenset[Tag]) -> tuple[str, ...]:
+    platforms = {tag.platform for tag in tags}
+    return tuple(arch for arch in ARCHITECTURES if any(p.endswith(f"_{arch}") for p in platforms))
 
 
 def read_layers(

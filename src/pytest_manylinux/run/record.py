@@ -28,13 +28,15 @@ from pytest_manylinux.model.verdict import Expectation, Outcome, Verdict
 class Entry:
     """What one item adds to the record.
 
-    `unproven` tells of a build that failed for a lack of the machine, not by the project's fault.
+    `unproven` tells of a build that failed for a lack of the machine, not by the project's fault,
+    `skipped` that the verdict, which is that nothing was tried, fails nothing.
     """
 
     verdict: Verdict | None = None
     wheel: WheelRecord | None = None
     build: BuildRecord | None = None
     unproven: bool = False
+    skipped: bool = False
 
     @property
     def remembered(self) -> bool:
@@ -81,7 +83,7 @@ class Recorder:
             self.builds.append(entry.build)
         if entry.verdict is not None:
             self.verdicts.append(entry.verdict)
-            self.not_proven += entry.verdict.outcome is Outcome.NOT_PROVEN
+            self.not_proven += entry.verdict.outcome is Outcome.NOT_PROVEN and not entry.skipped
         self.not_proven += entry.unproven
 
     def _add_wheel(self, wheel: WheelRecord) -> None:

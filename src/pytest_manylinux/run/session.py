@@ -13,12 +13,15 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from packaging.tags import Tag
+
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
 from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.host.architecture import host_arch
+from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch, named_architectures
+from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock
@@ -163,7 +166,7 @@ class Run:
             self.workspace.engine()
         except ManylinuxError:
             return False
-        return target.arch == self.arch
+        return emulation_of(target.arch).works
 
     def pins(self, settings: Settings) -> tuple[tuple[str, str], ...]:
         """The chosen distros that the lock binds on this engine, each with its digest."""
@@ -194,6 +197,17 @@ class Run:
         if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
             self._targets[key] = targets_of(self.distros(settings), arch or self.arch, settings.python)
         return self._targets[key]
+
+    def architectures(self, settings: Settings, tags: frozenset[Tag]) -> tuple[str, ...]:
+        """Those to try a given wheel on: of `auto`, all in its tags that run here or on a worker."""
+        platforms = {tag.platform for tag in tags}
+        wanted = [a for a in ARCHITECTURES if any(name.endswith(f"_{a}") for name in platforms)]
+        if "any" in platforms:
+            wanted.insert(0, self.arch)
+        if AUTO not in settings.archs:
+            named = named_architectures(settings.archs)
+            return tuple(arch for arch in named if arch in wanted or "any" in platforms)
+        return tuple(arch for arch in wanted if settings.dask or emulation_of(arch).works)
 
     def build_distros(self, settings: Settings) -> Sequence[Distro]:
         """Distros whose roots can build: chosen ones first, released before rolling."""

@@ -1,0 +1,173 @@
+"""Why a wheel has no trial: what of its tags no target of a run has, and what would change that.
+
+Pure: names, catalogue rows and what this machine can run come in, sentences go out.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from packaging.tags import Tag
+
+from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.wheel_tags import python_tags, supported_tags
+
+_LINUX = re.compile(r"(?:linux|manylinux1|manylinux2010|manylinux2014|manylinux_\d+_\d+)_(?P<arch>\w+)")
+_MUSL = re.compile(r"musllinux_\d+_\d+_(?P<arch>\w+)")
+_SYSTEMS = {"macosx": "macOS", "win": "Windows", "ios": "iOS", "android": "Android"}
+_OTHER_INTERPRETER = re.compile(r"(?P<kind>cp|pp)(?P<major>\d)(?P<minor>\d+)")
+
+
+class Want(enum.Enum):
+    """What a wheel wants that no target of the run has, the most general first."""
+
+    SYSTEM = "system"
+    """Another operating system than Linux."""
+    MUSL = "musl"
+    """A Linux whose C library is musl."""
+    ARCHITECTURE = "architecture"
+    """An architecture that this run was not asked for, or that does not run here."""
+    PYTHON = "python"
+    """A Python that no chosen distro has."""
+    EXCLUDED = "excluded"
+    """A Python that the setting `python` leaves out."""
+    GLIBC = "glibc"
+    """A glibc newer than that of every chosen distro that has its Python."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untargeted:
+    """Why a wheel has no target: a sentence, and the next step, empty if there is none here."""
+
+    want: Want
+    why: str
+    remedy: str = ""
+
+    @property
+    def is_of_another_run(self) -> bool:
+        """Whether the wheel is for a system or interpreter that this run was not asked for."""
+        return self.want is not Want.GLIBC
+
+    def __str__(self) -> str:
+        """Both in one line."""
+        return f"{self.why}: {self.remedy}" if self.remedy else self.why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a run was asked for.
+
+    `targets` are those of all its architectures with every Python that the distros have, `pythons`
+    those that the setting `python` leaves, empty for all; `missing` says of architectures that do
+    not run here what is missing and what to type; `distros` are all rows of the catalogue.
+    """
+
+    targets: Sequence[Target]
+    distros: Sequence[Distro]
+    pythons: Collection[PythonVersion] = ()
+    missing: dict[str, str]
+
+
+def why_untargeted(tags: Collection[Tag], around: Surroundings) -> Untargeted:
+    """Say why none of the run's targets takes a wheel with these tags; they are never empty."""
+    platforms = sorted({tag.platform for tag in tags})
+    linux = [match["arch"] for name in platforms if (match := _LINUX.fullmatch(name))]
+    if not linux and "any" not in platforms:
+        return _not_linux(platforms)
+    archs = {target.arch for target in around.targets}
+    fitting = [arch for arch in linux if arch in archs]
+    if linux and not fitting:
+        return _other_architecture(linux[0], around)
+    interpreters = [t for t in around.targets if _takes_python(tags, t)]
+    if not interpreters:
+        return _other_python(tags, around)
+    if around.pythons and not any(t.interpreter.version in around.pythons for t in interpreters):
+        names = ", ".join(sorted({t.interpreter.version.id for t in interpreters}))
+        return Untargeted(
+            want=Want.EXCLUDED,
+            why=f"it is for {names}, which the setting `python` leaves out",
+            remedy="add it there to try the wheel",
+        )
+    return _newer_glibc(tags, interpreters)
+
+
+def _not_linux(platforms: Sequence[str]) -> Untargeted:
+    if any(_MUSL.fullmatch(name) for name in platforms):
+        return Untargeted(
+            want=Want.MUSL,
+            why="it is for Linux with musl, and every chosen distro has glibc",
+            remedy="choose a distro with musl to try it",
+        )
+    system = next(
+        (title for name in platforms for word, title in _SYSTEMS.items() if name.startswith(word)),
+        platforms[0],
+    )
+    return Untargeted(want=Want.SYSTEM, why=f"it is for {system}, not for Linux")
+
+
+def _other_architecture(arch: str, around: Surroundings) -> Untargeted:
+    missing = around.missing.get(arch)
+    return Untargeted(
+        want=Want.ARCHITECTURE,
+        why=f"it is for {arch}, " + (missing or "which this run was not asked for"),
+        remedy="" if missing else f"try it with --manylinux-archs={arch} and a distro that has {arch}",
+    )
+
+
+def _takes_python(tags: Collection[Tag], target: Target) -> bool:
+    """Whether the target's Python takes one of the wheel's Pythons and ABIs, glibc apart."""
+    own = python_tags(target.interpreter.version, target.interpreter.own_abi, ("any",))
+    pairs = {(tag.interpreter, tag.abi) for tag in own}
+    return any((tag.interpreter, tag.abi) in pairs for tag in tags if _is_for(tag, target.arch))
+
+
+def _is_for(tag: Tag, arch: str) -> bool:
+    match = _LINUX.fullmatch(tag.platform)
+    return tag.platform == "any" or (match is not None and match["arch"] == arch)
+
+
+def _other_python(tags: Collection[Tag], around: Surroundings) -> Untargeted:
+    wanted = sorted({_python_of(tag) for tag in tags})
+    others = sorted(
+        {
+            distro.id
+            for distro in around.distros
+            for interpreter in distro.interpreters
+            if interpreter.version.id in wanted
+        }
+    )
+    return Untargeted(
+        want=Want.PYTHON,
+        why=f"it is for {' or '.join(wanted)}, which no chosen distro has",
+        remedy=f"of all distros {_some(others)} have it" if others else "",
+    )
+
+
+def _python_of(tag: Tag) -> str:
+    """The identifier of the Python that a tag is for, as far as it tells."""
+    match = _OTHER_INTERPRETER.fullmatch(tag.interpreter)
+    threads = match is not None and match["kind"] == "cp" and tag.abi == f"{tag.interpreter}t"
+    name = tag.interpreter + "t" * threads
+    return parse_python(name).id if match and not threads else name
+
+
+def _newer_glibc(tags: Collection[Tag], fitting: Iterable[Target]) -> Untargeted:
+    policies = [found[0] for tag in tags if (found := policy_of_platform_tag(tag.platform))]
+    targets = [target for target in fitting if supported_tags(target).isdisjoint(tags)]
+    wanted = min(policies).glibc if policies else (0, 0)
+    newest = max(target.distro.glibc for target in targets)
+    return Untargeted(
+        want=Want.GLIBC,
+        why=f"it wants glibc {wanted[0]}.{wanted[1]}, and of the chosen distros that have its Python "
+        f"the newest has {newest[0]}.{newest[1]}",
+        remedy="choose a newer distro, or build for an older policy",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
