@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_manylinux.cache.disk_errors import full
 from pytest_manylinux.errors import ImageError, ManylinuxError
+from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import (
     DEBIAN_ARCHITECTURES,
@@ -70,6 +71,7 @@ class _Wish:
             extra_packages=self.extra_packages,
             interpreter=self.interpreter,
             way=way,
+            unpacked=emulation_of(self.arch).emulated,
         )
 
 

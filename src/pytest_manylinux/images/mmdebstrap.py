@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -22,12 +23,17 @@ from pytest_manylinux.host.subprocesses import watched
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.no_fsync import without_fsync, write_out
-from pytest_manylinux.images.recipe import Recipe
+from pytest_manylinux.images.recipe import UNPACKED, Recipe
 from pytest_manylinux.model.packages import PackageManager, check_names
 
 _APT = PackageManager.APT
 _HOOKS = Path(__file__).with_name("hooks")
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+_UNPACK = Path(__file__).with_name("unpack_main.py")
+# What minbase is, as apt's patterns (apt-patterns(7)): mmdebstrap has no name for it when it unpacks.
+_BASE_SYSTEM = ("?essential", "?priority(required)", "apt")
+# Suites whose official images have /bin beside /usr/bin; later ones are merged by packages' scripts.
+_SPLIT_USR = ("buster", "bullseye")
 _SILENCE = 900.0
 """Seconds without a word after which a making counts as hung."""
 _LOOK_UP = 5.0
@@ -140,15 +146,23 @@ def _arguments(making: Making) -> Iterator[str]:
     if not making.check_valid_until:
         yield '--aptopt=Acquire::Check-Valid-Until "false"'
     yield f"--setup-hook={_hook('setup.sh')}"
-    if making.base is not None:
+    if recipe.variant == UNPACKED:
+        yield "--variant=extract"
+        yield from (f"--include={pattern}" for pattern in _BASE_SYSTEM)
+        yield f"--include={','.join(packages)}"
+        yield f'--extract-hook={shlex.quote(sys.executable)} -I {shlex.quote(str(_UNPACK))} "$1"'
+        yield f"--extract-hook={_hook('finish.sh')}"
+    elif making.base is not None:
         yield "--variant=custom"
         yield f"--customize-hook={_hook('install.sh')} {shlex.join(packages)}"
+        yield f"--customize-hook={_hook('finish.sh')}"
     else:
         yield f"--variant={recipe.variant}"
         yield f"--include={','.join(packages)}"
-        if recipe.merged_usr and _MERGED_USR.is_dir():
-            yield f"--hook-dir={_MERGED_USR}"
-    yield f"--customize-hook={_hook('finish.sh')}"
+        yield f"--customize-hook={_hook('finish.sh')}"
+    merged = recipe.merged_usr or (recipe.variant == UNPACKED and recipe.suite not in _SPLIT_USR)
+    if making.base is None and merged and _MERGED_USR.is_dir():
+        yield f"--hook-dir={_MERGED_USR}"
     yield from (recipe.suite, str(making.folder / "root"), *making.sources)
 
 

@@ -12,9 +12,14 @@ FORMAT = 1
 """Raise it when the way roots are made changes, so that none of the older ones is taken."""
 
 
+UNPACKED = "unpacked"
+"""The variant of roots whose packages are unpacked and not installed (unpack_main.py)."""
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One way to make a root; equal recipes share one image.
 
+    `variant` is mmdebstrap's, or UNPACKED.
     `base` are the packages of the trial image that a build image is grown from, empty for an image
     made from nothing. `way` is how the archive was asked: two ways are two recipes, even where
     they come out as the same packages.
@@ -47,16 +52,23 @@ def recipe_of(
     extra_packages: tuple[str, ...],
     interpreter: Interpreter,
     way: ArchiveWay = ArchiveWay.ALL_SUITES,
+    unpacked: bool = False,
 ) -> Recipe:
-    """The recipe of an image; a build image is the trial image grown by headers and extras."""
+    """The recipe of an image; a build image is the trial image grown by headers and extras.
+
+    With `unpacked` it is made at one go, because no program of it can be run at this machine's speed.
+    """
     trial = purpose is ImagePurpose.TRIAL
-    wanted = interpreter.packages if trial else (*interpreter.headers, *extra_packages)
+    grown = not trial and not unpacked
+    wanted = interpreter.packages if not grown else ()
+    wanted = wanted if trial else (*wanted, *interpreter.headers, *extra_packages)
     return Recipe(
         distro=distro.id,
         suite=archive.suite,
         arch=arch,
         packages=tuple(sorted(set(wanted))),
-        base=() if trial else tuple(sorted(set(interpreter.packages))),
+        base=tuple(sorted(set(interpreter.packages))) if grown else (),
+        variant=UNPACKED if unpacked else "minbase",
         merged_usr=archive.merged_usr,
         extra_suites=archive.extra_suites if way is ArchiveWay.ALL_SUITES else (),
         components=archive.components,
