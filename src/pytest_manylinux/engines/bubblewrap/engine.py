@@ -10,6 +10,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -47,6 +48,7 @@ from pytest_manylinux.engines.preloaded import (
 from pytest_manylinux.engines.seccomp import filter_of_this_machine, takes_filters
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.closeable import Closeable
+from pytest_manylinux.host.emulation import Emulation, emulation_of
 from pytest_manylinux.host.staged_files import Staging
 
 _START_TIMEOUT = 60.0
@@ -54,6 +56,7 @@ WITHOUT_FILTER = (
     "engine bubblewrap: sandboxes have no system call filter, because this kernel takes none; "
     "code in them may make every call that a user may"
 )
+_EMULATED_SPACE = 16 << 30  # bytes: qemu reserves all that a 32-bit program could use, and more
 _ADDRESS_SPACE = 4  # multiples of the memory limit: what is reserved is not all used
 
 
@@ -102,6 +105,9 @@ class BubblewrapEngine:
     ) -> PreloadedProcess:
         """Start a preloaded process in a sandbox of its own; see `engines.api.PreloadingEngine`."""
         single = max_runs == 1
+        if not single and emulation_of(spec.image.arch).emulated:
+            # qemu's own second thread keeps a process from making user namespaces and filters.
+            raise EngineError("under an emulator a preloaded process runs once")
         inputs = Inputs(spec, self._folder(), inbox=inbox if single else None)
         isolation = isolation_of_runs(max_runs, superuser=False)
         argv = preloaded_argv(interpreter, code, spec.limits, isolation, max_runs)
@@ -133,10 +139,14 @@ class BubblewrapEngine:
                 why="it needs a root in a folder, and this image has none",
                 remedy="use images from an archive, or the engine docker or podman",
             )
+        _check_runs(emulation_of(spec.image.arch))
         setup = _setup(self._program, Path(spec.image.root), spec, nested=nested)
         group = self._make_group(spec)
         if group is None:
-            limits = {"AS": spec.limits.memory * _ADDRESS_SPACE, "NPROC": spec.limits.processes}
+            space = spec.limits.memory * _ADDRESS_SPACE
+            if emulation_of(spec.image.arch).emulated:
+                space = max(space, _EMULATED_SPACE)
+            limits = {"AS": space, "NPROC": spec.limits.processes}
             setup["rlimits"] = limits
         else:
             setup["groups"] = [str(folder) for folder in group.folders]
@@ -173,7 +183,9 @@ class BubblewrapSandbox(Closeable):
         self._group = group
         self._lock = threading.Lock()
         self._closed = False
-        self._supervisor = Supervisor()
+        emulation = emulation_of(spec.image.arch)
+        self._environment = dict(emulation.environment)
+        self._supervisor = Supervisor(emulation.registration)
         known.add(self)
         try:
             answer = self._supervisor.ask(setup, timeout=_START_TIMEOUT)
@@ -208,7 +220,7 @@ class BubblewrapSandbox(Closeable):
         ending: Ending = (Status.TIMED_OUT, None)
         try:
             answer = self._supervisor.ask(
-                _request(command),
+                _request(command, self._environment),
                 timeout=command.timeout,
                 stdin=None if stdin is None else stdin.fileno(),
                 sinks=sinks,
@@ -229,7 +241,7 @@ class BubblewrapSandbox(Closeable):
 
         With `rights` it is the superuser of the sandbox's own user namespace.
         """
-        return self._supervisor.begin(_request(command, rights=rights), stdin=stdin)
+        return self._supervisor.begin(_request(command, self._environment, rights=rights), stdin=stdin)
 
     def copy_in(self, source: Path, target: PurePosixPath) -> None:
         """Copy `source` to the path `target`; a folder is merged into one that is there."""
@@ -315,6 +327,16 @@ class BubblewrapProgram(Closeable):
             self._input = -1
 
 
+def _check_runs(emulation: Emulation) -> None:
+    """Raise EngineError unless programs of the architecture run on this machine."""
+    if not emulation.works:
+        raise EngineError(
+            f"programs of {emulation.arch} do not run on this machine",
+            why=emulation.missing,
+            remedy=emulation.remedy,
+        )
+
+
 def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:
     """The supervisor's first request, without limits."""
     files = generated_files(root, network=spec.network)
@@ -331,10 +353,12 @@ def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict
     }
 
 
-def _request(command: Command, *, rights: bool = False) -> dict[str, object]:
+def _request(
+    command: Command, environment: Mapping[str, str], *, rights: bool = False
+) -> dict[str, object]:
     return {
         "rights": rights,
         "argv": list(command.argv),
-        "environment": clean_environment(command.environment),
+        "environment": clean_environment({**environment, **command.environment}),
         "cwd": str(command.cwd),
     }

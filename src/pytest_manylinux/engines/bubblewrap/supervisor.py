@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pytest_manylinux.engines.api import Sink
 from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.host import binfmt_main
 from pytest_manylinux.host.closeable import Closeable
 
 _PROGRAM = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
@@ -27,19 +28,25 @@ _END_TIMEOUT = 15.0
 _LONGEST_WAIT = 3600.0  # seconds; poll(2) takes no more than an `int` of milliseconds
 
 
+_PYTHON = (sys.executable, "-I", "-S", "-X", "utf8")
+
+
 class DeadlineError(Exception):
     """No answer in time."""
 
 
 class Supervisor:
-    """A running supervisor. Thread-safe: each request brings its own channels."""
+    """A running supervisor. Thread-safe: each request brings its own channels.
 
-    def __init__(self) -> None:
+    With a `registration` it is in a user namespace in which that emulator is registered.
+    """
+
+    def __init__(self, registration: str = "") -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM), str(number)],
+                [*_registering(registration), *_PYTHON, str(_PROGRAM), str(number)],
                 pass_fds=[number],
                 env={name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,
@@ -102,6 +109,10 @@ class Supervisor:
         ):  # stopped, say; with it goes bubblewrap, and all that is inside
             self._process.kill()
             self._process.wait()
+
+
+def _registering(registration: str) -> tuple[str, ...]:
+    return (*_PYTHON, binfmt_main.__file__, registration) if registration else ()
 
 
 class PendingRequest(Closeable):
