@@ -90,6 +90,7 @@ engines:
 	command -v podman >/dev/null || missing="$$missing podman"; \
 	command -v runc >/dev/null || missing="$$missing runc"; \
 	command -v docker-registry >/dev/null || missing="$$missing docker-registry"; \
+	command -v qemu-aarch64-static >/dev/null || missing="$$missing qemu-user-static"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	[ -e /usr/share/distro-info/debian.csv ] || missing="$$missing distro-info-data"; \
 	$(install_missing)

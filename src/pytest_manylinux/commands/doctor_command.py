@@ -77,7 +77,7 @@ def _probes() -> list[tuple[Area, str, Probe]]:
             partial(machine.look_at_call_filter, here=takes_filters()),
         ),
         (Area.KERNEL, "vsyscall", partial(machine.look_at_vsyscall, here=has_vsyscall())),
-        (Area.KERNEL, "other architectures", machine.look_at_foreign),
+        (Area.KERNEL, "architectures", machine.look_at_foreign),
         (Area.KERNEL, "control groups", machine.look_at_control_groups),
         (Area.NETWORK, "package index", network.look_at_index),
     ]

@@ -14,7 +14,9 @@ from pytest_manylinux.engines.bubblewrap.cgroups import find_control_groups
 from pytest_manylinux.engines.container.dead_image import VSYSCALL_CURE
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, ImageError
+from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch
 from pytest_manylinux.host.containment import contained
+from pytest_manylinux.host.emulation import Emulation, Support, emulation_of
 from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.host.kernel_settings import SETTINGS, forbidding_settings
 from pytest_manylinux.images.apt import words_of
@@ -161,18 +163,22 @@ def look_at_vsyscall(*, here: bool) -> Iterator[Finding]:
         yield _lacking("vsyscall", says, f"{VSYSCALL_CURE}, or set builder = zig")
 
 
-def look_at_foreign(folder: Path = Path("/proc/sys/fs/binfmt_misc")) -> Iterator[Finding]:
-    """Which other architectures' programs this kernel runs, through qemu."""
-    handlers = sorted(
-        path.name.removeprefix("qemu-")
-        for path in (folder.glob("qemu-*") if folder.is_dir() else ())
-        if (_read(path) or "").startswith("enabled")
-    )
-    if handlers:
-        yield _good(Area.KERNEL, "other architectures", f"binfmt runs {', '.join(handlers)}")
-    else:
-        says = "binfmt runs programs of none"
-        yield _lacking("other architectures", says, install_command("qemu-user-static"))
+def look_at_foreign(ask: Callable[[str], Emulation] = emulation_of) -> Iterator[Finding]:
+    """How programs of each other architecture run here: natively, under which qemu, or what to do."""
+    for arch in ARCHITECTURES:
+        if arch == host_arch():
+            continue
+        found, name = ask(arch), f"architecture {arch}"
+        match found.support:
+            case Support.NATIVE:
+                yield _good(Area.KERNEL, name, "native: this processor runs it too")
+            case Support.REGISTERED:
+                yield _good(Area.KERNEL, name, f"emulated by {found.emulator}, as the machine has it")
+            case Support.NAMESPACE:
+                says = f"emulated by {found.emulator}, which only the engine bubblewrap can use"
+                yield _good(Area.KERNEL, name, says)
+            case Support.MISSING:
+                yield _lacking(name, found.missing, found.remedy)
 
 
 def look_at_control_groups(proc: Path = Path("/proc")) -> Iterator[Finding]:

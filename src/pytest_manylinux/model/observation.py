@@ -147,6 +147,7 @@ class Observation:
 
     `remembered` tells that an earlier run saw it, in the same place and with the same bytes.
     `worker` is the name of the worker of a cluster that saw it; empty for this machine.
+    `emulator` is what ran the programs, such as `qemu 7.2.22`; empty if the processor did.
     `image_note` says what was not as usual with the image: a tag that moved, or a registry that did
     not answer, so that the root was made from the archive.
     """
@@ -167,3 +168,4 @@ class Observation:
     remembered: bool = False
     image_note: str = ""
     worker: str = ""
+    emulator: str = ""

@@ -52,6 +52,7 @@ def properties(
         **dict.fromkeys(("image", "image.source", "image.name", "image.note"), ""),
         "engine": engine,
         "worker": "",
+        "emulator": "",
         **dict.fromkeys(("remembered", "tries", "tries.failed"), ""),
         "builder": made.builder if made is not None else _NO_BUILDER,
         "builder.image": made.image if made is not None else "",
@@ -90,6 +91,7 @@ def _judged(verdict: Verdict) -> dict[str, str]:
             "image.note": seen.image_note,
             "engine": seen.engine,
             "worker": seen.worker,
+            "emulator": seen.emulator,
         }
     return values
 

@@ -146,6 +146,8 @@ def _details(seen: Observation | None) -> Iterator[str]:
         yield f"pip {plain_line(seen.install.pip_version)}"
     if seen.libc:
         yield plain_line(seen.libc)
+    if seen.emulator:
+        yield f"under {plain_line(seen.emulator)}"
 
 
 def verdict_text(verdict: Verdict, *, full: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -32,6 +33,8 @@ from pytest_manylinux.trials.protocol import (
     read_answers,
 )
 from pytest_manylinux.trials.venv import VENV
+
+_OF_QEMU = re.compile(r"^qemu: uncaught target signal \d+ \([^)]*\) - core dumped\n?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,11 @@ def _lost(completed: Completed, when: str) -> SandboxError:
     return SandboxError(f"the trial {how} {when}", why=why)
 
 
+def _own_words(output: str) -> str:
+    """Without what qemu adds when a program of its dies of a signal (linux-user/signal.c)."""
+    return _OF_QEMU.sub("", output)
+
+
 def _install(pip: PipEnd, files: Files | None, asked: Asked) -> InstallOutcome:
     code = pip.ending.exit_code
     judged = asked.judged if code == 0 else None
@@ -121,7 +129,7 @@ def _install(pip: PipEnd, files: Files | None, asked: Asked) -> InstallOutcome:
         ok=code == 0,
         pip_version=dict(_distributions(pip.before)).get("pip", ""),
         exit_code=-(pip.ending.signal or 0) if code is None else code,
-        output=pip.ending.output,
+        output=_own_words(pip.ending.output),
         duration=pip.ending.duration,
         installed=_distributions(pip.installed),
         changed=pip.changed,
@@ -225,7 +233,7 @@ def _outcome(told: Import, kind: ImportKind, asked: Asked) -> ImportOutcome:
         missing_module=report.missing or "",
         loader_words=loader_sentence(report.chain),
         traceback=report.traceback,
-        output=ending.output,
+        output=_own_words(ending.output),
         exit_code=ending.exit_code if report.code is None else report.code,
         signal=ending.signal,
         duration=ending.duration,
@@ -266,6 +274,6 @@ def _program(program: Program) -> ProgramOutcome:
         command=program.command,
         exit_code=ending.exit_code,
         signal=ending.signal,
-        output=ending.output,
+        output=_own_words(ending.output),
         duration=ending.duration,
     )

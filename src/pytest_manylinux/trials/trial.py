@@ -14,6 +14,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.images.store import default_root
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
@@ -72,6 +73,7 @@ def run_trial(
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     asked = _asked(request, venv.layout)
     errand = _errand(request, venv, asked)
+    emulator = _emulator(request.target.arch)
     seen = _see(errand, asked, engine, pool.attempt(errand, more) if pool is not None else None)
     return Observation(
         target=request.target.id,
@@ -80,6 +82,7 @@ def run_trial(
         image_source=request.image.source.value,
         image_note=request.image.note,
         engine=engine.name,
+        emulator=emulator,
         python=seen.python,
         libc=seen.libc,
         install=seen.install,
@@ -89,6 +92,11 @@ def run_trial(
         started=started,
         duration=time.monotonic() - clock,
     )
+
+
+def _emulator(arch: str) -> str:
+    found = emulation_of(arch)
+    return found.emulator if found.emulated else ""
 
 
 def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None) -> Seen:

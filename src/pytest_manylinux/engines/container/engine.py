@@ -43,6 +43,7 @@ from pytest_manylinux.engines.preloaded import (
 )
 from pytest_manylinux.engines.seccomp import profile_of_preloaded
 from pytest_manylinux.errors import EngineError, SandboxError
+from pytest_manylinux.host.emulation import Support, emulation_of
 from pytest_manylinux.host.staged_files import Staging
 
 _SILENCE = 120.0  # seconds after which a daemon that did not answer is asked again
@@ -102,6 +103,7 @@ class ContainerEngine:
 
     def open(self, spec: SandboxSpec) -> ContainerSandbox:
         """Start a container from `spec.image`, importing its root first if that was never done."""
+        _check_runs(spec.image.arch)
         return self._open(spec, HOLDER)
 
     def preload(
@@ -281,6 +283,20 @@ class ContainerEngine:
         self._client.close()
         if self._service is not None:
             self._service.close()
+
+
+def _check_runs(arch: str) -> None:
+    """Raise EngineError for an architecture that containers on this machine cannot run.
+
+    An emulator that we register in a namespace of our own is not the daemon's.
+    """
+    found = emulation_of(arch)
+    if found.support in {Support.NAMESPACE, Support.MISSING}:
+        raise EngineError(
+            f"containers of {arch} do not run on this machine",
+            why=found.missing or "qemu is here, but not registered for the whole machine",
+            remedy=found.remedy or "install the package binfmt-support, or use the engine bubblewrap",
+        )
 
 
 def open_docker() -> ContainerEngine:

@@ -94,7 +94,19 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     yield "image", " ".join(filter(None, (seen.image_name, seen.image_source, seen.image)))
     if seen.image_note:
         yield "of the image", seen.image_note
-    yield "engine", f"{seen.engine} on worker {seen.worker}" if seen.worker else seen.engine
+    yield (
+        "engine",
+        " ".join(
+            filter(
+                None,
+                (
+                    seen.engine,
+                    f"under {seen.emulator}" if seen.emulator else "",
+                    f"on worker {seen.worker}" if seen.worker else "",
+                ),
+            )
+        ),
+    )
     if seen.install is not None and seen.install.installed:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
     if names := [o.name for o in seen.imports if o.status is ImportStatus.OK]:

@@ -1,0 +1,143 @@
+"""Trials on other architectures than this machine's: natively, and under qemu in a namespace of ours.
+
+Wants qemu-user-static (Debian). The wheels' modules are compiled by zig for each architecture.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from wheels import build_wheel
+
+from pytest_manylinux.building.compiler import fetch_compiler
+from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.host.architecture import host_arch
+from pytest_manylinux.host.emulation import Support, emulation_of
+from pytest_manylinux.images.store import default_root
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.report.proof import read_proof
+
+pytestmark = pytest.mark.integration
+
+# Python.h of each architecture is not at hand, and of the stable ABI a module without functions wants
+# only this: PyModuleDef and PyModule_Create2 (CPython's Include/moduleobject.h).
+MODULE = """
+typedef struct { long refcount; void *type; void *init; long index; void *copy;
+                 const char *name; const char *doc; long size; void *rest[5]; } Def;
+extern void *PyModule_Create2(Def *, int);
+static Def def = { 1, 0, 0, 0, 0, "demo", 0, -1, { 0 } };
+%s
+void *PyInit_demo(void) { %s return PyModule_Create2(&def, 1013); }
+"""
+SOUND = MODULE % ("", "")
+CRASHES = MODULE % ("", "*(volatile int *)0 = 1;")
+
+
+@pytest.fixture(scope="module")
+def zig() -> Path:
+    return fetch_compiler(default_root() / "build", host_arch(), say=print) / "zig"
+
+
+def compile_module(zig: Path, folder: Path, source: str, arch: str) -> bytes:
+    """A module for the stable ABI, by zig for manylinux2014 of an architecture."""
+    names = {"i686": "x86-linux-gnu", "armv7l": "arm-linux-gnueabihf"}
+    target = f"{names.get(arch, f'{arch}-linux-gnu')}.2.17"
+    (folder / "demo.c").write_text(source)
+    command = [str(zig), "cc", "-target", target, "-fno-sanitize=all", "-O1", "-fPIC", "-shared", "-s"]
+    subprocess.run([*command, "demo.c", "-o", "demo.so"], cwd=folder, check=True)
+    return (folder / "demo.so").read_bytes()
+
+
+class OneRun:
+    """A run in `folder` over the wheels in its dist, on debian-12 with bubblewrap."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.words = ""
+        (folder / "pytest.ini").write_text("[pytest]\n")
+
+    def __call__(self, *arguments: str) -> int:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--manylinux",
+            "dist",
+            "-v",
+        ]
+        command += ["--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap"]
+        command += ["--manylinux-proof=proof.json", "--junitxml=junit.xml", *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env={**os.environ}, capture_output=True, text=True, check=False
+        )
+        self.words = done.stdout + done.stderr
+        assert "INTERNALERROR" not in self.words, self.words
+        return done.returncode
+
+    def trials(self) -> dict[str, Verdict]:
+        """By the architecture at the end of the target's id."""
+        record = read_proof(self.folder / "proof.json").record
+        found = [one for one in record.verdicts if one.subject != "audit"]
+        return {one.subject.rpartition("-")[2]: one for one in found}
+
+
+def test_one_run_holds_several_architectures(zig: Path, tmp_path: Path) -> None:
+    """x86_64's 32-bit sister natively, aarch64 under qemu: as the default has it."""
+    for arch in (host_arch(), "i686", "aarch64"):
+        module = compile_module(zig, tmp_path, SOUND, arch)
+        tag = f"cp39-abi3-manylinux2014_{arch}"
+        build_wheel(tmp_path / "dist", {"demo.abi3.so": module}, tag=tag)
+    run = OneRun(tmp_path)
+    assert run() == ExitCode.OK, run.words
+    trials = run.trials()
+    assert set(trials) == {host_arch(), "i686", "aarch64"}
+    assert {one.outcome for one in trials.values()} == {Outcome.PORTABLE}
+    emulators = {arch: one.observation.emulator for arch, one in trials.items() if one.observation}
+    qemu = emulation_of("aarch64").emulator
+    assert emulators == {host_arch(): "", "i686": "", "aarch64": qemu}
+    properties = {
+        entry.get("value")
+        for entry in ET.parse(tmp_path / "junit.xml").iter("property")  # noqa: S314 - ours
+        if entry.get("name") == "manylinux.emulator"
+    }
+    assert qemu in properties
+
+
+def test_a_crash_under_qemu_is_the_wheels(zig: Path, tmp_path: Path) -> None:
+    """The signal is seen, and what qemu adds to it is not taken for the wheel's words."""
+    module = compile_module(zig, tmp_path, CRASHES, "aarch64")
+    build_wheel(tmp_path / "dist", {"demo.abi3.so": module}, tag="cp39-abi3-manylinux2014_aarch64")
+    run = OneRun(tmp_path)
+    assert run() == ExitCode.NOT_PORTABLE, run.words
+    (verdict,) = run.trials().values()
+    assert "crash" in {finding.name for finding in verdict.errors}
+    assert "SIGSEGV" in run.words
+    assert "uncaught target signal" not in run.words
+
+
+def test_wheels_for_others_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    for tag in (
+        "cp311-cp311-macosx_11_0_arm64",
+        "cp311-cp311-musllinux_1_2_x86_64",
+        "cp312-cp312-manylinux_2_17_x86_64",
+    ):
+        build_wheel(tmp_path / "dist", {"demo.py": ""}, tag=tag)
+    run = OneRun(tmp_path)
+    assert run("-rs", "-k", "trial") == ExitCode.OK, run.words
+    assert "for macOS, not for Linux" in run.words
+    assert "Linux with musl" in run.words
+    assert "cp312, which no chosen distro has" in run.words
+    outcomes = {(one.outcome, one.cause) for one in read_proof(tmp_path / "proof.json").record.verdicts}
+    assert outcomes == {(Outcome.NOT_PROVEN, Cause.NO_TARGET)}, "a proof never takes it for a pass"
+    assert run("-k", "trial", "--manylinux-untargeted=fail") == ExitCode.NOT_PROVEN, run.words
+
+
+def test_this_machine_has_what_these_tests_want() -> None:
+    assert emulation_of("aarch64").support in {Support.NAMESPACE, Support.REGISTERED}
