@@ -20,6 +20,7 @@ from pytest_manylinux.escape import plain, plain_line, printable
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
 from pytest_manylinux.inspect.wheel_file import open_wheel
+from pytest_manylinux.model.run import WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
@@ -209,28 +210,31 @@ class UnplannedItem(PortabilityItem):
     def start(self) -> None:
         """There is nothing to do."""
 
-    def _wheel(self) -> tuple[str, str]:
-        """A wheel's name and digest; a project's path and no digest."""
+    def _wheel(self) -> WheelRecord | None:
+        """The wheel as a proof names it; None for a project, and for a file that is no wheel."""
         if self.path.suffix != ".whl":
-            return self.context.shown(self.path), ""
+            return None
         try:
-            return printable(self.path.name), open_wheel(self.path).sha256
+            return record_wheel(open_wheel(self.path), self.context.shown(self.path))
         except ManylinuxError:  # its audit says so
-            return printable(self.path.name), ""
+            return None
 
     def runtest(self) -> None:
         """End as not proven; skipped, with a warning or without, where settings say so."""
-        wheel, sha256 = self._wheel()
+        wheel = self._wheel()
         if self.way == "warn":
-            self.warn(UntargetedWarning(f"{wheel}: {self.reason}"))
+            self.warn(UntargetedWarning(f"{printable(self.path.name)}: {self.reason}"))
+        project = self.context.shown(self.path)
+        name = printable(self.path.name) if self.path.suffix == ".whl" else project
         self.conclude(
             Entry(
                 skipped=self.way != "fail",
+                wheel=wheel,
                 verdict=Verdict(
                     outcome=Outcome.NOT_PROVEN,
                     subject=self.name,
-                    wheel=wheel,
-                    wheel_sha256=sha256,
+                    wheel=name,
+                    wheel_sha256=wheel.sha256 if wheel else "",
                     cause=Cause.NO_TARGET,
                     reason=self.reason,
                 ),
