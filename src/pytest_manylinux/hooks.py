@@ -290,6 +290,10 @@ class Hooks:
             vars(report)[REMEMBERED] = item.entry.remembered
             if item.own_duration is not None:
                 report.duration = item.own_duration
+            if item.entry.skipped and isinstance(
+                report.longrepr, tuple
+            ):  # where, and not in our source
+                vars(report)["longrepr"] = (str(item.reportinfo()[0]), None, report.longrepr[2])
         return report
 
     @pytest.hookimpl(wrapper=True)
@@ -359,6 +363,9 @@ class Hooks:
         if not self.is_worker:
             if session.exitstatus == pytest.ExitCode.TESTS_FAILED and recorder.only_not_proven:
                 session.exitstatus = ExitCode.NOT_PROVEN
+            if session.exitstatus == pytest.ExitCode.OK and recorder.nothing_tried:
+                session.exitstatus = ExitCode.NOT_PROVEN
+                self.notes.append("nothing was tried: no chosen target takes any of the wheels")
             if session.exitstatus == pytest.ExitCode.INTERRUPTED and self.context.collect_errors:
                 session.exitstatus = self.context.collect_errors[0].exit_code
             if recorder.verdicts or recorder.builds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -223,7 +224,8 @@ class UnplannedItem(PortabilityItem):
         """End as not proven; skipped, with a warning or without, where settings say so."""
         wheel = self._wheel()
         if self.way == "warn":
-            self.warn(UntargetedWarning(f"{printable(self.path.name)}: {self.reason}"))
+            said = UntargetedWarning(f"{printable(self.path.name)}: {self.reason}")
+            warnings.warn_explicit(said, None, filename=_safe(os.fspath(self.path)), lineno=0)
         project = self.context.shown(self.path)
         name = printable(self.path.name) if self.path.suffix == ".whl" else project
         self.conclude(

@@ -53,9 +53,18 @@ def test_a_wheel_that_nobody_takes_ends_the_run_as_not_proven(pytester: pytest.P
     (pytester.path / "dist").mkdir()
     name = "sample-1.0-cp27-cp27mu-manylinux1_x86_64.whl"
     (pytester.path / "dist" / name).write_bytes(b"")
-    result = run(pytester, "-k", "no-target", "dist")
+    result = run(pytester, "-k", "no-target", "-rs", "dist")
     assert result.ret == ExitCode.NOT_PROVEN
-    result.stdout.fnmatch_lines(["*not proven*", "*can install a wheel with the tags cp27*"])
+    result.stdout.fnmatch_lines(
+        ["*nothing was tried*", "SKIPPED*dist*.whl: it is for cp27, *no chosen distro*"]
+    )
+    result.assert_outcomes(skipped=1)
+    result = run(pytester, "-k", "no-target", "--manylinux-untargeted=warn", "-Wdefault", "dist")
+    result.assert_outcomes(skipped=1, warnings=1)
+    result = run(pytester, "-k", "no-target", "--manylinux-untargeted=fail", "dist")
+    result.assert_outcomes(failed=1)
+    assert result.ret == ExitCode.NOT_PROVEN
+    result.stdout.fnmatch_lines(["*not proven*", "*for cp27, which no chosen distro has*"])
 
 
 @pytest.mark.parametrize(("asked", "said"), [(">=3.10", True), (">=3.9", False)])
@@ -81,7 +90,7 @@ def test_a_wheel_that_nobody_takes_is_one_row_and_one_subject(pytester: pytest.P
         files={"sample.py": b""},
         tag="py2-none-manylinux1_x86_64",
     )
-    result = run(pytester, "--manylinux-proof=proof.json", "dist")
+    result = run(pytester, "--manylinux-proof=proof.json", "--manylinux-untargeted=fail", "dist")
     assert result.ret == ExitCode.NOT_PROVEN
     result.stdout.fnmatch_lines([f"{wheel.name}: not proven", "*because no target can take it"])
     verdicts = read_proof(pytester.path / "proof.json").record.verdicts

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pytest_manylinux import __version__
 from pytest_manylinux.config.keys import KEYS
 from pytest_manylinux.config.settings import GateRule, IgnoreRule, Settings
-from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import (
     BuildRecord,
     RunRecord,
@@ -68,6 +68,7 @@ class Recorder:
     builds: list[BuildRecord] = field(default_factory=list)
     failed: int = 0
     not_proven: int = 0
+    skipped: int = 0
     _wheels: dict[tuple[str, str], WheelRecord] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)  # `started` may be set back meanwhile
 
@@ -83,6 +84,7 @@ class Recorder:
             self.builds.append(entry.build)
         if entry.verdict is not None:
             self.verdicts.append(entry.verdict)
+            self.skipped += entry.skipped
             self.not_proven += entry.verdict.outcome is Outcome.NOT_PROVEN and not entry.skipped
         self.not_proven += entry.unproven
 
@@ -97,6 +99,12 @@ class Recorder:
     def only_not_proven(self) -> bool:
         """Whether every failure of the session is a verdict that could not be reached."""
         return 0 < self.failed == self.not_proven
+
+    @property
+    def nothing_tried(self) -> bool:
+        """Whether wheels were left out and none was tried: then nothing was proven."""
+        subjects = (verdict.subject for verdict in self.verdicts if verdict.subject != "audit")
+        return self.skipped > 0 and all(split_target_id(subject) is None for subject in subjects)
 
     def record(
         self,
