@@ -77,6 +77,8 @@ system:
 	@missing=""; \
 	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
 	command -v mmdebstrap >/dev/null || missing="$$missing mmdebstrap"; \
+	command -v skopeo >/dev/null || missing="$$missing skopeo"; \
+	command -v bsdtar >/dev/null || missing="$$missing libarchive-tools"; \
 	[ "$$(id -u)" = 0 ] || command -v newuidmap >/dev/null || missing="$$missing uidmap"; \
 	$(install_missing)
 

@@ -21,7 +21,8 @@ from loopback_registry import registry_running
 from pytest_manylinux.engines.container.connection import connect_docker, connect_podman
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import image_progress, pull
-from pytest_manylinux.images.registry import Pulled, RegistryImages
+from pytest_manylinux.images.official_images import Pulled
+from pytest_manylinux.images.registry import RegistryImages
 
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.attack("fault", by="fault")]
 

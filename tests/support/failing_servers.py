@@ -19,9 +19,11 @@ LIMIT = 300  # seconds within which a run with a fault must have ended
 _QUICK = """
 from pytest_manylinux.images import pull
 from pytest_manylinux.images import image_progress
+from pytest_manylinux.images import skopeo
 
 image_progress.TRICKLE = 20.0
 pull._SILENCE = 40.0
+skopeo._SILENCE = 40.0
 """
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from packaging.version import InvalidVersion, Version
 
@@ -28,7 +28,8 @@ from pytest_manylinux.building.toolchain import (
     Toolchain,
 )
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
-from pytest_manylinux.errors import DeadImageError, ToolchainError
+from pytest_manylinux.errors import DeadImageError, SandboxError, ToolchainError
+from pytest_manylinux.images.root_provision import signal_of_true
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
@@ -120,11 +121,30 @@ def read_layout(image: Image, engine: Engine, *, prefix: tuple[str, ...] = ()) -
     """
     try:
         with engine.open(SandboxSpec(image=image, label="survey of a builder image")) as sandbox:
-            look = _Look(sandbox=sandbox, prefix=prefix, environment=_own_environment(sandbox))
+            own = dict(image.environment) or _own_environment(sandbox)
+            look = _Look(sandbox=sandbox, prefix=prefix, environment=own)
             return _layout(look, image)
-    except DeadImageError as error:
-        error.remedy = f"{error.remedy}; or set builder = zig, which builds without that image"
-        raise
+    except SandboxError as error:
+        dead = _dead(error, image)
+        if dead is None:
+            raise
+        dead.remedy = f"{dead.remedy}; or set builder = zig, which builds without that image"
+        raise dead from error
+
+
+def _dead(error: SandboxError, image: Image) -> DeadImageError | None:
+    """The error for an image in which no command runs; None if that is not why no sandbox started.
+
+    A container engine says it itself. In a root in a folder `/bin/true` is tried.
+    """
+    if isinstance(error, DeadImageError) or image.root is None:
+        return error if isinstance(error, DeadImageError) else None
+    number = signal_of_true(Path(image.root))
+    if not number:
+        return None
+    from pytest_manylinux.engines.container.dead_image import dead_image, has_vsyscall  # noqa: PLC0415 - needs the Docker SDK
+
+    return dead_image(image.name, number, vsyscall=has_vsyscall())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

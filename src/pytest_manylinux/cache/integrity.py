@@ -38,7 +38,17 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal_folder(folder: Path) -> None:
     """Seal a finished folder. Raises OSError."""
-    _write(folder, _content(folder), time.time())
+    _write(folder, content_of(folder), time.time())
+
+
+def seal_links(folder: Path) -> None:
+    """Have a sealed folder stay whole whose files were given further names, which changes their ctime.
+
+    A folder that cannot be read or written is read in full by whoever asks for it next.
+    """
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        seal = msgspec.json.decode((folder / NAME).read_bytes(), type=Seal)
+        _write(folder, seal.content, seal.checked)
 
 
 def is_sealed(folder: Path) -> bool:
@@ -66,7 +76,7 @@ def is_as_sealed(folder: Path) -> bool:
         seal = msgspec.json.decode((folder / NAME).read_bytes(), type=Seal)
     except msgspec.MsgspecError:
         return False
-    return seal.content == _content(folder)
+    return seal.content == content_of(folder)
 
 
 def _mark(folder: Path) -> tuple[int, int]:
@@ -79,7 +89,7 @@ def _is_whole(folder: Path) -> bool:
     now = time.time()
     if seal.look == _look(folder) and 0 <= now - seal.checked < EVERY:
         return True
-    if seal.content != _content(folder):
+    if seal.content != content_of(folder):
         return False
     with contextlib.suppress(OSError):  # a cache that is read-only is read each time
         _write(folder, seal.content, now)
@@ -122,8 +132,8 @@ def _look(folder: Path) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _content(folder: Path) -> str:
-    """A digest over every path with its mode, and a file's bytes or a link's target."""
+def content_of(folder: Path) -> str:
+    """The SHA-256 over every path with its mode, and a file's bytes or a link's target."""
     digest = hashlib.sha256()
     for path, status in sorted(_entries(folder)):
         digest.update(f"{path}\0{status.st_mode}\0".encode(errors="surrogateescape"))

@@ -13,6 +13,7 @@ from typing import Any
 from pytest_manylinux.catalogue.lookup import Catalogue
 from pytest_manylinux.catalogue.rows import parse_row
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.distro import image_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -27,18 +28,23 @@ def load_catalogue(
     *,
     where: str = "catalogue",
     file: Path | None = None,
+    folder: Path | None = None,
 ) -> Catalogue:
     """Load the packaged catalogue with a user's rows laid over it: those of `file`, then `overrides`.
 
     A row whose `id` is known replaces single keys of that row. A new row may name another with
-    `like` and says only what differs. `where` names the source of the overrides in errors.
+    `like` and says only what differs. `where` names the source of the overrides in errors. Images that
+    are files are looked for beside `file`, or in `folder`.
     Raises UsageError.
     """
     packaged = _packaged_files()
     rows = {str(raw["id"]): raw for raw in _packaged_rows(packaged)}
     sources = {
-        **{_lay_over(rows, row, where=str(file)): str(file) for row in _rows_of(file)},
-        **{_lay_over(rows, row, where=where): where for row in overrides},
+        **{
+            _lay_over(rows, _anchored(row, file and file.parent), where=str(file)): str(file)
+            for row in _rows_of(file)
+        },
+        **{_lay_over(rows, _anchored(row, folder), where=where): where for row in overrides},
     }
     distros = tuple(
         parse_row(raw, where=sources.get(name, "packaged catalogue")) for name, raw in rows.items()
@@ -51,6 +57,16 @@ def load_catalogue(
         checked=min(file["checked"] for file in (*packaged, _packaged("builders.toml"))),
         kept=kept,
     )
+
+
+def _anchored(row: Mapping[str, object], folder: Path | None) -> Mapping[str, object]:
+    """The row with an image that is a file named by its whole path."""
+    image = row.get("image")
+    found = image_file(image) if isinstance(image, str) else None
+    if found is None or folder is None:
+        return row
+    kind, path = found
+    return {**row, "image": f"{kind}:{folder.absolute() / Path(path).expanduser()}"}
 
 
 def _packaged_files() -> list[dict[str, Any]]:

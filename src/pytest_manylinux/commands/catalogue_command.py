@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_manylinux.config.settings import Settings
     from pytest_manylinux.engines.api import Engine
     from pytest_manylinux.images.lock_file import LockedImage
-    from pytest_manylinux.images.registry import RegistryImages
+    from pytest_manylinux.images.official_images import OfficialImages
     from pytest_manylinux.images.run_images import ImageSources
     from pytest_manylinux.model.distro import Distro
 
@@ -249,16 +249,16 @@ def _show_drift(
 
 
 def _sources(engine: Engine, arguments: argparse.Namespace) -> ImageSources:
-    from pytest_manylinux.engines.select import EngineName  # noqa: PLC0415
     from pytest_manylinux.images import ArchiveImages, ImageStore  # noqa: PLC0415
-    from pytest_manylinux.images.run_images import ImageSources  # noqa: PLC0415
+    from pytest_manylinux.images.run_images import ImageSources, no_registry  # noqa: PLC0415
 
     archive = ArchiveImages(ImageStore(), say=_say)
-    registry = None if engine.name == EngineName.BUBBLEWRAP.value else _registry(engine, arguments)
-    return ImageSources(archive=archive, registry=registry, choice="auto", say=_say)
+    without = no_registry(engine.name, _settings())
+    registry = None if without else _registry(engine, arguments)
+    return ImageSources(archive=archive, registry=registry, choice="auto", say=_say, without=without)
 
 
-def _registry(engine: Engine, arguments: argparse.Namespace) -> RegistryImages:
+def _registry(engine: Engine, arguments: argparse.Namespace) -> OfficialImages:
     """Images of registries, by the mirrors of the command line or else of the settings."""
     from pytest_manylinux.images import ImageStore  # noqa: PLC0415
     from pytest_manylinux.images.references import parse_mirrors  # noqa: PLC0415
@@ -278,18 +278,12 @@ def _say(line: str) -> None:
 
 
 def _pin(arguments: argparse.Namespace) -> int:
-    from pytest_manylinux.engines.select import EngineName, select_engine  # noqa: PLC0415
+    from pytest_manylinux.engines.select import select_engine  # noqa: PLC0415
     from pytest_manylinux.images.lock_file import NAME, Lock, write_lock  # noqa: PLC0415
 
     catalogue = _catalogue()
     distros = catalogue.select(arguments.words or ["default"])
-    name = "docker" if arguments.engine == "auto" else arguments.engine
-    if name == EngineName.BUBBLEWRAP.value:
-        raise UsageError(
-            "images of an archive cannot be pinned: an archive moves on",
-            remedy="pin with --engine docker or podman; a verdict names an archive root's digest",
-        )
-    engine = select_engine(name)
+    engine = select_engine(arguments.engine)
     try:
         images = _registry(engine, arguments)
         lock = Lock(
@@ -306,7 +300,7 @@ def _pin(arguments: argparse.Namespace) -> int:
 
 
 def _pinned_distros(
-    images: RegistryImages, distros: Sequence[Distro]
+    images: OfficialImages, distros: Sequence[Distro]
 ) -> Iterator[tuple[str, LockedImage]]:
     from pytest_manylinux.host.architecture import host_arch  # noqa: PLC0415
     from pytest_manylinux.images.lock_file import LockedImage  # noqa: PLC0415
@@ -317,7 +311,7 @@ def _pinned_distros(
             yield distro.id, LockedImage(image=distro.image, digest=digest)
 
 
-def _pinned_builders(images: RegistryImages, words: str) -> Iterator[tuple[str, LockedImage]]:
+def _pinned_builders(images: OfficialImages, words: str) -> Iterator[tuple[str, LockedImage]]:
     from pytest_manylinux.catalogue.builder_images import load_builders  # noqa: PLC0415
     from pytest_manylinux.images.lock_file import LockedImage  # noqa: PLC0415
 

@@ -68,6 +68,7 @@ def _probes() -> list[tuple[Area, str, Probe]]:
     ]
     probes += [
         (Area.IMAGES, "from the archive", machine.look_at_root_makers),
+        (Area.IMAGES, "of registries, without a daemon", machine.look_at_image_tools),
         (Area.CACHE, "folder", machine.look_at_cache),
         (Area.CACHE, "roots", machine.look_at_roots),
         (Area.KERNEL, "user namespaces", machine.look_at_user_namespaces),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,10 @@ from pytest_manylinux.host.emulation import Emulation, Support, emulation_of
 from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.host.kernel_settings import SETTINGS, forbidding_settings
 from pytest_manylinux.images.apt import words_of
+from pytest_manylinux.images.skopeo import PROGRAM
 from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.images.unpack import UNPACKER
+from pytest_manylinux.images.user_namespace import Ids, ids_here
 from pytest_manylinux.model.distro import ArchiveWay
 
 _GIB = 1024**3
@@ -81,6 +85,33 @@ def look_at_root_makers() -> Iterator[Finding]:
             health=Health.BAD,
             says=f"{program} is missing, which making a root takes",
             remedy=install_command(program),
+        )
+
+
+def look_at_image_tools() -> Iterator[Finding]:
+    """What takes images of registries, and of files, without a container engine."""
+    name = "of registries, without a daemon"
+    missing = [one for one in (PROGRAM, UNPACKER) if shutil.which(one, path=_search_path()) is None]
+    for program in missing:
+        yield Finding(
+            area=Area.IMAGES,
+            name=name,
+            health=Health.LACKING,
+            says=f"{program} is missing, without which bubblewrap has no images of registries",
+            remedy=install_command(program),
+        )
+    if not missing and ids_here() is not Ids.ONE:
+        yield _good(Area.IMAGES, name, "skopeo and bsdtar are here")
+    elif not missing:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        yield Finding(
+            area=Area.IMAGES,
+            name=name,
+            health=Health.LACKING,
+            says="skopeo and bsdtar are here; with one id, packages with files of other owners than "
+            "root cannot be installed into images",
+            remedy=f"{install_command('newuidmap')}; "
+            f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
         )
 
 

@@ -18,17 +18,14 @@ from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.module_command import module_command
 from pytest_manylinux.images.apt import MachineApt, variable, ways_of, words_of
-from pytest_manylinux.images.references import Reference, through_mirror
+from pytest_manylinux.images.references import API_HOSTS, LOOPBACK, Reference, through_mirror
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 
 TIMEOUT = 5.0
 _PIP_TIMEOUT = 60.0  # pip waits TIMEOUT for each answer; an index of many pages has many
 _WANTED = "ziglang"
 _REGISTRIES = ("docker.io", "quay.io")
-_HOSTS = {"docker.io": "registry-1.docker.io"}
-"""Where the API of a registry is, if that is another host (the Docker client's default)."""
 _ANSWERS = frozenset({200, 401, 403})  # 401: it wants a login, as most do (distribution's API)
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Sources = Callable[[ArchiveRecipe], tuple[str, ...]]
 """Gives the lines of a sources.list for a suite."""
@@ -144,8 +141,8 @@ _REGISTRY_CURE = "set registry-mirror; Debian's roots can be made from the archi
 def look_at_registry(registry: str, mirrors: Mapping[str, str], ask: Opener) -> Iterator[Finding]:
     """Whether a registry, or the mirror that stands for it, answers."""
     host = through_mirror(Reference(registry=registry, path="", tag="latest"), mirrors).registry
-    place = _HOSTS.get(host, host)
-    scheme = "http" if urlsplit(f"//{place}").hostname in _LOOPBACK else "https"
+    place = API_HOSTS.get(host, host)
+    scheme = "http" if urlsplit(f"//{place}").hostname in LOOPBACK else "https"
     name = f"registry {registry}" if host == registry else f"registry {registry} by {host}"
     yield _asked(name, host, f"{scheme}://{place}/v2/", ask, _REGISTRY_CURE)
 

@@ -13,9 +13,7 @@ from pytest_manylinux.errors import EngineError, UsageError
 class EngineName(enum.Enum):
     """The engines, in the order in which `auto` asks them.
 
-    bubblewrap first: it needs no daemon and no registry, and starts a sandbox in a tenth of a
-    container's time. It lacks where the distros that one wants come from a registry only; then
-    docker or podman is named in the settings.
+    bubblewrap first: it needs no daemon, and starts a sandbox in a tenth of a container's time.
     """
 
     BUBBLEWRAP = "bubblewrap"

@@ -19,6 +19,7 @@ _PACKAGES: dict[str, dict[str, str]] = {
     "libseccomp": {"apt-get": "libseccomp2", "zypper": "libseccomp2"},
     "dockerd": {"apt-get": "docker.io", "dnf": "moby-engine", "": "docker"},
     "newuidmap": {"apt-get": "uidmap", "pacman": "shadow", "": "shadow-utils"},
+    "bsdtar": {"apt-get": "libarchive-tools", "pacman": "libarchive", "apk": "libarchive-tools"},
     "setpriv": {"": "util-linux"},
     "unshare": {"": "util-linux"},
     "qemu-user-static": {"zypper": "qemu-linux-user"},

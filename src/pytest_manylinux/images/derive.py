@@ -8,7 +8,6 @@ through a mount, which no image contains.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -32,9 +31,13 @@ from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels, ul
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.failure import in_short, missing_files
-from pytest_manylinux.images.provision import ProvisionPlan
-from pytest_manylinux.indexes import redact
+from pytest_manylinux.images.official_images import CA_INSIDE
+from pytest_manylinux.images.provision import (
+    ProvisionPlan,
+    command_failed,
+    install,
+    packages_digest,
+)
 
 PACKAGES = f"{LABEL}.packages"
 """The label of a derived image that carries a digest of its packages with their versions."""
@@ -45,7 +48,6 @@ WAY = f"{LABEL}.way"
 Percent-encoded: engines differ in how they read a space or a quote in a label.
 """
 
-CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
 # Ends at the end of its input, which is our connection: the container goes when we do.
 _HOLD = ("cat",)
 _SILENCE = 900.0
@@ -53,8 +55,6 @@ _SILENCE = 900.0
 _LATE = 60.0
 """Seconds in which the engine learns how a command ended whose output has."""
 _KEPT_BYTES = 1 << 20
-_KEPT = 20
-"""Lines of a failed command's output that the error carries."""
 
 
 def derive(
@@ -79,8 +79,12 @@ def derive(
         try:
             line = Hijacked(api.attach_socket(container, params={"stdin": 1, "stream": 1}))
             api.start(container)
-            way = _install(api, container, plan, title, say)
-            labels = {f"{LABEL}.derived": "1", PACKAGES: _packages(api, container, plan, title)}
+
+            def run(command: tuple[str, ...]) -> str:
+                return _run(api, container, command, plan, title)
+
+            way = install(plan, run, title, say)
+            labels = {f"{LABEL}.derived": "1", PACKAGES: packages_digest(plan, run)}
             labels |= {WAY: quote(way, safe="")} if way else {}
             repository, _, tag = reference.rpartition(":")
             api.commit(
@@ -94,48 +98,6 @@ def derive(
             _remove(api, container)
             if line is not None:
                 line.close()
-
-
-def _install(api: APIClient, container: str, plan: ProvisionPlan, title: str, say: Say) -> str:
-    """Run the plan's commands, by the next way where the last one lacks something.
-
-    Gives words for a way that is not the image's own sources, and for what they lacked.
-    """
-    lacking: list[str] = []
-    ways = ((plan.way, plan.commands), *plan.otherwise)
-    for number, (way, commands) in enumerate(ways, start=1):
-        try:
-            for command in commands:
-                _run(api, container, command, plan, title)
-        except _CommandFailedError as error:
-            missing = missing_files(error.why.splitlines()) or error.unknown
-            # Old releases that are asked first may be out of reach: the image has its own sources.
-            if number == len(ways) or not (missing or plan.way):
-                raise _with_before(error, lacking) from error
-            last = redact(error.why.rpartition("\n")[2] or error.what)
-            lacking.append(in_short(missing) if missing else last)
-            following = ways[number][0] or "the image's own sources"
-            say(f"{title}: {lacking[-1]}; going on with {following}")
-        else:
-            return "; lacking was ".join(filter(None, (way, "; ".join(lacking)))) if way else ""
-    return ""
-
-
-def _with_before(error: ImageError, lacking: list[str]) -> ImageError:
-    if not lacking:
-        return error
-    why = f"{error.why} (and before: {'; '.join(lacking)})"
-    return ImageError(error.what, why=why, remedy=error.remedy)
-
-
-class _CommandFailedError(ImageError):
-    """A command of a plan ended with another exit code than 0."""
-
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """What the script says that points apt elsewhere, where it knows no place."""
-        lines = self.why.splitlines()
-        return tuple(line.removeprefix("E: ") for line in lines if line.startswith("E: no archive of"))
 
 
 @contextlib.contextmanager
@@ -186,24 +148,8 @@ def _run(
     output = _follow(Hijacked(api.exec_start(execution, socket=True)), title)
     code = exit_code_of(lambda: api.exec_inspect(execution), time.monotonic() + _LATE)
     if code != 0:
-        last = "\n".join(output.strip().splitlines()[-_KEPT:])
-        raise _CommandFailedError(
-            f"{title}: {' '.join(command[:2])} ended with exit code {code}",
-            why=last,
-            remedy="see that the image's package mirrors answer; proxies come from the environment",
-        )
+        raise command_failed(title, command, code, output)
     return output
-
-
-def _packages(api: APIClient, container: str, plan: ProvisionPlan, title: str) -> str:
-    """A digest of the packages in the container; empty where it cannot list them."""
-    try:
-        lines = sorted(_run(api, container, plan.listing, plan, title).splitlines())
-    except ImageError:
-        return ""
-    if not lines:
-        return ""
-    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _follow(stream: Hijacked, title: str) -> str:

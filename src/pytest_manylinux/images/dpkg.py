@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_manylinux.cache.integrity import is_as_sealed, is_sealed
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.model.distro import ImageSource
 
 if TYPE_CHECKING:
     from pytest_manylinux.images.store import StoredImage
@@ -50,6 +51,10 @@ _INFO = "var/lib/dpkg/info"
 def verify(stored: StoredImage) -> Iterator[str]:
     """A sentence for each fault of an image; none if it is sound."""
     root = stored.folder / "root"
+    if stored.record.origin != ImageSource.ARCHIVE.value:
+        if not is_as_sealed(stored.folder):
+            yield "a file, or the image's record, has changed"
+        return
     try:
         packages = installed_packages(root)
     except StoreError as error:

@@ -2,23 +2,29 @@
 
 Official images seldom have both. A derived image gets the packages that the catalogue names, and
 nothing else: no recommended packages, no documentation beyond what the image's own settings keep.
-Pure: commands come out, nothing runs here.
+The commands are run by whatever the caller hands in.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import OLD_HOSTS, named_mirror, variable, words_of
+from pytest_manylinux.images.failure import in_short, missing_files
+from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 
 Commands = tuple[tuple[str, ...], ...]
+_KEPT = 20
+"""Lines of a failed command's output that the error carries."""
 
 FORMAT = 1
 """Raise it when plans change in a way that makes other images."""
@@ -250,3 +256,66 @@ def _pacman(packages: tuple[str, ...]) -> Commands:
 
 def _ssl(ca: str) -> tuple[str, ...]:
     return (f"--setopt=sslcacert={ca}",) if ca else ()
+
+
+class CommandFailedError(ImageError):
+    """A command of a plan ended with another exit code than 0; `why` is the end of its output."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What the script says that points apt elsewhere, where it knows no place."""
+        lines = self.why.splitlines()
+        return tuple(line.removeprefix("E: ") for line in lines if line.startswith("E: no archive of"))
+
+
+def command_failed(
+    title: str, command: tuple[str, ...], code: int | None, output: str
+) -> CommandFailedError:
+    """The error for a command of a plan that ended with another exit code than 0."""
+    return CommandFailedError(
+        f"{title}: {' '.join(command[:2])} ended with exit code {code}",
+        why="\n".join(output.strip().splitlines()[-_KEPT:]),
+        remedy="see that the image's package mirrors answer; proxies come from the environment",
+    )
+
+
+def install(plan: ProvisionPlan, run: Callable[[tuple[str, ...]], str], title: str, say: Say) -> str:
+    """Run the plan's commands, by the next way where the last one lacks something.
+
+    `run` runs one command, gives the end of its output, and raises CommandFailedError. Gives words for
+    a way that is not the image's own sources, and for what they lacked.
+    """
+    lacking: list[str] = []
+    ways = ((plan.way, plan.commands), *plan.otherwise)
+    for number, (way, commands) in enumerate(ways, start=1):
+        try:
+            for command in commands:
+                run(command)
+        except CommandFailedError as error:
+            missing = missing_files(error.why.splitlines()) or error.unknown
+            # Old releases that are asked first may be out of reach: the image has its own sources.
+            if number == len(ways) or not (missing or plan.way):
+                raise _with_before(error, lacking) from error
+            last = redact(error.why.rpartition("\n")[2] or error.what)
+            lacking.append(in_short(missing) if missing else last)
+            following = ways[number][0] or "the image's own sources"
+            say(f"{title}: {lacking[-1]}; going on with {following}")
+        else:
+            return "; lacking was ".join(filter(None, (way, "; ".join(lacking)))) if way else ""
+    return ""
+
+
+def _with_before(error: ImageError, lacking: list[str]) -> ImageError:
+    if not lacking:
+        return error
+    why = f"{error.why} (and before: {'; '.join(lacking)})"
+    return ImageError(error.what, why=why, remedy=error.remedy)
+
+
+def packages_digest(plan: ProvisionPlan, run: Callable[[tuple[str, ...]], str]) -> str:
+    """A digest of the packages that are there, with their versions; empty where none are listed."""
+    try:
+        lines = sorted(run(plan.listing).splitlines())
+    except ImageError:
+        return ""
+    return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""

@@ -19,19 +19,12 @@ from docker import APIClient
 from docker.errors import APIError
 
 from pytest_manylinux.engines.container.connection import speaking_to
-from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.image_progress import WHAT, Pace
+from pytest_manylinux.images.official_images import pull_failed
 from pytest_manylinux.images.references import PLATFORMS, Reference
 
-# What Docker's and Podman's libraries (Go's net and net/http) say where no registry answered at all;
-# a registry that answers says `manifest unknown`, `denied`, `unauthorized`, `toomanyrequests`.
-_NO_ANSWER = re.compile(
-    r"dial tcp|no such host|lookup .* on |connection (refused|reset)|unreachable|no route to host"
-    r"|i/o timeout|timed out|awaiting headers|handshake timeout|x509:|proxyconnect|: EOF",
-    re.IGNORECASE,
-)
 _DIGEST = re.compile(r"Digest: (sha256:[0-9a-f]{64})")
 _TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError)
 _EVERY = 5.0
@@ -44,21 +37,6 @@ _LOOK_UP = 0.5
 Event = Mapping[str, Any]
 Keep = Callable[[requests.Response], object]
 _LOADING = frozenset({"Pulling fs layer", "Waiting", "Downloading"})
-
-
-class NoAnswerError(ImageError):
-    """A registry that could not be reached; asking it for another image is no use."""
-
-
-def pull_failed(title: str, wanted: Reference, words: str) -> ImageError:
-    """What a failed pull amounts to, by the words of engine and registry."""
-    kind = NoAnswerError if _NO_ANSWER.search(words) else ImageError
-    return kind(
-        f"{title}: {wanted} could not be pulled",
-        why=words,
-        remedy="see that the registry answers and that you are logged in, or set registry-mirror; "
-        "image-source = archive makes Debian's roots without a registry",
-    )
 
 
 def pull(api: APIClient, wanted: Reference, arch: str, *, engine: str, title: str, say: Say) -> str:

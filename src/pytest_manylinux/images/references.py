@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pytest_manylinux.errors import UsageError
 
 _DEFAULT = "docker.io"
+API_HOSTS = {"docker.io": "registry-1.docker.io"}
+"""Where the API of a registry is, if that is another host (the Docker client's default)."""
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PLATFORMS = {
     "x86_64": "linux/amd64",
     "i686": "linux/386",

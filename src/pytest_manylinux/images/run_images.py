@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import queue
+import shutil
+import ssl
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
 from pytest_manylinux.cache.atomic import write_atomically
+from pytest_manylinux.cache.once_per_run import once
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ImageError, ReportError
+from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.images.api import ImageProvider, Say
 from pytest_manylinux.images.debian_archive import ArchiveImages
-from pytest_manylinux.images.references import parse_mirrors
+from pytest_manylinux.images.folder_images import FolderImages
+from pytest_manylinux.images.official_images import Network, OfficialImages
+from pytest_manylinux.images.references import (
+    API_HOSTS,
+    LOOPBACK,
+    parse_mirrors,
+    parse_reference,
+    through_mirror,
+)
+from pytest_manylinux.images.skopeo import PROGRAM
 from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.images.unpack import UNPACKER
 from pytest_manylinux.indexes import host_certificates, host_proxies
-from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter
-
-if TYPE_CHECKING:
-    from pytest_manylinux.images.registry import RegistryImages
+from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Interpreter, image_file
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSources:
     """Images as the setting `image-source` wants them.
 
-    `registry` is None for an engine that has none. With `auto` an official image is pulled where it
+    `registry` is None where none can be asked. With `auto` an official image is pulled where it
     can be, and else made from the archive where the catalogue knows how; the image's own `source`
     says which it was, and its `note` why. `pinned` distros (by id) come as they are pinned or not at
-    all.
+    all. `files` are for images that are files of this machine. `without` says why `registry` is None.
     """
 
     archive: ImageProvider
     registry: ImageProvider | None
     choice: str
     say: Say
+    files: ImageProvider | None = None
+    without: str = ""
     pinned: Collection[str] = ()
     _told: set[str] = field(default_factory=set, repr=False)
 
@@ -73,11 +91,15 @@ class ImageSources:
 
     def _order(self, distro: Distro, arch: str) -> tuple[ImageProvider, ImageProvider | None]:
         """The source to ask, and the one to ask if that fails."""
+        if self.files is not None and image_file(distro.image) is not None:
+            return self.files, None
         if self.choice == "archive" or self.registry is None:
-            if self.choice == "registry":
+            if not distro.has_archive(arch) and distro.has_image(arch) and self.without:
                 raise ImageError(
-                    f"{distro.id}: image-source is registry, but this engine has no registries",
-                    remedy="set engine to docker or podman, or image-source to auto",
+                    f"{distro.id}: its image comes from a registry, and none is used",
+                    why=self.without,
+                    remedy="`pytest-manylinux doctor` asks the registries; image-source = registry "
+                    "takes images from them whatever that says",
                 )
             return self.archive, None
         if not distro.has_image(arch) and self.choice != "registry":
@@ -90,14 +112,15 @@ TAGS = "registry-tags.json"
 """In the cache folder: which digest each reference led to when a run last pulled it."""
 
 BUBBLEWRAP = "bubblewrap"
+ANSWER_WITHIN = 2.0
+"""Seconds that a registry has for its answer before a run goes on without."""
 
 
 class RunImages:
     """A run's provider of images. `registry` is None where distros' images are from no registry.
 
-    `builders` is where builder images are from, whatever `image-source` says of distros; it is None
-    where the engine has no registries. `pins` are digests by distro id; they bind images of
-    registries only.
+    `builders` is where builder images are from, whatever `image-source` says of distros. `pins` are
+    digests by distro id; they bind images of registries only.
     """
 
     def __init__(
@@ -112,23 +135,24 @@ class RunImages:
         self._tags = store.root / TAGS
         self._known = read_tags(self._tags)
         mirrors = parse_mirrors(settings.registry_mirror)
-        none = engine.name == BUBBLEWRAP
-        self.builders = None if none else registry_of(engine, store, mirrors=mirrors, say=say)
-        self.registry = self.builders if uses_registries(engine.name, settings) else None
-        if self.builders is not None:
-            self.builders.pins = pins
-            self.builders.known = dict(self._known)
+        self.builders = registry_of(engine, store, mirrors=mirrors, say=say)
+        self.builders.pins = pins
+        self.builders.known = dict(self._known)
+        without = no_registry(engine.name, settings)
+        self.registry = None if without else self.builders
         self.sources = ImageSources(
             archive=ArchiveImages(store, say=say),
             registry=self.registry,
             choice=settings.image_source,
             say=say,
+            files=_folder_images(store, mirrors=mirrors, say=say),
+            without=without,
             pinned=pins,
         )
 
     def close(self) -> None:
         """Keep what tags led to, for the next run; a cache that cannot be written keeps nothing."""
-        if self.builders is None or self.builders.known == self._known:
+        if self.builders.known == self._known:
             return
         news = {k: v for k, v in self.builders.known.items() if self._known.get(k) != v}
         content = msgspec.json.encode({**read_tags(self._tags), **news}, order="sorted")
@@ -144,20 +168,85 @@ def read_tags(path: Path) -> dict[str, str]:
         return {}
 
 
-def uses_registries(engine: str, settings: Settings) -> bool:
-    """Whether images may come from registries, and so whether pins bind."""
-    return engine != BUBBLEWRAP and settings.image_source != "archive"
+def uses_registries(engine: str, settings: Settings, *, shared: Path | None = None) -> bool:
+    """Whether images may come from registries, and so whether pins bind; see `no_registry`."""
+    return not no_registry(engine, settings, shared=shared)
+
+
+def no_registry(engine: str, settings: Settings, *, shared: Path | None = None) -> str:
+    """Why images come from no registry; empty if they do.
+
+    bubblewrap works without any, so with `auto` it takes images from registries only where its tools
+    are here and the registry of most images answers. That is asked once, for at most ANSWER_WITHIN
+    seconds, by all processes together that have the folder `shared`.
+    """
+    if settings.image_source == "archive":
+        return "image-source is archive"
+    if engine != BUBBLEWRAP or settings.image_source == "registry":
+        return ""
+    if missing := [name for name in (PROGRAM, UNPACKER) if shutil.which(name) is None]:
+        return f"{' and '.join(missing)} missing: {install_command(missing[0])}"
+    mirrors = parse_mirrors(settings.registry_mirror)
+    return _silence(through_mirror(parse_reference("debian"), mirrors).registry, shared)
+
+
+def _silence(registry: str, shared: Path | None) -> str:
+    with _ASKING:
+        if registry not in _ANSWERS:
+            _ANSWERS[registry] = once(shared, ("registry", registry), lambda: why_silent(registry))
+        return _ANSWERS[registry]
+
+
+_ASKING = threading.Lock()
+_ANSWERS: dict[str, str] = {}
+
+
+def why_silent(registry: str, *, within: float = ANSWER_WITHIN) -> str:
+    """Why a registry does not answer now; empty if it does, even if only to want a login.
+
+    The thread that asks is not waited for: looking up a name may take its time, whatever is set.
+    """
+    answer: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(
+        target=lambda: answer.put(_ask(registry, within)), name="manylinux-registry", daemon=True
+    ).start()
+    try:
+        words = answer.get(timeout=within)
+    except queue.Empty:
+        words = f"not within {within:g} s"
+    return f"the registry {registry} does not answer: {words}" if words else ""
+
+
+def _ask(registry: str, within: float) -> str:
+    host = API_HOSTS.get(registry, registry)
+    scheme = "http" if urlsplit(f"//{host}").hostname in LOOPBACK else "https"
+    bundle = host_certificates()
+    context = ssl.create_default_context(cafile=None if bundle is None else str(bundle))
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+    try:
+        opener.open(f"{scheme}://{host}/v2/", timeout=within).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        # Something is there; what skopeo makes of it depends on its own settings.
+        return (
+            "" if isinstance(reason, ssl.SSLError) else str(getattr(reason, "strerror", "") or reason)
+        )
+    return ""
 
 
 def registry_of(
     engine: Engine, store: ImageStore, *, mirrors: Mapping[str, str], say: Say
-) -> RegistryImages:
-    """Images of registries through an engine's API, by the machine's proxies and certificates.
+) -> OfficialImages:
+    """Images of registries for an engine, by the machine's proxies and certificates.
 
-    Raises EngineError for an engine that knows no registries.
+    A container engine fetches them itself; for bubblewrap skopeo does.
     """
+    if engine.name == BUBBLEWRAP:
+        return _folder_images(store, mirrors=mirrors, say=say)
     from pytest_manylinux.engines.container.engine import ContainerEngine  # noqa: PLC0415 - bubblewrap needs no SDK
-    from pytest_manylinux.images.registry import Network, RegistryImages  # noqa: PLC0415 - the same
+    from pytest_manylinux.images.registry import RegistryImages  # noqa: PLC0415 - the same
 
     if not isinstance(engine, ContainerEngine):
         raise EngineError(f"the engine {engine.name} has no registries")
@@ -166,9 +255,19 @@ def registry_of(
         engine=engine.name,
         say=say,
         mirrors=mirrors,
-        network=Network(proxies=host_proxies(), ca_bundle=host_certificates()),
+        network=_network(),
         locked=_locks_of(store, say),
     )
+
+
+def _folder_images(store: ImageStore, *, mirrors: Mapping[str, str], say: Say) -> FolderImages:
+    return FolderImages(
+        store=store, say=say, mirrors=mirrors, network=_network(), locked=_locks_of(store, say)
+    )
+
+
+def _network() -> Network:
+    return Network(proxies=host_proxies(), ca_bundle=host_certificates())
 
 
 def _locks_of(store: ImageStore, say: Say) -> Callable[[str], AbstractContextManager[None]]:

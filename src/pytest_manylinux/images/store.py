@@ -45,7 +45,10 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What image.json holds. `made` is UTC; `size` in bytes, `seconds` what the making took.
 
-    `lacking` is what the archive did not have for the ways before the recipe's own.
+    `lacking` is what the archive did not have for the ways before the recipe's own. An image of a
+    registry has as `digest` the key of its root, no packages, and a recipe that names its distro; for
+    one that was derived `contents` is a digest of its packages, and `way` words for where they came
+    from if that was not its own sources. `environment` is what its registry says programs in it have.
     """
 
     digest: str
@@ -57,6 +60,10 @@ class ImageRecord(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     seconds: float
     lacking: str = ""
+    origin: str = ImageSource.ARCHIVE.value
+    contents: str = ""
+    way: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
     format: int = FORMAT
 
 
@@ -137,13 +144,7 @@ class ImageStore:
                 seconds=round(seconds, 1),
                 lacking=lacking,
             )
-            folder = self._folder(recipe.arch, record.digest)
-            self._clear(folder)
-            if not folder.exists():
-                (aside / _RECORD).write_bytes(msgspec.json.encode(record))
-                seal_folder(aside)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                aside.rename(folder)
+            folder = self._place(aside, record)
             index = self._index(recipe)
             index.parent.mkdir(parents=True, exist_ok=True)
             write_whole(index, record.digest.encode("ascii"))
@@ -151,6 +152,26 @@ class ImageStore:
         if found is None:
             raise StoreError(f"{folder} is damaged", remedy="pytest-manylinux cache prune --all")
         return found
+
+    def keep(self, aside: Path, record: ImageRecord) -> StoredImage:
+        """Take a finished root that no recipe of an archive leads to into the store, and hold it."""
+        with store_errors(self.root):
+            folder = self._place(aside, record)
+        found = self.take(record.arch, record.digest)
+        if found is None:
+            raise StoreError(f"{folder} is damaged", remedy="pytest-manylinux cache prune --all")
+        return found
+
+    def _place(self, aside: Path, record: ImageRecord) -> Path:
+        """Put a finished root where its digest says, unless a sound one is there already."""
+        folder = self._folder(record.arch, record.digest)
+        self._clear(folder)
+        if not folder.exists():
+            (aside / _RECORD).write_bytes(msgspec.json.encode(record))
+            seal_folder(aside)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            aside.rename(folder)
+        return folder
 
     def release(self) -> None:
         """Hold no image any more; the end of the process does the same."""
@@ -183,8 +204,7 @@ class ImageStore:
     def making(self, recipe: Recipe, *, waiting: Say) -> Iterator[None]:
         """Be the only one who makes a recipe; `waiting` is called if another one is at it."""
         with self.locked(f"recipe-{recipe.key}", waiting=waiting):
-            with store_errors(self.root):
-                sweep(self.root / "aside")
+            self.sweep()
             yield
 
     @contextlib.contextmanager
@@ -202,6 +222,11 @@ class ImageStore:
             )
         with stack:
             yield
+
+    def sweep(self) -> None:
+        """Remove what dead runs left half-made."""
+        with store_errors(self.root):
+            sweep(self.root / "aside")
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[Path]:
@@ -268,8 +293,11 @@ def default_root() -> Path:
 def is_sound(stored: StoredImage) -> bool:
     """Whether the root's own package list gives the digest, and nothing was changed since its making.
 
-    An image of a release that made no seals is compared with the packages' checksums, and sealed.
+    Of an image of a registry only the second is asked. An image of a release that made no seals is
+    compared with the packages' checksums, and sealed.
     """
+    if stored.record.origin != ImageSource.ARCHIVE.value:
+        return is_whole(stored.folder)
     try:
         packages = installed_packages(stored.folder / "root")
     except StoreError:

@@ -193,6 +193,19 @@ def split_target_id(text: str) -> tuple[str, str, str] | None:
     return None if match is None else (match["distro"], match["python"], match["arch"])
 
 
+IMAGE_FILES = ("oci", "oci-archive", "docker-archive", "dir", "tarball")
+"""What may stand before the colon of an `image` that is a file or folder of this machine.
+
+As in containers-transports(5); `dir` may be the folder of a root too, and `tarball` is a root.
+"""
+
+
+def image_file(image: str | None) -> tuple[str, str] | None:
+    """Kind and path of an image that is a file or folder; None for one of a registry, or for none."""
+    kind, colon, path = (image or "").partition(":")
+    return (kind, path) if colon and kind in IMAGE_FILES and path else None
+
+
 class ImageSource(enum.Enum):
     """Where a root filesystem came from."""
 
@@ -216,7 +229,8 @@ class Image:
     the sorted list of packages with versions). `root` is the folder that holds it, for engines
     that need a folder. `reference` is what a container engine calls it, if it does. `note` is for
     people: what was not as usual with it, such as a tag that moved; no part of its identity. `base` is
-    the digest that a registry knows it, or what it was derived from, by.
+    the digest that a registry knows it, or what it was derived from, by. `environment` is what programs
+    in it count on, where the image of a registry is a folder here; a container engine knows it itself.
     """
 
     digest: str
@@ -228,3 +242,4 @@ class Image:
     packages: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     note: str = field(default="", compare=False)
     base: str = ""
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)

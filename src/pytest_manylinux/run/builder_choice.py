@@ -21,9 +21,9 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
 from pytest_manylinux.images.references import parse_reference
-from pytest_manylinux.images.run_images import uses_registries
+from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.builder import BuilderImage, prefix_of
-from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.model.distro import Image
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.workspace import Workspace
 
@@ -91,10 +91,10 @@ class Builders:
 
     def _never(self, settings: Settings) -> str:
         """Why `auto` does not ask for the official image; empty if it does."""
-        engine = self._workspace.engine().name
-        if not uses_registries(engine, self._workspace.settings):
-            reason = "image-source is archive"
-            return reason if engine != "bubblewrap" else f"the engine {engine} has no registries"
+        if without := no_registry(
+            self._workspace.engine().name, self._workspace.settings, shared=self._shared
+        ):
+            return without
         return "build-packages names packages of Debian" if settings.build_packages else ""
 
     def _in_image(self, settings: Settings, build: PlannedBuild, *, why: str) -> BuilderChoice:
@@ -149,22 +149,9 @@ class Builders:
     def _look(self, reference: str, arch: str) -> Layout:
         registry = self._workspace.images.builders
         engine = self._workspace.engine()
-        if registry is None:
-            raise ToolchainError(
-                f"builder {reference} cannot be used",
-                why=f"the engine {engine.name} has no registries",
-                remedy="set engine to docker or podman, or builder = zig",
-            )
         pulled = registry.obtain(reference, arch, title="builder")
         name = str(parse_reference(pulled.reference).repository)
-        image = Image(
-            digest=pulled.digest,
-            name=f"{name}@{pulled.digest}",
-            source=ImageSource.REGISTRY,
-            arch=arch,
-            reference=pulled.id,
-            note=pulled.note,
-        )
+        image = pulled.image(f"{name}@{pulled.digest}", arch, note=pulled.note)
         return layout_of(
             image,
             engine,

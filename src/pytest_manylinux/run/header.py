@@ -8,7 +8,6 @@ from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import SourceKind
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.images.lock_file import NAME as LOCK
-from pytest_manylinux.images.run_images import uses_registries
 from pytest_manylinux.run.record import shown
 from pytest_manylinux.run.session import Run
 
@@ -38,7 +37,7 @@ def _lock_words(run: Run, *, ask_engine: bool) -> str:
         return LOCK
     try:
         pins = run.pins(run.settings)
-        if pins or uses_registries(run.workspace.engine().name, run.settings):
+        if pins or not run.no_registry():
             return f"{LOCK} pins {len(pins)} of {len(run.distros(run.settings))} distros"
     except ManylinuxError:
         return f"{LOCK}, not used: there is no engine"
@@ -48,7 +47,7 @@ def _lock_words(run: Run, *, ask_engine: bool) -> str:
 def _value(run: Run, name: str, *, ask_engine: bool) -> str:
     if name == "distros":
         words = " ".join(distro.id for distro in run.distros(run.settings))
-        return f"{words}  (auto: group {run.usual_group()})" if AUTO in run.settings.distros else words
+        return f"{words}  ({_usual_words(run)})" if AUTO in run.settings.distros else words
     if name == "dask" and run.settings.dask and ask_engine:
         return _cluster_words(run)
     if name == "engine" and ask_engine:
@@ -58,6 +57,16 @@ def _value(run: Run, name: str, *, ask_engine: bool) -> str:
             return f"none: {error.what}"
         return f"{engine.name} {engine.version()}"
     return shown(getattr(run.settings, name.replace("-", "_")))
+
+
+def _usual_words(run: Run) -> str:
+    """Which group `auto` is, and why."""
+    group = f"auto: group {run.usual_group()}"
+    try:
+        without = run.no_registry()
+    except ManylinuxError:  # the engine's line says so
+        return group
+    return f"{group}: {without}" if without else group
 
 
 def _cluster_words(run: Run) -> str:

@@ -26,7 +26,7 @@ from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
-from pytest_manylinux.images.run_images import uses_registries
+from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
@@ -111,7 +111,7 @@ class Run:
         self.fresh = fresh
         self.arch = host_arch()
         rows = own / settings.catalogue if settings.catalogue else None
-        self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows)
+        self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows, folder=own)
         self.lock: Lock | None = read_lock(own / LOCK)
         self.messages = Messages(show)
         self.workspace = Workspace(
@@ -170,7 +170,7 @@ class Run:
 
     def pins(self, settings: Settings) -> tuple[tuple[str, str], ...]:
         """The chosen distros that the lock binds on this engine, each with its digest."""
-        if self.lock is None or not uses_registries(self.workspace.engine().name, settings):
+        if self.lock is None or self.no_registry(settings):
             return ()
         pins = self.lock.pins
         return tuple((d.id, pins[d.id]) for d in self.distros(settings) if d.id in pins)
@@ -183,13 +183,16 @@ class Run:
 
     def usual_group(self) -> str:
         """The group that `auto` means: what the engine in use can have images of."""
-        name = self.settings.engine
-        if name == AUTO:
-            try:
-                name = self.workspace.engine().name
-            except ManylinuxError:  # the trials say so
-                return EMBEDDED
-        return DEFAULT if uses_registries(name, self.settings) else EMBEDDED
+        try:
+            return EMBEDDED if self.no_registry() else DEFAULT
+        except ManylinuxError:  # the trials say so
+            return EMBEDDED
+
+    def no_registry(self, settings: Settings | None = None) -> str:
+        """Why distros' images come from no registry; empty if they do. Raises EngineError."""
+        wanted = settings or self.settings
+        name = wanted.engine if wanted.engine != AUTO else self.workspace.engine().name
+        return no_registry(name, wanted, shared=self.shared)
 
     def targets(self, settings: Settings, arch: str = "") -> tuple[Target, ...]:
         """The chosen distros x Pythons on this machine's architecture, or another one."""

@@ -111,8 +111,33 @@ def test_an_old_release_comes_from_the_archive_too() -> None:
 def test_the_registry_alone_is_never_replaced() -> None:
     with pytest.raises(ImageError, match="could not be pulled"):
         _provide(DEBIAN, "registry", registry=False)
-    with pytest.raises(ImageError, match="this engine has no registries"):
-        _provide(DEBIAN, "registry", registry=None)
+
+
+def test_without_a_registry_the_error_says_why_none_is_asked() -> None:
+    sources = ImageSources(
+        archive=FakeImages(ImageSource.ARCHIVE),
+        registry=None,
+        choice="auto",
+        say=print,
+        without="the registry r does not answer: no route",
+    )
+    with pytest.raises(ImageError, match="fedora-44: its image comes from a registry") as caught:
+        sources.provide(FEDORA, "x86_64", ImagePurpose.TRIAL, interpreter=FEDORA.interpreters[0])
+    assert caught.value.why == "the registry r does not answer: no route"
+
+
+@pytest.mark.parametrize("choice", ["auto", "archive", "registry"])
+def test_an_image_that_is_a_file_comes_from_there(choice: str) -> None:
+    row = replace(DEBIAN, image="docker-archive:/images/debian.tar")
+    sources = ImageSources(
+        archive=FakeImages(ImageSource.ARCHIVE),
+        registry=FakeImages(ImageSource.REGISTRY),
+        choice=choice,
+        say=print,
+        files=FakeImages(ImageSource.LOCAL),
+    )
+    image = sources.provide(row, "x86_64", ImagePurpose.TRIAL, interpreter=row.interpreters[0])
+    assert image.source is ImageSource.LOCAL
 
 
 def test_a_row_without_image_comes_from_the_archive() -> None:

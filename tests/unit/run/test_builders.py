@@ -20,7 +20,8 @@ from pytest_manylinux.errors import (
     SandboxError,
     ToolchainError,
 )
-from pytest_manylinux.images.registry import Pulled
+from pytest_manylinux.images import run_images
+from pytest_manylinux.images.official_images import Pulled
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
@@ -57,7 +58,7 @@ class FakeRegistry:
 
 
 class FakeImages:
-    def __init__(self, builders: FakeRegistry | None) -> None:
+    def __init__(self, builders: FakeRegistry) -> None:
         self.builders = builders
 
 
@@ -80,6 +81,7 @@ class World:
         self.patch = monkeypatch
         self.folder = tmp_path
         self.looked = 0
+        self.silence = "the registry docker.io does not answer: no route"
 
     def make(
         self,
@@ -94,11 +96,12 @@ class World:
         workspace = FakeWorkspace(
             settings=chosen,
             engine=lambda: FakeEngine(engine),
-            images=FakeImages(registry if engine != "bubblewrap" else None),
+            images=FakeImages(registry),
             store=SimpleNamespace(root=self.folder / "cache"),
             say=self.said.append,
         )
         self.patch.setattr(builder_choice, "read_layout", self.look)
+        self.patch.setattr(run_images, "_ANSWERS", {"docker.io": self.silence})
         return Builders(cast("Workspace", workspace), pins=pins), registry, chosen
 
     def look(self, image: Image, _: object, *, prefix: tuple[str, ...]) -> Layout:
@@ -167,7 +170,7 @@ def test_auto_takes_zig_for_a_python_that_the_image_has_not(world: World) -> Non
 @pytest.mark.parametrize(
     ("engine", "options", "why"),
     [
-        ("bubblewrap", {}, "auto: the engine bubblewrap has no registries"),
+        ("bubblewrap", {}, "auto: the registry docker.io does not answer: no route"),
         ("docker", {"image_source": "archive"}, "auto: image-source is archive"),
         ("podman", {"build_packages": "flex"}, "auto: build-packages names packages of Debian"),
         ("docker", {"builder": "zig"}, "set by --manylinux-builder"),
@@ -199,12 +202,18 @@ def test_a_named_image_is_used_or_nothing_is(world: World) -> None:
         makers.choose(chosen, plan(CP311))
 
 
+def test_bubblewrap_builds_in_the_official_image_where_the_registry_answers(world: World) -> None:
+    world.silence = ""
+    makers, registry, chosen = world.make("bubblewrap")
+    assert makers.choose(chosen, plan()).builder.name == "official"
+    assert registry.asked == ["quay.io/pypa/manylinux1_x86_64:2024-04-29-76807b8"]
+
+
 @pytest.mark.parametrize("builder", ["official", "127.0.0.1:5000/mine:1"])
-def test_an_engine_without_registries_cannot_use_an_image(world: World, builder: str) -> None:
-    makers, _, chosen = world.make("bubblewrap", builder=builder)
-    with pytest.raises(ToolchainError, match="cannot be used") as caught:
-        makers.choose(chosen, plan())
-    assert "docker or podman" in caught.value.remedy
+def test_an_image_that_is_named_is_asked_for_whatever_answers(world: World, builder: str) -> None:
+    makers, registry, chosen = world.make("bubblewrap", builder=builder)
+    assert makers.choose(chosen, plan()).builder.name == builder
+    assert len(registry.asked) == 1
 
 
 def test_official_wants_nothing_installed_into_the_image(world: World) -> None:

@@ -1,0 +1,188 @@
+"""Roots in folders: unpacked from an image's layers, copied, made to share what they have in common.
+
+bsdtar (libarchive) does the unpacking in a namespace of its own (`unpack_inside.py`), which sees this
+machine read-only and writes nowhere but in the folder it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_manylinux.cache.disk_errors import full
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.shutdown import lifetime
+from pytest_manylinux.images.user_namespace import InsideRequest, running_inside
+
+UNPACKER = "bsdtar"
+_INSIDE = Path(__file__).with_name("unpack_inside.py")
+_LEAST, _RATIO = 1 << 30, 24
+"""An image may unpack to 1 GiB, or to 24 times of what its layers take if that is more.
+
+Distros' images come to 2 to 4 times; gzip could do 1032 (zlib's manual).
+"""
+_FILES = 2_000_000
+"""Files that an image may have; large builder images have some 100,000."""
+LAYERS_KEPT = 256 << 20
+"""Bytes of layers that stay after they were unpacked, for images that share them."""
+_NO_ROOM = "No space left on device"
+_LOOK_UP = 0.5
+_BLOCK = 512  # bytes: the unit of st_blocks (inode(7))
+
+
+def unpack(layers: Sequence[Path], root: Path, *, store: Path, title: str) -> int:
+    """Unpack layers, the lowest first, into the new folder `root`; gives the bytes on the disk.
+
+    Raises ImageError for layers that an image may not have, StoreError where there is no room.
+    """
+    root.mkdir()
+    packed = sum(path.stat().st_size for path in layers)
+    return _ask(root, layers, max(_LEAST, _RATIO * packed), store=store, title=title)
+
+
+def take_rights(root: Path, *, store: Path, title: str) -> int:
+    """Take from a root what no sandbox must have: set-user-id bits; an ordinary user owns all of it."""
+    return _ask(root, (), _LEAST, store=store, title=title)
+
+
+def unpacker() -> str:
+    """The program; raises ImageError with the command that installs it."""
+    found = shutil.which(UNPACKER)
+    if found is None:
+        raise ImageError(
+            f"{UNPACKER} is missing, which unpacks images for bubblewrap",
+            remedy=install_command(UNPACKER),
+        )
+    return found
+
+
+def _ask(root: Path, layers: Sequence[Path], bound: int, *, store: Path, title: str) -> int:
+    question = {
+        "root": str(root),
+        "layers": [str(path) for path in layers],
+        "tar": unpacker(),
+        "owners": os.geteuid() == 0,
+        "bytes": bound,
+        "files": _FILES,
+    }
+    folder = str(root.parent)
+    request = InsideRequest(
+        argv=(sys.executable, "-I", "-S", str(_INSIDE), json.dumps(question)),
+        view=("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", folder, folder),
+        environment={"PATH": os.environ.get("PATH", os.defpath)},
+    )
+    with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, err = _communicate(process)
+    answer = json.loads(out) if process.returncode == 0 else {"refused": err.decode("utf-8", "replace")}
+    if "size" in answer:
+        return int(answer["size"])
+    if _NO_ROOM in answer["refused"]:
+        raise full(store, answer["refused"])
+    raise ImageError(
+        f"{title}: the image is refused: its layers cannot be unpacked into a root",
+        why=answer["refused"].strip(),
+        remedy="see where the image comes from; a registry that keeps it unharmed gives it whole",
+    )
+
+
+def _communicate(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    while True:
+        lifetime().check()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=_LOOK_UP)
+
+
+def pin_layers(layers: Sequence[Path], folder: Path, *, since: int) -> tuple[Path, ...]:
+    """Give layers of the cache a second name in `folder`, so that they stay; nothing if one is damaged.
+
+    A layer that came after `since` (ns since the epoch) was compared with its digest as it came; an
+    older one is now, and removed if it is damaged.
+    """
+    pinned = []
+    for number, path in enumerate(layers):
+        pin = folder / f"layer{number}"
+        pin.unlink(missing_ok=True)
+        try:
+            os.link(path, pin)
+        except FileNotFoundError:
+            return ()
+        if pin.stat().st_mtime_ns < since and sha256_of(pin) != path.name:
+            path.unlink(missing_ok=True)
+            return ()
+        os.utime(path)
+        pinned.append(pin)
+    return tuple(pinned)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def forget_layers(folder: Path, keep: int = LAYERS_KEPT) -> None:
+    """Remove the layers that were not used for longest until at most `keep` bytes are left."""
+    found = []
+    for path in folder.glob("sha256/*"):
+        with contextlib.suppress(OSError):
+            found.append((path.stat().st_mtime, path.stat().st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= keep:
+            return
+        with contextlib.suppress(OSError):
+            path.unlink()
+        total -= size
+
+
+def copy_root(source: Path, target: Path, *, store: Path) -> int:
+    """Copy a root, by reference where the file system can; gives the time (ns) when that was done."""
+    program = ["cp", "--archive", "--reflink=auto", "--", str(source), str(target)]
+    done = subprocess.run(
+        program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        if _NO_ROOM in done.stderr:
+            raise full(store, done.stderr.strip())
+        raise ImageError("a root could not be copied", why=done.stderr.strip())
+    mark = target.with_name("mark")
+    mark.touch()
+    time = mark.stat().st_ctime_ns
+    mark.unlink()
+    return time
+
+
+def share_files(root: Path, below: Path, *, unchanged_since: int) -> int:
+    """Have files of `root` that did not change since it was copied from `below` be the same files.
+
+    No program can set a file's ctime, so what is older was not touched. Gives the bytes on the disk
+    that are only this root's.
+    """
+    size, spare = 0, root.with_name("spare")
+    for path, status in _below(root):
+        if stat.S_ISREG(status.st_mode) and status.st_ctime_ns < unchanged_since:
+            with contextlib.suppress(OSError):
+                os.link(below / path.relative_to(root), spare, follow_symlinks=False)
+                spare.replace(path)
+                continue
+        size += status.st_blocks * _BLOCK
+    return size
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for here, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(here, name)
+            yield path, path.lstat()

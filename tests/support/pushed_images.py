@@ -1,0 +1,141 @@
+"""Images of a few files, made here and pushed to a registry on loopback."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A member of a layer. `kind` is one of tarfile's types, `link` where it leads."""
+
+    name: str
+    kind: bytes = tarfile.REGTYPE
+    content: bytes = b""
+    link: str = ""
+    mode: int = 0o755
+    owner: int = 0
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+def layer(*entries: Entry) -> bytes:
+    """A layer as registries have it: a tar archive, compressed."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry in entries:
+            member = tarfile.TarInfo(entry.name)
+            member.type, member.mode, member.linkname = entry.kind, entry.mode, entry.link
+            member.uid = member.gid = entry.owner
+            member.pax_headers = entry.attributes
+            if entry.kind in (tarfile.CHRTYPE, tarfile.BLKTYPE):
+                member.devmajor, member.devminor = 1, 3
+            member.size = len(entry.content)
+            archive.addfile(member, io.BytesIO(entry.content))
+    return gzip.compress(packed.getvalue(), mtime=0)
+
+
+def write_layout(
+    folder: Path, layers: Sequence[bytes], *, arch: str = "amd64", environment: Sequence[str] = ()
+) -> str:
+    """An OCI layout of one image; gives the manifest's digest."""
+    config = {
+        "architecture": arch,
+        "os": "linux",
+        "config": {"Env": list(environment)},
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": [_digest(gzip.decompress(content)) for content in layers],
+        },
+    }
+    blob = json.dumps(config).encode()
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {"mediaType": _CONFIG, "digest": _digest(blob), "size": len(blob)},
+        "layers": [
+            {"mediaType": _LAYER, "digest": _digest(content), "size": len(content)}
+            for content in layers
+        ],
+    }
+    content = json.dumps(manifest).encode()
+    (folder / "blobs/sha256").mkdir(parents=True)
+    for data in (*layers, blob, content):
+        (folder / "blobs/sha256" / _digest(data).partition(":")[2]).write_bytes(data)
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    entry = {"mediaType": _MANIFEST, "digest": _digest(content), "size": len(content)}
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    return _digest(content)
+
+
+def push(
+    name: str, layers: Sequence[bytes], *, arch: str = "amd64", environment: Sequence[str] = ()
+) -> str:
+    """Push an image to the registry that its name begins with; gives its digest there."""
+    with tempfile.TemporaryDirectory(prefix="pushed-") as folder:
+        layout = Path(folder, "layout")
+        layout.mkdir()
+        digest = write_layout(layout, layers, arch=arch, environment=environment)
+        skopeo(
+            "copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{name}"
+        )
+    return digest
+
+
+def push_tar(name: str, archive: Path) -> None:
+    """Push the root in a tar archive as an image of one layer."""
+    skopeo("copy", "--dest-tls-verify=false", f"tarball:{archive}", f"docker://{name}")
+
+
+def push_index(name: str, digests: dict[str, str]) -> str:
+    """Push a list of images that are in the repository already, by architecture; gives its digest."""
+    repository, _, tag = name.rpartition(":")
+    host, _, path = repository.partition("/")
+    entries = [
+        {
+            "mediaType": _MANIFEST,
+            "digest": digest,
+            "size": len(_get(f"http://{host}/v2/{path}/manifests/{digest}")),
+            "platform": {"os": "linux", "architecture": arch},
+        }
+        for arch, digest in digests.items()
+    ]
+    content = json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries}).encode()
+    request = urllib.request.Request(
+        f"http://{host}/v2/{path}/manifests/{tag}",
+        data=content,
+        method="PUT",
+        headers={"Content-Type": _INDEX},
+    )
+    urllib.request.urlopen(request).close()  # noqa: S310 - the same
+    return _digest(content)
+
+
+def skopeo(*words: str) -> None:
+    """Run skopeo; its words are in the error."""
+    done = subprocess.run(["skopeo", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _get(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Accept": _MANIFEST})  # noqa: S310 - loopback
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
+        return bytes(answer.read())
+
+
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
