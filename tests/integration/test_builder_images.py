@@ -17,6 +17,7 @@ import tarfile
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ import docker
 import pytest
 from engine_daemons import docker_daemon
 from loopback_registry import log_in, registry_running
-from make_builder_image import make_archive, push
+from make_builder_image import environment, make_archive
+from pushed_images import push_root
 
 from pytest_manylinux.building.manylinux_image import read_layout
 from pytest_manylinux.engines.container import dead_image
@@ -38,12 +40,14 @@ pytestmark = pytest.mark.integration
 SAMPLES = Path(__file__).parents[2] / "sample_projects" / "portable"
 PROJECTS = ("c_extension", "cpp_extension", "vendored_library")
 POLICY = parse_policy("manylinux1")
+REFUSALS = {"docker": "no basic auth credentials", "bubblewrap": "authentication required"}
 
 
 @dataclass(frozen=True)
 class Place:
-    """A daemon and a registry; `login` is the configuration of a client that is logged in."""
+    """An engine and a registry; `login` is the configuration of a client that is logged in."""
 
+    engine: str
     daemon: str
     registry: str
     login: Path
@@ -57,23 +61,28 @@ class Place:
         """Make a builder image with the Pythons of distros, and push it: its name with the digest."""
         archive = self.folder / "builder.tar"
         make_archive(archive, distros, POLICY)
+        variables = [f"{name}={value}" for name, value in environment(POLICY).items()]
+        name = f"{self.registry}/pypa/manylinux1_x86_64"
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("DOCKER_HOST", "DOCKER_CONFIG"):
-                patch.setenv(name, self.environment()[name])
-            name = push(archive, f"{self.registry}/pypa/manylinux1_x86_64:{len(distros)}", POLICY)
+            patch.setenv("REGISTRY_AUTH_FILE", str(self.login / "config.json"))
+            digest = push_root(f"{name}:{len(distros)}", archive, environment=variables)
         archive.unlink()
-        return name
+        return f"{name}@{digest}"
 
 
-@pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
+@pytest.fixture(scope="module", params=["docker", "bubblewrap"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with (
         tempfile.TemporaryDirectory(prefix="builder-", ignore_cleanup_errors=True) as name,
-        docker_daemon(Path(name)) as daemon,
-        registry_running(Path(name), login=True) as registry,
+        ExitStack() as stack,
     ):
-        log_in(Path(name) / "login", registry)
-        yield Place(daemon=daemon, registry=registry, login=Path(name) / "login", folder=Path(name))
+        folder, engine = Path(name), str(request.param)
+        daemon = stack.enter_context(docker_daemon(folder)) if engine == "docker" else "unix:///none"
+        registry = stack.enter_context(registry_running(folder, login=True))
+        log_in(folder / "login", registry)
+        yield Place(
+            engine=engine, daemon=daemon, registry=registry, login=folder / "login", folder=folder
+        )
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +99,7 @@ def run(
     for project in projects:
         shutil.copytree(SAMPLES / project, here / project)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--manylinux"]
-    command += ["--manylinux-engine=docker", "--manylinux-image-source=archive"]
+    command += [f"--manylinux-engine={place.engine}", "--manylinux-image-source=archive"]
     command += [f"--manylinux-builder={builder}", "--junitxml=junit.xml", "--manylinux-fresh"]
     return subprocess.run(
         [*command, "--manylinux-proof=proof.json", *arguments],
@@ -113,7 +122,7 @@ def cases(here: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def check(here: Path, builder: str, targets: dict[str, str]) -> None:
+def check(here: Path, builder: str, targets: dict[str, str], engine: str) -> None:
     """Every wheel was built in that image, and is portable on its target (Python -> distro)."""
     found = cases(here)
     digest = builder.partition("@")[2]
@@ -131,7 +140,7 @@ def check(here: Path, builder: str, targets: dict[str, str]) -> None:
             assert trial["manylinux.distro"] == distro
             assert trial["manylinux.image"].startswith("sha256:")
             assert trial["manylinux.image"] != digest
-            assert trial["manylinux.engine"] == "docker"
+            assert trial["manylinux.engine"] == engine
     builds = json.loads((here / "proof.json").read_text())["predicate"]["builds"]
     assert {build["image"] for build in builds} == {digest}
     assert {"auditwheel", "patchelf", "cc", "python", "pip"} <= set(dict(builds[0]["tools"]))
@@ -143,18 +152,22 @@ def check(here: Path, builder: str, targets: dict[str, str]) -> None:
 def test_wheels_built_in_a_pulled_image_are_proven(place: Place, builder: str, tmp_path: Path) -> None:
     done = run(place, tmp_path, builder, "--manylinux-distros=debian-12", *PROJECTS)
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
-    check(tmp_path, builder, {"cp311": "debian-12"})
-    client = docker.DockerClient(base_url=place.daemon)
-    assert client.api.containers(all=True) == []
-    client.close()
+    check(tmp_path, builder, {"cp311": "debian-12"}, place.engine)
+    if place.engine == "docker":
+        client = docker.DockerClient(base_url=place.daemon)
+        assert client.api.containers(all=True) == []
+        client.close()
 
 
-def test_without_a_login_nothing_is_proven(place: Place, builder: str, tmp_path: Path) -> None:
-    elsewhere = builder.replace("/pypa/", "/other/")  # by its digest, what was pulled needs no registry
-    done = run(place, tmp_path, elsewhere, "--manylinux-distros=debian-12", PROJECTS[0], login=False)
+def test_without_a_login_nothing_is_proven(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    private = f"{place.registry}/pypa/private@sha256:{'ab' * 32}"
+    done = run(place, tmp_path, private, "--manylinux-distros=debian-12", PROJECTS[0], login=False)
     assert done.returncode == ExitCode.NOT_PROVEN, done.stdout + done.stderr
     assert "could not be pulled" in done.stdout
-    assert "no basic auth credentials" in done.stdout
+    assert REFUSALS[place.engine] in done.stdout
     assert not (tmp_path / "wheelhouse").exists()
 
 
@@ -170,7 +183,7 @@ def test_four_pythons_on_four_distros(place: Place, tmp_path: Path) -> None:
     distros = f"--manylinux-distros={','.join(targets.values())}"
     done = run(place, tmp_path, builder, distros, *PROJECTS)
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
-    check(tmp_path, builder, targets)
+    check(tmp_path, builder, targets, place.engine)
 
 
 def crashing_program() -> bytes:
@@ -186,6 +199,8 @@ def crashing_program() -> bytes:
 def test_an_image_in_which_nothing_runs_is_explained(
     place: Place, monkeypatch: pytest.MonkeyPatch, *, vsyscall: bool
 ) -> None:
+    if place.engine != "docker":
+        return  # see the next test
     client = docker.DockerClient(base_url=place.daemon)
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as file:
@@ -211,4 +226,32 @@ def test_an_image_in_which_nothing_runs_is_explained(
     assert "SIGSEGV (exit code 139)" in caught.value.why
     assert ("no vsyscall page" in caught.value.why) is not vsyscall
     assert ("vsyscall=emulate" in caught.value.remedy) is not vsyscall
+    assert "or set builder = zig" in caught.value.remedy
+
+
+@pytest.mark.parametrize("vsyscall", [True, False])
+def test_a_root_in_which_nothing_runs_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, vsyscall: bool
+) -> None:
+    """The same without a daemon."""
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "true", "cat"):
+        (tmp_path / "bin" / name).write_bytes(crashing_program())
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setattr(dead_image, "has_vsyscall", lambda: vsyscall)
+    image = Image(
+        digest="sha256:0",
+        name="crash",
+        source=ImageSource.LOCAL,
+        arch="x86_64",
+        root=str(tmp_path),
+        environment=(("PATH", "/bin"),),
+    )
+    engine = select_engine("bubblewrap")
+    try:
+        with pytest.raises(DeadImageError, match="image crash runs no command") as caught:
+            read_layout(image, engine)
+    finally:
+        engine.close()
+    assert ("no vsyscall page" in caught.value.why) is not vsyscall
     assert "or set builder = zig" in caught.value.remedy

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -53,31 +55,40 @@ def write_layout(
     folder: Path, layers: Sequence[bytes], *, arch: str = "amd64", environment: Sequence[str] = ()
 ) -> str:
     """An OCI layout of one image; gives the manifest's digest."""
+    (folder / "blobs/sha256").mkdir(parents=True)
+    for content in layers:
+        (folder / "blobs/sha256" / _digest(content).partition(":")[2]).write_bytes(content)
+    config = _config([_digest(gzip.decompress(content)) for content in layers], arch, environment)
+    entries = [_blob(_LAYER, _digest(content), len(content)) for content in layers]
+    return _write_manifest(folder, config, entries)
+
+
+def _config(diffs: list[str], arch: str, environment: Sequence[str]) -> bytes:
     config = {
         "architecture": arch,
         "os": "linux",
         "config": {"Env": list(environment)},
-        "rootfs": {
-            "type": "layers",
-            "diff_ids": [_digest(gzip.decompress(content)) for content in layers],
-        },
+        "rootfs": {"type": "layers", "diff_ids": diffs},
     }
-    blob = json.dumps(config).encode()
+    return json.dumps(config).encode()
+
+
+def _blob(media: str, digest: str, size: int) -> dict[str, object]:
+    return {"mediaType": media, "digest": digest, "size": size}
+
+
+def _write_manifest(folder: Path, config: bytes, layers: list[dict[str, object]]) -> str:
     manifest = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
-        "config": {"mediaType": _CONFIG, "digest": _digest(blob), "size": len(blob)},
-        "layers": [
-            {"mediaType": _LAYER, "digest": _digest(content), "size": len(content)}
-            for content in layers
-        ],
+        "config": _blob(_CONFIG, _digest(config), len(config)),
+        "layers": layers,
     }
     content = json.dumps(manifest).encode()
-    (folder / "blobs/sha256").mkdir(parents=True)
-    for data in (*layers, blob, content):
+    for data in (config, content):
         (folder / "blobs/sha256" / _digest(data).partition(":")[2]).write_bytes(data)
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    entry = {"mediaType": _MANIFEST, "digest": _digest(content), "size": len(content)}
+    entry = _blob(_MANIFEST, _digest(content), len(content))
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
     return _digest(content)
 
@@ -96,9 +107,22 @@ def push(
     return digest
 
 
-def push_tar(name: str, archive: Path) -> None:
-    """Push the root in a tar archive as an image of one layer."""
-    skopeo("copy", "--dest-tls-verify=false", f"tarball:{archive}", f"docker://{name}")
+def push_root(name: str, archive: Path, *, environment: Sequence[str] = ()) -> str:
+    """Push the root in a tar archive as an image of one layer, not compressed; gives its digest."""
+    with tempfile.TemporaryDirectory(prefix="pushed-", dir=archive.parent) as folder:
+        layout = Path(folder, "layout")
+        layout.mkdir()
+        with archive.open("rb") as file:
+            layer_digest = f"sha256:{_sha256(file)}"
+        (layout / "blobs/sha256").mkdir(parents=True)
+        os.link(archive, layout / "blobs/sha256" / layer_digest.partition(":")[2])
+        config = _config([layer_digest], "amd64", environment)
+        entry = _blob(_LAYER.removesuffix("+gzip"), layer_digest, archive.stat().st_size)
+        digest = _write_manifest(layout, config, [entry])
+        skopeo(
+            "copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{name}"
+        )
+    return digest
 
 
 def push_index(name: str, digests: dict[str, str]) -> str:
@@ -135,6 +159,13 @@ def _get(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Accept": _MANIFEST})  # noqa: S310 - loopback
     with urllib.request.urlopen(request) as answer:  # noqa: S310 - the same
         return bytes(answer.read())
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _digest(content: bytes) -> str:
