@@ -10,6 +10,7 @@ from collecting import FOUR, WHEEL, ids, make_project, make_wheel
 
 from pytest_manylinux import workspace
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.images import run_images
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, LockedImage, write_lock
 
@@ -208,26 +209,40 @@ def test_without_the_switch_nothing_heavy_is_imported(pytester: pytest.Pytester)
     result.assert_outcomes(passed=1)
 
 
+SILENT, MIRROR = "the registry docker.io does not answer: no route", "mirror.example"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "group", "some"),
+    ("arguments", "why", "some"),
     [
-        (("--manylinux-engine=docker",), "default", {"ubuntu-24.04", "opensuse-leap-16.0"}),
-        (("--manylinux-engine=podman",), "default", {"debian-12", "fedora-44"}),
-        (("--manylinux-engine=docker", "--manylinux-image-source=archive"), "embedded", {"debian-11"}),
-        (("--manylinux-engine=bubblewrap",), "embedded", {"debian-11", "debian-testing"}),
-        ((), "embedded", {"debian-11"}),  # bubblewrap is asked first
+        (("--manylinux-engine=docker",), "", {"ubuntu-24.04", "opensuse-leap-16.0"}),
+        (("--manylinux-engine=podman",), "", {"debian-12", "fedora-44"}),
+        (
+            ("--manylinux-engine=docker", "--manylinux-image-source=archive"),
+            "image-source is archive",
+            {"debian-11"},
+        ),
+        (("--manylinux-engine=bubblewrap",), SILENT, {"debian-11", "debian-testing"}),
+        ((), SILENT, {"debian-11"}),  # bubblewrap is asked first
+        (("--manylinux-engine=bubblewrap", f"--manylinux-registry-mirror={MIRROR}"), "", {"fedora-44"}),
     ],
 )
 def test_the_usual_distros_are_what_the_engine_can_have(
-    pytester: pytest.Pytester, arguments: tuple[str, ...], group: str, some: set[str]
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    why: str,
+    some: set[str],
 ) -> None:
+    monkeypatch.setattr(run_images, "_ANSWERS", {"docker.io": SILENT, MIRROR: ""})
+    monkeypatch.setattr(run_images, "_TOOLS", ())  # the machine may have none
     make_wheel(pytester.path / "dist", "sample-1.0-py3-none-any.whl")
     result = pytester.runpytest("--manylinux", "--collect-only", *arguments, "dist")
     assert result.ret == pytest.ExitCode.OK
     line = next(line for line in result.outlines if line.startswith("manylinux distros: "))
-    assert line.endswith(f"  (auto: group {group})")
+    assert line.endswith(f"  (auto: group embedded: {why})" if why else "  (auto: group default)")
     assert some <= set(line.split())
-    assert ("ubuntu-24.04" in line) == (group == "default")
+    assert ("ubuntu-24.04" in line) == (not why)
 
 
 def lock(pytester: pytest.Pytester, *distros: str) -> None:

@@ -112,6 +112,7 @@ TAGS = "registry-tags.json"
 """In the cache folder: which digest each reference led to when a run last pulled it."""
 
 BUBBLEWRAP = "bubblewrap"
+_TOOLS = (PROGRAM, UNPACKER)
 ANSWER_WITHIN = 2.0
 """Seconds that a registry has for its answer before a run goes on without."""
 
@@ -184,7 +185,7 @@ def no_registry(engine: str, settings: Settings, *, shared: Path | None = None) 
         return "image-source is archive"
     if engine != BUBBLEWRAP or settings.image_source == "registry":
         return ""
-    if missing := [name for name in (PROGRAM, UNPACKER) if shutil.which(name) is None]:
+    if missing := [name for name in _TOOLS if shutil.which(name) is None]:
         return f"{' and '.join(missing)} missing: {install_command(missing[0])}"
     mirrors = parse_mirrors(settings.registry_mirror)
     return _silence(through_mirror(parse_reference("debian"), mirrors).registry, shared)

@@ -142,6 +142,8 @@ class Skopeo:
         environment = {**os.environ, **self.network.proxies}
         if self.network.ca_bundle is not None:
             environment.setdefault("SSL_CERT_FILE", str(self.network.ca_bundle))
+        if os.geteuid() != 0:  # else skopeo looks in /run/containers, which may be root's alone
+            environment.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
         login = Path(os.environ.get("DOCKER_CONFIG", "")) / "config.json"
         # skopeo 1.9 looks in the home folder only, whatever DOCKER_CONFIG says.
         if os.environ.get("DOCKER_CONFIG") and login.is_file():

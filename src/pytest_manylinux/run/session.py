@@ -170,7 +170,7 @@ class Run:
 
     def pins(self, settings: Settings) -> tuple[tuple[str, str], ...]:
         """The chosen distros that the lock binds on this engine, each with its digest."""
-        if self.lock is None or self.no_registry(settings):
+        if self.lock is None or no_registry(self.workspace.engine().name, settings, shared=self.shared):
             return ()
         pins = self.lock.pins
         return tuple((d.id, pins[d.id]) for d in self.distros(settings) if d.id in pins)

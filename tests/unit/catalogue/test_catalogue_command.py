@@ -87,7 +87,6 @@ def test_without_a_terminal_a_distro_is_a_line(
         (["list", "debain-12"], "perhaps you meant 'debian-12'"),
         (["--policy", "manylinux3"], "no manylinux policy"),
         (["--python", "py"], "not a Python version"),
-        (["pin", "--engine", "bubblewrap"], "an archive moves on"),
     ],
 )
 def test_a_mistake_is_a_usage_error(
