@@ -51,7 +51,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         if title == "Look up":
             pages.append({"Findings": [path for path, _ in _texts()]})
         nav.append({title: pages})
-    nav += [{"Words": "glossary.md"}, {"The project": [*_outside()]}]
+    nav += [{"Verification": "verification.md"}, {"Words": "glossary.md"}]
+    nav.append({"The project": [*_outside()]})
     config.nav = nav
     return config
 

@@ -143,7 +143,7 @@ class StoreError(ManylinuxError):
 
 
 class ProofError(ManylinuxError):
-    """A proof file that is missing, no proof, or of another version."""
+    """A proof file that is missing, not a proof, or of another version."""
 
 
 class ReportError(ManylinuxError):

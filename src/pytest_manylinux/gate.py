@@ -1,6 +1,6 @@
 """The gate: a file passes only if a proof covers its exact bytes where the rules ask for it.
 
-Pure: artifacts.py has read the files. What decides is the proof, never a fresh trial; whatever is
+Pure: artifacts.py has read the files. What decides is the proof, never a fresh trial; what is
 missing, too old or contradictory refuses. The rules are the table `[tool.pytest-manylinux.gate]`, which
 docs/reference/gate.md explains.
 """

@@ -112,7 +112,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         if faults and arguments.remove:
             print("  removed" if store.remove(stored) else "  not removed: a run uses it")
     if damaged and not arguments.remove:
-        print("`pytest-manylinux cache verify --remove` removes them; a run makes them anew")
+        print("`pytest-manylinux cache verify --remove` removes them; the next run makes them again")
     return ExitCode.NOT_PROVEN if damaged and not arguments.remove else ExitCode.OK
 
 
@@ -160,7 +160,7 @@ def _days(text: str) -> timedelta:
 def _bytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 500M or 2G")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it as 500M or 2G")
     return int(float(match["number"]) * _UNITS[match["unit"].upper()])
 
 

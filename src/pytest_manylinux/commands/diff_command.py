@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.escape import plain_json, plain_line
-from pytest_manylinux.report.diff import Change, Difference, cause_line, diff
+from pytest_manylinux.report.diff import CellChange, ChangedCell, cause_line, diff
 from pytest_manylinux.report.phrases import decisive_line, outcome_words
 from pytest_manylinux.report.proof import load_trusted, read_proof
 
@@ -17,9 +17,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command."""
     parser = subparsers.add_parser(
         "diff",
-        help="compare two proofs: what broke, what was mended, and why",
+        help="compare two proofs: what broke, what was fixed, and why",
         description="Exit codes: 1 if anything is newly failing, 3 if anything is newly not proven, "
-        "else 0, whatever failed before.",
+        "else 0, even if something failed before.",
     )
     parser.add_argument("old", type=Path, metavar="OLD", help="the earlier proof")
     parser.add_argument("new", type=Path, metavar="NEW", help="the later proof")
@@ -42,21 +42,21 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_code(differences)
 
 
-def exit_code(differences: tuple[Difference, ...]) -> ExitCode:
+def exit_code(differences: tuple[ChangedCell, ...]) -> ExitCode:
     """By new failures only: what failed before is not asked again."""
     changes = {difference.change for difference in differences}
-    new_ones = {d.after.outcome.passes for d in differences if d.change is Change.NEW and d.after}
-    if changes & {Change.NEWLY_FAILING} or False in new_ones:
+    new_ones = {d.after.outcome.passes for d in differences if d.change is CellChange.NEW and d.after}
+    if changes & {CellChange.NEWLY_FAILING} or False in new_ones:
         return ExitCode.NOT_PORTABLE
-    return ExitCode.NOT_PROVEN if Change.NEWLY_NOT_PROVEN in changes else ExitCode.OK
+    return ExitCode.NOT_PROVEN if CellChange.NEWLY_NOT_PROVEN in changes else ExitCode.OK
 
 
-def difference_lines(differences: tuple[Difference, ...]) -> list[str]:
+def difference_lines(differences: tuple[ChangedCell, ...]) -> list[str]:
     """A heading for each kind of change, a line for each cell, and what is underneath."""
     if not differences:
         return ["no cell changed"]
     lines: list[str] = []
-    for change in Change:
+    for change in CellChange:
         found = [difference for difference in differences if difference.change is change]
         if found:
             lines.append(f"{change.value} ({len(found)})")
@@ -64,7 +64,7 @@ def difference_lines(differences: tuple[Difference, ...]) -> list[str]:
     return lines
 
 
-def _lines(difference: Difference) -> list[str]:
+def _lines(difference: ChangedCell) -> list[str]:
     place = f"{plain_line(difference.wheel)} on {plain_line(difference.subject)}"
     if difference.subject == "audit":
         place = f"{plain_line(difference.wheel)} by its audit"
@@ -77,7 +77,7 @@ def _lines(difference: Difference) -> list[str]:
     return lines
 
 
-def _transition(difference: Difference) -> str:
+def _transition(difference: ChangedCell) -> str:
     words = [
         outcome_words(verdict.outcome)
         for verdict in (difference.before, difference.after)
@@ -90,7 +90,7 @@ def _transition(difference: Difference) -> str:
     return f"{told}, {decisive_line(after)}"
 
 
-def _as_json(difference: Difference) -> dict[str, object]:
+def _as_json(difference: ChangedCell) -> dict[str, object]:
     before, after = difference.before, difference.after
     return {
         "change": difference.change.value,

@@ -77,7 +77,7 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
     """Read the rules. Raises UsageError for words that mean nothing and keys that are none."""
     config: Path = arguments.config or _CONFIG
     if arguments.config is not None and not config.is_file():
-        raise UsageError(f"{config}: there is no such file", remedy="name a pyproject.toml")
+        raise UsageError(f"{config}: no such file", remedy="name a pyproject.toml")
     settings = merge([file_layer(config, shown=str(config))])
     rule = settings.gate
     keys = [load_trusted(word, folder=config.parent) for word in rule.signed_by]
@@ -105,7 +105,7 @@ def _words(values: Sequence[str] | None) -> tuple[str, ...]:
 
 def _age(days: float) -> float:
     if not days > 0:
-        raise UsageError(f"--max-age: {days} is no age", remedy="give a number of days above 0")
+        raise UsageError(f"--max-age: {days} is not an age", remedy="give a number of days above 0")
     return days
 
 
@@ -144,7 +144,7 @@ def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
     if setup.keys:
         signed = f"signed by {' or '.join(key.source for key in setup.keys)}: the signature fits"
     else:
-        signed = "not signed: whoever can write the file decides (signed-by is not set)"
+        signed = "not signed: anyone who can write the file decides (signed-by is not set)"
     return [
         "rules:",
         f"  each wheel is portable on {' '.join(d.id for d in distros) or 'no distro'} ({source}),",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.report.history import load_history
-from pytest_manylinux.report.merge_proofs import merge
 from pytest_manylinux.report.phrases import verdict_text
 from pytest_manylinux.report.proof import Proof, load_trusted, read_proof, write_proof
 from pytest_manylinux.report.proof_schema import json_schema
+from pytest_manylinux.report.shards import merge
 from pytest_manylinux.report.signing import generate_key
 from pytest_manylinux.report.terminal import can_show_marks, matrix
 
@@ -26,7 +26,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_merge(actions)
     _add_report(actions)
     keygen = actions.add_parser("keygen", help="make an Ed25519 key to sign proofs with")
-    keygen.add_argument("private", type=Path, metavar="FILE", help="FILE, and FILE.pub beside it")
+    keygen.add_argument(
+        "private", type=Path, metavar="FILE", help="the private key; FILE.pub becomes the public one"
+    )
     keygen.set_defaults(func=_keygen)
     schema = actions.add_parser("schema", help="print the proof's JSON Schema")
     schema.set_defaults(func=_schema)

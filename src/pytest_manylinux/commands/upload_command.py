@@ -66,13 +66,13 @@ def _check_twine(arguments: Sequence[str]) -> None:
         if not argument.startswith("-"):
             raise UsageError(
                 f"--twine={argument}: only options are passed on",
-                why="another file beside those that are checked would be uploaded unproven",
+                why="a file that is not among those that are checked would be uploaded unproven",
                 remedy="write an option and its value in one: --twine=--repository=NAME",
             )
         if argument.partition("=")[0] in _FORBIDDEN:
             raise UsageError(
                 f"--twine={argument} cannot be used here",
-                why="it would upload files beside those that are checked",
+                why="it would upload files that are not checked",
             )
 
 

@@ -16,7 +16,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "worker",
         help="do trials for other machines, as a worker of a Dask cluster",
         description="Joins a scheduler (`dask scheduler`) and does the trials that fit this machine, "
-        "until SIGTERM, Ctrl-C or the scheduler's end. Whoever reaches that scheduler can run code "
+        "until SIGTERM, Ctrl-C or the scheduler's end. Anyone who reaches that scheduler can run code "
         "here: see docs/explanation/security.md.",
     )
     parser.add_argument(

@@ -123,8 +123,12 @@ class Distro:
 
     @property
     def pythons(self) -> tuple[str, ...]:
-        """The versions of its interpreters, such as `3.11`."""
-        return tuple(interpreter.version.dotted for interpreter in self.interpreters)
+        """Its interpreters as `parse_python` reads them: `3.11`, `cp314t`, `pp311`."""
+        versions = (interpreter.version for interpreter in self.interpreters)
+        return tuple(
+            version.id if version.free_threaded or version.tag[:2] != "cp" else version.dotted
+            for version in versions
+        )
 
     def has_image(self, arch: str) -> bool:
         """Whether its official image exists for an architecture."""

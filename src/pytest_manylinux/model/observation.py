@@ -53,8 +53,8 @@ class ImportOutcome:
     """One name, imported in a fresh interpreter of the trial's venv. Durations in seconds.
 
     `completed` tells whether the import itself came to its end: an interpreter may still crash or
-    hang while it shuts down. `loaded`, where an extension module was imported beside its package,
-    are only the libraries that it brought besides. `missing_module` is the name that a
+    hang while it shuts down. `loaded`, where an extension module was imported with its package,
+    are only the libraries that it added. `missing_module` is the name that a
     ModuleNotFoundError carried. `loader_words` is the dynamic loader's sentence if it was the loader
     that refused (`libx.so.1: cannot open …`).
     `signal` is the number, positive.

@@ -62,7 +62,7 @@ def parse_policy(text: str, *, where: str = "") -> Policy:
     near = difflib.get_close_matches(word, [*ALIASES, "manylinux_2_28", "manylinux_2_34"], n=1)
     hint = f"perhaps you meant {near[0]!r}; " if near else ""
     raise UsageError(
-        f"{where + ': ' if where else ''}{text!r} is no manylinux policy",
+        f"{where + ': ' if where else ''}{text!r} is not a manylinux policy",
         remedy=f"{hint}use manylinux1, manylinux2010, manylinux2014 or manylinux_X_Y",
     )
 

@@ -1,4 +1,4 @@
-"""Where a wheel's files lie once they are installed, whatever the distro.
+"""Where a wheel's files lie once they are installed, on any distro.
 
 Rules: the wheel specification on `.data` folders, and sysconfig's scheme for virtual environments
 (programs in `bin`, data from the prefix on).

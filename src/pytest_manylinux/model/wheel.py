@@ -156,7 +156,7 @@ class WheelFile:
     """A file of a wheel as its bytes were read: size and SHA-256 in hexadecimal.
 
     The digest is empty where nothing was compared with RECORD, and for RECORD. `rewritten` tells that
-    an installer writes the first line anew: a script that begins with `#!python`.
+    an installer rewrites the first line: a script that begins with `#!python`.
     """
 
     path: str

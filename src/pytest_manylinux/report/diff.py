@@ -1,28 +1,28 @@
-"""Two nights compared: what broke, what was mended, and what changed underneath.
+"""Two runs compared: what broke, what was fixed, and what changed underneath.
 
-The digests tell the cause: of the wheel, of the image, the versions of interpreter, pip and installed
-dependencies, the engine and the tool itself.
+Wheels are paired first: a wheel's successor has its file name, or its project and tags. Digests then
+show the cause: of the wheel, of the image, the versions of interpreter, pip and installed dependencies,
+the engine and the tool itself.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report.matrix import worst
+from pytest_manylinux.report.matrix import Key, worst
 from pytest_manylinux.report.phrases import tries_words
-from pytest_manylinux.report.wheel_matching import Key, pair_wheels
 
 
-class Change(enum.Enum):
+class CellChange(enum.Enum):
     """What became of one cell."""
 
     NEWLY_FAILING = "newly failing"
     NEWLY_NOT_PROVEN = "newly not proven"
-    MENDED = "mended"
+    FIXED = "fixed"
     FAILS_OTHERWISE = "fails in another way"
     NEW = "new"
     GONE = "gone"
@@ -38,14 +38,14 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ChangedCell:
     """One cell that is not as it was.
 
     `causes` are all recorded differences underneath, the likeliest first; none means that nothing
     recorded changed: then the fault comes and goes by itself.
     """
 
-    change: Change
+    change: CellChange
     wheel: str
     subject: str
     before: Verdict | None
@@ -53,30 +53,30 @@ class Difference:
     causes: tuple[Shift, ...] = ()
 
 
-def diff(old: RunRecord, new: RunRecord) -> tuple[Difference, ...]:
+def diff(old: RunRecord, new: RunRecord) -> tuple[ChangedCell, ...]:
     """Every cell that changed, the worst first, then by wheel and target."""
     pairs = pair_wheels(old, new)
     before, after = _cells(old), _cells(new)
     tools = tuple(_tool_causes(old, new))
-    found: list[Difference] = []
+    found: list[ChangedCell] = []
     for (key, subject), verdict in after.items():
         earlier = before.pop((pairs[key], subject), None) if key in pairs else None
         change = _change(earlier, verdict)
         if change is not None:
             causes = () if earlier is None else (*_causes(earlier, verdict), *tools)
             found.append(_difference(change, earlier, verdict, causes))
-    found += [_difference(Change.GONE, verdict, None, ()) for verdict in before.values()]
-    changes = list(Change)
+    found += [_difference(CellChange.GONE, verdict, None, ()) for verdict in before.values()]
+    changes = list(CellChange)
     return tuple(sorted(found, key=lambda d: (changes.index(d.change), d.wheel, d.subject)))
 
 
 def _difference(
-    change: Change, before: Verdict | None, after: Verdict | None, causes: tuple[Shift, ...]
-) -> Difference:
+    change: CellChange, before: Verdict | None, after: Verdict | None, causes: tuple[Shift, ...]
+) -> ChangedCell:
     named = after or before
     if named is None:
         raise ValueError("a difference between nothing and nothing")
-    return Difference(
+    return ChangedCell(
         change=change,
         wheel=named.wheel,
         subject=named.subject,
@@ -94,16 +94,16 @@ def _cells(record: RunRecord) -> dict[tuple[Key, str], Verdict]:
     return {cell: found for cell, group in groups.items() if (found := worst(group)) is not None}
 
 
-def _change(before: Verdict | None, after: Verdict) -> Change | None:
+def _change(before: Verdict | None, after: Verdict) -> CellChange | None:
     if before is None:
-        return Change.NEW
+        return CellChange.NEW
     if after.outcome.passes:
-        return None if before.outcome.passes else Change.MENDED
+        return None if before.outcome.passes else CellChange.FIXED
     if after.outcome is Outcome.NOT_PROVEN:
-        return None if before.outcome is Outcome.NOT_PROVEN else Change.NEWLY_NOT_PROVEN
+        return None if before.outcome is Outcome.NOT_PROVEN else CellChange.NEWLY_NOT_PROVEN
     if before.outcome is not Outcome.NOT_PORTABLE:
-        return Change.NEWLY_FAILING
-    return None if _error_names(before) == _error_names(after) else Change.FAILS_OTHERWISE
+        return CellChange.NEWLY_FAILING
+    return None if _error_names(before) == _error_names(after) else CellChange.FAILS_OTHERWISE
 
 
 def _error_names(verdict: Verdict) -> frozenset[str]:
@@ -175,7 +175,7 @@ def _tool_causes(old: RunRecord, new: RunRecord) -> Iterator[Shift]:
             )
 
 
-def cause_line(difference: Difference) -> str:
+def cause_line(difference: ChangedCell) -> str:
     """The causes in one sentence."""
     if difference.before is None or difference.after is None:
         return ""
@@ -188,3 +188,55 @@ def cause_line(difference: Difference) -> str:
     kinds = list(dict.fromkeys(cause.kind for cause in difference.causes))
     only = "only " if len(kinds) == 1 else ""
     return f"{only}the {' and the '.join(kinds)} changed"
+
+
+Likeness = Callable[[Key], Hashable]
+
+
+def wheel_keys(record: RunRecord) -> tuple[Key, ...]:
+    """Every wheel that the run has verdicts on, once."""
+    return tuple(dict.fromkeys((v.wheel, v.wheel_sha256) for v in record.verdicts))
+
+
+def pair_wheels(old: RunRecord, new: RunRecord) -> Mapping[Key, Key]:
+    """Wheels of `new` and the wheel of `old` that each one follows; absent where there is none.
+
+    The same file name first; then, among what is left, the same project and tags with another
+    version, if that is unambiguous on both sides.
+    """
+    before, after = wheel_keys(old), wheel_keys(new)
+    pairs = _pair(before, after, _same_bytes)
+    for likeness in (_same_name, _same_tags):
+        left = [key for key in before if key not in pairs.values()]
+        right = [key for key in after if key not in pairs]
+        pairs |= _pair(left, right, likeness)
+    return pairs
+
+
+def _same_bytes(key: Key) -> Hashable:
+    return key
+
+
+def _same_name(key: Key) -> Hashable:
+    return key[0]
+
+
+def _same_tags(key: Key) -> Hashable:
+    """Project and tags, without version and build tag."""
+    parts = key[0].removesuffix(".whl").split("-")
+    if len(parts) < len(("name", "version", "python", "abi", "platform")):
+        return key[0]
+    return (parts[0].lower(), *parts[-3:])
+
+
+def _pair(old: Iterable[Key], new: Iterable[Key], likeness: Likeness) -> dict[Key, Key]:
+    """Pairs of keys that are alike and alone in their likeness, on either side."""
+    before, after = _alone(old, likeness), _alone(new, likeness)
+    return {after[like]: before[like] for like in after if like in before}
+
+
+def _alone(keys: Iterable[Key], likeness: Likeness) -> dict[Hashable, Key]:
+    groups: dict[Hashable, list[Key]] = {}
+    for key in keys:
+        groups.setdefault(likeness(key), []).append(key)
+    return {like: group[0] for like, group in groups.items() if len(group) == 1}

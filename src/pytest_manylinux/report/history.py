@@ -11,9 +11,9 @@ from pathlib import Path
 from pytest_manylinux.errors import ManylinuxError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.report.matrix import SEVERITY_ORDER
+from pytest_manylinux.report.diff import pair_wheels
+from pytest_manylinux.report.matrix import SEVERITY_ORDER, Key
 from pytest_manylinux.report.proof import read_proof, write_proof
-from pytest_manylinux.report.wheel_matching import Key, pair_wheels
 
 NIGHTS = 30
 _PREFIX = "proof-"
@@ -81,7 +81,7 @@ def load_history(folder: Path, *, nights: int = NIGHTS, before: float | None = N
     does not stop the rest. Raises UsageError for a file in the folder's place.
     """
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is no folder", remedy="name a folder for the history")
+        raise UsageError(f"{folder} is not a folder", remedy="name a folder for the history")
     records: list[RunRecord] = []
     unread: list[str] = []
     for path in sorted(folder.glob(f"{_PREFIX}*.json"), reverse=True):
@@ -102,7 +102,7 @@ def durations(records: Iterable[RunRecord]) -> Mapping[str, float]:
     """How long a trial takes, in seconds: the median over the runs, by `GROUP::TARGET`.
 
     GROUP is the node path that the wheel was reported under, so that a build's wheel is found by
-    its project whatever its version. Builds are `GROUP::build-PYTHON`.
+    its project in any version. Builds are `GROUP::build-PYTHON`.
     """
     seen: dict[str, list[float]] = {}
     for record in records:

@@ -1,7 +1,7 @@
 """One self-contained HTML page of a run (`--manylinux-html`).
 
 Nothing is loaded from anywhere, and the page's own policy forbids it: style and script are let in
-by their digests, everything else is shut out. Whatever a wheel puts into names and tracebacks is
+by their digests, everything else is shut out. What a wheel puts into names and tracebacks is
 escaped by the template, or set as text by the script.
 """
 

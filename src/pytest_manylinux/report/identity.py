@@ -89,7 +89,7 @@ def open_bundle(content: bytes, identities: Sequence[Identity]) -> tuple[bytes, 
     """The payload and which of `identities` signed it: one at least.
 
     Raises SignatureError otherwise, UsageError without the library, ProofError if what sigstore's
-    services vouch for cannot be had.
+    services vouch for is not available.
     """
     if not identities:
         raise SignatureError(

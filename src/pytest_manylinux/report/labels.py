@@ -33,7 +33,7 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
     Shortens in steps and takes the first that fits: the file name in words, without the ABI that
     the Python tag implies, then without architecture, policy and version where all wheels share
     them, then with only those that tell a project's own wheels apart, the Python tag among them. At
-    last each project's wheels keep as many of these as fit beside its name, which is cut only if
+    last each project's wheels keep as many of these as fit next to its name, which is cut only if
     none would; any other name is cut in its middle.
     """
     width = max(width, _LEAST)

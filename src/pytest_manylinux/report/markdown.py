@@ -1,14 +1,15 @@
-"""Markdown: the matrix and every failure, as GitHub, GitLab and Gitea render it in comments.
+"""What a forge shows of a run: Markdown for comments and summaries, annotations in GitHub's workflows.
 
-Written where `--manylinux-markdown` says, and appended to what GITHUB_STEP_SUMMARY names. Words of
-wheels stand in code spans, where nothing is markup, a link or a mention.
+Markdown is written where `--manylinux-markdown` says, and appended to what GITHUB_STEP_SUMMARY names,
+as GitHub, GitLab and Gitea render it. Words of wheels stand in code spans, where nothing is markup, a
+link or a mention. Annotations are for jobs of GitHub Actions, Gitea and Forgejo.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pytest_manylinux.cache.atomic import write_atomically
@@ -22,6 +23,7 @@ from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
     outcome_words,
+    place_words,
     remembered_words,
     repeated_words,
     wheel_words,
@@ -57,7 +59,7 @@ def append_summary(record: RunRecord, path: Path) -> None:
 def markdown(record: RunRecord, *, bound: int = COMMENT_BOUND) -> str:
     """The report, at most `bound` characters: details go first, then rows that passed, then rows.
 
-    Whatever is left out is said to be. Ends with a line break.
+    The text says what is left out. Ends with a line break.
     """
     view = grid(record)
     failures = [v for v in record.verdicts if not v.outcome.passes]
@@ -190,3 +192,40 @@ def _code_block(text: str) -> Iterator[str]:
     yield f"{fence}text"
     yield sound
     yield fence
+
+
+# A step shows ten annotations of a kind; the rest would only fill the log.
+ANNOTATIONS = 10
+
+
+def workflow_annotations(record: RunRecord, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Workflow commands to print, a line each; none outside of a workflow.
+
+    What a wheel says is escaped, so that it cannot issue commands of its own.
+    """
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return ()
+    failures = [verdict for verdict in record.verdicts if not verdict.outcome.passes]
+    failures.sort(key=lambda v: (v.outcome is not Outcome.NOT_PORTABLE, v.wheel, v.subject))
+    lines = [_annotation(v) for v in failures[: ANNOTATIONS - (len(failures) > ANNOTATIONS)]]
+    if hidden := len(failures) - len(lines):
+        lines.append(_command(title="More wheels failed", message=f"{counted(hidden, 'failure')} more"))
+    return tuple(lines)
+
+
+def _annotation(verdict: Verdict) -> str:
+    words = outcome_words(verdict.outcome)
+    return _command(
+        title=f"{wheel_words(verdict.wheel)} {words} on {place_words(verdict)}",
+        message=decisive_line(verdict) or words,
+    )
+
+
+def _command(*, title: str, message: str) -> str:
+    name = _data(title).replace(":", "%3A").replace(",", "%2C")
+    return f"::error title={name}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    """As the runner unescapes it: percent signs and line breaks."""
+    return plain_line(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.report.normalize import distinct
 
 # The worst first: of several verdicts in one cell the worst is shown.
 SEVERITY_ORDER = (Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN, Outcome.EXPECTED, Outcome.PORTABLE)
+
+Key = tuple[str, str]
+"""A wheel in one run: file name and SHA-256; the digest is empty for what was never built."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,6 +99,16 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Column]:
         return Column(distro, ordered, arch if several_archs else "")
 
     return {subject: column(*target) for subject, target in targets.items()}
+
+
+def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Without repeats: a wheel that serves several Pythons is audited for each, once is enough."""
+    kept: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        cell = kept.setdefault((verdict.wheel, verdict.wheel_sha256, verdict.subject), [])
+        if verdict not in cell:
+            cell.append(verdict)
+    return [verdict for cell in kept.values() for verdict in cell]
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict | None:

@@ -6,6 +6,7 @@ passed, all but the tail of long texts. Canonical form is what a proof gives bac
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
@@ -20,6 +21,7 @@ from pytest_manylinux.model.observation import (
 )
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.report.matrix import distinct
 from pytest_manylinux.report.proof_schema import without_recipe
 
 # Characters kept of one text; the end of a log or traceback is where its point is.
@@ -52,7 +54,7 @@ def without_surrogates(record: RunRecord) -> RunRecord:
 
 
 def _spelt(value: object) -> object:
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, enum.Enum):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Path):
         return Path(str(_spelt(str(value))))
@@ -111,16 +113,6 @@ def _verdicts(record: RunRecord) -> tuple[Verdict, ...]:
         return (verdict.wheel, verdict.wheel_sha256, place, verdict.subject, verdict.outcome.value)
 
     return tuple(sorted(distinct(_verdict(v) for v in record.verdicts), key=order))
-
-
-def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Without repeats: a wheel that serves several Pythons is audited for each, once is enough."""
-    kept: dict[tuple[str, str, str], list[Verdict]] = {}
-    for verdict in verdicts:
-        cell = kept.setdefault((verdict.wheel, verdict.wheel_sha256, verdict.subject), [])
-        if verdict not in cell:
-            cell.append(verdict)
-    return [verdict for cell in kept.values() for verdict in cell]
 
 
 def _verdict(verdict: Verdict) -> Verdict:

@@ -33,7 +33,7 @@ _CAUSES = {
     Cause.ENGINE: "the engine failed",
     Cause.IMAGE: "there is no image of the distro",
     Cause.BUILD: "there is no wheel to try, its build failed",
-    Cause.DEPENDENCY: "its dependencies cannot be had there",
+    Cause.DEPENDENCY: "its dependencies are not available there",
     Cause.TIMEOUT: "the time was up",
     Cause.NO_TARGET: "no target can take it",
     Cause.NOTHING_TO_IMPORT: "it holds nothing to import",

@@ -21,7 +21,7 @@ from pytest_manylinux.report import identity, signing
 from pytest_manylinux.report.normalize import canonical, without_surrogates
 from pytest_manylinux.report.proof_schema import Subject, decode_statement, encode_statement
 
-# A run of 200 wheels on 20 distros is some 10 MB; what is far above that is no proof of ours.
+# A run of 200 wheels on 20 distros is some 10 MB; what is far above that is not one of our proofs.
 SIZE_BOUND = 512 * 1024 * 1024
 
 
@@ -73,7 +73,7 @@ def encode_proof(record: RunRecord) -> bytes:
 def read_proof(path: Path, *, keys: Iterable[Trusted] = ()) -> Proof:
     """Read a proof and check its seal and, where keys are given, its signature.
 
-    Raises ProofError for a file that is missing or no proof, SignatureError if it was changed or
+    Raises ProofError for a file that is missing or not a proof, SignatureError if it was changed or
     no signature is from one of `keys`. A signed proof without `keys` is a SignatureError too:
     unchecked, its signature would say nothing.
     """
@@ -116,7 +116,7 @@ def _read(path: Path) -> bytes:
             remedy="make it: pytest --manylinux --manylinux-proof=FILE",
         ) from error
     if len(content) > SIZE_BOUND:
-        raise ProofError(f"{path}: no proof", why=f"larger than {SIZE_BOUND >> 20} MiB")
+        raise ProofError(f"{path}: not a proof", why=f"larger than {SIZE_BOUND >> 20} MiB")
     return content
 
 

@@ -99,7 +99,7 @@ class _Form(
     """What all forms share."""
 
 
-class DistroRow(_Form, frozen=True):
+class ProvenDistro(_Form, frozen=True):
     """A distro that the settings asked for, as the catalogue had it."""
 
     id: str
@@ -117,7 +117,7 @@ class DistroRow(_Form, frozen=True):
 def form_of(kind: type) -> type[msgspec.Struct]:
     """The strict form of a dataclass in the file; a Struct with the same fields."""
     if kind is Distro:
-        return DistroRow
+        return ProvenDistro
     hints = get_type_hints(kind, include_extras=True)
     parts: list[Any] = []
     for field in fields(kind):
@@ -221,7 +221,7 @@ def _check_tags(tags: Iterable[str]) -> None:
             raise ValueError(f"{text!r} is not one compatibility tag")
 
 
-def without_recipe(distro: Distro | DistroRow) -> Distro:
+def without_recipe(distro: Distro | ProvenDistro) -> Distro:
     """What a proof keeps of a distro; how its root is made is the catalogue's."""
     return Distro(
         id=distro.id,

@@ -12,8 +12,7 @@ from rich.text import Text
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.matrix import Grid, Row, grid, worst
-from pytest_manylinux.report.normalize import distinct
+from pytest_manylinux.report.matrix import Grid, Row, distinct, grid, worst
 from pytest_manylinux.report.phrases import (
     counted,
     outcome_words,

@@ -12,10 +12,9 @@ from pytest_manylinux.artifacts import read_artifact
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.gate import decide
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.report.github import workflow_annotations
 from pytest_manylinux.report.history import History, durations, keep, load_history
 from pytest_manylinux.report.html import write_html
-from pytest_manylinux.report.markdown import append_summary, write_markdown
+from pytest_manylinux.report.markdown import append_summary, workflow_annotations, write_markdown
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.report.shards import balance
 from pytest_manylinux.run.session import Run

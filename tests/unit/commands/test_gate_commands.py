@@ -111,9 +111,9 @@ def test_a_missing_proof_is_exit_code_3(run: Run, wheel: Path) -> None:
     [
         (["gate", "none.whl"], "does not exist"),
         (["gate", "dist", "--require", "debain-12"], "perhaps you meant 'debian-12'"),
-        (["gate", "dist", "--max-age", "-1"], "no age"),
+        (["gate", "dist", "--max-age", "-1"], "not an age"),
         (["gate", "dist", "--signed-by", "none.pub"], "the key cannot be read"),
-        (["gate", "dist", "--config", "none.toml"], "there is no such file"),
+        (["gate", "dist", "--config", "none.toml"], "no such file"),
         (["gate"], "no files to look at"),
     ],
 )

@@ -19,12 +19,13 @@ from run_records import (
 from pytest_manylinux.errors import ReportError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
-from pytest_manylinux.report.github import ANNOTATIONS, workflow_annotations
 from pytest_manylinux.report.markdown import (
+    ANNOTATIONS,
     COMMENT_BOUND,
     append_summary,
     markdown,
     span,
+    workflow_annotations,
     write_markdown,
 )
 

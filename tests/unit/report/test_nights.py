@@ -25,14 +25,12 @@ from run_records import (
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, ShardRecord
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
-from pytest_manylinux.report.diff import Change, Shift, cause_line, diff
+from pytest_manylinux.report.diff import CellChange, Shift, cause_line, diff, pair_wheels
 from pytest_manylinux.report.history import History, durations, keep, load_history
-from pytest_manylinux.report.merge_proofs import merge
 from pytest_manylinux.report.normalize import canonical
 from pytest_manylinux.report.page.view import page_view
 from pytest_manylinux.report.proof import Proof
-from pytest_manylinux.report.shards import balance, parse_shard, shard_record
-from pytest_manylinux.report.wheel_matching import pair_wheels
+from pytest_manylinux.report.shards import balance, merge, parse_shard, shard_record
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux1_x86_64.whl")
 REBUILT = make_wheel_record("demo-1.0-cp311-cp311-manylinux1_x86_64.whl", b"other bytes")
@@ -53,7 +51,7 @@ def test_two_equal_nights_have_no_difference() -> None:
 
 def test_a_changed_image_is_the_cause() -> None:
     (found,) = diff(BEFORE, after(image="sha256:new"))
-    assert found.change is Change.NEWLY_FAILING
+    assert found.change is CellChange.NEWLY_FAILING
     assert [shift.kind for shift in found.causes] == ["image"]
     assert found.causes[0].after == "sha256:new"
     assert cause_line(found) == "only the image changed"
@@ -129,19 +127,19 @@ def test_the_page_s_nights_count_what_was_flaky() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "change"),
     [
-        (Outcome.PORTABLE, Outcome.NOT_PORTABLE, Change.NEWLY_FAILING),
-        (Outcome.EXPECTED, Outcome.NOT_PORTABLE, Change.NEWLY_FAILING),
-        (Outcome.NOT_PROVEN, Outcome.NOT_PORTABLE, Change.NEWLY_FAILING),
-        (Outcome.PORTABLE, Outcome.NOT_PROVEN, Change.NEWLY_NOT_PROVEN),
-        (Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN, Change.NEWLY_NOT_PROVEN),
-        (Outcome.NOT_PORTABLE, Outcome.PORTABLE, Change.MENDED),
-        (Outcome.NOT_PROVEN, Outcome.PORTABLE, Change.MENDED),
+        (Outcome.PORTABLE, Outcome.NOT_PORTABLE, CellChange.NEWLY_FAILING),
+        (Outcome.EXPECTED, Outcome.NOT_PORTABLE, CellChange.NEWLY_FAILING),
+        (Outcome.NOT_PROVEN, Outcome.NOT_PORTABLE, CellChange.NEWLY_FAILING),
+        (Outcome.PORTABLE, Outcome.NOT_PROVEN, CellChange.NEWLY_NOT_PROVEN),
+        (Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN, CellChange.NEWLY_NOT_PROVEN),
+        (Outcome.NOT_PORTABLE, Outcome.PORTABLE, CellChange.FIXED),
+        (Outcome.NOT_PROVEN, Outcome.PORTABLE, CellChange.FIXED),
         (Outcome.PORTABLE, Outcome.EXPECTED, None),
         (Outcome.NOT_PROVEN, Outcome.NOT_PROVEN, None),
         (Outcome.NOT_PORTABLE, Outcome.NOT_PORTABLE, None),
     ],
 )
-def test_what_became_of_a_cell(old: Outcome, new: Outcome, change: Change | None) -> None:
+def test_what_became_of_a_cell(old: Outcome, new: Outcome, change: CellChange | None) -> None:
     one = make_run([WHEEL], [make_verdict(WHEEL, TARGET, old)])
     two = make_run([WHEEL], [make_verdict(WHEEL, TARGET, new)])
     assert [d.change for d in diff(one, two)] == ([] if change is None else [change])
@@ -150,7 +148,7 @@ def test_what_became_of_a_cell(old: Outcome, new: Outcome, change: Change | None
 def test_another_fault_in_the_same_place_is_told() -> None:
     one = make_run([WHEEL], [make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)])
     other = make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE, findings=(MISSING_LIBRARY,))
-    assert [d.change for d in diff(one, make_run([WHEEL], [other]))] == [Change.FAILS_OTHERWISE]
+    assert [d.change for d in diff(one, make_run([WHEEL], [other]))] == [CellChange.FAILS_OTHERWISE]
 
 
 def test_new_and_gone_cells_are_told() -> None:
@@ -159,8 +157,8 @@ def test_new_and_gone_cells_are_told() -> None:
         [WHEEL], [make_verdict(WHEEL, TARGET), make_verdict(WHEEL, "debian-13-cp313-x86_64")]
     )
     assert [(d.change, d.subject) for d in diff(one, two)] == [
-        (Change.NEW, "debian-13-cp313-x86_64"),
-        (Change.GONE, "debian-11-cp39-x86_64"),
+        (CellChange.NEW, "debian-13-cp313-x86_64"),
+        (CellChange.GONE, "debian-11-cp39-x86_64"),
     ]
 
 
@@ -177,8 +175,8 @@ def test_a_next_version_follows_the_earlier_one_if_that_is_plain() -> None:
 def test_differences_are_the_other_way_round_from_the_other_side(
     one: RunRecord, two: RunRecord
 ) -> None:
-    there = {(d.wheel, d.subject) for d in diff(one, two) if d.change is Change.NEW}
-    back = {(d.wheel, d.subject) for d in diff(two, one) if d.change is Change.GONE}
+    there = {(d.wheel, d.subject) for d in diff(one, two) if d.change is CellChange.NEW}
+    back = {(d.wheel, d.subject) for d in diff(two, one) if d.change is CellChange.GONE}
     assert there == back
     assert diff(one, one) == ()
 
@@ -213,7 +211,7 @@ def test_a_damaged_night_is_told_of_and_stops_nothing(tmp_path: Path) -> None:
 def test_there_may_be_no_history_yet_but_no_file_in_its_place(tmp_path: Path) -> None:
     assert load_history(tmp_path / "none").records == ()
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         load_history(tmp_path / "file")
 
 
@@ -278,7 +276,7 @@ def test_what_has_no_history_counts_as_usual() -> None:
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "-1/2", "a/b", "1/2/3", "01/2", ""])
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no shard"):
+    with pytest.raises(UsageError, match="is not a shard"):
         parse_shard(text)
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from run_records import (
     STARTED,
+    make_distro,
     make_large_run,
     make_run,
     make_verdict,
@@ -22,6 +23,8 @@ from run_records import (
 )
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, ProofError, ReportError, SignatureError
+from pytest_manylinux.model.distro import Interpreter
+from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.run import (
     BuildRecord,
     RunRecord,
@@ -146,6 +149,14 @@ def test_the_golden_files_have_every_field_of_the_present_format() -> None:
     wanted = {name for part in named for name in part.get("properties", ())}
     present = (GOLDEN / "8-emulators" / "full.json").read_text()
     assert [name for name in sorted(wanted) if f'"{name}":' not in present] == []
+
+
+def test_a_distro_keeps_its_pythons() -> None:
+    versions = tuple(map(parse_python, ("3.11", "cp314t", "pp311")))
+    pythons = tuple(Interpreter(version=v, executable="", packages=()) for v in versions)
+    record = make_run(distros=(replace(make_distro("debian-12"), interpreters=pythons),))
+    (read,) = decode_proof(encode_proof(record)).record.distros
+    assert tuple(python.version for python in read.interpreters) == versions
 
 
 def test_nothing_of_the_host_gets_into_a_proof() -> None:

@@ -1,4 +1,4 @@
-"""ML204: a dependency cannot be had for the target."""
+"""ML204: a dependency is not available for the target."""
 
 from __future__ import annotations
 

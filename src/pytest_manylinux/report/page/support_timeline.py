@@ -13,9 +13,8 @@ from datetime import date
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.report.matrix import Grid, Row
+from pytest_manylinux.report.matrix import Grid, Key, Row
 from pytest_manylinux.report.phrases import outcome_words
-from pytest_manylinux.report.wheel_matching import Key
 
 _YEARS_SHOWN = 6
 _LETTERS = {
@@ -42,7 +41,7 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class ReachPicture:
     """One picture. `now` is today's place on the axis in percent, `years` its ticks."""
 
     wheels: tuple[str, ...]
@@ -55,7 +54,7 @@ class Reach:
 
 def reaches(
     layout: Grid, distros: Mapping[str, Distro], *, today: date
-) -> tuple[list[Reach], dict[Key, int]]:
+) -> tuple[list[ReachPicture], dict[Key, int]]:
     """The pictures, each wheel's place among them; none for distros that nothing is known of."""
     known = sorted(
         {column.distro for column in layout.columns if column.distro in distros},
@@ -70,7 +69,7 @@ def reaches(
             continue  # never tried, or never a wheel
         signature = (_policy(row.wheel), tuple(outcomes.get(name) for name in known))
         groups.setdefault(signature, []).append(row)
-    found: list[Reach] = []
+    found: list[ReachPicture] = []
     places: dict[Key, int] = {}
     for rows in groups.values():
         places |= {(row.wheel, row.sha256): len(found) for row in rows}
@@ -96,7 +95,9 @@ def _policy(wheel: str) -> tuple[int, int] | None:
     return min(found, default=None)
 
 
-def _reach(rows: list[Row], distros: list[Distro], outcomes: Mapping[str, Outcome], day: date) -> Reach:
+def _reach(
+    rows: list[Row], distros: list[Distro], outcomes: Mapping[str, Outcome], day: date
+) -> ReachPicture:
     policy = _policy(rows[0].wheel)
     ends = [distro.end_of_life for distro in distros if distro.end_of_life is not None]
     first = min([day, *ends]).year
@@ -105,7 +106,7 @@ def _reach(rows: list[Row], distros: list[Distro], outcomes: Mapping[str, Outcom
     last += -(last - first) % step  # whole steps, so that all ticks are equally far apart
     axis = _Axis(first, last)
     lanes = tuple(_lane(distro, outcomes.get(distro.id), policy, axis) for distro in distros)
-    return Reach(
+    return ReachPicture(
         wheels=tuple(row.wheel for row in rows),
         policy="" if policy is None else f"glibc {policy[0]}.{policy[1]}",
         summary=_summary(distros, outcomes, day),

@@ -16,17 +16,23 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.history import History, Night
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Row, family_of, grid, worst
-from pytest_manylinux.report.page.details import Texts, cell_details, wheel_details
-from pytest_manylinux.report.page.origin import run_builds, run_facts, run_images, run_scope
-from pytest_manylinux.report.page.support_timeline import Reach, reaches
+from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Key, Row, family_of, grid, worst
+from pytest_manylinux.report.page.details import (
+    Texts,
+    cell_details,
+    run_builds,
+    run_facts,
+    run_images,
+    run_scope,
+    wheel_details,
+)
+from pytest_manylinux.report.page.support_timeline import ReachPicture, reaches
 from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
     outcome_words,
     wheel_words,
 )
-from pytest_manylinux.report.wheel_matching import Key
 
 LABEL_WIDTH = 56
 MARKS = {
@@ -78,7 +84,7 @@ class RowView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class FailureGroup:
     """Verdicts of one wheel that fail for one reason, told once."""
 
     letter: str
@@ -114,9 +120,9 @@ class PageView:
     columns: tuple[ColumnView, ...]
     rows: tuple[RowView, ...]
     findings: tuple[tuple[str, int], ...]
-    failures: tuple[Failure, ...]
-    declared: tuple[Failure, ...]
-    reaches: tuple[Reach, ...]
+    failures: tuple[FailureGroup, ...]
+    declared: tuple[FailureGroup, ...]
+    reaches: tuple[ReachPicture, ...]
     trend: tuple[Trend, ...]
     images: tuple[tuple[str, str, str], ...]
     builds: tuple[tuple[str, ...], ...]
@@ -157,7 +163,7 @@ def page_view(record: RunRecord, *, history: History | None = None) -> PageView:
 
 
 class _Assembly:
-    """Builds rows and, beside them, the details that the script shows."""
+    """Builds rows, and the details that the script shows."""
 
     def __init__(self, record: RunRecord, layout: Grid, history: History | None) -> None:
         self.record = record
@@ -240,7 +246,7 @@ class _Assembly:
             )
         return tuple(found)
 
-    def told(self, *outcomes: Outcome) -> tuple[Failure, ...]:
+    def told(self, *outcomes: Outcome) -> tuple[FailureGroup, ...]:
         """All that ended so, the worst first."""
         groups: dict[tuple[str, str, Outcome, str], list[Verdict]] = {}
         for verdict in self.record.verdicts:
@@ -252,9 +258,9 @@ class _Assembly:
         ordered = sorted(groups.values(), key=lambda group: SEVERITY_ORDER.index(group[0].outcome))
         return tuple(self._failure(group) for group in ordered)
 
-    def _failure(self, group: Sequence[Verdict]) -> Failure:
+    def _failure(self, group: Sequence[Verdict]) -> FailureGroup:
         first = group[0]
-        return Failure(
+        return FailureGroup(
             letter=LETTERS[first.outcome],
             mark=MARKS[first.outcome],
             words=outcome_words(first.outcome),
