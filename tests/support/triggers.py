@@ -25,10 +25,13 @@ from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.observation import (
     DifferenceKind,
     FileDifference,
+    ImportKind,
     ImportStatus,
+    LaunchOutcome,
     LoadedLibrary,
     Observation,
     ProgramOutcome,
+    SyntaxFault,
 )
 from pytest_manylinux.model.verdict import Expectation, Finding, Tries
 from pytest_manylinux.model.wheel import WheelFacts
@@ -315,6 +318,44 @@ TRIGGERS = (
         finding="system-library-shadowed",
         files=native(),
         observation=loaded("/v/demo.libs/libssl-0a1b2c3d.so.1.1", "/usr/lib/libssl.so.3"),
+    ),
+    Trigger(
+        finding="loader-refusal",
+        files=native(),
+        observation=make_observation(raised("ImportError", "/v/demo/_native.so: invalid ELF header")),
+    ),
+    Trigger(
+        finding="program-not-started",
+        tag=PURE,
+        observation=make_observation(
+            imported(), launches=(LaunchOutcome(path="bin/demo", refused="Exec format error"),)
+        ),
+    ),
+    Trigger(
+        finding="entry-point-broken",
+        tag=PURE,
+        observation=make_observation(
+            imported(),
+            raised("AttributeError", "no main", name="demo:main", kind=ImportKind.ENTRY_POINT),
+        ),
+    ),
+    Trigger(
+        finding="module-shadowed",
+        tag=PURE,
+        observation=make_observation(imported(foreign_file="/usr/lib/python3.11/demo.py")),
+    ),
+    Trigger(
+        finding="syntax-error",
+        tag=PURE,
+        observation=make_observation(
+            imported(),
+            syntax=(SyntaxFault(path="lib/site-packages/demo/x.py", line=3, message="invalid syntax"),),
+        ),
+    ),
+    Trigger(
+        finding="names-left-out",
+        tag=PURE,
+        observation=make_observation(imported(), left_out=("demo.gui",)),
     ),
     Trigger(finding="program-failed", tag=PURE, observation=program(exit_code=3)),
     Trigger(

@@ -293,6 +293,55 @@ def source(text: str, name: str = "newer.py", tag: str = TAG, **more: Any) -> Ca
     return make
 
 
+def offering(entry_points: str, code: str = "") -> Callable[[Path], Path]:
+    """A sound module with entry points, and the code of their module `cli`."""
+
+    def make(folder: Path) -> Path:
+        files: dict[str, bytes | str] = {"offer/_x.abi3.so": module(folder, "_x")}
+        if code:
+            files["offer/cli.py"] = code
+        files["offer-1.0.dist-info/entry_points.txt"] = f"[console_scripts]\n{entry_points}\n"
+        return packed(folder, "offer", files)
+
+    return make
+
+
+def libraries(*flags: str, code: str = "", text: str = "") -> Callable[[Path], Path]:
+    """A wheel of libraries alone: one that others use, one of `code`, and a text called like one."""
+
+    def make(folder: Path) -> Path:
+        source = "int low(void) { return 1; }"
+        files: dict[str, bytes | str] = {}
+        low = compiled(folder, "liblow.so.1", source, "-Wl,-soname,liblow.so.1")
+        (folder / "liblow.so").write_bytes(low)
+        files["stock/lib/liblow.so.1"] = low
+        if code:
+            cuda = compiled(folder, "libcuda.so.1", "int cuInit(void) { return 0; }")
+            (folder / "libcuda.so").write_bytes(cuda)
+            files["stock/lib/libhigh.so.1"] = compiled(folder, "libhigh.so.1", code, *flags)
+        if text:
+            files["stock/lib/libtext.so.1"] = text
+        return build_wheel(folder, files, name="stock", tag="py3-none-manylinux_2_17_x86_64")
+
+    return make
+
+
+def modules_at_top(name: str) -> Callable[[Path], Path]:
+    """A sound package beside a module at the top that is called like one of Python's own."""
+
+    def make(folder: Path) -> Path:
+        files: dict[str, bytes | str] = {f"{name}.py": "x = 1\n"}
+        files["top/_x.abi3.so"] = module(folder, "_x")
+        return packed(folder, "top", files)
+
+    return make
+
+
+def ends(init: str) -> Callable[[Path], Path]:
+    """A package whose interpreter ends in some way of its own."""
+    return lambda folder: packed(folder, "ends", {"ends/_x.abi3.so": module(folder, "_x")}, init=init)
+
+
 _LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
 _NOTHING = {"module-not-native": "error"}
 _SLOTS = "int PyModExport__x(void) { return 0; }"
@@ -555,4 +604,53 @@ KINDS: tuple[WheelKind, ...] = (
         predicted=("requires-python", WORKS, WORKS, WORKS),
     ),
     WheelKind(name="syntax-that-looks-newer", make=source('a = """\nmatch x:\n"""\n')),
+    WheelKind(
+        name="entry-point", make=offering("offer = offer.cli:main", "def main():\n    return 0\n")
+    ),
+    WheelKind(
+        name="entry-point-without-module",
+        make=offering("offer = offer.cli:main"),
+        seen="entry-point-broken",
+    ),
+    WheelKind(
+        name="entry-point-without-attribute",
+        make=offering("offer = offer.cli:main", "x = 1\n"),
+        seen="entry-point-broken",
+    ),
+    WheelKind(
+        name="entry-point-not-callable",
+        make=offering("offer = offer.cli:main", "main = 1\n"),
+        seen="entry-point-broken",
+    ),
+    WheelKind(
+        name="entry-point-of-an-extra", make=offering("offer = offer.cli:main [all]", "import absent\n")
+    ),
+    WheelKind(
+        name="module-of-pythons-own-name",
+        make=modules_at_top("statistics"),
+        seen="module-shadowed",
+    ),
+    WheelKind(name="libraries-alone", make=libraries()),
+    WheelKind(
+        name="library-beside-its-sibling",
+        make=libraries("-llow", code="int low(void); int high(void) { return low(); }"),
+        audit=_NEEDED_PATH,
+    ),
+    WheelKind(
+        name="library-that-crashes",
+        make=libraries(
+            code="void abort(void); __attribute__((constructor)) void start(void) { abort(); }"
+        ),
+        seen="crash",
+    ),
+    WheelKind(
+        name="library-of-a-driver",
+        make=libraries("-lcuda", code="int cuInit(int); int high(void) { return cuInit(0); }"),
+        audit=_NEEDED_PATH,
+    ),
+    WheelKind(
+        name="abort-at-the-interpreters-end",
+        make=ends("import atexit, os\natexit.register(os.abort)\n"),
+        seen="crash",
+    ),
 )

@@ -1,5 +1,7 @@
 """Which finding a failed import belongs to: each failure belongs to exactly one.
 
+What the loader said of a library that was opened alone, or of a program, is a failure like an import's.
+
 The checks ask here instead of each reading tracebacks, so that two checks never claim the same
 failure and none is left over: what nothing else claims is an `import-error`.
 """
@@ -13,9 +15,10 @@ from pathlib import PurePosixPath
 from signal import SIGILL
 
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
+from pytest_manylinux.diagnose.installed import is_on_path
 from pytest_manylinux.diagnose.libraries import is_driver
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
-from pytest_manylinux.diagnose.modules import blame_missing_module, built_for
+from pytest_manylinux.diagnose.modules import blame_missing_module, built_for, declared
 from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.diagnose.soname_conflicts import soname_conflicts
 from pytest_manylinux.model.distro import Target
@@ -49,32 +52,40 @@ _OF_REFUSAL = {
     Refusal.RELR: "relr-relocations",
     Refusal.TEXT: "text-relocations",
     Refusal.ARCHITECTURE: "wrong-architecture",
-    Refusal.OTHER: "import-error",
+    Refusal.ASSERTION: "loader-refusal",
+    Refusal.OTHER: "loader-refusal",
 }
+_ASSERTION = re.compile(r"Inconsistency detected by ld\.so: .*")
+_NO_LOADER = "no such loader on this distro"
+_UNCOMPILED = frozenset({"SyntaxError", "IndentationError", "TabError"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """An import that did not end well. `decides`: whether it can make the wheel not portable.
+    """An import that did not end well, or a library or program that the loader refused.
 
-    `listed`: the library that the loader speaks of is needed by a file, the wheel's or a
-    dependency's: the loader's own listing of an installed file has it among the missing ones.
+    `severity`: an error if it can make the wheel not portable. `subject` is what was tried. `listed`:
+    the library that the loader speaks of is needed by a file, the wheel's or a dependency's: the
+    loader's own listing of an installed file has it among the missing ones. `uncompiled`: a file of
+    the wheel is no source text for this Python, which is what the import met.
     """
 
     outcome: ImportOutcome
     words: LoaderWords | None
-    decides: bool
+    severity: Severity
+    subject: str
     listed: bool = False
+    uncompiled: bool = False
 
     @property
-    def severity(self) -> Severity:
-        """Error if it decides, information if not."""
-        return Severity.ERROR if self.decides else Severity.INFORMATION
+    def decides(self) -> bool:
+        """Whether it makes the wheel not portable."""
+        return self.severity is Severity.ERROR
 
     @property
     def line(self) -> str:
         """The failure in one line of evidence."""
-        return f"import {self.outcome.name}: {spoken(self.outcome)}"
+        return f"{self.subject}: {spoken(self.outcome)}"
 
 
 def spoken(outcome: ImportOutcome) -> str:
@@ -85,15 +96,21 @@ def spoken(outcome: ImportOutcome) -> str:
         case ImportStatus.RAISED:
             return ": ".join(part for part in (outcome.exception, outcome.message) if part)
         case ImportStatus.EXITED:
-            return f"the interpreter exited with code {outcome.exit_code}"
+            return f"the interpreter exited with code {outcome.exit_code}{_afterwards(outcome)}"
         case ImportStatus.SIGNALLED:
-            return f"the interpreter was killed by signal {outcome.signal}"
+            return f"the interpreter was killed by signal {outcome.signal}{_afterwards(outcome)}"
+        case ImportStatus.HUNG if outcome.completed:
+            return f"imported; the interpreter did not end ({outcome.duration:.0f} s waited)"
         case ImportStatus.HUNG:
             return f"not ended after {outcome.duration:.0f} s"
 
 
-def failures(observation: Observation) -> Iterator[Failure]:
-    """Every import that did not end well, in the order of the trial."""
+def _afterwards(outcome: ImportOutcome) -> str:
+    return " while it shut down, the import complete" if outcome.completed else ""
+
+
+def failures(facts: WheelFacts, observation: Observation) -> Iterator[Failure]:
+    """Everything that did not end well, in the order of the trial."""
     needed = {library for check in observation.loader for library in check.missing}
     for outcome in observation.imports:
         if outcome.status is not ImportStatus.OK:
@@ -101,9 +118,62 @@ def failures(observation: Observation) -> Iterator[Failure]:
             yield Failure(
                 outcome=outcome,
                 words=words,
-                decides=_decides(outcome, words),
+                severity=_weight(outcome, words, facts),
+                subject=_subject(outcome),
                 listed=words is not None and PurePosixPath(words.library).name in needed,
+                uncompiled=outcome.exception in _UNCOMPILED and bool(observation.syntax),
             )
+    yield from _refused_programs(observation)
+    yield from _refused_libraries(observation)
+
+
+def _subject(outcome: ImportOutcome) -> str:
+    verb = "entry point" if outcome.kind is ImportKind.ENTRY_POINT else "import"
+    return f"{verb} {outcome.name}"
+
+
+def _refused_programs(observation: Observation) -> Iterator[Failure]:
+    """What the loader said of programs on PATH, missing libraries aside (installed.py)."""
+    for check in observation.loader:
+        for text in check.problems if is_on_path(check.path) else ():
+            if not text.endswith(_NO_LOADER):
+                yield _refused(check.path, text, Severity.ERROR, f"the loader on {check.path}")
+
+
+def _refused_libraries(observation: Observation) -> Iterator[Failure]:
+    """Libraries that were opened and did not open.
+
+    Where others did, a file whose name does not begin with `lib`, so that no program can be linked with
+    it, is a plug-in: nobody need have what it is for. Neither need all symbols be there at once.
+    """
+    some = any(library.opened for library in observation.libraries)
+    for library in observation.libraries:
+        plugin = some and not PurePosixPath(library.path).name.startswith("lib")
+        weight = Severity.WARNING if plugin else Severity.ERROR
+        subject = f"dlopen {library.path}"
+        if library.signal is not None:
+            outcome = ImportOutcome(
+                name=library.path,
+                kind=ImportKind.TOP_LEVEL,
+                status=ImportStatus.SIGNALLED,
+                signal=library.signal,
+            )
+            yield Failure(outcome=outcome, words=None, severity=weight, subject=subject)
+        elif library.lazily:
+            yield _refused(library.path, library.lazily, weight, subject)
+        elif library.at_once:
+            yield _refused(library.path, library.at_once, Severity.WARNING, f"{subject} (RTLD_NOW)")
+
+
+def _refused(path: str, text: str, severity: Severity, subject: str) -> Failure:
+    outcome = ImportOutcome(
+        name=path,
+        kind=ImportKind.TOP_LEVEL,
+        status=ImportStatus.RAISED,
+        message=text,
+        loader_words=text,
+    )
+    return Failure(outcome=outcome, words=_words(outcome), severity=severity, subject=subject)
 
 
 def library_of(failure: Failure, facts: WheelFacts) -> str:
@@ -131,7 +201,7 @@ def no_code_of(failure: Failure, facts: WheelFacts) -> str:
 
 def blamed(name: str, facts: WheelFacts, observation: Observation, target: Target) -> Iterator[Failure]:
     """The failures that belong to the finding called `name`."""
-    return (f for f in failures(observation) if blame(f, facts, target) == name)
+    return (f for f in failures(facts, observation) if blame(f, facts, target) == name)
 
 
 def grouped(
@@ -151,6 +221,10 @@ def blame(failure: Failure, facts: WheelFacts, target: Target) -> str:
     match outcome.status:
         case ImportStatus.HUNG:
             return "hang"
+        case ImportStatus.EXITED if failure.words is not None:
+            return _OF_REFUSAL[failure.words.refusal]
+        case ImportStatus.EXITED if outcome.kind is ImportKind.ENTRY_POINT:
+            return "entry-point-broken"
         case ImportStatus.EXITED:
             return "import-exited"
         case ImportStatus.SIGNALLED:
@@ -163,15 +237,20 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
     outcome = failure.outcome
     if failure.words is not None:
         return _blame_loader(failure, failure.words, facts, target)
+    if failure.uncompiled:
+        return "syntax-error"
     if _DEPENDENCY_ABI.search(f"{outcome.message}\n{outcome.output}"):
         return "dependency-abi"
     if NO_INIT in outcome.message:
         return "init-missing"
     if missing := missing_module(outcome, facts):
-        return blame_missing_module(missing, facts, target)
-    if any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
-        return "baked-path"
-    return "import-error"
+        found = blame_missing_module(missing, facts, target)
+    elif any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
+        found = "baked-path"
+    else:
+        found = "import-error"
+    reference = outcome.kind is ImportKind.ENTRY_POINT
+    return "entry-point-broken" if reference and found == "import-error" else found
 
 
 def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:
@@ -231,6 +310,10 @@ def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
 
 
 def _words(outcome: ImportOutcome) -> LoaderWords | None:
+    if outcome.status is ImportStatus.EXITED and not outcome.completed:
+        # The loader's own assertions end the process (exit code 127: elf/dl-minimal.c, dl-misc.c).
+        assertion = _ASSERTION.search(outcome.output)
+        return read_words(assertion[0]) if assertion else None
     if outcome.status is not ImportStatus.RAISED:
         return None
     if outcome.loader_words:
@@ -241,16 +324,27 @@ def _words(outcome: ImportOutcome) -> LoaderWords | None:
     return None
 
 
-def _decides(outcome: ImportOutcome, words: LoaderWords | None) -> bool:
-    """Top-level imports decide.
+def _weight(outcome: ImportOutcome, words: LoaderWords | None, facts: WheelFacts) -> Severity:
+    """Top-level imports decide, and so do the objects that programs call.
 
     An extension module imported by its dotted name may fail for reasons of its own (no display, an
     optional dependency, only to be imported through its package): that decides only where the
     loader refused the module itself, it has no init function, or the interpreter crashed. OSError
-    is a library that Python code looked for, not the module.
+    is a library that Python code looked for, not the module. A program may want what an extra of the
+    project brings.
     """
+    if outcome.kind is ImportKind.ENTRY_POINT:
+        extra = bool(outcome.missing_module) and _is_extra(outcome.missing_module, facts)
+        return Severity.WARNING if extra else Severity.ERROR
     if outcome.kind is ImportKind.TOP_LEVEL or outcome.status is ImportStatus.SIGNALLED:
-        return True
+        return Severity.ERROR
     if NO_INIT in outcome.message:
-        return True
-    return words is not None and outcome.exception != "OSError"
+        return Severity.ERROR
+    decides = words is not None and outcome.exception != "OSError"
+    return Severity.ERROR if decides else Severity.INFORMATION
+
+
+def _is_extra(module: str, facts: WheelFacts) -> bool:
+    """Whether a requirement that only extras have is named like the module."""
+    requirement = declared(module.partition(".")[0], facts)
+    return requirement is not None and "extra" in str(requirement.marker or "")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.model.observation import ImportStatus, LoaderCheck, Observation
@@ -73,6 +74,11 @@ def _import_failed(module: str, observation: Observation) -> bool:
             return not by_name[name]
         name = name.rpartition(".")[0]
     return False
+
+
+def is_on_path(installed: str) -> bool:
+    """Whether an installed file lies in the venv's folder of scripts."""
+    return PurePosixPath(installed).parent.name == "bin" and "site-packages" not in installed
 
 
 def same_file(installed: str, in_wheel: str) -> bool:

@@ -11,10 +11,10 @@ from pytest_manylinux.diagnose.merging import merged
 from pytest_manylinux.diagnose.predict import held_against, predict_target, surveyed
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Severity, Verdict
-from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import Audit, ElfFacts, ElfKind, Wheel, WheelFacts
 
 __all__ = ["apply_expectations", "apply_ignores", "judge", "judge_audit", "judge_unreadable"]
 
@@ -34,7 +34,7 @@ def judge(
     A `survey` of the trial's image stands in for the catalogue's figures there.
     """
     findings = merged(_observed(facts, observation, target))
-    outcome, cause, reason = _outcome(facts, observation, findings)
+    outcome, cause, reason = _outcome(facts, observation, target, findings)
     expected = predict_target(facts, target if survey is None else surveyed(target, survey))
     prediction, told = held_against(expected, outcome, findings)
     findings += told
@@ -98,7 +98,7 @@ def _audited(facts: WheelFacts, audit: Audit) -> Iterator[Finding]:
 
 
 def _outcome(
-    facts: WheelFacts, observation: Observation, findings: tuple[Finding, ...]
+    facts: WheelFacts, observation: Observation, target: Target, findings: tuple[Finding, ...]
 ) -> tuple[Outcome, Cause | None, str]:
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     if errors:
@@ -109,24 +109,37 @@ def _outcome(
         lacking = next((f for f in findings if f.name == "dependency-unavailable"), None)
         words = lacking.message if lacking else "pip did not install the wheel"
         return Outcome.NOT_PROVEN, Cause.DEPENDENCY, words
-    return _untouched(facts, observation)
+    return _untouched(facts, observation, target)
 
 
-def _untouched(facts: WheelFacts, observation: Observation) -> tuple[Outcome, Cause | None, str]:
+def _untouched(
+    facts: WheelFacts, observation: Observation, target: Target
+) -> tuple[Outcome, Cause | None, str]:
     """The verdict on a wheel that was installed and that nothing speaks against.
 
-    Something must speak for it: an import, a program that the loader resolved or that ran. A wheel
-    of data alone is proven by its installation, because there is nothing else that it could do.
+    Something must speak for it: an import, a program that was started, a library that was opened, a
+    program that the loader resolved. A refusal, or an answer that says nothing, is not evidence. A
+    wheel of data alone is proven by its installation, because there is nothing else that it could do.
     """
-    if observation.imports or observation.programs:
+    spoken = (outcome for outcome in observation.imports if not outcome.foreign_file)
+    if any(outcome.status is ImportStatus.OK for outcome in spoken) or observation.programs:
         return Outcome.PORTABLE, None, ""
-    if observation.loader:
+    if any(launch.started for launch in observation.launches):
+        return Outcome.PORTABLE, None, "nothing to import; its programs can be started"
+    if any(library.opened for library in observation.libraries):
+        return Outcome.PORTABLE, None, "nothing to import; its libraries can be opened"
+    if any(check.resolved for check in observation.loader):
         return Outcome.PORTABLE, None, "nothing to import; the loader resolved every program"
-    if facts.elf or facts.top_level:
+    if facts.top_level or any(_could_act(elf, target) for elf in facts.elf):
         names = ", ".join(facts.top_level[:3]) or "only libraries that nothing here loads"
         return (
             Outcome.NOT_PROVEN,
             Cause.NOTHING_TO_IMPORT,
-            f"nothing was imported and no program resolved (the wheel holds: {names})",
+            f"nothing was imported, started or opened (the wheel holds: {names})",
         )
     return Outcome.PORTABLE, None, "nothing to import or run: installed, which is all it can do"
+
+
+def _could_act(elf: ElfFacts, target: Target) -> bool:
+    """Whether a machine of the target could load or run the file: other ELF files are data there."""
+    return elf.arch == target.arch and elf.kind in {ElfKind.SHARED, ElfKind.PROGRAM}

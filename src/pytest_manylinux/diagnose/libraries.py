@@ -27,6 +27,7 @@ _DRIVER = frozenset(
         *("libcuda", "libcudadebugger", "libnvidia-ml", "libnvidia-encode", "libnvcuvid"),
         *("libnvidia-fbc", "libnvidia-opticalflow", "libnvidia-ptxjitcompiler", "libnvoptix"),
         *("libnvidia-ngx", "libnvidia-cfg", "libnvidia-nvvm"),
+        *("libibverbs", "librdmacm", "libibumad", "libmlx4", "libmlx5", "libefa"),
     }
 )
 # Releases from which Debian and Ubuntu call some libraries by names that end in t64.
@@ -85,7 +86,8 @@ def is_driver(library: str) -> bool:
     """Whether a library comes with the driver of a device and with nothing else.
 
     NVIDIA's: the libraries of its driver package (README of the Linux driver, "Installed
-    Components"). AMD's and Intel's user-space runtimes are ordinary packages.
+    Components"); the user-space drivers of RDMA network cards (rdma-core). AMD's and Intel's
+    user-space runtimes are ordinary packages.
     """
     return library.partition(".so")[0] in _DRIVER and ".so" in library
 

@@ -26,6 +26,7 @@ class Refusal(enum.Enum):
     RELR = "relr"
     TEXT = "text"
     ARCHITECTURE = "architecture"
+    ASSERTION = "assertion"
     OTHER = "other"
 
 
@@ -45,6 +46,7 @@ class LoaderWords:
 
 
 _SENTENCES: tuple[tuple[Refusal, str], ...] = (
+    (Refusal.ASSERTION, r"Inconsistency detected by ld\.so: .*"),
     (
         Refusal.RELR,
         r"version [`']GLIBC_ABI_DT_RELR' not found(?: \(required by (?P<file>[^)]+)\))?",

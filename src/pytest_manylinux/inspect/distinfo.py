@@ -69,7 +69,7 @@ class DistInfo:
     generator: str
     tags: tuple[str, ...]
     scripts: tuple[str, ...]
-    entry_points: tuple[str, ...]
+    entry_points: tuple[tuple[str, str], ...]
     record: Mapping[str, RecordEntry]
     problems: tuple[str, ...]
 
@@ -92,7 +92,7 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
         root_is_purelib=purelib,
         generator=generator,
         tags=tags,
-        scripts=tuple(sorted({*_script_files(archive), *entry_points})),
+        scripts=tuple(sorted({*_script_files(archive), *(name for name, _ in entry_points)})),
         entry_points=entry_points,
         record=_record(archive, folder, problems),
         problems=tuple(problems),
@@ -227,9 +227,9 @@ def _script_files(archive: Archive) -> set[str]:
     }
 
 
-def _entry_points(archive: Archive, folder: str, problems: list[str]) -> tuple[str, ...]:
-    """The names of programs that an installation makes of entry points."""
-    names: set[str] = set()
+def _entry_points(archive: Archive, folder: str, problems: list[str]) -> tuple[tuple[str, str], ...]:
+    """The programs that an installation makes of entry points, with the object that each calls."""
+    found: dict[str, str] = {}
     place = f"{folder}/entry_points.txt"
     if place in archive.files:
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
@@ -241,8 +241,8 @@ def _entry_points(archive: Archive, folder: str, problems: list[str]) -> tuple[s
             return ()
         for section in ("console_scripts", "gui_scripts"):
             if parser.has_section(section):
-                names.update(parser.options(section))
-    return tuple(sorted(names))
+                found.update(parser.items(section))
+    return tuple(sorted(found.items()))
 
 
 def _record(archive: Archive, folder: str, problems: list[str]) -> dict[str, RecordEntry]:

@@ -24,10 +24,15 @@ Pairs = Annotated[
 
 
 class ImportKind(enum.Enum):
-    """Why a name is imported: top-level names decide, extension modules inform."""
+    """Why a name is imported: top-level names decide, extension modules inform.
+
+    ENTRY_POINT: the name is an object reference, `package.module:attribute`, that an installed program
+    calls (the entry points specification); its module is imported and the attribute looked up.
+    """
 
     TOP_LEVEL = "top-level"
     EXTENSION = "extension"
+    ENTRY_POINT = "entry point"
 
 
 class ImportStatus(enum.Enum):
@@ -57,7 +62,8 @@ class ImportOutcome:
     are only the libraries that it added. `missing_module` is the name that a
     ModuleNotFoundError carried. `loader_words` is the dynamic loader's sentence if it was the loader
     that refused (`libx.so.1: cannot open …`).
-    `signal` is the number, positive.
+    `signal` is the number, positive. `foreign_file` is the file that the module came from where that is
+    not one of the wheel's; empty where it is, or where the module does not tell.
     """
 
     name: str
@@ -74,18 +80,78 @@ class ImportOutcome:
     signal: int | None = None
     duration: Seconds = 0.0
     loaded: tuple[LoadedLibrary, ...] = field(default=(), repr=False)
+    foreign_file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderCheck:
     """One installed ELF file resolved by the distro's own loader without being run.
 
-    `problems` are the loader's words (missing library, symbol version not found, …).
+    `problems` are the loader's words (missing library, symbol version not found, …), and how it ended
+    where it failed without a word.
     """
 
     path: str
     missing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the loader found everything; a refusal is never evidence for a wheel."""
+        return not self.missing and not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchOutcome:
+    """A program in the venv's folder of scripts, started with `--version` and standard input closed.
+
+    `refused` says why it could not be started (no execute permission, no such interpreter, exec format
+    error); then nothing ran. `overdue` tells that it was still running at its time limit, which
+    ended it. Files that are not ELF are not run (`ran` false): only whether they could be is looked at.
+    """
+
+    path: str
+    refused: str = ""
+    ran: bool = False
+    exit_code: int | None = None
+    signal: int | None = None
+    overdue: bool = False
+    output: str = ""
+
+    @property
+    def started(self) -> bool:
+        """Whether the program, or what interprets it, can be started; how it ends is its own affair."""
+        return not self.refused and (self.signal is None or self.overdue)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedLibrary:
+    """A shared library that was opened (dlopen(3)) in a process of its own.
+
+    `lazily` and `at_once` are the loader's words where RTLD_LAZY or RTLD_NOW failed, empty where it
+    opened. `beside` tells that it took other libraries of the wheel or of its requirements, opened
+    before with RTLD_GLOBAL. `signal` is what killed the process, if anything did.
+    """
+
+    path: str
+    lazily: str = ""
+    at_once: str = ""
+    beside: bool = False
+    signal: int | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the loader takes it, as a program that is linked with it would have it."""
+        return not self.lazily and self.signal is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntaxFault:
+    """A Python file of the wheel (path below the venv) that the target's Python does not compile."""
+
+    path: str
+    line: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +214,8 @@ class Observation:
     `remembered` tells that an earlier run saw it, in the same place and with the same bytes.
     `worker` is the name of the worker of a cluster that saw it; empty for this machine.
     `emulator` is what ran the programs, such as `qemu 7.2.22`; empty if the processor did.
+    `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
+    and that the configuration (`imports`, `import-skip`) keeps from being imported.
     `image_note` says what was not as usual with the image: a tag that moved, or a registry that did
     not answer, so that the root was made from the archive.
     """
@@ -163,6 +231,10 @@ class Observation:
     imports: tuple[ImportOutcome, ...] = ()
     loader: tuple[LoaderCheck, ...] = ()
     programs: tuple[ProgramOutcome, ...] = ()
+    launches: tuple[LaunchOutcome, ...] = ()
+    libraries: tuple[OpenedLibrary, ...] = ()
+    syntax: tuple[SyntaxFault, ...] = ()
+    left_out: tuple[str, ...] = ()
     started: Epoch = 0.0
     duration: Seconds = 0.0
     remembered: bool = False

@@ -231,7 +231,8 @@ class WheelFacts:
     namespace packages are entered, so `ns.pkg`). `extension_modules` are dotted names of ELF files
     that export their own `PyInit_`. `programs` are the paths in the wheel of ELF programs,
     `scripts` the names that an installation puts on PATH (entry points and .data/scripts), of which
-    `entry_points` are those that it makes of entry points.
+    `entry_points` are those that it makes of entry points, `entry_references` each of these with its
+    object reference as it is written (`package.module:attribute [extra]`).
     `problems` are breaches of the wheel specification, a sentence each, that did not stop the
     reading; an ELF file that is damaged is named there and missing from `elf`.
 
@@ -261,6 +262,7 @@ class WheelFacts:
     problems: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
     entry_points: tuple[str, ...] = ()
+    entry_references: tuple[tuple[str, str], ...] = ()
     unpacked_size: int = 0
     generator: str = ""
     wheel_tags: tuple[str, ...] = ()

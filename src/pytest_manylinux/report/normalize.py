@@ -16,7 +16,6 @@ from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import (
     ImportOutcome,
     LoadedLibrary,
-    LoaderCheck,
     Observation,
 )
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
@@ -136,13 +135,10 @@ def _observation(seen: Observation, *, passes: bool) -> Observation:
         seen,
         install=install,
         imports=_imports(seen.imports),
-        loader=tuple(check for check in seen.loader if _is_telling(check)),
+        loader=tuple(check for check in seen.loader if not check.resolved),
         programs=tuple(replace(p, output=_tail(p.output)) for p in seen.programs),
+        launches=tuple(replace(p, output=_tail(p.output)) for p in seen.launches),
     )
-
-
-def _is_telling(check: LoaderCheck) -> bool:
-    return bool(check.missing or check.problems)
 
 
 def _imports(outcomes: Iterable[ImportOutcome]) -> tuple[ImportOutcome, ...]:

@@ -43,6 +43,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     missing: str | None = None
     code: int | None = None
     duration: float = 0.0
+    file: str = ""
 
 
 class Told(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):
@@ -90,11 +91,16 @@ class Files(Told, frozen=True, tag="files"):
 
 
 class Elf(Told, frozen=True, tag="elf"):
-    """The loader's words on a file; `absent` if there is no such file."""
+    """The loader's words on a file; `absent` if there is no such file.
+
+    `exit_code` is the loader's, None where `signal` ended it; 0 where it was not asked.
+    """
 
     path: str
     words: str
     absent: bool = False
+    exit_code: int | None = 0
+    signal: int | None = None
 
 
 class Begin(Told, frozen=True, tag="begin"):
@@ -125,11 +131,63 @@ class Program(Told, frozen=True, tag="program"):
     ending: Ending
 
 
+class Launch(Told, frozen=True, tag="launch"):
+    """A program of the wheel was started, or why not; `ending` None if it was only looked at."""
+
+    path: str
+    refused: str = ""
+    ending: Ending | None = None
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How opening one library went: the loader's words for RTLD_LAZY and RTLD_NOW, empty if opened."""
+
+    path: str
+    lazily: str = ""
+    at_once: str = ""
+    beside: bool = False
+    signal: int | None = None
+
+
+class Libraries(Told, frozen=True, tag="libraries"):
+    """The libraries that were opened, each in a process of its own."""
+
+    opened: tuple[Opened, ...]
+
+
+class SourceFault(msgspec.Struct, frozen=True, array_like=True):
+    """A Python file (absolute path), the line and the words of what is wrong with it."""
+
+    path: str
+    line: int
+    message: str
+
+
+class Sources(Told, frozen=True, tag="sources"):
+    """How many Python files were compiled, and those that could not be."""
+
+    compiled: int
+    faults: tuple[SourceFault, ...]
+
+
 class End(Told, frozen=True, tag="end"):
     """The last line: everything was done."""
 
 
-_DECODER = msgspec.json.Decoder(Start | PipEnd | Files | Elf | Begin | Import | Beside | Program | End)
+_DECODER = msgspec.json.Decoder(
+    Start
+    | PipEnd
+    | Files
+    | Elf
+    | Begin
+    | Import
+    | Beside
+    | Program
+    | Launch
+    | Libraries
+    | Sources
+    | End
+)
 
 
 @dataclass(slots=True)
@@ -144,6 +202,9 @@ class Answers:
     imports: dict[str, Import] = field(default_factory=dict)
     beside: dict[str, Beside] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    libraries: Libraries | None = None
+    sources: Sources | None = None
     complete: bool = False
 
     @property
@@ -191,8 +252,6 @@ def _take(answers: Answers, told: Told) -> None:
             answers.start = told
         case PipEnd():
             answers.pip = told
-        case Files():
-            answers.files = told
         case Elf():
             answers.elf.append(told)
         case Begin():
@@ -201,9 +260,23 @@ def _take(answers: Answers, told: Told) -> None:
             answers.imports[name] = told
         case Beside():
             answers.beside[told.name] = told
-        case Program():
-            answers.programs.append(told)
         case End():
             answers.complete = True
+        case _:
+            _take_offered(answers, told)
+
+
+def _take_offered(answers: Answers, told: Told) -> None:
+    match told:
+        case Files():
+            answers.files = told
+        case Program():
+            answers.programs.append(told)
+        case Launch():
+            answers.launches.append(told)
+        case Libraries():
+            answers.libraries = told
+        case Sources():
+            answers.sources = told
         case _:
             raise GarbledError(f"an import that had not begun: {told!r}")

@@ -32,7 +32,15 @@ QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-
 _SEEDED = INPUTS / "seeded"
 LIBRARY = INPUTS / "lib"
 REQUEST = INPUTS / "request.json"
-_MODULES = ("agent.py", "processes.py", "comparison.py", "import_one.py", "preload_pip.py")
+_MODULES = (
+    "agent.py",
+    "processes.py",
+    "comparison.py",
+    "import_one.py",
+    "preload_pip.py",
+    "launch.py",
+    "examine.py",
+)
 # The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
 _START = (
     f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); "
@@ -51,8 +59,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fails, nothing else is done. `files` are (path in the venv, size, SHA-256 in hexadecimal) of what it
     must leave (comparison.py says what -1 and "" mean). `elf` are (installed path, its own loader or
     empty) of files for the loader to resolve, `imports` names to import, each in an interpreter of its
-    own, `extensions` names of extension modules to try besides, `programs` command lines whose first
-    word is in the venv's folder of scripts.
+    own, `extensions` names of extension modules to try besides, `entry_points` object references
+    (`module:attribute`), `programs` command lines whose first word is in the venv's folder of scripts.
+    `launches` are (installed path, whether it is ELF) of programs to start, `libraries` installed paths
+    of shared libraries to open, `sources` installed paths of Python files to compile.
     """
 
     timeout: float
@@ -67,6 +77,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     imports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     programs: tuple[tuple[str, ...], ...] = ()
+    entry_points: tuple[str, ...] = ()
+    launches: tuple[tuple[str, bool], ...] = ()
+    libraries: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     parallel: int = _PARALLEL
 
 

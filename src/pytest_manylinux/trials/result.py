@@ -14,9 +14,12 @@ from pytest_manylinux.model.observation import (
     ImportOutcome,
     ImportStatus,
     InstallOutcome,
+    LaunchOutcome,
     LoadedLibrary,
     LoaderCheck,
+    OpenedLibrary,
     ProgramOutcome,
+    SyntaxFault,
 )
 from pytest_manylinux.trials.judged_files import JudgedFiles
 from pytest_manylinux.trials.loader_listing import loader_sentence, read_listing
@@ -27,6 +30,7 @@ from pytest_manylinux.trials.protocol import (
     Files,
     GarbledError,
     Import,
+    Launch,
     PipEnd,
     Program,
     Report,
@@ -41,11 +45,16 @@ _OF_QEMU = re.compile(r"^qemu: uncaught target signal \d+ \([^)]*\) - core dumpe
 class Asked:
     """What the agent was to import, and where the wheel's own files are then (absolute paths).
 
-    `judged` are those files as they were judged; None: they are not compared.
+    `offered` are the top-level names that the wheel's own files stand behind, `left_out` those of them
+    that are not imported. `judged` are those files as they were judged; None: they are not compared.
     """
 
     imports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    entry_points: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    offered: frozenset[str] = frozenset()
+    left_out: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
     judged: JudgedFiles | None = None
 
@@ -60,6 +69,9 @@ class Seen:
     imports: tuple[ImportOutcome, ...]
     loader: tuple[LoaderCheck, ...]
     programs: tuple[ProgramOutcome, ...]
+    launches: tuple[LaunchOutcome, ...] = ()
+    libraries: tuple[OpenedLibrary, ...] = ()
+    syntax: tuple[SyntaxFault, ...] = ()
 
 
 def look(completed: Completed, asked: Asked) -> Seen:
@@ -89,6 +101,9 @@ def look(completed: Completed, asked: Asked) -> Seen:
         imports=imports,
         loader=tuple(map(_check, answers.elf)),
         programs=tuple(map(_program, answers.programs)),
+        launches=tuple(map(_launch, answers.launches)),
+        libraries=_opened(answers, asked),
+        syntax=_syntax(answers),
     )
 
 
@@ -148,8 +163,11 @@ def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[Impo
     """The outcomes in the order asked, top-level names first."""
     kinds = dict.fromkeys(asked.imports, ImportKind.TOP_LEVEL)
     kinds |= {name: ImportKind.EXTENSION for name in asked.extensions if name not in kinds}
+    kinds |= dict.fromkeys(asked.entry_points, ImportKind.ENTRY_POINT)
     found = {
-        name: _came_along(name, report, asked) for name, report in _brought(answers) if name in kinds
+        name: _came_along(name, kinds[name], report, asked)
+        for name, report in _brought(answers)
+        if name in kinds
     }
     if completed.status in {Status.TIMED_OUT, Status.SIGNALLED}:
         found |= {name: _cut(name, kinds[name], completed) for name in answers.unfinished}
@@ -162,14 +180,15 @@ def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[Impo
 def _insist(kinds: Mapping[str, ImportKind], found: Mapping[str, ImportOutcome]) -> None:
     """Every name must have been tried.
 
-    Excused are extension modules of a package that failed, and all others once an import hung: the
-    trial's time may have been over.
+    Excused are extension modules and entry points of a package that failed, and all others once an
+    import hung: the trial's time may have been over.
     """
     if any(outcome.status is ImportStatus.HUNG for outcome in found.values()):
         return
-    failed = [f"{name}." for name, outcome in found.items() if outcome.status is not ImportStatus.OK]
+    failed = [name for name, outcome in found.items() if outcome.status is not ImportStatus.OK]
+    ends = tuple(f"{name}{mark}" for name in failed for mark in ".:")
     for name, kind in kinds.items():
-        excused = kind is ImportKind.EXTENSION and name.startswith(tuple(failed))
+        excused = kind is not ImportKind.TOP_LEVEL and name.startswith(ends)
         if name not in found and not excused:
             raise SandboxError(f"the trial said nothing of the import of {name}")
 
@@ -185,10 +204,10 @@ def _brought(answers: Answers) -> Iterator[tuple[str, Report]]:
         yield beside.name, beside.report
 
 
-def _came_along(name: str, report: Report, asked: Asked) -> ImportOutcome:
+def _came_along(name: str, kind: ImportKind, report: Report, asked: Asked) -> ImportOutcome:
     return ImportOutcome(
         name=name,
-        kind=ImportKind.EXTENSION,
+        kind=kind,
         status=ImportStatus.OK if report.status == "ok" else ImportStatus.RAISED,
         duration=report.duration,
         loaded=_libraries(report.loaded, asked),
@@ -239,7 +258,14 @@ def _outcome(told: Import, kind: ImportKind, asked: Asked) -> ImportOutcome:
         duration=ending.duration,
         loaded=_libraries(report.loaded, asked),
         completed=report.status == "ok",
+        foreign_file=_foreign(told.name, report, asked),
     )
+
+
+def _foreign(name: str, report: Report, asked: Asked) -> str:
+    """Where a name that the wheel offers came from, if not from a file of the wheel."""
+    own = name not in asked.offered or not report.file or report.file in asked.files
+    return "" if own else report.file
 
 
 def _message(ending: Ending, report: Report | None) -> str:
@@ -264,6 +290,10 @@ def _check(elf: Elf) -> LoaderCheck:
     missing, problems = read_listing(elf.words)
     if elf.absent:
         problems = ("the file is not there after the installation",)
+    elif elf.signal is not None:
+        problems = (f"the loader was killed by signal {elf.signal}", *problems)
+    elif elf.exit_code and not missing and not problems:
+        problems = (f"the loader ended with exit code {elf.exit_code} and did not say why",)
     path = str(PurePosixPath(elf.path).relative_to(VENV))
     return LoaderCheck(path=path, missing=missing, problems=problems)
 
@@ -276,4 +306,46 @@ def _program(program: Program) -> ProgramOutcome:
         signal=ending.signal,
         output=_own_words(ending.output),
         duration=ending.duration,
+    )
+
+
+def _launch(launch: Launch) -> LaunchOutcome:
+    ending = launch.ending
+    return LaunchOutcome(
+        path=str(PurePosixPath(launch.path).relative_to(VENV)),
+        refused=launch.refused,
+        ran=ending is not None and not launch.refused,
+        exit_code=ending.exit_code if ending else None,
+        signal=ending.signal if ending else None,
+        overdue=ending.overdue if ending else False,
+        output=ending.output if ending else "",
+    )
+
+
+def _opened(answers: Answers, asked: Asked) -> tuple[OpenedLibrary, ...]:
+    """All libraries that were to be opened; raises SandboxError if the trial said nothing of one."""
+    if answers.pip is None or answers.pip.ending.exit_code != 0 or not answers.complete:
+        return ()
+    told = {one.path: one for one in answers.libraries.opened} if answers.libraries else {}
+    if set(told) != set(asked.libraries):
+        raise SandboxError("the trial did not say of each library whether it can be opened")
+    return tuple(
+        OpenedLibrary(
+            path=str(PurePosixPath(one.path).relative_to(VENV)),
+            lazily=one.lazily,
+            at_once=one.at_once,
+            beside=one.beside,
+            signal=one.signal,
+        )
+        for one in told.values()
+    )
+
+
+def _syntax(answers: Answers) -> tuple[SyntaxFault, ...]:
+    faults = answers.sources.faults if answers.sources else ()
+    return tuple(
+        SyntaxFault(
+            path=str(PurePosixPath(one.path).relative_to(VENV)), line=one.line, message=one.message
+        )
+        for one in faults
     )

@@ -20,6 +20,14 @@ from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
 from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
+from pytest_manylinux.trials.offered import (
+    compiled_sources,
+    entry_references,
+    launched_files,
+    names_by_data,
+    opened_libraries,
+    own_places,
+)
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, Seen, look
@@ -89,6 +97,10 @@ def run_trial(
         imports=seen.imports,
         loader=seen.loader,
         programs=seen.programs,
+        launches=seen.launches,
+        libraries=seen.libraries,
+        syntax=seen.syntax,
+        left_out=asked.left_out,
         started=started,
         duration=time.monotonic() - clock,
     )
@@ -111,15 +123,24 @@ def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None
 def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     """What is to be imported: an extension module at the top is a top-level name already."""
     facts, skip = request.facts, request.import_skip
-    imports = [name for name in request.imports or facts.top_level if not is_skipped(name, skip)]
+    offered = dict.fromkeys((*facts.top_level, *names_by_data(facts, layout)))
+    imports = [name for name in request.imports or offered if not is_skipped(name, skip)]
     extensions = [name for name in facts.extension_modules if not is_skipped(name, skip)]
-    places = (installed_path(path, facts, layout) for path in facts.files)
+    references = [name for name in entry_references(facts) if not is_skipped(_module(name), skip)]
     return Asked(
         imports=tuple(dict.fromkeys(imports)),
         extensions=tuple(name for name in dict.fromkeys(extensions) if name not in imports),
-        files=frozenset(place for place in places if place),
+        entry_points=tuple(references),
+        libraries=opened_libraries(facts, layout, request.target.arch),
+        offered=frozenset(offered),
+        left_out=tuple(name for name in offered if name not in imports),
+        files=own_places(facts, layout),
         judged=judged_files(facts, layout),
     )
+
+
+def _module(reference: str) -> str:
+    return reference.partition(":")[0]
 
 
 def is_skipped(name: str, skip: Iterable[str]) -> bool:
@@ -165,6 +186,10 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             elf=loader_files(request.facts, venv.layout),
             imports=asked.imports,
             extensions=asked.extensions,
+            entry_points=asked.entry_points,
+            launches=launched_files(request.facts, venv.layout),
+            libraries=asked.libraries,
+            sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",

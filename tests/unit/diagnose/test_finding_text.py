@@ -56,6 +56,12 @@ NAMES = [
     "expectation-not-met",
     "install-failed",
     "glibc-too-old",
+    "loader-refusal",
+    "program-not-started",
+    "entry-point-broken",
+    "module-shadowed",
+    "syntax-error",
+    "names-left-out",
 ]
 
 

@@ -291,7 +291,8 @@ def test_every_failed_top_level_import_decides(outcomes: list[ImportOutcome]) ->
     told = "\n".join(line for f in verdict.findings for line in f.evidence)
     for outcome in outcomes:
         if outcome.status is not ImportStatus.OK:
-            assert f"import {outcome.name}: " in told
+            verb = "entry point" if outcome.kind is ImportKind.ENTRY_POINT else "import"
+            assert f"{verb} {outcome.name}: " in told
 
 
 def test_merging_keeps_the_heaviest_and_all_evidence() -> None:

@@ -13,6 +13,8 @@ FOLDER = Path(pytest_manylinux.trials.inside.__file__).parent
 INSIDE = {
     "agent",
     "comparison",
+    "examine",
+    "launch",
     "processes",
     "import_one",
     "preload_pip",

@@ -45,7 +45,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
             if any(place in failure.outcome.message for place in elf.baked_paths)
         ]
         yield CHECK.finding(
-            f"import {failure.outcome.name}: a place compiled into {files[0]} is not on this distro",
+            f"{failure.subject}: a place compiled into {files[0]} is not on this distro",
             evidence=[failure.line],
             severity=failure.severity,
             files=files,

@@ -20,6 +20,10 @@ def signal_name(number: int | None) -> str:
         return f"signal {number}"
 
 
+def _when(failure: Failure) -> str:
+    return " while the interpreter shut down, the import complete" if failure.outcome.completed else ""
+
+
 def _evidence(failure: Failure) -> list[str]:
     lines = failure.outcome.output.strip().splitlines()
     fault = [line.strip() for line in lines if line.startswith(("Fatal Python error", "  File "))]
@@ -31,7 +35,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     for failure in blamed("crash", facts, observation, target):
         outcome = failure.outcome
         yield CHECK.finding(
-            f"import {outcome.name}: killed by {signal_name(outcome.signal)}",
+            f"{failure.subject}: killed by {signal_name(outcome.signal)}{_when(failure)}",
             evidence=_evidence(failure),
             severity=failure.severity,
         )

@@ -37,7 +37,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
         name = _dependency(f"{outcome.message}\n{outcome.output}")
         of = f" of {name}" if name else " of a dependency"
         yield CHECK.finding(
-            f"import {outcome.name}: made against another release{of}",
+            f"{failure.subject}: made against another release{of}",
             evidence=[failure.line, *(_bound(name, facts, observation) if name else [])],
             severity=failure.severity,
         )

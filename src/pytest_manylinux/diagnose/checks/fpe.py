@@ -52,7 +52,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if failed:
         found = _wants(facts)
         yield CHECK.finding(
-            f"import {failed[0].outcome.name}: made for a Python with floating-point exception control",
+            f"{failed[0].subject}: made for a Python with floating-point exception control",
             evidence=[*(f.line for f in failed), *(f"{path} wants {s}" for path, s in found.items())],
             severity=min((f.severity for f in failed), key=list(Severity).index),
             files=list(found),

@@ -14,10 +14,16 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     for failure in blamed("hang", facts, observation, target):
         outcome = failure.outcome
         output = outcome.output.strip().splitlines()[-3:]
+        ended = (
+            "the interpreter did not end after the import"
+            if outcome.completed
+            else f"not ended after {outcome.duration:.0f} s"
+        )
         yield CHECK.finding(
-            f"import {outcome.name}: not ended after {outcome.duration:.0f} s",
+            f"{failure.subject}: {ended}",
             evidence=[failure.line, *(f"it said: {line}" for line in output)],
             severity=failure.severity,
+            remedy=CHECK.text.remedies[1].words if outcome.completed else "",
         )
 
 

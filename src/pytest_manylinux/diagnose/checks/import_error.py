@@ -14,7 +14,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     found = blamed("import-error", facts, observation, target)
     for words, members in grouped(found, lambda failure: spoken(failure.outcome)):
         yield CHECK.finding(
-            f"import {members[0].outcome.name}: {words}",
+            f"{members[0].subject}: {words}",
             evidence=[failure.line for failure in members],
             severity=members[0].severity,
         )

@@ -14,10 +14,12 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     for failure in blamed("import-exited", facts, observation, target):
         outcome = failure.outcome
         output = outcome.output.strip().splitlines()[-3:]
+        when = "while it shut down, the import complete" if outcome.completed else "half-way"
         yield CHECK.finding(
-            f"import {outcome.name}: the interpreter exited with code {outcome.exit_code} half-way",
+            f"{failure.subject}: the interpreter exited with code {outcome.exit_code} {when}",
             evidence=[failure.line, *(f"it said: {line}" for line in output)],
             severity=failure.severity,
+            remedy=CHECK.text.remedies[1].words if outcome.completed else "",
         )
 
 

@@ -36,7 +36,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         files = _files(facts)
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: an instruction that this processor does not have",
+            f"{found[0].subject}: an instruction that this processor does not have",
             evidence=[*(failure.line for failure in found), *_lines(files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],

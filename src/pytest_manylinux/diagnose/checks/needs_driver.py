@@ -26,7 +26,10 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     found = blamed("needs-driver", facts, observation, target)
     for library, members in grouped(found, lambda failure: library_of(failure, facts)):
         lines = [failure.line for failure in members]
-        yield _finding(library, lines, members[0].severity, facts, target)
+        # Of a wheel of libraries alone, others opened: a machine without the device can use those.
+        least = Severity.WARNING if any(one.opened for one in observation.libraries) else Severity.ERROR
+        severity = max(least, members[0].severity, key=list(Severity).index)
+        yield _finding(library, lines, severity, facts, target)
     for problem in loader_missing(facts, observation):
         if is_driver(problem.text):
             yield _finding(problem.text, [problem.line], problem.severity, facts, target)

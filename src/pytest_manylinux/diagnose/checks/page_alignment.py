@@ -76,7 +76,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
         page = _LARGEST_PAGE.get(target.arch, _SMALLEST_PAGE)
         files = [e for e in facts.elf if e.loads and _unfit(e, page, lenient=False)]
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: a load segment is aligned to less than a page",
+            f"{found[0].subject}: a load segment is aligned to less than a page",
             evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],

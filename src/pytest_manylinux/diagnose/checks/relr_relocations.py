@@ -61,7 +61,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         files = _files(facts)
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: the loader does not take packed relocations (DT_RELR)",
+            f"{found[0].subject}: the loader does not take packed relocations (DT_RELR)",
             evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],

@@ -64,7 +64,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         users = [elf for elf in facts.elf if elf.static_tls and elf.tls_size]
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: no static thread storage left",
+            f"{found[0].subject}: no static thread storage left",
             evidence=[*(failure.line for failure in found), *_lines(users)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in users],

@@ -6,7 +6,9 @@ import re
 from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation, SyntaxFault
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import SyntaxNeed, WheelFacts
 
@@ -45,4 +47,25 @@ def severity_of(path: str) -> Severity:
     return Severity.WARNING if apart else Severity.ERROR
 
 
-CHECK = Check(code="ML316", name="syntax-error", severity=Severity.ERROR, static=_static)
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    failed = list(blamed("syntax-error", facts, observation, target))
+    decided = any(failure.decides for failure in failed)
+    version = target.interpreter.version.dotted
+    for number, fault in enumerate(observation.syntax):
+        first = number == 0  # the imports that met a fault are told once
+        path = _in_wheel(fault)
+        yield CHECK.finding(
+            f"{path}, line {fault.line}: Python {version} does not compile it ({fault.message})",
+            evidence=[failure.line for failure in failed] if first else [],
+            severity=Severity.ERROR if decided and first else severity_of(path),
+            files=[path] if path in facts.files else [],
+        )
+
+
+def _in_wheel(fault: SyntaxFault) -> str:
+    return fault.path.partition("site-packages/")[2] or fault.path
+
+
+CHECK = Check(
+    code="ML316", name="syntax-error", severity=Severity.ERROR, static=_static, dynamic=_dynamic
+)

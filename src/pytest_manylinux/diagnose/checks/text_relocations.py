@@ -30,7 +30,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         paths = _paths(facts)
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: the system does not let it change its own code",
+            f"{found[0].subject}: the system does not let it change its own code",
             evidence=[*(failure.line for failure in found), *(f"{p}: DT_TEXTREL" for p in paths)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=paths,

@@ -57,7 +57,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         lines = _lines(facts)
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: made for a Python with another width of characters",
+            f"{found[0].subject}: made for a Python with another width of characters",
             evidence=[*(failure.line for failure in found), *lines.values()],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=list(lines),

@@ -45,7 +45,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         foreign = [elf for elf in facts.elf if elf.arch != target.arch]
         yield CHECK.finding(
-            f"import {found[0].outcome.name}: the file is not for {target.arch}",
+            f"{found[0].subject}: the file is not for {target.arch}",
             evidence=[
                 *(failure.line for failure in found),
                 *(f"{elf.path}: {elf.arch}" for elf in foreign),

@@ -25,6 +25,7 @@ import sys
 import time
 
 from pytest_manylinux.trials.inside.comparison import compare
+from pytest_manylinux.trials.inside.launch import examiner, launch, shared_files
 from pytest_manylinux.trials.inside.processes import WORK, Task, protect_agent, random_word, run
 
 TYPE_CHECKING = False  # `typing` is not free to import
@@ -126,7 +127,9 @@ class Trial:
             else:
                 self.tell("elf", path=path, words=f"{interpreter}: no such loader on this distro")
         for task in run(tasks, self.request["parallel"]):
-            self.tell("elf", path=tasks[task], words=task.output.text())
+            told = task.ending()
+            words, code, number = told["output"], told["exit_code"], told["signal"]
+            self.tell("elf", path=tasks[task], words=words, exit_code=code, signal=number)
 
     def load_one_by_one(self, names: "list[str]") -> None:
         """Import names that decide: no other code of the wheel is at work meanwhile, or was before.
@@ -139,9 +142,13 @@ class Trial:
             if number > 0:
                 start.restore()
             last = number == len(names) - 1
-            inside = [other for other in self.request["extensions"] if other.startswith(f"{name}.")]
+            inside = [other for other in self.informing() if is_inside(other, name)]
             if time.monotonic() < self.deadline:
                 self.load([name], inside if last else [])
+
+    def informing(self) -> "list[str]":
+        """The names that come after those that decide: extension modules, and entry points."""
+        return [*self.request["extensions"], *self.request["entry_points"]]
 
     def load(self, names: "list[str]", inside: "list[str] | None" = None) -> None:
         """Import names, each in an interpreter of its own; note which other modules that brought.
@@ -191,18 +198,17 @@ class Trial:
         return Task(argv, self.left(0.5) + (EXTRA if more else 0), words, pipe), token
 
     def load_extensions(self) -> None:
-        """Import the extension modules that no import has brought yet.
+        """Import the extension modules that no import has brought yet, and look up entry points.
 
         `import a.b` imports `a` first, so where that failed the rest would only fail alike, and where
         it brought `a.b` along nothing is left to be seen. The others are tried in forks of one
         interpreter that has `a`; what does not succeed there gets an interpreter of its own.
         """
-        failed = tuple(f"{name}." for name in self.request["imports"] if name not in self.fine)
-        wanted = [name for name in self.request["extensions"] if not name.startswith(failed)]
+        failed = [name for name in self.request["imports"] if name not in self.fine]
+        wanted = [one for one in self.informing() if not any(is_inside(one, name) for name in failed)]
         tasks = {}  # type: dict[Task, tuple[str, list[str]]]
         for name in self.fine[:-1] if self.fine[-1:] == self.request["imports"][-1:] else self.fine:
-            inside = [other for other in wanted if other.startswith(f"{name}.")]
-            inside = [other for other in inside if other not in self.inner]
+            inside = [other for other in wanted if is_inside(other, name) and other not in self.inner]
             if len(inside) > 1:
                 task, token = self.importing(name, *inside)
                 tasks[task] = (token, inside)
@@ -210,6 +216,34 @@ class Trial:
             token, inside = tasks[task]
             self.tell_beside(reports(task, token), inside)
         self.load([name for name in wanted if name not in self.inner])
+
+    def compile_sources(self) -> None:
+        """Compile the wheel's Python files, as an import or another installer would."""
+        paths = self.request["sources"]
+        if not paths:
+            return
+        python = [PYTHON, "-I", "-S", "-B", "-W", "ignore"]
+        task, token = examiner(python, "sources", paths, self.left(0.5))
+        list(run([task]))
+        for report in reports(task, token):
+            self.tell("sources", compiled=report["compiled"], faults=report["faults"])
+
+    def open_libraries(self) -> None:
+        """Open the libraries of a wheel that has nothing else to try."""
+        own = self.request["libraries"]
+        if not own:
+            return
+        folders = [*self.request["sites"], f"{VENV}/lib"]
+        listing = [*own, "", *shared_files(folders, own)]
+        task, token = examiner([PYTHON, "-I"], "libraries", listing, self.left(0.5))
+        list(run([task]))
+        for report in reports(task, token):
+            self.tell("libraries", opened=report["opened"])
+
+    def launch(self) -> None:
+        """Start the wheel's programs, or look whether they could be started."""
+        for found in launch(self.request["launches"], f"{VENV}/bin", lambda: self.left(0.5)):
+            self.tell("launch", **found)
 
     def programs(self) -> None:
         """Run the programs that the configuration asks for, by their names in the venv's bin."""
@@ -301,6 +335,11 @@ class StartUp:
                     remove(os.path.join(folder, "__pycache__"))
 
 
+def is_inside(name: str, package: str) -> bool:
+    """Whether a dotted name, or an object reference, begins with that package or module."""
+    return name.startswith((f"{package}.", f"{package}:"))
+
+
 def is_start_up(name: str) -> bool:
     """Whether the module site reads a file or folder of this name."""
     return name.endswith(".pth") or name.partition(".")[0] in ("sitecustomize", "usercustomize")
@@ -376,7 +415,10 @@ def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) ->
     lay_out(request["venv"], request["copies"])
     if trial.pip():
         trial.resolve()
+        trial.compile_sources()
         trial.load_one_by_one(request["imports"])
         trial.load_extensions()
+        trial.launch()
         trial.programs()
+        trial.open_libraries()
     channel.tell("end")

@@ -9,7 +9,8 @@ forges it.
 
 Asked for more names, all inside the first, it imports each in a fork once the first is there and
 reported: `import a.b` begins with `import a` in any interpreter, and `import a.b.c` with `import a.b`
-after that, which is done in one fork for all names inside `a.b`. Only successes are told of them; a
+after that, which is done in one fork for all names inside `a.b`. A name may be an object reference,
+`module:attribute`: the attribute is looked up, and must be callable. Only successes are told of them; a
 failure may be the fork's fault, so the agent tries such a name again in an interpreter of its own.
 """
 
@@ -56,18 +57,43 @@ class Importer:
     def run(self) -> None:
         """Import and report; after a success the interpreter ends by itself, as a user's would."""
         try:
-            self.load(self.name)
-            if self.name not in self.modules:
-                raise ImportError(f"{self.name!r} left nothing in sys.modules")  # noqa: TRY301
+            module = self.name.partition(":")[0]
+            self.load(module)
+            if module not in self.modules:
+                raise ImportError(f"{module!r} left nothing in sys.modules")  # noqa: TRY301
+            self.look_up(self.name)
         except BaseException as error:  # noqa: BLE001 -- whatever ends an import is reported
             self.report(refused(error))
             self.leave(1)
-        self.report({"status": "ok", "inner": self.inner()})
+        self.report({"status": "ok", "inner": self.inner(), "file": self.file_of(self.name)})
         if self.more:
             try:  # noqa: SIM105 -- contextlib is not loaded by itself
                 self.watch_forks()
             except BaseException:  # noqa: BLE001, S110 -- the import is over, and was told
                 pass
+
+    def look_up(self, reference: str) -> None:
+        """Find the object of `module:attribute.attribute` (the entry points specification)."""
+        module, colon, attributes = reference.partition(":")
+        if not colon:
+            return
+        found = self.modules[module]  # type: object
+        for attribute in attributes.split("."):
+            found = getattr(found, attribute)
+        if not callable(found):
+            raise TypeError(f"{reference} is not callable: {type(found).__name__}")
+
+    def file_of(self, name: str) -> str:
+        """The file that a module came from, or `built-in`; empty if it does not tell."""
+        try:
+            module = self.modules[name.partition(":")[0]]
+            spec = getattr(module, "__spec__", None)
+            file = getattr(spec, "origin", None) or getattr(module, "__file__", None)
+            return (
+                os.path.realpath(file) if isinstance(file, str) and os.sep in file else str(file or "")
+            )
+        except BaseException:  # noqa: BLE001 -- a module may be anything
+            return ""
 
     def watch_forks(self) -> None:
         """Have a fork see to the other names, and end it if it takes too long."""
@@ -97,11 +123,12 @@ class Importer:
 
         Names that wait for the same package share one fork, in which that is imported once.
         """
-        waiting = [name for name in names if name not in self.modules]
+        waiting = [name for name in names if ":" in name or name not in self.modules]
         running = []  # type: list[int]
         while waiting:
             missing = self.first_missing(waiting[0])
-            group = [name for name in waiting if f"{name}.".startswith(f"{missing}.")]
+            group = [name for name in waiting if name.startswith((f"{missing}.", f"{missing}:"))]
+            group += [name for name in waiting if name == missing]
             waiting = [name for name in waiting if name not in group]
             while len(running) == FORKS_AT_ONCE:
                 ended = self.wait(-1, 0)[0]  # or something that the import has left running
@@ -117,10 +144,10 @@ class Importer:
             self.wait(process, 0)
 
     def first_missing(self, name: str) -> str:
-        """The outermost package of a name, or else the name, that is not imported yet."""
-        parts = name.split(".")
+        """The outermost package of a name, or else its module, that is not imported yet."""
+        parts = name.partition(":")[0].split(".")
         outer = [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-        return next(one for one in outer if one not in self.modules)
+        return next((one for one in outer if one not in self.modules), outer[-1])
 
     def run_fork(self, missing: str, names: "list[str]") -> None:
         """Import one package or module in this fork, then the names inside that it did not bring."""
@@ -134,7 +161,11 @@ class Importer:
         if missing in self.modules:
             duration = time.monotonic() - started
             self.report({"status": "ok", "name": missing, "inner": self.inner(), "duration": duration})
-            self.try_names(names)
+            references = [name for name in names if name.startswith(f"{missing}:")]
+            self.try_names([name for name in names if name not in references])
+            for reference in references:
+                self.look_up(reference)
+                self.report({"status": "ok", "name": reference, "inner": {}})
         self.leave(0)
 
     def inner(self) -> "dict[str, str]":
@@ -176,6 +207,8 @@ def refused(error: BaseException) -> "dict[str, object]":
     if isinstance(error, ModuleNotFoundError):
         found["missing"] = error.name
     if isinstance(error, SystemExit):
+        context = error.__context__
+        found["missing"] = context.name if isinstance(context, ModuleNotFoundError) else None
         code = 0 if error.code is None else error.code
         found.update(status="exited", code=code & 255 if isinstance(code, int) else 1)
     return found

@@ -1,0 +1,54 @@
+"""ML312: the distro's loader refused a file, for a reason that no other finding names."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
+from pytest_manylinux.diagnose.installed import loader_problems
+from pytest_manylinux.diagnose.loader_words import Refusal, read_words
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+_NO_ELF = ("invalid ELF header", "file too short")
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = blamed("loader-refusal", facts, observation, target)
+    for text, members in grouped(found, _sentence):
+        yield CHECK.finding(
+            f"{members[0].subject}: {text}",
+            evidence=[failure.line for failure in members],
+            severity=members[0].severity,
+            remedy=_remedy(text),
+        )
+    # Of modules and of programs inside packages; those on PATH are failures already.
+    for problem in loader_problems(facts, observation):
+        words = read_words(problem.text)
+        if problem.severity is not Severity.ERROR and (words is None or _is_odd(words.refusal)):
+            yield CHECK.finding(
+                f"the loader on {problem.path}: {problem.text}",
+                severity=problem.severity,
+                remedy=_remedy(problem.text),
+            )
+
+
+def _is_odd(refusal: Refusal) -> bool:
+    return refusal in {Refusal.OTHER, Refusal.ASSERTION}
+
+
+def _sentence(failure: Failure) -> str:
+    return failure.words.text.splitlines()[0] if failure.words else ""
+
+
+def _remedy(text: str) -> str:
+    return CHECK.text.remedies[1 if any(words in text for words in _NO_ELF) else 0].words
+
+
+CHECK = Check(
+    code="ML312",
+    name="loader-refusal",
+    severity=Severity.ERROR,
+    dynamic=_dynamic,
+)

@@ -1,0 +1,97 @@
+"""What of a wheel's files a trial tries besides imports: entry points, programs, libraries, sources."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from pytest_manylinux.model.wheel import ElfKind, WheelFacts
+from pytest_manylinux.trials.judged_files import installed_path, within
+from pytest_manylinux.trials.venv import VENV, VenvLayout
+
+# Object references of the entry points specification, with the extras that it says nobody should use.
+_REFERENCE = re.compile(
+    r"(?P<module>\w+(?:\.\w+)*)\s*:\s*(?P<attribute>\w+(?:\.\w+)*)\s*(?P<extras>\[.*\])?"
+)
+_MARKER = 1024
+"""Bytes of an `__init__.py` up to which it marks a folder as a package and does nothing else."""
+
+
+def entry_references(facts: WheelFacts) -> tuple[str, ...]:
+    """The object references of the wheel's programs, `module:attribute`, each once.
+
+    Those with extras are left out: what they need is not installed.
+    """
+    matches = (_REFERENCE.fullmatch(text.strip()) for _, text in facts.entry_references)
+    found = (f"{m['module']}:{m['attribute']}" for m in matches if m is not None and not m["extras"])
+    return tuple(dict.fromkeys(found))
+
+
+def launched_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, bool], ...]:
+    """The files that land in the folder of scripts, and whether each is an ELF program.
+
+    A shared library that lies there is not started.
+    """
+    kinds = {elf.path: elf.kind for elf in facts.elf}
+    folder = f"{VENV}/{layout.scripts}"
+    found = []
+    for path in facts.files:
+        place = installed_path(path, facts, layout)
+        kind = kinds.get(path)
+        if place and str(PurePosixPath(place).parent) == folder and kind in {None, ElfKind.PROGRAM}:
+            found.append((place, kind is ElfKind.PROGRAM))
+    return tuple(found)
+
+
+def opened_libraries(facts: WheelFacts, layout: VenvLayout, arch: str) -> tuple[str, ...]:
+    """Where the shared libraries lie of a wheel that consists of libraries alone; else none.
+
+    So are wheels that others link with or load: no extension module, and no Python code but the
+    files that make folders packages. Libraries for other machines are data.
+    """
+    if facts.extension_paths or any(_is_code(file.path, file.size) for file in facts.contents):
+        return ()
+    shared = (elf.path for elf in facts.elf if elf.kind is ElfKind.SHARED and elf.arch == arch)
+    return tuple(place for path in shared if (place := installed_path(path, facts, layout)))
+
+
+def _is_code(path: str, size: int) -> bool:
+    name = PurePosixPath(path)
+    return name.suffix == ".py" and not (name.name == "__init__.py" and size <= _MARKER)
+
+
+def compiled_sources(facts: WheelFacts, layout: VenvLayout) -> tuple[str, ...]:
+    """Where the wheel's modules in Python lie: files that an import statement can name."""
+    sites = tuple(f"{VENV}/{path}/" for path in dict.fromkeys((layout.purelib, layout.platlib)))
+    found = []
+    for path in facts.files:
+        place = installed_path(path, facts, layout) if path.endswith(".py") else ""
+        site = next((site for site in sites if place.startswith(site)), "")
+        if site and all(_is_name(part) for part in place[len(site) : -3].split("/")):
+            found.append(place)
+    return tuple(found)
+
+
+def own_places(facts: WheelFacts, layout: VenvLayout) -> frozenset[str]:
+    """Where all files of the wheel lie, absolute, links of the venv's own (`lib64`) resolved too."""
+    places = [place for path in facts.files if (place := installed_path(path, facts, layout))]
+    return frozenset((*places, *(f"{VENV}/{within(place, layout)}" for place in places)))
+
+
+def names_by_data(facts: WheelFacts, layout: VenvLayout) -> Iterator[str]:
+    """Importable names that `.data/data` puts into site-packages (sysconfig's layout of this venv)."""
+    sites = tuple(f"{VENV}/{path}/" for path in dict.fromkeys((layout.purelib, layout.platlib)))
+    for path in facts.files:
+        if "/data/" not in path or not path.partition("/")[0].endswith(".data"):
+            continue
+        place = installed_path(path, facts, layout)
+        site = next((site for site in sites if place.startswith(site)), "")
+        head, _, rest = place[len(site) :].removesuffix(".py").partition("/") if site else ("", "", "")
+        if path.endswith(".py") and rest in {"", "__init__"} and _is_name(head):
+            yield head
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
