@@ -187,10 +187,25 @@ def _distro_words(raw: object, where: str) -> tuple[str, ...]:
     return words(raw, where) or ("*",)
 
 
+READY_MADE = {
+    "needs-driver": "the library of a device's driver is on no machine without that device",
+}
+"""Faults that are declared by their name alone, on all distros, and the reason that stands for them."""
+
+
 def expectations(raw: object, where: str) -> tuple[Expectation, ...]:
-    """Tables of distro (an id, a list of ids, or `*`), finding and reason."""
+    """Tables of distro (an id, a list of ids, or `*`), finding and reason; or a ready-made word."""
     found: list[Expectation] = []
-    for row in _tables(raw, where):
+    rows = raw if isinstance(raw, list) else [raw]
+    for word in (row for row in rows if isinstance(row, str)):
+        if word not in READY_MADE:
+            raise UsageError(
+                f"{where}: no ready-made expectation is called {word!r}",
+                remedy=f"write it as tables; known by their word alone: {', '.join(READY_MADE)}",
+            )
+        found.append(Expectation(distro="*", finding=word, reason=READY_MADE[word]))
+    tables = raw if isinstance(raw, dict) else [row for row in rows if not isinstance(row, str)]
+    for row in _tables(tables, where):
         check_keys(row, ("distro", "finding", "reason"), where)
         finding, reason = _required(row, "finding", where), _required(row, "reason", where)
         found += [

@@ -67,6 +67,7 @@ _SENTENCES: tuple[tuple[PipRefusal, str], ...] = (
     (PipRefusal.DEPENDENCY, r"conflicting dependencies|resolutionimpossible"),
 )
 _KEPT_LINES = 12
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:: .*)?$")
 
 
 @cache
@@ -86,13 +87,21 @@ def refusal_of(facts: WheelFacts, observation: Observation, target: Target) -> R
             if match := pattern.search(line):
                 told = _kind(kind, match, facts, target)
                 return Refused(kind=told, pip=install.pip_version, line=line, lines=_kept(lines))
-    last = next((line for line in reversed(lines) if "error" in line.lower()), "")
+    last = _raised(install.output)
+    last = last or next((line for line in reversed(lines) if "error" in line.lower()), "")
     return Refused(
         kind=PipRefusal.OTHER,
         pip=install.pip_version,
         line=last or (lines[-1] if lines else f"exit code {install.exit_code}, no words"),
         lines=_kept(lines),
     )
+
+
+def _raised(output: str) -> str:
+    """The last line of the traceback that pip shows after `ERROR: Exception:`; empty if none."""
+    _, marker, traceback = output.partition("ERROR: Exception:")
+    lines = [line for line in traceback.splitlines() if _EXCEPTION.match(line)]
+    return lines[-1].strip() if marker and lines else ""
 
 
 def _kind(kind: PipRefusal, match: re.Match[str], facts: WheelFacts, target: Target) -> PipRefusal:

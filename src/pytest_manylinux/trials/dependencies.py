@@ -1,13 +1,15 @@
 """What a wheel depends on, resolved for exactly one target by that target's own pip.
 
-Runs with network in a sandbox of its own, from the user's index; only wheels are taken, so no foreign
-code runs there. The trial then installs from the folder without any network.
+Runs with network in a sandbox of its own, from the user's index. Where wheels alone do not do, what
+the index has as source is built there by the same pip, isolated (PEP 517), without a compiler, as it
+would be for a user. The trial then installs from the folder without any network.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,6 +37,22 @@ MAX_AGE = 24 * 3600.0
 _OUT = SCRATCH / "out"
 _WHEELS = "wheels"
 _ROOM = 16 * 1024**3  # bytes; PyTorch with its CUDA libraries comes to 3 GB
+_WAYS = (
+    ("download", *QUIET, "--only-binary", ":all:", "--dest", str(_OUT)),
+    ("wheel", *QUIET, "--prefer-binary", "--use-pep517", "--wheel-dir", str(_OUT)),
+)
+"""pip's arguments: wheels alone, and then with sources built."""
+
+_LACKING = re.compile(r"No matching distribution found|Could not find a version|ResolutionImpossible")
+# pip, src/pip/_internal/exceptions.py (MetadataInvalid, InvalidInstalledPackage), what `packaging`
+# raises and what Python says of a file: URL that leads nowhere.
+_OWN_FAULT = re.compile(
+    r"has invalid metadata|Invalid requirement|InvalidRequirement|InvalidSpecifier|InvalidVersion"
+    r"|RequirementParseError|is not a supported wheel on this platform|requires a different Python"
+    r"|Could not install packages due to an (?:OSError|EnvironmentError): \[Errno 2\]"
+    r"|Requirement .* looks like a filename, but the file does not exist"
+)
+_UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
 _UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
 
 
@@ -132,35 +150,49 @@ def _resolve(
     folder: Path,
     timeout: float,
 ) -> None:
-    """Have the target's pip download everything but the wheel itself, and keep it as `folder`."""
+    """Have the target's pip get everything but the wheel itself, and keep it as `folder`."""
     cache = folder.parent
     venv = prepared_venv(image, target.interpreter, engine, cache.parent / "venvs")
     inside = INPUTS / "wheel" / wheel.filename
     mounts = [Mount(source=wheel.path.resolve(), target=inside)]
     mounts += [Mount(source=source, target=place) for source, place in index.mounts]
-    arguments = ("download", *QUIET, "--only-binary", ":all:", "--dest", str(_OUT), str(inside))
-    errand = Errand(
-        image=image,
-        interpreter=target.interpreter,
-        venv=venv,
-        request=make_request(venv, arguments, timeout),
-        label=f"dependencies of {wheel.filename} on {target.id}",
-        mounts=tuple(mounts),
-        network=True,
-        environment=index.environment,
-        limits=Limits(memory=_ROOM, scratch=_ROOM),
-    )
     sweep(cache / "aside")
-    with sent(errand, engine) as (sandbox, completed), aside_folder(cache / "aside") as aside:
-        outcome = _ending(completed, wheel, target, timeout)
-        if not outcome.ok:
-            raise _unavailable(wheel, target, redact(outcome.output))
-        made = aside / "made"
-        made.mkdir()
-        sandbox.copy_out(_OUT, made / _WHEELS)
-        (made / _WHEELS / wheel.filename).unlink(missing_ok=True)
-        seal_folder(made)
-        made.rename(folder)
+    for way in _WAYS:
+        errand = Errand(
+            image=image,
+            interpreter=target.interpreter,
+            venv=venv,
+            request=make_request(venv, (*way, str(inside)), timeout),
+            label=f"dependencies of {wheel.filename} on {target.id}",
+            mounts=tuple(mounts),
+            network=True,
+            environment=index.environment,
+            limits=Limits(memory=_ROOM, scratch=_ROOM),
+        )
+        with sent(errand, engine) as (sandbox, completed), aside_folder(cache / "aside") as aside:
+            outcome = _ending(completed, wheel, target, timeout)
+            words = redact(outcome.output)
+            if not outcome.ok and not refuses_wheel(words):
+                if way is _WAYS[0] and _LACKING.search(words) and not OUT_OF_REACH.search(words):
+                    continue
+                raise _unavailable(wheel, target, words)
+            made = aside / "made"
+            (made / _WHEELS).mkdir(parents=True)
+            if outcome.ok:
+                (made / _WHEELS).rmdir()
+                sandbox.copy_out(_OUT, made / _WHEELS)
+                (made / _WHEELS / wheel.filename).unlink(missing_ok=True)
+            seal_folder(made)
+            made.rename(folder)
+            return
+
+
+def refuses_wheel(output: str) -> bool:
+    """Whether pip's words are about the wheel itself: its metadata, a place that it names.
+
+    Then there is nothing to resolve, and what the trial's pip says of it decides.
+    """
+    return _OWN_FAULT.search(output) is not None
 
 
 def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) -> InstallOutcome:
@@ -177,6 +209,13 @@ def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) 
 
 def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:
     remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
+    if (unbuilt := _UNBUILT.search(output)) and not remote:
+        return DependencyError(
+            f"{unbuilt['name']}, which {wheel.filename} requires, has no wheel for {target.id} and "
+            "cannot be built there",
+            why=last_real_line(output),
+            remedy="require a release that has wheels; a user's pip builds it without a compiler too",
+        )
     return DependencyError(
         f"the dependencies of {wheel.filename} cannot be had on {target.id}",
         why=decisive_words(output),
@@ -185,6 +224,16 @@ def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:
         else "offer wheels of them for this target (find-links in pip's configuration), or change "
         "what the wheel requires",
     )
+
+
+def last_real_line(output: str) -> str:
+    """What a build said last: before pip's `[end of output]`, or else its last line of an error."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    ends = [number for number, line in enumerate(lines) if line == "[end of output]" and number > 0]
+    if ends:
+        return lines[ends[-1] - 1]
+    errors = [line for line in lines if "rror" in line and not line.startswith("ERROR: Failed")]
+    return (errors or lines or ["no words"])[-1]
 
 
 def decisive_words(output: str) -> str:

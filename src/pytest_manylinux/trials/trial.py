@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
-from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.errors import ImageError, SandboxError
 from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.images.store import default_root
 from pytest_manylinux.model.distro import Image, Target
@@ -83,6 +83,7 @@ def run_trial(
     errand = _errand(request, venv, asked)
     emulator = _emulator(request.target.arch)
     seen = _see(errand, asked, engine, pool.attempt(errand, more) if pool is not None else None)
+    check_python(seen.python, request.target, request.image)
     return Observation(
         target=request.target.id,
         image=request.image.digest,
@@ -118,6 +119,23 @@ def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None
             return look(attempt, asked)
     with sent(errand, engine) as (_, completed):
         return look(completed, asked)
+
+
+def check_python(answered: str, target: Target, image: Image) -> None:
+    """Raise ImageError if the Python that answered is not the row's: what it saw is of another one.
+
+    A distro's `python3` changes its release while a rolling distro goes on; the row then lags behind.
+    """
+    found = ".".join(answered.split(".")[:2])
+    version = target.interpreter.version
+    if found != version.dotted:
+        raise ImageError(
+            f"{target.interpreter.executable} of {image.name} is Python {answered}, "
+            f"not {version.dotted}",
+            why=f"the catalogue's row of {target.distro.id} does not speak of what is there any more",
+            remedy=f"name the program in the row (executable = '/usr/bin/python{version.dotted}'), or "
+            "see what `pytest-manylinux catalogue check` says",
+        )
 
 
 def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:

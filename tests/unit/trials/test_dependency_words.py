@@ -1,0 +1,59 @@
+"""What pip says of a wheel's own metadata, of sources that are not built, and which Python answered."""
+
+from __future__ import annotations
+
+import pytest
+from trial_values import make_facts, make_observation, make_target, refused
+
+from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.errors import ImageError
+from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.trials.dependencies import last_real_line, refuses_wheel
+from pytest_manylinux.trials.trial import check_python
+
+IMAGE = Image(digest="sha256:0", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
+TRACEBACK = """ERROR: Exception:
+Traceback (most recent call last):
+  File "/v/pip/_internal/cli/base_command.py", line 105, in _run_wrapper
+    status = _inner_run()
+pip._vendor.packaging.requirements.InvalidRequirement: .* suffix can only be used with == or !=
+    idna>=2.*
+        ~~~~^
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [
+        ("WARNING: Ignoring version 1.0 of x since it has invalid metadata:", True),
+        (TRACEBACK, True),
+        ("ERROR: Could not install packages due to an OSError: [Errno 2] No such file: '/b'", True),
+        ("ERROR: No matching distribution found for srt", False),
+        ("ERROR: ResolutionImpossible: for help visit", False),
+    ],
+)
+def test_what_pip_says_of_the_wheel_itself_is_left_to_the_trial(words: str, *, own: bool) -> None:
+    assert refuses_wheel(words) == own
+
+
+def test_a_traceback_is_told_by_its_last_line() -> None:
+    facts = make_facts()
+    verdict = judge(
+        facts, make_observation(install=refused(TRACEBACK)), make_target(), wheel=facts.wheel
+    )
+    (error,) = verdict.errors
+    assert error.name == "install-failed"
+    assert "InvalidRequirement" in error.message
+    assert "ERROR: Exception" not in error.message
+
+
+def test_a_failed_build_is_told_by_its_last_real_line() -> None:
+    words = "  error: command 'gcc' failed: No such file\n  [end of output]\n\nnote: This error\n"
+    assert last_real_line(words) == "error: command 'gcc' failed: No such file"
+
+
+def test_another_python_than_the_rows_proves_nothing() -> None:
+    target = make_target(python="3.11")
+    check_python("3.11.2", target, IMAGE)
+    with pytest.raises(ImageError, match=r"is Python 3\.12\.1, not 3\.11"):
+        check_python("3.12.1", target, IMAGE)
