@@ -50,7 +50,7 @@ _OWN_FAULT = re.compile(
     r"has invalid metadata|Invalid requirement|InvalidRequirement|InvalidSpecifier|InvalidVersion"
     r"|RequirementParseError|is not a supported wheel on this platform|requires a different Python"
     r"|Could not install packages due to an (?:OSError|EnvironmentError): \[Errno 2\]"
-    r"|Requirement .* looks like a filename, but the file does not exist"
+    r"|FileNotFoundError: \[Errno 2\]|Requirement .* looks like a filename, but the file does not exist"
 )
 _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
 _UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
@@ -240,6 +240,8 @@ def decisive_words(output: str) -> str:
     """The lines of pip's output that tell why it found no solution."""
     lines = [line.rstrip() for line in output.splitlines()]
     errors = [line for line in lines if line.startswith("ERROR: ")]
+    if "ERROR: Exception:" in errors:  # a traceback of pip's own, whose last line says what it is
+        errors = [line for line in lines if line and not line[0].isspace()][-1:]
     start = next((n for n, line in enumerate(lines) if line.startswith("The conflict is caused")), None)
     conflict = [] if start is None else list(itertools.takewhile(str.strip, lines[start:]))
     broken = [line for line in lines if "Could not fetch" in line or OUT_OF_REACH.search(line)]

@@ -28,6 +28,7 @@ pip._vendor.packaging.requirements.InvalidRequirement: .* suffix can only be use
         ("WARNING: Ignoring version 1.0 of x since it has invalid metadata:", True),
         (TRACEBACK, True),
         ("ERROR: Could not install packages due to an OSError: [Errno 2] No such file: '/b'", True),
+        ("FileNotFoundError: [Errno 2] No such file or directory: '/home/b/x.whl'", True),
         ("ERROR: No matching distribution found for srt", False),
         ("ERROR: ResolutionImpossible: for help visit", False),
     ],
