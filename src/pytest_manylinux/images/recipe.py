@@ -8,7 +8,7 @@ import msgspec
 
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, ImagePurpose, Interpreter
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when the way roots are made changes, so that none of the older ones is taken."""
 
 
