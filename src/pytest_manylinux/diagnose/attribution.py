@@ -67,7 +67,7 @@ class Failure:
     `severity`: an error if it can make the wheel not portable. `subject` is what was tried. `listed`:
     the library that the loader speaks of is needed by a file, the wheel's or a dependency's: the
     loader's own listing of an installed file has it among the missing ones. `uncompiled`: a file of
-    the wheel is no source text for this Python, which is what the import met.
+    the wheel does not compile with this Python, which is what the import met.
     """
 
     outcome: ImportOutcome

@@ -1,4 +1,4 @@
-"""What of a wheel's files a trial tries besides imports: entry points, programs, libraries, sources."""
+"""What of a wheel a trial tries other than imports: entry points, programs, libraries, sources."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ EXAMINE = Path(launching.__file__).with_name("examine.py")
         ("#!/usr/bin/env absent\n", 0o755, "its interpreter absent is not there (asked of env)"),
         ("#!/opt/absent/python\n", 0o755, "its interpreter /opt/absent/python is not there"),
         ("#! \n", 0o755, "its first line names no interpreter"),
-        ("exit 0\n", 0o755, "it has no first line with #! and is no ELF file"),
-        ("\ufeff#!/bin/sh\n", 0o755, "it has no first line with #! and is no ELF file"),
+        ("exit 0\n", 0o755, "it has no first line with #! and is not an ELF file"),
+        ("\ufeff#!/bin/sh\n", 0o755, "it has no first line with #! and is not an ELF file"),
     ],
 )
 def test_why_a_script_is_refused(tmp_path: Path, text: str, mode: int, words: str) -> None:

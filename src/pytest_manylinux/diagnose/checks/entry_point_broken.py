@@ -1,4 +1,4 @@
-"""ML314: an entry point names an object that cannot be had."""
+"""ML314: a program calls an object that cannot be imported or called."""
 
 from __future__ import annotations
 

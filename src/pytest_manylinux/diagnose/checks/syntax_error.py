@@ -1,4 +1,4 @@
-"""ML316: a Python file is no source text for the target's Python."""
+"""ML316: a Python file does not compile with the target's Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a wheel offers besides names to import: programs, libraries, source files.
+"""What a wheel offers other than names to import: programs, libraries, source files.
 
 Runs inside the distro as part of the agent: Python 3.6 or later, standard library only. Nothing here
 judges.
@@ -57,7 +57,7 @@ def refusal(path: str, folder: str, *, is_elf: bool) -> str:
     if not mode & 0o111:
         return f"it has no permission to be executed (mode {mode:04o})"
     if not is_elf and not is_script:
-        return "it has no first line with #! and is no ELF file"
+        return "it has no first line with #! and is not an ELF file"
     return wanted_of_line(first, folder) if is_script and not is_elf else ""
 
 
