@@ -191,10 +191,13 @@ def _tidy(root: str, *, own: bool) -> int:
     """Take rights away; with `own` let the owner read all of it. Gives the bytes on the disk."""
     seen: dict[int, int] = {}
     if own:
+        os.lchown(root, 0, 0)
         os.chmod(root, stat.S_IMODE(os.stat(root).st_mode) | 0o700)  # noqa: PTH101, PTH116
     for path, status in _below(os.fsencode(root)):
         mode = stat.S_IMODE(status.st_mode)
         wanted = mode
+        if own:  # a package manager may have made files of subordinate ids
+            os.lchown(path, 0, 0)
         if stat.S_ISDIR(status.st_mode):
             wanted |= 0o700 if own else 0
         elif stat.S_ISREG(status.st_mode):
