@@ -32,7 +32,7 @@ from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.header import header_lines
 from pytest_manylinux.run.progress import Live
-from pytest_manylinux.run.record import load_entry
+from pytest_manylinux.run.record import load_item_record
 from pytest_manylinux.run.reports import (
     Outputs,
     divide,
@@ -269,10 +269,10 @@ class Hooks:
         """Start the work of all chosen items at once; a worker starts what it is handed."""
         if session.testsfailed or session.config.option.collectonly or self.is_worker:
             return
-        self.run.usual = self.outputs.usual()
+        self.context.flow.usual = self.outputs.usual()
         items = [item for item in session.items if isinstance(item, PortabilityItem)]
         first = next((n for n, item in enumerate(items) if isinstance(item, TrialItem)), len(items))
-        self.run.graph.begin(
+        self.run.tasks.begin(
             [item.start for item in items[: first + 1]], [item.start for item in items[first + 1 :]]
         )
 
@@ -316,7 +316,7 @@ class Hooks:
         """
         self.context.recorder.failed += report.failed
         data = vars(report).get(ENTRY)
-        entry = None if data is None else load_entry(data)
+        entry = None if data is None else load_item_record(data)
         if entry is not None:
             self.context.recorder.add(entry)
         junit = self.config.stash.get(xml_key, None)

@@ -26,18 +26,16 @@ from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.terminal import verdict_text
-from pytest_manylinux.run.build_tasks import Built, Judged, add_audit, add_build, not_proven
 from pytest_manylinux.run.collection import Context
-from pytest_manylinux.run.record import Entry
+from pytest_manylinux.run.outcomes import Built, Judged
+from pytest_manylinux.run.record import ItemRecord
 from pytest_manylinux.run.subjects import (
     BuildJob,
     Origin,
     ProjectSubject,
     TrialJob,
-    name_of,
 )
 from pytest_manylinux.run.tracebacks import foreseen, internal_error
-from pytest_manylinux.run.trial_tasks import add_trial
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,7 +66,7 @@ class PortabilityItem(pytest.Item):
         super().__init__(**kwargs)
         self.add_marker("manylinux")
         self.extra_keyword_matches.update(words)
-        self.entry: Entry | None = None
+        self.entry: ItemRecord | None = None
         self.own_duration: float | None = None
 
     @property
@@ -78,13 +76,13 @@ class PortabilityItem(pytest.Item):
 
     @abstractmethod
     def start(self) -> Future[Any] | None:
-        """Add this item's work to the run's graph."""
+        """Begin this item's work, unless it has begun."""
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the item is: its path as it may be shown; there is no line."""
         return Path(_safe(os.fspath(self.path))), None, self.name
 
-    def conclude(self, entry: Entry) -> None:
+    def conclude(self, entry: ItemRecord) -> None:
         """Keep what the item found, for reports, and pass or fail accordingly."""
         self.entry = entry
         self.user_properties.extend(properties(entry.verdict, entry.wheel, entry.build))
@@ -125,22 +123,23 @@ class BuildItem(PortabilityItem):
         super().__init__(name=f"build[{job.build.id}]", words=_build_words(job.build), **kwargs)
         self.job = job
 
-    def start(self) -> Future[Any]:
-        """Add the build."""
-        return add_build(self.context.run, self.job)
+    def start(self) -> Future[Built]:
+        """Begin the build."""
+        flow = self.context.flow
+        return flow.start(lambda: flow.build(self.job))
 
     def runtest(self) -> None:
         """Wait for the build; its errors are the item's failure."""
         try:
-            built: Built = self.awaited(self.start())
+            built = self.awaited(self.start())
         except ManylinuxError as error:
-            self.entry = Entry(
+            self.entry = ItemRecord(
                 build=self.context.failed_build(self.job, error),
                 unproven=error.exit_code is ExitCode.NOT_PROVEN,
             )
             raise
         self.own_duration = built.record.duration
-        self.conclude(Entry(build=built.record))
+        self.conclude(ItemRecord(build=built.record))
 
 
 class AuditItem(PortabilityItem):
@@ -152,17 +151,15 @@ class AuditItem(PortabilityItem):
         super().__init__(name=name, words=_build_words(build) if build else (), **kwargs)
         self.origin = origin
 
-    def start(self) -> Future[Any]:
-        """Add the audit."""
-        return add_audit(self.context.run, self.origin)
+    def start(self) -> Future[Judged]:
+        """Begin the audit."""
+        flow = self.context.flow
+        return flow.start(lambda: flow.audit(self.origin))
 
     def runtest(self) -> None:
         """Wait for the audit."""
-        try:
-            judged: Judged = self.awaited(self.start())
-        except ManylinuxError as error:
-            judged = self.context.unread(self.origin, error)
-        self.conclude(Entry(verdict=judged.verdict, wheel=judged.wheel))
+        judged = self.awaited(self.start())
+        self.conclude(ItemRecord(verdict=judged.verdict, wheel=judged.wheel))
 
 
 class TrialItem(PortabilityItem):
@@ -185,19 +182,17 @@ class TrialItem(PortabilityItem):
         """The architecture, where it is not this machine's."""
         return "" if job.target.arch == host_arch() else f"-{job.target.arch}"
 
-    def start(self) -> Future[Any]:
-        """Add the trial."""
-        return add_trial(self.context.run, self.job)
+    def start(self) -> Future[Judged]:
+        """Begin the trial."""
+        flow = self.context.flow
+        return flow.start(lambda: flow.trial(self.job))
 
     def runtest(self) -> None:
         """Wait for the trial; the time it took by itself is what reports show."""
-        try:
-            judged: Judged = self.awaited(self.start())
-        except ManylinuxError as error:
-            judged = Judged(verdict=not_proven(error, self.job.target.id, name_of(self.job.origin)))
+        judged = self.awaited(self.start())
         if judged.verdict.observation is not None:
             self.own_duration = judged.verdict.observation.duration
-        self.conclude(Entry(verdict=judged.verdict, wheel=judged.wheel))
+        self.conclude(ItemRecord(verdict=judged.verdict, wheel=judged.wheel))
 
 
 class UnplannedItem(PortabilityItem):
@@ -229,7 +224,7 @@ class UnplannedItem(PortabilityItem):
         project = self.context.shown(self.path)
         name = printable(self.path.name) if self.path.suffix == ".whl" else project
         self.conclude(
-            Entry(
+            ItemRecord(
                 skipped=self.way != "fail",
                 wheel=wheel,
                 verdict=Verdict(

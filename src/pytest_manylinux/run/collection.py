@@ -10,25 +10,22 @@ from packaging.tags import Tag
 from pytest_manylinux.building.project import read_project
 from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, flag_layer, merge
 from pytest_manylinux.config.settings import Settings, SourceKind
-from pytest_manylinux.diagnose.judge import judge_unreadable
-from pytest_manylinux.errors import MalformedWheelError, ManylinuxError
+from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.architecture import ARCHITECTURES
 from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
-from pytest_manylinux.run.build_tasks import Judged, not_proven
 from pytest_manylinux.run.builder_choice import AUTO, ZIG
+from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.record import Recorder
 from pytest_manylinux.run.session import Run
 from pytest_manylinux.run.subjects import (
     BuildJob,
-    Origin,
     ProjectSubject,
     WheelSubject,
     key_of,
-    name_of,
     tags_of_name,
 )
 from pytest_manylinux.untargeted import Surroundings, Untargeted, why_untargeted
@@ -44,6 +41,7 @@ class Context:
 
     def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool, with_tests: bool) -> None:
         self.run = run
+        self.flow = Flow(run)
         self.bare = bare
         self.with_tests = with_tests
         self.recorder = Recorder()
@@ -149,12 +147,6 @@ class Context:
             image_name=chosen.image.name if chosen and chosen.image else "",
             error=str(error),
         )
-
-    def unread(self, origin: Origin, error: ManylinuxError) -> Judged:
-        """The verdict on a malformed wheel (its own fault), or one not read or built (not proven)."""
-        if isinstance(origin, WheelSubject) and isinstance(error, MalformedWheelError):
-            return Judged(verdict=judge_unreadable(name_of(origin), error))
-        return Judged(verdict=not_proven(error, "audit", name_of(origin)))
 
 
 def _architectures_of(tags: frozenset[Tag]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from pytest_manylinux.model.verdict import Expectation, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ItemRecord:
     """What one item adds to the record.
 
     `unproven` tells of a build that failed for a lack of the machine, not by the project's fault,
@@ -51,10 +51,10 @@ class Entry:
         return pickle.dumps(self)
 
 
-def load_entry(data: bytes) -> Entry:
-    """Read what `Entry.dump` wrote; only ever bytes of this run's own workers."""
+def load_item_record(data: bytes) -> ItemRecord:
+    """Read what `ItemRecord.dump` wrote; only ever bytes of this run's own workers."""
     entry = pickle.loads(data)  # noqa: S301
-    if not isinstance(entry, Entry):
+    if not isinstance(entry, ItemRecord):
         raise TypeError(f"not an entry: {type(entry)}")
     return entry
 
@@ -72,7 +72,7 @@ class Recorder:
     _wheels: dict[tuple[str, str], WheelRecord] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)  # `started` may be set back meanwhile
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: ItemRecord) -> None:
         """Take an entry; a wheel that is known already is completed, not repeated.
 
         The wheel comes first: Ctrl-C can be in the middle of this, and a proof has no verdict on a

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
@@ -31,7 +28,7 @@ from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
-from pytest_manylinux.run.tasks import Graph, Overview
+from pytest_manylinux.run.tasks import Overview, Tasks
 from pytest_manylinux.workspace import OnFirstUse, Workspace
 
 if TYPE_CHECKING:
@@ -61,31 +58,11 @@ class Messages:
                 return
 
 
-class Coming:
-    """How many trials of each target have been added and have not begun. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._left: Counter[str] = Counter()
-
-    def add(self, target: str) -> None:
-        """One more has been added."""
-        with self._lock:
-            self._left[target] += 1
-
-    def begin(self, target: str) -> int:
-        """One begins; gives how many are left."""
-        with self._lock:
-            self._left[target] -= 1
-            return self._left[target]
-
-
 class Run:
     """What one pytest process shares between its items. Everything costly is made on first use.
 
     `root` is pytest's root folder, from which paths are named. `own` is the folder whose table and lock
     hold for the whole run: the root, or the current folder where pytest found the root next to a path.
-    `usual` has the seconds that builds and trials took in earlier runs (report.history.durations).
     While an item is waited for, `watch` is given how to see what is at work; None when that is over.
     """
 
@@ -107,7 +84,6 @@ class Run:
         self.here = here
         self.shared = shared
         self.watch = watch
-        self.usual: Mapping[str, float] = {}
         self.fresh = fresh
         self.arch = host_arch()
         rows = own / settings.catalogue if settings.catalogue else None
@@ -126,11 +102,10 @@ class Run:
             shared=shared,
         )
         self._lifetime = Shutdown()
-        self.graph = Graph(settings.jobs, enter=self._lifetime.enter)
+        self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
         self._memory = OnFirstUse(self._open_memory)
         self._cluster = OnFirstUse(self._connect)
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
-        self.coming = Coming()
 
     @property
     def wheelhouse(self) -> Path:
@@ -153,7 +128,7 @@ class Run:
         from pytest_manylinux.cluster.client import connect  # noqa: PLC0415 - only if it is asked for
 
         cluster = connect(self.settings.dask, wait=self.settings.dask_wait)
-        self.graph.elsewhere = lambda: cluster.places
+        self.tasks.places = lambda: cluster.places
         return cluster
 
     def prepares(self, target: Target) -> bool:
@@ -236,7 +211,7 @@ class Run:
                 if future.done():
                     raise
                 self.messages.flush()
-                self.watch(self.graph.overview)
+                self.watch(self.tasks.overview)
             else:
                 self.watch(None)
                 self.messages.flush()
@@ -244,7 +219,7 @@ class Run:
 
     def close(self) -> None:
         """End all that this run holds: nothing starts any more, sandboxes are killed."""
-        self.graph.stop()
+        self.tasks.stop()
         self._lifetime.end()
         if (cluster := self._cluster.made) is not None:
             cluster.close()
@@ -252,8 +227,3 @@ class Run:
         if (memory := self._memory.made) is not None:
             memory.prune()
         self.messages.flush()
-
-
-def task_key(kind: str, *parts: object) -> tuple[Any, ...]:
-    """A key for the graph."""
-    return (kind, *(os.fspath(part) if isinstance(part, Path) else part for part in parts))

@@ -1,47 +1,37 @@
-"""Runs the work of a run: a graph of tasks on a `concurrent.futures` executor.
+"""Runs the work of a run: coroutines, each once by key, whose blocking parts share a few threads.
 
-A task starts when all that it needs has ended, whether well or badly: it is handed the futures of
-its needs and decides for itself what a failed one means. Nothing waits inside a thread, so a pool
-of any size cannot lock up; nor does work that goes on elsewhere (`Away`).
+The coroutines live in one event loop in a thread in the background. A coroutine that waits for another
+one, or for another machine, takes no thread, so a pool of any size cannot lock up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from os import cpu_count, sched_getaffinity
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
-Needs = Sequence["Future[Any]"]
-Work = Callable[[Needs], Any]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 Start = Callable[[], "Future[Any] | None"]
 _FEW = 2  # cores
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Away:
-    """What a task gives whose work goes on elsewhere, on another machine.
-
-    The task takes no place here until `future` has ended, well or badly; `then` is given that future
-    and finishes the work here.
-    """
-
-    future: Future[Any]
-    then: Callable[[Future[Any]], Any]
+_PASSES = 10  # more than there are from the end of a task to the next turn of one that waited for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """A graph at one moment.
+    """Tasks at one moment.
 
-    `left` are tasks that have not ended, those that nobody has added yet included. `running` are keys
+    `left` are those that have not ended, those that nobody has added yet included. `running` are keys
     with the seconds since they began, the longest first. `seconds` is how long the rest may take; None
     as long as there is nothing to go by.
     """
@@ -51,20 +41,22 @@ class Overview:
     seconds: float | None
 
 
-@dataclass(slots=True)
-class _Task:
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """One key's work. `turn` is what it waits for while no thread is free for it."""
+
     key: Hashable
-    work: Work
-    needs: tuple[_Task, ...]
     weight: float
     order: int
-    future: Future[Any] = field(default_factory=Future)
-    waiting: int = 0
     urgency: float = 0.0
-    handed: bool = False
+    needs: list[_Piece] = field(default_factory=list)
+    task: asyncio.Task[Any] | None = None
+    turn: asyncio.Future[None] | None = None
     began: float = 0.0
     took: float | None = None
-    away: Future[Any] | None = None
+
+
+_CURRENT: ContextVar[_Piece | None] = ContextVar("_CURRENT", default=None)
 
 
 def core_count() -> int:
@@ -75,65 +67,57 @@ def core_count() -> int:
         return cpu_count() or 1
 
 
-class Graph:
-    """Tasks by key, each run once; of those ready the most urgent begins, then the first added.
+class Tasks:
+    """Coroutines by key, each run once; of their blocking parts `jobs` run at a time.
 
     A task's `weight` is the seconds that it took in earlier runs, 0 if nobody knows; its urgency is
-    that and the urgency of the most urgent task that needs it, so that the longest way begins first.
+    that and the urgency of the most urgent task that waits for it, so that the longest way begins
+    first, and of equals the first added. `enter` is called once in each thread of the pool.
 
-    `enter` is called once in each thread before its first task.
-
-    `add` in any order as long as needs are there before whoever needs them. Thread-safe. `elsewhere`
-    tells how many places there are for work that is away, for the estimate only.
+    `start`, `begin`, `overview` and `stop` are for other threads; `once`, `in_thread` and `elsewhere`
+    are for coroutines. `places` tells how much work other machines do at once, for the estimate only.
     """
 
-    def __init__(
-        self,
-        jobs: int,
-        executor: Executor | None = None,
-        *,
-        enter: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, jobs: int, *, enter: Callable[[], None] | None = None) -> None:
         self.jobs = jobs or core_count()
-        self.elsewhere: Callable[[], int] = lambda: 0
-        self._executor = executor or ThreadPoolExecutor(
+        self.places: Callable[[], int] = lambda: 0
+        self._executor = ThreadPoolExecutor(
             self.jobs, thread_name_prefix="manylinux", initializer=enter
         )
-        self._lock = threading.RLock()
-        self._tasks: dict[Hashable, _Task] = {}
-        self._ready: list[tuple[float, int, _Task]] = []
-        self._order = count()
-        self._running = 0
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._stopped = False
         self._later = 0
+        self._pieces: dict[Hashable, _Piece] = {}
+        self._ready: list[tuple[float, int, int, _Piece]] = []
+        self._order = count()
+        self._pushes = count()
+        self._free = self.jobs
 
-    def add(
-        self, key: Hashable, work: Work, *, needs: Sequence[Hashable] = (), weight: float = 0.0
-    ) -> Future[Any]:
-        """Add a task, or give the future of the one that already has this key."""
+    def start(self, work: Callable[[], Awaitable[_T]]) -> Future[_T]:
+        """Call `work` in the loop and wait for what it gives there.
+
+        The future is cancelled once this is stopped.
+        """
+
+        async def outcome() -> _T:
+            return await work()
+
         with self._lock:
-            if key in self._tasks:
-                return self._tasks[key].future
-            task = _Task(key, work, tuple(self._tasks[n] for n in needs), weight, next(self._order))
-            self._tasks[key] = task
-            task.waiting = len(task.needs)
-            task.urgency = weight
-            self._hurry(task)
-        for need in task.needs:
-            need.future.add_done_callback(partial(self._need_ended, task))
-        if not task.needs:
-            self._push(task)
-        return task.future
+            if not self._stopped:
+                return asyncio.run_coroutine_threadsafe(outcome(), self._running_loop())
+        over: Future[_T] = Future()
+        over.cancel()
+        return over
 
-    def _hurry(self, task: _Task) -> None:
-        """Make what a task needs as urgent as the task makes it; with the lock held."""
-        for need in task.needs:
-            urgency = need.weight + task.urgency
-            if urgency > need.urgency:
-                need.urgency = urgency
-                if need.waiting == 0 and not need.handed:
-                    heappush(self._ready, (-urgency, need.order, need))
-                self._hurry(need)
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=_serve, args=(self._loop,), name="manylinux-tasks")
+            self._thread.daemon = True
+            self._thread.start()
+        return self._loop
 
     def begin(self, first: Sequence[Start], rest: Sequence[Start]) -> None:
         """Start work: `first` leads to the first verdict, and where cores are few `rest` waits for it.
@@ -143,7 +127,6 @@ class Graph:
         """
         futures = [start() for start in first]
         last = futures[-1] if futures else None
-
         self._later = len(rest)
 
         def go_on(_: object) -> None:
@@ -158,117 +141,137 @@ class Graph:
             last.add_done_callback(go_on)
 
     def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
-            return key in self._tasks
+        return key in self._pieces
+
+    def once(
+        self, key: Hashable, work: Callable[[], Coroutine[Any, Any, _T]], *, weight: float = 0.0
+    ) -> asyncio.Task[_T]:
+        """Begin the task with this key, or give the one that has begun. Its errors may go unread."""
+        piece = self._pieces.get(key)
+        if piece is None:
+            piece = self._pieces[key] = _Piece(key, weight, next(self._order), urgency=weight)
+            piece.task = asyncio.get_running_loop().create_task(self._run(piece, work))
+            piece.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if (needer := _CURRENT.get()) is not None:
+            needer.needs.append(piece)
+            self._hurry(needer)
+        return cast("asyncio.Task[_T]", piece.task)
+
+    async def _run(self, piece: _Piece, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        _CURRENT.set(piece)
+        try:
+            return await work()
+        finally:
+            piece.took = time.monotonic() - piece.began if piece.began else 0.0
+
+    def _hurry(self, piece: _Piece) -> None:
+        """Make what a task needs as urgent as the task makes it."""
+        for need in piece.needs:
+            urgency = need.weight + piece.urgency
+            if need.took is None and urgency > need.urgency:
+                need.urgency = urgency
+                if need.turn is not None:
+                    self._push(need)
+                self._hurry(need)
+
+    async def in_thread(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Do blocking work in a thread of the pool, when it is this task's turn."""
+        piece = _CURRENT.get()
+        if piece is None:
+            raise RuntimeError("only a task has a turn")
+        await self._turn(piece)
+        piece.began = piece.began or time.monotonic()
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, partial(work, *args, **kwargs))
+        finally:
+            self._give_back(_PASSES)
+
+    async def _turn(self, piece: _Piece) -> None:
+        """Wait for a free thread; it is taken when this returns."""
+        turn = piece.turn = asyncio.get_running_loop().create_future()
+        self._push(piece)
+        self._next()
+        await turn
+
+    def _give_back(self, passes: int) -> None:
+        """Give a thread back after some passes of the loop, in which those who waited come forward."""
+        if passes:
+            asyncio.get_running_loop().call_soon(self._give_back, passes - 1)
+        else:
+            self._free += 1
+            self._next()
+
+    def _push(self, piece: _Piece) -> None:
+        heappush(self._ready, (-piece.urgency, piece.order, next(self._pushes), piece))
+
+    def _next(self) -> None:
+        """Give free threads to those who wait, so that order stays ours to decide."""
+        while self._free and self._ready:
+            piece = heappop(self._ready)[-1]
+            turn, piece.turn = piece.turn, None
+            if turn is not None and not turn.done():
+                self._free -= 1
+                turn.set_result(None)
+
+    async def elsewhere(self, future: Future[_T]) -> _T:
+        """Wait for work of another machine; it is cancelled when all is stopped."""
+        return await asyncio.wrap_future(future)
 
     def overview(self) -> Overview:
         """What is done and what is left now."""
         now = time.monotonic()
-        with self._lock:
-            tasks = [task for task in self._tasks.values() if task.took is None]
-            began = [(task.key, now - task.began) for task in tasks if task.began]
-            return Overview(
-                left=len(tasks) + self._later,
-                running=tuple(sorted(began, key=lambda found: -found[1])),
-                seconds=None if self._later else self._estimate(tasks, now),
-            )
+        pieces = list(self._pieces.values())
+        left = [piece for piece in pieces if piece.took is None]
+        began = [(piece.key, now - piece.began) for piece in left if piece.began]
+        return Overview(
+            left=len(left) + self._later,
+            running=tuple(sorted(began, key=lambda found: -found[1])),
+            seconds=None if self._later else self._estimate(pieces, left, now),
+        )
 
-    def _estimate(self, tasks: Sequence[_Task], now: float) -> float | None:
-        """Seconds for `tasks`: each as long as it once took, or as its kind takes in this run."""
+    def _estimate(
+        self, pieces: Sequence[_Piece], unfinished: Sequence[_Piece], now: float
+    ) -> float | None:
+        """Seconds for those left: each as long as it once took, or as its kind takes in this run."""
         seen: dict[object, list[float]] = {}
-        for task in self._tasks.values():
-            if task.took is not None:
-                seen.setdefault(_kind(task), []).append(task.took)
+        for piece in pieces:
+            if piece.took is not None:
+                seen.setdefault(_kind(piece), []).append(piece.took)
         usual = {kind: statistics.median(times) for kind, times in seen.items()}
-        if any(not task.weight and _kind(task) not in usual for task in tasks):
+        if any(not piece.weight and _kind(piece) not in usual for piece in unfinished):
             return None
-        whole = [task.weight or usual[_kind(task)] for task in tasks]
-        spent = [now - task.began if task.began else 0.0 for task in tasks]
+        whole = [piece.weight or usual[_kind(piece)] for piece in unfinished]
+        spent = [now - piece.began if piece.began else 0.0 for piece in unfinished]
         left = [max(one - gone, 0.0) for one, gone in zip(whole, spent, strict=True)]
-        return max(sum(left) / (self.jobs + self.elsewhere()), max(left, default=0.0))
+        return max(sum(left) / (self.jobs + self.places()), max(left, default=0.0))
 
     def stop(self) -> None:
-        """Start nothing more; what has not begun is cancelled. Running work is not waited for."""
+        """Start nothing more; what has not ended is cancelled. Running threads are not waited for."""
         with self._lock:
             self._stopped = True
-            self._ready.clear()
-            tasks = list(self._tasks.values())
-        for task in tasks:
-            task.future.cancel()
-            if task.away is not None:
-                task.away.cancel()
+            loop, self._loop = self._loop, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _need_ended(self, task: _Task, _: Future[Any]) -> None:
-        with self._lock:
-            task.waiting -= 1
-            ready = task.waiting == 0
-        if ready:
-            self._push(task)
 
-    def _push(self, task: _Task) -> None:
-        with self._lock:
-            heappush(self._ready, (-task.urgency, task.order, task))
-        self._feed()
-
-    def _feed(self) -> None:
-        """Hand tasks to the executor while it has room, so that order stays ours to decide."""
-        while True:
-            with self._lock:
-                if self._stopped or not self._ready or self._running >= self.jobs:
-                    return
-                task = heappop(self._ready)[2]
-                if not _may_go_on(task):
-                    continue
-                self._running += 1
-            try:
-                self._executor.submit(self._run, task)
-            except RuntimeError:
-                task.future.set_exception(CancelledError())
-                return
-
-    def _run(self, task: _Task) -> None:
-        task.began = task.began or time.monotonic()
-        outcome: Any = None
-        try:
-            outcome = task.work([n.future for n in task.needs])
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the task
-            end = partial(task.future.set_exception, error)
-        else:
-            end = partial(task.future.set_result, outcome)
-        with self._lock:
-            self._running -= 1
-            if not isinstance(outcome, Away):
-                task.took = time.monotonic() - task.began
-        if isinstance(outcome, Away):
-            self._send_away(task, outcome)
-        else:
-            end()
-        self._feed()
-
-    def _send_away(self, task: _Task, away: Away) -> None:
-        """Have a task go on when what it waits for has come."""
-        task.work = lambda _: away.then(away.future)
-        task.away = away.future
-        away.future.add_done_callback(partial(self._is_back, task))
-
-    def _is_back(self, task: _Task, _: Future[Any]) -> None:
-        with self._lock:
-            stopped, task.handed = self._stopped, False
-        if stopped:
-            task.future.set_exception(CancelledError())
-        else:
-            self._push(task)
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, then cancel what is left in it."""
+    try:
+        loop.run_forever()
+        loop.run_until_complete(_cancel(asyncio.all_tasks(loop)))
+    finally:
+        loop.close()
 
 
-def _may_go_on(task: _Task) -> bool:
-    """Whether a task that is ready is to run now, and has not been handed out already."""
-    if task.handed:
-        return False
-    task.handed = True
-    return task.away is not None or task.future.set_running_or_notify_cancel()
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _kind(task: _Task) -> object:
+def _kind(piece: _Piece) -> object:
     """What tasks that take about as long have in common: the first part of their keys."""
-    return task.key[0] if isinstance(task.key, tuple) else task.key
+    return piece.key[0] if isinstance(piece.key, tuple) else piece.key

@@ -11,8 +11,8 @@ from pytest_manylinux.errors import DependencyError
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Cause, Expectation
 from pytest_manylinux.report.proof import decode_proof, encode_proof
-from pytest_manylinux.run.build_tasks import not_proven
-from pytest_manylinux.run.record import Entry, Recorder, shown
+from pytest_manylinux.run.outcomes import not_proven
+from pytest_manylinux.run.record import ItemRecord, Recorder, shown
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_has_no_wheel_is_reported_under_its_project() -> None:
     assert verdict.cause is Cause.DEPENDENCY
 
 
-def interrupted_at(line: int, recorder: Recorder, entry: Entry) -> bool:
+def interrupted_at(line: int, recorder: Recorder, entry: ItemRecord) -> bool:
     """Have an entry added, with Ctrl-C at the given line of that; whether it came so far."""
     seen = 0
 
@@ -93,7 +93,7 @@ def interrupted_at(line: int, recorder: Recorder, entry: Entry) -> bool:
 
 def test_ctrl_c_at_any_line_leaves_a_record_that_is_a_proof() -> None:
     wheel = make_wheel_record("good-1.0-py3-none-any.whl")
-    entry = Entry(verdict=make_verdict(wheel, "audit"), wheel=wheel)
+    entry = ItemRecord(verdict=make_verdict(wheel, "audit"), wheel=wheel)
     line = 0
     interrupted = True
     while interrupted:

@@ -15,11 +15,12 @@ from pytest_manylinux.cluster.protocol import RemoteResult
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import ClusterError
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
-from pytest_manylinux.run import trial_tasks
-from pytest_manylinux.run.build_tasks import Judged, Read
+from pytest_manylinux.run import flow as module
+from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.observation_memory import Memory
+from pytest_manylinux.run.outcomes import Judged, Read
 from pytest_manylinux.run.subjects import TrialJob, WheelSubject
-from pytest_manylinux.run.tasks import Graph
+from pytest_manylinux.run.tasks import Tasks
 
 
 class Workers:
@@ -34,10 +35,10 @@ class Workers:
         future.set_result(next(self.letters))
         return future
 
-    def receive(self, future: Future[Any]) -> RemoteResult:
-        if future.result() == "u":
+    def receive(self, letter: str) -> RemoteResult:
+        if letter == "u":
             raise ClusterError("the cluster lost this trial")
-        seen = make_observation(imported() if future.result() == "p" else raised("ValueError", "no"))
+        seen = make_observation(imported() if letter == "p" else raised("ValueError", "no"))
         assert seen.install is not None
         install = replace(seen.install, installed=(("demo", "1.0"), ("leaf", self.leaf)))
         return RemoteResult(
@@ -49,20 +50,29 @@ class Workers:
 
 def tried(folder: Path, monkeypatch: pytest.MonkeyPatch, workers: Workers, *, repeat: int) -> Verdict:
     """The verdict of a trial that the cluster's workers prepare themselves."""
-    monkeypatch.setattr(trial_tasks, "send", workers.send)
-    monkeypatch.setattr(trial_tasks, "receive", workers.receive)
-    run: Any = SimpleNamespace(memory=Memory(folder))
+    monkeypatch.setattr(module, "send", workers.send)
+    monkeypatch.setattr(module, "receive", workers.receive)
+    settings = replace(merge(()), repeat=repeat, dask="tcp://192.0.2.7:8786")
+    tasks = Tasks(1)
+    workspace = SimpleNamespace(store=SimpleNamespace(root=folder))
+    run: Any = SimpleNamespace(
+        memory=Memory(folder), settings=settings, tasks=tasks, workspace=workspace, cluster=lambda: None
+    )
     wheel = make_wheel()
-    settings = replace(merge(()), repeat=repeat)
     origin = WheelSubject(path=wheel.path, settings=settings, group="dist", tags=wheel.tags)
-    job = TrialJob(origin=origin, target=make_target())
+    job, flow = TrialJob(origin=origin, target=make_target()), Flow(run)
     read = Read(wheel=wheel, facts=make_facts())
-    graph = Graph(1)
-    judged: Judged = graph.add(
-        "trial",
-        lambda _: trial_tasks._elsewhere(run, job, read, None),
-    ).result(timeout=60)
-    graph.stop()
+
+    async def prepared() -> None:
+        """No image: the worker has to make it."""
+
+    async def known() -> Read:
+        return read
+
+    monkeypatch.setattr(flow, "facts", lambda _: tasks.once("facts", known))
+    monkeypatch.setattr(flow, "_prepared", lambda _: tasks.once("prepared", prepared))
+    judged: Judged = flow.start(lambda: flow.trial(job)).result(timeout=60)
+    tasks.stop()
     assert list(workers.letters) == []
     return judged.verdict
 

@@ -10,8 +10,7 @@ from trial_values import imported, make_observation, raised
 
 from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.model.verdict import Cause, Outcome, Tries, Verdict
-from pytest_manylinux.run.observation_memory import Memory
-from pytest_manylinux.run.tries import TryCount
+from pytest_manylinux.run.observation_memory import Memory, TryCount
 
 KEY = "aa" * 32
 PASS = Verdict(

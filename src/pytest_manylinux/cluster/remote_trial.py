@@ -1,10 +1,10 @@
-"""Trials that a cluster's workers do: what is sent along, and what comes back."""
+"""A trial that a cluster's worker does: what is sent along, and what comes back."""
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,35 +20,44 @@ from pytest_manylinux.cluster.protocol import (
 )
 from pytest_manylinux.cluster.scheduling import needs
 from pytest_manylinux.config.keys import AUTO
+from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.wheel import Wheel
-from pytest_manylinux.run.session import Run
-from pytest_manylinux.run.subjects import TrialJob, settings_of
 from pytest_manylinux.trials.trial import TrialRequest
 
 if TYPE_CHECKING:
     from pytest_manylinux.cluster.byte_transfer import Supply
+    from pytest_manylinux.cluster.client import Cluster
 
 
-def engines_of(run: Run) -> tuple[str, ...]:
-    """Name and version of the engines that the cluster's workers have; raises ClusterError."""
-    return tuple(sorted({one.engine for one in run.cluster().members() if one.engine}))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialOrder:
+    """A trial for a worker. `engine` is the name of the one to do it with, or `auto`.
+
+    `request` is what this machine has prepared for it; None where the worker prepares all of it.
+    """
+
+    wheel: Wheel
+    target: Target
+    settings: Settings
+    engine: str
+    request: TrialRequest | None
 
 
-def send(run: Run, job: TrialJob, wheel: Wheel, request: TrialRequest | None) -> Future[Answer]:
-    """Send a trial to the cluster; `request` is None where the worker has to prepare all of it.
+def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answer]:
+    """Send a trial to a worker that fits; `store` is where images are kept here.
 
     Raises ClusterError and StoreError.
     """
-    cluster = run.cluster()
-    root = None if request is None else _offered_root(run, request.image, cluster.supply)
+    request, settings = trial.request, trial.settings
+    root = None if request is None else _offered_root(store, request.image, cluster.supply)
     folder = None if request is None else request.dependencies
-    settings = settings_of(job.origin)
     order = Order(
         run=cluster.run,
-        wheel=_offered(wheel.path, wheel.sha256, cluster.supply),
-        target=_lean(job.target),
+        wheel=_offered(trial.wheel.path, trial.wheel.sha256, cluster.supply),
+        target=_lean(trial.target),
         root=root,
         resolve=request is None and settings.dependencies == "resolve",
         dependencies=None if folder is None else _offered_folder(folder, cluster.supply),
@@ -57,12 +66,17 @@ def send(run: Run, job: TrialJob, wheel: Wheel, request: TrialRequest | None) ->
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
     )
-    return cluster.submit(order, _needs(run, job.target, root))
+    needed = needs(
+        arch=trial.target.arch,
+        engine="" if trial.engine == AUTO else trial.engine,
+        registry=root is not None and root.recipe is None,
+        distro=trial.target.distro.id if root is None else "",
+    )
+    return cluster.submit(order, needed)
 
 
-def receive(future: Future[Answer]) -> RemoteResult:
-    """What a worker saw, its name in the observation; raises the error that it had, or ClusterError."""
-    answer = future.result()
+def receive(answer: Answer) -> RemoteResult:
+    """What a worker saw, its name in the observation; raises the error that it had."""
     if isinstance(answer, Failed):
         raise error_of(answer)
     # A worker's word on itself is not taken: who it was is known from the answer as a whole.
@@ -72,28 +86,18 @@ def receive(future: Future[Answer]) -> RemoteResult:
     )
 
 
-def _needs(run: Run, target: Target, root: Root | None) -> frozenset[str]:
-    named = run.settings.engine
-    return needs(
-        arch=target.arch,
-        engine="" if named == AUTO else named,
-        registry=root is not None and root.recipe is None,
-        distro=target.distro.id if root is None else "",
-    )
-
-
 def _lean(target: Target) -> Target:
     """Without what only judging takes, which is done here."""
     return replace(target, distro=replace(target.distro, libraries=None))
 
 
-def _offered_root(run: Run, image: Image, supply: Supply) -> Root:
+def _offered_root(store: ImageStore, image: Image, supply: Supply) -> Root:
     """An image as it is asked for; its files are had from here if it is one of an archive."""
     from pytest_manylinux.cluster.byte_transfer import root_source  # noqa: PLC0415 - it imports an extra
 
     if image.root is None:
         return root_of(image, None)
-    stored = run.workspace.store.take(image.arch, image.digest)
+    stored = store.take(image.arch, image.digest)
     if stored is None:
         raise StoreError(f"the image {image.name} is no longer in the cache", remedy="run it again")
     supply.offer(image.digest, root_source(Path(image.root)))

@@ -1,0 +1,438 @@
+"""The story of a run, from top to bottom: builds, facts, audits, trials.
+
+Each method that takes no `async` gives a task, the same one to all who ask for the same thing, and
+begins it if nobody has asked before. It is for coroutines; items call them by `start`. What blocks is
+done in threads, what another machine does takes none. An error is an exception all the way, and becomes
+a verdict in one place: `_verdict`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from asyncio import Task
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from packaging.tags import Tag
+
+from pytest_manylinux.building.api import BuildOutcome, BuildRequest
+from pytest_manylinux.building.build_tools import prepare_build_tools
+from pytest_manylinux.building.compiler import prepare_compiler
+from pytest_manylinux.cache.disk_errors import room_errors
+from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cluster.protocol import Answer
+from pytest_manylinux.cluster.remote_trial import TrialOrder, receive, send
+from pytest_manylinux.diagnose.judge import judge, judge_audit
+from pytest_manylinux.errors import ManylinuxError, StoreError, ToolchainError
+from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel
+from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.survey import Survey
+from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.model.wheel_tags import installable_tags
+from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.run.builder_choice import BuilderChoice
+from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
+from pytest_manylinux.run.outcomes import Built, Judged, Read, declared, failed, wheel_record
+from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.subjects import (
+    BuildJob,
+    Origin,
+    TrialJob,
+    WheelSubject,
+    group_of,
+    key_of,
+    name_of,
+    settings_of,
+    tags_of_name,
+)
+from pytest_manylinux.run.tracebacks import foreseen
+from pytest_manylinux.trials.trial import TrialRequest
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What was seen of a trial; `key` is what is kept of it under. `survey` is that of its image."""
+
+    key: str
+    observation: Observation
+    survey: Survey | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BuildRoot:
+    """What is begun for a build in a Debian root: the root, the one it is grown from, and the rest."""
+
+    image: Task[Image]
+    plain: Task[Image]
+    tools: tuple[Task[None], ...]
+
+
+class Flow:
+    """The work of one run. `usual` has the seconds of earlier runs (report.history.durations)."""
+
+    def __init__(self, run: Run) -> None:
+        self.usual: Mapping[str, float] = {}
+        self._run = run
+        self._workspace = run.workspace
+        self._tasks = run.tasks
+        self._coming: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)  # by target
+
+    def start(self, work: Callable[[], Awaitable[_T]]) -> Future[_T]:
+        """Begin what one of the methods gives, from another thread."""
+        return self._tasks.start(work)
+
+    # Trials: facts, image and environment together; then recalled, or observed here or by a worker.
+
+    def trial(self, job: TrialJob) -> Task[Judged]:
+        """One wheel on one target."""
+        target = job.target.id
+        return self._tasks.once(
+            ("trial", *key_of(job.origin), target),
+            lambda: self._verdict(job.origin, target, self._trial(job)),
+            weight=self.usual.get(f"{group_of(job.origin)}::{target}", 0.0),
+        )
+
+    async def _trial(self, job: TrialJob) -> Judged:
+        facts, image = self.facts(job.origin), self._prepared(job.target)
+        with self._expected(job):
+            read = await facts
+            request = await self._request(job, read, await image)
+            verdict = await self._tried(job, read, request)
+        verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
+        return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
+
+    async def _tried(self, job: TrialJob, read: Read, request: TrialRequest | None) -> Verdict:
+        """As many tries as are wanted; one alone may be an earlier run's."""
+        tries = TryCount(self._run.memory, settings_of(job.origin).repeat)
+        if tries.wanted == 1 and request is not None:
+            known = await self._tasks.in_thread(self._recalled, job, request)
+            if known is not None:
+                return await self._tasks.in_thread(_judged, job, read, known)
+        while tries.left:
+            try:
+                seen = await self._observed(job, read, request, more=tries.left - 1)
+                verdict = await self._tasks.in_thread(_judged, job, read, seen)
+                await self._tasks.in_thread(tries.add, seen.key, verdict)
+            except ManylinuxError:
+                if tries.failed:  # that is shown, whatever the others would have come to
+                    break
+                raise
+        return tries.verdict()
+
+    async def _observed(
+        self, job: TrialJob, read: Read, request: TrialRequest | None, *, more: int
+    ) -> Observed:
+        """One try, here or by a worker of the cluster."""
+        if self._run.settings.dask:
+            return await self._observed_elsewhere(job, read, request)
+        if request is None:
+            raise StoreError(f"no image of {job.target.id} was prepared")
+        return await self._tasks.in_thread(self._observed_here, job, request, more)
+
+    def _observed_here(self, job: TrialJob, request: TrialRequest, more: int) -> Observed:
+        self._coming[job.target.id].discard(key_of(job.origin))
+        more += len(self._coming[job.target.id])
+        with room_errors(self._workspace.store.root):
+            return Observed(
+                key=observation_key(request, self._workspace.engine_label()),
+                observation=self._workspace.observe(request, more),
+                survey=self._workspace.survey(job.target.distro, request.image),
+            )
+
+    async def _observed_elsewhere(
+        self, job: TrialJob, read: Read, request: TrialRequest | None
+    ) -> Observed:
+        order = TrialOrder(
+            wheel=read.wheel,
+            target=job.target,
+            settings=settings_of(job.origin),
+            engine=self._run.settings.engine,
+            request=request,
+        )
+        sent = await self._tasks.in_thread(self._sent, order)
+        seen = receive(await self._tasks.elsewhere(sent))
+        if request is None:
+            key = afterwards_key(read.wheel, seen.observation, order.settings, seen.engine)
+            return Observed(key=key, observation=seen.observation, survey=seen.survey)
+        key = await self._tasks.in_thread(observation_key, request, seen.engine)
+        survey = await self._tasks.in_thread(self._workspace.survey, job.target.distro, request.image)
+        return Observed(key=key, observation=seen.observation, survey=survey)
+
+    def _sent(self, order: TrialOrder) -> Future[Answer]:
+        with room_errors(self._workspace.store.root):
+            return send(self._run.cluster(), self._workspace.store, order)
+
+    def _recalled(self, job: TrialJob, request: TrialRequest) -> Observed | None:
+        """What was seen before of the same bytes on such an engine, but perhaps by another way."""
+        for label in self._engine_labels():
+            key = observation_key(request, label)
+            known = self._run.memory.recall(key)
+            if known is not None:
+                image = request.image
+                known = replace(
+                    known,
+                    image_name=image.name,
+                    image_source=image.source.value,
+                    image_note=image.note,
+                )
+                survey = self._workspace.survey(job.target.distro, image)
+                return Observed(key=key, observation=known, survey=survey)
+        return None
+
+    def _engine_labels(self) -> tuple[str, ...]:
+        """Names and versions of the engines that may do trials of this run."""
+        if not self._run.settings.dask:
+            return (self._workspace.engine_label(),)
+        return tuple(sorted({one.engine for one in self._run.cluster().members() if one.engine}))
+
+    @contextlib.contextmanager
+    def _expected(self, job: TrialJob) -> Iterator[None]:
+        """Count a trial among those to come until it is observed, or ends otherwise."""
+        self._coming[job.target.id].add(key_of(job.origin))
+        try:
+            yield
+        finally:
+            self._coming[job.target.id].discard(key_of(job.origin))
+
+    async def _request(self, job: TrialJob, read: Read, image: Image | None) -> TrialRequest | None:
+        """What the trial takes; None where a worker prepares all of it."""
+        if image is None:
+            return None
+        return await self._tasks.in_thread(self._prepared_request, job, read, image)
+
+    def _prepared_request(self, job: TrialJob, read: Read, image: Image) -> TrialRequest:
+        settings, place = settings_of(job.origin), self._workspace
+        dependencies = None
+        with room_errors(place.store.root):
+            if settings.dependencies == "resolve":
+                dependencies = place.dependencies(
+                    read.wheel, read.facts, job.target, image, timeout=settings.trial_timeout
+                )
+        return TrialRequest(
+            wheel=read.wheel,
+            facts=read.facts,
+            target=job.target,
+            image=image,
+            imports=settings.imports,
+            import_skip=settings.import_skip,
+            dependencies=dependencies,
+            programs=tuple(tuple(line.split()) for line in settings.programs),
+            timeout=settings.trial_timeout,
+            cache=place.venvs,
+        )
+
+    # Audits, facts, and where an error becomes a verdict.
+
+    def audit(self, origin: Origin) -> Task[Judged]:
+        """A wheel's tag against what its bytes show."""
+        return self._tasks.once(
+            ("audit", *key_of(origin)), lambda: self._verdict(origin, "audit", self._audit(origin))
+        )
+
+    async def _audit(self, origin: Origin) -> Judged:
+        read = await self.facts(origin)
+        return await self._tasks.in_thread(_audited, origin, read)
+
+    def facts(self, origin: Origin) -> Task[Read]:
+        """The reading of a wheel, after its build if this run builds it."""
+        return self._tasks.once(("facts", *key_of(origin)), lambda: self._facts(origin))
+
+    async def _facts(self, origin: Origin) -> Read:
+        if isinstance(origin, WheelSubject):
+            return await self._tasks.in_thread(self._read, origin.path)
+        built = await self.build(origin)
+        return await self._tasks.in_thread(self._read_built, built)
+
+    def _read_built(self, built: Built) -> Read:
+        """What the build has read of its wheel, if this run has built it, else what is read now."""
+        if built.facts is None:
+            return replace(self._read(built.wheel), record=built.record)
+        self._workspace.keep_facts(built.facts)
+        return Read(wheel=built.facts.wheel, facts=built.facts, record=built.record)
+
+    def _read(self, path: Path) -> Read:
+        wheel = open_wheel(path)
+        return Read(wheel=wheel, facts=self._workspace.facts(wheel))
+
+    async def _verdict(self, origin: Origin, subject: str, work: Awaitable[Judged]) -> Judged:
+        """What `work` gives; an error of it, or of what it waited for, becomes a verdict here."""
+        try:
+            with foreseen(f"{subject} of {name_of(origin)}"):
+                return await work
+        except ManylinuxError as error:
+            reading = self.facts(origin)
+            await asyncio.wait([reading])
+            return failed(error, subject, origin, None if reading.exception() else reading.result())
+
+    # Builds: the project's first wheel may serve other Pythons; roots are made meanwhile.
+
+    def build(self, job: BuildJob) -> Task[Built]:
+        """A wheel of a project."""
+        usual = f"{job.subject.project.path}::build-{job.build.python.id}"
+        return self._tasks.once(
+            ("build", *key_of(job)), lambda: self._build(job), weight=self.usual.get(usual, 0.0)
+        )
+
+    async def _build(self, job: BuildJob) -> Built:
+        settings, run = job.subject.settings, self._run
+        root = job.build.root
+        if root is not None and await self._tasks.in_thread(run.builders.wants_root, settings):
+            self._root(job, root)  # begins now, for it is certain to be wanted
+        if job.earlier and (reused := await self._reused(job)):
+            return reused
+        chosen = await self._tasks.in_thread(run.builders.choose, settings, job.build)
+        run.builders.chosen[key_of(job)] = chosen
+        request = self._build_request(job, *await self._build_images(job, chosen))
+        self._workspace.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
+        built = await self._tasks.in_thread(self._built, job, request, chosen)
+        how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
+        self._workspace.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
+        return built
+
+    async def _reused(self, job: BuildJob) -> Built | None:
+        """The project's first wheel, if its tags fit this Python under the policy too."""
+        first = job.earlier[0]
+        try:
+            built = await self.build(BuildJob(subject=job.subject, build=first))
+        except Exception:  # noqa: BLE001 - it is the first build's own, and told of there
+            return None
+        if not tags_fit(job.build, tags_of_name(built.wheel)):
+            return None
+        record = replace(built.record, python=job.build.python.id, reused=first.id, duration=0.0)
+        return replace(built, record=record)
+
+    async def _build_images(self, job: BuildJob, chosen: BuilderChoice) -> tuple[Image, Image | None]:
+        """The image to build in, and the plain one that it was grown from."""
+        if chosen.image is not None:
+            return chosen.image, None
+        if job.build.root is None:  # planned for builder images only
+            raise ToolchainError(f"the builder {chosen.builder.name} has no root to build in")
+        root = self._root(job, job.build.root)
+        await asyncio.wait([root.image, root.plain, *root.tools])
+        return root.image.result(), root.plain.result()
+
+    def _build_request(self, job: BuildJob, image: Image, plain: Image | None) -> BuildRequest:
+        settings, place = job.subject.settings, self._workspace
+        log = place.store.root / "logs" / f"{job.subject.project.path.name}-{job.build.id}.log"
+        return BuildRequest(
+            project=job.subject.project.path,
+            known=job.subject.project,
+            python=job.build.python,
+            policy=job.build.policy,
+            arch=job.build.arch,
+            image=image,
+            plain=plain,
+            wheelhouse=self._run.wheelhouse,
+            before_build=settings.before_build,
+            build_packages=settings.build_packages,
+            network=settings.build_network == "host",
+            timeout=settings.build_timeout,
+            cache=place.build_cache,
+            log=log,
+            fresh=self._run.fresh,
+        )
+
+    def _built(self, job: BuildJob, request: BuildRequest, chosen: BuilderChoice) -> Built:
+        """Build in one process of the run for all."""
+        place = self._workspace
+        build = partial(chosen.builder.build, request, place.engine(), say=place.say)
+        outcome: BuildOutcome = once(self._run.shared, ("build", *key_of(job)), build)
+        record = replace(outcome.record, builder_why=chosen.why)
+        return Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
+
+    # What comes before builds and trials. Where making something ahead fails, nothing is said: the
+    # build or trial that needs it fails in the same way, and explains.
+
+    def _root(self, job: BuildJob, target: Target) -> _BuildRoot:
+        """A Debian root to build in; compiler and tools are fetched while it is made."""
+        packages = job.subject.settings.build_packages
+        return _BuildRoot(
+            plain=self.image(target),
+            image=self.image(target, ImagePurpose.BUILD, packages),
+            tools=(self._compiler(job.build.arch), self._build_tools(target)),
+        )
+
+    def image(
+        self,
+        target: Target,
+        purpose: ImagePurpose = ImagePurpose.TRIAL,
+        extra: tuple[str, ...] = (),
+    ) -> Task[Image]:
+        """An image; one for builds comes after that for trials, which it may be grown from."""
+        return self._tasks.once(
+            ("image", target.id, purpose.value, extra), lambda: self._image(target, purpose, extra)
+        )
+
+    async def _image(self, target: Target, purpose: ImagePurpose, extra: tuple[str, ...]) -> Image:
+        if purpose is ImagePurpose.BUILD:
+            await asyncio.wait([self.image(target)])
+        return await self._tasks.in_thread(self._workspace.image, target, purpose, extra)
+
+    def _prepared(self, target: Target) -> Task[Image | None]:
+        """A trial's image and environment; None where a worker of the cluster has to make them."""
+        return self._tasks.once(("prepared", target.id), lambda: self._prepare(target))
+
+    async def _prepare(self, target: Target) -> Image | None:
+        if self._run.settings.dask:
+            if not await self._tasks.in_thread(self._run.prepares, target):
+                return None
+            return await self.image(target)
+        image = self.image(target)
+        await asyncio.wait([image, self._venv(target)])
+        return image.result()
+
+    def _venv(self, target: Target) -> Task[None]:
+        """The distro's own virtual environment, while the first wheel for it is built."""
+        return self._tasks.once(("venv", target.id), lambda: self._made_venv(target))
+
+    async def _made_venv(self, target: Target) -> None:
+        image = await self.image(target)
+        await self._tasks.in_thread(self._workspace.prepare_venv, target, image)
+
+    def _compiler(self, arch: str) -> Task[None]:
+        """The compiler, fetched and warmed up while roots are made."""
+        return self._tasks.once(
+            ("compiler", arch), lambda: self._tasks.in_thread(self._fetch_compiler, arch)
+        )
+
+    def _fetch_compiler(self, arch: str) -> None:
+        place = self._workspace
+        prepare_compiler(place.build_cache, self._run.settings.policy, arch, say=place.say)
+
+    def _build_tools(self, target: Target) -> Task[None]:
+        """Front end and repair tools for an image's Python, fetched while headers are installed."""
+        return self._tasks.once(("tools", target.id), lambda: self._fetch_tools(target))
+
+    async def _fetch_tools(self, target: Target) -> None:
+        image = await self.image(target)
+        await self._tasks.in_thread(self._install_tools, target, image)
+
+    def _install_tools(self, target: Target, image: Image) -> None:
+        place, python = self._workspace, target.interpreter.version
+        prepare_build_tools(place.build_cache, image, python, place.engine(), say=place.say)
+
+
+def _judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
+    return judge(read.facts, seen.observation, job.target, wheel=read.wheel, survey=seen.survey)
+
+
+def _audited(origin: Origin, read: Read) -> Judged:
+    audit = audit_wheel(read.facts)
+    verdict = declared(judge_audit(read.facts, audit), settings_of(origin), "audit")
+    return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
+
+
+def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
+    """Whether a wheel with these tags serves the build's Python on the policy's own glibc."""
+    own = installable_tags(build.python, build.policy.glibc, build.arch, build.python.abi)
+    return not own.isdisjoint(tags)

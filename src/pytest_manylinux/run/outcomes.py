@@ -1,0 +1,112 @@
+"""What the tasks of a run give: a built wheel, a wheel that was read, a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.diagnose.ignoring import apply_ignores
+from pytest_manylinux.diagnose.judge import apply_expectations, judge_unreadable
+from pytest_manylinux.errors import (
+    DependencyError,
+    EngineError,
+    ImageError,
+    InternalError,
+    MalformedWheelError,
+    ManylinuxError,
+    StoreError,
+    TrialTimeoutError,
+    UsageError,
+)
+from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
+from pytest_manylinux.run.subjects import Origin, group_of, name_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A build that gave a wheel; `record` tells how, and if it was an earlier build's wheel.
+
+    `facts` are what the build has read of the wheel; None where it was an earlier build's.
+    """
+
+    wheel: Path
+    record: BuildRecord
+    facts: WheelFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A wheel with its facts and, where this run built it, the build's record."""
+
+    wheel: Wheel
+    facts: WheelFacts
+    record: BuildRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A verdict and the wheel it is about; None where there is no wheel."""
+
+    verdict: Verdict
+    wheel: WheelRecord | None = None
+
+
+def wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
+    """What the run records of a wheel."""
+    return record_wheel(read.wheel, group_of(origin), audit=audit, build=read.record)
+
+
+def declared(verdict: Verdict, settings: Settings, where: str) -> Verdict:
+    """Hold a verdict against what the project ignores and expects; `where` is a distro or `audit`."""
+    verdict = apply_ignores(verdict, settings.ignore, where)
+    return apply_expectations(verdict, settings.expect, where)
+
+
+def failed(error: ManylinuxError, subject: str, origin: Origin, read: Read | None) -> Judged:
+    """What an error says of a wheel, where no verdict was reached otherwise.
+
+    `read` is None where there are no facts: nothing was built, or what there is cannot be read. A
+    malformed wheel is at fault itself; all else is not proven.
+    """
+    if read is not None:
+        return Judged(verdict=not_proven(error, subject, read.wheel), wheel=wheel_record(origin, read))
+    name = name_of(origin)
+    if isinstance(error, MalformedWheelError):
+        return Judged(verdict=judge_unreadable(name, error, subject=subject))
+    cause = Cause.BUILD if isinstance(error, StoreError) else None  # that of the wheelhouse
+    return Judged(verdict=not_proven(error, subject, name, cause=cause))
+
+
+def not_proven(
+    error: ManylinuxError, subject: str, wheel: Wheel | str, *, cause: Cause | None = None
+) -> Verdict:
+    """Turn a failure that is not the wheel's into a verdict.
+
+    Where there is no wheel, `wheel` is what it is reported under instead.
+    """
+    return Verdict(
+        outcome=Outcome.NOT_PROVEN,
+        subject=subject,
+        wheel=wheel if isinstance(wheel, str) else wheel.filename,
+        wheel_sha256="" if isinstance(wheel, str) else wheel.sha256,
+        cause=cause or _cause(error),
+        reason=str(error),
+    )
+
+
+_CAUSES: tuple[tuple[type[ManylinuxError], Cause], ...] = (
+    (TrialTimeoutError, Cause.TIMEOUT),  # an EngineError too: the order counts
+    (EngineError, Cause.ENGINE),
+    (ImageError, Cause.IMAGE),
+    (StoreError, Cause.IMAGE),
+    (DependencyError, Cause.DEPENDENCY),
+    (InternalError, Cause.INTERNAL),
+    (UsageError, Cause.UNREADABLE),
+)
+
+
+def _cause(error: ManylinuxError) -> Cause:
+    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.BUILD)
