@@ -12,6 +12,7 @@ import pytest
 from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
 
 from pytest_manylinux.config.merge import merge
+from pytest_manylinux.diagnose.check_registry import added_checks
 from pytest_manylinux.errors import ExitCode, InternalError, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.host.signals import end_in_order
@@ -30,9 +31,10 @@ from pytest_manylinux.report.junit import case_output, describe_case, suite_prop
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.run.collection import Context, read_layers
+from pytest_manylinux.run.extensions import gather
 from pytest_manylinux.run.header import header_lines
 from pytest_manylinux.run.progress import Live
-from pytest_manylinux.run.record import load_item_record
+from pytest_manylinux.run.record import ItemRecord, load_item_record
 from pytest_manylinux.run.reports import (
     Outputs,
     divide,
@@ -139,6 +141,7 @@ class Hooks:
             check_kinds(config.args, here)
         self.links = Links(given_paths(config.args, here))
         own = config.rootpath if bare or is_own_root(config) else here
+        extensions = gather(config)
         layers = read_layers(root=own, options=vars(config.option), environment=os.environ)
         settings = merge(layers)
         self.run = Run(
@@ -150,10 +153,12 @@ class Hooks:
             watch=self._watch,
             shared=_shared_folder(config),
             fresh=config.getoption("manylinux_fresh"),
+            extensions=extensions,
         )
         self.run.check(settings)
         self.context = Context(run=self.run, layers=layers, bare=bare, with_tests=with_tests)
         config.stash[CONTEXT] = self.context
+        self.common.enter_context(added_checks(extensions.checks))
 
     def _outputs(self) -> Outputs:
         here = self.config.invocation_params.dir
@@ -319,6 +324,7 @@ class Hooks:
         entry = None if data is None else load_item_record(data)
         if entry is not None:
             self.context.recorder.add(entry)
+            self._pass_on(report.nodeid, entry)
         junit = self.config.stash.get(xml_key, None)
         if junit is not None and GROUP in vars(report) and (report.when == "call" or report.failed):
             describe_case(
@@ -329,6 +335,13 @@ class Hooks:
                 output=""
                 if entry is None or (report.passed and not junit.log_passing_tests)
                 else case_output(entry.verdict, entry.build),
+            )
+
+    def _pass_on(self, nodeid: str, entry: ItemRecord) -> None:
+        """Tell other plugins of a verdict."""
+        if entry.verdict is not None and not self.is_worker:
+            self.config.hook.pytest_manylinux_verdict(
+                config=self.config, nodeid=nodeid, verdict=entry.verdict, wheel=entry.wheel
             )
 
     def _record(self) -> RunRecord:

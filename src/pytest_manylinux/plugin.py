@@ -27,6 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(switch.flag, dest=switch.dest, action="store_true", help=switch.help)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer the hooks of hookspecs.py to other plugins."""
+    from pytest_manylinux import hookspecs  # noqa: PLC0415 - it imports nothing of ours
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Keep pytest from importing the `conftest.py` of trees that are given as paths."""

@@ -69,7 +69,7 @@ class Workspace:
     """The resources of one machine. Thread-safe.
 
     `engine` overrules the setting. `pins` are digests of registry images by distro id. `say` gets a
-    line for each long step. `fresh` reads every wheel again.
+    line for each long step. `fresh` reads every wheel again. `engines` are those of plugins, by name.
     """
 
     def __init__(
@@ -80,12 +80,14 @@ class Workspace:
         pins: Mapping[str, str] | None = None,
         say: Say,
         fresh: bool = False,
+        engines: Mapping[str, Callable[[], Engine]] | None = None,
     ) -> None:
         self.settings = settings
         self.say = say
         self._pins = pins or {}
         self._choice = engine or settings.engine
         self._fresh = fresh
+        self._engines = engines or {}
         self._lock = threading.Lock()
         self._images: dict[tuple[str, str], RunImages] = {}
         self._engine = OnFirstUse(self._select_engine)
@@ -100,7 +102,7 @@ class Workspace:
 
     def _select_engine(self) -> Engine:
         with room_errors(self.store.root):
-            engine = select_engine(self._choice)
+            engine = select_engine(self._choice, others=self._engines)
         if engine.caution:
             self.say(engine.caution)
         return engine

@@ -199,6 +199,7 @@ def test_without_the_switch_nothing_heavy_is_imported(pytester: pytest.Pytester)
             assert ours == {
                 "pytest_manylinux",
                 "pytest_manylinux.plugin",
+                "pytest_manylinux.hookspecs",
                 "pytest_manylinux.config",
                 "pytest_manylinux.config.options",
             }

@@ -49,7 +49,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
         close=lambda: found.closed.append("engine"),
     )
 
-    def select(choice: str) -> object:
+    def select(choice: str, *, others: object) -> object:
+        assert others == {}
         found.asked.append(choice)
         if choice == "missing":
             raise EngineError("no engine")

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from pytest_manylinux.config.options import OPTIONS, Option
 from pytest_manylinux.config.readers import (
+    FOREIGN,
     address,
     architectures,
     builder,
     choice,
+    choice_or_foreign,
     command_lines,
     expectations,
     gate_rule,
@@ -50,7 +52,7 @@ _READING: dict[str, tuple[Reader, object]] = {
     "python": (pythons, ()),
     "archs": (architectures, (AUTO,)),
     "untargeted": (choice("way with wheels without a target", UNTARGETED), "skip"),
-    "engine": (choice("engine", ENGINES), "auto"),
+    "engine": (choice_or_foreign("engine", ENGINES), "auto"),
     "builder": (builder(BUILDERS), "auto"),
     "wheelhouse": (path, Path("wheelhouse")),
     "imports": (words, ()),
@@ -96,3 +98,8 @@ class Key(NamedTuple):
 
 KEYS: tuple[Key, ...] = tuple(Key(option, *_READING[option.name]) for option in OPTIONS)
 BY_NAME = {key.name: key for key in KEYS}
+
+
+def is_foreign(name: str) -> bool:
+    """Whether an engine or builder has the name of one that a plugin brings."""
+    return FOREIGN.fullmatch(name) is not None

@@ -95,9 +95,25 @@ def choice(what: str, known: tuple[str, ...]) -> Callable[[object, str], str]:
     return read
 
 
+FOREIGN = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+")
+"""The name of an engine or toolchain that a plugin brings (hookspecs.py): it has a dot."""
+
+
+def choice_or_foreign(what: str, known: tuple[str, ...]) -> Callable[[object, str], str]:
+    """Make a reader for one word out of `known`, or a plugin's; whether there is one is seen later."""
+    word = choice(what, known)
+
+    def read(raw: object, where: str) -> str:
+        if isinstance(raw, str) and FOREIGN.fullmatch(raw.strip()):
+            return raw.strip()
+        return word(raw, where)
+
+    return read
+
+
 def builder(known: tuple[str, ...]) -> Callable[[object, str], str]:
     """Make a reader for one word out of `known`, or the name of an image (it has a `/` or `:`)."""
-    word = choice("builder", known)
+    word = choice_or_foreign("builder", known)
 
     def read(raw: object, where: str) -> str:
         if isinstance(raw, str) and re.search(r"[/:@]", raw) and not re.search(r"\s|://", raw.strip()):

@@ -1,11 +1,15 @@
-"""Every check there is, found in the package `checks`: a new file there is a new check."""
+"""Every check there is: one a file in the package `checks`, and those that plugins bring."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 
 from pytest_manylinux.diagnose import checks as package
@@ -15,11 +19,42 @@ from pytest_manylinux.model.verdict import Finding, Severity
 
 
 @cache
-def checks() -> tuple[Check, ...]:
-    """All checks, sorted by code."""
+def own_checks() -> tuple[Check, ...]:
+    """The checks of pytest-manylinux itself, sorted by code."""
     modules = (import_module(f"{package.__name__}.{m.name}") for m in iter_modules(package.__path__))
     found: list[Check] = [module.CHECK for module in modules]
     return tuple(sorted(found, key=lambda check: check.code))
+
+
+_added: list[tuple[Check, ...]] = [()]
+
+
+@contextmanager
+def added_checks(checks: Sequence[Check]) -> Iterator[None]:
+    """Have checks of others run too, in the place of those that were added before."""
+    _added.append(tuple(sorted(checks, key=lambda check: check.code)))
+    _by_word.cache_clear()
+    try:
+        yield
+    finally:
+        _added.pop()
+        _by_word.cache_clear()
+
+
+def checks() -> tuple[Check, ...]:
+    """All checks: our own by code, then those that were added."""
+    return own_checks() + _added[-1]
+
+
+def added_version() -> str:
+    """A digest of the files that the added checks are from; empty without any."""
+    digest = hashlib.sha256()
+    for check in _added[-1]:
+        for function in (check.wheel, check.static, check.dynamic, check.audit):
+            file = getattr(sys.modules.get(getattr(function, "__module__", "")), "__file__", None)
+            if file is not None:
+                digest.update(f"{check.code} {Path(file).name}".encode() + Path(file).read_bytes())
+    return digest.hexdigest() if _added[-1] else ""
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, UsageError
@@ -21,12 +21,21 @@ class EngineName(enum.Enum):
     PODMAN = "podman"
 
 
-def select_engine(choice: str, *, say: Callable[[str], None] = lambda _: None) -> Engine:
+def select_engine(
+    choice: str,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    others: Mapping[str, Callable[[], Engine]] | None = None,
+) -> Engine:
     """The engine named `choice`, or for `auto` the first that answers; `say` is told which and why.
+
+    `others` are those of plugins, by name.
 
     Raises UsageError for another word, EngineError if the engine (with `auto`: every one) does not
     answer, with the cure.
     """
+    if others and choice in others:
+        return _opened(choice, others[choice])
     if choice != "auto":
         return _start(_parse(choice))
     reasons = []
@@ -44,6 +53,17 @@ def select_engine(choice: str, *, say: Callable[[str], None] = lambda _: None) -
         why="; ".join(f"{reason.what}: {reason.why}" for reason in reasons),
         remedy=reasons[0].remedy,
     )
+
+
+def _opened(name: str, start: Callable[[], Engine]) -> Engine:
+    engine = start()
+    if engine.name != name:
+        engine.close()
+        raise UsageError(
+            f"the engine of a plugin called {name!r} calls itself {engine.name!r}",
+            remedy="have both names the same: reports and memories go by the engine's own",
+        )
+    return engine
 
 
 def _parse(choice: str) -> EngineName:

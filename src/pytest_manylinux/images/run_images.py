@@ -111,7 +111,7 @@ class ImageSources:
 TAGS = "registry-tags.json"
 """In the cache folder: which digest each reference led to when a run last pulled it."""
 
-BUBBLEWRAP = "bubblewrap"
+_CONTAINERS = frozenset({"docker", "podman"})  # engines that pull by themselves
 _TOOLS = (PROGRAM, UNPACKER)
 ANSWER_WITHIN = 2.0
 """Seconds that a registry has for its answer before a run goes on without."""
@@ -183,7 +183,7 @@ def no_registry(engine: str, settings: Settings, *, shared: Path | None = None) 
     """
     if settings.image_source == "archive":
         return "image-source is archive"
-    if engine != BUBBLEWRAP or settings.image_source == "registry":
+    if engine in _CONTAINERS or settings.image_source == "registry":
         return ""
     if missing := [name for name in _TOOLS if shutil.which(name) is None]:
         return f"{' and '.join(missing)} missing: {install_command(missing[0])}"
@@ -244,7 +244,7 @@ def registry_of(
 
     A container engine fetches them itself; for bubblewrap skopeo does.
     """
-    if engine.name == BUBBLEWRAP:
+    if engine.name not in _CONTAINERS:
         return _folder_images(store, mirrors=mirrors, say=say)
     from pytest_manylinux.engines.container.engine import ContainerEngine  # noqa: PLC0415 - bubblewrap needs no SDK
     from pytest_manylinux.images.registry import RegistryImages  # noqa: PLC0415 - the same

@@ -12,6 +12,8 @@ import msgspec
 
 from pytest_manylinux.building.api import Builder, Say
 from pytest_manylinux.building.manylinux_image import Layout, image_builder, read_layout
+from pytest_manylinux.building.pipeline import Pipeline
+from pytest_manylinux.building.toolchain import MakeToolchain
 from pytest_manylinux.building.zig import zig_builder
 from pytest_manylinux.cache.code_version import procedure_of
 from pytest_manylinux.cache.once_per_run import once
@@ -44,24 +46,40 @@ class Builders:
     """The builders of one run; `chosen` are those of its builds so far. Thread-safe.
 
     `pins` are digests of builder images by `POLICY-ARCH`. `shared` is the folder of a run's processes,
-    of which one looks into an image for all.
+    of which one looks into an image for all. `toolchains` are those of plugins, by name.
     """
 
     def __init__(
-        self, workspace: Workspace, *, pins: Mapping[str, str] | None = None, shared: Path | None = None
+        self,
+        workspace: Workspace,
+        *,
+        pins: Mapping[str, str] | None = None,
+        shared: Path | None = None,
+        toolchains: Mapping[str, MakeToolchain] | None = None,
     ) -> None:
         self.chosen: dict[tuple[str, str], BuilderChoice] = {}
         self._workspace = workspace
         self._pins = pins or {}
+        self._toolchains = toolchains or {}
         self._shared = shared
         self._layouts: dict[tuple[str, str], Layout | ManylinuxError] = {}
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
+    def in_image(self, settings: Settings) -> bool:
+        """Whether builds are in a builder image for certain."""
+        return settings.builder not in {AUTO, ZIG, *self._toolchains}
+
+    def may_use_zig(self, settings: Settings) -> bool:
+        """Whether the compiler that this tool brings is wanted."""
+        return settings.builder in {AUTO, ZIG}
+
     def wants_root(self, settings: Settings) -> bool:
         """Whether builds are in Debian roots for certain; without an engine they are nowhere."""
         try:
-            return settings.builder == ZIG or (settings.builder == AUTO and bool(self._never(settings)))
+            return settings.builder in {ZIG, *self._toolchains} or (
+                settings.builder == AUTO and bool(self._never(settings))
+            )
         except EngineError:
             return False
 
@@ -73,6 +91,10 @@ class Builders:
         """
         if settings.builder == ZIG:
             return BuilderChoice(builder=zig_builder(), why=_asked(settings))
+        if settings.builder in self._toolchains:
+            make = self._toolchains[settings.builder]
+            pipeline = Pipeline(name=settings.builder, toolchain=make)
+            return BuilderChoice(builder=pipeline, why=_asked(settings))
         if settings.builder != AUTO:
             return self._in_image(settings, build, why=_asked(settings))
         if never := self._never(settings):

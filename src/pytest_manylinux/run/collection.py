@@ -17,7 +17,6 @@ from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
-from pytest_manylinux.run.builder_choice import AUTO, ZIG
 from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.record import Recorder
 from pytest_manylinux.run.session import Run
@@ -73,7 +72,7 @@ class Context:
             builders=self.run.build_distros(settings),
             pythons=settings.python,
             arch=self.run.arch,
-            in_image=settings.builder not in {AUTO, ZIG},
+            in_image=self.run.builders.in_image(settings),
         )
         subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
         if plan.builds:

@@ -356,10 +356,11 @@ class Flow:
     def _root(self, job: BuildJob, target: Target) -> _BuildRoot:
         """A Debian root to build in; compiler and tools are fetched while it is made."""
         packages = job.subject.settings.build_packages
+        ours = self._run.builders.may_use_zig(job.subject.settings)
         return _BuildRoot(
             plain=self.image(target),
             image=self.image(target, ImagePurpose.BUILD, packages),
-            tools=(self._compiler(job.build.arch), self._build_tools(target)),
+            tools=(self._compiler(job.build.arch), self._build_tools(target)) if ours else (),
         )
 
     def image(

@@ -18,6 +18,7 @@ import msgspec
 from pytest_manylinux.cache.code_version import procedure_of
 from pytest_manylinux.cache.values import ValueCache
 from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.diagnose.check_registry import added_version
 from pytest_manylinux.diagnose.flakiness import hold_against_tries
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
@@ -133,7 +134,7 @@ def _matcher(wheels: tuple[str, ...]) -> Callable[[Known], bool]:
 
 
 def _counted(known: Known | None, verdict: Verdict) -> Known:
-    judge = procedure_of(*_JUDGES)
+    judge = " ".join(filter(None, (procedure_of(*_JUDGES), added_version())))
     if known is None or known.judge != judge:
         known = Known(wheel=verdict.wheel, target=verdict.subject, judge=judge)
     if verdict.outcome is Outcome.PORTABLE:

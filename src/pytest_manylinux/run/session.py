@@ -27,6 +27,7 @@ from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
+from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 from pytest_manylinux.run.tasks import Overview, Tasks
 from pytest_manylinux.workspace import OnFirstUse, Workspace
@@ -63,6 +64,7 @@ class Run:
 
     `root` is pytest's root folder, from which paths are named. `own` is the folder whose table and lock
     hold for the whole run: the root, or the current folder where pytest found the root next to a path.
+    `extensions` are what other plugins add.
     While an item is waited for, `watch` is given how to see what is at work; None when that is over.
     """
 
@@ -77,8 +79,10 @@ class Run:
         watch: Callable[[Callable[[], Overview] | None], None] = lambda _: None,
         shared: Path | None,
         fresh: bool,
+        extensions: Extensions | None = None,
     ) -> None:
         self.settings = settings
+        self.extensions = extensions or Extensions()
         self.root = root
         self.own = own
         self.here = here
@@ -95,11 +99,13 @@ class Run:
             pins={} if self.lock is None else self.lock.pins,
             say=self.messages.say,
             fresh=fresh,
+            engines=self.extensions.engines,
         )
         self.builders = Builders(
             self.workspace,
             pins={} if self.lock is None else {k: v.digest for k, v in self.lock.builders.items()},
             shared=shared,
+            toolchains=self.extensions.toolchains,
         )
         self._lifetime = Shutdown()
         self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
@@ -196,6 +202,7 @@ class Run:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
         check_policy(settings.policy, self.arch, where=str(settings.source("policy")))
+        self.extensions.require(settings)
         if settings.dask:
             require_library()
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
