@@ -43,6 +43,13 @@ class ProjectPlan:
     builds: tuple[tuple[PlannedBuild, tuple[Target, ...]], ...]
     unbuildable: tuple[PythonVersion, ...] = ()
 
+    def __add__(self, other: ProjectPlan) -> ProjectPlan:
+        """Both, one after the other: the plans of two architectures."""
+        return ProjectPlan(
+            builds=self.builds + other.builds,
+            unbuildable=tuple(dict.fromkeys(self.unbuildable + other.unbuildable)),
+        )
+
 
 def targets_of(
     distros: Iterable[Distro], arch: str, pythons: Collection[PythonVersion]

@@ -27,6 +27,7 @@ from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.toolchain import CACHES, INSIDE, INSIDE_SOURCE
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
+from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
@@ -86,7 +87,9 @@ def prepare_kit(
     a cache folder that is full or read-only.
     """
     maker = _Maker(cache=cache, image=image, python=python, engine=engine, index=index)
-    compiler = fetch_compiler(cache, image.arch, say=say, otherwise=maker.download_zig)
+    # This machine's own program in every root: an emulated compiler would take minutes.
+    otherwise = maker.download_zig if image.arch == host_arch() else None
+    compiler = fetch_compiler(cache, host_arch(), say=say, otherwise=otherwise)
     tools = prepare_tools(cache, image, python, engine, index, say=say)
     return BuildTools(
         zig=compiler,

@@ -24,6 +24,7 @@ from pytest_manylinux.building.glibc_symbols import Version
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.errors import ToolchainError, UsageError
+from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.module_command import module_command
 from pytest_manylinux.host.subprocesses import run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
@@ -104,7 +105,7 @@ def prepare_compiler(cache: Path, policy: Policy, arch: str, *, say: Say) -> Non
     the first build does it.
     """
     if importlib.util.find_spec("pip") is not None:
-        warm_up(fetch_compiler(cache, arch, say=say), cache, policy, arch)
+        warm_up(fetch_compiler(cache, host_arch(), say=say), cache, policy, arch)
 
 
 def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | None = None) -> Path:
@@ -228,7 +229,7 @@ def symbol_table(compiler: Path) -> Path:
     return compiler / "lib/libc/glibc/abilists"
 
 
-def known_symbols(cache: Path, arch: str) -> Path | None:
-    """The same, if zig was ever fetched into this cache."""
-    table = symbol_table(cache / "zig" / f"{VERSION}-{arch}")
+def known_symbols(cache: Path) -> Path | None:
+    """The same, if zig was ever fetched into this cache; it tells of all architectures."""
+    table = symbol_table(cache / "zig" / f"{VERSION}-{host_arch()}")
     return table if table.is_file() else None

@@ -273,7 +273,7 @@ class ImageToolchain:
             # without the project's PATH, on which another auditwheel may be
             auditwheel_environment={**self.layout.environment, "PATH": path},
             auditwheel_name=f"auditwheel of {self.layout.image.name}",
-            symbols=known_symbols(request.cache, request.arch) if target else None,
+            symbols=known_symbols(request.cache) if target else None,
             target=target.triple if target else "",
         )
 

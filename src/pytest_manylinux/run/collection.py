@@ -12,7 +12,7 @@ from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, 
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.escape import printable
-from pytest_manylinux.host.architecture import ARCHITECTURES
+from pytest_manylinux.host.architecture import ARCHITECTURES, named_architectures
 from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
@@ -65,15 +65,17 @@ class Context:
         """Plan a project folder or sdist; raises ProjectError or UsageError."""
         settings = self.settings_for(path)
         project = read_project(path)
-        plan = plan_project(
-            policy=settings.policy,
-            requires_python=project.requires_python,
-            targets=self.run.targets(settings),
-            builders=self.run.build_distros(settings),
-            pythons=settings.python,
-            arch=self.run.arch,
-            in_image=self.run.builders.in_image(settings),
-        )
+        plan = ProjectPlan(builds=())
+        for arch in named_architectures(settings.archs):
+            plan += plan_project(
+                policy=settings.policy,
+                requires_python=project.requires_python,
+                targets=self.run.targets(settings, arch),
+                builders=self.run.build_distros(settings),
+                pythons=settings.python,
+                arch=arch,
+                in_image=self.run.builders.in_image(settings),
+            )
         subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
         if plan.builds:
             self._note_left_out(subject)

@@ -201,7 +201,8 @@ class Run:
 
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
-        check_policy(settings.policy, self.arch, where=str(settings.source("policy")))
+        for arch in named_architectures(settings.archs):
+            check_policy(settings.policy, arch, where=str(settings.source("policy")))
         self.extensions.require(settings)
         if settings.dask:
             require_library()
