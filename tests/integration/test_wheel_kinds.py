@@ -29,7 +29,12 @@ def roots(engine: Engine) -> dict[str, Place]:
     return {place.target.distro.id: place for place in places(engine)}
 
 
-@pytest.mark.parametrize("root", ROOTS)
+OFTEN = "debian-12"  # on the others only with `-m kinds`
+
+
+@pytest.mark.parametrize(
+    "root", [pytest.param(root, marks=[pytest.mark.kinds] * (root != OFTEN)) for root in ROOTS]
+)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_kind_is_judged_as_it_is(
     kind: WheelKind, root: str, roots: dict[str, Place], engine: Engine, tmp_path: Path

@@ -28,7 +28,7 @@ _END_TIMEOUT = 15.0
 _LONGEST_WAIT = 3600.0  # seconds; poll(2) takes no more than an `int` of milliseconds
 
 
-_PYTHON = (sys.executable, "-I", "-S", "-X", "utf8")
+_ALONE = ("-I", "-S", "-X", "utf8")  # nothing of the user's own
 
 
 class DeadlineError(Exception):
@@ -46,7 +46,7 @@ class Supervisor:
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [*_registering(registration), *_PYTHON, str(_PROGRAM), str(number)],
+                [*_registering(registration), sys.executable, *_ALONE, str(_PROGRAM), str(number)],
                 pass_fds=[number],
                 env={name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,
@@ -112,7 +112,7 @@ class Supervisor:
 
 
 def _registering(registration: str) -> tuple[str, ...]:
-    return (*_PYTHON, binfmt_main.__file__, registration) if registration else ()
+    return (sys.executable, *_ALONE, binfmt_main.__file__, registration) if registration else ()
 
 
 class PendingRequest(Closeable):
