@@ -339,7 +339,9 @@ def _check_runs(emulation: Emulation) -> None:
 
 def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:
     """The supervisor's first request, without limits."""
-    files = generated_files(root, network=spec.network)
+    given = {str(mount.target) for mount in spec.mounts}
+    generated = generated_files(root, network=spec.network)
+    files = {path: content for path, content in generated.items() if path not in given}
     before, after = mount_arguments(root, spec, files)
     return {
         "program": program,
