@@ -11,7 +11,6 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any, cast
@@ -99,7 +98,7 @@ class Supply:
         self._client = client
         self._sources: dict[str, Source] = {}
         self._wishes = Queue(wishes_of(run), client=client)
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="manylinux-supply")
+        self._places = threading.Semaphore(_AT_ONCE)
         self._closed = threading.Event()
         threading.Thread(target=self._listen, name="manylinux-wishes", daemon=True).start()
 
@@ -117,8 +116,10 @@ class Supply:
                 if self._closed.wait(1.0):
                     return
                 continue
-            with contextlib.suppress(RuntimeError):
-                self._pool.submit(self._serve, wish)
+            # A daemon: it may wait for one who takes nothing, and the end of the run must not.
+            threading.Thread(
+                target=self._serve, args=(wish,), name="manylinux-supply", daemon=True
+            ).start()
 
     def _serve(self, wish: object) -> None:
         try:
@@ -126,6 +127,11 @@ class Supply:
         except msgspec.ValidationError:
             return
         self.sent[ask.digest] += 1
+        with self._places:
+            if not self._closed.is_set():
+                self._answer(ask)
+
+    def _answer(self, ask: Ask) -> None:
         reply = Queue(ask.reply, client=self._client, maxsize=_AHEAD)
         try:
             source = self._sources.get(ask.digest)
@@ -159,7 +165,6 @@ class Supply:
     def close(self) -> None:
         """Give nothing more."""
         self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(Exception):
             self._wishes.close()
 

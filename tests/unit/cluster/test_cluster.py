@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -327,6 +329,35 @@ def test_the_end_of_the_run_takes_trials_back(ground: Ground) -> None:
     assert waiting.cancelled()
     with pytest.raises(ClusterError, match="has ended"):
         cluster.submit(order(cluster), needs(arch="aarch64"))
+
+
+NOBODY_TAKES = """
+import sys, threading, time
+from distributed import Queue
+from pytest_manylinux.cluster.byte_transfer import wishes_of
+from pytest_manylinux.cluster.client import connect
+
+cluster, full = connect(sys.argv[1], wait=1.0), threading.Event()
+
+def source(put):
+    for _ in range(4):
+        put(b"piece")
+    full.set()
+    put(b"one more than the queue takes")
+
+cluster.supply.offer("digest", source)
+Queue(wishes_of(cluster.run), client=cluster._client).put({"digest": "digest", "reply": "nobody"})
+assert full.wait(30)
+time.sleep(1)  # it is on its way to the scheduler, and waits there
+cluster.close()
+print("closed", flush=True)
+"""
+
+
+def test_the_process_ends_though_nobody_takes_what_is_sent(ground: Ground) -> None:
+    argv = [sys.executable, "-c", NOBODY_TAKES, ground.address]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
