@@ -101,4 +101,4 @@ def cluster_running(folder: Path, **environment: str) -> Iterator[Ground]:
         for process in reversed(found.running):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=60)
+            process.wait(timeout=300)

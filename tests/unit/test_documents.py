@@ -15,7 +15,6 @@ from pytest_manylinux.config.merge import file_layer, merge
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.check_registry import find_check
-from pytest_manylinux.diagnose.finding_text import TEXTS
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.verdict import Cause, Outcome
 
@@ -23,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SAMPLES = ROOT / "sample_projects"
 REFERENCE = DOCS / "reference"
+# Those of the tree: the installed ones, of a wheel, have no sample projects above them.
+TEXTS = ROOT / "src" / "pytest_manylinux" / "diagnose" / "texts"
 
 PAGES = sorted(
     [
