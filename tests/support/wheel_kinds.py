@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -343,6 +344,8 @@ def ends(init: str) -> Callable[[Path], Path]:
 
 
 _LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
+# A host's Python below 3.14 can not tell whether 3.13 has syntax that it does not know itself.
+_KNOWN_ON_3_13 = "syntax-error" if sys.version_info >= (3, 14) else WORKS
 _NOTHING = {"module-not-native": "error"}
 _SLOTS = "int PyModExport__x(void) { return 0; }"
 _NO_START = {"program-not-started": "error"}
@@ -595,8 +598,33 @@ KINDS: tuple[WheelKind, ...] = (
     WheelKind(
         name="syntax-of-python-2",
         make=source("print 'x'\n", "old.py"),
+        predicted="syntax-error",
+    ),
+    WheelKind(
+        name="syntax-of-a-merge",
+        make=source("x = 1\n<<<<<<< HEAD\ny = 2\n=======\n", "merged.py"),
+        predicted="syntax-error",
+    ),
+    WheelKind(
+        name="syntax-that-only-the-compiler-refuses",
+        make=source("return 1\n", "cut.py"),
+        predicted="syntax-error",
+    ),
+    WheelKind(
+        name="syntax-of-python-2-that-came-back",
+        make=source("try:\n    pass\nexcept OSError, ValueError:\n    pass\n"),
+        predicted=("syntax-error", "syntax-error", "syntax-error", WORKS),
+    ),
+    WheelKind(
+        name="syntax-newer-than-the-hosts-own",
+        make=source("d = {}\n\n\ndef f():\n    return f'{d['a']}'\n"),
         predicted=("syntax-error", "syntax-error", WORKS, WORKS),
-        seen="syntax-error",
+    ),
+    WheelKind(
+        name="syntax-of-the-newest",
+        make=source("x = t'{1}'\n"),
+        predicted=("syntax-error", "syntax-error", _KNOWN_ON_3_13, WORKS),
+        seen=("syntax-error", "syntax-error", "syntax-error", WORKS),
     ),
     WheelKind(
         name="syntax-bounded",

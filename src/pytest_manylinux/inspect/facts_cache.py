@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -63,9 +64,10 @@ def _key(wheel: Wheel) -> str:
 
 @cache  # releases are looked up in files
 def _reader() -> str:
-    """Who reads wheels: our code, and its libraries' releases."""
+    """Who reads wheels: our code, its libraries' releases, and the Python that compiles sources."""
     releases = [f"{name} {version(name)}" for name in _LIBRARIES]
-    return " ".join((procedure_of("inspect", "model"), *releases))
+    compiler = "{}.{}".format(*sys.version_info)
+    return " ".join((procedure_of("inspect", "model"), compiler, *releases))
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - msgspec hands over what it does not know

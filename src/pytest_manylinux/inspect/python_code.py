@@ -2,14 +2,15 @@
 
 Which libraries they open by ctypes or cffi: a search for the calls and for the names of libraries near
 them; code that computes a name is told as the pattern `*`. It is a hint that a library may be in the
-process before a module needs it, no more. Which Python they are for: sources that look as if they used
-newer syntax, or that of Python 2, are parsed for each version that the wheel admits. What a package's
-`__init__` imports first.
+process before a module needs it, no more. Which Python they are for: they are compiled, and parsed for
+older versions where they look as if they used newer syntax. What a package's `__init__` imports first.
 """
 
 from __future__ import annotations
 
 import json
+import keyword
+import marshal
 import re
 import subprocess
 import sys
@@ -42,25 +43,49 @@ def opened_libraries(data: bytes) -> tuple[str, ...]:
 
 
 NEWEST = sys.version_info.minor
-"""The newest Python 3 whose syntax can be told here: that of the Python that runs this."""
+"""The minor version of the Python that runs this, whose compiler is asked."""
 
-PARSE_TIMEOUT = 60.0
-"""Seconds for all parsing of one wheel; what is not done by then is not told."""
+LAST_GRAMMAR = 15
+"""The newest minor version of Python 3 whose new syntax the signs below know."""
 
-# Signs of syntax by the first minor version of Python 3 that has it (the grammars of 3.8 to 3.14), and
-# under NEWEST + 1 those of Python 2. What they find is parsed, so that a false hit costs time only.
+MAX_CODE = 64 * 1024 * 1024
+"""Bytes of one wheel's sources that are compiled."""
+
+COMPILE_TIMEOUT = 60.0
+"""Seconds for all compiling of one wheel."""
+
+# Signs of syntax by the first minor version of Python 3 that has it (the grammars of 3.7 to 3.15; PEPs
+# 563, 572, 570, 614, 634, 646, 654, 695, 750, 758, 798, 810). What they find is parsed, so that a false
+# hit costs time only, or an answer.
 _SIGNS = {
-    8: rb":=|,[ \t]*/[ \t]*[,)]|^[ \t]*/[ \t]*,|\bfr?['\"][^'\"\n]*=\}",
-    9: rb"^[ \t]*(?:async[ \t]+)?with[ \t]*\(|^[ \t]*@(?:\(|[\w.]+\[|[\w.]+\([^)\n]*\)[.\[(])",
-    10: rb"^[ \t]*match\b[^=\n]*:[ \t]*(?:#.*)?$",
-    11: rb"\bexcept[ \t]*\*|\w\[[ \t]*\*\w",
-    12: rb"^[ \t]*type[ \t]+\w+[ \t]*[=\[]|^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*\[",
-    NEWEST + 1: (
-        rb"^[ \t]*(?:print|exec)[ \t]+['\"\w]|\bexcept[ \t]+[\w.]+[ \t]*,"
-        rb"|^[ \t]*raise[ \t]+[\w.]+[ \t]*,|\bur['\"]"
+    7: rb"^from[ \t]+__future__[ \t]+import\b[^\n]*(?:\bannotations\b|\()",
+    8: (
+        rb":=|,[ \t]*/[ \t]*[,)]|^[ \t]*/[ \t]*,|\bf?r?f?['\"][^'\"\n]*=\}"
+        rb"|\b(?:return|yield)\b[^\n]*\*"
     ),
+    9: rb"^[ \t]*(?:async[ \t]+)?with[ \t]*\(|^[ \t]*@(?:\(|[\w.]+\[|[\w.]+\([^)\n]*\)[.\[(])",
+    10: rb"^[ \t]*match\b[^=\n]*:[ \t]*(?:#.*)?$|[\[{][^\n]*:=",
+    11: rb"\bexcept[ \t]*\*|[\w)\]][ \t]*\[[^\]\n]*\*|\*\w+[ \t]*:[ \t]*\*",
+    12: rb"^[ \t]*type[ \t]+\w+[ \t]*[=\[]|^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*\[",
+    14: rb"\bexcept\b[^:(\n]*,|(?i:\b(?:t|rt|tr))['\"]",
+    15: rb"[\[{(][ \t]*\*{1,2}[^\n]*\bfor\b|^[ \t]*lazy[ \t]+(?:from|import)\b",
 }
-_PARSER = Path(__file__).with_name("parse_sources.py")
+# What an f-string may hold from Python 3.12 on (PEP 701): quotes of its own kind, a backslash or the
+# end of the line in an expression; looked for roughly.
+_PEP_701 = 12
+_FSTRING = (
+    rb"(?i:\b(?:f|rf|fr))(?:\"\"\"|'{3}"
+    rb"|\"[^\"\n]*\{[^\"}\n]*(?:[\"\\]|$)|'[^'\n]*\{[^'}\n]*(?:['\\]|$))"
+)
+_COMPILER = Path(__file__).with_name("compile_sources.py")
+_WORD = rf"(?!(?:__future__|{'|'.join(keyword.kwlist)})\b)[A-Za-z_]\w*"
+_PATH = rf"{_WORD}(?:\.{_WORD})*"
+# Lines that every Python 3 compiles: remarks, imports, a string.
+_NAMES, _PATHS = (rf"{one}(?: as {_WORD})?(?:, {one}(?: as {_WORD})?)*" for one in (_WORD, _PATH))
+_PLAIN = re.compile(
+    rf"(?:[ \t]*(?:#(?![^\n]*coding)[ -~]*)?\n|{_WORD} = \"[\w.+ -]*\"\n"
+    rf"|import {_PATHS}\n|from (?:\.+(?:{_PATH})?|{_PATH}) import {_NAMES}\n)*".encode()
+)
 _IMPORT = re.compile(
     r"^(?:from[ \t]+(?P<where>\.[\w.]*)[ \t]+import[ \t]+(?P<what>\([^)]*\)|[^\n]+)"
     r"|import[ \t]+(?P<whole>[\w., \t]+))",
@@ -68,43 +93,61 @@ _IMPORT = re.compile(
 )
 
 
-def looks_newer(data: bytes, lowest: int) -> bool:
-    """Whether a source has signs of syntax that Python 3.`lowest` does not have."""
-    return _signs(lowest).search(data) is not None
-
-
 @cache
-def _signs(lowest: int) -> re.Pattern[bytes]:
-    wanted = [signs for minor, signs in _SIGNS.items() if minor > lowest]
-    return re.compile(b"|".join(wanted), re.MULTILINE)
+def _signs(above: int, up_to: int) -> re.Pattern[bytes]:
+    """Signs of syntax that came after one minor version, and with another at the latest."""
+    wanted = [signs for minor, signs in _SIGNS.items() if above < minor <= up_to]
+    wanted += [_FSTRING] if above < _PEP_701 <= up_to else []
+    return re.compile(b"|".join(wanted) or rb"(?!)", re.MULTILINE)
 
 
 def syntax_needs(sources: Mapping[str, bytes], lowest: int) -> tuple[SyntaxNeed, ...]:
-    """The sources that Python 3.`lowest` does not compile, by path.
+    """The sources that not every Python from 3.`lowest` on compiles, by path.
 
-    The parsing is done by a process of its own, since a source made for it can crash a parser; where
-    that does not answer nothing is told.
+    They are compiled by a process of its own with this very Python, since a source made for it can
+    crash a compiler. Its parser knows older grammars too. On newer Pythons the answer for a source that
+    it refuses is the same, unless there are signs of syntax that came later.
     """
-    if not sources or lowest > NEWEST:
+    asked = {path: code for path, code in sources.items() if not _PLAIN.fullmatch(code)}
+    if not asked:
         return ()
-    asked = {path: data.decode("latin-1") for path, data in sources.items()}
-    command = [sys.executable, "-I", "-W", "ignore", str(_PARSER), str(lowest)]
+    if sum(map(len, asked.values())) > MAX_CODE:
+        return (_untold(min(asked), f"the wheel has more than {MAX_CODE} bytes of Python code"),)
+    older, newer = _signs(lowest, NEWEST), _signs(NEWEST, LAST_GRAMMAR)
+    found = _compiled(lowest, {path: (code, bool(older.search(code))) for path, code in asked.items()})
+    if found is None:
+        return (_untold(min(asked), "the compiler gave no answer"),)
+    return tuple(
+        _need(path, *told, later=bool(newer.search(asked[path])))
+        for path, told in sorted(found.items())
+    )
+
+
+def _need(path: str, since: int | None, line: int, message: str, *, later: bool) -> SyntaxNeed:
+    if line < 0:
+        return _untold(path, message)
+    last = NEWEST if since is not None or later else max(NEWEST, LAST_GRAMMAR)
+    return SyntaxNeed(path=path, since=since, refused_by=last, line=line, message=message)
+
+
+def _untold(path: str, why: str) -> SyntaxNeed:
+    return SyntaxNeed(path=path, since=None, refused_by=0, line=0, message=why)
+
+
+def _compiled(
+    lowest: int, asked: dict[str, tuple[bytes, bool]]
+) -> dict[str, tuple[int | None, int, str]] | None:
+    """The answer of compile_sources.py; None if it gave none."""
+    command = [sys.executable, "-I", "-S", "-W", "ignore", str(_COMPILER)]
+    request = marshal.dumps((lowest, asked))
     try:
         done = subprocess.run(
-            command,
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PARSE_TIMEOUT,
+            command, input=request, capture_output=True, check=False, timeout=COMPILE_TIMEOUT
         )
-        found = json.loads(done.stdout)
-    except (OSError, subprocess.TimeoutExpired, json.JSONDecodeError):
-        return ()
-    return tuple(
-        SyntaxNeed(path=path, since=since, tried=NEWEST, line=line, message=message)
-        for path, (since, line, message) in sorted(found.items())
-    )
+        answer: dict[str, tuple[int | None, int, str]] = json.loads(done.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+    return answer
 
 
 def imported_modules(package: str, data: bytes) -> Iterator[str]:

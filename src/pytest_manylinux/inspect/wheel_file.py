@@ -34,7 +34,6 @@ from pytest_manylinux.inspect.names import (
 from pytest_manylinux.inspect.python_code import (
     MAX_SOURCE,
     imported_modules,
-    looks_newer,
     opened_libraries,
     syntax_needs,
 )
@@ -58,23 +57,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Source:
-    """What is kept of a Python source: `newer` is all of it where it has signs of newer syntax."""
+    """What is kept of a Python source: `code` is all of it where an import can name it."""
 
     opens: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
-    newer: bytes = b""
+    code: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """One wheel's files as they are read: RECORD's rows, and what differs from them, by path.
 
-    `lowest` is the lowest minor version of Python 3 that its tags admit; `pool` shares equal values.
+    `pool` shares equal values.
     """
 
     archive: Archive
     rows: Mapping[str, RecordEntry]
-    lowest: int
     pool: Pool = field(default_factory=Pool)
     mismatches: dict[str, str] = field(default_factory=dict)
 
@@ -198,7 +196,7 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
         info = _info(archive, wheel)
         names = [*(name for name in info.record if name in archive.files)]
         names += (name for name in archive.files if name not in info.record)
-        reading = _Reading(archive, info.record, lowest_python(wheel.tags, ""))
+        reading = _Reading(archive, info.record)
         facts = _facts(wheel, archive, info, _read_files(reading, names))
         mismatches = tuple(f"{name} {how}" for name, how in sorted(reading.mismatches.items()))
         contents = tuple(_contents(archive, info, reading.mismatches))
@@ -214,8 +212,7 @@ def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
         or archive.beginning(name, len(MAGIC)) == MAGIC
     ]
     with ThreadPoolExecutor(1, "read-elf") as executor:
-        lowest = lowest_python(wheel.tags, "")
-        reading = executor.submit(_read_files, _Reading(archive, {}, lowest), names)
+        reading = executor.submit(_read_files, _Reading(archive, {}), names)
         info = _info(archive, wheel)
         found = reading.result()
     places = {name: place for place, name in enumerate(info.record)}
@@ -243,7 +240,7 @@ def _facts(
     contents |= {path: FileContent.DAMAGED for path, one in found if isinstance(one, str)}
     modules = module_files(contents, {file.path: file for file in elf})
     lowest = lowest_python(wheel.tags, info.requires_python)
-    newer = {path: one.newer for path, one in sources.items() if one.newer}
+    code = {path: one.code for path, one in sources.items() if one.code}
     inits = {file.path: file.exports_init for file in elf if file.exports_init}
     extensions = _with_broken(extension_modules(wheel.tags, inits), modules, wheel, opened)
     return WheelFacts(
@@ -270,7 +267,7 @@ def _facts(
         packed_by=archive.methods,
         module_files=modules,
         script_files=tuple(_scripts(archive)),
-        syntax=syntax_needs(newer, lowest),
+        syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
         no_code=tuple(sorted(contents.items())),
     )
@@ -404,7 +401,7 @@ def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | FileContent
         if data.startswith(MAGIC):
             return read_elf(name, data, pool=reading.pool)
         if name.endswith(_SOURCE) and len(data) <= MAX_SOURCE:
-            return _source(name, data, reading.lowest)
+            return _source(name, data)
         return _content(data) if _LIBRARY.fullmatch(name) else None
     pieces = reading.checked(name, archive.stream(name))
     first = next(pieces, b"")
@@ -416,13 +413,13 @@ def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | FileContent
     return None
 
 
-def _source(name: str, data: bytes, lowest: int) -> _Source:
+def _source(name: str, data: bytes) -> _Source:
     place = module_place(name)
     imports: Iterable[str] = ()
     if place is not None and place.endswith("/__init__.py"):
         imports = imported_modules(place.removesuffix("/__init__.py").replace("/", "."), data)
-    newer = data if place is not None and looks_newer(data, lowest) else b""
-    return _Source(opens=opened_libraries(data), imports=tuple(imports), newer=newer)
+    code = b"" if place is None else data
+    return _Source(opens=opened_libraries(data), imports=tuple(imports), code=code)
 
 
 def _content(data: bytes) -> FileContent:

@@ -213,12 +213,13 @@ class ScriptFile:
 class SyntaxNeed:
     """A Python file that not every Python compiles which the wheel admits.
 
-    `since` is the first minor version of Python 3 that does, None if none up to `tried` does.
+    `since` is the first minor version of Python 3 that does, None if none is known. Up to `refused_by`
+    none does; with 0 nothing is known, and `message` says why.
     """
 
     path: str
     since: int | None
-    tried: int
+    refused_by: int
     line: int
     message: str
 

@@ -23,9 +23,14 @@ _SET_APART = re.compile(
 def _static(facts: WheelFacts, target: Target) -> Findings:
     minor = target.interpreter.version.minor
     for need in facts.syntax:
-        if need.since is None and minor > need.tried:
-            continue  # it may be syntax of that very Python
-        if need.since is None or minor < need.since:
+        if need.since is None and minor > need.refused_by:
+            yield CHECK.finding(
+                f"{need.path}: whether Python 3.{minor} compiles it is not known ({need.message})",
+                evidence=[f"Python 3.{need.refused_by} does not"] if need.refused_by else [],
+                severity=Severity.INFORMATION,
+                files=[need.path],
+            )
+        elif need.since is None or minor < need.since:
             yield CHECK.finding(
                 f"{need.path}, line {need.line}: Python 3.{minor} does not compile it ({need.message})",
                 evidence=[_since(need)],
@@ -36,7 +41,7 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
 
 def _since(need: SyntaxNeed) -> str:
     if need.since is None:
-        return f"no Python up to 3.{need.tried} compiles it"
+        return f"no Python up to 3.{need.refused_by} compiles it"
     return f"Python 3.{need.since} is the first that compiles it"
 
 
