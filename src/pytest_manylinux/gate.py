@@ -24,6 +24,7 @@ from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.plan import accepts_python, targets_of, wheel_targets
 
 DAY = 86_400.0
+_NAMES_SHOWN = 5
 # Clocks of two machines differ; a proof from further ahead than this is not believed.
 CLOCK_SLACK = 600.0
 
@@ -224,7 +225,7 @@ class _Gate:
             if not self.rule.allow_ignored:
                 return Reason(ExitCode.NOT_PORTABLE, f"{place}: {waved} (allow-ignored = false)")
             return self._aged(verdict, f"{place}: {waved}, allowed")
-        return self._aged(verdict, f"{place}: portable")
+        return self._aged(verdict, f"{place}: portable{_left_out(verdict)}")
 
     def _aged(self, verdict: Verdict, text: str) -> Reason:
         """The reason for a pass, unless that is too old, or from the future."""
@@ -242,6 +243,13 @@ class _Gate:
 
 def _unproven(text: str) -> Reason:
     return Reason(ExitCode.NOT_PROVEN, text)
+
+
+def _left_out(verdict: Verdict) -> str:
+    """The names that the configuration kept from being imported, in words; empty if there are none."""
+    names = verdict.observation.left_out if verdict.observation else ()
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"; not imported, by its settings: {', '.join(names[:_NAMES_SHOWN])}{more}" if names else ""
 
 
 def _is_pass(verdict: Verdict) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -16,12 +16,19 @@ from wheels import build_wheel, compile_shared
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Command, Completed, Engine, Mount, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.errors import ImageError, SandboxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.store import default_root
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
-from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.model.observation import (
+    ImportDepth,
+    ImportKind,
+    ImportOutcome,
+    ImportStatus,
+    Observation,
+)
+from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, LIBRARY, QUIET, Errand, library_mounts
 from pytest_manylinux.trials.trial import _OFFLINE, TrialRequest, run_trial
@@ -464,6 +471,65 @@ def test_chosen_and_skipped_names(bookworm: Place) -> None:
     path = build_wheel(bookworm.folder, files, name="chosen")
     seen = bookworm.try_wheel(path, imports=("two.part", "two.worse"), import_skip=("*.worse",))
     assert [(o.name, o.status) for o in seen.imports] == [("two.part", ImportStatus.OK)]
+
+
+@pytest.mark.parametrize("decides", [False, True])
+def test_submodules_are_imported_to_the_depth_that_is_asked_for(
+    bookworm: Place, *, decides: bool
+) -> None:
+    files = {
+        "one/__init__.py": "from . import brought\n",
+        **{f"one/{name}.py": "" for name in ("brought", "__main__", "test_it", "skipped")},
+        "one/late.py": "import absent\n",
+        "one/inner/__init__.py": "",
+        "one/inner/far.py": "",
+        "one/inner/further/__init__.py": "",
+        "one/tests/__init__.py": "1/0",
+    }
+    path = build_wheel(bookworm.folder, files, name="chosen")
+    depth = ImportDepth(levels=2, decides=decides)
+    seen = bookworm.try_wheel(path, import_skip=("*.skipped",), import_depth=depth)
+    names = ["one.brought", "one.inner", "one.inner.far", "one.inner.further", "one.late"]
+    fine = ImportStatus.OK
+    wanted = dict.fromkeys(("one", *names), fine) | {"one.late": ImportStatus.RAISED}
+    assert {o.name: o.status for o in seen.imports} == wanted
+    kinds = {ImportKind.REQUIRED if decides else ImportKind.SUBMODULE}
+    assert {o.kind for o in seen.imports if o.name != "one"} == kinds
+
+
+def test_modules_that_a_path_file_makes_importable(bookworm: Place) -> None:
+    files = {
+        "odd.pth": "# remark\nimport sys\nodd_folder/deep\n../outside\n",
+        "odd_folder/deep/first.py": "import second\n",
+        "odd_folder/deep/second.py": "",
+        "odd_folder/other.py": "",
+    }
+    path = build_wheel(bookworm.folder, files, name="odd")
+    seen = bookworm.try_wheel(path)
+    fine = ImportStatus.OK
+    assert [(o.name, o.status) for o in seen.imports] == [
+        ("first", fine),
+        ("odd_folder.other", fine),
+        ("second", fine),
+    ]
+
+
+def test_another_python_than_the_rows_is_tried_as_what_it_is(bookworm: Place) -> None:
+    later = replace(
+        bookworm.target,
+        interpreter=replace(
+            bookworm.target.interpreter, version=PythonVersion(major=3, minor=15), measured=True
+        ),
+    )
+    place = replace(bookworm, target=later)
+    sound = build_wheel(bookworm.folder, {"one.py": ""}, name="one")
+    seen = place.try_wheel(sound)
+    assert seen.target == bookworm.target.id
+    assert "is Python 3.11, not 3.15" in seen.image_note
+    assert [o.status for o in seen.imports] == [ImportStatus.OK]
+    other = build_wheel(bookworm.folder, {"one.py": ""}, name="one", tag="cp315-none-any")
+    with pytest.raises(ImageError, match=r"not 3\.15, and one-1\.0-cp315-none-any\.whl is not for it"):
+        place.try_wheel(other)
 
 
 LEAVES = """

@@ -288,6 +288,21 @@ def test_what_a_distro_asks_of_a_wheel(wheel: str, distro: str, expected: Demand
     assert demand(make_wheel(wheel).tags, "", make_distro(distro)) is expected
 
 
+def test_names_that_were_not_imported_are_told_of_what_passes() -> None:
+    seen = make_observation(target=TARGETS[1])
+    verdicts = [
+        replace(one, observation=replace(seen, left_out=("demo.gui", "more")))
+        if one.subject == TARGETS[1]
+        else one
+        for one in proven(CP311, TARGETS[1:2])
+    ]
+    ruling = rule_on(artifact(CP311), make_run([CP311], verdicts), required=())
+    assert ruling.code is ExitCode.OK
+    assert f"{TARGETS[1]}: portable; not imported, by its settings: demo.gui, more" in [
+        reason.text for reason in ruling.reasons
+    ]
+
+
 @given(runs(), st.booleans(), st.sampled_from([0.0, 7.0]))
 def test_what_passes_has_a_good_verdict_everywhere_that_was_asked_for(
     record: RunRecord,

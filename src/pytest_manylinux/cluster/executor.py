@@ -79,6 +79,7 @@ class Executor:
             image=image,
             imports=order.imports,
             import_skip=order.import_skip,
+            import_depth=order.import_depth,
             dependencies=self._dependencies(order, wheel, facts, image, stream),
             programs=order.programs,
             timeout=order.timeout,

@@ -17,7 +17,7 @@ from pytest_manylinux import errors
 from pytest_manylinux.errors import ClusterError, EngineError, ManylinuxError
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.model.distro import Image, Target
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import ImportDepth, Observation
 from pytest_manylinux.model.survey import Survey
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -66,6 +66,7 @@ class Order(_Message, frozen=True):
     dependencies: tuple[Part, ...] | None
     imports: tuple[str, ...]
     import_skip: tuple[str, ...]
+    import_depth: ImportDepth
     programs: tuple[tuple[str, ...], ...]
     timeout: float
 
@@ -157,7 +158,7 @@ def read_answer(data: object, order: bytes) -> Answer:
 def _check(seen: RemoteResult, order: Order) -> None:
     """Raise ClusterError for an observation of something else than what was asked for."""
     where = seen.observation.target
-    if where != order.target.id:
+    if where != order.target.answered_by(seen.observation.python).id:
         raise _unsound(f"{seen.worker} was asked about {order.target.id}, and saw {where}")
     if order.root is not None and seen.observation.image != order.root.digest:
         raise _unsound(f"{seen.worker} saw it on another image than {order.root.digest}")

@@ -63,6 +63,7 @@ def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answe
         dependencies=None if folder is None else _offered_folder(folder, cluster.supply),
         imports=settings.imports,
         import_skip=settings.import_skip,
+        import_depth=settings.import_depth,
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
     )

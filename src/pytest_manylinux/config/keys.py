@@ -22,6 +22,7 @@ from pytest_manylinux.config.readers import (
     expectations,
     gate_rule,
     ignore_rules,
+    import_depth,
     job_count,
     package_names,
     path,
@@ -34,6 +35,7 @@ from pytest_manylinux.config.readers import (
     words,
 )
 from pytest_manylinux.config.settings import GateRule
+from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy
 
 Reader = Callable[[object, str], object]
@@ -57,6 +59,7 @@ _READING: dict[str, tuple[Reader, object]] = {
     "wheelhouse": (path, Path("wheelhouse")),
     "imports": (words, ()),
     "import-skip": (words, ()),
+    "import-depth": (import_depth, ImportDepth()),
     "programs": (command_lines, ()),
     "dependencies": (choice("way with dependencies", DEPENDENCIES), "resolve"),
     "build-timeout": (seconds, 1800.0),

@@ -101,6 +101,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="NAMES",
     ),
     Option(
+        "import-depth",
+        "how many packages below those names submodules are imported too: a number or all, with :error "
+        "where a failure is to be an error rather than an information (default: 0)",
+        metavar="DEPTH",
+    ),
+    Option(
         "programs",
         "programs of the wheel to run in each trial, such as `tool --version`",
         metavar="COMMAND",

@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_manylinux.config.settings import GateRule, IgnoreRule
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
+from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import Policy, parse_policy
 from pytest_manylinux.model.python import PythonVersion, parse_python
@@ -59,6 +60,15 @@ def command_lines(raw: object, where: str) -> tuple[str, ...]:
     if isinstance(raw, list) and all(isinstance(line, str) and line.strip() for line in raw):
         return tuple(line.strip() for line in raw)
     raise _wrong(where, raw, "give a command line, or a list of them")
+
+
+def import_depth(raw: object, where: str) -> ImportDepth:
+    """`all` or a number from 0, with `:error` behind it where failures are to be errors."""
+    word, colon, weight = str(raw).strip().partition(":")
+    levels = {"all": ALL_LEVELS, "0": 0}.get(word, _count(word))
+    if levels is None or isinstance(raw, bool) or (colon and weight != "error"):
+        raise _wrong(where, raw, "give all or a number from 0, with :error behind it if wanted")
+    return ImportDepth(levels=levels, decides=bool(colon))
 
 
 def path(raw: object, where: str) -> Path:

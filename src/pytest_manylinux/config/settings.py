@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.verdict import Expectation
@@ -90,6 +91,7 @@ class Settings:
     wheelhouse: Path
     imports: tuple[str, ...]
     import_skip: tuple[str, ...]
+    import_depth: ImportDepth
     programs: tuple[str, ...]
     dependencies: str
     build_timeout: float

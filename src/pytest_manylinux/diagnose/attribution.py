@@ -325,18 +325,19 @@ def _words(outcome: ImportOutcome) -> LoaderWords | None:
 
 
 def _weight(outcome: ImportOutcome, words: LoaderWords | None, facts: WheelFacts) -> Severity:
-    """Top-level imports decide, and so do the objects that programs call.
+    """Top-level imports decide, and so do submodules if asked for, and the objects that programs call.
 
-    An extension module imported by its dotted name may fail for reasons of its own (no display, an
-    optional dependency, only to be imported through its package): that decides only where the
-    loader refused the module itself, it has no init function, or the interpreter crashed. OSError
-    is a library that Python code looked for, not the module. A program may want what an extra of the
-    project brings.
+    An extension module or another submodule may fail for reasons of its own (no display, an optional
+    dependency, only to be imported through its package): that decides only where the loader refused the
+    module itself, it has no init function, or the interpreter crashed. OSError is a library that Python
+    code looked for, not the module. A program may want what an extra of the project brings.
     """
     if outcome.kind is ImportKind.ENTRY_POINT:
         extra = bool(outcome.missing_module) and _is_extra(outcome.missing_module, facts)
         return Severity.WARNING if extra else Severity.ERROR
-    if outcome.kind is ImportKind.TOP_LEVEL or outcome.status is ImportStatus.SIGNALLED:
+    if outcome.kind in {ImportKind.TOP_LEVEL, ImportKind.REQUIRED}:
+        return Severity.ERROR
+    if outcome.status is ImportStatus.SIGNALLED:
         return Severity.ERROR
     if NO_INIT in outcome.message:
         return Severity.ERROR

@@ -6,6 +6,7 @@ packages, PEP 3149 for extension suffixes, PEP 489 for the names of init functio
 
 * a folder with `__init__` (source, bytecode or extension module) is a package: one name;
 * a folder without is a namespace package and is entered: `ns.pkg`, `ns.module`;
+* a folder that a `.pth` file names is searched like the one that it lies in (the module site);
 * `x.py`, `x.pyc` and extension modules that really export an init function for `x`.
 
 Left out: what is no identifier, stubs, `__main__` and other programs, `.libs` and metadata folders,
@@ -15,6 +16,7 @@ and folders that are no namespace in earnest (see NOT_NAMESPACES).
 from __future__ import annotations
 
 import keyword
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +44,7 @@ _PROGRAMS = frozenset({"__init__", "__main__"})
 NOT_MODULES = _PROGRAMS | {"setup", "conftest"}
 """Files at the top that are programs, or are read by a tool: importing one runs it."""
 
+_TESTS = re.compile(r"tests?|conftest|test_.*|.*_tests?")
 _EXTENSION = re.compile(r"(?P<stem>[^.]+)(?:\.(?P<abi>[^.]+))?\.so")
 _INTERPRETER = re.compile(r"(?:py|cp)3(?P<minor>\d*)t?")
 _FUTURE = 40  # no bound of a Requires-Python in use is higher
@@ -72,6 +75,26 @@ def installed_path(path: str) -> str | None:
         match = _DATA.fullmatch(path)
         return match["rest"] if match else None
     return None if top.endswith(".dist-info") else path
+
+
+def search_folders(name: str, text: str) -> tuple[str, ...]:
+    """The folders that a `.pth` file of a wheel adds to sys.path, below the folder that it lies in.
+
+    The rules of the module site: a line a folder, but for remarks and lines that begin with `import`.
+    """
+    place = installed_path(name)
+    if place is None or "/" in place:
+        return ()
+    lines = (line.strip() for line in text.splitlines() if not re.match(r"#|import[ \t]", line))
+    folders = (posixpath.normpath(line) for line in lines if line)
+    return tuple(one for one in folders if one != "." and not one.startswith(("/", "..")))
+
+
+def below_search_folder(path: str, folders: Iterable[str]) -> str:
+    """A file's path below the innermost of the folders; as it is where it is in none of them."""
+    place = installed_path(path) or ""
+    found = max((one for one in folders if place.startswith(f"{one}/")), key=len, default="")
+    return place[len(found) + 1 :] if found else path
 
 
 def top_level_names(
@@ -117,6 +140,27 @@ def extension_modules(
             parts = folders if stem == "__init__" else [*folders, stem]
             modules.append((".".join(parts), path))
     return tuple(sorted(modules))
+
+
+def submodules(files: Iterable[str], packages: Iterable[str], levels: int) -> tuple[str, ...]:
+    """Dotted names of Python sources inside packages, sorted, at most so many levels below them.
+
+    A negative number means all levels. Programs (`__main__`) and tests are left out.
+    """
+    found: set[str] = set()
+    known = set(packages)
+    for path in files if levels else ():
+        place = module_place(path) if path.endswith(".py") else None
+        parts = place.removesuffix(".py").split("/") if place else []
+        if parts[-1:] == ["__init__"]:
+            parts.pop()
+        tops = (depth for depth in range(1, len(parts)) if ".".join(parts[:depth]) in known)
+        top = next(tops, 0)
+        inner = parts[top:]
+        is_near = top and (levels < 0 or len(inner) <= levels)
+        if is_near and "__main__" not in inner and not any(map(_TESTS.fullmatch, inner)):
+            found.add(".".join(parts))
+    return tuple(sorted(found))
 
 
 def module_place(path: str) -> str | None:

@@ -24,11 +24,13 @@ from packaging.version import InvalidVersion, Version
 from pytest_manylinux.errors import StoreError, UsageError
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import (
+    below_search_folder,
     extension_modules,
     extension_stem,
     lowest_python,
     module_files,
     module_place,
+    search_folders,
     top_level_names,
 )
 from pytest_manylinux.inspect.python_code import (
@@ -94,10 +96,19 @@ class _Reading:
             self.mismatches[name] = f"has {size} bytes, RECORD says {row.size}"
 
 
-# A path, and its facts, or what is wrong with it, or what a source tells, or what is called a library.
-Found = tuple[str, ElfFacts | str | _Source | FileContent]
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """The folders that a `.pth` file adds to sys.path."""
+
+    names: tuple[str, ...]
+
+
+# A path, and its facts, or what is wrong with it, or what a source or a .pth file tells, or what is
+# called a library.
+Found = tuple[str, ElfFacts | str | _Source | _Folders | FileContent]
 
 _SOURCE = ".py"
+_PATHS = ".pth"
 _LIBRARY = re.compile(r".*\.so(?:\.\d+)*")
 _LFS = b"version https://git-lfs"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -241,8 +252,12 @@ def _facts(
     modules = module_files(contents, {file.path: file for file in elf})
     lowest = lowest_python(wheel.tags, info.requires_python)
     code = {path: one.code for path, one in sources.items() if one.code}
-    inits = {file.path: file.exports_init for file in elf if file.exports_init}
-    extensions = _with_broken(extension_modules(wheel.tags, inits), modules, wheel, opened)
+    folders = [name for _, one in found if isinstance(one, _Folders) for name in one.names]
+    places = {below_search_folder(path, folders): path for path in archive.files}
+    exports = {file.path: file.exports_init for file in elf if file.exports_init}
+    inits = {place: exports[path] for place, path in places.items() if path in exports}
+    native = ((name, places[place]) for name, place in extension_modules(wheel.tags, inits))
+    extensions = _with_broken(tuple(native), modules, wheel, opened)
     return WheelFacts(
         wheel=wheel,
         metadata_name=info.name,
@@ -252,7 +267,7 @@ def _facts(
         root_is_purelib=info.root_is_purelib,
         files=tuple(dict.fromkeys((*(n for n in info.record if n in archive.files), *archive.files))),
         elf=elf,
-        top_level=top_level_names(archive.files, wheel.tags, inits),
+        top_level=top_level_names(places, wheel.tags, inits),
         extension_modules=tuple(sorted({name for name, _ in extensions})),
         programs=tuple(f.path for f in elf if f.kind is ElfKind.PROGRAM and f.runs_on_linux),
         problems=(*info.problems, *problems),
@@ -392,7 +407,7 @@ def _read_batch(reading: _Reading, names: list[str]) -> list[Found]:
     return found
 
 
-def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | FileContent | None:
+def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | _Folders | FileContent | None:
     """Facts of an ELF file, what a source tells; if it has a row, its digest is checked too."""
     archive = reading.archive
     if archive.files[name].file_size <= IN_MEMORY:
@@ -402,6 +417,8 @@ def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | FileContent
             return read_elf(name, data, pool=reading.pool)
         if name.endswith(_SOURCE) and len(data) <= MAX_SOURCE:
             return _source(name, data)
+        if name.endswith(_PATHS):
+            return _Folders(search_folders(name, data.decode("utf-8", "replace")))
         return _content(data) if _LIBRARY.fullmatch(name) else None
     pieces = reading.checked(name, archive.stream(name))
     first = next(pieces, b"")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pytest_manylinux.model.python import PythonVersion
@@ -186,6 +186,19 @@ class Target:
         """Distro and Python: `debian-12-cp311`, or `debian-12+cp312` if it is not the distro's."""
         joint = "-" if self.interpreter.origin is InterpreterOrigin.DISTRO else "+"
         return f"{self.distro.id}{joint}{self.interpreter.version.id}"
+
+    def answered_by(self, python: str, pip: str = "") -> Target:
+        """The target with the Python that answered there (`3.14.10`), if the row speaks of another.
+
+        `pip` is the version of the pip that came with it. A distro's `python3` changes its release
+        while a rolling distro goes on; the row then lags behind.
+        """
+        own = self.interpreter
+        parts = re.match(r"(\d+)\.(\d+)(t?)", python)
+        if parts is None or f"{parts[1]}.{parts[2]}" == own.version.dotted:
+            return self
+        version = replace(own.version, major=int(parts[1]), minor=int(parts[2]))
+        return replace(self, interpreter=replace(own, version=version, abi="", pip=pip, measured=False))
 
 
 _TARGET_ID = re.compile(r"(?P<distro>.+)[-+](?P<python>(?:cp|pp)\d{2,}t?)-(?P<arch>\w+)")

@@ -24,15 +24,39 @@ Pairs = Annotated[
 
 
 class ImportKind(enum.Enum):
-    """Why a name is imported: top-level names decide, extension modules inform.
+    """Why a name is imported: top-level names decide, extension modules and submodules inform.
 
+    SUBMODULE and REQUIRED are modules inside packages that the setting `import-depth` asks for, the
+    latter where their failures are to count as errors.
     ENTRY_POINT: the name is an object reference, `package.module:attribute`, that an installed program
     calls (the entry points specification); its module is imported and the attribute looked up.
     """
 
     TOP_LEVEL = "top-level"
     EXTENSION = "extension"
+    SUBMODULE = "submodule"
+    REQUIRED = "required submodule"
     ENTRY_POINT = "entry point"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportDepth:
+    """How far below the imported names submodules are imported too (the setting `import-depth`).
+
+    `levels` are packages, 0 for none, ALL_LEVELS for all. `decides`: a failure is an error, else an
+    information.
+    """
+
+    levels: int = 0
+    decides: bool = False
+
+    def __str__(self) -> str:
+        """As in the configuration."""
+        levels = "all" if self.levels == ALL_LEVELS else str(self.levels)
+        return f"{levels}:error" if self.decides else levels
+
+
+ALL_LEVELS = -1
 
 
 class ImportStatus(enum.Enum):

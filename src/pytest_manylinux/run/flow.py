@@ -225,6 +225,7 @@ class Flow:
             image=image,
             imports=settings.imports,
             import_skip=settings.import_skip,
+            import_depth=settings.import_depth,
             dependencies=dependencies,
             programs=tuple(tuple(line.split()) for line in settings.programs),
             timeout=settings.trial_timeout,
@@ -424,7 +425,11 @@ class Flow:
 
 
 def _judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
-    return judge(read.facts, seen.observation, job.target, wheel=read.wheel, survey=seen.survey)
+    """On the Python that answered, which may be another one than was planned for."""
+    observation = seen.observation
+    pip = observation.install.pip_version if observation.install else ""
+    target = job.target.answered_by(observation.python, pip)
+    return judge(read.facts, observation, target, wheel=read.wheel, survey=seen.survey)
 
 
 def _audited(origin: Origin, read: Read) -> Judged:

@@ -59,10 +59,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fails, nothing else is done. `files` are (path in the venv, size, SHA-256 in hexadecimal) of what it
     must leave (comparison.py says what -1 and "" mean). `elf` are (installed path, its own loader or
     empty) of files for the loader to resolve, `imports` names to import, each in an interpreter of its
-    own, `extensions` names of extension modules to try besides, `entry_points` object references
-    (`module:attribute`), `programs` command lines whose first word is in the venv's folder of scripts.
-    `launches` are (installed path, whether it is ELF) of programs to start, `libraries` installed paths
-    of shared libraries to open, `sources` installed paths of Python files to compile.
+    own, `extensions` names of extension modules to try besides, `submodules` names of modules inside
+    packages, `entry_points` object references (`module:attribute`), `programs` command lines whose
+    first word is in the venv's folder of scripts. `launches` are (installed path, whether it is ELF) of
+    programs to start, `libraries` installed paths of shared libraries to open, `sources` those of
+    Python files to compile.
     """
 
     timeout: float
@@ -76,6 +77,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     elf: tuple[tuple[str, str], ...] = ()
     imports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
     programs: tuple[tuple[str, ...], ...] = ()
     entry_points: tuple[str, ...] = ()
     launches: tuple[tuple[str, bool], ...] = ()

@@ -51,6 +51,8 @@ class Asked:
 
     imports: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
+    submodules_decide: bool = False
     entry_points: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     offered: frozenset[str] = frozenset()
@@ -163,6 +165,8 @@ def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[Impo
     """The outcomes in the order asked, top-level names first."""
     kinds = dict.fromkeys(asked.imports, ImportKind.TOP_LEVEL)
     kinds |= {name: ImportKind.EXTENSION for name in asked.extensions if name not in kinds}
+    deeper = ImportKind.REQUIRED if asked.submodules_decide else ImportKind.SUBMODULE
+    kinds |= {name: deeper for name in asked.submodules if name not in kinds}
     kinds |= dict.fromkeys(asked.entry_points, ImportKind.ENTRY_POINT)
     found = {
         name: _came_along(name, kinds[name], report, asked)

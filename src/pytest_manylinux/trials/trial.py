@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import ImageError, SandboxError
 from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.images.store import default_root
+from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import ImportDepth, Observation
 from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
+from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
 from pytest_manylinux.trials.offered import (
     compiled_sources,
@@ -34,6 +38,7 @@ from pytest_manylinux.trials.result import Asked, Seen, look
 from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout, prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
+_PYTHON = re.compile(r"/(?:python|pypy)(\d+\.\d+t?)/")
 _WHEEL = INPUTS / "wheel"
 # Bytecode changes no verdict: pip compiles what it can and goes on where it cannot, and the imports
 # compile what they need.
@@ -59,6 +64,7 @@ class TrialRequest:
     image: Image
     imports: tuple[str, ...] = ()
     import_skip: tuple[str, ...] = ()
+    import_depth: ImportDepth = field(default_factory=ImportDepth)
     dependencies: Path | None = None
     programs: tuple[tuple[str, ...], ...] = ()
     timeout: float = 300.0
@@ -73,12 +79,14 @@ def run_trial(
     With `pool` that sandbox is one that was made ready before, where that can be; the procedure is
     the same. `more` tells how many trials on the same target are known to come.
     A hang, a crash or an exit of the code under trial is part of the observation. Raises
+    ImageError where the image's Python is not the target's and the wheel is not for it,
     SandboxError where the sandbox was lost before anything could be seen, TrialTimeoutError where
     pip itself did not end in time, and the engine's, image's and store's errors.
     """
     started, clock = time.time(), time.monotonic()
     cache = request.cache or default_root() / "venvs"
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
+    request = answering(request, venv.layout)
     asked = _asked(request, venv.layout)
     errand = _errand(request, venv, asked)
     emulator = _emulator(request.target.arch)
@@ -121,20 +129,37 @@ def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None
         return look(completed, asked)
 
 
-def check_python(answered: str, target: Target, image: Image) -> None:
-    """Raise ImageError if the Python that answered is not the row's: what it saw is of another one.
+def answering(request: TrialRequest, layout: VenvLayout) -> TrialRequest:
+    """The request for the Python that the image has, which the row may not know yet.
 
-    A distro's `python3` changes its release while a rolling distro goes on; the row then lags behind.
+    Raises ImageError if it is another one and the wheel is not for it.
     """
-    found = ".".join(answered.split(".")[:2])
-    version = target.interpreter.version
-    if found != version.dotted:
+    found = _PYTHON.search(layout.platlib)
+    target = request.target if found is None else request.target.answered_by(found[1])
+    if target is request.target:
+        return request
+    own = request.target.interpreter
+    words = f"{own.executable} of {request.image.name} is {target.interpreter.version.title}"
+    if supported_tags(target).isdisjoint(request.wheel.tags):
+        raise ImageError(
+            f"{words}, not {own.version.dotted}, and {request.wheel.filename} is not for it",
+            why=f"the catalogue's row of {target.distro.id} does not speak of what is there any more",
+            remedy=f"name the program in the row (executable = '/usr/bin/python{own.version.dotted}'), "
+            "or see what `pytest-manylinux catalogue check` says",
+        )
+    note = f"{words}, not {own.version.dotted} as in the catalogue: tried as {target.id}"
+    image = replace_fields(request.image, note="; ".join(filter(None, (request.image.note, note))))
+    return replace_fields(request, target=target, image=image)
+
+
+def check_python(answered: str, target: Target, image: Image) -> None:
+    """Raise ImageError if the Python that answered is not the target's: it saw another one's trial."""
+    if target.answered_by(answered) is not target:
         raise ImageError(
             f"{target.interpreter.executable} of {image.name} is Python {answered}, "
-            f"not {version.dotted}",
-            why=f"the catalogue's row of {target.distro.id} does not speak of what is there any more",
-            remedy=f"name the program in the row (executable = '/usr/bin/python{version.dotted}'), or "
-            "see what `pytest-manylinux catalogue check` says",
+            f"not {target.interpreter.version.dotted}",
+            why="the virtual environment that was made in it is another Python's",
+            remedy="run again with --manylinux-fresh",
         )
 
 
@@ -145,9 +170,13 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     imports = [name for name in request.imports or offered if not is_skipped(name, skip)]
     extensions = [name for name in facts.extension_modules if not is_skipped(name, skip)]
     references = [name for name in entry_references(facts) if not is_skipped(_module(name), skip)]
+    known = {*imports, *extensions}
+    deeper = submodules(facts.files, imports, request.import_depth.levels)
     return Asked(
         imports=tuple(dict.fromkeys(imports)),
         extensions=tuple(name for name in dict.fromkeys(extensions) if name not in imports),
+        submodules=tuple(n for n in deeper if n not in known and not is_skipped(n, skip)),
+        submodules_decide=request.import_depth.decides,
         entry_points=tuple(references),
         libraries=opened_libraries(facts, layout, request.target.arch),
         offered=frozenset(offered),
@@ -204,6 +233,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             elf=loader_files(request.facts, venv.layout),
             imports=asked.imports,
             extensions=asked.extensions,
+            submodules=asked.submodules,
             entry_points=asked.entry_points,
             launches=launched_files(request.facts, venv.layout),
             libraries=asked.libraries,

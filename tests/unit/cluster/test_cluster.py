@@ -23,6 +23,7 @@ from pytest_manylinux.cluster.scheduling import Offer, needs
 from pytest_manylinux.cluster.watchdog import Limit
 from pytest_manylinux.cluster.worker import Stream, TrialPlugin
 from pytest_manylinux.errors import ClusterError, EngineError, ImageError
+from pytest_manylinux.model.observation import ImportDepth
 
 WAIT = 1.0
 Do = Callable[[Order, Stream], None]
@@ -123,6 +124,7 @@ def order(cluster: Cluster, name: str = "demo", sha256: str = "0" * 64) -> Order
         dependencies=None,
         imports=(),
         import_skip=(),
+        import_depth=ImportDepth(),
         programs=(),
         timeout=60.0,
     )

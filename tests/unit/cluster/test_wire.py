@@ -25,6 +25,7 @@ from pytest_manylinux.cluster.protocol import (
     read_order,
 )
 from pytest_manylinux.errors import ClusterError, ManylinuxError
+from pytest_manylinux.model.observation import ImportDepth
 
 DIGEST = f"sha256:{'a' * 64}"
 
@@ -39,6 +40,7 @@ def order(**changes: Any) -> Order:  # noqa: ANN401
         "dependencies": None,
         "imports": ("demo",),
         "import_skip": (),
+        "import_depth": ImportDepth(levels=2),
         "programs": (("demo", "--version"),),
         "timeout": 300.0,
     }

@@ -16,6 +16,7 @@ from pytest_manylinux.config.merge import (
 )
 from pytest_manylinux.config.settings import FIELD_NAMES, SourceKind
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.policy import Policy
 
 VALUES: dict[str, list[object]] = {
@@ -94,6 +95,10 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
         ("expect", [{"finding": "crash", "reason": ""}], "not empty"),
         ("expect", "crash", "write it as tables"),
         ("ignore", [{"finding": "x", "reason": "y", "severty": "z"}], "'severity'"),
+        *(
+            ("import-depth", raw, "all or a number from 0")
+            for raw in (True, -1, "2:warning", "", "all:")
+        ),
         ("gate", {"max-age": "old"}, "seconds above 0"),
         ("gate", {"allow-ignored": "yes"}, "true or false"),
     ],
@@ -104,6 +109,17 @@ def test_a_wrong_value_is_a_usage_error_that_names_the_file(name: str, raw: obje
         merge([layer])
     assert f"pyproject.toml: tool.pytest-manylinux.{name}" in str(caught.value)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "levels", "decides"),
+    [(0, 0, False), (2, 2, False), ("2", 2, False), ("all", ALL_LEVELS, False), ("1:error", 1, True)],
+)
+def test_the_depth_of_imports(raw: object, levels: int, decides: bool) -> None:  # noqa: FBT001
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"import-depth": raw})
+    depth = merge([layer]).import_depth
+    assert depth == ImportDepth(levels=levels, decides=decides)
+    assert str(depth) == str(raw)
 
 
 def test_an_unknown_key_suggests_the_nearest() -> None:

@@ -58,3 +58,13 @@ def test_another_python_than_the_rows_proves_nothing() -> None:
     check_python("3.11.2", target, IMAGE)
     with pytest.raises(ImageError, match=r"is Python 3\.12\.1, not 3\.11"):
         check_python("3.12.1", target, IMAGE)
+
+
+def test_the_python_that_answers_stands_for_the_rows() -> None:
+    target = make_target(python="3.11")
+    assert target.answered_by("3.11.9") is target
+    found = target.answered_by("3.14.10", "26.2.2")
+    assert found.id == target.id.replace("cp311", "cp314")
+    assert found.interpreter.version.release == (3, 14)
+    assert (found.interpreter.pip, found.interpreter.own_abi) == ("26.2.2", "cp314")
+    assert target.answered_by("") is target

@@ -147,8 +147,9 @@ class Trial:
                 self.load([name], inside if last else [])
 
     def informing(self) -> "list[str]":
-        """The names that come after those that decide: extension modules, and entry points."""
-        return [*self.request["extensions"], *self.request["entry_points"]]
+        """The names that come after those that decide: extension modules, submodules, entry points."""
+        request = self.request
+        return [*request["extensions"], *request["submodules"], *request["entry_points"]]
 
     def load(self, names: "list[str]", inside: "list[str] | None" = None) -> None:
         """Import names, each in an interpreter of its own; note which other modules that brought.
@@ -178,17 +179,20 @@ class Trial:
                 self.tell_beside(told, inside or [])
 
     def tell_beside(self, told: "list[dict[str, Any]]", wanted: "list[str]") -> None:
-        """Tell which of the wanted names forks have imported, or have seen come with their package."""
+        """Tell which of the wanted names forks have imported, or have seen come with their package.
+
+        Of the first name itself only what it brought is told here. A source is in no map of memory.
+        """
         for report in told:
-            name, brought = report.get("name"), report.get("inner", {})
-            if name is None or report["status"] != "ok":
+            if report["status"] != "ok":
                 continue
-            inside = [one for one in brought if one.startswith(f"{name}.")]
-            fine = [name, *(one for one in inside if brought[one] in report["loaded"])]
-            for one in fine:
+            name, brought = report.get("name"), report.get("inner", {})
+            fine = [one for one, file in brought.items() if is_there(file, report["loaded"])]
+            for one in fine if name is None else [name, *fine]:
                 if one in wanted and one not in self.inner:
                     self.inner.add(one)
-                    self.tell("beside", name=one, report=report)
+                    along = {"status": "ok", "loaded": report["loaded"] if name else []}
+                    self.tell("beside", name=one, report=report if name else along)
 
     def importing(self, name: str, *more: str) -> "tuple[Task, str]":
         """Prepare an interpreter that imports `name`, with the token that its reports will bear."""
@@ -338,6 +342,11 @@ class StartUp:
 def is_inside(name: str, package: str) -> bool:
     """Whether a dotted name, or an object reference, begins with that package or module."""
     return name.startswith((f"{package}.", f"{package}:"))
+
+
+def is_there(file: str, loaded: "list[str]") -> bool:
+    """Whether a module came from a file that is mapped into memory, or from a source, which is not."""
+    return file in loaded or ".so" not in os.path.basename(file)
 
 
 def is_start_up(name: str) -> bool:

@@ -169,10 +169,15 @@ class Importer:
         self.leave(0)
 
     def inner(self) -> "dict[str, str]":
-        """The extension modules inside the imported name that came along, and their files."""
+        """The extension modules inside the name, and others that are asked for, with their files."""
         files = {key: getattr(module, "__file__", None) for key, module in list(self.modules.items())}
         inside = {key: file for key, file in files.items() if key.startswith(f"{self.name}.")}
-        return {key: file for key, file in inside.items() if isinstance(file, str) and ".so" in file}
+        asked = frozenset(self.more)
+        return {
+            key: file
+            for key, file in inside.items()
+            if isinstance(file, str) and (".so" in file or key in asked)
+        }
 
     def report(self, found: "dict[str, object]") -> None:
         """Send what was found, with the files that are mapped into this process, as a literal."""
