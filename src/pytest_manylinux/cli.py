@@ -27,7 +27,8 @@ def build_parser(first: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-manylinux {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     known = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
-    for name in [first] if first in known else known:
+    own = f"{first}_command"
+    for name in [own] if own in known else known:
         importlib.import_module(f"{commands.__name__}.{name}").register(subparsers)
     return parser
 

@@ -8,18 +8,19 @@ docs/reference/gate.md explains.
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.tags import Tag
 
 from pytest_manylinux.artifacts import Artifact, ArtifactKind
-from pytest_manylinux.config.settings import GateRule
+from pytest_manylinux.config.settings import WHOLE, GateRule
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.plan import accepts_python, targets_of, wheel_targets
 
@@ -31,10 +32,15 @@ CLOCK_SLACK = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One sentence of a ruling. `code` is OK for what speaks for the file."""
+    """One sentence of a ruling. `code` is OK for what speaks for the file.
+
+    `untried` tells that it is about a wheel that no target of the proven run could take, which the
+    rule `require-coverage` may let through.
+    """
 
     code: ExitCode
     text: str
+    untried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,46 @@ class Ruling:
         """OK only if every reason is; not portable outweighs not proven."""
         return _worst(reason.code for reason in self.reasons)
 
+    @property
+    def unproven(self) -> str:
+        """Why a wheel was not proven, let through or not; empty if it was."""
+        found = [r for r in self.reasons if r.untried or r.code is ExitCode.NOT_PROVEN]
+        return found[0].text if found else ""
+
+    @property
+    def only_untried(self) -> bool:
+        """Whether nothing speaks against the wheel but that no target could take it."""
+        against = [reason for reason in self.reasons if reason.code is not ExitCode.OK]
+        return bool(against) and all(reason.untried for reason in against)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The gate's word on all files together."""
 
     rulings: tuple[Ruling, ...]
+
+    @property
+    def wheels(self) -> tuple[Ruling, ...]:
+        """Those on wheels for Linux, which are the ones that can be proven."""
+        return tuple(ruling for ruling in self.rulings if _can_be_proven(ruling.artifact))
+
+    @property
+    def unproven(self) -> Counter[str]:
+        """How many of these wheels were not proven, by the reason."""
+        return Counter(ruling.unproven for ruling in self.wheels if ruling.unproven)
+
+    def coverage_lines(self) -> list[str]:
+        """`31 of 90 wheels of this release were not proven:`, and a line each reason."""
+        count, total = self.unproven.total(), len(self.wheels)
+        if not count:
+            return []
+        verb = "was" if count == 1 else "were"
+        noun = "wheel" if total == 1 else "wheels"
+        return [
+            f"{count} of {total} {noun} of this release {verb} not proven:",
+            *(f"  {number}: {reason}" for reason, number in self.unproven.most_common()),
+        ]
 
     @property
     def code(self) -> ExitCode:
@@ -87,7 +127,37 @@ def decide(
     seconds since the epoch.
     """
     gate = _Gate(record=record, rule=rule, required=tuple(required), now=now)
-    return Decision(tuple(Ruling(artifact, tuple(gate.reasons(artifact))) for artifact in artifacts))
+    strict = Decision(tuple(Ruling(artifact, tuple(gate.reasons(artifact))) for artifact in artifacts))
+    return _with_coverage(strict, rule.require_coverage)
+
+
+def _with_coverage(strict: Decision, least: float) -> Decision:
+    """Let wheels through that nothing could take, if enough of the others were proven.
+
+    `least` is the percentage of the wheels for Linux that have to pass by themselves: at least one.
+    """
+    passed = sum(ruling.code is ExitCode.OK for ruling in strict.wheels)
+    if not passed or least >= WHOLE or WHOLE * passed < least * len(strict.wheels):
+        return strict
+    note = f"let through unproven (require-coverage = {least:g})"
+    return Decision(
+        tuple(
+            replace(ruling, reasons=tuple(_waived(reason, note) for reason in ruling.reasons))
+            if ruling.only_untried
+            else ruling
+            for ruling in strict.rulings
+        )
+    )
+
+
+def _waived(reason: Reason, note: str) -> Reason:
+    if reason.code is ExitCode.OK:
+        return reason
+    return replace(reason, code=ExitCode.OK, text=f"{reason.text}; {note}")
+
+
+def _can_be_proven(artifact: Artifact) -> bool:
+    return artifact.kind is ArtifactKind.WHEEL and not artifact.is_foreign
 
 
 def _worst(codes: Iterable[ExitCode]) -> ExitCode:
@@ -186,26 +256,31 @@ class _Gate:
             if target := split_target_id(verdict.subject):
                 by_distro.setdefault(target[0], []).append(verdict)
         others = [verdict for verdict in verdicts if split_target_id(verdict.subject) is None]
+        untried = any(_has_no_target(verdict) for verdict in others)
         for verdict in others:
             if verdict.subject != "audit":
                 yield self._judge(verdict, verdict.subject)
         for distro in self.required:
-            yield from self._distro(artifact, distro, by_distro.pop(distro.id, []))
+            yield from self._distro(artifact, distro, by_distro.pop(distro.id, []), untried=untried)
         if not self.rule.require:
             for found in by_distro.values():
                 yield from (self._judge(verdict, verdict.subject) for verdict in found)
-        if not any(_is_pass(verdict) for verdict in verdicts if split_target_id(verdict.subject)):
+        passed = any(_is_pass(verdict) for verdict in verdicts if split_target_id(verdict.subject))
+        if not passed and not untried:
             yield _unproven("no trial of it passed anywhere")
 
     def _distro(
-        self, artifact: Artifact, distro: Distro, verdicts: Sequence[Verdict]
+        self, artifact: Artifact, distro: Distro, verdicts: Sequence[Verdict], *, untried: bool
     ) -> Iterator[Reason]:
         if verdicts:
             yield from (self._judge(verdict, verdict.subject) for verdict in verdicts)
             return
         wanted = demand(artifact.tags, artifact.requires_python, distro)
         if wanted is Demand.TRIAL:
-            yield _unproven(f"{distro.id}: required, and not in the proof")
+            # A run that was asked for the distro may lack what runs the wheel's architecture.
+            asked = distro.id in {row.id for row in self.record.distros}
+            text = f"{distro.id}: required, and not in the proof"
+            yield Reason(ExitCode.NOT_PROVEN, text, untried=untried and asked)
         elif wanted is Demand.TOO_OLD:
             glibc = ".".join(map(str, distro.glibc))
             yield Reason(
@@ -216,6 +291,8 @@ class _Gate:
 
     def _judge(self, verdict: Verdict, place: str) -> Reason:
         """One verdict: its outcome, what was waved through, and its age."""
+        if _has_no_target(verdict):
+            return Reason(ExitCode.NOT_PROVEN, f"not tried: {verdict.reason}", untried=True)
         if verdict.outcome is Outcome.NOT_PROVEN:
             cause = "" if verdict.cause is None else verdict.cause.value
             return _unproven(f"{place}: not proven ({verdict.reason or cause})")
@@ -250,6 +327,11 @@ def _left_out(verdict: Verdict) -> str:
     names = verdict.observation.left_out if verdict.observation else ()
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return f"; not imported, by its settings: {', '.join(names[:_NAMES_SHOWN])}{more}" if names else ""
+
+
+def _has_no_target(verdict: Verdict) -> bool:
+    """Whether it says that no target of the run could take the wheel."""
+    return verdict.outcome is Outcome.NOT_PROVEN and verdict.cause is Cause.NO_TARGET
 
 
 def _is_pass(verdict: Verdict) -> bool:

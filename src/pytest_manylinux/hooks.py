@@ -41,6 +41,7 @@ from pytest_manylinux.run.reports import (
     gate_words,
     image_notes,
     speak_to_forge,
+    untargeted_notes,
 )
 from pytest_manylinux.run.session import Run
 from pytest_manylinux.run.strangers import (
@@ -392,7 +393,7 @@ class Hooks:
     def _finish(self, session: pytest.Session) -> None:
         self.record = record = self._record()
         self._add_suite_properties(record)
-        self.notes += self.context.left_out + image_notes(record)
+        self.notes += self.context.left_out + untargeted_notes(record) + image_notes(record)
         try:
             self.notes += [f"wrote {path}" for path in self.outputs.write(record)]
             self.annotations = speak_to_forge(record, os.environ)

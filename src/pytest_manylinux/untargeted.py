@@ -9,6 +9,7 @@ import enum
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.tags import Tag
 
@@ -20,6 +21,7 @@ from pytest_manylinux.model.wheel_tags import python_tags, supported_tags
 _LINUX = re.compile(r"(?:linux|manylinux1|manylinux2010|manylinux2014|manylinux_\d+_\d+)_(?P<arch>\w+)")
 _MUSL = re.compile(r"musllinux_\d+_\d+_(?P<arch>\w+)")
 _SYSTEMS = {"macosx": "macOS", "win": "Windows", "ios": "iOS", "android": "Android"}
+_NAMED = 3  # distros named as a next step
 _OTHER_INTERPRETER = re.compile(r"(?P<kind>cp|pp)(?P<major>\d)(?P<minor>\d+)")
 
 
@@ -64,10 +66,12 @@ class Surroundings:
 
     `targets` are those of all its architectures with every Python that the distros have, `pythons`
     those that the setting `python` leaves, empty for all; `missing` says of architectures that do
-    not run here what is missing and what to type; `distros` are all rows of the catalogue.
+    not run here what is missing and what to type; `distros` are all rows of the catalogue, `chosen`
+    those of the run.
     """
 
     targets: Sequence[Target]
+    chosen: Sequence[Distro]
     distros: Sequence[Distro]
     pythons: Collection[PythonVersion] = ()
     missing: dict[str, str]
@@ -121,9 +125,13 @@ def _other_architecture(arch: str, around: Surroundings) -> Untargeted:
 
 def _takes_python(tags: Collection[Tag], target: Target) -> bool:
     """Whether the target's Python takes one of the wheel's Pythons and ABIs, glibc apart."""
-    own = python_tags(target.interpreter.version, target.interpreter.own_abi, ("any",))
-    pairs = {(tag.interpreter, tag.abi) for tag in own}
+    pairs = _pairs(target.interpreter.version, target.interpreter.own_abi)
     return any((tag.interpreter, tag.abi) in pairs for tag in tags if _is_for(tag, target.arch))
+
+
+@lru_cache(maxsize=256)  # asked for each wheel and target, and the Pythons are few
+def _pairs(python: PythonVersion, abi: str) -> frozenset[tuple[str, str]]:
+    return frozenset((tag.interpreter, tag.abi) for tag in python_tags(python, abi, ("any",)))
 
 
 def _is_for(tag: Tag, arch: str) -> bool:
@@ -132,19 +140,20 @@ def _is_for(tag: Tag, arch: str) -> bool:
 
 
 def _other_python(tags: Collection[Tag], around: Surroundings) -> Untargeted:
-    wanted = sorted({_python_of(tag) for tag in tags})
-    others = sorted(
-        {
-            distro.id
-            for distro in around.distros
-            for interpreter in distro.interpreters
-            if interpreter.version.id in wanted
-        }
-    )
+    wanted = {_python_of(tag) for tag in tags}
+    archs = sorted({match["arch"] for tag in tags if (match := _LINUX.fullmatch(tag.platform))})
+    having = [
+        distro
+        for distro in around.distros
+        if any(interpreter.version.id in wanted for interpreter in distro.interpreters)
+    ]
+    elsewhere = any(distro in around.chosen for distro in having)
+    place = f" on {' or '.join(archs)}" if elsewhere and archs else ""
+    others = [d.id for d in having if not archs or not set(archs).isdisjoint(d.architectures)]
     return Untargeted(
         want=Want.PYTHON,
-        why=f"it is for {' or '.join(wanted)}, which no chosen distro has",
-        remedy=f"of all distros {_some(others)} have it" if others else "",
+        why=f"it is for {' or '.join(sorted(wanted))}, which no chosen distro has{place}",
+        remedy=f"of all distros {_some(sorted(others))}{place}" if others else "",
     )
 
 
@@ -170,4 +179,6 @@ def _newer_glibc(tags: Collection[Tag], fitting: Iterable[Target]) -> Untargeted
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")  # noqa: PLR2004
+    """Who has it: the first three, and how many more."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more} {'has' if len(names) == 1 else 'have'} it"

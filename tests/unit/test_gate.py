@@ -21,10 +21,10 @@ from run_records import (
 from pytest_manylinux.artifacts import Artifact, ArtifactKind
 from pytest_manylinux.config.settings import GateRule
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.gate import DAY, Demand, Ruling, decide, demand
+from pytest_manylinux.gate import DAY, Decision, Demand, Ruling, decide, demand
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.run import RunRecord, ShardRecord, WheelRecord
-from pytest_manylinux.model.verdict import Ignored, Outcome, Verdict
+from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Verdict
 
 ABI3 = make_wheel_record("demo-1.0-cp39-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl")
 CP311 = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl")
@@ -321,3 +321,91 @@ def test_what_passes_has_a_good_verdict_everywhere_that_was_asked_for(
         assert any(v.subject == "audit" for v in mine)
         assert any(v.subject != "audit" for v in mine)
         assert record.shard is None
+
+
+MUSL = make_wheel_record("demo-1.0-cp311-cp311-musllinux_1_2_x86_64.whl")
+NO_MUSL = "it is for Linux with musl"
+UNTRIED = make_verdict(
+    MUSL, "trial[no-target]", Outcome.NOT_PROVEN, cause=Cause.NO_TARGET, reason=NO_MUSL
+)
+RELEASE = make_run(
+    [ABI3, CP311, MUSL],
+    [
+        *proven(ABI3),
+        *proven(CP311, ("debian-12-cp311-x86_64",)),
+        make_verdict(MUSL, "audit"),
+        UNTRIED,
+    ],
+)
+
+
+def decision(record: RunRecord, rule: GateRule, required: tuple[Distro, ...] | None = None) -> Decision:
+    files = [artifact(wheel) for wheel in record.wheels]
+    wanted = record.distros if required is None else required
+    return decide(files, record, rule, required=wanted, now=NOW)
+
+
+def test_wheels_that_nothing_could_take_are_counted_and_refuse() -> None:
+    found = decision(RELEASE, GateRule())
+    assert found.code is ExitCode.NOT_PROVEN
+    assert found.coverage_lines() == [
+        "1 of 3 wheels of this release was not proven:",
+        f"  1: not tried: {NO_MUSL}",
+    ]
+
+
+@pytest.mark.parametrize(("least", "code"), [(66, ExitCode.OK), (67, ExitCode.NOT_PROVEN)])
+def test_enough_proven_wheels_let_untried_ones_through(least: float, code: ExitCode) -> None:
+    found = decision(RELEASE, GateRule(require_coverage=least))
+    assert found.code is code
+    assert found.coverage_lines()[0] == "1 of 3 wheels of this release was not proven:", (
+        "said either way"
+    )
+    assert [ruling.code for ruling in found.rulings[:2]] == [ExitCode.OK, ExitCode.OK]
+
+
+def test_coverage_lets_no_fault_through() -> None:
+    """Neither a trial's, nor an audit's, nor a wheel that the proof does not know."""
+    faulty = make_verdict(CP311, "debian-12-cp311-x86_64", Outcome.NOT_PORTABLE)
+    failed_audit = make_verdict(MUSL, "audit", Outcome.NOT_PORTABLE)
+    lenient = GateRule(require_coverage=1)
+    record = replace(RELEASE, verdicts=(*RELEASE.verdicts, faulty))
+    assert decision(record, lenient).code is ExitCode.NOT_PORTABLE
+    record = replace(RELEASE, verdicts=(*RELEASE.verdicts, failed_audit))
+    assert decision(record, lenient).code is ExitCode.NOT_PORTABLE
+    stranger = artifact(MUSL, sha256="0" * 64)
+    files = [artifact(ABI3), stranger]
+    found = decide(files, RELEASE, lenient, required=RELEASE.distros, now=NOW)
+    assert found.code is ExitCode.NOT_PROVEN
+
+
+def test_an_engine_that_failed_is_not_a_missing_target() -> None:
+    broken = make_verdict(CP311, "debian-12-cp311-x86_64", Outcome.NOT_PROVEN, cause=Cause.ENGINE)
+    record = make_run([ABI3, CP311], [*proven(ABI3), make_verdict(CP311, "audit"), broken])
+    assert decision(record, GateRule(require_coverage=1)).code is ExitCode.NOT_PROVEN
+
+
+def test_nothing_proven_lets_nothing_through() -> None:
+    record = make_run([MUSL], [make_verdict(MUSL, "audit"), UNTRIED])
+    assert decision(record, GateRule(require_coverage=0)).code is ExitCode.NOT_PROVEN
+
+
+def test_a_wheel_of_an_architecture_that_did_not_run_counts_as_untried() -> None:
+    """Its distro was asked for, and not tried on that architecture; one never asked for refuses."""
+    arm = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_17_aarch64.whl")
+    verdict = replace(UNTRIED, wheel=arm.file, wheel_sha256=arm.sha256)
+    record = make_run([ABI3, arm], [*proven(ABI3), make_verdict(arm, "audit"), verdict])
+    asked = tuple(replace(d, architectures=("x86_64", "aarch64")) for d in record.distros)
+    record = replace(record, distros=asked)
+    lenient = GateRule(require_coverage=50)
+    assert decision(record, lenient).code is ExitCode.OK
+    other = replace(asked[1], id="ubuntu-22.04")
+    named = replace(lenient, require=("ubuntu-22.04",))
+    assert decision(record, named, required=(other,)).code is ExitCode.NOT_PROVEN
+
+
+def test_wheels_for_other_systems_do_not_count() -> None:
+    mac = make_wheel_record("demo-1.0-cp311-cp311-macosx_11_0_arm64.whl")
+    record = replace(RELEASE, wheels=(*RELEASE.wheels, mac))
+    found = decision(record, GateRule(require_coverage=60, other_platforms="allow"))
+    assert (found.code, len(found.wheels)) == (ExitCode.OK, 3)

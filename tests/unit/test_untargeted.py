@@ -19,6 +19,7 @@ MISSING = {"s390x": "which does not run here: qemu is not installed (apt install
 def around(*, python: str = "", arch: str = "x86_64") -> Surroundings:
     return Surroundings(
         targets=targets_of(CHOSEN, arch, ()),
+        chosen=CHOSEN,
         distros=ROWS.distros,
         pythons=(parse_python(python),) if python else (),
         missing=MISSING,
@@ -51,6 +52,23 @@ def test_reasons(tag: str, want: Want, words: str) -> None:
 def test_distros_that_have_the_python_are_named() -> None:
     found = why_untargeted(parse_tag("cp312-cp312-manylinux_2_17_x86_64"), around())
     assert "ubuntu-24.04" in found.remedy or "more have it" in found.remedy
+
+
+def test_a_python_that_a_chosen_distro_has_on_another_architecture_only() -> None:
+    testing = ROWS.get("debian-testing")
+    found = why_untargeted(
+        parse_tag("cp311-cp311-manylinux_2_39_riscv64"),
+        Surroundings(
+            targets=targets_of([*CHOSEN, testing], "riscv64", ()),
+            chosen=(*CHOSEN, testing),
+            distros=ROWS.distros,
+            missing={},
+        ),
+    )
+    assert found.why == "it is for cp311, which no chosen distro has on riscv64"
+    having = [d for d in ROWS.distros if "3.11" in d.pythons and "riscv64" in d.architectures]
+    assert all(distro.id in found.remedy for distro in having[:3])
+    assert bool(found.remedy) is bool(having), found.remedy
 
 
 def test_a_python_that_the_setting_leaves_out() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_manylinux.artifacts import Artifact, collect_artifacts
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.config.merge import file_layer, merge
-from pytest_manylinux.config.settings import GateRule
+from pytest_manylinux.config.settings import GateRule, as_percentage
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.gate import Decision, Ruling, decide
@@ -69,6 +69,12 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--other-platforms", choices=("allow", "refuse"), help="wheels for other systems"
     )
     rules.add_argument(
+        "--require-coverage",
+        type=float,
+        metavar="PERCENT",
+        help="how many of the wheels for Linux must be proven; the rest passes where no target took it",
+    )
+    rules.add_argument(
         "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
     )
 
@@ -90,6 +96,9 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         allow_ignored=rule.allow_ignored if arguments.allow_ignored is None else True,
         signed_by=tuple(key.source for key in keys),
         other_platforms=arguments.other_platforms or rule.other_platforms,
+        require_coverage=rule.require_coverage
+        if arguments.require_coverage is None
+        else as_percentage(arguments.require_coverage, "--require-coverage"),
     )
     required: tuple[Distro, ...] = ()
     if rule.require:
@@ -153,6 +162,7 @@ def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
         f"  verdicts are {age}",
         f"  ignored findings and declared faults are {ignored}",
         f"  wheels for other systems: {rule.other_platforms}",
+        f"  at least {rule.require_coverage:g} % of the wheels for Linux are proven",
         f"  the proof is {signed}",
     ]
 
@@ -166,6 +176,8 @@ def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -
             if explain or reason.code is not ExitCode.OK:
                 sign = "+" if reason.code is ExitCode.OK else "-"
                 print(f"  {sign} {plain_line(reason.text)}")
+    for line in decision.coverage_lines():
+        print(plain_line(line))
     allowed = sum(ruling.code is ExitCode.OK for ruling in decision.rulings)
     if allowed < len(decision.rulings):
         print(f"{len(decision.rulings) - allowed} of {len(decision.rulings)} refused", file=sys.stderr)
@@ -174,7 +186,7 @@ def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -
 def _because(ruling: Ruling) -> str:
     if ruling.code is ExitCode.NOT_PORTABLE:
         return ": not portable"
-    if ruling.code is ExitCode.NOT_PROVEN:
+    if ruling.code is ExitCode.NOT_PROVEN or ruling.unproven:
         return ": not proven"
     return ""
 
@@ -182,6 +194,13 @@ def _because(ruling: Ruling) -> str:
 def _as_json(decision: Decision) -> dict[str, object]:
     return {
         "exitCode": int(decision.code),
+        "coverage": {
+            "wheels": len(decision.wheels),
+            "unproven": decision.unproven.total(),
+            "reasons": [
+                {"count": count, "text": text} for text, count in decision.unproven.most_common()
+            ],
+        },
         "files": [
             {
                 "file": str(ruling.artifact.path),

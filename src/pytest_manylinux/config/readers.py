@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from pytest_manylinux.config.settings import GateRule, IgnoreRule
+from pytest_manylinux.config.settings import WHOLE, GateRule, IgnoreRule, as_percentage
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
@@ -267,7 +267,7 @@ def rows(raw: object, where: str) -> tuple[Mapping[str, object], ...]:
     return tuple(dict(row) for row in _tables(raw, where))
 
 
-_GATE_KEYS = ("require", "max-age", "allow-ignored", "signed-by", "other-platforms")
+_GATE_KEYS = ("require", "max-age", "allow-ignored", "signed-by", "other-platforms", "require-coverage")
 _LET_THROUGH = choice("way with other platforms", ("refuse", "allow"))
 
 
@@ -288,4 +288,7 @@ def gate_rule(raw: object, where: str) -> GateRule:
         allow_ignored=allow,
         signed_by=words(raw.get("signed-by", []), f"{where}: signed-by"),
         other_platforms=_LET_THROUGH(raw.get("other-platforms", "refuse"), f"{where}: other-platforms"),
+        require_coverage=as_percentage(
+            raw.get("require-coverage", WHOLE), f"{where}: require-coverage"
+        ),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
@@ -53,6 +54,18 @@ class IgnoreRule:
     severity: str = "ignore"
 
 
+WHOLE = 100.0
+"""Per cent."""
+
+
+def as_percentage(value: object, where: str) -> float:
+    """A number from 0 to 100; raises UsageError for others."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) <= WHOLE:  # type: ignore[arg-type]
+        raise UsageError(f"{where}: {value!r} cannot be used", remedy="give a percentage from 0 to 100")
+    return float(value)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRule:
     """What the gate requires. `max_age` is in days; 0 means any age.
@@ -61,6 +74,8 @@ class GateRule:
     `allow_ignored` lets findings that were ignored and faults that were declared through.
     `signed_by` are paths of public keys; empty means that no signature is asked for.
     `other_platforms` is `allow` or `refuse`: wheels for other systems, which cannot be proven.
+    `require_coverage` is the percentage of the Linux wheels that must be proven; where it is less than
+    100, wheels that no target of the proven run could take pass with the others.
     """
 
     require: tuple[str, ...] = ()
@@ -68,6 +83,7 @@ class GateRule:
     allow_ignored: bool = False
     signed_by: tuple[str, ...] = ()
     other_platforms: str = "refuse"
+    require_coverage: float = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,18 @@ _LEAST = 8
 _STEM = 4  # characters of a project's name that still mean something
 _BY_WORTH = ("python", "version", "arch", "policy")  # what people look for first
 _PARTS = 5  # name-version-python-abi-platform; six with a build tag
-# Platform tags end with the architecture, which may hold an underscore itself.
-_ARCHITECTURES = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64", "loongarch64")
+# Platform tags of Linux end with the architecture, which may hold an underscore itself.
+_LINUX = re.compile(r"(?P<policy>(?:many|musl)linux_\d+_\d+|manylinux\d+|linux)_(?P<arch>\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class WheelName:
+    """The parts of a wheel's file name, as people say them.
+
+    `version` has the build tag where there is one, `python` the ABI where the Python tag does not imply
+    it (`cp39-abi3`; a free-threaded Python is `cp314t`), `policy` is of synonyms the shortest.
+    """
+
     project: str
     version: str
     python: str
@@ -38,39 +45,43 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
     """
     width = max(width, _LEAST)
     names = [_parse(wheel_words(wheel)) for wheel in wheels]
-    parsed = [name for name in names if isinstance(name, _Name)]
+    parsed = [name for name in names if isinstance(name, WheelName)]
     for form in _forms(parsed):
-        labels = [form(name) if isinstance(name, _Name) else name for name in names]
+        labels = [form(name) if isinstance(name, WheelName) else name for name in names]
         if max(map(len, labels), default=0) <= width and len(set(labels)) == len(set(wheels)):
             return tuple(labels)
     own = {project: _own_form(project, parsed, width) for project in {name.project for name in parsed}}
     cut = [
-        own[name.project](name) if isinstance(name, _Name) else _middle_out(name, width)
+        own[name.project](name) if isinstance(name, WheelName) else _middle_out(name, width)
         for name in names
     ]
     return _numbered(cut, width)
 
 
-def _parse(wheel: str) -> _Name | str:
+def wheel_name(wheel: str) -> WheelName | None:
+    """The parts of a wheel's file name; None for any other text."""
+    parsed = _parse(wheel_words(wheel))
+    return parsed if isinstance(parsed, WheelName) else None
+
+
+def _parse(wheel: str) -> WheelName | str:
     parts = wheel.removesuffix(".whl").split("-")
     if not wheel.endswith(".whl") or len(parts) not in {_PARTS, _PARTS + 1}:
         return wheel
     project, version, *build, python, abi, platform = parts
     policy, arch = _platform(platform)
-    tag = python if abi in {python, "none"} else f"{python}-{abi}"
-    return _Name(project, "-".join([version, *build]), tag, policy, arch)
+    tag = {python: python, "none": python, f"{python}t": abi}.get(abi, f"{python}-{abi}")
+    return WheelName(project, "-".join([version, *build]), tag, policy, arch)
 
 
 def _platform(tags: str) -> tuple[str, str]:
     """Policy and architecture of a compressed platform tag; of synonyms the shortest."""
     tag = min(tags.split("."), key=len)
-    for arch in _ARCHITECTURES:
-        if tag.endswith(f"_{arch}"):
-            return tag.removesuffix(f"_{arch}"), arch
-    return tag, ""
+    match = _LINUX.fullmatch(tag)
+    return (tag, "") if match is None else (match["policy"], match["arch"])
 
 
-def _forms(names: Sequence[_Name]) -> list[Callable[[_Name], str]]:
+def _forms(names: Sequence[WheelName]) -> list[Callable[[WheelName], str]]:
     arch, policy = _differ(names, "arch"), _differ(names, "policy")
     own = {name.project: _telling(name.project, names) for name in names}
     return [
@@ -83,31 +94,31 @@ def _forms(names: Sequence[_Name]) -> list[Callable[[_Name], str]]:
     ]
 
 
-def _differ(names: Iterable[_Name], *parts: str) -> set[str]:
+def _differ(names: Iterable[WheelName], *parts: str) -> set[str]:
     """Those of the parts that are not the same in all names."""
     known = list(names)
     return {part for part in parts if len({getattr(name, part) for name in known}) > 1}
 
 
-def _telling(project: str, names: Iterable[_Name]) -> set[str]:
+def _telling(project: str, names: Iterable[WheelName]) -> set[str]:
     """The parts that tell a project's own wheels apart; none for a single wheel."""
     own = (name for name in names if name.project == project)
     return _differ(own, "version", "python", "policy", "arch")
 
 
-def _label(name: _Name, parts: set[str]) -> str:
+def _label(name: WheelName, parts: set[str]) -> str:
     """The project and those of its wheel's other parts that are in `parts`."""
     return " ".join(filter(None, (name.project, _tail(name, parts))))
 
 
-def _tail(name: _Name, parts: set[str]) -> str:
+def _tail(name: WheelName, parts: set[str]) -> str:
     def joined(between: str, *some: str) -> str:
         return between.join(filter(None, (getattr(name, part) for part in some if part in parts)))
 
     return " ".join(filter(None, (joined(" ", "version", "python"), joined("_", "policy", "arch"))))
 
 
-def _own_form(project: str, names: Iterable[_Name], width: int) -> Callable[[_Name], str]:
+def _own_form(project: str, names: Iterable[WheelName], width: int) -> Callable[[WheelName], str]:
     """A form for one project's wheels: the most of their parts that leaves its name whole.
 
     If nothing does, the name is cut, the same for all its wheels, and the fewest parts are kept; if
@@ -125,7 +136,7 @@ def _own_form(project: str, names: Iterable[_Name], width: int) -> Callable[[_Na
     return lambda name: f"{stem} {_tail(name, fewest)}".rstrip()
 
 
-def _fewest(own: Sequence[_Name], wanted: Iterable[str]) -> set[str]:
+def _fewest(own: Sequence[WheelName], wanted: Iterable[str]) -> set[str]:
     """The fewest parts that tell all apart, the wanted ones that differ among them."""
     differing = [part for part in _BY_WORTH if part in _differ(own, *_BY_WORTH)]
     kept = set(differing).intersection(wanted)

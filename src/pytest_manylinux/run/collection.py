@@ -68,7 +68,7 @@ class Context:
         plan = ProjectPlan(builds=())
         for arch in named_architectures(settings.archs):
             plan += plan_project(
-                policy=settings.policy,
+                policy=self.run.policy(settings, arch),
                 requires_python=project.requires_python,
                 targets=self.run.targets(settings, arch),
                 builders=self.run.build_distros(settings),
@@ -117,6 +117,7 @@ class Context:
                     for arch in self.run.architectures(settings, subject.tags)
                     for target in targets_of(distros, arch, ())
                 ],
+                chosen=distros,
                 distros=self.run.catalogue.distros,
                 pythons=settings.python,
                 missing={

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_manylinux import __version__
 from pytest_manylinux.config.keys import KEYS
-from pytest_manylinux.config.settings import GateRule, IgnoreRule, Settings
+from pytest_manylinux.config.settings import WHOLE, GateRule, IgnoreRule, Settings
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import (
     BuildRecord,
@@ -184,3 +184,5 @@ def _gate_words(rule: GateRule) -> Iterator[str]:
     yield f"signed by {' or '.join(rule.signed_by)}" if rule.signed_by else "no signature asked for"
     yield f"ignored findings and declared faults {'allowed' if rule.allow_ignored else 'refused'}"
     yield f"wheels for other systems: {rule.other_platforms}"
+    if rule.require_coverage < WHOLE:
+        yield f"at least {rule.require_coverage:g} % of the wheels for Linux proven"

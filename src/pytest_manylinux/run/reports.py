@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from pytest_manylinux.artifacts import read_artifact
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.gate import decide
 from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.verdict import Cause
 from pytest_manylinux.report.history import History, durations, keep, load_history
 from pytest_manylinux.report.html import write_html
 from pytest_manylinux.report.markdown import append_summary, workflow_annotations, write_markdown
+from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.report.shards import balance
 from pytest_manylinux.run.session import Run
@@ -85,6 +88,14 @@ def image_notes(record: RunRecord) -> list[str]:
     return list(dict.fromkeys(observation.image_note for observation in seen if observation.image_note))
 
 
+def untargeted_notes(record: RunRecord) -> list[str]:
+    """How many wheels no target of the run takes, a line each reason."""
+    untried = [v for v in record.verdicts if v.cause is Cause.NO_TARGET and v.wheel.endswith(".whl")]
+    total = counted(len(record.wheels), "wheel")
+    counts = Counter(verdict.reason for verdict in untried)
+    return [f"{count} of {total} not tried: {reason}" for reason, count in counts.most_common()]
+
+
 def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
     """The gate's word on the wheels of this very run: exit code, and lines for people."""
     rule = run.settings.gate
@@ -97,6 +108,7 @@ def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
         for reason in ruling.reasons
         if reason.code is not ExitCode.OK
     ]
+    lines += [f"gate: {line}" for line in decision.coverage_lines()]
     if decision.code is ExitCode.OK:
         count = len(decision.rulings)
         lines.append(f"gate: {'the wheel' if count == 1 else f'all {count} wheels'} may pass")

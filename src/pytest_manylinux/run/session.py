@@ -15,7 +15,7 @@ from packaging.tags import Tag
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
 from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
-from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch, named_architectures
 from pytest_manylinux.host.emulation import emulation_of
@@ -25,6 +25,8 @@ from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.wheel_tags import oldest_glibc
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
@@ -193,6 +195,12 @@ class Run:
             return tuple(arch for arch in named if arch in wanted or "any" in platforms)
         return tuple(arch for arch in wanted if settings.dask or emulation_of(arch).works)
 
+    def policy(self, settings: Settings, arch: str) -> Policy:
+        """The policy to build for on an architecture: as it was set, or else the oldest there is."""
+        if settings.source("policy").kind is SourceKind.DEFAULT:
+            return max(settings.policy, Policy(oldest_glibc(arch)))
+        return settings.policy
+
     def build_distros(self, settings: Settings) -> Sequence[Distro]:
         """Distros whose roots can build: chosen ones first, released before rolling."""
         chosen = self.distros(settings)
@@ -202,7 +210,7 @@ class Run:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
         for arch in named_architectures(settings.archs):
-            check_policy(settings.policy, arch, where=str(settings.source("policy")))
+            check_policy(self.policy(settings, arch), arch, where=str(settings.source("policy")))
         self.extensions.require(settings)
         if settings.dask:
             require_library()
