@@ -15,7 +15,7 @@ from pytest_manylinux.config.merge import merge
 from pytest_manylinux.diagnose.check_registry import added_checks
 from pytest_manylinux.errors import ExitCode, InternalError, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line
-from pytest_manylinux.host.signals import end_in_order
+from pytest_manylinux.host.shutdown import end_in_order
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.nodes import (

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.host.module_command import module_command
+from pytest_manylinux.host.subprocesses import module_command
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(

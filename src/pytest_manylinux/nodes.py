@@ -19,7 +19,7 @@ from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line, printable
 from pytest_manylinux.host.architecture import host_arch
-from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
+from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.run import WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict

@@ -10,7 +10,7 @@ import pytest
 from hostile_code import CHEAT, FAILS, FATAL, FORGERS, START_UPS
 from sandboxes import OWN, processes_with
 
-from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
@@ -40,7 +40,9 @@ def seen(
     """What came of each wheel; the workers of one run share it."""
     own = tmp_path_factory.getbasetemp()
     folder = own if worker_id == "master" else own.parent
-    found: dict[str, Outcomes] = once(folder, ("hostile", engine.name), lambda: try_all(attempt))
+    found: dict[str, Outcomes] = once_per_run(
+        folder, ("hostile", engine.name), lambda: try_all(attempt)
+    )
     return found
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import acme_plugin
 import pytest
 
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.paths import CACHE_VARIABLE, cache_root
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.images.store import default_root
 from pytest_manylinux.report.proof import read_proof
 
-CACHE = default_root()  # before pytester names another home
+CACHE = cache_root()  # before pytester names another home
 pytestmark = [pytest.mark.integration]
 
 PROJECT = {

@@ -15,10 +15,10 @@ import pytest
 from wheels import build_wheel
 
 from pytest_manylinux.building.compiler import fetch_compiler
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.emulation import Support, emulation_of
-from pytest_manylinux.images.store import default_root
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.report.proof import read_proof
 
@@ -40,7 +40,7 @@ CRASHES = MODULE % ("", "*(volatile int *)0 = 1;")
 
 @pytest.fixture(scope="module")
 def zig() -> Path:
-    return fetch_compiler(default_root() / "build", host_arch(), say=print) / "zig"
+    return fetch_compiler(cache_root() / "build", host_arch(), say=print) / "zig"
 
 
 def compile_module(zig: Path, folder: Path, source: str, arch: str) -> bytes:

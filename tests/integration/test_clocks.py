@@ -9,8 +9,8 @@ import pytest
 from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.images.store import default_root
 from pytest_manylinux.report.proof import read_proof
 
 pytestmark = [pytest.mark.integration, pytest.mark.attack("fault", engine="bubblewrap", by="jump")]
@@ -37,7 +37,7 @@ LONG = 3600.0  # seconds that no run of these takes
 
 
 def run(place: Place, jump: str, name: str) -> WholeRun:
-    environment = {"PYTHONPATH": str(place.folder), "PYTEST_MANYLINUX_CACHE": str(default_root())}
+    environment = {"PYTHONPATH": str(place.folder), "PYTEST_MANYLINUX_CACHE": str(cache_root())}
     arguments = ["--manylinux-engine=bubblewrap", "--manylinux-image-source=archive", "-p", "jumps"]
     arguments += ["--manylinux-distros=debian-12", f"--junit-xml={place.out / 'junit.xml'}"]
     arguments += ["demo-1.0-py3-none-any.whl"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.cache.staging import sweep
+from pytest_manylinux.cache.directories import sweep
 from pytest_manylinux.images import ImageStore
 
 pytestmark = pytest.mark.integration

@@ -12,11 +12,11 @@ import pytest
 from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers, tree
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.bubblewrap.engine import WITHOUT_FILTER
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.images.store import default_root
 from pytest_manylinux.model.distro import ImagePurpose
 
 pytestmark = pytest.mark.integration
@@ -111,7 +111,7 @@ def run_on(machine: Machine, place: Place) -> WholeRun:
         "temporary": place.temporary,
         "out": place.out,
         "home": place.folder / "home",
-        "cache": default_root(),
+        "cache": cache_root(),
     }
     words = [sys.executable, "-I", odd_machine.__file__]
     lacks = [lack.format(**places) for lack in machine.lacks]
@@ -123,7 +123,7 @@ def run_on(machine: Machine, place: Place) -> WholeRun:
             *("--manylinux-distros=debian-12", "--manylinux-fresh"),
             *(*machine.arguments, "demo-1.0-py3-none-any.whl"),
         ],
-        {"PYTEST_MANYLINUX_CACHE": str(default_root()), **environment},
+        {"PYTEST_MANYLINUX_CACHE": str(cache_root()), **environment},
         wrapped_by=[*words, *lacks, "--"],
     )
     code = run.end(within=300)

@@ -13,12 +13,12 @@ import pytest
 from hostile_code import SCRIBBLE
 from wheels import build_wheel, compile_shared
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Command, Completed, Engine, Mount, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ImageError, SandboxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
-from pytest_manylinux.images.store import default_root
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import (
@@ -626,7 +626,7 @@ def test_what_a_fork_server_imports_before_is_what_pip_imports(
     place = make_place(distro, engine, tmp_path, warm)
     wheel = build_wheel(tmp_path, {"any.py": ""}, name="any")
     inside, layout = INPUTS / wheel.name, LIBRARY / "venv.json"
-    venv = prepared_venv(place.image, place.target.interpreter, engine, default_root() / "venvs")
+    venv = prepared_venv(place.image, place.target.interpreter, engine, cache_root() / "venvs")
     mounts = (Mount(source=wheel, target=inside), Mount(source=venv.record, target=layout))
     spec = SandboxSpec(image=place.image, mounts=(*venv.mounts(), *library_mounts(), *mounts))
     arguments = ["install", *QUIET, *_OFFLINE, "--no-deps", str(inside)]

@@ -15,7 +15,7 @@ from trial_values import imported, make_observation, raised
 from wheels import build_wheel
 
 from pytest_manylinux import workspace
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.paths import CACHE_VARIABLE
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode, SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource

@@ -12,7 +12,7 @@ from trial_values import imported, make_observation
 from wheels import build_wheel
 
 from pytest_manylinux import workspace
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.paths import CACHE_VARIABLE
 from pytest_manylinux.diagnose.check_registry import checks
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ExitCode

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cache.locks import once_per_run
 
 
 def ask(folder: Path, _: int) -> str:
     """Get the result of work that leaves a mark in `folder` each time that it is done."""
-    return once(folder, ("build", "a"), partial(_note, folder))
+    return once_per_run(folder, ("build", "a"), partial(_note, folder))
 
 
 def _note(folder: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sandboxes import eventually
 
-from pytest_manylinux.images.store import default_root
+from pytest_manylinux.cache.paths import cache_root
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Ground:
         cache = self.folder / f"cache{number}"
         cache.mkdir()
         for part in ("images", "recipes", "venvs"):
-            (cache / part).symlink_to(default_root() / part)
+            (cache / part).symlink_to(cache_root() / part)
 
     def worker(self, number: int) -> subprocess.Popen[bytes]:
         name = f"w{number}"

@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.cache.paths import cache_root
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.proof import read_proof
 
@@ -82,7 +83,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def seed(cache: Path) -> None:
     """Begin a cache with what the usual one has for debian-12, so that it is not fetched again."""
-    usual = default_root()
+    usual = cache_root()
     store = ImageStore(usual)
     for stored in store.images():
         if stored.record.recipe.suite == "bookworm" and not stored.record.recipe.base:

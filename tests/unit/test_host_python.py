@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.host.module_command import module_command
+from pytest_manylinux.host.subprocesses import module_command
 
 
 @pytest.mark.attack("escape")

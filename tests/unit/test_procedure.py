@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.cache import code_version
+from pytest_manylinux.cache import values
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "inside").mkdir(parents=True)
     (folder / "one.py").write_text("1")
     (folder / "inside/two.py").write_text("2")
-    monkeypatch.setattr(code_version, "files", lambda _: tmp_path)
+    monkeypatch.setattr(values, "files", lambda _: tmp_path)
     return folder
 
 
 def digest(*rooms: str) -> str:
-    return code_version.procedure_of.__wrapped__(*rooms)
+    return values.code_version.__wrapped__(*rooms)
 
 
 def test_each_file_of_the_named_rooms_counts(room: Path) -> None:
@@ -42,4 +42,4 @@ def test_what_python_compiles_does_not_count(room: Path) -> None:
 
 def test_the_rooms_of_this_package_are_found() -> None:
     names = ("trials", "trials.inside", "building", "building.inside", "inspect", "model")
-    assert len({code_version.procedure_of(name) for name in names}) == len(names)
+    assert len({values.code_version(name) for name in names}) == len(names)

@@ -13,7 +13,7 @@ import pytest
 from trial_values import make_target
 
 from pytest_manylinux import workspace as module
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.paths import CACHE_VARIABLE
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import EngineError
 from pytest_manylinux.workspace import OnFirstUse, Workspace

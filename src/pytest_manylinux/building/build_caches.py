@@ -13,12 +13,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import tarfile
-import time
 from pathlib import Path
 
 from pytest_manylinux.building.compiler import edition
+from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
 
 KEPT = 30 * 86400.0
 """Seconds since its last build after which a project's caches are forgotten."""
@@ -48,16 +47,12 @@ def project_cache(cache: Path, project: Path, name: str) -> Path:
 
 def forget_old_projects(cache: Path) -> None:
     """Remove what was not used for long: projects' caches, other compilers'; what cannot be stays."""
-    now = time.time()
     with contextlib.suppress(OSError):
-        ages = {folder: now - folder.stat().st_mtime for folder in (cache / "projects").iterdir()}
-        for place, folder in enumerate(sorted(ages, key=ages.__getitem__)):
-            if ages[folder] > (KEPT if place < MOST else _DAY):
-                shutil.rmtree(folder, ignore_errors=True)
+        projects = entries((cache / "projects").iterdir(), sized=False)
+        remove_surplus(projects, max_age=KEPT, max_count=MOST, spared=_DAY)
     with contextlib.suppress(OSError):
-        for entry in (cache / "zig-warm").iterdir():
-            if not entry.name.startswith(edition(cache)) and now - entry.stat().st_mtime > _DAY:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        others = (e for e in (cache / "zig-warm").iterdir() if not e.name.startswith(edition(cache)))
+        remove_surplus(entries(others, sized=False), max_age=_DAY)
 
 
 def has_cxx(archive: Path) -> bool:

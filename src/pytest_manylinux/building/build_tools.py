@@ -108,6 +108,7 @@ def prepare_tools(
         cache / "tools" / _key(image),
         maker.make_tools,
         announce=lambda: say(f"fetching pip and repair tools for {image.name}, once"),
+        doing=f"the tools for builds cannot be kept in {cache / 'tools'}",
     )
 
 

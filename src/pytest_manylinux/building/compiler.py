@@ -25,8 +25,7 @@ from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.errors import ToolchainError, UsageError
 from pytest_manylinux.host.architecture import host_arch
-from pytest_manylinux.host.module_command import module_command
-from pytest_manylinux.host.subprocesses import run_program
+from pytest_manylinux.host.subprocesses import module_command, run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.policy import Policy
@@ -130,6 +129,7 @@ def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | No
         cache / "zig" / f"{VERSION}-{arch}",
         make,
         announce=lambda: say(f"fetching the compiler: zig {VERSION}, once"),
+        doing=f"the compiler cannot be kept in {cache / 'zig'}",
     )
 
 

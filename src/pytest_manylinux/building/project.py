@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.errors import ProjectError
 from pytest_manylinux.escape import printable
-from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
+from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
 
 SDIST_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """PEP 625 knows .tar.gz only; the others are what older indexes still hold."""

@@ -18,7 +18,7 @@ from pytest_manylinux.building.git import commit_of, listed_files, repository_of
 from pytest_manylinux.building.project import MAX_UNPACKED, Project, is_junk, reading_sdist, walk
 from pytest_manylinux.errors import ProjectError
 from pytest_manylinux.escape import printable
-from pytest_manylinux.host.paths import kind_of
+from pytest_manylinux.host.path_checks import kind_of
 
 OBJECTS = PurePosixPath("/scratch/objects")
 _EPOCH = 315_619_200

@@ -24,9 +24,10 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pytest_manylinux.building.api import BuildInputs, BuildRequest
 from pytest_manylinux.building.source import Snapshot
 from pytest_manylinux.cache.atomic import draft
-from pytest_manylinux.cache.code_version import procedure_of
-from pytest_manylinux.cache.integrity import sealed, unsealed
-from pytest_manylinux.cache.staging import aside_folder, sweep
+from pytest_manylinux.cache.directories import make_once
+from pytest_manylinux.cache.integrity import file_digest, sealed, unsealed
+from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
+from pytest_manylinux.cache.values import code_version, key_of
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.model.run import BuildRecord
 
@@ -79,7 +80,6 @@ def _check_same(ours: Path, theirs: Path) -> None:
 
 LIMIT = 2 * 1024**3  # bytes; some thousands of small wheels
 _RECORD = "record.json"
-_ASIDE = ".aside"
 _CHUNK = 1 << 20
 
 
@@ -105,7 +105,7 @@ class BuildMemory:
                 return None
             record = msgspec.json.decode(content, type=BuildRecord)
             wheel = next(folder.glob("*.whl"), None)
-            if wheel is None or _sha256(wheel) != record.wheel_sha256:
+            if wheel is None or file_digest(wheel) != record.wheel_sha256:
                 return None
             os.utime(folder)
         except (OSError, msgspec.MsgspecError):
@@ -114,31 +114,15 @@ class BuildMemory:
 
     def keep(self, key: str, wheel: Path, record: BuildRecord) -> None:
         """Keep a wheel; a cache that cannot be written keeps nothing."""
-        with contextlib.suppress(OSError, StoreError):
-            self._root.mkdir(parents=True, exist_ok=True)
-            sweep(self._root / _ASIDE)
-            with aside_folder(self._root / _ASIDE) as aside:
-                folder = aside / key
-                folder.mkdir()
-                shutil.copyfile(wheel, folder / wheel.name)
-                (folder / _RECORD).write_bytes(sealed(key, msgspec.json.encode(record)))
-                if (self._root / key).exists():
-                    shutil.rmtree(self._root / key, ignore_errors=True)
-                folder.rename(self._root / key)
-            self._prune()
 
-    def _prune(self) -> None:
-        entries = [
-            (folder.stat().st_mtime, sum(file.stat().st_size for file in folder.iterdir()), folder)
-            for folder in self._root.iterdir()
-            if not folder.name.startswith(".")
-        ]
-        size = sum(entry[1] for entry in entries)
-        for _, taken, folder in sorted(entries):
-            if size <= self._limit:
-                return
-            shutil.rmtree(folder, ignore_errors=True)
-            size -= taken
+        def fill(folder: Path) -> None:
+            shutil.copyfile(wheel, folder / wheel.name)
+            (folder / _RECORD).write_bytes(sealed(key, msgspec.json.encode(record)))
+
+        with contextlib.suppress(OSError, StoreError):
+            make_once(self._root / key, fill, usable=lambda _: False)
+            kept = (path.parent for path in self._root.glob(f"*/{_RECORD}"))
+            remove_surplus(entries(kept), max_size=self._limit)
 
 
 def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: BuildInputs) -> str:
@@ -148,8 +132,8 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: Build
     versions), the commit counts as well.
     """
     history = (snapshot.commit, snapshot.dirty) if snapshot.objects is not None else ()
-    parts: list[object] = [
-        procedure_of("building", "building.inside"),  # another one may give other bytes
+    return key_of(
+        code_version("building", "building.inside"),  # another one may give other bytes
         how.builder,
         source,
         snapshot.epoch,
@@ -163,8 +147,7 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: Build
         request.before_build,
         request.build_packages,
         request.network,
-    ]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    )
 
 
 def fingerprint(archive: Path) -> str:
@@ -182,12 +165,4 @@ def fingerprint(archive: Path) -> str:
             content = members.extractfile(member) if member.isreg() else None
             while content and (chunk := content.read(_CHUNK)):
                 digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
     return digest.hexdigest()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pytest_manylinux.cache.paths import CACHE_VARIABLE
 from pytest_manylinux.errors import StoreError
 
-CACHE_VARIABLE = "PYTEST_MANYLINUX_CACHE"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNUSABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 

@@ -140,20 +140,25 @@ def content_of(folder: Path) -> str:
         if stat.S_ISLNK(status.st_mode):
             digest.update(os.fsencode((folder / path).readlink()))
         elif stat.S_ISREG(status.st_mode):
-            digest.update(_digest(folder / path))
+            digest.update(_readable_digest(folder / path))
     return digest.hexdigest()
 
 
-def _digest(path: Path) -> bytes:
+def _readable_digest(path: Path) -> bytes:
     """The SHA-256 of a file; a fixed word for one that its owner may not read (/etc/shadow)."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        return bytes.fromhex(file_digest(path))
     except PermissionError:
         return b"unreadable"
-    return digest.digest()
+
+
+def file_digest(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file's content. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def sealed(key: str, content: bytes) -> bytes:

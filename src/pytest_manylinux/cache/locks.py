@@ -2,20 +2,28 @@
 
 filelock serves where one process waits for another (`in_turn`); the others serve where a lock is a
 statement (`this image is in use`, `this unfinished folder has an owner`) that others only look at.
+`once_per_run` is for the processes of one run (pytest-xdist's workers): one does the work for all.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar, cast
 
 import filelock
 
+from pytest_manylinux.cache.atomic import write_whole
+from pytest_manylinux.cache.disk_errors import room_errors
+from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.host.shutdown import lifetime
 
+_T = TypeVar("_T")
 _LOOK_UP = 0.2  # seconds between two looks at whether the run goes on
 
 
@@ -80,3 +88,32 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def once_per_run(folder: Path | None, key: tuple[str, ...], work: Callable[[], _T]) -> _T:
+    """Do `work` in the first process that asks, and give its result or its error to all others.
+
+    `folder` is private to one run and written by its own processes only, which is why reading
+    pickles from it is sound. None means that there are no other processes.
+    """
+    if folder is None:
+        return work()
+    name = hashlib.sha256("\0".join(key).encode()).hexdigest()
+    result = folder / f"{name}.pickle"
+    with in_turn(folder / f"{name}.lock"):
+        if result.exists():
+            outcome = pickle.loads(result.read_bytes())  # noqa: S301
+        else:
+            outcome = _attempt(work)
+            with room_errors(folder):
+                write_whole(result, pickle.dumps(outcome))
+    if isinstance(outcome, ManylinuxError):
+        raise outcome
+    return cast("_T", outcome)
+
+
+def _attempt(work: Callable[[], _T]) -> _T | ManylinuxError:
+    try:
+        return work()
+    except ManylinuxError as error:
+        return error

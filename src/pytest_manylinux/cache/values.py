@@ -1,10 +1,13 @@
-"""Small values that a later run may want: a sealed file each, least recently used forgotten first."""
+"""A size-bounded cache on disk: one checksummed file for each value, and keys over what decides it."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,11 +15,32 @@ import msgspec
 
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.cache.integrity import sealed, unsealed
+from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
 from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.errors import ReportError
 
 _T = TypeVar("_T")
 _LOCK = ".lock"  # one for all values whose keys begin alike
+
+
+def key_of(*parts: object) -> str:
+    """A hexadecimal SHA-256 over values that JSON has a form for (msgspec), in their order."""
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+@cache
+def code_version(*rooms: str) -> str:
+    """A hexadecimal SHA-256 over all files of rooms of this package, such as `building.inside`.
+
+    It belongs into the key of what these rooms made: other code might make something else.
+    """
+    digest = hashlib.sha256()
+    for room in rooms:
+        folder = files("pytest_manylinux").joinpath(*room.split("."))
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.is_file() and not file.name.endswith(".pyc"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 class ValueCache(Generic[_T]):
@@ -98,13 +122,7 @@ class ValueCache(Generic[_T]):
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
         with contextlib.suppress(OSError):
-            files = [(path, path.stat()) for path in self._root.glob("*/*.json")]
-            size = sum(status.st_size for _, status in files)
-            for path, status in sorted(files, key=lambda found: found[1].st_mtime):
-                if size <= self._limit:
-                    return
-                path.unlink(missing_ok=True)
-                size -= status.st_size
+            remove_surplus(entries(self._root.glob("*/*.json")), max_size=self._limit)
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"

@@ -14,7 +14,7 @@ from distributed import Worker
 from distributed.comm.core import connect
 from distributed.security import Security
 
-from pytest_manylinux.cache.staging import aside_folder, sweep
+from pytest_manylinux.cache.directories import aside_folder, sweep
 from pytest_manylinux.cluster.client import CONNECT, first_cause, unreachable
 from pytest_manylinux.cluster.extra import quieten
 from pytest_manylinux.cluster.worker import TrialExecutor, TrialPlugin

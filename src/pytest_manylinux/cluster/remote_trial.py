@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_manylinux.cache.integrity import file_digest
 from pytest_manylinux.cluster.protocol import (
     Answer,
     Failed,
@@ -106,10 +106,7 @@ def _offered_root(store: ImageStore, image: Image, supply: Supply) -> Root:
 
 
 def _offered_folder(folder: Path, supply: Supply) -> tuple[Part, ...]:
-    return tuple(
-        _offered(path, hashlib.sha256(path.read_bytes()).hexdigest(), supply)
-        for path in sorted(folder.glob("*.whl"))
-    )
+    return tuple(_offered(path, file_digest(path), supply) for path in sorted(folder.glob("*.whl")))
 
 
 def _offered(path: Path, sha256: str, supply: Supply) -> Part:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_manylinux import __version__
-from pytest_manylinux.cache.code_version import procedure_of
+from pytest_manylinux.cache.values import code_version
 
 _PREFIX = "pytest-manylinux "
 _DIGEST = 12  # characters, enough to tell versions apart
@@ -55,7 +55,7 @@ class ClusterWorker:
 
 def this_procedure() -> str:
     """The version of this tool, and of the code that does trials: both must be the same."""
-    return f"version {__version__} {procedure_of('trials', 'trials.inside')[:_DIGEST]}"
+    return f"version {__version__} {code_version('trials', 'trials.inside')[:_DIGEST]}"
 
 
 def resources(offer: Offer, jobs: int) -> dict[str, float]:

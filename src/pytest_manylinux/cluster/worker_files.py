@@ -1,7 +1,7 @@
 """What a worker keeps of other machines' wheels: files by digest, and folders of them.
 
     wheels/<sha256>/<file name>     one wheel
-    folders/<digest>/               what a wheel depends on: links to files of wheels/
+    folders/<digest>/wheels/        what a wheel depends on: links to files of wheels/
     aside/                          what is on its way
 
 Several workers of one machine share it.
@@ -13,20 +13,21 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from pytest_manylinux.cache.directories import aside_folder, make_once, sweep
 from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.integrity import file_digest
+from pytest_manylinux.cache.least_recently_used import entries, surplus
 from pytest_manylinux.cache.locks import in_turn
-from pytest_manylinux.cache.staging import aside_folder, sweep
 from pytest_manylinux.cluster.protocol import Part
 from pytest_manylinux.errors import StoreError
 
 LIMIT = 20 * 1024**3
 """Bytes of wheels, the least recently used removed first."""
 
-_READ = 1 << 20
 Stream = Callable[[str], Iterable[bytes]]
 
 
@@ -56,33 +57,23 @@ class WorkerFiles:
         words = "\n".join(f"{part.sha256} {part.filename}" for part in parts)
         place = self._root / "folders" / hashlib.sha256(words.encode()).hexdigest()
         wheels = [self.wheel(part, stream) for part in parts]
-        with store_errors(self._root), self._lock(place.name):
-            if not place.is_dir():
-                with aside_folder(self._root / "aside") as aside:
-                    (aside / "folder").mkdir()
-                    for wheel in wheels:
-                        os.link(wheel, aside / "folder" / wheel.name)
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    (aside / "folder").rename(place)
-        return place
+
+        def fill(folder: Path) -> None:
+            (folder / "wheels").mkdir()
+            for wheel in wheels:
+                os.link(wheel, folder / "wheels" / wheel.name)
+
+        return make_once(place, fill) / "wheels"
 
     def prune(self) -> None:
         """Remove what was used the longest ago until the rest fits; folders go, and are made anew."""
         with contextlib.suppress(OSError, StoreError):
             sweep(self._root / "aside")
-            files = sorted(self._wheels(), key=lambda found: found[1].st_mtime)
-            size = sum(status.st_size for _, status in files)
-            if size > self._limit:
+            going = tuple(surplus(entries(self._root.glob("wheels/*/*")), max_size=self._limit))
+            if going:
                 shutil.rmtree(self._root / "folders", ignore_errors=True)
-            for path, status in files:
-                if size <= self._limit:
-                    return
-                shutil.rmtree(path.parent, ignore_errors=True)
-                size -= status.st_size
-
-    def _wheels(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for path in self._root.glob("wheels/*/*"):
-            yield path, path.stat()
+            for wheel in going:
+                shutil.rmtree(wheel.path.parent, ignore_errors=True)
 
     def _bring(self, place: Path, part: Part, stream: Stream) -> None:
         with aside_folder(self._root / "aside") as aside:
@@ -106,11 +97,7 @@ class WorkerFiles:
             return False
         if sha256 in self._sound:
             return True
-        digest = hashlib.sha256()
-        with place.open("rb") as file:
-            while piece := file.read(_READ):
-                digest.update(piece)
-        return digest.hexdigest() == sha256
+        return file_digest(place) == sha256
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         folder = self._root / "locks"

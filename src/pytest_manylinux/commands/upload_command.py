@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_manylinux.artifacts import Artifact, collect_artifacts, read_artifact
 from pytest_manylinux.commands.gate_command import add_gate_arguments, check, gate_setup, print_decision
 from pytest_manylinux.errors import ExitCode, ProofError, UploadError, UsageError
-from pytest_manylinux.host.module_command import module_command
+from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.report.proof import read_proof
 
 # What would make twine send or sign something else than the files that were checked.

@@ -40,15 +40,15 @@ def _worker(arguments: argparse.Namespace) -> int:
     scheduler = address(arguments.address, "ADDRESS")
     jobs = job_count(arguments.jobs, "--jobs") or core_count()
 
+    from pytest_manylinux.cache.paths import cache_root  # noqa: PLC0415
     from pytest_manylinux.cluster.executor import Executor  # noqa: PLC0415
     from pytest_manylinux.cluster.hosting import Place, serve  # noqa: PLC0415
-    from pytest_manylinux.host.signals import end_in_order  # noqa: PLC0415
-    from pytest_manylinux.images.store import default_root  # noqa: PLC0415
+    from pytest_manylinux.host.shutdown import end_in_order  # noqa: PLC0415
 
     place = Place(
         scheduler=scheduler,
         jobs=jobs,
-        folder=Path(default_root()) / "cluster",
+        folder=Path(cache_root()) / "cluster",
         name=arguments.name,
         host=arguments.host,
         interface=arguments.interface,

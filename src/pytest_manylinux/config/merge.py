@@ -15,7 +15,7 @@ from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.readers import check_keys
 from pytest_manylinux.config.settings import Settings, Source, SourceKind
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.host.paths import MAX_TEXT, is_file_of
+from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
 
 if sys.version_info >= (3, 11):
     import tomllib

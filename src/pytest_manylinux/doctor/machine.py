@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.paths import CACHE_VARIABLE, cache_root
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.bubblewrap.cgroups import find_control_groups
@@ -19,10 +19,10 @@ from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.host.emulation import Emulation, Support, emulation_of
 from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.host.kernel_settings import SETTINGS, forbidding_settings
+from pytest_manylinux.host.kernel import SETTINGS, forbidding_settings
 from pytest_manylinux.images.apt import words_of
 from pytest_manylinux.images.skopeo import PROGRAM
-from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.images.unpack import UNPACKER
 from pytest_manylinux.images.user_namespace import Ids, ids_here
 from pytest_manylinux.model.distro import ArchiveWay
@@ -144,7 +144,7 @@ def look_at_roots(store: ImageStore | None = None) -> Iterator[Finding]:
 
 def look_at_cache(root: Path | None = None) -> Iterator[Finding]:
     """Whether the cache folder can be written, and what room there is."""
-    folder = default_root() if root is None else root
+    folder = cache_root() if root is None else root
     there = next(path for path in (folder, *folder.parents) if path.exists())
     another = f"name another folder in {CACHE_VARIABLE}"
     if not os.access(there, os.W_OK | os.X_OK):

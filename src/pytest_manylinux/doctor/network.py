@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.module_command import module_command
+from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.images.apt import MachineApt, variable, ways_of, words_of
 from pytest_manylinux.images.references import API_HOSTS, LOOPBACK, Reference, through_mirror
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.kernel_settings import allowing_namespaces
+from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.kernel import allowing_namespaces
 
 # A parent that died before setpriv took hold would leave us running: compare the parent's id.
 _GUARD = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'
@@ -27,7 +28,7 @@ def contained(argv: Sequence[str]) -> tuple[str, ...]:
 
     Raises ImageError if the machine lacks what that takes.
     """
-    guard, unshare = _need("setpriv", "util-linux"), _need("unshare", "mount")
+    guard, unshare = _need("setpriv"), _need("unshare")
     users = () if os.geteuid() == 0 else _map_users(unshare)
     return (
         *(guard, "--pdeathsig", "KILL"),
@@ -37,14 +38,8 @@ def contained(argv: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def install_command(package: str) -> str:
-    """The exact command that installs a Debian package for this user."""
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    return f"{sudo}apt-get install --yes {package}"
-
-
 def _map_users(unshare: str) -> tuple[str, ...]:
-    _need("newuidmap", "uidmap")
+    _need("newuidmap")
     _probe(unshare)  # first: where the kernel refuses, subordinate ids are of no use
     user = pwd.getpwuid(os.geteuid()).pw_name
     for name in ("subuid", "subgid"):
@@ -81,10 +76,11 @@ def _has_range(path: Path, user: str) -> bool:
     return any(line.split(":")[0] in {user, str(os.geteuid())} for line in lines)
 
 
-def _need(program: str, package: str) -> str:
+def _need(program: str) -> str:
     found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if found is None:
         raise ImageError(
-            f"{program} is missing, which making a root takes", remedy=install_command(package)
+            f"{program} is required to create root filesystems, but is not installed",
+            remedy=install_command(program),
         )
     return found

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
+
+from pytest_manylinux.host.kernel import as_root
 
 _COMMANDS = {
     "apt-get": "apt-get install --yes {package}",
@@ -34,5 +35,4 @@ def install_command(program: str, *, which: Callable[[str], str | None] = shutil
     package = names.get(manager) or names.get("") or program
     if not manager or (program, manager) in _NOT_PACKAGED:
         return f"install {package}"
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    return sudo + _COMMANDS[manager].format(package=package)
+    return as_root(_COMMANDS[manager].format(package=package))

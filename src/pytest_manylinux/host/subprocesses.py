@@ -7,11 +7,17 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_manylinux.host.shutdown import lifetime
+
+_RUN = (
+    "import sys; sys.path[:] = [path for path in sys.path if path]; import runpy; del sys.argv[0]; "
+    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+)
 
 
 @contextmanager
@@ -61,3 +67,12 @@ def start_time(pid: int) -> int:
     except OSError:
         return 0
     return int(text.rpartition(")")[2].split()[19])
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this Python, never one that lies in the working folder.
+
+    `python -m` looks in the working folder first (PYTHONSAFEPATH is of Python 3.11): in a stranger's
+    tree a `pip.py` would be run in pip's place.
+    """
+    return [sys.executable, "-c", _RUN, module, *arguments]

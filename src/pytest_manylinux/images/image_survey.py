@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import msgspec
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerDefSection
 from packaging.version import Version
 
-from pytest_manylinux.cache.atomic import write_whole
-from pytest_manylinux.cache.integrity import sealed, unsealed
+from pytest_manylinux.cache.values import ValueCache, key_of
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.host.tempdirs import temporary_folder
@@ -183,13 +180,14 @@ def _ask(sandbox: Sandbox, *argv: str, must: bool = True) -> str:
 
 
 FORM = 2  # of the files: another procedure or form gets another number, and looks again
+LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand images
 
 
 class Surveys:
     """Surveys kept below `root`, one file an image, for this run and later ones."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._kept = ValueCache(root, Survey, limit=LIMIT)
         self._lock = threading.Lock()
         self._known: dict[str, Survey | None] = {}
         self._under_way: dict[str, threading.Lock] = {}
@@ -207,16 +205,14 @@ class Surveys:
             return self._known[image.digest]
 
     def _look(self, distro: Distro, image: Image, engine: Engine) -> Survey | None:
-        path = self._root / f"{FORM}-{image.digest.replace(':', '-')}.json"
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            content = unsealed(image.digest, path.read_bytes())
-            if content is not None:
-                return msgspec.json.decode(content, type=Survey)
+        key = key_of(FORM, image.digest)
+        known = self._kept.recall(key)
+        if known is not None:
+            return known
         try:
             survey = survey_image(distro, image, (), engine).survey
         except ManylinuxError:
             return None  # the trials will say what is wrong with it
-        with contextlib.suppress(OSError):
-            self._root.mkdir(parents=True, exist_ok=True)
-            write_whole(path, sealed(image.digest, msgspec.json.encode(survey, order="sorted")))
+        self._kept.keep(key, survey)
+        self._kept.prune()
         return survey

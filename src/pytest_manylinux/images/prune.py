@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
+from pytest_manylinux.cache.directories import remove_tree, sweep
 from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.least_recently_used import CacheEntry, surplus
 from pytest_manylinux.cache.locks import hold_alone
-from pytest_manylinux.cache.staging import remove_tree, sweep
 from pytest_manylinux.images.store import ImageStore, StoredImage, folder_size
 
 _OWN = frozenset({"images", "recipes", "aside", "locks"})
@@ -43,7 +44,7 @@ def prune(store: ImageStore, wish: PrunePolicy, *, now: datetime | None = None) 
     with store_errors(store.root):
         leftovers = sweep(store.root / "aside")
     images = store.images()
-    chosen = list(choose(images, wish, now or datetime.now(tz=timezone.utc)))
+    chosen = choose(images, wish, now or datetime.now(tz=timezone.utc))
     removed = [image for image in chosen if store.remove(image)]
     freed = sum(image.record.size for image in removed)
     if wish.everything:
@@ -56,16 +57,28 @@ def prune(store: ImageStore, wish: PrunePolicy, *, now: datetime | None = None) 
     )
 
 
-def choose(images: Sequence[StoredImage], wish: PrunePolicy, now: datetime) -> Iterator[StoredImage]:
-    """The images that a wish names; `images` come most recently used first."""
-    kept = 0
-    for image in images:
-        too_old = wish.unused_for is not None and now - image.used > wish.unused_for
-        too_much = wish.max_size is not None and kept + image.record.size > wish.max_size
-        if wish.everything or too_old or too_much:
-            yield image
-        else:
-            kept += image.record.size
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate(CacheEntry):
+    """An image as an entry of a cache."""
+
+    image: StoredImage
+
+
+def choose(images: Sequence[StoredImage], wish: PrunePolicy, now: datetime) -> tuple[StoredImage, ...]:
+    """The images that a wish names, in the order they come in."""
+    found = [
+        _Candidate(path=image.folder, size=image.record.size, used=image.used.timestamp(), image=image)
+        for image in images
+    ]
+    going = surplus(
+        found,
+        max_size=wish.max_size,
+        max_count=0 if wish.everything else None,
+        max_age=None if wish.unused_for is None else wish.unused_for.total_seconds(),
+        now=now.timestamp(),
+    )
+    chosen = {id(candidate.image) for candidate in going}
+    return tuple(image for image in images if id(image) in chosen)
 
 
 def side_caches(store: ImageStore) -> Iterator[tuple[str, int]]:

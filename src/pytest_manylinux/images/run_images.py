@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pytest_manylinux.cache.atomic import write_atomically
-from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ImageError, ReportError
@@ -194,7 +194,9 @@ def no_registry(engine: str, settings: Settings, *, shared: Path | None = None) 
 def _silence(registry: str, shared: Path | None) -> str:
     with _ASKING:
         if registry not in _ANSWERS:
-            _ANSWERS[registry] = once(shared, ("registry", registry), lambda: why_silent(registry))
+            _ANSWERS[registry] = once_per_run(
+                shared, ("registry", registry), lambda: why_silent(registry)
+            )
         return _ANSWERS[registry]
 
 

@@ -23,13 +23,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from pytest_manylinux.cache.atomic import write_whole
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE, store_errors
+from pytest_manylinux.cache.directories import aside_folder, put_in_place, remove_tree, sweep
+from pytest_manylinux.cache.disk_errors import store_errors
 from pytest_manylinux.cache.integrity import is_sealed, is_whole, seal_folder
 from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
-from pytest_manylinux.cache.staging import aside_folder, remove_tree, sweep
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.images.api import Say
@@ -96,7 +96,7 @@ class ImageStore:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = default_root() if root is None else root
+        self.root = cache_root() if root is None else root
         self._held: dict[Path, int] = {}
 
     def find(self, recipe: Recipe) -> Image | None:
@@ -168,9 +168,7 @@ class ImageStore:
         self._clear(folder)
         if not folder.exists():
             (aside / _RECORD).write_bytes(msgspec.json.encode(record))
-            seal_folder(aside)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            aside.rename(folder)
+            put_in_place(aside, folder)
         return folder
 
     def release(self) -> None:
@@ -282,12 +280,6 @@ class ImageStore:
         sound = stored is not None and is_sound(stored) and stored.record.format == FORMAT
         if folder.exists() and not sound and folder not in self._held:
             remove_tree(folder)
-
-
-def default_root() -> Path:
-    """Where images are kept unless told otherwise."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("pytest-manylinux")
 
 
 def is_sound(stored: StoredImage) -> bool:

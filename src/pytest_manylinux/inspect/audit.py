@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from auditwheel.architecture import Architecture
 from auditwheel.libc import Libc
 
-from pytest_manylinux.host.module_command import module_command
+from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.inspect.audit_policies import Assessment, PolicyRules, assess
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.wheel import Audit, ElfFacts, WheelFacts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import replace
 from functools import cache
@@ -10,11 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from packaging.tags import Tag
 
-from pytest_manylinux.cache.code_version import procedure_of
-from pytest_manylinux.cache.values import ValueCache
+from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.escape import printable
 from pytest_manylinux.inspect.wheel_file import read_wheel
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
@@ -58,8 +55,7 @@ class FactsCache:
 
 def _key(wheel: Wheel) -> str:
     """Over the bytes, the name (which metadata is compared with), and whoever reads."""
-    parts = [_reader(), wheel.filename, wheel.sha256]
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    return key_of(_reader(), wheel.filename, wheel.sha256)
 
 
 @cache  # releases are looked up in files
@@ -67,7 +63,7 @@ def _reader() -> str:
     """Who reads wheels: our code, its libraries' releases, and the Python that compiles sources."""
     releases = [f"{name} {version(name)}" for name in _LIBRARIES]
     compiler = "{}.{}".format(*sys.version_info)
-    return " ".join((procedure_of("inspect", "model"), compiler, *releases))
+    return " ".join((code_version("inspect", "model"), compiler, *releases))
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - msgspec hands over what it does not know

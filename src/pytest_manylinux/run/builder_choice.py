@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import msgspec
 
 from pytest_manylinux.building.api import Builder, Say
 from pytest_manylinux.building.manylinux_image import Layout, image_builder, read_layout
 from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.building.toolchain import MakeToolchain
 from pytest_manylinux.building.zig import zig_builder
-from pytest_manylinux.cache.code_version import procedure_of
-from pytest_manylinux.cache.once_per_run import once
-from pytest_manylinux.cache.values import ValueCache
+from pytest_manylinux.cache.locks import once_per_run
+from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.catalogue.builder_images import builder_for, load_builders
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
@@ -158,7 +154,7 @@ class Builders:
             if (reference, arch) not in self._layouts:
                 key = ("layout", reference, arch)
                 try:
-                    self._layouts[reference, arch] = once(
+                    self._layouts[reference, arch] = once_per_run(
                         self._shared, key, lambda: self._look(reference, arch)
                     )
                 except ManylinuxError as error:
@@ -198,8 +194,7 @@ def layout_of(image: Image, engine: Engine, *, prefix: tuple[str, ...], root: Pa
     Raises what read_layout raises.
     """
     kept = ValueCache(root, Layout, limit=_LIMIT)
-    parts = [procedure_of("building"), engine.name, image.digest, prefix]
-    key = hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    key = key_of(code_version("building"), engine.name, image.digest, prefix)
     known = kept.recall(key)
     if known is not None:
         return replace(known, image=image)

@@ -25,7 +25,7 @@ from pytest_manylinux.building.api import BuildOutcome, BuildRequest
 from pytest_manylinux.building.build_tools import prepare_build_tools
 from pytest_manylinux.building.compiler import prepare_compiler
 from pytest_manylinux.cache.disk_errors import room_errors
-from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cluster.protocol import Answer
 from pytest_manylinux.cluster.remote_trial import TrialOrder, receive, send
 from pytest_manylinux.diagnose.judge import judge, judge_audit
@@ -347,7 +347,7 @@ class Flow:
         """Build in one process of the run for all."""
         place = self._workspace
         build = partial(chosen.builder.build, request, place.engine(), say=place.say)
-        outcome: BuildOutcome = once(self._run.shared, ("build", *key_of(job)), build)
+        outcome: BuildOutcome = once_per_run(self._run.shared, ("build", *key_of(job)), build)
         record = replace(outcome.record, builder_why=chosen.why)
         return Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
 

@@ -7,16 +7,13 @@ a pass does not outweigh the failures of the same bytes in the same place.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import msgspec
-
-from pytest_manylinux.cache.code_version import procedure_of
-from pytest_manylinux.cache.values import ValueCache
+from pytest_manylinux.cache.integrity import file_digest
+from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.check_registry import added_version
 from pytest_manylinux.diagnose.flakiness import hold_against_tries
@@ -134,7 +131,7 @@ def _matcher(wheels: tuple[str, ...]) -> Callable[[Known], bool]:
 
 
 def _counted(known: Known | None, verdict: Verdict) -> Known:
-    judge = " ".join(filter(None, (procedure_of(*_JUDGES), added_version())))
+    judge = " ".join(filter(None, (code_version(*_JUDGES), added_version())))
     if known is None or known.judge != judge:
         known = Known(wheel=verdict.wheel, target=verdict.subject, judge=judge)
     if verdict.outcome is Outcome.PORTABLE:
@@ -196,14 +193,10 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
 
 
 def _key(*parts: object) -> str:
-    return hashlib.sha256(
-        msgspec.json.encode([procedure_of("trials", "trials.inside"), *parts])
-    ).hexdigest()
+    return key_of(code_version("trials", "trials.inside"), *parts)
 
 
 def _wheels_in(folder: Path | None) -> list[tuple[str, str]] | None:
     if folder is None:
         return None
-    return [
-        (path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in sorted(folder.iterdir())
-    ]
+    return [(path.name, file_digest(path)) for path in sorted(folder.iterdir())]

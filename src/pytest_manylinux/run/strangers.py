@@ -17,7 +17,7 @@ import pytest
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import printable
-from pytest_manylinux.host.paths import kind_of, stays_within
+from pytest_manylinux.host.path_checks import kind_of, stays_within
 
 WITH_TESTS = "--manylinux-with-tests"
 _ARTIFACTS = (".whl", ".tar.gz", ".zip")

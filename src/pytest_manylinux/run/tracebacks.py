@@ -18,8 +18,8 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from pytest_manylinux import __version__
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import InternalError, ManylinuxError
-from pytest_manylinux.images.store import default_root
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ def _save(error: BaseException, doing: str) -> str:
             *traceback.format_exception(error),
         )
     )
-    for folder in (default_root() / _FOLDER, Path(tempfile.gettempdir())):
+    for folder in (cache_root() / _FOLDER, Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             stamp = time.strftime("%Y%m%d-%H%M%S-")

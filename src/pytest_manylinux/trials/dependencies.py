@@ -12,15 +12,14 @@ import itertools
 import re
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from pytest_manylinux.cache.disk_errors import store_errors
-from pytest_manylinux.cache.integrity import is_whole, seal_folder
-from pytest_manylinux.cache.locks import in_turn
-from pytest_manylinux.cache.staging import aside_folder, remove_tree, sweep
+from pytest_manylinux.cache.directories import make_once
+from pytest_manylinux.cache.integrity import is_whole
 from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
@@ -83,13 +82,9 @@ def resolve_dependencies(
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.digest, index.identity)
     words += (target.interpreter.executable,)
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
-    with store_errors(cache):
-        cache.mkdir(parents=True, exist_ok=True)
-        with in_turn(cache / f"{folder.name}.lock"):
-            if not (_is_fresh(folder) and is_whole(folder)):
-                remove_tree(folder)
-                _resolve(wheel, target, image, engine, index=index, folder=folder, timeout=timeout)
-    return folder / _WHEELS
+    venvs = cache.parent / "venvs"
+    resolve = partial(_resolve, wheel, target, image, engine, index=index, venvs=venvs, timeout=timeout)
+    return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
 
 
 def needed_requirements(requires_dist: Iterable[str], target: Target) -> tuple[str, ...]:
@@ -145,18 +140,17 @@ def _resolve(
     target: Target,
     image: Image,
     engine: Engine,
+    folder: Path,
     *,
     index: IndexAccess,
-    folder: Path,
+    venvs: Path,
     timeout: float,
 ) -> None:
-    """Have the target's pip get everything but the wheel itself, and keep it as `folder`."""
-    cache = folder.parent
-    venv = prepared_venv(image, target.interpreter, engine, cache.parent / "venvs")
+    """Have the target's pip get everything but the wheel itself into `folder`."""
+    venv = prepared_venv(image, target.interpreter, engine, venvs)
     inside = INPUTS / "wheel" / wheel.filename
     mounts = [Mount(source=wheel.path.resolve(), target=inside)]
     mounts += [Mount(source=source, target=place) for source, place in index.mounts]
-    sweep(cache / "aside")
     for way in _WAYS:
         errand = Errand(
             image=image,
@@ -169,21 +163,18 @@ def _resolve(
             environment=index.environment,
             limits=Limits(memory=_ROOM, scratch=_ROOM),
         )
-        with sent(errand, engine) as (sandbox, completed), aside_folder(cache / "aside") as aside:
+        with sent(errand, engine) as (sandbox, completed):
             outcome = _ending(completed, wheel, target, timeout)
             words = redact(outcome.output)
             if not outcome.ok and not refuses_wheel(words):
                 if way is _WAYS[0] and _LACKING.search(words) and not OUT_OF_REACH.search(words):
                     continue
                 raise _unavailable(wheel, target, words)
-            made = aside / "made"
-            (made / _WHEELS).mkdir(parents=True)
             if outcome.ok:
-                (made / _WHEELS).rmdir()
-                sandbox.copy_out(_OUT, made / _WHEELS)
-                (made / _WHEELS / wheel.filename).unlink(missing_ok=True)
-            seal_folder(made)
-            made.rename(folder)
+                sandbox.copy_out(_OUT, folder / _WHEELS)
+                (folder / _WHEELS / wheel.filename).unlink(missing_ok=True)
+            else:
+                (folder / _WHEELS).mkdir()
             return
 
 

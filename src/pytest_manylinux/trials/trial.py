@@ -14,10 +14,10 @@ from pathlib import Path
 from msgspec.structs import replace
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import ImageError, SandboxError
 from pytest_manylinux.host.emulation import emulation_of
-from pytest_manylinux.images.store import default_root
 from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import ImportDepth, Observation
@@ -84,7 +84,7 @@ def run_trial(
     pip itself did not end in time, and the engine's, image's and store's errors.
     """
     started, clock = time.time(), time.monotonic()
-    cache = request.cache or default_root() / "venvs"
+    cache = request.cache or cache_root() / "venvs"
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     request = answering(request, venv.layout)
     asked = _asked(request, venv.layout)

@@ -19,10 +19,8 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from packaging.utils import canonicalize_name
 
+from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.disk_errors import store_errors
-from pytest_manylinux.cache.integrity import is_whole, seal_folder
-from pytest_manylinux.cache.locks import in_turn
-from pytest_manylinux.cache.staging import aside_folder, remove_tree, sweep
 from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.model.distro import Image, Interpreter
@@ -85,34 +83,22 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
     """
     words = (str(_FORMAT), str(VENV), image.digest, interpreter.executable)
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
+    make_once(folder, lambda unfinished: _make(image, interpreter, engine, unfinished))
     with store_errors(cache):
-        if not is_whole(folder):
-            cache.mkdir(parents=True, exist_ok=True)
-            with in_turn(cache / f"{folder.name}.lock"):
-                if not is_whole(folder):
-                    remove_tree(folder)
-                    _make(image, interpreter, engine, folder)
         layout = msgspec.json.decode((folder / _RECORD).read_bytes(), type=VenvLayout)
     return PreparedVenv(layout=layout, folder=folder / "tree")
 
 
 def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) -> None:
-    sweep(folder.parent / "aside")
-    with aside_folder(folder.parent / "aside") as aside:
-        archive = aside / "venv.tar"
-        with engine.open(SandboxSpec(image=image, label=f"venv of {image.name}")) as sandbox:
-            _run(sandbox, image, interpreter.executable, "-m", "venv", str(VENV))
-            words = _run(sandbox, image, str(VENV / "bin/python"), "-I", "-c", _PATHS)
-            _run(
-                sandbox, image, interpreter.executable, "-m", "tarfile", "-c", str(_ARCHIVE), str(VENV)
-            )
-            sandbox.copy_out(_ARCHIVE, archive)
-        layout = _unpack(archive, json.loads(words), aside / "tree")
-        archive.unlink()
-        (aside / _RECORD).write_bytes(msgspec.json.encode(layout))
-        seal_folder(aside)
-        aside.rename(folder)
-        aside.mkdir()  # for aside_folder to remove
+    archive = folder / "venv.tar"
+    with engine.open(SandboxSpec(image=image, label=f"venv of {image.name}")) as sandbox:
+        _run(sandbox, image, interpreter.executable, "-m", "venv", str(VENV))
+        words = _run(sandbox, image, str(VENV / "bin/python"), "-I", "-c", _PATHS)
+        _run(sandbox, image, interpreter.executable, "-m", "tarfile", "-c", str(_ARCHIVE), str(VENV))
+        sandbox.copy_out(_ARCHIVE, archive)
+    layout = _unpack(archive, json.loads(words), folder / "tree")
+    archive.unlink()
+    (folder / _RECORD).write_bytes(msgspec.json.encode(layout))
 
 
 def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:

@@ -65,7 +65,7 @@ def test_what_dask_is_asked_for_is_what_it_was_offered() -> None:
 
 
 def test_another_version_does_no_trials_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_manylinux.cluster.scheduling.procedure_of", lambda *_: "0" * 64)
+    monkeypatch.setattr("pytest_manylinux.cluster.scheduling.code_version", lambda *_: "0" * 64)
     other = worker("other")
     monkeypatch.undo()
     assert fitting(needs(arch="x86_64"), [other]) == ()

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels
 from pytest_manylinux.engines.transfer import pack_root
-from pytest_manylinux.host.staged_files import Staging
+from pytest_manylinux.host.tempdirs import Staging
 
 
 def test_we_are_not_gone() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
+from pytest_manylinux.cache.paths import CACHE_VARIABLE
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.store import ImageStore

@@ -173,6 +173,7 @@ def test_proxies_are_passed_on_and_the_rest_of_the_environment_is_not(
 def test_a_machine_without_mmdebstrap_is_told_the_command(
     making: Making, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "apt-get").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImageError, match="apt-get install --yes mmdebstrap"):
         run_mmdebstrap(making, print)

@@ -33,7 +33,8 @@ def test_it_dies_with_us_and_has_its_own_mounts_and_processes(
 
 
 @pytest.mark.parametrize(
-    ("absent", "package"), [("setpriv", "util-linux"), ("unshare", "mount"), ("newuidmap", "uidmap")]
+    ("absent", "package"),
+    [("setpriv", "util-linux"), ("unshare", "util-linux"), ("newuidmap", "uidmap")],
 )
 def test_a_missing_program_comes_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, absent: str, package: str
@@ -67,7 +68,6 @@ def test_an_ordinary_user_without_subordinate_ids_is_told_how_to_get_them(
     with pytest.raises(ImageError) as caught:
         containment.contained(("true",))
     assert "usermod --add-subuids" in str(caught.value)
-    assert containment.install_command("uidmap") == "sudo apt-get install --yes uidmap"
 
 
 def test_a_range_belongs_to_a_name_or_a_number(tmp_path: Path) -> None:

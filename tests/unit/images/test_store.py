@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.cache.disk_errors import CACHE_VARIABLE
-from pytest_manylinux.cache.staging import sweep
+from pytest_manylinux.cache.directories import sweep
+from pytest_manylinux.cache.paths import CACHE_VARIABLE, cache_root
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.images.store import ImageStore, default_root
+from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Image
 
 Adopt = Callable[..., Image]
@@ -81,7 +81,7 @@ def test_an_image_in_use_by_another_process_is_not_removed(store: ImageStore, ad
 def test_sweeping_takes_dead_owners_folders_and_leaves_live_ones(store: ImageStore) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from pytest_manylinux.cache.staging import aside_folder\n"
+        "from pytest_manylinux.cache.directories import aside_folder\n"
         "with aside_folder(Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').mkdir(); os._exit(9)\n"
     )
@@ -98,10 +98,10 @@ def test_the_folder_is_the_users_cache_or_what_the_environment_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "elsewhere"))
-    assert default_root() == tmp_path / "elsewhere"
+    assert cache_root() == tmp_path / "elsewhere"
     monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_root() == tmp_path / "pytest-manylinux"
+    assert cache_root() == tmp_path / "pytest-manylinux"
 
 
 def test_a_folder_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pytest_manylinux.cache.staging import sweep
+from pytest_manylinux.cache.directories import sweep
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
 from pytest_manylinux.images.recipe import Recipe

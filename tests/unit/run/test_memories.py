@@ -191,7 +191,7 @@ def test_failures_are_counted_and_a_pass_after_one_is_not_recalled(tmp_path: Pat
 
 def test_another_judge_counts_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Memory(tmp_path).add("aa" * 32, FAULT)
-    monkeypatch.setattr(session_memory, "procedure_of", lambda *_: "another release")
+    monkeypatch.setattr(session_memory, "code_version", lambda *_: "another release")
     known = Memory(tmp_path).add("aa" * 32, PASS)
     assert (known.tries, known.failed) == (1, 0)
     assert Memory(tmp_path).recall("aa" * 32) is not None

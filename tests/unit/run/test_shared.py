@@ -9,7 +9,7 @@ import pytest
 from asked_once import ask
 
 from pytest_manylinux import errors
-from pytest_manylinux.cache.once_per_run import once
+from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.errors import BuildError, ManylinuxError
 
 KINDS = [
@@ -34,18 +34,18 @@ def test_an_error_is_everybody_s(tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(BuildError, match="because") as caught:
-            once(tmp_path, ("key",), work)
+            once_per_run(tmp_path, ("key",), work)
         assert caught.value.finding == "extension-not-built"
     assert calls == [1]
 
 
 def test_other_keys_are_other_work(tmp_path: Path) -> None:
-    assert once(tmp_path, ("a", "b"), lambda: 1) == 1
-    assert once(tmp_path, ("ab", ""), lambda: 2) == 2
+    assert once_per_run(tmp_path, ("a", "b"), lambda: 1) == 1
+    assert once_per_run(tmp_path, ("ab", ""), lambda: 2) == 2
 
 
 def test_alone_there_is_nothing_to_share() -> None:
-    assert once(None, ("key",), lambda: 1) == 1
+    assert once_per_run(None, ("key",), lambda: 1) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

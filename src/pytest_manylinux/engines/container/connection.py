@@ -23,7 +23,7 @@ from docker.utils import kwargs_from_env
 
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.host.cleanup import Tether
-from pytest_manylinux.host.kernel_settings import SETTINGS, allowing_namespaces, forbidding_all
+from pytest_manylinux.host.kernel import SETTINGS, allowing_namespaces, forbidding_all
 
 TIMEOUT = 60
 """Seconds that a daemon may take for any one answer; none of ours takes it long."""

@@ -1,7 +1,7 @@
-"""Kernel settings that keep ordinary users from making user namespaces, and what allows it again.
+"""Settings of this machine's kernel that forbid user namespaces.
 
-Everything that runs without a daemon hangs on them: bubblewrap, rootless containers, and the making of
-roots by an ordinary user.
+Everything that runs without a daemon needs user namespaces: bubblewrap, rootless containers, and the
+making of roots by an ordinary user.
 """
 
 from __future__ import annotations
