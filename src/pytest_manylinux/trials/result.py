@@ -39,6 +39,10 @@ from pytest_manylinux.trials.protocol import (
 from pytest_manylinux.trials.venv import VENV
 
 _OF_QEMU = re.compile(r"^qemu: uncaught target signal \d+ \([^)]*\) - core dumped\n?", re.MULTILINE)
+_NO_ROOM = re.compile(
+    r"[^\n]*\[Errno (?:28|122)\] (?:No space left on device|Disk quota exceeded)[^\n]*"
+)
+"""How Python words ENOSPC and EDQUOT (Linux's errno.h), whichever pip it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,8 @@ def look(completed: Completed, asked: Asked) -> Seen:
             why=answers.pip.ending.output[-1000:],
             remedy="give trials more time (trial-timeout)",
         )
+    if answers.pip.ending.exit_code != 0:
+        _check_room(answers.pip.ending.output)
     imports = _imports(answers, completed, asked)
     failed = any(outcome.status is not ImportStatus.OK for outcome in imports)
     if not answers.complete and not failed:
@@ -118,6 +124,17 @@ def _read(completed: Completed) -> Answers:
             why=str(error),
             remedy="nothing it told is believed; if the wheel's code did this, do not trust the wheel",
         ) from error
+
+
+def _check_room(output: str) -> None:
+    """Raise SandboxError if pip failed for want of room: that is not the wheel's fault."""
+    match = _NO_ROOM.search(output)
+    if match is not None:
+        raise SandboxError(
+            "no room left in /scratch or /tmp of the trial's sandbox",
+            why=match[0],
+            remedy="both lie in memory and have a limit: what pip unpacks has to fit into them",
+        )
 
 
 def _lost(completed: Completed, when: str) -> SandboxError:

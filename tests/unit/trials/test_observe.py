@@ -117,6 +117,28 @@ def test_a_failed_installation_is_seen_and_nothing_is_imported() -> None:
     assert seen.imports == ()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+        "OSError: [Errno 28] No space left on device: '/scratch/venv/lib/x.so'",
+        "OSError: [Errno 122] Disk quota exceeded: '/scratch/venv/lib/x.so'",
+    ],
+)
+@pytest.mark.parametrize("code", [1, 2, None])
+def test_a_disk_without_room_is_not_the_wheels_fault(line: str, code: int | None) -> None:
+    output = f"Processing /inputs/demo.whl\n{line}\nWARNING: more"
+    refused = PIP | {"ending": ending(exit_code=code, output=output)}
+    with pytest.raises(SandboxError, match="no room left in /scratch or /tmp") as caught:
+        look(done(START, refused, END), Asked(imports=("demo",)))
+    assert caught.value.why == line
+
+
+def test_an_installation_that_went_well_whatever_pip_warned_of_is_one() -> None:
+    warned = PIP | {"ending": ending(output="WARNING: cache: [Errno 28] No space left on device")}
+    assert look(done(START, warned, END), Asked()).install.ok
+
+
 def test_a_name_that_nothing_was_said_of_is_no_success() -> None:
     with pytest.raises(SandboxError, match="nothing of the import of other"):
         look(done(START, PIP, *imported("demo", OK), END), Asked(imports=("demo", "other")))
