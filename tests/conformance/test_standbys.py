@@ -81,7 +81,10 @@ def said(completed: Completed) -> str:
 
 
 def containers(engine: PreloadingEngine, owner: int) -> list[str]:
-    """What sandboxes an owner has: containers, or supervisors of bubblewrap (process ids)."""
+    """What sandboxes an owner has: containers, or supervisors of bubblewrap (process ids).
+
+    An earlier test's may still be on its way out; so those of one test are found by comparing.
+    """
     if not isinstance(engine, ContainerEngine):
         return [pid for pid in children(owner) if "supervisor_main.py" in command_line(pid)]
     client: docker.DockerClient = engine._client
@@ -223,7 +226,7 @@ def test_a_timeout_kills_it(engine: SandboxEngine, start: Start, tmp_path: Path)
     completed = perform(start(), tmp_path, program, timeout=3)
     assert (completed.status, completed.stdout) == (Status.TIMED_OUT, b"begun\n")
     assert processes_with(nap) == []
-    assert containers(engine, os.getpid()) == before
+    assert not set(containers(engine, os.getpid())) - set(before)
 
 
 def test_limits_hold(engine: PreloadingEngine, spec: SandboxSpec, tmp_path: Path) -> None:
@@ -250,7 +253,7 @@ def test_one_that_does_not_start(engine: SandboxEngine, spec: SandboxSpec) -> No
         engine.preload(spec, PYTHON, "raise ValueError('because')", inbox=INBOX, max_runs=1)
     with pytest.raises(SandboxError, match="no preloaded process could be started"):
         engine.preload(spec, "/usr/bin/absent", CODE, inbox=INBOX, max_runs=1)
-    assert containers(engine, os.getpid()) == before
+    assert not set(containers(engine, os.getpid())) - set(before)
 
 
 @pytest.mark.attack("fault")
@@ -277,9 +280,9 @@ def test_an_owner_that_is_killed_leaves_none(
 def test_closing_one_that_waits(engine: SandboxEngine, start: Start) -> None:
     before = containers(engine, os.getpid())
     standby = start()
-    assert len(containers(engine, os.getpid())) == len(before) + 1
+    assert len(set(containers(engine, os.getpid())) - set(before)) == 1
     standby.close()
     standby.close()
-    assert containers(engine, os.getpid()) == before
+    assert not set(containers(engine, os.getpid())) - set(before)
     with pytest.raises(SandboxError):
         standby.run((), timeout=60)
