@@ -110,7 +110,7 @@ class Demand(enum.Enum):
     TRIAL = "trial"
     OTHER_PYTHON = "its Python is another one"
     OTHER_PLATFORM = "the wheel is for other machines"
-    TOO_OLD = "its glibc is older than the wheel's policy"
+    TOO_OLD = "its C library is older than the wheel's policy"
 
 
 def decide(
@@ -172,7 +172,7 @@ def demand(tags: frozenset[Tag], requires_python: str, distro: Distro) -> Demand
     """Whether a distro asks for a trial of a wheel with these tags, and if not, why.
 
     A distro whose Python the wheel is not for asks for nothing. One whose Python fits but whose
-    glibc is older than every policy in the name cannot take the wheel, which is a refusal.
+    C library is older than every policy for it in the name cannot take the wheel, which is a refusal.
     """
     targets = [target for arch in distro.architectures for target in targets_of((distro,), arch, ())]
     if wheel_targets(tags, requires_python, targets):
@@ -186,8 +186,10 @@ def demand(tags: frozenset[Tag], requires_python: str, distro: Distro) -> Demand
     ]
     if not fitting:
         return Demand.OTHER_PYTHON
-    policies = [policy_of_platform_tag(tag.platform) for tag in tags]
-    if any(found is not None and found[1] in distro.architectures for found in policies):
+    policies = [found for tag in tags if (found := policy_of_platform_tag(tag.platform))]
+    if any(
+        arch in distro.architectures and policy.kind is distro.libc.kind for policy, arch in policies
+    ):
         return Demand.TOO_OLD
     return Demand.OTHER_PLATFORM
 
@@ -282,10 +284,8 @@ class _Gate:
             text = f"{distro.id}: required, and not in the proof"
             yield Reason(ExitCode.NOT_PROVEN, text, untried=untried and asked)
         elif wanted is Demand.TOO_OLD:
-            glibc = ".".join(map(str, distro.glibc))
-            yield Reason(
-                ExitCode.NOT_PORTABLE, f"{distro.id}: required, but {wanted.value} (it has {glibc})"
-            )
+            words = f"{distro.id}: required, but {wanted.value} (it has {distro.libc})"
+            yield Reason(ExitCode.NOT_PORTABLE, words)
         else:
             yield Reason(ExitCode.OK, f"{distro.id}: not asked, {wanted.value}")
 

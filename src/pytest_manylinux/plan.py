@@ -10,9 +10,9 @@ from packaging.tags import Tag
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import Distro, Target
-from pytest_manylinux.model.policy import ALIASES, Policy
+from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
-from pytest_manylinux.model.wheel_tags import oldest_glibc, supported_tags
+from pytest_manylinux.model.wheel_tags import oldest_policy, supported_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +134,18 @@ def _root_for(version: PythonVersion, builders: Sequence[Distro], arch: str) -> 
 
 
 def _targets_for(build: PlannedBuild, targets: Iterable[Target]) -> tuple[Target, ...]:
-    """The targets with the build's Python whose glibc is not older than the policy's."""
+    """The targets with the build's Python and a C library that keeps the policy."""
     return tuple(
         target
         for target in targets
-        if target.interpreter.version == build.python and target.distro.glibc >= build.policy.glibc
+        if target.interpreter.version == build.python and target.distro.libc.keeps(build.policy)
     )
 
 
 def check_policy(policy: Policy, arch: str, *, where: str) -> None:
     """Raise UsageError for a policy that does not exist on the architecture."""
-    floor = oldest_glibc(arch)
-    if policy.glibc < floor:
-        oldest = next((alias for alias, glibc in ALIASES.items() if glibc == floor), "")
+    oldest = oldest_policy(policy.kind, arch)
+    if policy < oldest:
         raise UsageError(
             f"{where}: there is no {policy} on {arch}",
             why=f"the oldest policy defined for {arch} is {oldest}",

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.tags import Tag
 
 from pytest_manylinux.model.distro import Distro, Target
-from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.wheel_tags import python_tags, supported_tags
 
-_LINUX = re.compile(r"(?:linux|manylinux1|manylinux2010|manylinux2014|manylinux_\d+_\d+)_(?P<arch>\w+)")
-_MUSL = re.compile(r"musllinux_\d+_\d+_(?P<arch>\w+)")
+_LINUX = re.compile(
+    r"(?:linux|manylinux1|manylinux2010|manylinux2014|(?:many|musl)linux_\d+_\d+)_(?P<arch>\w+)"
+)
 _SYSTEMS = {"macosx": "macOS", "win": "Windows", "ios": "iOS", "android": "Android"}
 _NAMED = 3  # distros named as a next step
 _OTHER_INTERPRETER = re.compile(r"(?P<kind>cp|pp)(?P<major>\d)(?P<minor>\d+)")
@@ -30,16 +31,16 @@ class Want(enum.Enum):
 
     SYSTEM = "system"
     """Another operating system than Linux."""
-    MUSL = "musl"
-    """A Linux whose C library is musl."""
     ARCHITECTURE = "architecture"
     """An architecture that this run was not asked for, or that does not run here."""
+    LIBC_KIND = "libc-kind"
+    """A Linux with a C library that no chosen distro has."""
     PYTHON = "python"
     """A Python that no chosen distro has."""
     EXCLUDED = "excluded"
     """A Python that the setting `python` leaves out."""
-    GLIBC = "glibc"
-    """A glibc newer than that of every chosen distro that has its Python."""
+    LIBC_VERSION = "libc-version"
+    """A newer C library than that of every chosen distro that has its Python."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Untargeted:
     @property
     def is_of_another_run(self) -> bool:
         """Whether the wheel is for a system or interpreter that this run was not asked for."""
-        return self.want is not Want.GLIBC
+        return self.want is not Want.LIBC_VERSION
 
     def __str__(self) -> str:
         """Both in one line."""
@@ -87,9 +88,13 @@ def why_untargeted(tags: Collection[Tag], around: Surroundings) -> Untargeted:
     fitting = [arch for arch in linux if arch in archs]
     if linux and not fitting:
         return _other_architecture(linux[0], around)
-    interpreters = [t for t in around.targets if _takes_python(tags, t)]
+    kinds = _kinds(tags)
+    targets = [target for target in around.targets if target.distro.libc.kind in kinds]
+    if around.targets and not targets:
+        return _other_kind(tags, around)
+    interpreters = [target for target in targets if _takes_python(tags, target)]
     if not interpreters:
-        return _other_python(tags, around)
+        return _other_python(tags, kinds, around)
     if around.pythons and not any(t.interpreter.version in around.pythons for t in interpreters):
         names = ", ".join(sorted({t.interpreter.version.id for t in interpreters}))
         return Untargeted(
@@ -97,16 +102,20 @@ def why_untargeted(tags: Collection[Tag], around: Surroundings) -> Untargeted:
             why=f"it is for {names}, which the setting `python` leaves out",
             remedy="add it there to try the wheel",
         )
-    return _newer_glibc(tags, interpreters)
+    return _newer_libc(tags, interpreters)
+
+
+def _kinds(tags: Collection[Tag]) -> frozenset[LibcKind]:
+    """The C libraries that the tags are for; all of them for a tag that promises none."""
+    found = [policy_of_platform_tag(tag.platform) for tag in tags]
+    plain = any(
+        split is None and (tag.platform == "any" or _LINUX.fullmatch(tag.platform))
+        for tag, split in zip(tags, found, strict=True)
+    )
+    return frozenset(LibcKind) if plain else frozenset(split[0].kind for split in found if split)
 
 
 def _not_linux(platforms: Sequence[str]) -> Untargeted:
-    if any(_MUSL.fullmatch(name) for name in platforms):
-        return Untargeted(
-            want=Want.MUSL,
-            why="it is for Linux with musl, and every chosen distro has glibc",
-            remedy="choose a distro with musl to try it",
-        )
     system = next(
         (title for name in platforms for word, title in _SYSTEMS.items() if name.startswith(word)),
         platforms[0],
@@ -124,7 +133,7 @@ def _other_architecture(arch: str, around: Surroundings) -> Untargeted:
 
 
 def _takes_python(tags: Collection[Tag], target: Target) -> bool:
-    """Whether the target's Python takes one of the wheel's Pythons and ABIs, glibc apart."""
+    """Whether the target's Python takes one of the wheel's Pythons and ABIs, the C library apart."""
     pairs = _pairs(target.interpreter.version, target.interpreter.own_abi)
     return any((tag.interpreter, tag.abi) in pairs for tag in tags if _is_for(tag, target.arch))
 
@@ -139,13 +148,16 @@ def _is_for(tag: Tag, arch: str) -> bool:
     return tag.platform == "any" or (match is not None and match["arch"] == arch)
 
 
-def _other_python(tags: Collection[Tag], around: Surroundings) -> Untargeted:
+def _other_python(
+    tags: Collection[Tag], kinds: Collection[LibcKind], around: Surroundings
+) -> Untargeted:
     wanted = {_python_of(tag) for tag in tags}
     archs = sorted({match["arch"] for tag in tags if (match := _LINUX.fullmatch(tag.platform))})
     having = [
         distro
         for distro in around.distros
-        if any(interpreter.version.id in wanted for interpreter in distro.interpreters)
+        if distro.libc.kind in kinds
+        and any(interpreter.version.id in wanted for interpreter in distro.interpreters)
     ]
     elsewhere = any(distro in around.chosen for distro in having)
     place = f" on {' or '.join(archs)}" if elsewhere and archs else ""
@@ -165,15 +177,36 @@ def _python_of(tag: Tag) -> str:
     return parse_python(name).id if match and not threads else name
 
 
-def _newer_glibc(tags: Collection[Tag], fitting: Iterable[Target]) -> Untargeted:
+def _other_kind(tags: Collection[Tag], around: Surroundings) -> Untargeted:
+    kind, arch = min(_kinds(tags)), around.targets[0].arch
+    others = [
+        distro.id
+        for distro in around.distros
+        if distro.libc.kind is kind
+        and any(_takes_python(tags, target) for target in _targets_on(distro, arch))
+    ]
+    choose = f"choose a distro with {kind.value} to try it"
+    return Untargeted(
+        want=Want.LIBC_KIND,
+        why=f"it is for Linux with {kind.value}, which no chosen distro has",
+        remedy=f"{choose}, such as {_some(others)}" if others else choose,
+    )
+
+
+def _targets_on(distro: Distro, arch: str) -> Iterator[Target]:
+    for interpreter in distro.interpreters if arch in distro.architectures else ():
+        yield Target(distro=distro, arch=arch, interpreter=interpreter)
+
+
+def _newer_libc(tags: Collection[Tag], fitting: Iterable[Target]) -> Untargeted:
     policies = [found[0] for tag in tags if (found := policy_of_platform_tag(tag.platform))]
     targets = [target for target in fitting if supported_tags(target).isdisjoint(tags)]
-    wanted = min(policies).glibc if policies else (0, 0)
-    newest = max(target.distro.glibc for target in targets)
+    newest = max(target.distro.libc for target in targets)
+    wanted = min((one for one in policies if one.kind is newest.kind), default=Policy((0, 0))).libc
     return Untargeted(
-        want=Want.GLIBC,
-        why=f"it wants glibc {wanted[0]}.{wanted[1]}, and of the chosen distros that have its Python "
-        f"the newest has {newest[0]}.{newest[1]}",
+        want=Want.LIBC_VERSION,
+        why=f"it wants {wanted}, and of the chosen distros that have its Python "
+        f"the newest has {newest.number}",
         remedy="choose a newer distro, or build for an older policy",
     )
 

@@ -36,7 +36,7 @@ def test_a_trial_root_has_the_rows_python_pip_and_glibc(word: str) -> None:
     assert (root / "usr/bin/python3").resolve().name == f"python{distro.interpreters[0].version.dotted}"
     assert _upstream(packages["python3"]).startswith(f"{distro.interpreters[0].version.dotted}.")
     assert _upstream(packages["python3-pip"]) == distro.interpreters[0].pip
-    glibc = ".".join(str(part) for part in distro.glibc)
+    glibc = distro.libc.number
     assert re.match(rf"{re.escape(glibc)}\b", packages["libc6"])
     assert not {"python3-dev", "gcc", "libpython3-dev"} & set(packages)
 

@@ -139,7 +139,7 @@ def test_the_project_s_own_table_sets_its_policy(pytester: pytest.Pytester) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--manylinux-policy=manylinx1"], "*manylinx1*not a manylinux policy*"),
+        (["--manylinux-policy=manylinx1"], "*manylinx1*not a policy*"),
         (["--manylinux-distros=debain-12"], "*debain-12*"),
         (["--manylinux-engine=dockr"], "*--manylinux-engine*dockr*"),
         (["--manylinux-python=311"], "*--manylinux-python*311*"),

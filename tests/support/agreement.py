@@ -120,7 +120,7 @@ def places(engine: Engine) -> Iterator[Place]:
 
 def download(project: str, target: Target, folder: Path) -> Path | None:
     """The wheel that the target's Python would get; None if the index has none for it."""
-    tags = platform_tags(target.distro.glibc, target.arch)
+    tags = platform_tags(target.distro.libc, target.arch)
     platforms = [word for tag in tags for word in ("--platform", tag)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--python-version", target.interpreter.version.dotted]

@@ -25,10 +25,11 @@ from packaging.utils import parse_wheel_filename
 
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.policy import glibc
 from pytest_manylinux.model.wheel_tags import platform_tags
 
 LIST = Path(__file__).parents[1] / "data" / "popular-wheels.txt"
-_GLIBC = (2, 35)
+_LIBC = glibc(2, 35)
 _LARGEST = 40_000_000  # bytes; auditwheel takes a minute for a wheel with hundreds of libraries
 
 
@@ -79,7 +80,7 @@ def download(requirement: str, folder: Path) -> Path:
     """The wheel of a requirement, by this machine's own pip settings; pip compares the digest."""
     words = folder / "requirements.txt"
     words.write_text(f"{requirement}\n", "utf-8")
-    tags = platform_tags(_GLIBC, "x86_64")
+    tags = platform_tags(_LIBC, "x86_64")
     platforms = [word for tag in tags for word in ("--platform", tag)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11", *platforms]

@@ -23,6 +23,7 @@ from pytest_manylinux.model.observation import (
     LoadedLibrary,
     Observation,
 )
+from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.run import (
     BuildRecord,
@@ -89,7 +90,7 @@ def make_distro(distro: str) -> Distro:
         family=family,
         release=release,
         title=f"{family.capitalize()} {release}",
-        glibc=glibc,
+        libc=Libc(LibcKind.GLIBC, glibc),
         architectures=("x86_64",),
         interpreters=(
             Interpreter(

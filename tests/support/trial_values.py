@@ -16,6 +16,7 @@ from pytest_manylinux.model.observation import (
     LoaderCheck,
     Observation,
 )
+from pytest_manylinux.model.policy import glibc
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.wheel import ElfFacts, Wheel, WheelFacts
 
@@ -64,7 +65,7 @@ def make_distro(**fields: Any) -> Distro:  # noqa: ANN401
         "family": "debian",
         "release": "12",
         "title": "Debian 12",
-        "glibc": (2, 36),
+        "libc": glibc(*fields.pop("glibc", (2, 36))),
         "architectures": ("x86_64",),
         "interpreters": (interpreter,),
         "package_manager": "apt",

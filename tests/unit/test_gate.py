@@ -152,7 +152,7 @@ def test_a_required_distro_that_is_too_old_for_the_policy_refuses_as_not_portabl
     ruling = rule_on(artifact(new), record, GateRule(require=("x",)), required=required)
     assert ruling.code is ExitCode.NOT_PORTABLE
     assert against(ruling) == [
-        "debian-12: required, but its glibc is older than the wheel's policy (it has 2.36)"
+        "debian-12: required, but its C library is older than the wheel's policy (it has glibc 2.36)"
     ]
 
 

@@ -1,13 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging import _musllinux
 from packaging.tags import Tag, parse_tag
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Interpreter, Target
-from pytest_manylinux.model.policy import ALIASES, Policy, parse_policy, policy_of_platform_tag
+from pytest_manylinux.model.policy import (
+    ALIASES,
+    Libc,
+    LibcKind,
+    Policy,
+    musl,
+    parse_policy,
+    policy_of_platform_tag,
+)
+from pytest_manylinux.model.policy import glibc as glibc_of
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.wheel_tags import (
     platform_tags,
@@ -29,7 +42,7 @@ def distro(id_: str, glibc: int, *minors: int, arch: str = "x86_64", headers: bo
         family=id_.partition("-")[0],
         release=id_.partition("-")[2],
         title=id_,
-        glibc=(2, glibc),
+        libc=Libc(LibcKind.GLIBC, (2, glibc)),
         architectures=(arch,),
         interpreters=tuple(
             Interpreter(
@@ -45,6 +58,9 @@ def distro(id_: str, glibc: int, *minors: int, arch: str = "x86_64", headers: bo
     )
 
 
+LIBCS = (glibc_of(2, 17), glibc_of(2, 36), musl(1, 1, 24), musl(1, 2, 0), musl(1, 2, 5), musl(1, 2, 6))
+NAMES = ("manylinux2014", "manylinux_2_28", "musllinux_1_1", "musllinux_1_2")
+POLICIES = tuple(map(parse_policy, NAMES))
 DEBIANS = (
     distro("debian-11", 31, 9),
     distro("debian-12", 36, 11),
@@ -100,12 +116,12 @@ def test_a_perennial_tag_fits_exactly_where_glibc_is_not_older(glibc: int, minor
 def test_platform_tags_begin_with_the_newest_and_hold_no_other_architecture(
     glibc: int, arch: str
 ) -> None:
-    tags = platform_tags((2, glibc), arch)
+    tags = platform_tags(Libc(LibcKind.GLIBC, (2, glibc)), arch)
     assert tags[0] == f"manylinux_2_{glibc}_{arch}"
     assert tags[-1] == f"linux_{arch}"
     assert len(set(tags)) == len(tags)
-    glibcs_of = [found[0].glibc for tag in tags[:-1] if (found := policy_of_platform_tag(tag))]
-    assert glibcs_of == sorted(glibcs_of, reverse=True)
+    policies = [found[0] for tag in tags[:-1] if (found := policy_of_platform_tag(tag))]
+    assert policies == sorted(policies, reverse=True)
     assert ("manylinux1_x86_64" in tags) == (arch == "x86_64")
 
 
@@ -115,6 +131,32 @@ def test_policies_are_read_back_from_every_name(minor: int) -> None:
     assert parse_policy(policy.name) == parse_policy(str(policy)) == policy
     for tag in policy.platform_tags("x86_64"):
         assert policy_of_platform_tag(tag) == (policy, "x86_64")
+
+
+@given(st.integers(0, 9), st.sampled_from(["x86_64", "aarch64", "s390x"]))
+def test_a_musllinux_policy_is_read_back_and_has_one_tag(minor: int, arch: str) -> None:
+    policy = parse_policy(f"musllinux_1_{minor}")
+    assert (policy.libc, policy.alias) == (musl(1, minor), None)
+    [tag] = policy.platform_tags(arch)
+    assert policy_of_platform_tag(tag) == (policy, arch)
+
+
+@given(libc=st.sampled_from(LIBCS), arch=st.sampled_from(["x86_64", "i686", "aarch64", "armv7l"]))
+def test_platform_tags_are_those_of_packaging(libc: Libc, arch: str) -> None:
+    """The reference is what pip itself counts down on such a machine (packaging/_musllinux.py)."""
+    tags = [tag for tag in platform_tags(libc, arch) if tag.startswith("musllinux")]
+    version = _musllinux._MuslVersion(*libc.version[:2])
+    with patch.object(_musllinux, "_get_musl_version", lambda _: version):
+        wanted = list(_musllinux.platform_tags([arch]))
+    assert tags == (wanted if libc.is_musl() else [])
+
+
+@given(libc=st.sampled_from(LIBCS), policy=st.sampled_from(POLICIES))
+def test_a_tag_fits_exactly_where_the_c_library_keeps_its_policy(libc: Libc, policy: Policy) -> None:
+    target = targets_of((replace(distro("any-1", 31, 11), libc=libc),), "x86_64", ())
+    tags = parse_tag(f"cp311-cp311-{policy.name}_x86_64")
+    assert bool(wheel_targets(tags, "", target)) == libc.keeps(policy)
+    assert libc.keeps(policy) == (libc.kind is policy.kind and libc >= policy.libc)
 
 
 def test_aliases_mean_what_the_specifications_say() -> None:
@@ -263,7 +305,7 @@ def test_every_trial_of_a_plan_can_take_its_wheel(
         tag = Tag(build.python.tag, build.python.tag, build.policy.platform_tags("x86_64")[0])
         assert all(tag in supported_tags(target) for target in some)
     unplanned = set(ids(targets)) - set(ids(tuple(planned)))
-    assert all(t.distro.glibc < (2, glibc) for t in targets if t.id in unplanned)
+    assert all(not t.distro.libc.keeps(Policy((2, glibc))) for t in targets if t.id in unplanned)
 
 
 def test_manylinux1_is_refused_where_it_was_never_defined() -> None:

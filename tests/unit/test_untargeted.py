@@ -31,14 +31,14 @@ def around(*, python: str = "", arch: str = "x86_64") -> Surroundings:
     [
         ("cp311-cp311-macosx_11_0_arm64", Want.SYSTEM, "macOS, not for Linux"),
         ("cp311-cp311-win_amd64", Want.SYSTEM, "Windows, not for Linux"),
-        ("cp311-cp311-musllinux_1_2_x86_64", Want.MUSL, "Linux with musl"),
+        ("cp311-cp311-musllinux_1_2_x86_64", Want.LIBC_KIND, "Linux with musl"),
         ("cp311-cp311-manylinux_2_17_aarch64", Want.ARCHITECTURE, "--manylinux-archs=aarch64"),
         ("cp311-cp311-manylinux_2_17_s390x", Want.ARCHITECTURE, "qemu is not installed"),
         ("cp312-cp312-manylinux_2_17_x86_64", Want.PYTHON, "for cp312, which no chosen distro has"),
         ("cp314-cp314t-manylinux_2_17_x86_64", Want.PYTHON, "for cp314t"),
         ("pp311-pypy311_pp73-manylinux_2_17_x86_64", Want.PYTHON, "for pp311"),
         ("cp315-abi3.abi3t-manylinux_2_17_x86_64", Want.PYTHON, "for cp315"),
-        ("cp311-cp311-manylinux_2_39_x86_64", Want.GLIBC, "wants glibc 2.39"),
+        ("cp311-cp311-manylinux_2_39_x86_64", Want.LIBC_VERSION, "wants glibc 2.39"),
         ("py2-none-any", Want.PYTHON, "for py2"),
     ],
 )
@@ -46,7 +46,7 @@ def test_reasons(tag: str, want: Want, words: str) -> None:
     found = why_untargeted(parse_tag(tag), around())
     assert found.want is want, found
     assert words in str(found)
-    assert found.is_of_another_run is (want is not Want.GLIBC)
+    assert found.is_of_another_run is (want is not Want.LIBC_VERSION)
 
 
 def test_distros_that_have_the_python_are_named() -> None:

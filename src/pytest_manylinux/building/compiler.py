@@ -28,7 +28,7 @@ from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.subprocesses import module_command, run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.indexes import redact
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, glibc
 
 VERSION = "0.17.1"
 """The zig that builds are made with: exactly one, so that the same source gives the same bytes."""
@@ -64,7 +64,7 @@ class ZigTarget:
 
     def aimed_at(self, policy: Policy) -> str:
         """What zig's option `-target` takes: such as `x86_64-linux-gnu.2.5`."""
-        return f"{self.triple}.{'.'.join(map(str, policy.glibc))}"
+        return f"{self.triple}.{policy.libc.number}"
 
     def set_up_environment(self, policy: Policy, zig: PurePosixPath) -> dict[str, str]:
         """What inside/toolchain.sh asks for; `zig` is the program."""
@@ -72,7 +72,7 @@ class ZigTarget:
             "ZIG": str(zig),
             "TARGET": self.aimed_at(policy),
             "TRIPLET": self.triplet,
-            "FORWARD": "yes" if policy.glibc < _FORWARD_BELOW else "no",
+            "FORWARD": "yes" if policy.libc < glibc(*_FORWARD_BELOW) else "no",
         }
 
 

@@ -202,7 +202,7 @@ class FrontEnd:
         offered = self.toolchain.offered()
         names = known.pattern.findall(self.steps.log.errors(60))
         since = {name: min(offered[name]) for name in names if name in offered}
-        return {name: first for name, first in since.items() if first > self.toolchain.policy.glibc}
+        return {name: first for name, first in since.items() if first > self.toolchain.policy.version}
 
     def _too_new(self, what: str, feature: str, since: Version) -> BuildError:
         enough = str(self.toolchain.enough_for(since) or "a newer one")

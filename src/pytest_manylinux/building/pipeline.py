@@ -240,7 +240,7 @@ class _Job:
     def _check_symbols(self, facts: WheelFacts) -> None:
         chain = self.toolchain
         exports = chain.python_exports()
-        found = too_new_symbols(facts, chain.policy.glibc, chain.offered(), exports)
+        found = too_new_symbols(facts, chain.policy.version, chain.offered(), exports)
         check_symbols(self.what, chain, found)
 
 

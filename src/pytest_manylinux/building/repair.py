@@ -125,7 +125,7 @@ class Repair:
         known = {rule.name: rule for rule in load_rules(Libc.GLIBC, self.arch)}
         rules = known.get(f"{policy.name}_{self.arch}")
         put_in = [one for one in libraries if rules is None or not rules.allows(one.name)]
-        guilty = [one for one in put_in if one.glibc > policy.glibc]
+        guilty = [one for one in put_in if one.glibc > policy.version]
         return sorted(guilty, key=lambda one: one.glibc, reverse=True)
 
     def _libraries(self, facts: WheelFacts) -> list[_Library]:

@@ -123,7 +123,7 @@ class Toolchain:
 
     def enough_for(self, glibc: Version) -> Policy | None:
         """The oldest policy that promises this glibc; None if auditwheel knows none."""
-        return next((policy for policy in self.policies if policy.glibc >= glibc), None)
+        return next((policy for policy in self.policies if policy.version >= glibc), None)
 
 
 MakeToolchain = Callable[[BuildRequest, Engine, IndexAccess, Say], Toolchain]

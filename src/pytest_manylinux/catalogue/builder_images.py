@@ -44,21 +44,17 @@ def load_builders(
 
 
 def builder_for(builders: Sequence[BuilderImage], policy: Policy, arch: str) -> BuilderImage | None:
-    """The image whose glibc is the newest that the policy still allows; None if there is none.
+    """The image whose C library is the newest that the policy still allows; None if there is none.
 
-    A wheel that is built against an older glibc keeps a newer policy too (PEP 600).
+    A wheel that is built against an older C library keeps a newer policy too (PEP 600, PEP 656).
     """
     fitting = [
-        (built.glibc, image)
+        (built, image)
         for image in builders
-        if image.arch == arch and (built := _policy(image)) is not None and built.glibc <= policy.glibc
+        if image.arch == arch and policy.libc.keeps(built := parse_policy(image.policy))
     ]
-    newest = max((glibc for glibc, _ in fitting), default=None)
-    return next((image for glibc, image in fitting if glibc == newest), None)
-
-
-def _policy(image: BuilderImage) -> Policy | None:
-    return None if image.policy.startswith("musllinux") else parse_policy(image.policy)
+    newest = max((built for built, _ in fitting), default=None)
+    return next((image for built, image in fitting if built == newest), None)
 
 
 def _parse(raw: Mapping[str, object], *, where: str) -> list[BuilderImage]:
@@ -70,8 +66,7 @@ def _parse(raw: Mapping[str, object], *, where: str) -> list[BuilderImage]:
             why=str(error),
             remedy="a builder has policy, repository, tag and architectures",
         ) from error
-    if not row.policy.startswith("musllinux"):
-        parse_policy(row.policy, where=where)
+    parse_policy(row.policy, where=where)
     return [
         BuilderImage(
             policy=row.policy,

@@ -127,6 +127,8 @@ def _lay_over(rows: dict[str, _Raw], override: Mapping[str, object], *, where: s
             remedy="pytest-manylinux catalogue lists the ids",
         )
     left = set() if like == name else {"aliases"}
+    if "libc" in own or "glibc" in own:  # one of them, whichever the base row has
+        left |= {"libc", "glibc"}
     if "image" in own:  # what the base row's image exists for says nothing of another image
         left.add("image-architectures")
     rows[name] = {**{key: base[key] for key in base if key not in left}, **own}

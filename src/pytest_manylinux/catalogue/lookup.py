@@ -103,11 +103,11 @@ def _supported(distros: Sequence[Distro]) -> list[Distro]:
 
 
 def _oldest(distros: Sequence[Distro]) -> list[Distro]:
-    """The supported release with the lowest glibc of each family."""
+    """The supported release with the oldest C library of each family."""
     found: dict[str, Distro] = {}
     for distro in _supported(distros):
         best = found.get(distro.family)
-        if not distro.rolling and (best is None or distro.glibc < best.glibc):
+        if not distro.rolling and (best is None or distro.libc < best.libc):
             found[distro.family] = distro
     return list(found.values())
 

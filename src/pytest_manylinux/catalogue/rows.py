@@ -16,6 +16,7 @@ import msgspec
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Interpreter
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
+from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import parse_python
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
@@ -26,7 +27,7 @@ _PART = re.compile(rf"{_SUITE.pattern}(/{_SUITE.pattern})*")
 
 All three become words of apt's sources, of mmdebstrap's command line and of paths below the cache.
 """
-_GLIBC = re.compile(r"(\d+)\.(\d+)")
+_LIBC = re.compile(r"(?P<kind>glibc) (?P<glibc>\d+\.\d+)|musl (?P<musl>\d+\.\d+\.\d+)")
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`")
 
 
@@ -69,7 +70,8 @@ class DistroRow(_Row, frozen=True, kw_only=True):
     id: str
     family: str
     release: str
-    glibc: str
+    glibc: str = ""
+    libc: str = ""
     package_manager: str
     architectures: tuple[str, ...]
     interpreters: tuple[InterpreterRow, ...]
@@ -117,7 +119,7 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
         family=row.family,
         release=row.release,
         title=row.title or row.id,
-        glibc=_glibc(row.glibc, where=where),
+        libc=_libc(row, where=where),
         architectures=row.architectures,
         interpreters=tuple(_interpreter(entry, manager, where=where) for entry in row.interpreters),
         package_manager=manager.value,
@@ -177,11 +179,22 @@ def _check(pattern: re.Pattern[str], words: Iterable[str], where: str, example: 
             )
 
 
-def _glibc(text: str, *, where: str) -> tuple[int, int]:
-    match = _GLIBC.fullmatch(text)
+def _libc(row: DistroRow, *, where: str) -> Libc:
+    """The C library, which a row has as `libc`, or as `glibc` with the version alone."""
+    if bool(row.glibc) == bool(row.libc):
+        raise UsageError(
+            f"{where}: a row has one C library",
+            remedy='write glibc = "2.36", or libc = "musl 1.2.5"',
+        )
+    match = _LIBC.fullmatch(row.libc or f"glibc {row.glibc}")
     if match is None:
-        raise UsageError(f"{where}: {text!r} is no glibc version", remedy="write it as 2.36")
-    return int(match[1]), int(match[2])
+        name = row.libc or row.glibc
+        what = "C library" if row.libc else "glibc version"
+        raise UsageError(
+            f"{where}: {name!r} is not a {what}", remedy='write glibc = "2.36", or libc = "musl 1.2.5"'
+        )
+    kind = LibcKind.GLIBC if match["kind"] else LibcKind.MUSL
+    return Libc(kind, tuple(map(int, (match["glibc"] or match["musl"]).split("."))))
 
 
 def _hint(message: str) -> str:

@@ -110,7 +110,7 @@ def _passes(distro: Distro, arguments: argparse.Namespace) -> bool:
         return False
     if arguments.policy:
         policy = parse_policy(arguments.policy, where="--policy")
-        if distro.glibc < policy.glibc:
+        if not distro.libc.keeps(policy):
             return False
     if not arguments.python:
         return True
@@ -131,7 +131,8 @@ def _described(distro: Distro) -> dict[str, object]:
         "archive_architectures": [
             arch for arch in distro.architectures if distro.has_archive(arch, on_mirrors=True)
         ],
-        "glibc": ".".join(map(str, distro.glibc)),
+        "libc": str(distro.libc),
+        "glibc": distro.libc.number if distro.libc.is_glibc() else None,
         "architectures": distro.architectures,
         "package_manager": distro.package_manager,
         "interpreters": [
@@ -159,7 +160,7 @@ def _table(catalogue: Catalogue, distros: Sequence[Distro]) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("distro", no_wrap=True)
-    for heading in ("glibc", "Python (pip)", "image", "archive", "support"):
+    for heading in ("C library", "Python (pip)", "image", "archive", "support"):
         table.add_column(heading, overflow="fold")
     for distro in distros:
         table.add_row(*_row(distro))
@@ -193,7 +194,7 @@ def _row(distro: Distro) -> tuple[str, ...]:
     support = "rolling" if distro.rolling else str(distro.end_of_life or "unknown")
     return (
         distro.id,
-        ".".join(map(str, distro.glibc)),
+        str(distro.libc),
         pythons,
         distro.image or "",
         distro.archive.suite if distro.archive and distro.archive.live else "",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_manylinux.model.wheel import WheelFacts
 
 
-_OURS = ("manylinux", "linux_", "any")
+_OURS = ("manylinux", "musllinux", "linux_", "any")
 _SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 _INTERVAL = 0.02  # seconds that a thread may keep the interpreter while others wait
 _SHOWN = 8  # distros named in a line; --json has all
@@ -61,9 +61,9 @@ def _answer(arguments: argparse.Namespace) -> int:
     found, version = _forecasts(list(_paths(arguments.wheels)), arguments.distros, foreign)
     if not found:
         raise UsageError(
-            "no wheel here is for Linux with glibc, which is what the catalogue's distros have",
+            "no wheel here is for Linux, which is what the catalogue's distros are",
             why=", ".join(foreign),
-            remedy="name wheels whose platform tag is manylinux, linux or any",
+            remedy="name wheels whose platform tag is manylinux, musllinux, linux or any",
         )
     if arguments.json:
         from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
@@ -73,7 +73,7 @@ def _answer(arguments: argparse.Namespace) -> int:
         for forecast in found:
             _show(forecast)
         for name in foreign:
-            print(f"left out, not for Linux with glibc: {plain_line(name)}")
+            print(f"left out, not for Linux: {plain_line(name)}")
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
 

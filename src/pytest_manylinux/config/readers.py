@@ -15,7 +15,7 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
-from pytest_manylinux.model.policy import Policy, parse_policy
+from pytest_manylinux.model.policy import LibcKind, Policy, parse_policy
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.verdict import Expectation
 
@@ -78,7 +78,14 @@ def path(raw: object, where: str) -> Path:
 
 def policy(raw: object, where: str) -> Policy:
     """A manylinux policy by any of its names."""
-    return parse_policy(text(raw, where), where=where)
+    found = parse_policy(text(raw, where), where=where)
+    if found.kind is not LibcKind.GLIBC:
+        raise UsageError(
+            f"{where}: no wheels are built for {found}",
+            why="the builders here link against glibc; wheels of musl are tried as they are given",
+            remedy="build it with another tool and name the file: pytest --manylinux WHEEL",
+        )
+    return found
 
 
 def pythons(raw: object, where: str) -> tuple[PythonVersion, ...]:

@@ -114,7 +114,7 @@ def _rank(prediction: Prediction) -> tuple[bool, bool, int, int]:
 
 
 def _family(name: str, rows: Sequence[CoveredDistro]) -> FamilyReach:
-    by_age = sorted(rows, key=lambda served: (served.distro.glibc, served.distro.release))
+    by_age = sorted(rows, key=lambda served: (served.distro.libc, served.distro.release))
     oldest = next((served for served in by_age if served.works), None)
     older = by_age if oldest is None else by_age[: by_age.index(oldest)]
     newer = (served for served in by_age if not served.works)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pytest_manylinux.diagnose.coverage import CoveredDistro, FamilyReach, Reach, reach_of
 from pytest_manylinux.diagnose.predict import Prediction, predict, targets_on
 from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Finding
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 
@@ -51,7 +52,7 @@ def forecasts(
         own = architecture_of(wheel) or arch
         key = (wheel.name, wheel.version, own)
         wheels.setdefault(key, []).append(wheel)
-        found = predict(facts, targets_on(distros, own))
+        found = predict(facts, targets_on(_of_its_libc(wheel, distros), own))
         groups.setdefault(key, {})[wheel.filename] = found
     return tuple(
         Forecast(
@@ -63,6 +64,18 @@ def forecasts(
         )
         for key, predictions in groups.items()
     )
+
+
+def _of_its_libc(wheel: Wheel, distros: Sequence[Distro]) -> Sequence[Distro]:
+    """The distros with a C library that the wheel's name promises; all for a name that promises none.
+
+    All too where none of them has it: then each prediction says so.
+    """
+    found = {policy_of_platform_tag(tag) for tag in wheel.platforms}
+    if None in found:
+        return distros
+    kinds = {split[0].kind for split in found if split is not None}
+    return [distro for distro in distros if distro.libc.kind in kinds] or distros
 
 
 def architecture_of(wheel: Wheel) -> str:

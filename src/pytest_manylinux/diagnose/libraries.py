@@ -60,7 +60,7 @@ class SystemLibrary:
         """
         manager = _KIN.get(distro.package_manager, distro.package_manager)
         since = _T64.get(distro.family)
-        if manager == "apt" and since is not None and distro.glibc >= since:
+        if manager == "apt" and since is not None and distro.libc.is_glibc(since):
             return self.packages.get("apt-t64", self.packages.get("apt", ""))
         name = "" if distro.family in _OWN_NAMES else self.packages.get(manager, "")
         return name or (f"{self.name}()(64bit)" if manager in _RPM else "")

@@ -22,7 +22,7 @@ def first_releases(namespace: str, version: str) -> tuple[str, ...]:
         best = found.get(distro.family)
         if not _offers(distro, namespace, version) or distro.rolling:
             continue
-        if best is None or distro.glibc < best.glibc:
+        if best is None or distro.libc < best.libc:
             found[distro.family] = distro
     known = [found[family] for family in _KNOWN if family in found]
     others = [distro for family, distro in sorted(found.items()) if family not in _KNOWN]
@@ -31,7 +31,8 @@ def first_releases(namespace: str, version: str) -> tuple[str, ...]:
 
 def _offers(distro: Distro, namespace: str, version: str) -> bool:
     offered = dict(distro.symbol_maxima)
-    offered.setdefault("GLIBC", ".".join(map(str, distro.glibc)))
+    if distro.libc.is_glibc():
+        offered.setdefault("GLIBC", distro.libc.number)
     try:
         return namespace in offered and Version(offered[namespace]) >= Version(version)
     except InvalidVersion:

@@ -12,12 +12,14 @@ from packaging.version import InvalidVersion, Version
 from pytest_manylinux.model.distro import Interpreter, Target
 from pytest_manylinux.model.policy import ALIASES, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion
-from pytest_manylinux.model.wheel_tags import oldest_glibc, python_tags
+from pytest_manylinux.model.wheel_tags import oldest_policy, python_tags
 
 # The first pip that knows each kind of platform tag: pip's changelog; the same table is in the
 # manylinux project's README.
 FIRST_PIP = {"manylinux1": "8.1", "manylinux2010": "19.0", "manylinux2014": "19.3"}
 FIRST_PIP_PERENNIAL = "20.3"
+# pip 21.2 came with packaging 21.0, the first that knows PEP 656.
+FIRST_PIP_MUSL = "21.2"
 # pip 24.1 came with packaging 24.1; before packaging 23.2 no manylinux tag was made for these.
 FIRST_PIP_OF_ARCH = {"riscv64": "24.1", "loongarch64": "24.1"}
 
@@ -27,7 +29,10 @@ class Misfit(enum.Enum):
 
     ARCHITECTURE = "architecture"
     PYTHON = "python"
-    GLIBC = "glibc"
+    LIBC = "libc"
+    """A C library of the other kind."""
+    LIBC_VERSION = "libc-version"
+    """A newer version of the distro's C library."""
     PIP = "pip"
 
 
@@ -40,9 +45,10 @@ class Fit:
 
 
 _DISTANCE = {
-    Misfit.ARCHITECTURE: 4,
-    Misfit.PYTHON: 3,
-    Misfit.GLIBC: 2,
+    Misfit.ARCHITECTURE: 5,
+    Misfit.PYTHON: 4,
+    Misfit.LIBC: 3,
+    Misfit.LIBC_VERSION: 2,
     Misfit.PIP: 1,
 }
 
@@ -59,7 +65,7 @@ def _sorted(tags: frozenset[Tag]) -> tuple[Tag, ...]:
 
 
 def misfit_of(tag: Tag, target: Target) -> Misfit | None:
-    """What keeps the target from taking this tag (PEP 425, PEP 600); None if nothing does."""
+    """What keeps the target from taking this tag (PEP 425, PEP 600, PEP 656); None if nothing does."""
     policy = policy_of_platform_tag(tag.platform)
     unknown = is_unknown(tag.platform)
     if tag.platform != "any" and not tag.platform.endswith(f"_{target.arch}"):
@@ -70,18 +76,19 @@ def misfit_of(tag: Tag, target: Target) -> Misfit | None:
         return Misfit.PYTHON
     if tag.platform == "any" and tag.abi != "none":  # no installer makes such a tag
         return Misfit.PYTHON
-    if policy is not None and policy[0].glibc > target.distro.glibc:
-        return Misfit.GLIBC
+    if policy is not None and not target.distro.libc.keeps(policy[0]):
+        other = policy[0].kind is not target.distro.libc.kind
+        return Misfit.LIBC if other else Misfit.LIBC_VERSION
     pip = target.distro.pip_of(target.interpreter)
     return Misfit.PIP if unknown or (pip and not pip_knows(pip, tag.platform)) else None
 
 
 def is_unknown(platform: str) -> bool:
-    """Whether no pip knows a manylinux tag: too old for its architecture, or written otherwise."""
+    """Whether no pip knows a policy's tag: too old for its architecture, or written otherwise."""
     policy = policy_of_platform_tag(platform)
     if policy is None:
-        return platform.startswith("manylinux")
-    return policy[0].glibc < oldest_glibc(policy[1])
+        return platform.startswith(("manylinux", "musllinux"))
+    return policy[0] < oldest_policy(policy[0].kind, policy[1])
 
 
 def fits_python(tag: Tag, interpreter: Interpreter) -> bool:
@@ -103,6 +110,8 @@ def first_pip(platform: str) -> str:
     alias = next((alias for alias in ALIASES if platform.startswith(f"{alias}_")), None)
     if alias is not None:
         return FIRST_PIP[alias]
+    if platform.startswith("musllinux_"):
+        return FIRST_PIP_MUSL
     return FIRST_PIP_PERENNIAL if platform.startswith("manylinux_") else ""
 
 

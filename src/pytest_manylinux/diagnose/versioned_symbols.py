@@ -62,7 +62,8 @@ def excesses(facts: WheelFacts, distro: Distro) -> Iterator[Excess]:
     relocations has a finding of its own.
     """
     highest: dict[str, tuple[Version, str, list[str]]] = {}
-    for (library, name), files in wanted_versions(facts).items():
+    wanted_here = {} if distro.libc.is_musl() else wanted_versions(facts)  # musl asks no version
+    for (library, name), files in wanted_here.items():
         if name == RELR_MARK or _offers(distro, library, name) is not False:
             continue
         namespace, number = split_version(name)
@@ -79,7 +80,8 @@ def excesses(facts: WheelFacts, distro: Distro) -> Iterator[Excess]:
 
 def distro_figures(distro: Distro) -> dict[str, str]:
     """The highest version of each namespace by the distro's row."""
-    return {"GLIBC": ".".join(map(str, distro.glibc)), **dict(distro.symbol_maxima)}
+    own = {"GLIBC": distro.libc.number} if distro.libc.is_glibc() else {}
+    return {**own, **dict(distro.symbol_maxima)}
 
 
 def split_version(name: str) -> tuple[str, str]:
@@ -103,7 +105,7 @@ def _offers(distro: Distro, library: str, name: str) -> bool | None:
     limit = distro_figures(distro).get(namespace)
     if namespace == "GLIBC_ABI":
         since = MARKS.get(number)
-        return number in (limit or "").split() or (since is not None and distro.glibc >= since)
+        return number in (limit or "").split() or (since is not None and distro.libc.is_glibc(since))
     wanted = _version(number)
     if namespace not in NAMESPACES or limit is None or wanted is None:
         return None

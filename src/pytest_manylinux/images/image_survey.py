@@ -18,10 +18,20 @@ from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, Sand
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Distro, Image, Interpreter
+from pytest_manylinux.model.policy import Libc, glibc, musl
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
-_LIBC = "getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version"
+# musl's loader says its version where it is started alone, with exit code 1; so does its ldd.
+_LIBC = (
+    "for loader in /lib/ld-musl-*.so.1; do [ ! -e $loader ] || { $loader 2>&1; exit 0; }; done; "
+    "getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version"
+)
 _LIBRARIES = "PATH=$PATH:/sbin:/usr/sbin ldconfig -p"
+_MUSL_FOLDERS = (
+    "folders=$(cat /etc/ld-musl-{arch}.path 2>/dev/null || echo /lib:/usr/local/lib:/usr/lib); "
+    "echo $folders | tr ':' '\\n' | while read folder; do "
+    'for file in "$folder"/*.so "$folder"/*.so.*; do [ ! -f "$file" ] || echo "$file"; done; done'
+)
 _PYTHON = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 # Whose versions the catalogue has figures of.
 # glibc is several files: a version of its own may be in one of them only, 2.31 in libpthread.
@@ -48,7 +58,7 @@ class LivePython:
 class LiveFigures:
     """What a live image says of itself."""
 
-    glibc: str
+    libc: Libc
     pythons: tuple[LivePython, ...]
     survey: Survey
 
@@ -75,20 +85,30 @@ def survey_image(
     Raises ImageError if it does not answer, SandboxError if it cannot be started.
     """
     with engine.open(SandboxSpec(image=image, label=f"survey of {distro.id}")) as sandbox:
-        glibc = re.search(r"(\d+\.\d+)\s*$", _ask(sandbox, "sh", "-c", _LIBC).split("\n")[0])
-        if glibc is None:
-            raise ImageError(f"{distro.id}: its C library does not say its version")
-        libraries = tuple(_libraries(sandbox, image.arch))
+        libc = _libc(distro, sandbox)
+        listed = _libraries if libc.is_glibc() else _libraries_of_musl
+        libraries = tuple(listed(sandbox, image.arch))
         pythons = tuple(_python(sandbox, entry.executable) for entry in interpreters)
     survey = Survey(distro=distro.id, image=image.digest, arch=image.arch, libraries=libraries)
-    return LiveFigures(glibc=glibc[1], pythons=pythons, survey=survey)
+    return LiveFigures(libc=libc, pythons=pythons, survey=survey)
+
+
+def _libc(distro: Distro, sandbox: Sandbox) -> Libc:
+    words = _ask(sandbox, "sh", "-c", _LIBC)
+    if found := re.search(r"(?:\A|\n)musl libc .*\nVersion (\d+)\.(\d+)\.(\d+)", words):
+        return musl(*map(int, found.groups()))
+    if found := re.search(r"(\d+)\.(\d+)\s*$", words.split("\n")[0]):
+        return glibc(*map(int, found.groups()))
+    raise ImageError(f"{distro.id}: its C library does not say its version")
 
 
 def drift(distro: Distro, live: LiveFigures) -> Iterator[Drift]:
     """Where the row differs from the image; what the image does not have is not held against it."""
-    glibc = ".".join(map(str, distro.glibc))
-    if live.glibc != glibc:
-        yield Drift(figure="glibc", row=glibc, live=live.glibc)
+    if live.libc != distro.libc:
+        same = live.libc.kind is distro.libc.kind
+        figure = distro.libc.kind.value if same else "C library"
+        row, seen = (one.number if same else str(one) for one in (distro.libc, live.libc))
+        yield Drift(figure=figure, row=row, live=seen)
     figures, arch = live.maxima, live.survey.arch
     for namespace, version in distro.symbols_on(arch).items():
         live_version = figures.get(namespace, version)
@@ -162,6 +182,16 @@ def _libraries(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
             seen.add(soname)
             versions = _versions(sandbox, path, folder / soname) if soname in _MEASURED else None
             yield SurveyedLibrary(soname=soname, path=path, versions=versions or frozenset())
+
+
+def _libraries_of_musl(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
+    """The files where musl's loader searches (ldso/dynlink.c); its symbols have no versions."""
+    words = _ask(sandbox, "sh", "-c", _MUSL_FOLDERS.format(arch=arch))
+    seen: set[str] = set()
+    for path in map(PurePosixPath, words.splitlines()):
+        if path.name not in seen:
+            seen.add(path.name)
+            yield SurveyedLibrary(soname=path.name, path=str(path))
 
 
 def _versions(sandbox: Sandbox, path: str, here: Path) -> frozenset[str]:

@@ -20,7 +20,7 @@ from auditwheel.libc import Libc
 
 from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.inspect.audit_policies import Assessment, PolicyRules, assess
-from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.policy import LibcKind, policy_of_platform_tag
 from pytest_manylinux.model.wheel import Audit, ElfFacts, WheelFacts
 
 MAX_REASONS = 20
@@ -31,7 +31,6 @@ REFERENCE_TIMEOUT = 600.0
 
 _SOABI = re.compile(r"\.cpython-3(\d\d)[a-z]*-.*-linux-(gnu|musl)")
 _GNU_MEANS_GLIBC_FROM = 11  # before CPython 3.11 builds for musl carried that suffix too
-_MUSL = re.compile(r"musllinux_(\d+)_(\d+)_(\w+)")
 _OURS_TO_JUDGE = ("any", "linux_", "manylinux", "musllinux")
 _Promise = tuple[Libc, tuple[int, int], str]  # libc, its lowest version, architecture
 _KNOWN: tuple[str, ...] = tuple(architecture.value for architecture in Architecture)
@@ -158,9 +157,8 @@ def _kept(tag: str, deserved: str, arch: str) -> bool:
 def _promise(tag: str) -> _Promise | None:
     """What a tag promises; None for tags that promise no libc (PEP 600, PEP 656)."""
     if split := policy_of_platform_tag(tag):
-        return Libc.GLIBC, split[0].glibc, split[1]
-    if match := _MUSL.fullmatch(tag):
-        return Libc.MUSL, (int(match[1]), int(match[2])), match[3]
+        policy, arch = split
+        return (Libc.GLIBC if policy.kind is LibcKind.GLIBC else Libc.MUSL), policy.version, arch
     return None
 
 

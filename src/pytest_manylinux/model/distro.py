@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import PythonVersion
 
 
@@ -87,8 +88,8 @@ class ArchiveRecipe:
 class Distro:
     """One release of one distribution; a row of the catalogue.
 
-    `id` is stable and appears in node ids: `debian-12`. `glibc` is (major, minor). `architectures`
-    are all that the distro can be tried on; its official image may exist for fewer of them
+    `id` is stable and appears in node ids: `debian-12`. `libc` is its C library.
+    `architectures` are all that it can be tried on; its official image may exist for fewer of them
     (`image_architectures`, None for all), and so may its archive: ask `has_image` and `has_archive`.
     `target_release` is the suite of apt's that packages are installed from where that is not the
     image's default. `end_of_life` is None for rolling releases and where no date is known.
@@ -103,7 +104,7 @@ class Distro:
     family: str
     release: str
     title: str
-    glibc: tuple[int, int]
+    libc: Libc
     architectures: tuple[str, ...]
     interpreters: tuple[Interpreter, ...]
     package_manager: str
@@ -120,6 +121,16 @@ class Distro:
     libraries: frozenset[str] | None = field(default=None, repr=False)
     version_names: frozenset[str] | None = field(default=None, repr=False)
     arch_symbol_maxima: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+
+    @property
+    def glibc(self) -> tuple[int, ...] | None:
+        """The version of its glibc; None for a distro with another C library."""
+        return self.libc.version if self.libc.kind is LibcKind.GLIBC else None
+
+    @property
+    def musl(self) -> tuple[int, ...] | None:
+        """The version of its musl; None for a distro with another C library."""
+        return self.libc.version if self.libc.kind is LibcKind.MUSL else None
 
     @property
     def pythons(self) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
-"""manylinux policies: names, aliases, and the glibc that each one promises.
+"""C libraries, and the policies that promise one: names, aliases, versions.
 
 Sources: PEP 513 (manylinux1 = glibc 2.5), PEP 571 (manylinux2010 = 2.12), PEP 599
-(manylinux2014 = 2.17) and PEP 600 (manylinux_X_Y, of which the older names are aliases).
+(manylinux2014 = 2.17), PEP 600 (manylinux_X_Y, of which the older names are aliases) and PEP 656
+(musllinux_X_Y).
 """
 
 from __future__ import annotations
 
 import difflib
+import enum
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,21 +25,83 @@ ALIASES: dict[str, tuple[int, int]] = {
 _PERENNIAL = re.compile(r"manylinux_(?P<major>[2-9]|[1-9]\d+)_(?P<minor>0|[1-9]\d*)")
 
 
+_MUSLLINUX = re.compile(r"musllinux_(?P<major>[1-9]\d*)_(?P<minor>0|[1-9]\d*)")
+
+
+class LibcKind(str, enum.Enum):
+    """A C library of Linux."""
+
+    GLIBC = "glibc"
+    MUSL = "musl"
+
+    @property
+    def policies(self) -> str:
+        """What the names of policies that promise it begin with."""
+        return "manylinux" if self is LibcKind.GLIBC else "musllinux"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Libc:
+    """A C library and its version: `glibc 2.36`, `musl 1.2.5`. Of one kind they order by version."""
+
+    kind: LibcKind
+    version: tuple[int, ...]
+
+    @property
+    def number(self) -> str:
+        """The version as text: `2.36`."""
+        return ".".join(map(str, self.version))
+
+    def __str__(self) -> str:
+        """Kind and version: `musl 1.2.5`."""
+        return f"{self.kind.value} {self.number}"
+
+    def is_glibc(self, since: tuple[int, ...] = ()) -> bool:
+        """Whether it is glibc, of the version `since` or newer."""
+        return self.kind is LibcKind.GLIBC and self.version >= since
+
+    def is_musl(self, since: tuple[int, ...] = ()) -> bool:
+        """Whether it is musl, of the version `since` or newer."""
+        return self.kind is LibcKind.MUSL and self.version >= since
+
+    def keeps(self, policy: Policy) -> bool:
+        """Whether a wheel of that policy finds the C library that it was promised."""
+        return self.kind is policy.kind and self.version >= policy.version
+
+
+def glibc(*version: int) -> Libc:
+    """The glibc of a version: `glibc(2, 36)`."""
+    return Libc(LibcKind.GLIBC, version)
+
+
+def musl(*version: int) -> Libc:
+    """The musl of a version: `musl(1, 2, 5)`."""
+    return Libc(LibcKind.MUSL, version)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Policy:
-    """One manylinux policy; policies order by glibc version, the oldest (strictest) first."""
+    """One policy; policies of one C library order by its version, the oldest (strictest) first."""
 
-    glibc: tuple[int, int]
+    version: tuple[int, int]
+    kind: LibcKind = LibcKind.GLIBC
+
+    @property
+    def libc(self) -> Libc:
+        """The oldest C library that its wheels work with."""
+        return Libc(self.kind, self.version)
 
     @property
     def name(self) -> str:
-        """The perennial name of PEP 600, such as `manylinux_2_17`."""
-        return f"manylinux_{self.glibc[0]}_{self.glibc[1]}"
+        """The name of PEP 600 or PEP 656, such as `manylinux_2_17` or `musllinux_1_2`."""
+        return f"{self.kind.policies}_{self.version[0]}_{self.version[1]}"
 
     @property
     def alias(self) -> str | None:
         """The legacy alias, such as `manylinux2014`, if there is one."""
-        return next((alias for alias, glibc in ALIASES.items() if glibc == self.glibc), None)
+        if self.kind is not LibcKind.GLIBC:
+            return None
+        return next((alias for alias, version in ALIASES.items() if version == self.version), None)
 
     def __str__(self) -> str:
         """The name that people use: the alias where there is one."""
@@ -57,25 +121,40 @@ def parse_policy(text: str, *, where: str = "") -> Policy:
     word = text.strip()
     if word in ALIASES:
         return Policy(ALIASES[word])
-    if match := _PERENNIAL.fullmatch(word):
-        return Policy((int(match["major"]), int(match["minor"])))
-    near = difflib.get_close_matches(word, [*ALIASES, "manylinux_2_28", "manylinux_2_34"], n=1)
+    if policy := _by_name(word):
+        return policy
+    near = difflib.get_close_matches(word, _LIKELY, n=1)
     hint = f"perhaps you meant {near[0]!r}; " if near else ""
     raise UsageError(
-        f"{where + ': ' if where else ''}{text!r} is not a manylinux policy",
-        remedy=f"{hint}use manylinux1, manylinux2010, manylinux2014 or manylinux_X_Y",
+        f"{where + ': ' if where else ''}{text!r} is not a policy",
+        remedy=f"{hint}use manylinux1, manylinux2010, manylinux2014, manylinux_X_Y or musllinux_X_Y",
     )
+
+
+_LIKELY = (*ALIASES, "manylinux_2_28", "manylinux_2_34", "musllinux_1_1", "musllinux_1_2")
+
+
+def _by_name(word: str) -> Policy | None:
+    """The policy that a perennial name stands for."""
+    for kind, pattern in ((LibcKind.GLIBC, _PERENNIAL), (LibcKind.MUSL, _MUSLLINUX)):
+        if match := pattern.fullmatch(word):
+            return Policy((int(match["major"]), int(match["minor"])), kind)
+    return None
 
 
 @lru_cache(maxsize=1024)
 def policy_of_platform_tag(platform: str) -> tuple[Policy, str] | None:
     """Split a platform tag such as `manylinux_2_17_x86_64` into policy and architecture.
 
-    None for platform tags of another kind (`linux_x86_64`, `musllinux_1_2_x86_64`, `any`).
+    None for platform tags of another kind (`linux_x86_64`, `macosx_11_0_arm64`, `any`).
     """
-    for alias, glibc in ALIASES.items():
+    for alias, version in ALIASES.items():
         if platform.startswith(f"{alias}_"):
-            return Policy(glibc), platform.removeprefix(f"{alias}_")
-    if match := re.fullmatch(rf"{_PERENNIAL.pattern}_(?P<arch>\w+)", platform):
-        return Policy((int(match["major"]), int(match["minor"]))), match["arch"]
+            return Policy(version), platform.removeprefix(f"{alias}_")
+    if match := _NAME_AND_ARCH.fullmatch(platform):
+        policy = _by_name(match["name"])
+        return None if policy is None else (policy, match["arch"])
     return None
+
+
+_NAME_AND_ARCH = re.compile(r"(?P<name>(?:manylinux|musllinux)_\d+_\d+)_(?P<arch>\w+)")

@@ -1,4 +1,4 @@
-"""The tags of wheels that an interpreter on a machine can install (PEP 425, PEP 600)."""
+"""The tags of wheels that an interpreter on a machine can install (PEP 425, PEP 600, PEP 656)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from itertools import chain
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Libc, LibcKind, Policy
 from pytest_manylinux.model.python import Implementation, PythonVersion
 
+# The first musl policy of all; packaging counts down to it (packaging/_musllinux.py).
+_OLDEST_MUSL = (1, 0)
 # The oldest glibc that any policy speaks of, per architecture: PEP 513 and PEP 571 know x86_64 and
 # i686 only, every other architecture begins with PEP 599.
 _FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}
@@ -23,32 +25,37 @@ def oldest_glibc(arch: str) -> tuple[int, int]:
     return _FLOORS.get(arch, _OTHER_FLOOR)
 
 
-def platform_tags(glibc: tuple[int, int], arch: str) -> tuple[str, ...]:
-    """Platform tags that a machine with this glibc supports, best first (PEP 600).
+def oldest_policy(kind: LibcKind, arch: str) -> Policy:
+    """The oldest policy that is defined for a C library on an architecture."""
+    version = oldest_glibc(arch) if kind is LibcKind.GLIBC else _OLDEST_MUSL
+    return Policy(version, kind)
+
+
+def platform_tags(libc: Libc, arch: str) -> tuple[str, ...]:
+    """Platform tags that a machine with this C library supports, best first (PEP 600, PEP 656).
 
     `linux_ARCH` comes last: pip takes it, an index does not.
     """
-    floor = oldest_glibc(arch)
-    minors = range(glibc[1], floor[1] - 1, -1) if glibc[0] == floor[0] else ()
-    perennial = (Policy((glibc[0], minor)) for minor in minors)
+    major, minor = libc.version[:2]
+    floor = oldest_policy(libc.kind, arch).version
+    minors = range(minor, floor[1] - 1, -1) if major == floor[0] else ()
+    perennial = (Policy((major, number), libc.kind) for number in minors)
     return (*chain.from_iterable(p.platform_tags(arch) for p in perennial), f"linux_{arch}")
 
 
 def supported_tags(target: Target) -> frozenset[Tag]:
     """All tags that the target's interpreter can install, by the specification (PEP 425)."""
     interpreter = target.interpreter
-    return installable_tags(interpreter.version, target.distro.glibc, target.arch, interpreter.own_abi)
+    return installable_tags(interpreter.version, target.distro.libc, target.arch, interpreter.own_abi)
 
 
 @lru_cache(maxsize=256)  # asked for each wheel and target, and the targets are few
-def installable_tags(
-    python: PythonVersion, glibc: tuple[int, int], arch: str, abi: str
-) -> frozenset[Tag]:
-    """All tags that a Python on a machine with this glibc can install (PEP 425, 703, 803).
+def installable_tags(python: PythonVersion, libc: Libc, arch: str, abi: str) -> frozenset[Tag]:
+    """All tags that a Python on a machine with this C library can install (PEP 425, 703, 803).
 
     `abi` is that of the Python's own extension modules.
     """
-    return python_tags(python, abi, platform_tags(glibc, arch))
+    return python_tags(python, abi, platform_tags(libc, arch))
 
 
 def python_tags(python: PythonVersion, abi: str, platforms: Sequence[str]) -> frozenset[Tag]:

@@ -26,6 +26,7 @@ from packaging.tags import parse_tag
 from pytest_manylinux.errors import ProofError, SignatureError, UsageError
 from pytest_manylinux.model.distro import Distro, Interpreter
 from pytest_manylinux.model.observation import OptionalSha256, Sha256
+from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
@@ -99,18 +100,19 @@ class _Form(
     """What all forms share."""
 
 
-class ProvenDistro(_Form, frozen=True):
-    """A distro that the settings asked for, as the catalogue had it."""
+class ProvenDistro(_Form, frozen=True, kw_only=True):
+    """A distro that the settings asked for, as the catalogue had it; it has `glibc` or `musl`."""
 
     id: str
     family: str
     release: str
     title: str
-    glibc: tuple[int, int]
+    glibc: tuple[int, int] | None = None
     architectures: tuple[str, ...]
     pythons: tuple[str, ...]
     end_of_life: date | None = None
     rolling: bool = False
+    musl: tuple[int, int, int] | None = None
 
 
 @cache
@@ -228,7 +230,7 @@ def without_recipe(distro: Distro | ProvenDistro) -> Distro:
         family=distro.family,
         release=distro.release,
         title=distro.title,
-        glibc=distro.glibc,
+        libc=_libc(distro),
         architectures=distro.architectures,
         interpreters=tuple(
             Interpreter(version=parse_python(python), executable="", packages=())
@@ -238,6 +240,19 @@ def without_recipe(distro: Distro | ProvenDistro) -> Distro:
         end_of_life=distro.end_of_life,
         rolling=distro.rolling,
     )
+
+
+def _libc(distro: Distro | ProvenDistro) -> Libc:
+    """Raises ProofError for a distro of a proof that has no C library, or two."""
+    found = [
+        Libc(kind, version)
+        for kind, version in ((LibcKind.GLIBC, distro.glibc), (LibcKind.MUSL, distro.musl))
+        if version is not None
+    ]
+    if len(found) != 1:
+        why = f"{distro.id} has neither glibc nor musl, or both"
+        raise ProofError("not a proof that this version reads", why=why)
+    return found[0]
 
 
 def json_schema() -> dict[str, object]:

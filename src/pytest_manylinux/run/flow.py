@@ -439,6 +439,6 @@ def _audited(origin: Origin, read: Read) -> Judged:
 
 
 def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
-    """Whether a wheel with these tags serves the build's Python on the policy's own glibc."""
-    own = installable_tags(build.python, build.policy.glibc, build.arch, build.python.abi)
+    """Whether a wheel with these tags serves the build's Python on the policy's own C library."""
+    own = installable_tags(build.python, build.policy.libc, build.arch, build.python.abi)
     return not own.isdisjoint(tags)

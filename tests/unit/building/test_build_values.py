@@ -85,7 +85,7 @@ def facts_of(folder: Path, **files: ElfSpec) -> WheelFacts:
 
 
 def problems(facts: WheelFacts, *python: str) -> list[str]:
-    found = too_new_symbols(facts, MANYLINUX1.glibc, OFFERED, frozenset(python))
+    found = too_new_symbols(facts, MANYLINUX1.version, OFFERED, frozenset(python))
     return [f"{item.file}:{item.symbol}" for item in found]
 
 
@@ -93,9 +93,9 @@ def test_a_versioned_symbol_newer_than_the_policy(tmp_path: Path) -> None:
     facts = facts_of(
         tmp_path, a=ElfSpec(needed=("libc.so.6",), wants=(Want("memcpy", "GLIBC_2.14", "libc.so.6"),))
     )
-    [found] = too_new_symbols(facts, MANYLINUX1.glibc, OFFERED, frozenset())
+    [found] = too_new_symbols(facts, MANYLINUX1.version, OFFERED, frozenset())
     assert str(found) == "a.so wants memcpy@GLIBC_2.14, which glibc offers since 2.14"
-    assert too_new_symbols(facts, MANYLINUX2014.glibc, OFFERED, frozenset()) == ()
+    assert too_new_symbols(facts, MANYLINUX2014.version, OFFERED, frozenset()) == ()
 
 
 def test_an_unversioned_symbol_that_only_a_newer_glibc_offers(tmp_path: Path) -> None:

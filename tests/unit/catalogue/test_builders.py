@@ -48,7 +48,7 @@ def test_the_chosen_image_never_breaks_the_policy(glibc: tuple[int, int], arch: 
         assert arch == "aarch64"
         assert glibc < (2, 17)
     else:
-        assert parse_policy(image.policy).glibc <= glibc
+        assert parse_policy(image.policy).version <= glibc
 
 
 def test_what_to_pull_is_the_digest_or_else_the_tag() -> None:

@@ -85,7 +85,7 @@ def test_without_a_terminal_a_distro_is_a_line(
     ("words", "message"),
     [
         (["list", "debain-12"], "perhaps you meant 'debian-12'"),
-        (["--policy", "manylinux3"], "not a manylinux policy"),
+        (["--policy", "manylinux3"], "not a policy"),
         (["--python", "py"], "not a Python version"),
     ],
 )

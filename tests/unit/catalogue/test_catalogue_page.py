@@ -34,4 +34,4 @@ def test_every_group_manager_and_builder_is_on_the_page() -> None:
 
 
 def _glibc(distro: Distro) -> str:
-    return ".".join(map(str, distro.glibc))
+    return distro.libc.number if distro.libc.is_glibc() else str(distro.libc)

@@ -7,6 +7,7 @@ import pytest
 from pytest_manylinux.catalogue.rows import parse_row
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveWay
+from pytest_manylinux.model.policy import Libc, LibcKind, musl
 
 ROW: dict[str, object] = {
     "id": "example-1",
@@ -63,7 +64,8 @@ def test_an_unknown_key_is_named_with_the_nearest_right_one() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "word"),
     [
-        ("glibc", "2", "'2' is no glibc version"),
+        ("glibc", "2", "'2' is not a glibc version"),
+        ("libc", "glibc 2.36", "a row has one C library"),
         ("id", "Example 1", "cannot be an id"),
         ("architectures", "x86_64", "Expected `array`"),
         ("interpreters", [{"version": "py3", "packages": []}], "not a Python version"),
@@ -82,3 +84,18 @@ def test_a_missing_key_is_named(key: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_row({name: value for name, value in ROW.items() if name != key}, where="here")
     assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("libc", "wanted"), [("glibc 2.36", Libc(LibcKind.GLIBC, (2, 36))), ("musl 1.2.5", musl(1, 2, 5))]
+)
+def test_a_row_has_its_c_library_by_name(libc: str, wanted: Libc) -> None:
+    row = {**{key: value for key, value in ROW.items() if key != "glibc"}, "libc": libc}
+    assert parse_row(row, where="here").libc == wanted
+
+
+@pytest.mark.parametrize("libc", ["musl", "musl 1.2", "uclibc 1.0", "glibc 2.36.1", "2.36"])
+def test_a_c_library_that_is_none_is_refused(libc: str) -> None:
+    row = {**{key: value for key, value in ROW.items() if key != "glibc"}, "libc": libc}
+    with pytest.raises(UsageError, match="is not a C library"):
+        parse_row(row, where="here")

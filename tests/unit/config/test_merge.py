@@ -79,8 +79,8 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
 @pytest.mark.parametrize(
     ("name", "raw", "said"),
     [
-        ("policy", "manylinux2", "not a manylinux policy"),
-        ("policy", "musllinux_1_2", "not a manylinux policy"),
+        ("policy", "manylinux2", "not a policy"),
+        ("policy", "musllinux_1_2", "no wheels are built for musllinux_1_2"),
         ("engine", "dokcer", "perhaps you meant 'docker'"),
         ("python", "311", "not a Python version"),
         ("build-network", "nome", "perhaps you meant 'none'"),

@@ -32,7 +32,9 @@ from pytest_manylinux.diagnose.predict import (
     with_survey,
 )
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.inspect.wheel_file import glance
 from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.policy import musl
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 from pytest_manylinux.model.verdict import Foretold, Severity
 from pytest_manylinux.model.wheel import WheelFacts
@@ -280,19 +282,39 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     assert main(["predict", str(tmp_path / "none.whl")]) == ExitCode.USAGE
 
 
+def test_a_wheel_is_held_against_distros_with_its_own_c_library(tmp_path: Path) -> None:
+    rows = (make_distro(id="debian-12"), replace(make_distro(id="musl-1"), libc=musl(1, 2, 5)))
+    tags = ("cp311-cp311-musllinux_1_2_x86_64", "cp311-cp311-manylinux_2_17_x86_64", "py3-none-any")
+    held = []
+    for tag in tags:
+        facts = glance(build_wheel(tmp_path, {"demo/__init__.py": ""}, tag=tag))
+        (found,) = forecasts([facts], rows)
+        (predictions,) = found.predictions.values()
+        held.append([p.target.distro.id for p in predictions if p.works])
+        assert len(held[-1]) == len(predictions)
+    assert held == [["musl-1"], ["debian-12"], ["debian-12", "musl-1"]]
+    facts = glance(build_wheel(tmp_path, {"demo/__init__.py": ""}, tag=tags[0]))
+    (found,) = forecasts([facts], rows[:1])
+    (error,) = found.predictions[facts.wheel.filename][0].errors
+    assert (error.name, error.message) == (
+        "wrong-architecture",
+        "the tag musllinux_1_2_x86_64 is not for x86_64 with glibc",
+    )
+
+
 def test_what_cannot_be_predicted_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sdist = tmp_path / "demo-1.0.tar.gz"
     sdist.touch()
     assert main(["predict", str(sdist)]) == ExitCode.USAGE
     assert "an sdist; only wheels can be predicted" in capsys.readouterr().err
     windows = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="cp311-cp311-win_amd64")
-    musl = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="cp311-cp311-musllinux_1_2_x86_64")
-    assert main(["predict", str(windows), str(musl)]) == ExitCode.USAGE
-    assert f"{windows.name}, {musl.name}" in capsys.readouterr().err
+    mac = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="cp311-cp311-macosx_11_0_arm64")
+    assert main(["predict", str(windows), str(mac)]) == ExitCode.USAGE
+    assert f"{windows.name}, {mac.name}" in capsys.readouterr().err
     pure = build_wheel(tmp_path, {"demo/__init__.py": ""}, tag="py3-none-any")
-    assert main(["predict", str(musl), str(pure), "--distros", "debian-12"]) == ExitCode.OK
+    assert main(["predict", str(mac), str(pure), "--distros", "debian-12"]) == ExitCode.OK
     said = capsys.readouterr().out
-    assert f"left out, not for Linux with glibc: {musl.name}" in said
+    assert f"left out, not for Linux: {mac.name}" in said
     assert "Reach: 1 of 1" in said
     assert main(["predict", str(windows), str(pure), "--json", "--distros", "debian-12"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)["left-out"] == [windows.name]

@@ -73,5 +73,5 @@ def test_an_old_pip_does_not_know_a_new_tag(pip: str, platform: str, misfit: Mis
 def test_the_nearest_miss_is_told() -> None:
     wheel = make_wheel("demo-1.0-cp311-cp311-manylinux2014_aarch64.manylinux_2_39_x86_64.whl")
     fit = best_fit(wheel.tags, make_target())
-    assert fit.misfit is Misfit.GLIBC
+    assert fit.misfit is Misfit.LIBC_VERSION
     assert fit.tag.platform == "manylinux_2_39_x86_64"

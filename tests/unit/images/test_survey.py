@@ -16,16 +16,17 @@ from pytest_manylinux.images.image_survey import (
     drift,
     symbol_maxima,
 )
+from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
 DISTRO = load_catalogue().get("debian-12")
 
 
-def _live(glibc: str = "2.36", python: str = "3.11.2", pip: str = "23.0.1", *more: str) -> LiveFigures:
+def _live(libc: str = "2.36", python: str = "3.11.2", pip: str = "23.0.1", *more: str) -> LiveFigures:
     versions = {f"{k}_{v}" for k, v in DISTRO.symbols_on("x86_64").items()} | set(more)
     library = SurveyedLibrary(soname="libc.so.6", path="/lib/libc.so.6", versions=frozenset(versions))
     return LiveFigures(
-        glibc=glibc,
+        libc=Libc(LibcKind.GLIBC, tuple(map(int, libc.split(".")))),
         pythons=(LivePython(executable="/usr/bin/python3", version=python, pip=pip),),
         survey=Survey(distro="debian-12", image="sha256:x", arch="x86_64", libraries=(library,)),
     )
@@ -50,7 +51,7 @@ def test_an_image_that_is_as_the_row_says_has_no_drift() -> None:
 @pytest.mark.parametrize(
     ("live", "expected"),
     [
-        (_live(glibc="2.37"), Drift(figure="glibc", row="2.36", live="2.37")),
+        (_live(libc="2.37"), Drift(figure="glibc", row="2.36", live="2.37")),
         (_live(python="3.12.1"), Drift(figure="python3", row="3.11", live="3.12.1")),
         (_live(python="3.1.1"), Drift(figure="python3", row="3.11", live="3.1.1")),
         (_live(pip="24.0"), Drift(figure="python3's pip", row="23.0.1", live="24.0")),

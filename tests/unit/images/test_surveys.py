@@ -10,6 +10,7 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import image_survey
 from pytest_manylinux.images.image_survey import LiveFigures, Surveys
 from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.model.policy import glibc
 from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
 DISTRO = load_catalogue().get("debian-12")
@@ -30,7 +31,7 @@ class Looker:
         self.looked += 1
         if not self.answers:
             raise ImageError("the image does not answer")
-        return LiveFigures(glibc="2.36", pythons=(), survey=SURVEY)
+        return LiveFigures(libc=glibc(2, 36), pythons=(), survey=SURVEY)
 
 
 @pytest.fixture

@@ -39,10 +39,9 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
     files = stack_files(facts)
-    if files and target.distro.glibc >= FIRST_REFUSAL:
-        have = ".".join(map(str, target.distro.glibc))
+    if files and target.distro.libc.is_glibc(FIRST_REFUSAL):
         yield CHECK.finding(
-            f"{files[0].path} asks for an executable stack; glibc {have} refuses to load it",
+            f"{files[0].path} asks for an executable stack; {target.distro.libc} refuses to load it",
             evidence=[_why(elf) for elf in files],
             files=[elf.path for elf in files],
         )

@@ -1,4 +1,4 @@
-"""ML206: the tag asks for a newer glibc than the distro has."""
+"""ML206: the tag asks for a newer C library than the distro has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_manylinux.model.wheel import WheelFacts
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
     fit = best_fit(facts.wheel.tags, target)
-    if fit.misfit is Misfit.GLIBC:
+    if fit.misfit is Misfit.LIBC_VERSION:
         yield _finding(fit.tag.platform, target, ())
 
 
@@ -22,16 +22,16 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     refusal = refusal_of(facts, observation, target)
     if refusal is not None and refusal.kind is PipRefusal.TAG:
         fit = best_fit(facts.wheel.tags, target)
-        if fit.misfit is Misfit.GLIBC:
+        if fit.misfit is Misfit.LIBC_VERSION:
             yield _finding(fit.tag.platform, target, refusal.lines)
 
 
 def _finding(platform: str, target: Target, lines: tuple[str, ...]) -> Finding:
     policy = policy_of_platform_tag(platform)
-    wanted = ".".join(map(str, policy[0].glibc)) if policy else "a newer one"
-    have = ".".join(map(str, target.distro.glibc))
+    have = target.distro.libc
+    wanted = str(policy[0].libc) if policy else f"a newer {have.kind.value}"
     return CHECK.finding(
-        f"the tag {platform} asks for glibc {wanted}; {target.distro.id} has {have}", evidence=lines
+        f"the tag {platform} asks for {wanted}; {target.distro.id} has {have.number}", evidence=lines
     )
 
 

@@ -60,8 +60,13 @@ def _wheel(facts: WheelFacts) -> Findings:
         )
 
 
+def _is_lenient(target: Target) -> bool:
+    """Whether the loader does not look at p_align; that of musl never does (ldso/dynlink.c)."""
+    return target.distro.libc.is_musl() or target.distro.libc.is_glibc(_LENIENT_SINCE)
+
+
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    files = _unfit_for(facts)[target.distro.glibc >= _LENIENT_SINCE]
+    files = _unfit_for(facts)[_is_lenient(target)]
     if files:
         yield CHECK.finding(
             f"{files[0].path} is aligned to less than a page; {target.distro.id} refuses to load it",

@@ -14,6 +14,8 @@ from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 # distros carried it back to older versions: their row says GLIBC_ABI = "DT_RELR". A glibc without it
 # refuses marked files and crashes on others (seen on 2.31).
 _SINCE = (2, 36)
+# musl 1.2.4, WHATSNEW: "dynamic linker: RELR relocations"; it asks for no mark.
+_MUSL_SINCE = (1, 2, 4)
 _MARK = "GLIBC_ABI_DT_RELR"
 
 
@@ -27,7 +29,7 @@ def _is_marked(elf: ElfFacts) -> bool:
 
 def _knows(distro: Distro) -> bool:
     marks = dict(distro.symbol_maxima).get("GLIBC_ABI", "").split()
-    return distro.glibc >= _SINCE or "DT_RELR" in marks
+    return distro.libc.is_musl(_MUSL_SINCE) or distro.libc.is_glibc(_SINCE) or "DT_RELR" in marks
 
 
 def _is_refused(elf: ElfFacts, *, known: bool) -> bool:
@@ -44,13 +46,13 @@ def _line(elf: ElfFacts) -> str:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    known = _knows(target.distro)
-    files = [elf for elf in _files(facts) if _is_refused(elf, known=known)]
+    known, libc = _knows(target.distro), target.distro.libc
+    found = [] if known and libc.is_musl() else _files(facts)
+    files = [elf for elf in found if _is_refused(elf, known=known)]
     if files:
-        have = ".".join(map(str, target.distro.glibc))
         why = f"wants the mark {_MARK} beside it" if known else "does not know it"
         yield CHECK.finding(
-            f"{files[0].path} has packed relocations (DT_RELR); glibc {have} {why}",
+            f"{files[0].path} has packed relocations (DT_RELR); {libc} {why}",
             evidence=[_line(elf) for elf in files],
             files=[elf.path for elf in files],
         )

@@ -8,6 +8,7 @@ from pytest_manylinux.diagnose.loader_model import Loading, loadings
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.policy import Libc
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
@@ -48,10 +49,20 @@ def _wheel(facts: WheelFacts) -> Findings:
         )
 
 
+def _limit(libc: Libc) -> int:
+    """The first size that an import is refused for.
+
+    musl keeps nothing for late comers: "initial-exec TLS resolves to dynamic definition"
+    (ldso/dynlink.c, do_relocs).
+    """
+    if libc.is_musl():
+        return 1
+    return _REFUSED_FROM_ON_NEW if libc.is_glibc(_NEW) else _REFUSED_FROM
+
+
 def _static(facts: WheelFacts, target: Target) -> Findings:
     size, users = _worst(facts)
-    limit = _REFUSED_FROM_ON_NEW if target.distro.glibc >= _NEW else _REFUSED_FROM
-    if size >= limit:
+    if size >= _limit(target.distro.libc):
         yield CHECK.finding(
             f"{users[0].path} wants {size} bytes of static thread storage; the loader has less left",
             evidence=_lines(users),

@@ -10,7 +10,7 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
-from pytest_manylinux.model.wheel_tags import oldest_glibc
+from pytest_manylinux.model.wheel_tags import oldest_policy
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
@@ -30,8 +30,8 @@ def _why_none(platform: str) -> str:
     policy = policy_of_platform_tag(platform)
     if policy is None:
         return "installers compare text: manylinux_X_Y is written without leading zeros, X from 2 on"
-    lowest = ".".join(map(str, oldest_glibc(policy[1])))
-    return f"the lowest glibc of a tag for {policy[1]} is {lowest}"
+    lowest = oldest_policy(policy[0].kind, policy[1]).libc
+    return f"the lowest {lowest.kind.value} of a tag for {policy[1]} is {lowest.number}"
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:

@@ -12,6 +12,8 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
+_OTHER_PLATFORM = (Misfit.ARCHITECTURE, Misfit.LIBC)
+
 
 def _wheel(facts: WheelFacts) -> Findings:
     foreign, loadable = strangers(facts)
@@ -29,7 +31,7 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
     fit = best_fit(facts.wheel.tags, target)
-    if fit.misfit is Misfit.ARCHITECTURE:
+    if fit.misfit in _OTHER_PLATFORM:
         yield _tag_finding(fit.tag.platform, target, ())
     elif strangers(facts)[1]:
         yield from _wheel(facts)
@@ -39,7 +41,7 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     refusal = refusal_of(facts, observation, target)
     if refusal is not None and refusal.kind is PipRefusal.TAG:
         fit = best_fit(facts.wheel.tags, target)
-        if fit.misfit is Misfit.ARCHITECTURE:
+        if fit.misfit in _OTHER_PLATFORM:
             yield _tag_finding(fit.tag.platform, target, refusal.lines)
     found = list(blamed("wrong-architecture", facts, observation, target))
     if found:
@@ -56,7 +58,8 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
 
 
 def _tag_finding(platform: str, target: Target, lines: tuple[str, ...]) -> Finding:
-    return CHECK.finding(f"the tag {platform} is not for {target.arch} with glibc", evidence=lines)
+    libc = target.distro.libc.kind.value
+    return CHECK.finding(f"the tag {platform} is not for {target.arch} with {libc}", evidence=lines)
 
 
 CHECK = Check(

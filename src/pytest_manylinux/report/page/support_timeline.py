@@ -1,4 +1,4 @@
-"""How far a wheel reaches: distros by glibc, until the end of their lives.
+"""How far a wheel reaches: distros by C library, until the end of their lives.
 
 A picture is a table with one bar a distro, so that it can be read aloud and fits a phone. The bars
 are SVG rectangles on an axis of years; wheels that fare alike share a picture.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pytest_manylinux.model.distro import Distro
-from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.policy import Libc, Policy, policy_of_platform_tag
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.matrix import Grid, Key, Row
 from pytest_manylinux.report.phrases import outcome_words
@@ -31,7 +31,8 @@ class Lane:
     """One distro: `width` of its bar in percent of the axis; `below` the wheel's policy or not."""
 
     distro: str
-    glibc: str
+    libc: str
+    libc_name: str
     letter: str
     words: str
     until: str
@@ -58,7 +59,7 @@ def reaches(
     """The pictures, each wheel's place among them; none for distros that nothing is known of."""
     known = sorted(
         {column.distro for column in layout.columns if column.distro in distros},
-        key=lambda name: (distros[name].glibc, name),
+        key=lambda name: (distros[name].libc, name),
     )
     if not known:
         return [], {}
@@ -88,10 +89,10 @@ def _outcomes(layout: Grid, row: Row) -> dict[str, Outcome]:
     return found
 
 
-def _policy(wheel: str) -> tuple[int, int] | None:
-    """The oldest glibc that the file name promises; None for what promises none."""
+def _policy(wheel: str) -> Policy | None:
+    """The oldest policy that the file name promises; None for what promises none."""
     platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
-    found = [split[0].glibc for p in platforms if (split := policy_of_platform_tag(p)) is not None]
+    found = [split[0] for p in platforms if (split := policy_of_platform_tag(p)) is not None]
     return min(found, default=None)
 
 
@@ -108,7 +109,7 @@ def _reach(
     lanes = tuple(_lane(distro, outcomes.get(distro.id), policy, axis) for distro in distros)
     return ReachPicture(
         wheels=tuple(row.wheel for row in rows),
-        policy="" if policy is None else f"glibc {policy[0]}.{policy[1]}",
+        policy="" if policy is None else str(policy.libc),
         summary=_summary(distros, outcomes, day),
         lanes=lanes,
         years=tuple(range(first, last, step)),
@@ -127,18 +128,24 @@ class _Axis:
         return round(100 * (day.toordinal() - start) / (end - start), 2)
 
 
-def _lane(distro: Distro, outcome: Outcome | None, policy: tuple[int, int] | None, axis: _Axis) -> Lane:
+def _lane(distro: Distro, outcome: Outcome | None, policy: Policy | None, axis: _Axis) -> Lane:
     end = distro.end_of_life
     return Lane(
         distro=distro.id,
-        glibc=f"{distro.glibc[0]}.{distro.glibc[1]}",
+        libc=_number(distro.libc),
+        libc_name=str(distro.libc),
         letter=_LETTERS[outcome],
         words="not tried" if outcome is None else outcome_words(outcome),
         until=end.isoformat() if end is not None else ("rolling" if distro.rolling else "not known"),
         width=100.0 if end is None else axis.place(end),
         rolling=end is None,
-        below=policy is not None and distro.glibc < policy,
+        below=policy is not None and not distro.libc.keeps(policy),
     )
+
+
+def _number(libc: Libc) -> str:
+    """The version; with its name where that is not glibc, which most distros have."""
+    return libc.number if libc.is_glibc() else str(libc)
 
 
 def _summary(distros: list[Distro], outcomes: Mapping[str, Outcome], day: date) -> str:
@@ -150,6 +157,6 @@ def _summary(distros: list[Distro], outcomes: Mapping[str, Outcome], day: date) 
     oldest = works[0]
     return (
         f"works on {len(works)} of {len(outcomes)} distros that it was tried on,"
-        f" {len(alive)} of them still supported; the oldest glibc among them is"
-        f" {oldest.glibc[0]}.{oldest.glibc[1]} ({oldest.id})"
+        f" {len(alive)} of them still supported; the oldest {oldest.libc.kind.value} among them is"
+        f" {oldest.libc.number} ({oldest.id})"
     )

@@ -69,7 +69,7 @@ class ColumnView:
     label: str
     family: str
     note: str
-    glibc: str = ""
+    libc: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +241,7 @@ class _Assembly:
                     label=column.label,
                     family=family_of(column, self.distros),
                     note=_note(distro),
-                    glibc="" if distro is None else ".".join(map(str, distro.glibc)),
+                    libc="" if distro is None else str(distro.libc),
                 )
             )
         return tuple(found)
@@ -284,11 +284,10 @@ class _Assembly:
 def _note(distro: Distro | None) -> str:
     if distro is None:
         return ""
-    glibc = ".".join(map(str, distro.glibc))
     end = "rolling" if distro.rolling else ""
     if distro.end_of_life is not None:
         end = f"supported until {distro.end_of_life.isoformat()}"
-    return ", ".join(filter(None, (distro.title, f"glibc {glibc}", end)))
+    return ", ".join(filter(None, (distro.title, str(distro.libc), end)))
 
 
 def _letter(night: Night) -> str:
