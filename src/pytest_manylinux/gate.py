@@ -305,7 +305,9 @@ class _Gate:
         return self._aged(verdict, f"{place}: portable{_left_out(verdict)}")
 
     def _aged(self, verdict: Verdict, text: str) -> Reason:
-        """The reason for a pass, unless that is too old, or from the future."""
+        """The reason for a pass, unless it is without tests, too old, or from the future."""
+        if self.rule.require_tests and (lacking := _without_tests(verdict)):
+            return _unproven(f"{text}, but {lacking} (require-tests = true)")
         seen = verdict.observation
         started = self.record.started if seen is None or not seen.started else seen.started
         age = self.now - started
@@ -340,6 +342,18 @@ def _is_pass(verdict: Verdict) -> bool:
 
 def _names(verdict: Verdict) -> str:
     return ", ".join(dict.fromkeys(finding.name for finding in verdict.errors)) or verdict.reason
+
+
+def _without_tests(verdict: Verdict) -> str:
+    """Why a passing trial says nothing of the project's own tests; empty if it does, or is an audit."""
+    if split_target_id(verdict.subject) is None:
+        return ""
+    suite = None if verdict.observation is None else verdict.observation.tests
+    if suite is None:
+        return "its tests were not run"
+    if suite.skipped or suite.not_run:
+        return f"its tests were not run: {suite.skipped or suite.not_run}"
+    return ""
 
 
 def _waved_through(verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from _pytest.junitxml import xml_key  # what pytest's own record_testsuite_property uses
+from _pytest.junitxml import LogXML, xml_key  # what pytest's own record_testsuite_property uses
 
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.diagnose.check_registry import added_checks
@@ -27,7 +27,14 @@ from pytest_manylinux.nodes import (
     is_project,
 )
 from pytest_manylinux.report.identity import require_library
-from pytest_manylinux.report.junit import case_output, describe_case, suite_properties
+from pytest_manylinux.report.junit import (
+    InnerCase,
+    case_output,
+    class_name,
+    describe_case,
+    inner_cases,
+    suite_properties,
+)
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import can_show_marks, matrix
 from pytest_manylinux.run.collection import Context, read_layers
@@ -73,6 +80,31 @@ def activate(config: pytest.Config) -> None:
     except ManylinuxError as error:
         pytest.exit(str(error), returncode=error.exit_code)
     config.add_cleanup(end_in_order())
+
+
+def inner_reports(outer: str, case: InnerCase) -> Iterator[pytest.TestReport]:
+    """A test that ran inside of a trial, as pytest reports its own: the call, then the teardown."""
+    nodeid = f"{outer}::{case.class_name}::{case.name}"
+    where = (nodeid, None, case.name)
+    words = case.words
+    failed = case.status in {"failed", "error"}
+    yield pytest.TestReport(
+        nodeid=nodeid,
+        location=where,
+        keywords={},
+        outcome="failed" if failed else "skipped" if case.status == "skipped" else "passed",
+        longrepr=words if failed else (nodeid, 0, words) if case.status == "skipped" else None,
+        when="setup" if case.status == "error" else "call",
+        duration=case.duration,
+    )
+    yield pytest.TestReport(
+        nodeid=nodeid,
+        location=where,
+        keywords={},
+        outcome="passed",
+        longrepr=None,
+        when="teardown",
+    )
 
 
 @contextmanager
@@ -337,6 +369,19 @@ class Hooks:
                 if entry is None or (report.passed and not junit.log_passing_tests)
                 else case_output(entry.verdict, entry.build),
             )
+            if entry is not None:
+                self._tell_inner(junit, report, entry)
+
+    def _tell_inner(self, junit: LogXML, report: pytest.TestReport, entry: ItemRecord) -> None:
+        """Have JUnit know of each test that ran inside of a trial."""
+        cases = [] if entry.verdict is None else inner_cases(entry.verdict)
+        for case in cases:
+            for inner in inner_reports(report.nodeid, case):
+                reporter = junit.node_reporter(inner)
+                words = (junit.prefix or "", class_name(vars(report)[GROUP]), case.class_name)
+                reporter.add_attribute("classname", ".".join(filter(None, words)))
+                reporter.add_attribute("name", case.name)
+                junit.pytest_runtest_logreport(inner)
 
     def _pass_on(self, nodeid: str, entry: ItemRecord) -> None:
         """Tell other plugins of a verdict."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -16,7 +17,7 @@ from pytest_manylinux.cache.disk_errors import room_errors
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.errors import ManylinuxError, StoreError
+from pytest_manylinux.errors import DependencyError, ManylinuxError, StoreError
 from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.images.run_images import RunImages
 from pytest_manylinux.images.store import ImageStore
@@ -27,6 +28,7 @@ from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
+from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 from pytest_manylinux.trials.venv import prepared_venv
 
@@ -199,6 +201,35 @@ class Workspace:
             cache=self.store.root / "dependencies",
             timeout=timeout,
         )
+
+    def prepared_suite(
+        self,
+        suite: SuiteRequest,
+        wheel: Wheel,
+        facts: WheelFacts,
+        target: Target,
+        image: Image,
+        *,
+        timeout: float,
+    ) -> SuiteRequest:
+        """A project's tests with what they require; what cannot be resolved is why they do not run."""
+        if not suite.can_run or not suite.needs:
+            return suite
+        try:
+            required = resolve_dependencies(
+                wheel,
+                facts,
+                target,
+                image,
+                self.engine(),
+                cache=self.store.root / "dependencies",
+                timeout=timeout,
+                extras=suite.extras,
+                also=suite.requires,
+            )
+        except DependencyError as error:
+            return replace(suite, lacking=" ".join(f"{error.what}: {error.why}".split()))
+        return replace(suite, required=required)
 
     def observe(self, request: TrialRequest, more: int = 0) -> Observation:
         """Do a trial; `more` trials on the same target are known to come. Raises as run_trial does."""

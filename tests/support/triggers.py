@@ -23,6 +23,8 @@ from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.observation import (
+    CaseResult,
+    CaseStatus,
     DifferenceKind,
     FileDifference,
     ImportKind,
@@ -31,6 +33,7 @@ from pytest_manylinux.model.observation import (
     LoadedLibrary,
     Observation,
     ProgramOutcome,
+    SuiteOutcome,
     SyntaxFault,
 )
 from pytest_manylinux.model.verdict import Expectation, Finding, Tries
@@ -358,6 +361,27 @@ TRIGGERS = (
         observation=make_observation(imported(), left_out=("demo.gui",)),
     ),
     Trigger(finding="program-failed", tag=PURE, observation=program(exit_code=3)),
+    Trigger(
+        finding="tests-failed",
+        tag=PURE,
+        observation=make_observation(
+            imported(),
+            tests=SuiteOutcome(
+                command="pytest",
+                ran=1,
+                exit_code=1,
+                cases=(CaseResult(name="tests/test_a.py::test_b", status=CaseStatus.FAILED),),
+            ),
+        ),
+    ),
+    Trigger(
+        finding="tests-not-run",
+        tag=PURE,
+        observation=make_observation(
+            imported(),
+            tests=SuiteOutcome(command="pytest", not_run="pytest found no test", exit_code=5),
+        ),
+    ),
     Trigger(
         finding="expectation-not-met",
         tag=PURE,

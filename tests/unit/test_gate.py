@@ -23,6 +23,7 @@ from pytest_manylinux.config.settings import GateRule
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.gate import DAY, Decision, Demand, Ruling, decide, demand
 from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.observation import SuiteOutcome
 from pytest_manylinux.model.run import RunRecord, ShardRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Verdict
 
@@ -409,3 +410,27 @@ def test_wheels_for_other_systems_do_not_count() -> None:
     record = replace(RELEASE, wheels=(*RELEASE.wheels, mac))
     found = decision(record, GateRule(require_coverage=60, other_platforms="allow"))
     assert (found.code, len(found.wheels)) == (ExitCode.OK, 3)
+
+
+PASSED = SuiteOutcome(command="pytest", ran=3, counts=(("passed", 3),), exit_code=0)
+
+
+@pytest.mark.parametrize(
+    ("suite", "words"),
+    [
+        (PASSED, ""),
+        (None, "its tests were not run"),
+        (replace(PASSED, skipped="test-skip has '*'"), "its tests were not run: test-skip has '*'"),
+    ],
+)
+def test_the_projects_own_tests_can_be_required(suite: SuiteOutcome | None, words: str) -> None:
+    verdicts = [
+        v if v.observation is None else replace(v, observation=replace(v.observation, tests=suite))
+        for v in proven(ABI3, TARGETS[1:2])
+    ]
+    record = make_run([ABI3], verdicts)
+    assert rule_on(artifact(ABI3), record).code is ExitCode.OK
+    ruling = rule_on(artifact(ABI3), record, GateRule(require_tests=True))
+    expected = [f"{TARGETS[1]}: portable, but {words} (require-tests = true)"] if words else []
+    assert against(ruling) == expected
+    assert ruling.code is (ExitCode.NOT_PROVEN if words else ExitCode.OK)

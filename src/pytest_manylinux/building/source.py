@@ -58,11 +58,17 @@ def snapshot(
 
 
 def pack(
-    project: Project, archive: tarfile.TarFile, *, below: str, leave_out: Iterable[Path] = ()
+    project: Project,
+    archive: tarfile.TarFile,
+    *,
+    below: str,
+    leave_out: Iterable[Path] = (),
+    history: bool = True,
 ) -> Snapshot:
     """Add the project's files to `archive` under the folder `below`.
 
-    `leave_out` are files and folders of ours that may lie in the project (a wheelhouse). Raises
+    `leave_out` are files and folders of ours that may lie in the project (a wheelhouse); without
+    `history` the copy knows nothing of git. Raises
     ProjectError for a file or folder that cannot be read, one that changes while it is copied, more
     than MAX_UNPACKED bytes, and for what `reading_sdist` refuses.
     """
@@ -79,7 +85,7 @@ def pack(
     left_out = tuple(packer.left_out)
     if commit is None:
         return Snapshot(epoch=_epoch(None), left_out=left_out)
-    objects = _pack_repository(folder, archive, f"{below}/.git")
+    objects = _pack_repository(folder, archive, f"{below}/.git") if history else None
     return Snapshot(
         epoch=_epoch(commit.time),
         commit=commit.id,

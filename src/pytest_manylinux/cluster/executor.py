@@ -23,6 +23,7 @@ from pytest_manylinux.images.store import receive
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Distro, Image
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 from pytest_manylinux.workspace import Say, Workspace
 
@@ -53,7 +54,8 @@ class Executor:
         self._say(f"{order.target.id}: {order.wheel.filename}")
         with self._prepared(limit):
             request = self._request(order, lambda digest: self._heard(stream(digest)), limit)
-        limit.stage("end a trial", 2 * order.timeout + MARGIN)  # twice: warm, and then anew
+        tests = 0.0 if order.suite is None else 2 * order.suite.timeout
+        limit.stage("end a trial", 2 * order.timeout + tests + MARGIN)  # twice: warm, and then anew
         observation = self._workspace.observe(request)
         survey = None
         if order.root is None:
@@ -84,6 +86,7 @@ class Executor:
             programs=order.programs,
             timeout=order.timeout,
             cache=self._workspace.venvs,
+            suite=self._suite(order, wheel, facts, image, stream),
         )
 
     @contextlib.contextmanager
@@ -133,6 +136,35 @@ class Executor:
                 None if order.dependencies is None else self._files.folder(order.dependencies, stream)
             )
         return self._workspace.dependencies(wheel, facts, order.target, image, timeout=order.timeout)
+
+    def _suite(
+        self, order: Order, wheel: Wheel, facts: WheelFacts, image: Image, stream: Stream
+    ) -> SuiteRequest | None:
+        """The project's tests; what they require is resolved here if the run has not done it."""
+        asked = order.suite
+        if asked is None:
+            return None
+        required = asked.required
+        suite = SuiteRequest(
+            command=asked.command,
+            before=asked.before,
+            environment=asked.environment,
+            requires=asked.requires,
+            extras=asked.extras,
+            sources=asked.sources,
+            tree=None if asked.tree is None else self._files.wheel(asked.tree, stream),
+            package=asked.package,
+            required=None if required is None else self._files.folder(required, stream),
+            timeout=asked.timeout,
+            network=asked.network,
+            skip=asked.skip,
+            lacking=asked.lacking,
+        )
+        if required is not None or order.root is not None:
+            return suite
+        return self._workspace.prepared_suite(
+            suite, wheel, facts, order.target, image, timeout=order.timeout
+        )
 
     def _image(self, order: Order, stream: Stream) -> Image:
         """The image that the order names, or the one that this machine makes or pulls."""

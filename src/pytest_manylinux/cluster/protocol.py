@@ -51,6 +51,24 @@ class Root(_Message, frozen=True):
     base: str = ""
 
 
+class SuiteOrder(_Message, frozen=True):
+    """A project's own tests (trials.suite.SuiteRequest): `required` None where the worker resolves."""
+
+    command: tuple[str, ...]
+    before: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    requires: tuple[str, ...]
+    extras: tuple[str, ...]
+    sources: tuple[str, ...]
+    tree: Part | None
+    package: str
+    required: tuple[Part, ...] | None
+    timeout: float
+    network: bool
+    skip: str
+    lacking: str
+
+
 class Order(_Message, frozen=True):
     """One trial. `run` names who asks.
 
@@ -69,6 +87,7 @@ class Order(_Message, frozen=True):
     import_depth: ImportDepth
     programs: tuple[tuple[str, ...], ...]
     timeout: float
+    suite: SuiteOrder | None = None
 
 
 class RemoteResult(_Message, frozen=True, tag="seen"):

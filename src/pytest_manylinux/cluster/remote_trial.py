@@ -15,6 +15,7 @@ from pytest_manylinux.cluster.protocol import (
     Part,
     RemoteResult,
     Root,
+    SuiteOrder,
     error_of,
     root_of,
 )
@@ -25,6 +26,7 @@ from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 class TrialOrder:
     """A trial for a worker. `engine` is the name of the one to do it with, or `auto`.
 
-    `request` is what this machine has prepared for it; None where the worker prepares all of it.
+    `request` is what this machine has prepared for it; None where the worker prepares all of it, and
+    `suite` are the project's own tests.
     """
 
     wheel: Wheel
@@ -44,6 +47,7 @@ class TrialOrder:
     settings: Settings
     engine: str
     request: TrialRequest | None
+    suite: SuiteRequest | None = None
 
 
 def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answer]:
@@ -66,6 +70,7 @@ def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answe
         import_depth=settings.import_depth,
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
+        suite=_offered_suite(trial.suite if request is None else request.suite, cluster.supply),
     )
     needed = needs(
         arch=trial.target.arch,
@@ -103,6 +108,28 @@ def _offered_root(store: ImageStore, image: Image, supply: Supply) -> Root:
         raise StoreError(f"the image {image.name} is no longer in the cache", remedy="run it again")
     supply.offer(image.digest, root_source(Path(image.root)))
     return root_of(image, stored.record.recipe)
+
+
+def _offered_suite(suite: SuiteRequest | None, supply: Supply) -> SuiteOrder | None:
+    """A project's tests as they are asked for; tree and wheels are had from here."""
+    if suite is None:
+        return None
+    tree = None if suite.tree is None else _offered(suite.tree, suite.tree_sha256, supply)
+    return SuiteOrder(
+        command=suite.command,
+        before=suite.before,
+        environment=suite.environment,
+        requires=suite.requires,
+        extras=suite.extras,
+        sources=suite.sources,
+        tree=tree,
+        package=suite.package,
+        required=None if suite.required is None else _offered_folder(suite.required, supply),
+        timeout=suite.timeout,
+        network=suite.network,
+        skip=suite.skip,
+        lacking=suite.lacking,
+    )
 
 
 def _offered_folder(folder: Path, supply: Supply) -> tuple[Part, ...]:

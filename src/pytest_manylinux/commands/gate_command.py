@@ -60,6 +60,12 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-ignored", action="store_true", default=None, help="let declared faults through"
     )
     rules.add_argument(
+        "--require-tests",
+        action="store_true",
+        default=None,
+        help="let no trial count in which the project's own tests were not run",
+    )
+    rules.add_argument(
         "--signed-by",
         action="append",
         metavar="FILE",
@@ -94,6 +100,7 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         require=_words(arguments.require) or rule.require,
         max_age=rule.max_age if arguments.max_age is None else _age(arguments.max_age),
         allow_ignored=rule.allow_ignored if arguments.allow_ignored is None else True,
+        require_tests=rule.require_tests if arguments.require_tests is None else True,
         signed_by=tuple(key.source for key in keys),
         other_platforms=arguments.other_platforms or rule.other_platforms,
         require_coverage=rule.require_coverage
@@ -149,6 +156,7 @@ def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
         f"from require = {' '.join(rule.require)}" if rule.require else "all that the proof asks for"
     )
     age = f"at most {rule.max_age:g} days old" if rule.max_age else "of any age"
+    tests = "required" if rule.require_tests else "not required"
     ignored = "let through" if rule.allow_ignored else "refused"
     if setup.keys:
         signed = f"signed by {' or '.join(key.source for key in setup.keys)}: the signature fits"
@@ -161,6 +169,7 @@ def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
         "    at least one trial passed",
         f"  verdicts are {age}",
         f"  ignored findings and declared faults are {ignored}",
+        f"  the project's own tests are {tests}",
         f"  wheels for other systems: {rule.other_platforms}",
         f"  at least {rule.require_coverage:g} % of the wheels for Linux are proven",
         f"  the proof is {signed}",

@@ -35,6 +35,7 @@ from pytest_manylinux.config.readers import (
     words,
 )
 from pytest_manylinux.config.settings import GateRule
+from pytest_manylinux.config.suite_readers import inner_paths, patterns, requirements, variables
 from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy
 
@@ -45,6 +46,7 @@ ENGINES = ("auto", "bubblewrap", "docker", "podman")
 BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
 BUILD_NETWORKS = ("host", "none")
+NETWORKS_OF_TESTS = ("none", "host")
 UNTARGETED = ("skip", "warn", "fail")
 IMAGE_SOURCES = ("auto", "archive", "registry")
 
@@ -61,6 +63,16 @@ _READING: dict[str, tuple[Reader, object]] = {
     "import-skip": (words, ()),
     "import-depth": (import_depth, ImportDepth()),
     "programs": (command_lines, ()),
+    "test-command": (command_lines, ()),
+    "before-test": (command_lines, ()),
+    "test-requires": (requirements, ()),
+    "test-extras": (words, ()),
+    "test-groups": (words, ()),
+    "test-sources": (inner_paths, ()),
+    "test-environment": (variables, {}),
+    "test-skip": (patterns, ()),
+    "test-timeout": (seconds, 600.0),
+    "test-network": (choice("network of tests", NETWORKS_OF_TESTS), "none"),
     "dependencies": (choice("way with dependencies", DEPENDENCIES), "resolve"),
     "build-timeout": (seconds, 1800.0),
     "trial-timeout": (seconds, 300.0),

@@ -112,6 +112,58 @@ OPTIONS: tuple[Option, ...] = (
         metavar="COMMAND",
     ),
     Option(
+        "test-command",
+        "shell command that runs the project's own tests in each trial, with {project}, {package} and "
+        "{wheel}; `cibuildwheel`: the one in [tool.cibuildwheel] (default: none)",
+        metavar="COMMAND",
+    ),
+    Option(
+        "before-test",
+        "shell commands to run in each trial before the tests",
+        metavar="COMMAND",
+    ),
+    Option(
+        "test-requires",
+        "requirements of the tests, installed after the wheel was imported",
+        metavar="REQUIREMENTS",
+    ),
+    Option(
+        "test-extras",
+        "extras of the wheel that the tests need",
+        metavar="EXTRAS",
+    ),
+    Option(
+        "test-groups",
+        "dependency groups of pyproject.toml (PEP 735) that the tests need",
+        metavar="GROUPS",
+    ),
+    Option(
+        "test-sources",
+        "files and folders of the project to copy into the folder that the tests run in",
+        metavar="PATHS",
+    ),
+    Option(
+        "test-environment",
+        "variables for the tests: NAME=value, separated by spaces",
+        metavar="VARIABLES",
+    ),
+    Option(
+        "test-skip",
+        "where to leave the tests out: patterns of targets (debian-11-*) or of cibuildwheel's "
+        "identifiers (cp39-*, *_i686)",
+        metavar="PATTERNS",
+    ),
+    Option(
+        "test-timeout",
+        "limit of before-test and of the tests, each (default: 600)",
+        metavar="SECONDS",
+    ),
+    Option(
+        "test-network",
+        "none: the tests have no network; host: trials with tests have this machine's (default: none)",
+        metavar="NETWORK",
+    ),
+    Option(
         "dependencies",
         "resolve: a wheel's requirements are downloaded for each target beforehand; "
         "none: the wheel is installed with --no-deps (default: resolve)",

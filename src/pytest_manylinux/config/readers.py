@@ -226,8 +226,12 @@ READY_MADE = {
 """Faults that are declared by their name alone, on all distros, and the reason that stands for them."""
 
 
+OF_A_TEST = "tests-failed"
+"""The finding that a declaration of a single test speaks of."""
+
+
 def expectations(raw: object, where: str) -> tuple[Expectation, ...]:
-    """Tables of distro (an id, a list of ids, or `*`), finding and reason; or a ready-made word."""
+    """Tables of distro (an id, a list of ids, or `*`), finding or test, reason; or a known word."""
     found: list[Expectation] = []
     rows = raw if isinstance(raw, list) else [raw]
     for word in (row for row in rows if isinstance(row, str)):
@@ -239,10 +243,17 @@ def expectations(raw: object, where: str) -> tuple[Expectation, ...]:
         found.append(Expectation(distro="*", finding=word, reason=READY_MADE[word]))
     tables = raw if isinstance(raw, dict) else [row for row in rows if not isinstance(row, str)]
     for row in _tables(tables, where):
-        check_keys(row, ("distro", "finding", "reason"), where)
-        finding, reason = _required(row, "finding", where), _required(row, "reason", where)
+        check_keys(row, ("distro", "finding", "test", "reason"), where)
+        test = text(row["test"], f"{where}: test") if "test" in row else ""
+        finding = OF_A_TEST if test and "finding" not in row else _required(row, "finding", where)
+        reason = _required(row, "reason", where)
+        if test and finding != OF_A_TEST:
+            raise UsageError(
+                f"{where}: a single test is declared for {OF_A_TEST} only, not for {finding!r}",
+                remedy='leave out either "test" or "finding"',
+            )
         found += [
-            Expectation(distro=distro, finding=finding, reason=reason)
+            Expectation(distro=distro, finding=finding, reason=reason, test=test)
             for distro in _distro_words(row.get("distro", "*"), f"{where}: distro")
         ]
     return tuple(found)
@@ -274,8 +285,23 @@ def rows(raw: object, where: str) -> tuple[Mapping[str, object], ...]:
     return tuple(dict(row) for row in _tables(raw, where))
 
 
-_GATE_KEYS = ("require", "max-age", "allow-ignored", "signed-by", "other-platforms", "require-coverage")
+_GATE_KEYS = (
+    "require",
+    "max-age",
+    "allow-ignored",
+    "require-tests",
+    "signed-by",
+    "other-platforms",
+    "require-coverage",
+)
 _LET_THROUGH = choice("way with other platforms", ("refuse", "allow"))
+
+
+def _flag(row: Mapping[str, object], key: str, where: str) -> bool:
+    value = row.get(key, False)
+    if not isinstance(value, bool):
+        raise _wrong(f"{where}: {key}", value, "give true or false")
+    return value
 
 
 def gate_rule(raw: object, where: str) -> GateRule:
@@ -283,16 +309,14 @@ def gate_rule(raw: object, where: str) -> GateRule:
     if not isinstance(raw, dict):
         raise _wrong(where, raw, "write it as a table")
     check_keys(raw, _GATE_KEYS, where)
-    allow = raw.get("allow-ignored", False)
-    if not isinstance(allow, bool):
-        raise _wrong(f"{where}: allow-ignored", allow, "give true or false")
     age = raw.get("max-age", 0)
     if age != 0:
         age = seconds(age, f"{where}: max-age (days)")
     return GateRule(
         require=words(raw.get("require", []), f"{where}: require"),
         max_age=float(age),
-        allow_ignored=allow,
+        allow_ignored=_flag(raw, "allow-ignored", where),
+        require_tests=_flag(raw, "require-tests", where),
         signed_by=words(raw.get("signed-by", []), f"{where}: signed-by"),
         other_platforms=_LET_THROUGH(raw.get("other-platforms", "refuse"), f"{where}: other-platforms"),
         require_coverage=as_percentage(

@@ -72,6 +72,7 @@ class GateRule:
 
     `require` are ids or groups; empty means every distro that the proof speaks of.
     `allow_ignored` lets findings that were ignored and faults that were declared through.
+    `require_tests` asks for the project's own tests to have passed in every trial that counts.
     `signed_by` are paths of public keys; empty means that no signature is asked for.
     `other_platforms` is `allow` or `refuse`: wheels for other systems, which cannot be proven.
     `require_coverage` is the percentage of the Linux wheels that must be proven; where it is less than
@@ -81,6 +82,7 @@ class GateRule:
     require: tuple[str, ...] = ()
     max_age: float = 0.0
     allow_ignored: bool = False
+    require_tests: bool = False
     signed_by: tuple[str, ...] = ()
     other_platforms: str = "refuse"
     require_coverage: float = 100.0
@@ -109,6 +111,16 @@ class Settings:
     import_skip: tuple[str, ...]
     import_depth: ImportDepth
     programs: tuple[str, ...]
+    test_command: tuple[str, ...]
+    before_test: tuple[str, ...]
+    test_requires: tuple[str, ...]
+    test_extras: tuple[str, ...]
+    test_groups: tuple[str, ...]
+    test_sources: tuple[str, ...]
+    test_environment: Mapping[str, str]
+    test_skip: tuple[str, ...]
+    test_timeout: float
+    test_network: str
     dependencies: str
     build_timeout: float
     trial_timeout: float

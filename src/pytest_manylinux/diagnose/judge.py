@@ -109,6 +109,8 @@ def _outcome(
         lacking = next((f for f in findings if f.name == "dependency-unavailable"), None)
         words = lacking.message if lacking else "pip did not install the wheel"
         return Outcome.NOT_PROVEN, Cause.DEPENDENCY, words
+    if observation.tests is not None and observation.tests.not_run:
+        return Outcome.NOT_PROVEN, Cause.TESTS, f"no test ran: {observation.tests.not_run}"
     return _untouched(facts, observation, target)
 
 

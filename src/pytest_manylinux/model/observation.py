@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+import signal
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from msgspec import Meta
@@ -21,6 +22,9 @@ Ordinal = Annotated[int, Meta(ge=1, description="counted from 1")]
 Pairs = Annotated[
     tuple[tuple[str, str], ...], Meta(description="pairs of a name and its version or digest")
 ]
+
+
+_OF_SIGNAL = 128
 
 
 class ImportKind(enum.Enum):
@@ -189,6 +193,101 @@ class ProgramOutcome:
     duration: Seconds
 
 
+class CaseStatus(enum.Enum):
+    """How one test of a project ended, in pytest's words; ERROR is a failure outside of its call.
+
+    UNFINISHED: it had begun when the whole run of tests ended.
+    """
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    UNFINISHED = "unfinished"
+
+    @property
+    def fails(self) -> bool:
+        """Whether such a test makes its suite fail."""
+        return self in {CaseStatus.FAILED, CaseStatus.ERROR, CaseStatus.UNFINISHED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """One test: its id as pytest or unittest names it, and the last lines of what it said."""
+
+    name: str
+    status: CaseStatus
+    duration: Seconds = 0.0
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteOutcome:
+    """The project's own tests, run by its `test-command` in the trial's sandbox.
+
+    `not_run` says why no test ran; empty where at least one did, or where the command does not tell.
+    `skipped` says by which setting they were left out.
+    `ran` is the number of tests that are known to have run, `counts` how they ended: (status, number).
+    `cases` are single tests, of many only some: those that failed come first. `exit_code` is the
+    command's as the shell gives it, `signal` what killed it, if anything did; `overdue` tells that it
+    was still running after `test-timeout`. `complete` is false where a pytest began that did not come
+    to its end. `output` is the command's, its middle left out where it is long.
+    """
+
+    command: str
+    not_run: str = ""
+    skipped: str = ""
+    ran: Count = 0
+    counts: tuple[tuple[str, Count], ...] = ()
+    cases: tuple[CaseResult, ...] = field(default=(), repr=False)
+    exit_code: int | None = None
+    signal: int | None = None
+    overdue: bool = False
+    complete: bool = True
+    output: str = field(default="", repr=False)
+    duration: Seconds = 0.0
+
+    @property
+    def failing(self) -> tuple[CaseResult, ...]:
+        """The tests that are known to have failed."""
+        return tuple(case for case in self.cases if case.status.fails)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the command went well, and nothing is known that speaks against it."""
+        ended = self.exit_code == 0 and self.signal is None and not self.overdue and self.complete
+        return ended and not (self.not_run or self.skipped or self.failing)
+
+    def shortened(self, slowest: int = 10) -> SuiteOutcome:
+        """With only the tests that failed and the slowest of the others, as proofs keep it."""
+        rest = [case for case in self.cases if not case.status.fails]
+        rest.sort(key=lambda case: -case.duration)
+        return replace(self, cases=(*self.failing, *rest[:slowest]))
+
+
+def how_it_ended(code: int | None, number: int | None) -> str:
+    """The end of a shell command in words: `exit code 139, killed by SIGSEGV`.
+
+    A shell gives 128 more than the number of the signal that killed what it ran.
+    """
+    if number is None and code is not None and code > _OF_SIGNAL:
+        number = code - _OF_SIGNAL
+    try:
+        name = "" if number is None else signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}" if code is None else ""
+    parts = ("" if code is None else f"exit code {code}", f"killed by {name}" if name else "")
+    return ", ".join(filter(None, parts)) or "no exit code"
+
+
+def last_lines(text: str, count: int = 12) -> str:
+    """The last lines of an output that say something."""
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return "\n".join(lines[-count:])
+
+
 class DifferenceKind(enum.Enum):
     """How an installed file differs from what was read in the wheel."""
 
@@ -240,6 +339,7 @@ class Observation:
     `emulator` is what ran the programs, such as `qemu 7.2.22`; empty if the processor did.
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
+    `tests` is None where no `test-command` is set, and where the wheel itself failed.
     `image_note` says what was not as usual with the image: a tag that moved, or a registry that did
     not answer, so that the root was made from the archive.
     """
@@ -265,3 +365,4 @@ class Observation:
     image_note: str = ""
     worker: str = ""
     emulator: str = ""
+    tests: SuiteOutcome | None = None

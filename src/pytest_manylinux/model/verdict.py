@@ -44,6 +44,7 @@ class Cause(enum.Enum):
     NO_TARGET = "no-target"
     NOTHING_TO_IMPORT = "nothing-to-import"
     UNREADABLE = "unreadable"
+    TESTS = "tests"
     INTERNAL = "internal"
 
 
@@ -80,12 +81,14 @@ class Finding:
 class Expectation:
     """A fault that the project declares; strict, like xfail: it must happen.
 
-    `distro` is an id or `*`.
+    `distro` is an id or `*`. `test` narrows `tests-failed` to one test of the project's: its id, the
+    last part of it, or a pattern (fnmatch); empty: all of them.
     """
 
     distro: str
     finding: str
     reason: str
+    test: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

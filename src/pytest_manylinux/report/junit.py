@@ -6,22 +6,25 @@ pytest writes the file; these functions say what goes in. Values hold no charact
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
+from pytest_manylinux.model.observation import CaseStatus
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
-from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.phrases import (
     prediction_words,
     remembered_words,
     repeated_words,
     seen_words,
+    suite_words,
 )
 
 Properties = tuple[tuple[str, str], ...]
@@ -53,7 +56,7 @@ def properties(
         "engine": engine,
         "worker": "",
         "emulator": "",
-        **dict.fromkeys(("remembered", "tries", "tries.failed"), ""),
+        **dict.fromkeys(("remembered", "tries", "tries.failed", "tests"), ""),
         "builder": made.builder if made is not None else _NO_BUILDER,
         "builder.image": made.image if made is not None else "",
         "builder.why": made.builder_why if made is not None else "",
@@ -91,6 +94,7 @@ def _judged(verdict: Verdict) -> dict[str, str]:
             "image.note": seen.image_note,
             "engine": seen.engine,
             "worker": seen.worker,
+            "tests": "" if seen.tests is None else suite_words(seen.tests),
             "emulator": seen.emulator,
         }
     return values
@@ -163,6 +167,59 @@ def _named(values: Iterable[tuple[str, str]]) -> Properties:
     return tuple((f"manylinux.{name}", plain_line(value)) for name, value in values)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerCase:
+    """A test of the project's own as a testcase: `passed`, `failed`, `error` or `skipped`."""
+
+    class_name: str
+    name: str
+    status: str
+    words: str
+    duration: float
+
+
+def inner_cases(verdict: Verdict) -> Iterator[InnerCase]:
+    """The tests that ran inside of a trial, each with the place in its name.
+
+    `tests/test_a.py::TestA::test_b[1]` is `test_b[1-debian-12-cp311]` in `tests.test_a.TestA`. What is
+    declared to fail counts as skipped, as pytest's own xfail does.
+    """
+    seen, target = verdict.observation, split_target_id(verdict.subject)
+    if seen is None or seen.tests is None or target is None:
+        return
+    place = verdict.subject.removesuffix(f"-{target[2]}")
+    declared = verdict.outcome is Outcome.EXPECTED
+    for case in seen.tests.cases:
+        path, _, name = case.name.replace(".py::", "::").rpartition("::")
+        if not path:  # unittest's: test_b (tests.test_a.TestA)
+            name, _, path = name.removesuffix(")").partition(" (")
+        status = _CASES[case.status]
+        if declared and status in {"failed", "error"}:
+            status = "skipped"
+        yield InnerCase(
+            class_name=plain_line(path.replace("/", ".").replace("::", ".")),
+            name=plain_line(_placed(name, place)),
+            status=status,
+            words=plain(case.words or case.status.value),
+            duration=case.duration,
+        )
+
+
+_CASES = {
+    CaseStatus.PASSED: "passed",
+    CaseStatus.XPASSED: "passed",
+    CaseStatus.SKIPPED: "skipped",
+    CaseStatus.XFAILED: "skipped",
+    CaseStatus.FAILED: "failed",
+    CaseStatus.ERROR: "error",
+    CaseStatus.UNFINISHED: "error",
+}
+
+
+def _placed(name: str, place: str) -> str:
+    return f"{name[:-1]}-{place}]" if name.endswith("]") and "[" in name else f"{name}[{place}]"
+
+
 class CaseReporter(Protocol):
     """What pytest's junitxml plugin offers for one testcase (`LogXML.node_reporter`)."""
 
@@ -198,6 +255,7 @@ def case_output(verdict: Verdict | None, build: BuildRecord | None) -> str:
     for outcome in seen.imports:
         parts += [f"import {outcome.name}: {outcome.status.value}", outcome.traceback, outcome.output]
     parts += [program.output for program in seen.programs]
+    parts += [seen.tests.output] if seen.tests is not None else []
     return "\n".join(part.rstrip() for part in parts if part.strip())
 
 

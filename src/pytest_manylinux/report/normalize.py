@@ -17,6 +17,7 @@ from pytest_manylinux.model.observation import (
     ImportOutcome,
     LoadedLibrary,
     Observation,
+    SuiteOutcome,
 )
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Verdict
@@ -138,6 +139,17 @@ def _observation(seen: Observation, *, passes: bool) -> Observation:
         loader=tuple(check for check in seen.loader if not check.resolved),
         programs=tuple(replace(p, output=_tail(p.output)) for p in seen.programs),
         launches=tuple(replace(p, output=_tail(p.output)) for p in seen.launches),
+        tests=None if seen.tests is None else _tests(seen.tests, passes=passes),
+    )
+
+
+def _tests(suite: SuiteOutcome, *, passes: bool) -> SuiteOutcome:
+    """Counts, the tests that failed and the slowest; a suite that passed has nothing more to say."""
+    short = suite.shortened()
+    return replace(
+        short,
+        output="" if passes else _tail(short.output),
+        cases=tuple(replace(case, words=_tail(case.words)) for case in short.cases),
     )
 
 

@@ -8,7 +8,14 @@ from datetime import datetime, timezone
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
-from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
+from pytest_manylinux.model.observation import (
+    CaseStatus,
+    ImportOutcome,
+    ImportStatus,
+    Observation,
+    SuiteOutcome,
+    how_it_ended,
+)
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.verdict import (
     Cause,
@@ -38,6 +45,7 @@ _CAUSES = {
     Cause.NO_TARGET: "no target can take it",
     Cause.NOTHING_TO_IMPORT: "it holds nothing to import",
     Cause.UNREADABLE: "its file cannot be read",
+    Cause.TESTS: "its tests were not run",
     Cause.INTERNAL: "a fault of pytest-manylinux itself",
 }
 
@@ -103,6 +111,32 @@ def repeated_words(verdicts: Iterable[Verdict]) -> str:
     return f"{counted(len(repeated), 'trial')}, {counted(tries, 'try')}, {failed} failed"
 
 
+def suite_words(suite: SuiteOutcome) -> str:
+    """How a project's own tests went in one trial: `812 passed, 3 skipped, in 4.1 s`."""
+    if suite.skipped or suite.not_run:
+        return f"not run: {suite.skipped or suite.not_run}"
+    counts = [f"{number} {word}" for word, number in suite.counts]
+    if not counts:
+        counts = [how_it_ended(suite.exit_code, suite.signal)]
+    return f"{', '.join(counts)}, in {suite.duration:.1f} s"
+
+
+def suites_words(verdicts: Iterable[Verdict]) -> str:
+    """The projects' own tests of a run: `812 passed, 3 skipped in 4 trials`; empty if none was run."""
+    seen = [v.observation.tests for v in verdicts if v.observation and v.observation.tests]
+    if not seen:
+        return ""
+    ran = [suite for suite in seen if not (suite.skipped or suite.not_run)]
+    counts: Counter[str] = Counter()
+    for suite in ran:
+        counts.update(dict(suite.counts))
+    parts = [f"{counts[status.value]} {status.value}" for status in CaseStatus if counts[status.value]]
+    words = f"{', '.join(parts) or 'run'} in {counted(len(ran), 'trial')}"
+    if left := len(seen) - len(ran):
+        words += f", not run in {left}"
+    return words
+
+
 def remembered_words(verdicts: Iterable[Verdict]) -> str:
     """How many trials an earlier run did: `3 of 4 trials, seen by earlier runs`; empty if none."""
     seen = [v.observation for v in verdicts if v.observation is not None]
@@ -160,9 +194,9 @@ def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
     sections += ["\n".join(_ignored(ignored)) for ignored in verdict.ignored]
     seen = verdict.observation
     if full and seen is not None:
-        sections += [*_tracebacks(seen), *_pip_words(seen)]
+        sections += [*_tracebacks(seen), *_pip_words(seen), *_suite_output(seen)]
     elif seen is not None and _has_more(seen):
-        sections.append("tracebacks and pip's words in full: run again with -vv")
+        sections.append("tracebacks, pip's words and tests in full: run again with -vv")
     return "\n\n".join(sections)
 
 
@@ -211,7 +245,9 @@ def _ignored(ignored: Ignored) -> Iterator[str]:
 
 
 def _has_more(seen: Observation) -> bool:
-    return bool(_tracebacks(seen)) or (seen.install is not None and not seen.install.ok)
+    return bool(_tracebacks(seen) or _suite_output(seen)) or (
+        seen.install is not None and not seen.install.ok
+    )
 
 
 def _tracebacks(seen: Observation) -> list[str]:
@@ -226,6 +262,13 @@ def _pip_words(seen: Observation) -> list[str]:
     return [
         f"--- pip install, exit code {seen.install.exit_code}\n{plain(seen.install.output).rstrip()}"
     ]
+
+
+def _suite_output(seen: Observation) -> list[str]:
+    suite = seen.tests
+    if suite is None or suite.passed or not suite.output.strip():
+        return []
+    return [f"--- {plain_line(suite.command)}\n{plain(suite.output).rstrip()}"]
 
 
 def _import_text(outcome: ImportOutcome) -> str:

@@ -19,6 +19,7 @@ from pytest_manylinux.report.phrases import (
     prediction_words,
     remembered_words,
     repeated_words,
+    suites_words,
     verdict_text,
 )
 
@@ -79,6 +80,8 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
     verdicts = distinct(record.verdicts)
     if words := prediction_words(verdicts):
         console.print(f"prediction: {words}")
+    if words := suites_words(verdicts):
+        console.print(f"tests: {words}")
     if words := repeated_words(verdicts):
         console.print(f"repeated: {words}")
     if words := remembered_words(verdicts):

@@ -152,12 +152,16 @@ class Flow:
     async def _observed_elsewhere(
         self, job: TrialJob, read: Read, request: TrialRequest | None
     ) -> Observed:
+        suite = None
+        if request is None:
+            suite = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
         order = TrialOrder(
             wheel=read.wheel,
             target=job.target,
             settings=settings_of(job.origin),
             engine=self._run.settings.engine,
             request=request,
+            suite=suite,
         )
         sent = await self._tasks.in_thread(self._sent, order)
         seen = receive(await self._tasks.elsewhere(sent))
@@ -213,10 +217,15 @@ class Flow:
     def _prepared_request(self, job: TrialJob, read: Read, image: Image) -> TrialRequest:
         settings, place = settings_of(job.origin), self._workspace
         dependencies = None
+        suite = self._run.suites.of(job.origin, job.target)
         with room_errors(place.store.root):
             if settings.dependencies == "resolve":
                 dependencies = place.dependencies(
                     read.wheel, read.facts, job.target, image, timeout=settings.trial_timeout
+                )
+            if suite is not None:
+                suite = place.prepared_suite(
+                    suite, read.wheel, read.facts, job.target, image, timeout=settings.trial_timeout
                 )
         return TrialRequest(
             wheel=read.wheel,
@@ -230,6 +239,7 @@ class Flow:
             programs=tuple(tuple(line.split()) for line in settings.programs),
             timeout=settings.trial_timeout,
             cache=place.venvs,
+            suite=suite,
         )
 
     # Audits, facts, and where an error becomes a verdict.

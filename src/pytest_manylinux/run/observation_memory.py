@@ -20,6 +20,7 @@ from pytest_manylinux.diagnose.flakiness import hold_against_tries
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
 from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 
 OBSERVATIONS = "observations"  # the folder in the cache
@@ -168,6 +169,7 @@ def observation_key(request: TrialRequest, engine: str) -> str:
         request.programs,
         request.timeout,
         _wheels_in(request.dependencies),
+        _suite_parts(request.suite),
     )
 
 
@@ -187,6 +189,7 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
         settings.import_depth,
         settings.programs,
         settings.trial_timeout,
+        settings.test_command,
         settings.dependencies,
         () if seen.install is None else sorted(seen.install.installed),
     )
@@ -194,6 +197,16 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
 
 def _key(*parts: object) -> str:
     return key_of(code_version("trials", "trials.inside"), *parts)
+
+
+def _suite_parts(suite: SuiteRequest | None) -> object:
+    """All of a project's tests that can change how they go."""
+    if suite is None:
+        return None
+    commands = (suite.command, suite.before, suite.environment, suite.requires, suite.extras)
+    sources = (suite.sources, suite.tree_sha256, suite.package)
+    rest = (suite.timeout, suite.network, suite.skip, suite.lacking)
+    return (commands, sources, rest, _wheels_in(suite.required))
 
 
 def _wheels_in(folder: Path | None) -> list[tuple[str, str]] | None:

@@ -159,7 +159,8 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one for each kind of setting
         case float() if value.is_integer():
             return str(int(value))
         case Expectation():
-            return f"{value.finding} on {_any(value.distro, 'distro')} ({value.reason})"
+            finding = f"{value.finding} {value.test}".strip()
+            return f"{finding} on {_any(value.distro, 'distro')} ({value.reason})"
         case IgnoreRule():
             place = f"on {_any(value.distro, 'distro')} in {_any(value.file, 'file')}"
             return f"{value.finding} {place}: {value.severity} ({value.reason})"
@@ -183,6 +184,7 @@ def _gate_words(rule: GateRule) -> Iterator[str]:
     yield f"verdicts at most {rule.max_age:g} days old" if rule.max_age else "verdicts of any age"
     yield f"signed by {' or '.join(rule.signed_by)}" if rule.signed_by else "no signature asked for"
     yield f"ignored findings and declared faults {'allowed' if rule.allow_ignored else 'refused'}"
+    yield f"the project's own tests {'required' if rule.require_tests else 'not required'}"
     yield f"wheels for other systems: {rule.other_platforms}"
     if rule.require_coverage < WHOLE:
         yield f"at least {rule.require_coverage:g} % of the wheels for Linux proven"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -31,6 +32,7 @@ from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
+from pytest_manylinux.run.project_tests import Suites, cores_of
 from pytest_manylinux.run.tasks import Overview, Tasks
 from pytest_manylinux.workspace import OnFirstUse, Workspace
 
@@ -108,6 +110,12 @@ class Run:
             pins={} if self.lock is None else {k: v.digest for k, v in self.lock.builders.items()},
             shared=shared,
             toolchains=self.extensions.toolchains,
+        )
+        self.suites = Suites(
+            own=own,
+            wheelhouse=self.wheelhouse,
+            say=self.messages.say,
+            cores=cores_of(settings.jobs or os.cpu_count() or 1),
         )
         self._lifetime = Shutdown()
         self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
@@ -240,6 +248,7 @@ class Run:
         if (cluster := self._cluster.made) is not None:
             cluster.close()
         self.workspace.close()
+        self.suites.close()
         if (memory := self._memory.made) is not None:
             memory.prune()
         self.messages.flush()

@@ -64,6 +64,8 @@ def resolve_dependencies(
     *,
     cache: Path,
     timeout: float,
+    extras: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
 ) -> Path | None:
     """Give a folder with the wheels of everything that `wheel` depends on, on this target.
 
@@ -71,19 +73,31 @@ def resolve_dependencies(
     that is for the trial's pip to say, and no fault of what it depends on. Folders are kept below
     `cache`, for a day, by wheel name, version, requirements, image and index; other runs may use them
     too, so nobody changes them.
-    `timeout` is in seconds. Raises DependencyError with the resolver's decisive words, and the
-    engine's, image's and store's errors.
+    `extras` of the wheel and `also`, more requirements, are resolved with it. `timeout` is in seconds.
+    Raises DependencyError with the resolver's decisive words, and the engine's, image's and store's
+    errors.
     """
-    if not needed_requirements(facts.requires_dist, target):
+    if not (extras or also or needed_requirements(facts.requires_dist, target)):
         return None
     if refuses_python(facts.requires_python, target):
         return None
     index = host_index()
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.digest, index.identity)
     words += (target.interpreter.executable,)
+    words += (f"[{','.join(sorted(extras))}]", *sorted(also)) if extras or also else ()
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
     venvs = cache.parent / "venvs"
-    resolve = partial(_resolve, wheel, target, image, engine, index=index, venvs=venvs, timeout=timeout)
+    resolve = partial(
+        _resolve,
+        wheel,
+        target,
+        image,
+        engine,
+        index=index,
+        venvs=venvs,
+        timeout=timeout,
+        wanted=(f"[{','.join(extras)}]" if extras else "", *also),
+    )
     return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
 
 
@@ -145,8 +159,12 @@ def _resolve(
     index: IndexAccess,
     venvs: Path,
     timeout: float,
+    wanted: tuple[str, ...],
 ) -> None:
-    """Have the target's pip get everything but the wheel itself into `folder`."""
+    """Have the target's pip get everything but the wheel itself into `folder`.
+
+    `wanted` begins with the wheel's extras in brackets, or nothing; other requirements follow.
+    """
     venv = prepared_venv(image, target.interpreter, engine, venvs)
     inside = INPUTS / "wheel" / wheel.filename
     mounts = [Mount(source=wheel.path.resolve(), target=inside)]
@@ -156,7 +174,7 @@ def _resolve(
             image=image,
             interpreter=target.interpreter,
             venv=venv,
-            request=make_request(venv, (*way, str(inside)), timeout),
+            request=make_request(venv, (*way, f"{inside}{wanted[0]}", *wanted[1:]), timeout),
             label=f"dependencies of {wheel.filename} on {target.id}",
             mounts=tuple(mounts),
             network=True,

@@ -170,6 +170,34 @@ class Sources(Told, frozen=True, tag="sources"):
     faults: tuple[SourceFault, ...]
 
 
+class SuiteBegin(Told, frozen=True, tag="suite-begin"):
+    """The project's own tests are about to be prepared and run."""
+
+
+class ToldCase(msgspec.Struct, frozen=True, array_like=True):
+    """A test of the project: its id, how it ended (model.observation.CaseStatus), seconds, words."""
+
+    name: str
+    status: str
+    seconds: float
+    words: str
+
+
+class Suite(Told, frozen=True, tag="suite"):
+    """The project's own tests have ended, or what comes before them has failed: then `step` names it.
+
+    `sessions` are the pytest sessions that began, `ended` those that came to their end. `counts` are of
+    all tests by status, `cases` as many of them as fit.
+    """
+
+    step: Literal["", "install", "before"]
+    ending: Ending
+    sessions: int
+    ended: int
+    counts: dict[str, int]
+    cases: tuple[ToldCase, ...]
+
+
 class End(Told, frozen=True, tag="end"):
     """The last line: everything was done."""
 
@@ -186,6 +214,8 @@ _DECODER = msgspec.json.Decoder(
     | Launch
     | Libraries
     | Sources
+    | SuiteBegin
+    | Suite
     | End
 )
 
@@ -205,6 +235,8 @@ class Answers:
     launches: list[Launch] = field(default_factory=list)
     libraries: Libraries | None = None
     sources: Sources | None = None
+    suite_begun: bool = False
+    suite: Suite | None = None
     complete: bool = False
 
     @property
@@ -278,5 +310,9 @@ def _take_offered(answers: Answers, told: Told) -> None:
             answers.libraries = told
         case Sources():
             answers.sources = told
+        case SuiteBegin():
+            answers.suite_begun = True
+        case Suite() if answers.suite_begun:
+            answers.suite = told
         case _:
             raise GarbledError(f"an import that had not begun: {told!r}")

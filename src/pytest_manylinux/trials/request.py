@@ -40,6 +40,8 @@ _MODULES = (
     "preload_pip.py",
     "launch.py",
     "examine.py",
+    "run_suite.py",
+    "suite_results.py",
 )
 # The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
 _START = (
@@ -47,6 +49,22 @@ _START = (
     f"from pytest_manylinux.trials.inside.agent import main; del sys.path[0]; main({str(REQUEST)!r})"
 )
 _PARALLEL = 2
+
+
+class SuiteSteps(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent is to run the project's own tests (inside/run_suite.py).
+
+    `tree` is the path of a tar archive inside the sandbox, empty without one; `sources` are paths in it
+    that the working folder gets. `pip` are arguments for the venv's pip, empty if nothing is required.
+    `before` and `script` are shell scripts; `timeout` is seconds for each of the two.
+    """
+
+    tree: str = ""
+    sources: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    before: str = ""
+    script: str
+    timeout: float
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +81,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     packages, `entry_points` object references (`module:attribute`), `programs` command lines whose
     first word is in the venv's folder of scripts. `launches` are (installed path, whether it is ELF) of
     programs to start, `libraries` installed paths of shared libraries to open, `sources` those of
-    Python files to compile.
+    Python files to compile. `suite` are the project's own tests; they come last, and have time limits
+    of their own.
     """
 
     timeout: float
@@ -83,6 +102,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     launches: tuple[tuple[str, bool], ...] = ()
     libraries: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    suite: SuiteSteps | None = None
     parallel: int = _PARALLEL
 
 
@@ -139,9 +159,15 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
             label=errand.label,
         )
         argv = (errand.interpreter.executable, "-I", "-S", "-B", "-c", _START)
-        command = Command(argv=argv, environment=errand.environment, timeout=request.timeout + GRACE)
+        command = Command(argv=argv, environment=errand.environment, timeout=_time(request) + GRACE)
         with engine.open(spec) as sandbox:
             yield sandbox, sandbox.exec(command)
+
+
+def _time(request: Request) -> float:
+    """Seconds for all of it: installing what the tests require may take as long as a trial does."""
+    suite = request.suite
+    return request.timeout if suite is None else 2 * request.timeout + 2 * suite.timeout
 
 
 def library_mounts() -> tuple[Mount, ...]:

@@ -19,6 +19,7 @@ from pytest_manylinux.model.observation import (
     LoaderCheck,
     OpenedLibrary,
     ProgramOutcome,
+    SuiteOutcome,
     SyntaxFault,
 )
 from pytest_manylinux.trials.judged_files import JudgedFiles
@@ -36,6 +37,7 @@ from pytest_manylinux.trials.protocol import (
     Report,
     read_answers,
 )
+from pytest_manylinux.trials.suite import suite_outcome
 from pytest_manylinux.trials.venv import VENV
 
 _OF_QEMU = re.compile(r"^qemu: uncaught target signal \d+ \([^)]*\) - core dumped\n?", re.MULTILINE)
@@ -51,6 +53,7 @@ class Asked:
 
     `offered` are the top-level names that the wheel's own files stand behind, `left_out` those of them
     that are not imported. `judged` are those files as they were judged; None: they are not compared.
+    `suite` is the command that runs the project's own tests; empty without one.
     """
 
     imports: tuple[str, ...] = ()
@@ -63,6 +66,7 @@ class Asked:
     left_out: tuple[str, ...] = ()
     files: frozenset[str] = frozenset()
     judged: JudgedFiles | None = None
+    suite: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,7 @@ class Seen:
     launches: tuple[LaunchOutcome, ...] = ()
     libraries: tuple[OpenedLibrary, ...] = ()
     syntax: tuple[SyntaxFault, ...] = ()
+    tests: SuiteOutcome | None = None
 
 
 def look(completed: Completed, asked: Asked) -> Seen:
@@ -100,7 +105,7 @@ def look(completed: Completed, asked: Asked) -> Seen:
         _check_room(answers.pip.ending.output)
     imports = _imports(answers, completed, asked)
     failed = any(outcome.status is not ImportStatus.OK for outcome in imports)
-    if not answers.complete and not failed:
+    if not answers.complete and not failed and not answers.suite_begun:
         raise _lost(completed, "before everything was imported")
     return Seen(
         python=answers.start.python,
@@ -112,6 +117,7 @@ def look(completed: Completed, asked: Asked) -> Seen:
         launches=tuple(map(_launch, answers.launches)),
         libraries=_opened(answers, asked),
         syntax=_syntax(answers),
+        tests=suite_outcome(answers, completed, asked.suite) if asked.suite else None,
     )
 
 
@@ -193,7 +199,8 @@ def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[Impo
     if completed.status in {Status.TIMED_OUT, Status.SIGNALLED}:
         found |= {name: _cut(name, kinds[name], completed) for name in answers.unfinished}
     found |= {name: _outcome(told, kinds[name], asked) for name, told in answers.imports.items()}
-    if answers.complete and answers.pip and answers.pip.ending.exit_code == 0:
+    done = answers.complete or answers.suite_begun
+    if done and answers.pip and answers.pip.ending.exit_code == 0:
         _insist(kinds, found)
     return tuple(found[name] for name in kinds if name in found)
 
@@ -345,7 +352,8 @@ def _launch(launch: Launch) -> LaunchOutcome:
 
 def _opened(answers: Answers, asked: Asked) -> tuple[OpenedLibrary, ...]:
     """All libraries that were to be opened; raises SandboxError if the trial said nothing of one."""
-    if answers.pip is None or answers.pip.ending.exit_code != 0 or not answers.complete:
+    done = answers.complete or answers.suite_begun
+    if answers.pip is None or answers.pip.ending.exit_code != 0 or not done:
         return ()
     told = {one.path: one for one in answers.libraries.opened} if answers.libraries else {}
     if set(told) != set(asked.libraries):

@@ -35,6 +35,7 @@ from pytest_manylinux.trials.offered import (
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, Seen, look
+from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout, prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
@@ -45,6 +46,7 @@ _WHEEL = INPUTS / "wheel"
 _OFFLINE = ("--no-index", "--no-cache-dir", "--no-compile")
 _ROOM = 3  # times the unpacked size, for what pip unpacks aside and what imports write
 _UNPACKED = 5  # times a compressed size, about
+_PROCESSES_OF_TESTS = 2048  # and threads: suites start pools of both
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,8 @@ class TrialRequest:
     dependencies. `imports` replaces the top-level names found in the wheel, if it is not empty;
     `import_skip` are names or patterns (fnmatch) that are left out, with everything inside them.
     `programs` are command lines, the first word in the venv's folder of scripts. `timeout` is
-    seconds for all of it; one import may take half of them. `cache` holds prepared venvs.
+    seconds for all of it; one import may take half of them. `cache` holds prepared venvs. `suite` are
+    the project's own tests, which come after all of that, within time limits of their own.
     """
 
     wheel: Wheel
@@ -69,6 +72,7 @@ class TrialRequest:
     programs: tuple[tuple[str, ...], ...] = ()
     timeout: float = 300.0
     cache: Path | None = None
+    suite: SuiteRequest | None = None
 
 
 def run_trial(
@@ -90,7 +94,9 @@ def run_trial(
     asked = _asked(request, venv.layout)
     errand = _errand(request, venv, asked)
     emulator = _emulator(request.target.arch)
-    seen = _see(errand, asked, engine, pool.attempt(errand, more) if pool is not None else None)
+    # Tests may do anything, and take what they like: never in a process that serves other trials too.
+    attempt = None if pool is None or errand.request.suite else pool.attempt(errand, more)
+    seen = _see(errand, asked, engine, attempt)
     check_python(seen.python, request.target, request.image)
     return Observation(
         target=request.target.id,
@@ -110,9 +116,15 @@ def run_trial(
         libraries=seen.libraries,
         syntax=seen.syntax,
         left_out=asked.left_out,
+        tests=seen.tests if asked.suite or request.suite is None else request.suite.left_out,
         started=started,
         duration=time.monotonic() - clock,
     )
+
+
+def _active(request: TrialRequest) -> SuiteRequest | None:
+    """The tests that are to be run here."""
+    return request.suite if request.suite is not None and request.suite.can_run else None
 
 
 def _emulator(arch: str) -> str:
@@ -183,6 +195,7 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
         left_out=tuple(name for name in offered if name not in imports),
         files=own_places(facts, layout),
         judged=judged_files(facts, layout),
+        suite=suite.shown if (suite := _active(request)) else "",
     )
 
 
@@ -214,7 +227,7 @@ def loader_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, str]
 
 
 def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
-    wheel, folder = request.wheel, request.dependencies
+    wheel, folder, suite = request.wheel, request.dependencies, _active(request)
     inside = _WHEEL / wheel.filename
     mounts = [Mount(source=wheel.path.resolve(), target=inside)]
     where: tuple[str, ...] = ("--no-deps",)
@@ -222,6 +235,8 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         mounts.append(Mount(source=folder.resolve(), target=DEPENDENCIES))
         where = ("--find-links", str(DEPENDENCIES))
     arguments = ("install", *QUIET, *_OFFLINE, *where, str(inside))
+    mounts += suite.mounts() if suite else ()
+    tested = suite.required if suite else None
     return Errand(
         image=request.image,
         interpreter=request.target.interpreter,
@@ -239,10 +254,17 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             libraries=asked.libraries,
             sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
+            suite=suite.steps(("install", *QUIET, *_OFFLINE), str(inside)) if suite else None,
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",
         mounts=tuple(mounts),
-        replaced=(wheel.name, *_distributions(folder), *_written_over(request.facts, venv.layout)),
+        replaced=(
+            wheel.name,
+            *_distributions(folder),
+            *_distributions(tested),
+            *_written_over(request.facts, venv.layout),
+        ),
+        network=suite is not None and suite.network,
         limits=_limits(request),
     )
 
@@ -265,9 +287,14 @@ def _written_over(facts: WheelFacts, layout: VenvLayout) -> frozenset[str]:
 
 def _limits(request: TrialRequest) -> Limits:
     """Room for what is installed: scratch is memory, and half of it is /tmp."""
-    least = Limits()
-    folder = request.dependencies
-    packed = sum(path.stat().st_size for path in folder.glob("*.whl")) if folder else 0
+    least, suite = Limits(), _active(request)
+    folders = [request.dependencies, suite.required if suite else None]
+    wheels = [path for folder in folders if folder for path in folder.glob("*.whl")]
+    packed = sum(path.stat().st_size for path in wheels)
     room = _ROOM * (request.facts.unpacked_size + _UNPACKED * packed)
+    if suite and suite.tree:
+        room += _ROOM * suite.tree.stat().st_size
     scratch = max(least.scratch, 2 * room)
-    return Limits(memory=least.memory + scratch - least.scratch, scratch=scratch)
+    processes = _PROCESSES_OF_TESTS if suite else least.processes
+    memory = least.memory + scratch - least.scratch
+    return Limits(memory=memory, scratch=scratch, processes=processes)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from trial_values import make_observation
 
 from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.diagnose.judge import apply_expectations
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.observation import CaseResult, CaseStatus, SuiteOutcome
 from pytest_manylinux.model.verdict import Cause, Expectation, Outcome, Severity, Verdict
 
 
@@ -87,3 +91,58 @@ def test_not_proven_stays_so() -> None:
 def test_a_finding_that_does_not_exist_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="crsh"):
         apply_expectations(verdict_with("crash"), [expect("crsh")], "debian-13")
+
+
+def suite_with(*failing: str, **fields: object) -> Verdict:
+    """A trial whose tests of these names failed."""
+    cases = tuple(CaseResult(name=name, status=CaseStatus.FAILED) for name in failing)
+    suite = SuiteOutcome(command="pytest", ran=9, cases=cases, exit_code=1 if failing else 0)
+    seen = make_observation(tests=replace(suite, **fields))  # type: ignore[arg-type]
+    return replace(verdict_with(*["tests-failed"] * bool(failing)), observation=seen)
+
+
+def single(test: str) -> Expectation:
+    return Expectation(distro="*", finding="tests-failed", test=test, reason="known")
+
+
+A, B = "tests/test_a.py::T::test_a[1]", "tests/test_a.py::test_b"
+
+
+@pytest.mark.parametrize(
+    ("failing", "declared", "outcome"),
+    [
+        ((A,), (A,), Outcome.EXPECTED),
+        ((A,), ("test_a[1]",), Outcome.EXPECTED),
+        ((A, B), ("tests/*",), Outcome.EXPECTED),
+        ((A, B), (A, "test_b"), Outcome.EXPECTED),
+        ((A, B), (A,), Outcome.NOT_PORTABLE),
+        ((A,), (A, B), Outcome.NOT_PORTABLE),
+        ((), (A,), Outcome.NOT_PORTABLE),
+        (("test_a (tests.T)",), ("test_a*",), Outcome.EXPECTED),
+        (("tests/test_c.py::xtest_b",), ("test_b",), Outcome.NOT_PORTABLE),
+    ],
+)
+def test_single_tests_are_declared(
+    failing: tuple[str, ...], declared: tuple[str, ...], outcome: Outcome
+) -> None:
+    verdict = apply_expectations(suite_with(*failing), [*map(single, declared)], "debian-13")
+    assert verdict.outcome is outcome
+
+
+@pytest.mark.parametrize("fields", [{"overdue": True}, {"complete": False}, {"exit_code": 3}])
+def test_a_suite_that_did_not_end_as_pytest_does_is_not_declared_by_its_tests(
+    fields: dict[str, object],
+) -> None:
+    verdict = apply_expectations(suite_with(A, **fields), [single(A)], "debian-13")
+    assert verdict.outcome is Outcome.NOT_PORTABLE
+
+
+def test_a_test_is_not_missed_where_the_tests_were_left_out() -> None:
+    left_out = suite_with(skipped="test-skip has 'debian-13'")
+    assert apply_expectations(left_out, [single(A)], "debian-13").outcome is Outcome.PORTABLE
+    assert apply_expectations(verdict_with(), [single(A)], "debian-13").outcome is Outcome.PORTABLE
+
+
+def test_all_tests_are_declared_by_the_finding() -> None:
+    verdict = apply_expectations(suite_with(A, B), [expect("tests-failed")], "debian-13")
+    assert verdict.outcome is Outcome.EXPECTED

@@ -62,6 +62,8 @@ NAMES = [
     "module-shadowed",
     "syntax-error",
     "names-left-out",
+    "tests-failed",
+    "tests-not-run",
 ]
 
 

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from run_records import hostile_text, make_observation, make_run, make_verdict, make_wheel_record
 
 from pytest_manylinux.escape import plain, plain_line
+from pytest_manylinux.model.observation import CaseResult, CaseStatus, SuiteOutcome
 from pytest_manylinux.model.run import BuildRecord, SettingRecord, ShardRecord
 from pytest_manylinux.model.verdict import Outcome, Tries
 from pytest_manylinux.report.junit import (
     TAIL_BOUND,
     TAIL_LINES,
+    InnerCase,
     class_name,
+    inner_cases,
     log_tail,
     properties,
     suite_properties,
@@ -50,6 +53,7 @@ NAMES = [
         "remembered",
         "tries",
         "tries.failed",
+        "tests",
         "builder",
         "builder.image",
         "builder.why",
@@ -80,6 +84,7 @@ def test_a_trial_has_all_its_properties() -> None:
         "manylinux.worker": "",
         "manylinux.emulator": "",
         **dict.fromkeys(("manylinux.remembered", "manylinux.tries", "manylinux.tries.failed"), ""),
+        "manylinux.tests": "",
         "manylinux.builder": "zig",
         "manylinux.builder.image": "sha256:b",
         "manylinux.builder.why": "auto: so",
@@ -194,3 +199,34 @@ def test_a_remembered_pass_and_repeated_tries_are_told() -> None:
     suite = dict(suite_properties(make_run([WHEEL], [verdict, again])))
     assert suite["manylinux.remembered"] == "1 of 2 trials, seen by earlier runs"
     assert suite["manylinux.repeated"] == "1 trial, 4 tries, 0 failed"
+
+
+def inner(name: str, status: CaseStatus, outcome: Outcome = Outcome.NOT_PORTABLE) -> InnerCase:
+    verdict = make_verdict(WHEEL, "debian-12-cp311-x86_64", outcome)
+    assert verdict.observation is not None
+    suite = SuiteOutcome(command="pytest", cases=(CaseResult(name=name, status=status, words="E no"),))
+    (found,) = inner_cases(replace(verdict, observation=replace(verdict.observation, tests=suite)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "class_name", "shown"),
+    [
+        ("tests/test_a.py::test_b", "tests.test_a", "test_b[debian-12-cp311]"),
+        ("tests/test_a.py::T::test_b[1]", "tests.test_a.T", "test_b[1-debian-12-cp311]"),
+        ("test_b (tests.test_a.T)", "tests.test_a.T", "test_b[debian-12-cp311]"),
+        ("tests/test_a.py", "", "tests/test_a.py[debian-12-cp311]"),
+    ],
+)
+def test_a_test_of_the_project_has_its_place_in_its_name(
+    name: str, class_name: str, shown: str
+) -> None:
+    found = inner(name, CaseStatus.FAILED)
+    assert (found.class_name, found.name) == (class_name, shown)
+    assert (found.status, found.words) == ("failed", "E no")
+
+
+def test_a_test_that_is_declared_to_fail_is_a_skipped_testcase() -> None:
+    assert inner("a.py::b", CaseStatus.FAILED, Outcome.EXPECTED).status == "skipped"
+    assert inner("a.py::b", CaseStatus.UNFINISHED).status == "error"
+    assert inner("a.py::b", CaseStatus.XPASSED).status == "passed"

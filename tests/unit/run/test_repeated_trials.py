@@ -56,7 +56,12 @@ def tried(folder: Path, monkeypatch: pytest.MonkeyPatch, workers: Workers, *, re
     tasks = Tasks(1)
     workspace = SimpleNamespace(store=SimpleNamespace(root=folder))
     run: Any = SimpleNamespace(
-        memory=Memory(folder), settings=settings, tasks=tasks, workspace=workspace, cluster=lambda: None
+        memory=Memory(folder),
+        settings=settings,
+        tasks=tasks,
+        workspace=workspace,
+        cluster=lambda: None,
+        suites=SimpleNamespace(of=lambda *_: None),
     )
     wheel = make_wheel()
     origin = WheelSubject(path=wheel.path, settings=settings, group="dist", tags=wheel.tags)

@@ -18,6 +18,8 @@ INSIDE = {
     "processes",
     "import_one",
     "preload_pip",
+    "run_suite",
+    "suite_results",
     "../../engines/inside/preloaded_main",
 }
 # Modules of the standard library of Python 3.6 that minimal distros have in their main package.
@@ -25,7 +27,7 @@ ALLOWED = {
     *("ast", "base64", "builtins", "contextlib", "csv", "ctypes", "hashlib", "json", "os", "resource"),
     *("select", "stat"),
     *("array", "atexit", "fcntl", "gc", "importlib", "runpy", "shutil", "signal", "socket", "struct"),
-    *("sys", "time", "traceback"),
+    *("sys", "tarfile", "time", "traceback"),
 }
 
 

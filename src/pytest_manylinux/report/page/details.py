@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from pytest_manylinux.escape import plain, plain_line
-from pytest_manylinux.model.observation import ImportStatus, Observation
+from pytest_manylinux.model.observation import ImportStatus, Observation, SuiteOutcome
 from pytest_manylinux.model.run import RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Finding, Verdict
 from pytest_manylinux.report.matrix import Grid, Row
@@ -19,9 +19,15 @@ from pytest_manylinux.report.phrases import (
     remembered_words,
     repeated_words,
     seen_words,
+    suite_words,
+    suites_words,
     tries_words,
     wheel_words,
 )
+
+_TESTS = 20  # names of failed tests
+_SLOWEST = 5
+_WORTH_TELLING = 0.1  # seconds
 
 
 class Texts:
@@ -117,9 +123,22 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
     if names := [o.name for o in seen.imports if o.status is ImportStatus.OK]:
         yield "imported", ", ".join(names)
+    if seen.tests is not None:
+        yield from _suite_facts(seen.tests)
     if words := seen_words(seen):
         yield "tried", words
     yield "took", f"{seen.duration:.1f} s"
+
+
+def _suite_facts(suite: SuiteOutcome) -> Iterable[tuple[str, str]]:
+    yield "tests", suite_words(suite)
+    if failed := [case.name for case in suite.failing[:_TESTS]]:
+        more = f" and {len(suite.failing) - _TESTS} more" if len(suite.failing) > _TESTS else ""
+        yield "tests that failed", ", ".join(failed) + more
+    slowest = sorted(suite.cases, key=lambda case: -case.duration)[:_SLOWEST]
+    if slowest := [case for case in slowest if case.duration >= _WORTH_TELLING]:
+        yield "slowest tests", ", ".join(f"{case.name} {case.duration:.1f} s" for case in slowest)
+    yield "test command", suite.command
 
 
 def _finding(finding: Finding, texts: Texts) -> list[object]:
@@ -141,6 +160,8 @@ def _blocks(seen: Observation) -> Iterable[tuple[str, str]]:
         if outcome.signal is not None:
             words += f" {outcome.signal}"
         yield words, "\n".join(filter(None, (outcome.traceback, outcome.output, outcome.loader_words)))
+    if seen.tests is not None:
+        yield from _suite_blocks(seen.tests)
     for check in seen.loader:
         lines = [f"not found: {name}" for name in check.missing] + list(check.problems)
         yield f"loader: {plain_line(check.path)}", "\n".join(lines)
@@ -148,6 +169,14 @@ def _blocks(seen: Observation) -> Iterable[tuple[str, str]]:
         yield f"program: {plain_line(' '.join(program.command))}", program.output
     if seen.install is not None and seen.install.output.strip():
         yield f"pip install: exit code {seen.install.exit_code}", seen.install.output
+
+
+def _suite_blocks(suite: SuiteOutcome) -> Iterable[tuple[str, str]]:
+    for case in suite.failing:
+        if case.words:
+            yield f"test: {plain_line(case.name)}", case.words
+    if suite.output.strip():
+        yield f"test command: {plain_line(suite.command)}", suite.output
 
 
 def _libraries(seen: Observation, *, from_wheel: bool) -> list[str]:
@@ -214,6 +243,7 @@ def run_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("catalogue", record.catalogue_version),
     ]
     facts.append(("prediction", prediction_words(record.verdicts)))
+    facts.append(("tests", suites_words(record.verdicts)))
     facts.append(("repeated", repeated_words(record.verdicts)))
     facts.append(("remembered", remembered_words(record.verdicts)))
     if record.shard is not None:

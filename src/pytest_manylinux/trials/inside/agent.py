@@ -27,6 +27,7 @@ import time
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.inside.launch import examiner, launch, shared_files
 from pytest_manylinux.trials.inside.processes import WORK, Task, protect_agent, random_word, run
+from pytest_manylinux.trials.inside.run_suite import SuiteRun
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class Trial:
         self.importer = importer()  # now: what lies there later may be the wheel's
         self.fine = []  # type: list[str]
         self.inner = set()  # type: set[str]
+        suite = request.get("suite")
+        self.suite = None if suite is None else SuiteRun(suite, request["sites"], PYTHON)
 
     def left(self, share: float = 1.0) -> float:
         """Seconds that a step may take: what is left, and of the whole at most `share`."""
@@ -255,6 +258,14 @@ class Trial:
             (task,) = run([Task([f"{VENV}/bin/{name}", *arguments], self.left(0.5))])
             self.tell("program", command=[name, *arguments], ending=task.ending())
 
+    def run_suite(self) -> None:
+        """Run the project's own tests, if there are any and every name that decides was imported."""
+        if self.suite is None or set(self.request["imports"]).difference(self.fine):
+            return
+        self.tell("suite-begin")
+        self.deadline = time.monotonic() + float(self.request["timeout"])  # of what is installed now
+        self.tell("suite", **self.suite.go(self.left))
+
 
 def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
     """Make the venv from its recorded layout, around what is there already (mounts, if any)."""
@@ -430,4 +441,5 @@ def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) ->
         trial.launch()
         trial.programs()
         trial.open_libraries()
+        trial.run_suite()
     channel.tell("end")

@@ -1,0 +1,223 @@
+"""The settings of a project's own tests, for each target."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from trial_values import make_target
+
+from pytest_manylinux.building.project import read_project
+from pytest_manylinux.config.cibuildwheel import suite_values
+from pytest_manylinux.config.merge import Layer, file_layer, merge
+from pytest_manylinux.config.settings import Settings, SourceKind
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.run.project_tests import Suites, grouped, identifier
+from pytest_manylinux.run.subjects import BuildJob, ProjectSubject, WheelSubject
+from pytest_manylinux.trials.suite import SuiteRequest
+
+TARGET = make_target()
+BUILD_SYSTEM = '[build-system]\nrequires = ["setuptools"]\n'
+
+
+@pytest.fixture
+def suites(tmp_path: Path) -> Iterator[Suites]:
+    made = Suites(own=tmp_path, wheelhouse=tmp_path / "wheelhouse", say=print, cores=1)
+    yield made
+    made.close()
+
+
+def settings_of(path: Path, *, kind: SourceKind = SourceKind.PROJECT) -> Settings:
+    return merge([file_layer(path / "pyproject.toml", shown="pyproject.toml", kind=kind)])
+
+
+def job(path: Path, settings: Settings | None = None) -> BuildJob:
+    subject = ProjectSubject(
+        project=read_project(path), settings=settings or settings_of(path), group=path.name
+    )
+    build = PlannedBuild(
+        python=parse_python("cp311", where=""), policy=Policy((2, 5)), root=None, arch="x86_64"
+    )
+    return BuildJob(subject=subject, build=build)
+
+
+def project(path: Path, text: str, *files: str) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "pyproject.toml").write_text(BUILD_SYSTEM + text)
+    for name in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("")
+    return path
+
+
+def suite(suites: Suites, path: Path, text: str, *files: str) -> SuiteRequest:
+    found = suites.of(job(project(path, text, *files)), TARGET)
+    assert found is not None
+    return found
+
+
+def test_without_a_command_there_are_no_tests(suites: Suites, tmp_path: Path) -> None:
+    assert suites.of(job(project(tmp_path, "")), TARGET) is None
+
+
+def test_a_command_that_speaks_of_no_tree_has_none(suites: Suites, tmp_path: Path) -> None:
+    found = suite(suites, tmp_path, '[tool.pytest-manylinux]\ntest-command = "pytest --pyargs demo"')
+    assert (found.tree, found.command, found.timeout) == (None, ("pytest --pyargs demo",), 600.0)
+
+
+def test_the_tree_is_packed_once_without_the_wheelhouse(suites: Suites, tmp_path: Path) -> None:
+    text = '[tool.pytest-manylinux]\ntest-command = "pytest {project}/tests"'
+    first = suite(suites, tmp_path, text, "tests/test_a.py", "wheelhouse/demo.whl")
+    again = suites.of(job(tmp_path), TARGET)
+    assert again is not None
+    assert first.tree == again.tree
+    assert first.tree is not None
+    with tarfile.open(first.tree) as archive:
+        names = archive.getnames()
+    assert "project/tests/test_a.py" in names
+    assert not any("wheelhouse" in name for name in names)
+
+
+def test_a_package_below_the_root_is_in_the_roots_tree(suites: Suites, tmp_path: Path) -> None:
+    project(
+        tmp_path, '[tool.pytest-manylinux]\ntest-command = "pytest {project}/t {package}/t"', "t/a.py"
+    )
+    inner = project(tmp_path / "packages" / "one", "", "t/b.py")
+    found = suites.of(job(inner, settings_of(tmp_path, kind=SourceKind.PYPROJECT)), TARGET)
+    assert found is not None
+    assert found.package == "packages/one"
+    assert found.tree is not None
+    with tarfile.open(found.tree) as archive:
+        assert {"project/t/a.py", "project/packages/one/t/b.py"} <= set(archive.getnames())
+
+
+def test_a_given_wheel_has_the_tests_of_the_folder(suites: Suites, tmp_path: Path) -> None:
+    project(tmp_path, '[tool.pytest-manylinux]\ntest-command = "pytest {project}/t"', "t/a.py")
+    origin = WheelSubject(path=tmp_path / "dist" / "a.whl", settings=settings_of(tmp_path), group="a")
+    found = suites.of(origin, TARGET)
+    assert found is not None
+    assert found.tree is not None
+
+
+def test_a_wheel_without_a_project_has_no_tree(suites: Suites, tmp_path: Path) -> None:
+    settings = replace(settings_of(tmp_path), test_command=("pytest {project}",))
+    with pytest.raises(UsageError, match="neither pyproject"):
+        suites.of(WheelSubject(path=tmp_path / "a.whl", settings=settings, group="a"), TARGET)
+
+
+@pytest.mark.parametrize("pattern", ["debian-12-*", "debian-12", "cp311-*", "{cp39,cp311}-*_x86_64"])
+def test_tests_are_left_out_by_target_and_identifier(
+    suites: Suites, tmp_path: Path, pattern: str
+) -> None:
+    text = f'[tool.pytest-manylinux]\ntest-command = "true"\ntest-skip = ["x", "{pattern}"]'
+    assert suite(suites, tmp_path, text).skip.startswith("test-skip has")
+
+
+def test_groups_of_requirements(suites: Suites, tmp_path: Path) -> None:
+    text = """
+[dependency-groups]
+Base_One = ["a>1"]
+test = [{include-group = "base-one"}, "b"]
+[tool.pytest-manylinux]
+test-command = "true"
+test-requires = "c d"
+test-groups = "test"
+"""
+    assert suite(suites, tmp_path, text).requires == ("c", "d", "a>1", "b")
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [{}, {"test": "x"}, {"test": [{"include-group": "test"}]}, {"test": [{"other": 1}]}],
+)
+def test_groups_that_cannot_be_used(groups: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="test"):
+        grouped({"dependency-groups": groups}, ["test"], "demo")
+
+
+def test_sources_must_be_there(suites: Suites, tmp_path: Path) -> None:
+    text = '[tool.pytest-manylinux]\ntest-command = "pytest"\ntest-sources = ["tests", "x"]'
+    with pytest.raises(UsageError, match="'x', which is not in the project"):
+        suite(suites, tmp_path, text, "tests/test_a.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "words"),
+    [
+        ("test-requires", "-r x.txt", "not a requirement"),
+        ("test-sources", ["../x"], "not inside"),
+        ("test-sources", ["/x"], "not inside"),
+        ("test-environment", "A", "no value"),
+        ("test-environment", {"a b": "1"}, "name of a variable"),
+        ("test-environment", {"a": ["1"]}, "not a string"),
+        ("test-skip", "'", "cannot be read"),
+        ("test-network", "some", "use none, host"),
+        ("expect", [{"test": "x", "finding": "crash", "reason": "y"}], "single test"),
+        ("gate", {"require-tests": 1}, "true or false"),
+    ],
+)
+def test_wrong_values_are_told(name: str, raw: object, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: raw})])
+
+
+CIBUILDWHEEL = {
+    "tool": {
+        "cibuildwheel": {
+            "test-command": "pytest {project}/tests",
+            "test-requires": "pytest",
+            "environment": {"A": "1"},
+            "test-environment": "B=2",
+            "linux": {"before-test": "true"},
+            "overrides": [
+                {
+                    "select": "cp31{1,2}-*",
+                    "test-requires": ["x"],
+                    "inherit": {"test-requires": "append"},
+                },
+                {"select": "pp*", "test-command": "true"},
+            ],
+        }
+    }
+}
+
+
+def test_cibuildwheels_table_its_linux_and_its_overrides() -> None:
+    found = suite_values(CIBUILDWHEEL, "cp311-manylinux_x86_64", where="x")
+    assert found == {
+        "test-command": "pytest {project}/tests",
+        "test-requires": ["pytest", "x"],
+        "test-environment": ["A=1", "B=2"],
+        "before-test": "true",
+    }
+    assert suite_values(CIBUILDWHEEL, "pp311-manylinux_x86_64", where="x")["test-command"] == "true"
+
+
+def test_cibuildwheels_settings_are_taken_and_ours_win(suites: Suites, tmp_path: Path) -> None:
+    text = """
+[tool.cibuildwheel]
+test-command = ["a", "b"]
+test-requires = "pytest"
+test-extras = "x,y"
+[tool.pytest-manylinux]
+test-command = "cibuildwheel"
+test-requires = ["hypothesis"]
+"""
+    found = suite(suites, tmp_path, text)
+    assert found.command == ("a", "b")
+    assert (found.requires, found.extras) == (("hypothesis",), ("x", "y"))
+
+
+def test_cibuildwheel_without_a_command_is_told(suites: Suites, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has none for cp311-manylinux_x86_64"):
+        suite(suites, tmp_path, '[tool.pytest-manylinux]\ntest-command = "cibuildwheel"')
+
+
+def test_identifiers_are_cibuildwheels() -> None:
+    assert identifier(TARGET) == "cp311-manylinux_x86_64"
