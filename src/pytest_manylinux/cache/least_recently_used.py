@@ -55,12 +55,13 @@ def surplus(
 def entries(paths: Iterable[Path], *, sized: bool = True) -> Iterator[CacheEntry]:
     """Each path as an entry: its own date, and the size of a file or of all files in a folder.
 
-    Not `sized`, all sizes are 0, and no folder is read.
+    What is empty counts as one byte, so that a limit of 0 leaves nothing. Not `sized`, all sizes are 0,
+    and no folder is read.
     """
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             status = path.lstat()
-            size = _size(path, status) if sized else 0
+            size = max(1, _size(path, status)) if sized else 0
             yield CacheEntry(path=path, size=size, used=status.st_mtime)
 
 
