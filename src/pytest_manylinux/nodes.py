@@ -267,6 +267,7 @@ def _project_items(
         reason = (
             "none of the chosen distros has a Python that the project accepts"
             f" (requires-python {subject.project.requires_python!r})"
+            " and that the settings `python`, `build` and `skip` leave"
         )
         yield UnplannedItem.from_parent(parent, name="build[no-target]", reason=reason)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from packaging.tags import Tag
@@ -16,6 +16,7 @@ from packaging.tags import Tag
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import python_tags, supported_tags
 
 _LINUX = re.compile(
@@ -38,7 +39,7 @@ class Want(enum.Enum):
     PYTHON = "python"
     """A Python that no chosen distro has."""
     EXCLUDED = "excluded"
-    """A Python that the setting `python` leaves out."""
+    """A Python that the setting `python`, `build` or `skip` leaves out."""
     LIBC_VERSION = "libc-version"
     """A newer C library than that of every chosen distro that has its Python."""
 
@@ -65,8 +66,8 @@ class Untargeted:
 class Surroundings:
     """What a run was asked for.
 
-    `targets` are those of all its architectures with every Python that the distros have, `pythons`
-    those that the setting `python` leaves, empty for all; `missing` says of architectures that do
+    `targets` are those of all its architectures with every Python that the distros have, `selection`
+    is what settings leave of them; `missing` says of architectures that do
     not run here what is missing and what to type; `distros` are all rows of the catalogue, `chosen`
     those of the run.
     """
@@ -74,7 +75,7 @@ class Surroundings:
     targets: Sequence[Target]
     chosen: Sequence[Distro]
     distros: Sequence[Distro]
-    pythons: Collection[PythonVersion] = ()
+    selection: Selection = field(default_factory=Selection)
     missing: dict[str, str]
 
 
@@ -95,14 +96,10 @@ def why_untargeted(tags: Collection[Tag], around: Surroundings) -> Untargeted:
     interpreters = [target for target in targets if _takes_python(tags, target)]
     if not interpreters:
         return _other_python(tags, kinds, around)
-    if around.pythons and not any(t.interpreter.version in around.pythons for t in interpreters):
-        names = ", ".join(sorted({t.interpreter.version.id for t in interpreters}))
-        return Untargeted(
-            want=Want.EXCLUDED,
-            why=f"it is for {names}, which the setting `python` leaves out",
-            remedy="add it there to try the wheel",
-        )
-    return _newer_libc(tags, interpreters)
+    left_out = [around.selection.excluded_by(target) for target in interpreters]
+    if all(left_out):
+        return _left_out(interpreters, left_out)
+    return _newer_libc(tags, [t for t, by in zip(interpreters, left_out, strict=True) if not by])
 
 
 def _kinds(tags: Collection[Tag]) -> frozenset[LibcKind]:
@@ -113,6 +110,18 @@ def _kinds(tags: Collection[Tag]) -> frozenset[LibcKind]:
         for tag, split in zip(tags, found, strict=True)
     )
     return frozenset(LibcKind) if plain else frozenset(split[0].kind for split in found if split)
+
+
+def _left_out(interpreters: Sequence[Target], settings: Sequence[str]) -> Untargeted:
+    names = ", ".join(sorted({target.interpreter.version.id for target in interpreters}))
+    words = " and ".join(f"`{name}`" for name in sorted(set(settings)))
+    several = len(set(settings)) > 1
+    return Untargeted(
+        want=Want.EXCLUDED,
+        why=f"it is for {names}, which the setting{'s' * several} {words} "
+        f"{'leave' if several else 'leaves'} out",
+        remedy=f"change {'them' if several else 'it'} to try the wheel",
+    )
 
 
 def _not_linux(platforms: Sequence[str]) -> Untargeted:

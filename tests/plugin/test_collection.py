@@ -316,3 +316,20 @@ def test_a_project_is_known_by_its_table_not_by_the_letters(
     (folder / "test_ordinary.py").write_text("def test_one(): pass\n")
     found = ids(collect(pytester, FOUR, "folder"))
     assert any("::build[" in line for line in found) is collected
+
+
+def test_build_and_skip_choose_among_targets_and_builds(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "sample")
+    make_wheel(pytester.path / "dist")
+    builds = ids(collect(pytester, FOUR, "--manylinux-build=cp3{9,13}-* *-musllinux_*", "sample"))
+    assert [item.partition("::")[2][:10] for item in builds] == [
+        *("build[cp39", "audit[cp39", "trial[cp39"),
+        *("build[cp31", "audit[cp31", "trial[cp31"),
+    ]
+    assert all("cp313" in item for item in builds[3:])
+    audit, no_target = (f"dist/{WHEEL}::{item}" for item in ("audit", "trial[no-target]"))
+    skip = "--manylinux-skip=*-manylinux_{x86_64,i686} pp*"
+    assert ids(collect(pytester, FOUR, skip, "dist")) == [audit, no_target]
+    result = collect(pytester, FOUR, "--manylinux-skip=musl*", "dist")
+    assert result.ret == ExitCode.USAGE
+    result.stderr.fnmatch_lines(["*--manylinux-skip: 'musl[*]' matches no build identifier*"])

@@ -7,7 +7,7 @@ from packaging.tags import parse_tag
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.model.distro import Distro, Target
-from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.model.selection import Selection, parse_pythons
 from pytest_manylinux.plan import targets_of
 from pytest_manylinux.untargeted import Surroundings, Want, why_untargeted
 
@@ -21,7 +21,7 @@ def around(*, python: str = "", arch: str = "x86_64") -> Surroundings:
         targets=targets_of(CHOSEN, arch, ()),
         chosen=CHOSEN,
         distros=ROWS.distros,
-        pythons=(parse_python(python),) if python else (),
+        selection=Selection(python=parse_pythons([python], where="here")),
         missing=MISSING,
     )
 

@@ -15,6 +15,7 @@ from pytest_manylinux.config.readers import (
     FOREIGN,
     address,
     architectures,
+    build_patterns,
     builder,
     choice,
     choice_or_foreign,
@@ -31,6 +32,7 @@ from pytest_manylinux.config.readers import (
     repetitions,
     rows,
     seconds,
+    skip_patterns,
     text,
     words,
 )
@@ -38,6 +40,7 @@ from pytest_manylinux.config.settings import GateRule
 from pytest_manylinux.config.suite_readers import inner_paths, patterns, requirements, variables
 from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.selection import EVERYTHING, PythonChoice
 
 Reader = Callable[[object, str], object]
 
@@ -53,7 +56,9 @@ IMAGE_SOURCES = ("auto", "archive", "registry")
 _READING: dict[str, tuple[Reader, object]] = {
     "policy": (policy, Policy((2, 5))),
     "distros": (words, (AUTO,)),
-    "python": (pythons, ()),
+    "python": (pythons, PythonChoice()),
+    "build": (build_patterns, EVERYTHING),
+    "skip": (skip_patterns, ()),
     "archs": (architectures, (AUTO,)),
     "untargeted": (choice("way with wheels without a target", UNTARGETED), "skip"),
     "engine": (choice_or_foreign("engine", ENGINES), "auto"),

@@ -59,8 +59,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "python",
-        "CPython versions, such as cp311 or 3.11 (default: all that the distros have)",
+        "Pythons, such as cp311 or 3.11, cp314t, pp311, 3.11-3.14, >=3.11 (default: all there are)",
         metavar="VERSIONS",
+    ),
+    Option(
+        "build",
+        "patterns of what to build and try, as cibuildwheel has them: cp3{11,12}-* (default: *)",
+        metavar="PATTERNS",
+    ),
+    Option(
+        "skip",
+        "patterns of what not to build and try, as cibuildwheel has them, such as *-musllinux_*",
+        metavar="PATTERNS",
     ),
     Option(
         "archs",

@@ -16,7 +16,7 @@ from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import LibcKind, Policy, parse_policy
-from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.selection import EVERYTHING, PythonChoice, parse_patterns, parse_pythons
 from pytest_manylinux.model.verdict import Expectation
 
 
@@ -88,9 +88,27 @@ def policy(raw: object, where: str) -> Policy:
     return found
 
 
-def pythons(raw: object, where: str) -> tuple[PythonVersion, ...]:
-    """CPython versions, oldest first."""
-    return tuple(sorted(parse_python(word, where=where) for word in words(raw, where)))
+def pythons(raw: object, where: str) -> PythonChoice:
+    """Pythons by name, range or comparison."""
+    return parse_pythons(_strings(raw, where), where=where)
+
+
+def build_patterns(raw: object, where: str) -> tuple[str, ...]:
+    """Patterns of build identifiers; without any, all."""
+    return parse_patterns(_strings(raw, where), where=where) or EVERYTHING
+
+
+def skip_patterns(raw: object, where: str) -> tuple[str, ...]:
+    """Patterns of build identifiers."""
+    return parse_patterns(_strings(raw, where), where=where)
+
+
+def _strings(raw: object, where: str) -> list[str]:
+    """A string, or a list of them."""
+    found = [raw] if isinstance(raw, str) else raw
+    if isinstance(found, list) and all(isinstance(one, str) for one in found):
+        return found
+    raise _wrong(where, raw, "give a list of strings")
 
 
 def architectures(raw: object, where: str) -> tuple[str, ...]:

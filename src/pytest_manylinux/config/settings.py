@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy
-from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.selection import PythonChoice
 from pytest_manylinux.model.verdict import Expectation
 
 
@@ -92,7 +92,8 @@ class GateRule:
 class Settings:
     """Every setting, typed. Field names are the keys of the table with `-` as `_`.
 
-    Timeouts are in seconds. `python` empty means every Python that the chosen distros have;
+    Timeouts are in seconds. `python` empty means every Python that the chosen distros have; `build`
+    and `skip` are patterns of model/selection.py;
     `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty
@@ -101,7 +102,9 @@ class Settings:
 
     policy: Policy
     distros: tuple[str, ...]
-    python: tuple[PythonVersion, ...]
+    python: PythonChoice
+    build: tuple[str, ...]
+    skip: tuple[str, ...]
     archs: tuple[str, ...]
     untargeted: str
     engine: str

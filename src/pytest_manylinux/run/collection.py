@@ -16,10 +16,11 @@ from pytest_manylinux.host.architecture import ARCHITECTURES, named_architecture
 from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
+from pytest_manylinux.model.selection import build_identifier
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
 from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.record import Recorder
-from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.session import Run, selection_of
 from pytest_manylinux.run.subjects import (
     BuildJob,
     ProjectSubject,
@@ -66,13 +67,18 @@ class Context:
         settings = self.settings_for(path)
         project = read_project(path)
         plan = ProjectPlan(builds=())
+        selection = selection_of(settings)
         for arch in named_architectures(settings.archs):
             plan += plan_project(
                 policy=self.run.policy(settings, arch),
                 requires_python=project.requires_python,
                 targets=self.run.targets(settings, arch),
                 builders=self.run.build_distros(settings),
-                pythons=settings.python,
+                pythons=[
+                    version
+                    for version in settings.python.versions
+                    if not selection.left_out_by(build_identifier(version, arch))
+                ],
                 arch=arch,
                 in_image=self.run.builders.in_image(settings),
             )
@@ -119,7 +125,7 @@ class Context:
                 ],
                 chosen=distros,
                 distros=self.run.catalogue.distros,
-                pythons=settings.python,
+                selection=selection_of(settings),
                 missing={
                     arch: f"which does not run here: {one.missing} ({one.remedy})"
                     for arch, one in found.items()

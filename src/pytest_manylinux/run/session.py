@@ -27,6 +27,7 @@ from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import oldest_glibc
 from pytest_manylinux.plan import check_policy, targets_of
 from pytest_manylinux.run.builder_choice import Builders
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _TICK = 0.2  # seconds between two looks at the messages while an item waits
+
+
+def selection_of(settings: Settings) -> Selection:
+    """The settings that choose among the distros' Pythons."""
+    return Selection(python=settings.python, build=settings.build, skip=settings.skip)
 
 
 @dataclass(slots=True)
@@ -187,9 +193,11 @@ class Run:
 
     def targets(self, settings: Settings, arch: str = "") -> tuple[Target, ...]:
         """The chosen distros x Pythons on this machine's architecture, or another one."""
-        key = (tuple(settings.distros), tuple(settings.python), arch)
+        selection = selection_of(settings)
+        key = (settings.distros, selection, arch)
         if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
-            self._targets[key] = targets_of(self.distros(settings), arch or self.arch, settings.python)
+            every = targets_of(self.distros(settings), arch or self.arch, ())
+            self._targets[key] = tuple(one for one in every if not selection.excluded_by(one))
         return self._targets[key]
 
     def architectures(self, settings: Settings, tags: frozenset[Tag]) -> tuple[str, ...]:
