@@ -36,7 +36,7 @@ from pytest_manylinux.report.junit import (
     suite_properties,
 )
 from pytest_manylinux.report.shards import parse_shard, shard_record
-from pytest_manylinux.report.terminal import can_show_marks, matrix
+from pytest_manylinux.report.terminal import can_show_marks, matrix, warning_lines
 from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.extensions import gather
 from pytest_manylinux.run.header import header_lines
@@ -472,6 +472,8 @@ class Hooks:
             unicode=can_show_marks(getattr(writer._file, "encoding", None)),  # noqa: SLF001 - the same
         )
         terminalreporter.write_line(table.rstrip("\n"))
+        for line in warning_lines(self.record, verbosity=terminalreporter.verbosity):
+            terminalreporter.write_line(line)
         for note in self.notes:
             terminalreporter.write_line(plain(f"manylinux: {note}"))
         for annotation in self.annotations:

@@ -25,6 +25,7 @@ from pytest_manylinux.model.run import WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.report.junit import properties
+from pytest_manylinux.report.matrix import is_unbuilt
 from pytest_manylinux.report.terminal import verdict_text
 from pytest_manylinux.run.collection import Context
 from pytest_manylinux.run.outcomes import Built, Judged
@@ -34,6 +35,7 @@ from pytest_manylinux.run.subjects import (
     Origin,
     ProjectSubject,
     TrialJob,
+    key_of,
 )
 from pytest_manylinux.run.tracebacks import foreseen, internal_error
 
@@ -94,6 +96,29 @@ class PortabilityItem(pytest.Item):
         if entry.skipped:
             raise pytest.skip.Exception(plain_line(verdict.reason))
         raise VerdictError(verdict)
+
+    def judged_by(self, judged: Judged, origin: Origin) -> None:
+        """Keep a verdict; where the build that is to give the wheel has failed, that is told once."""
+        entry = ItemRecord(verdict=judged.verdict, wheel=judged.wheel)
+        if not isinstance(origin, BuildJob) or not is_unbuilt(judged.verdict):
+            self.conclude(entry)
+        elif build := self._failed_build(origin):
+            self.entry = replace(entry, skipped=True)
+            self.user_properties.extend(properties(entry.verdict, entry.wheel, entry.build))
+            raise pytest.skip.Exception(f"there is no wheel: {build} failed")
+        else:
+            self.conclude(entry)
+
+    def _failed_build(self, job: BuildJob) -> str:
+        """The name of the failed build's item, if this session has it; else nothing."""
+        items = (item for item in self.session.items if isinstance(item, BuildItem))
+        name = next((item.name for item in items if key_of(item.job) == key_of(job)), "")
+        flow = self.context.flow
+        try:
+            self.awaited(flow.start(lambda: flow.build(job)))
+        except ManylinuxError:
+            return name
+        return ""
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Say what failed in words; only our own bugs show a traceback."""
@@ -159,7 +184,7 @@ class AuditItem(PortabilityItem):
     def runtest(self) -> None:
         """Wait for the audit."""
         judged = self.awaited(self.start())
-        self.conclude(ItemRecord(verdict=judged.verdict, wheel=judged.wheel))
+        self.judged_by(judged, self.origin)
 
 
 class TrialItem(PortabilityItem):
@@ -192,7 +217,7 @@ class TrialItem(PortabilityItem):
         judged = self.awaited(self.start())
         if judged.verdict.observation is not None:
             self.own_duration = judged.verdict.observation.duration
-        self.conclude(ItemRecord(verdict=judged.verdict, wheel=judged.wheel))
+        self.judged_by(judged, self.job.origin)
 
 
 class UnplannedItem(PortabilityItem):

@@ -164,9 +164,25 @@ def test_junit_groups_the_root_project_under_its_name_with_what_was_said(
     assert {case.get("classname") for case in found} == {pytester.path.name.replace(".", "_")}
     assert {str(case.get("name")).partition("[")[0] for case in found} == {"build", "audit", "trial"}
     (build,) = (case for case in found if str(case.get("name")).startswith("build["))
+    skips = {case.get("name"): skip for case in found for skip in case.iter("skipped")}
+    assert {str(name).partition("[")[0] for name in skips} == {"audit", "trial"}
+    assert {skip.get("message") for skip in skips.values()} == {
+        f"there is no wheel: {build.get('name')} failed"
+    }
     assert "bubblewrap" in (build.findtext("system-out") or "")
     verdicts = read_proof(pytester.path / "proof.json").record.verdicts
     assert {verdict.wheel for verdict in verdicts} == {pytester.path.name}
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_without_its_build_an_audit_tells_of_the_build_itself(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml(PROJECT)
+    result = run(pytester, "-k", "audit")
+    assert result.ret == ExitCode.NOT_PROVEN
+    found = result.parseoutcomes()
+    assert found["failed"] >= 1
+    assert "skipped" not in found
+    result.stdout.fnmatch_lines(["*bubblewrap*"])
 
 
 def test_junit_names_a_wheel_s_class_without_its_dots(pytester: pytest.Pytester) -> None:

@@ -18,13 +18,14 @@ from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import CaseStatus
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
-from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.verdict import Outcome, Severity, Verdict
 from pytest_manylinux.report.phrases import (
     prediction_words,
     remembered_words,
     repeated_words,
     seen_words,
     suite_words,
+    warning_words,
 )
 
 Properties = tuple[tuple[str, str], ...]
@@ -81,6 +82,9 @@ def _judged(verdict: Verdict) -> dict[str, str]:
         "python": target[1] if target else "",
         "verdict": verdict.outcome.value,
         "findings": " ".join(dict.fromkeys(finding.name for finding in verdict.findings)),
+        "warnings": "; ".join(
+            warning_words(one) for one in verdict.findings if one.severity is Severity.WARNING
+        ),
     }
     if seen is not None:
         values |= {
@@ -108,6 +112,7 @@ def _built(build: BuildRecord) -> dict[str, str]:
         "image.name": build.image_name,
         "verdict": "build-failed" if build.error else "built",
         "findings": "",
+        "warnings": "",
     }
 
 

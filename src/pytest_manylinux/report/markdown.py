@@ -18,7 +18,7 @@ from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.matrix import Grid, Row, grid, worst
+from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
@@ -35,6 +35,7 @@ MARKS = {
     Outcome.EXPECTED: "☑️",
     Outcome.NOT_PROVEN: "❓",
 }
+UNBUILT = "➖"  # noqa: RUF001 - an emoji like the others
 # GitHub takes 1 MiB as the summary of a step and 65,536 characters in a comment.
 SUMMARY_BOUND = 1_000_000
 COMMENT_BOUND = 65_000
@@ -64,7 +65,9 @@ def markdown(record: RunRecord, *, bound: int = COMMENT_BOUND) -> str:
     view = grid(record)
     failures = [v for v in record.verdicts if not v.outcome.passes]
     head = ["## Portability of wheels", "", _counts(view), ""]
-    legend = ["", " · ".join(f"{mark} {outcome_words(o)}" for o, mark in MARKS.items()), ""]
+    words = [f"{mark} {outcome_words(o)}" for o, mark in MARKS.items()]
+    words += [f"{UNBUILT} not built"] if view.unbuilt else []
+    legend = ["", " · ".join(words), ""]
     details = [detail for group in _grouped(failures) for detail in ["", *_details(group)]]
     for rows, shown in (
         (view.rows, details),
@@ -111,27 +114,29 @@ def _counts(view: Grid) -> str:
     if not total:
         return "No verdicts."
     counts = (f"{view.counts[o]} {outcome_words(o)}" for o in MARKS if view.counts[o])
-    across = counted(len(view.columns), "distro")
     verdicts = [v for row in view.rows for v in (*row.general, *row.cells) if v is not None]
     notes = {"Repeated": repeated_words(verdicts), "Remembered": remembered_words(verdicts)}
     told = "".join(f" {name}: {words}." for name, words in notes.items() if words)
-    return f"{counted(len(view.rows), 'wheel')}, {across}: {', '.join(counts)}.{told}"
+    return f"{view.size_words}: {', '.join(counts)}.{told}"
 
 
 def _table(view: Grid, rows: Iterable[Row]) -> Iterator[str]:
     shown = list(rows)
     if not shown:
         return
-    general = any(row.general for row in view.rows)
-    heads = ["wheel", *(["audit"] if general else []), *(_cell(c.label) for c in view.columns)]
+    heads = ["wheel", *(["audit"] if view.audited else []), *(_cell(c.label) for c in view.columns)]
     yield f"| {' | '.join(heads)} |"
     yield f"|:---|{':-:|' * (len(heads) - 1)}"
     labels = wheel_labels([row.wheel for row in view.rows], _LABEL_WIDTH)
     names = dict(zip(((row.wheel, row.sha256) for row in view.rows), labels, strict=True))
     for row in shown:
-        verdicts = [*([worst(row.general)] if general else []), *row.cells]
-        marks = [MARKS[verdict.outcome] if verdict else "" for verdict in verdicts]
+        verdicts = [*([row.audit] if view.audited else []), *row.cells]
+        marks = [_mark(verdict) if verdict else "" for verdict in verdicts]
         yield f"| {_cell(names[row.wheel, row.sha256])} | {' | '.join(marks)} |"
+
+
+def _mark(verdict: Verdict) -> str:
+    return UNBUILT if is_unbuilt(verdict) else MARKS[verdict.outcome]
 
 
 def _troubled(view: Grid) -> tuple[Row, ...]:

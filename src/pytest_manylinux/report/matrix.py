@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Outcome, Verdict
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.report.phrases import counted
 
 # The worst first: of several verdicts in one cell the worst is shown.
 SEVERITY_ORDER = (Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN, Outcome.EXPECTED, Outcome.PORTABLE)
@@ -41,7 +42,8 @@ class Row:
     """One wheel (or what should have become one: then `sha256` is empty).
 
     `general` are its verdicts that belong to no target (the audit, no target that fits);
-    `cells` has one entry a column, None where there was no trial.
+    `cells` has one entry a column, None where there was no trial. A wheel that no target takes has
+    what says so in every cell.
     """
 
     wheel: str
@@ -49,14 +51,66 @@ class Row:
     general: tuple[Verdict, ...]
     cells: tuple[Verdict | None, ...]
 
+    @property
+    def audit(self) -> Verdict | None:
+        """Its audit's verdict, the worst of several; None if it was not audited."""
+        return worst(verdict for verdict in self.general if verdict.subject == AUDIT)
+
+    @property
+    def passes(self) -> bool:
+        """Whether all verdicts on it are passes."""
+        found = (*self.general, *self.cells)
+        return all(verdict is None or verdict.outcome.passes for verdict in found)
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether there is a file of it, rather than a project that became none."""
+        return bool(self.sha256) or self.wheel.endswith(".whl")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Rows by wheel, columns in the order of the catalogue; `counts` are over all verdicts."""
+    """Rows by wheel, columns in the order of the catalogue; `counts` are over all verdicts.
+
+    `unbuilt` is how many of those that are not proven have no wheel because its build failed.
+    """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     counts: Counter[Outcome]
+    unbuilt: int = 0
+
+    @property
+    def audited(self) -> bool:
+        """Whether there is a column for audits."""
+        return any(row.audit is not None for row in self.rows)
+
+    @property
+    def size_words(self) -> str:
+        """How many wheels, and where: `2 wheels (1 passes), 1 without a wheel, 4 distros`."""
+        wheels = [row for row in self.rows if row.is_wheel]
+        passing = sum(row.passes for row in wheels)
+        without = len(self.rows) - len(wheels)
+        distros = {column.distro for column in self.columns if column != NO_TARGET}
+        parts = [
+            f"{counted(len(wheels), 'wheel')} ({passing} {'passes' if passing == 1 else 'pass'})",
+            f"{without} without a wheel" if without else "",
+            counted(len(distros), "distro"),
+            counted(sum(self.counts.values()), "verdict"),
+        ]
+        return ", ".join(filter(None, parts))
+
+
+AUDIT = "audit"
+NO_TARGET = Column("no target", ())
+"""The column of a run in which nothing has a target."""
+
+
+def is_unbuilt(verdict: Verdict) -> bool:
+    """Whether there is no wheel to judge because its build failed, which is told of the build."""
+    without = not verdict.wheel_sha256 and not verdict.wheel.endswith(".whl")
+    unproven = verdict.outcome is Outcome.NOT_PROVEN
+    return without and unproven and verdict.cause is not Cause.NO_TARGET
 
 
 def grid(record: RunRecord) -> Grid:
@@ -64,6 +118,8 @@ def grid(record: RunRecord) -> Grid:
     verdicts = distinct(record.verdicts)
     columns = _columns(verdicts)
     ordered = _ordered(columns.values(), {distro.id: distro for distro in record.distros})
+    if not ordered and any(verdict.subject != AUDIT for verdict in verdicts):
+        ordered = (NO_TARGET,)
     by_wheel: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         by_wheel.setdefault((verdict.wheel, verdict.wheel_sha256), []).append(verdict)
@@ -75,6 +131,7 @@ def grid(record: RunRecord) -> Grid:
         columns=ordered,
         rows=tuple(rows),
         counts=Counter(verdict.outcome for verdict in verdicts),
+        unbuilt=sum(map(is_unbuilt, verdicts)),
     )
 
 
@@ -178,9 +235,11 @@ def _row(
     for verdict in verdicts:
         if verdict.subject in columns:
             cells.setdefault(columns[verdict.subject], []).append(verdict)
+    general = tuple(verdict for verdict in verdicts if verdict.subject not in columns)
+    untried = None if cells else worst(verdict for verdict in general if verdict.subject != AUDIT)
     return Row(
         wheel=wheel,
         sha256=sha256,
-        general=tuple(v for v in verdicts if v.subject not in columns),
-        cells=tuple(worst(cells.get(column, ())) for column in ordered),
+        general=general,
+        cells=tuple(worst(cells.get(column, ())) or untried for column in ordered),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pytest_manylinux.escape import plain, plain_line
@@ -159,6 +160,38 @@ def decisive_line(verdict: Verdict) -> str:
     if verdict.reason:
         return plain_line(verdict.reason)
     return "" if verdict.cause is None else cause_words(verdict.cause)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarnedWheel:
+    """A finding of verdicts that pass, of one wheel, with their places."""
+
+    wheel: str
+    finding: Finding
+    places: tuple[str, ...]
+
+
+def warned(
+    verdicts: Iterable[Verdict], weights: Collection[Severity] = (Severity.WARNING,)
+) -> tuple[WarnedWheel, ...]:
+    """What verdicts that pass have findings of these weights about, each once, by wheel."""
+    groups: dict[tuple[str, str, str], tuple[Finding, dict[str, None]]] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings if verdict.outcome.passes else ():
+            if finding.severity in weights:
+                key = (wheel_words(verdict.wheel), finding.name, finding.message)
+                groups.setdefault(key, (finding, {}))[1][plain_line(verdict.subject)] = None
+    ordered = sorted(groups.items(), key=lambda group: group[0][0])
+    return tuple(
+        WarnedWheel(wheel=key[0], finding=finding, places=tuple(places))
+        for key, (finding, places) in ordered
+    )
+
+
+def warning_words(finding: Finding) -> str:
+    """A finding in a line: `unstripped: demo/x.so has debug information`, and its weight if another."""
+    weight = "" if finding.severity is Severity.WARNING else f" ({finding.severity.value})"
+    return plain_line(f"{finding.name}{weight}: {finding.message}")
 
 
 def place_words(verdict: Verdict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -10,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.model.verdict import Outcome, Severity
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.matrix import Grid, Row, distinct, grid, worst
+from pytest_manylinux.report.matrix import Grid, Row, distinct, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
     counted,
     outcome_words,
@@ -21,9 +22,11 @@ from pytest_manylinux.report.phrases import (
     repeated_words,
     suites_words,
     verdict_text,
+    warned,
+    warning_words,
 )
 
-__all__ = ["can_show_marks", "matrix", "verdict_text"]
+__all__ = ["can_show_marks", "matrix", "verdict_text", "warning_lines"]
 
 _MARKS = {
     Outcome.PORTABLE: ("✓", "+", "green"),
@@ -44,6 +47,27 @@ def can_show_marks(encoding: str | None) -> bool:
     return True
 
 
+def warning_lines(record: RunRecord, *, verbosity: int) -> list[str]:
+    """What wheels that pass are warned of, with -v; with -vv information too. Without: how many."""
+    weights = (Severity.WARNING, *([Severity.INFORMATION] if verbosity > 1 else []))
+    groups = warned(record.verdicts, weights)
+    if not groups or verbosity < 0:
+        return []
+    if verbosity == 0:
+        count = counted(len(groups), "warning")
+        return [
+            f"warnings: {count} of wheels that pass; -v shows {'it' if len(groups) == 1 else 'them'}"
+        ]
+    lines = ["warnings of wheels that pass:"]
+    wheel = ""
+    for group in groups:
+        if group.wheel != wheel:
+            wheel = group.wheel
+            lines.append(f"  {wheel}")
+        lines.append(f"    {warning_words(group.finding)} [{', '.join(group.places)}]")
+    return lines
+
+
 def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) -> str:
     """The table at the end of a run, with legend and counts; no line is wider than `width`.
 
@@ -52,9 +76,8 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
     if not record.verdicts:
         return ""
     view = grid(record)
-    general = any(row.general for row in view.rows)
-    labels = (["audit"] if general else []) + [column.label for column in view.columns]
-    marks = [_marks(row, general=general, unicode=unicode) for row in view.rows]
+    labels = (["audit"] if view.audited else []) + [column.label for column in view.columns]
+    marks = [_marks(row, audited=view.audited, unicode=unicode) for row in view.rows]
     stream = io.StringIO()
     console = Console(
         file=stream,
@@ -89,9 +112,18 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
-def _marks(row: Row, *, general: bool, unicode: bool) -> list[Text]:
-    verdicts = ([worst(row.general)] if general else []) + list(row.cells)
-    return [_mark(None if v is None else v.outcome, unicode=unicode) for v in verdicts]
+def _marks(row: Row, *, audited: bool, unicode: bool) -> list[Text]:
+    verdicts = ([row.audit] if audited else []) + list(row.cells)
+    return [
+        _unbuilt(unicode=unicode)
+        if v is not None and is_unbuilt(v)
+        else _mark(None if v is None else v.outcome, unicode=unicode)
+        for v in verdicts
+    ]
+
+
+def _unbuilt(*, unicode: bool) -> Text:
+    return Text("–" if unicode else "-", style="yellow")  # noqa: RUF001 - a dash of the table
 
 
 def _mark(outcome: Outcome | None, *, unicode: bool) -> Text:
@@ -143,13 +175,15 @@ def _staircase(
 
 def _legend(view: Grid, width: int, *, unicode: bool) -> Iterable[Text]:
     """Marks in words with their counts; a new line rather than a broken entry."""
-    across = counted(len(view.columns), "distro")
-    parts = [Text(f"{counted(len(view.rows), 'wheel')}, {across}:")]
+    parts = [Text(f"{view.size_words}:")]
+    counts = view.counts - Counter({Outcome.NOT_PROVEN: view.unbuilt})
     parts += [
         Text.assemble(_mark(outcome, unicode=unicode), f" {outcome_words(outcome)} {count}")
         for outcome in _MARKS
-        if (count := view.counts[outcome])
+        if (count := counts[outcome])
     ]
+    if view.unbuilt:
+        parts.append(Text.assemble(_unbuilt(unicode=unicode), f" not built {view.unbuilt}"))
     if any(cell is None for row in view.rows for cell in row.cells):
         parts.append(Text.assemble(_mark(None, unicode=unicode), " does not fit there"))
     line = parts[0]

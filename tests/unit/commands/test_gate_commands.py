@@ -264,7 +264,7 @@ def test_a_proof_is_shown(run: Run) -> None:
     write_proof(make_large_run(3, 3), Path("proof.json"))
     code, out, _ = run("proof", "show", "proof.json", "-v")
     assert code == ExitCode.OK
-    assert "3 wheels, 3 distros:" in out
+    assert "3 wheels (" in out
     assert "not signed" in out
 
 

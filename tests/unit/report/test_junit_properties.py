@@ -6,12 +6,19 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_records import hostile_text, make_observation, make_run, make_verdict, make_wheel_record
+from run_records import (
+    EXECUTABLE_STACK,
+    hostile_text,
+    make_observation,
+    make_run,
+    make_verdict,
+    make_wheel_record,
+)
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.observation import CaseResult, CaseStatus, SuiteOutcome
 from pytest_manylinux.model.run import BuildRecord, SettingRecord, ShardRecord
-from pytest_manylinux.model.verdict import Outcome, Tries
+from pytest_manylinux.model.verdict import Outcome, Severity, Tries
 from pytest_manylinux.report.junit import (
     TAIL_BOUND,
     TAIL_LINES,
@@ -59,6 +66,7 @@ NAMES = [
         "builder.why",
         "verdict",
         "findings",
+        "warnings",
     )
 ]
 
@@ -90,7 +98,15 @@ def test_a_trial_has_all_its_properties() -> None:
         "manylinux.builder.why": "auto: so",
         "manylinux.verdict": "not-portable",
         "manylinux.findings": "executable-stack",
+        "manylinux.warnings": "",
     }
+
+
+def test_warnings_of_a_wheel_that_passes_are_told() -> None:
+    warning = replace(EXECUTABLE_STACK, severity=Severity.WARNING)
+    verdict = make_verdict(WHEEL, "audit", findings=(warning, EXECUTABLE_STACK, warning))
+    words = f"executable-stack: {warning.message}"
+    assert dict(properties(verdict, WHEEL))["manylinux.warnings"] == f"{words}; {words}"
 
 
 def test_a_trial_that_saw_nothing_still_names_its_place() -> None:

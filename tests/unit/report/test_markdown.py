@@ -40,7 +40,7 @@ _TAGS = re.compile(r"</?(?!details|summary|code)[a-zA-Z!][^>]*>")
 
 def test_the_table_has_wheels_down_and_distros_across() -> None:
     lines = markdown(FAILED).splitlines()
-    assert lines[2] == "1 wheel, 1 distro: 1 portable, 1 not portable."
+    assert lines[2] == "1 wheel (0 pass), 1 distro, 2 verdicts: 1 portable, 1 not portable."
     assert lines[4:7] == [
         "| wheel | audit | `debian-12 cp311` |",
         "|:---|:-:|:-:|",

@@ -20,7 +20,7 @@ from pytest_manylinux.model.observation import ImportKind, ImportOutcome, Import
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity, Tries
 from pytest_manylinux.report.phrases import tries_words
-from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text
+from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text, warning_lines
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 TARGET = "debian-13-cp313-x86_64"
@@ -53,7 +53,7 @@ def test_few_distros_have_their_names_above() -> None:
         "wheel                             audit    cp313",
         "demo 1.0 cp311 manylinux1_x86_64    ✓        ✓",
         "",
-        "1 wheel, 1 distro:  ✓ portable 2",
+        "1 wheel (1 passes), 1 distro, 2 verdicts:  ✓ portable 2",
     ]
 
 
@@ -104,7 +104,7 @@ def test_wheels_of_several_pythons_share_a_distros_column() -> None:
         [WHEEL, old],
         [make_verdict(WHEEL, "alma-9-cp311-x86_64"), make_verdict(old, "alma-9-cp39-x86_64")],
     )
-    assert "1 distro:" in matrix(record, width=80, color=False)
+    assert "1 distro, 2 verdicts:" in matrix(record, width=80, color=False)
 
 
 def test_a_wheel_tried_on_two_interpreters_of_a_distro_has_a_column_for_each() -> None:
@@ -142,6 +142,57 @@ def test_what_was_never_built_is_a_row_all_the_same() -> None:
     )
     text = matrix(make_run([], [missing]), width=80, color=False)
     assert re.search(r"^broken_project +\?$", text, re.MULTILINE)
+
+
+def test_what_has_no_target_is_not_shown_in_the_audits_column() -> None:
+    wheel = make_wheel_record("other-1.0-cp35-cp35m-manylinux1_x86_64.whl")
+    untargeted = make_verdict(wheel, "trial[no-target]", Outcome.NOT_PROVEN, cause=Cause.NO_TARGET)
+    others = [make_verdict(one, "audit") for one in (WHEEL, wheel)]
+    others.append(make_verdict(WHEEL, TARGET))
+    lines = matrix(make_run([WHEEL, wheel], [*others, untargeted]), width=90, color=False).splitlines()
+    assert lines[2].split()[-2:] == ["✓", "✓"]
+    assert lines[3].split()[-2:] == ["✓", "?"]
+    assert lines[-1] == "2 wheels (1 passes), 1 distro, 4 verdicts:  ✓ portable 3  ? not proven 1"
+
+
+def test_a_failed_build_has_a_mark_of_its_own_and_is_not_a_wheel() -> None:
+    unbuilt = [
+        replace(
+            make_verdict(WHEEL, subject, Outcome.NOT_PROVEN, cause=Cause.BUILD, observation=None),
+            wheel="broken_project",
+            wheel_sha256="",
+        )
+        for subject in ("audit", TARGET)
+    ]
+    text = matrix(make_run([WHEEL], [*unbuilt, make_verdict(WHEEL, TARGET)]), width=90, color=False)
+    assert re.search("^broken_project +\u2013 +\u2013$", text, re.MULTILINE)
+    assert text.splitlines()[-1] == (
+        "1 wheel (1 passes), 1 without a wheel, 1 distro, 3 verdicts:  ✓ portable 1  \u2013 not built 2"
+    )
+    assert "- not built 2" in matrix(make_run([], unbuilt), width=90, color=False, unicode=False)
+
+
+def test_warnings_of_wheels_that_pass_are_told_once_with_their_places() -> None:
+    warning = replace(EXECUTABLE_STACK, severity=Severity.WARNING)
+    note = replace(EXECUTABLE_STACK, name="names-left-out", severity=Severity.INFORMATION)
+    places = ["audit", TARGET, "debian-12-cp311-x86_64"]
+    verdicts = [make_verdict(WHEEL, place, findings=(warning, note)) for place in places]
+    failing = make_verdict(WHEEL, "alma-9-cp39-x86_64", Outcome.NOT_PORTABLE)
+    record = make_run([WHEEL], [*verdicts, replace(failing, findings=(*failing.findings, warning))])
+    told = f"[audit, {TARGET}, debian-12-cp311-x86_64]"
+    assert warning_lines(record, verbosity=-1) == []
+    assert warning_lines(record, verbosity=0) == [
+        "warnings: 1 warning of wheels that pass; -v shows it"
+    ]
+    assert warning_lines(record, verbosity=1) == [
+        "warnings of wheels that pass:",
+        f"  {WHEEL.file}",
+        f"    executable-stack: {warning.message} {told}",
+    ]
+    assert warning_lines(record, verbosity=2)[3:] == [
+        f"    names-left-out (information): {warning.message} {told}"
+    ]
+    assert warning_lines(make_run([WHEEL], [failing]), verbosity=1) == []
 
 
 def test_a_row_without_a_name_says_so() -> None:

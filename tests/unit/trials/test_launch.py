@@ -27,7 +27,7 @@ EXAMINE = Path(launching.__file__).with_name("examine.py")
         ("#!/opt/absent/python\n", 0o755, "its interpreter /opt/absent/python is not there"),
         ("#! \n", 0o755, "its first line names no interpreter"),
         ("exit 0\n", 0o755, "it has no first line with #! and is not an ELF file"),
-        ("\ufeff#!/bin/sh\n", 0o755, "it has no first line with #! and is not an ELF file"),
+        ("\ufeff#!/bin/sh\n", 0o755, "a byte order mark stands before its first line"),
     ],
 )
 def test_why_a_script_is_refused(tmp_path: Path, text: str, mode: int, words: str) -> None:

@@ -39,9 +39,14 @@ def _unfit_for(facts: WheelFacts) -> dict[bool, list[ElfFacts]]:
     }
 
 
-def _line(elf: ElfFacts) -> str:
+def _fault(elf: ElfFacts, page: int) -> str:
+    """What is wrong with a file's load segments, to end a sentence about it."""
     least = min(load.align for load in elf.loads)
-    return f"{elf.path}: a load segment is aligned to {least} bytes"
+    if least < page:
+        return f"a load segment is aligned to {least} bytes, less than a page ({page})"
+    if any(load.align % page for load in elf.loads):
+        return "the alignment of a load segment is no multiple of a page"
+    return "a load segment's address and offset in the file do not fit together (damaged headers)"
 
 
 def _wheel(facts: WheelFacts) -> Findings:
@@ -53,8 +58,9 @@ def _wheel(facts: WheelFacts) -> Findings:
     if files:
         page = _LARGEST_PAGE.get(files[0].arch, _SMALLEST_PAGE)
         yield CHECK.finding(
-            f"{files[0].path} cannot be loaded by kernels with pages of {page // 1024}K",
-            evidence=[_line(elf) for elf in files],
+            f"{files[0].path} cannot be loaded by kernels with pages of {page // 1024}K: "
+            f"{_fault(files[0], page)}",
+            evidence=[f"{elf.path}: {_fault(elf, page)}" for elf in files],
             severity=Severity.WARNING,
             files=[elf.path for elf in files],
         )
@@ -69,8 +75,8 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     files = _unfit_for(facts)[_is_lenient(target)]
     if files:
         yield CHECK.finding(
-            f"{files[0].path} is aligned to less than a page; {target.distro.id} refuses to load it",
-            evidence=[_line(elf) for elf in files],
+            f"{target.distro.id} refuses to load {files[0].path}: {_fault(files[0], _SMALLEST_PAGE)}",
+            evidence=[f"{elf.path}: {_fault(elf, _SMALLEST_PAGE)}" for elf in files],
             files=[elf.path for elf in files],
         )
 
@@ -80,9 +86,13 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
     if found:
         page = _LARGEST_PAGE.get(target.arch, _SMALLEST_PAGE)
         files = [e for e in facts.elf if e.loads and _unfit(e, page, lenient=False)]
+        why = _fault(files[0], page) if files else "the loader refuses its load segments"
         yield CHECK.finding(
-            f"{found[0].subject}: a load segment is aligned to less than a page",
-            evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],
+            f"{found[0].subject}: {why}",
+            evidence=[
+                *(failure.line for failure in found),
+                *(f"{elf.path}: {_fault(elf, page)}" for elf in files),
+            ],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],
         )

@@ -9,6 +9,8 @@ from pytest_manylinux.model.wheel import Audit, WheelFacts
 
 
 def _audit(facts: WheelFacts, audit: Audit) -> Findings:
+    if audit.true and facts.elf:
+        yield from _plain_linux(facts, audit)
     if audit.true or is_misplaced(facts):
         return
     promised = ".".join(audit.promised)
@@ -16,6 +18,20 @@ def _audit(facts: WheelFacts, audit: Audit) -> Findings:
     yield CHECK.finding(
         f"the name promises {promised}, the files keep {deserved}", evidence=audit.reasons
     )
+
+
+def _plain_linux(facts: WheelFacts, audit: Audit) -> Findings:
+    """Pip takes `linux_ARCH`, and indexes do not: it says nothing of the glibc (PEP 513)."""
+    plain = [name for name in facts.wheel.platforms if name.startswith("linux_")]
+    if plain and len(plain) == len(facts.wheel.platforms):
+        better = audit.deserved if audit.deserved and audit.deserved not in plain else ""
+        yield CHECK.finding(
+            f"package indexes take no wheel whose name says {plain[0]}"
+            + (f"; the files keep {better}" if better else ""),
+            evidence=audit.reasons,
+            severity=Severity.WARNING,
+            remedy="let auditwheel repair name it, which also brings the libraries that it needs",
+        )
 
 
 CHECK = Check(

@@ -16,7 +16,7 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.history import History, Night
 from pytest_manylinux.report.labels import wheel_labels
-from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Key, Row, family_of, grid, worst
+from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Key, Row, family_of, grid, is_unbuilt
 from pytest_manylinux.report.page.details import (
     Texts,
     cell_details,
@@ -28,9 +28,11 @@ from pytest_manylinux.report.page.details import (
 )
 from pytest_manylinux.report.page.support_timeline import ReachPicture, reaches
 from pytest_manylinux.report.phrases import (
+    WarnedWheel,
     counted,
     decisive_line,
     outcome_words,
+    warned,
     wheel_words,
 )
 
@@ -41,6 +43,7 @@ MARKS = {
     Outcome.EXPECTED: "e",
     Outcome.NOT_PROVEN: "?",
 }
+UNBUILT = "–"  # noqa: RUF001 - a dash of the table
 # One letter an outcome: class names, and histories in a string.
 LETTERS = {
     Outcome.PORTABLE: "p",
@@ -122,6 +125,8 @@ class PageView:
     findings: tuple[tuple[str, int], ...]
     failures: tuple[FailureGroup, ...]
     declared: tuple[FailureGroup, ...]
+    warned: tuple[WarnedWheel, ...]
+    unbuilt: int
     reaches: tuple[ReachPicture, ...]
     trend: tuple[Trend, ...]
     images: tuple[tuple[str, str, str], ...]
@@ -153,6 +158,8 @@ def page_view(record: RunRecord, *, history: History | None = None) -> PageView:
         findings=_findings(record.verdicts),
         failures=assembly.told(Outcome.NOT_PORTABLE, Outcome.NOT_PROVEN),
         declared=assembly.told(Outcome.EXPECTED),
+        warned=warned(record.verdicts),
+        unbuilt=layout.unbuilt,
         reaches=tuple(assembly.reaches),
         trend=_trend(history, record),
         images=run_images(record.verdicts),
@@ -168,7 +175,6 @@ class _Assembly:
     def __init__(self, record: RunRecord, layout: Grid, history: History | None) -> None:
         self.record = record
         self.layout = layout
-        self.general = any(row.general for row in layout.rows)
         self.distros = {distro.id: distro for distro in record.distros}
         self.wheels = {(w.file, w.sha256): w for w in record.wheels}
         self.labels = wheel_labels([row.wheel for row in layout.rows], LABEL_WIDTH)
@@ -202,21 +208,21 @@ class _Assembly:
         )
 
     def _verdicts(self, row: Row) -> list[Verdict | None]:
-        return [*([worst(row.general)] if self.general else []), *row.cells]
+        return [*([row.audit] if self.layout.audited else []), *row.cells]
 
     def _names(self) -> list[str]:
-        return [*(["audit"] if self.general else []), *(c.label for c in self.layout.columns)]
+        return [*(["audit"] if self.layout.audited else []), *(c.label for c in self.layout.columns)]
 
     def _cell(self, verdict: Verdict, key: Key, label: str, place: str) -> Cell:
         nights = "".join(_letter(night) for night in self.nights.get((key, verdict.subject), ()))
-        index = len(self.cells)
+        index, words = len(self.cells), outcome_words(verdict.outcome)
         self.cells.append(cell_details(verdict, self.texts, label=label, place=place, nights=nights))
         self.cell_of[id(verdict)] = index
         return Cell(
             index=index,
             letter=LETTERS[verdict.outcome],
-            mark=MARKS[verdict.outcome],
-            label=f"{outcome_words(verdict.outcome)}: {label}, {place}",
+            mark=UNBUILT if is_unbuilt(verdict) else MARKS[verdict.outcome],
+            label=f"{'not built' if is_unbuilt(verdict) else words}: {label}, {place}",
             findings=" ".join(dict.fromkeys(finding.name for finding in verdict.findings)),
         )
 
@@ -232,7 +238,7 @@ class _Assembly:
 
     def columns(self) -> tuple[ColumnView, ...]:
         """Headings, the audit's first if any wheel was audited."""
-        found = [ColumnView(place=0, label="audit", family="", note="")] if self.general else []
+        found = [ColumnView(place=0, label="audit", family="", note="")] if self.layout.audited else []
         for column in self.layout.columns:
             distro = self.distros.get(column.distro)
             found.append(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LAUNCH = 10.0  # seconds for a program to say its version; one that still runs has been started
 NOT_STARTED = 127  # what a shell and Task.become end with for a program that the kernel refused
 LONGEST_LINE = 4096  # bytes of a first line that are looked at; Linux takes 256 of them (execve(2))
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_BESIDE = 400  # libraries of other distributions that are opened beside the wheel's own
 
 
@@ -56,6 +57,8 @@ def refusal(path: str, folder: str, *, is_elf: bool) -> str:
     is_script = first.startswith(b"#!")
     if not mode & 0o111:
         return f"it has no permission to be executed (mode {mode:04o})"
+    if first.startswith(BYTE_ORDER_MARK):
+        return "a byte order mark stands before its first line"
     if not is_elf and not is_script:
         return "it has no first line with #! and is not an ELF file"
     return wanted_of_line(first, folder) if is_script and not is_elf else ""
