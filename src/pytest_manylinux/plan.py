@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.distro import (
+    Distro,
+    Interpreter,
+    InterpreterOrigin,
+    Target,
+    added_prefix,
+)
+from pytest_manylinux.model.packages import PackageManager
 from pytest_manylinux.model.policy import Policy
-from pytest_manylinux.model.python import PythonVersion
-from pytest_manylinux.model.wheel_tags import oldest_policy, supported_tags
+from pytest_manylinux.model.python import Implementation, PythonVersion
+from pytest_manylinux.model.wheel_tags import (
+    oldest_policy,
+    python_of_tag,
+    python_tags,
+    supported_tags,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +101,92 @@ def wheel_targets(
         if accepts_python(requires_python, target.interpreter.version)
         and not supported_tags(target).isdisjoint(tags)
     )
+
+
+def source_interpreter(
+    version: PythonVersion, distro: Distro, rows: Iterable[Distro]
+) -> Interpreter | None:
+    """A CPython that is built in a distro's root from a source package; None where none can be.
+
+    `rows` are all of the catalogue: those of the distro's archive that package the release have its
+    source, and rolling ones may.
+    """
+    archive = distro.archive
+    if archive is None or version.implementation is not Implementation.CPYTHON:
+        return None
+    if distro.package_manager != PackageManager.APT.value or not distro.libc.is_glibc():
+        return None
+    family = [row for row in rows if row.archive is not None and row.archive.origin == archive.origin]
+    having = {
+        row.id for row in family if version.release in {i.version.release for i in row.interpreters}
+    }
+    usable = [row for row in family if row.archive is not None and row.archive.live]
+    if not having.intersection(row.id for row in usable):
+        return None
+    usable = [row for row in usable if row.id in having or row.rolling]
+    ordered = sorted(usable, key=lambda row: (row.id != distro.id, row.rolling, row.id not in having))
+    return replace(
+        added_interpreter(version, distro, InterpreterOrigin.SOURCE),
+        suites=tuple(row.archive.suite for row in ordered if row.archive is not None),
+    )
+
+
+def added_interpreter(version: PythonVersion, distro: Distro, origin: InterpreterOrigin) -> Interpreter:
+    """A Python that comes into the root that a distro's own default Python has."""
+    return Interpreter(
+        version=version,
+        executable=f"{added_prefix(version)}/bin/python3",
+        packages=distro.interpreters[0].packages if distro.interpreters else (),
+        origin=origin,
+    )
+
+
+def other_targets(
+    tags: Collection[Tag],
+    chosen: Sequence[Target],
+    add: Callable[[PythonVersion, Target], Interpreter | None],
+) -> tuple[Target, ...]:
+    """Targets for those of a wheel's Pythons that no chosen distro packages.
+
+    Each is tried on the oldest and on the newest distro of `chosen` (targets of all Pythons that the
+    chosen distros package) that the wheel's policy admits, by architecture. `add` gives such a Python
+    for the distro and architecture of a target, or None.
+    """
+    found: dict[str, Target] = {}
+    for arch in dict.fromkeys(target.arch for target in chosen):
+        here = [target for target in chosen if target.arch == arch]
+        places = list({target.distro.id: target for target in here}.values())
+        for version in sorted(_unpackaged(tags, here)):
+            fitting = _admitted(tags, version, places, add)
+            for target in (fitting[0], fitting[-1]) if fitting else ():
+                found.setdefault(target.id, target)
+    return tuple(found.values())
+
+
+def _unpackaged(tags: Collection[Tag], targets: Sequence[Target]) -> set[PythonVersion]:
+    """The Pythons of a wheel that no target has, whatever its glibc."""
+    packaged = {
+        (tag.interpreter, tag.abi)
+        for version, abi in {(t.interpreter.version, t.interpreter.own_abi) for t in targets}
+        for tag in python_tags(version, abi, ("any",))
+    }
+    left = (tag for tag in tags if (tag.interpreter, tag.abi) not in packaged)
+    return {version for tag in left if (version := python_of_tag(tag)) is not None}
+
+
+def _admitted(
+    tags: Collection[Tag],
+    version: PythonVersion,
+    places: Sequence[Target],
+    add: Callable[[PythonVersion, Target], Interpreter | None],
+) -> list[Target]:
+    """The places with the Python that take the wheel, the oldest glibc first."""
+    targets = [
+        replace(place, interpreter=interpreter)
+        for place in sorted(places, key=lambda place: place.distro.libc)
+        if (interpreter := add(version, place)) is not None
+    ]
+    return [target for target in targets if not supported_tags(target).isdisjoint(tags)]
 
 
 def plan_project(

@@ -15,16 +15,15 @@ from packaging.tags import Tag
 
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
-from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.selection import Selection
-from pytest_manylinux.model.wheel_tags import python_tags, supported_tags
+from pytest_manylinux.model.wheel_tags import python_of_tag, python_tags, supported_tags
 
 _LINUX = re.compile(
     r"(?:linux|manylinux1|manylinux2010|manylinux2014|(?:many|musl)linux_\d+_\d+)_(?P<arch>\w+)"
 )
 _SYSTEMS = {"macosx": "macOS", "win": "Windows", "ios": "iOS", "android": "Android"}
 _NAMED = 3  # distros named as a next step
-_OTHER_INTERPRETER = re.compile(r"(?P<kind>cp|pp)(?P<major>\d)(?P<minor>\d+)")
 
 
 class Want(enum.Enum):
@@ -69,7 +68,7 @@ class Surroundings:
     `targets` are those of all its architectures with every Python that the distros have, `selection`
     is what settings leave of them; `missing` says of architectures that do
     not run here what is missing and what to type; `distros` are all rows of the catalogue, `chosen`
-    those of the run.
+    those of the run; `otherwise` says how else a Python can be provided that no chosen distro packages.
     """
 
     targets: Sequence[Target]
@@ -77,6 +76,7 @@ class Surroundings:
     distros: Sequence[Distro]
     selection: Selection = field(default_factory=Selection)
     missing: dict[str, str]
+    otherwise: str = ""
 
 
 def why_untargeted(tags: Collection[Tag], around: Surroundings) -> Untargeted:
@@ -171,19 +171,18 @@ def _other_python(
     elsewhere = any(distro in around.chosen for distro in having)
     place = f" on {' or '.join(archs)}" if elsewhere and archs else ""
     others = [d.id for d in having if not archs or not set(archs).isdisjoint(d.architectures)]
+    named = f"of all distros {_some(sorted(others))}{place}" if others else ""
     return Untargeted(
         want=Want.PYTHON,
         why=f"it is for {' or '.join(sorted(wanted))}, which no chosen distro has{place}",
-        remedy=f"of all distros {_some(sorted(others))}{place}" if others else "",
+        remedy="; ".join(filter(None, (named, around.otherwise))),
     )
 
 
 def _python_of(tag: Tag) -> str:
     """The identifier of the Python that a tag is for, as far as it tells."""
-    match = _OTHER_INTERPRETER.fullmatch(tag.interpreter)
-    threads = match is not None and match["kind"] == "cp" and tag.abi == f"{tag.interpreter}t"
-    name = tag.interpreter + "t" * threads
-    return parse_python(name).id if match and not threads else name
+    version = python_of_tag(tag)
+    return tag.interpreter if version is None else version.id
 
 
 def _other_kind(tags: Collection[Tag], around: Surroundings) -> Untargeted:

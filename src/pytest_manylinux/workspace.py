@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -26,6 +27,8 @@ from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.pythons.added import with_added_python
+from pytest_manylinux.pythons.source_package import PACKAGES
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.suite import SuiteRequest
@@ -157,12 +160,22 @@ class Workspace:
     ) -> Image:
         """Provide an image for a target's distro, architecture and Python.
 
-        `pinned` is the digest that the distro's image must have in its registry. Raises ImageError and
-        StoreError, and EngineError if no engine could use it.
+        `pinned` is the digest that the distro's image must have in its registry. A Python that the
+        distro does not package comes with it. Raises ImageError, ToolchainError and StoreError, and
+        EngineError if no engine could use it.
         """
         images = self._images_of(target.distro.id, pinned) if pinned else self.images
-        return images.sources.provide(
-            target.distro, target.arch, purpose, extra_packages, interpreter=target.interpreter
+        provide = partial(images.sources.provide, target.distro, target.arch)
+        image = provide(purpose, extra_packages, interpreter=target.interpreter)
+        return with_added_python(
+            target,
+            image,
+            self.engine(),
+            self.store.root,
+            build_root=partial(
+                provide, ImagePurpose.BUILD, PACKAGES, interpreter=target.distro.interpreters[0]
+            ),
+            say=self.say,
         )
 
     def survey(self, distro: Distro, image: Image) -> Survey | None:

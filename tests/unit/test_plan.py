@@ -10,7 +10,13 @@ from packaging import _musllinux
 from packaging.tags import Tag, parse_tag
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.distro import ArchiveRecipe, Distro, Interpreter, Target
+from pytest_manylinux.model.distro import (
+    ArchiveRecipe,
+    Distro,
+    Interpreter,
+    InterpreterOrigin,
+    Target,
+)
 from pytest_manylinux.model.policy import (
     ALIASES,
     Libc,
@@ -29,7 +35,9 @@ from pytest_manylinux.model.wheel_tags import (
 from pytest_manylinux.plan import (
     ProjectPlan,
     accepts_python,
+    added_interpreter,
     check_policy,
+    other_targets,
     plan_project,
     targets_of,
     wheel_targets,
@@ -311,3 +319,39 @@ def test_every_trial_of_a_plan_can_take_its_wheel(
 def test_manylinux1_is_refused_where_it_was_never_defined() -> None:
     with pytest.raises(UsageError, match="manylinux2014"):
         check_policy(Policy((2, 5)), "aarch64", where="--manylinux-policy")
+
+
+def from_source(version: PythonVersion, place: Target) -> Interpreter | None:
+    """Every CPython can be built; PyPy cannot."""
+    if version.tag.startswith("pp"):
+        return None
+    return added_interpreter(version, place.distro, InterpreterOrigin.SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("cp312-cp312-manylinux_2_17_x86_64", ["debian-11+cp312", "debian-testing+cp312"]),
+        ("cp312-cp312-manylinux_2_35_x86_64", ["debian-12+cp312", "debian-testing+cp312"]),
+        ("cp312-cp312-manylinux_2_42_x86_64", ["debian-testing+cp312"]),
+        ("cp312-cp312-manylinux_2_99_x86_64", []),
+        ("cp313-cp313-manylinux_2_17_x86_64", []),
+        ("cp313-cp313-manylinux_2_42_x86_64", []),
+        ("cp314-cp314t-manylinux_2_17_x86_64", ["debian-11+cp314t", "debian-testing+cp314t"]),
+        ("cp315-abi3.abi3t-manylinux_2_17_x86_64", ["debian-11+cp315", "debian-testing+cp315"]),
+        ("cp39-abi3-manylinux_2_17_x86_64", []),
+        ("pp311-pypy311_pp73-manylinux_2_17_x86_64", []),
+        ("cp312-cp312-manylinux_2_17_aarch64", []),
+        ("py3-none-any", []),
+    ],
+)
+def test_pythons_that_no_chosen_distro_packages(tag: str, expected: list[str]) -> None:
+    """On the oldest and the newest distro that the policy admits, whatever lies between."""
+    found = other_targets(parse_tag(tag), TARGETS, from_source)
+    assert [target.place for target in found if target.interpreter.version.id != "cp315t"] == expected
+    assert all(target.interpreter.origin is InterpreterOrigin.SOURCE for target in found)
+
+
+def test_the_stable_abi_of_both_kinds_wants_both_kinds() -> None:
+    found = other_targets(parse_tag("cp315-abi3.abi3t-manylinux_2_17_x86_64"), TARGETS, from_source)
+    assert {target.interpreter.version.id for target in found} == {"cp315", "cp315t"}

@@ -53,7 +53,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "distros",
-        "ids, aliases or groups of distros to prove on, separated by commas or spaces "
+        "ids, aliases or groups of distros to prove on, separated by commas or spaces; "
+        "debian-12+cp314t is a distro with a Python that it does not package "
         "(default: auto, the group `default` with docker or podman, `embedded` with bubblewrap)",
         metavar="IDS",
     ),
@@ -71,6 +72,12 @@ OPTIONS: tuple[Option, ...] = (
         "skip",
         "patterns of what not to build and try, as cibuildwheel has them, such as *-musllinux_*",
         metavar="PATTERNS",
+    ),
+    Option(
+        "other-pythons",
+        "where Pythons come from that no chosen distro packages: source, built once from the source "
+        "package of CPython in the distro's archive; none (default: none)",
+        metavar="SOURCE",
     ),
     Option(
         "archs",

@@ -36,8 +36,12 @@ def is_found(suffix: str, version: PythonVersion, *, debian: bool) -> bool:
     if suffix.startswith("abi3t"):
         return version.release >= SLOTS_SINCE
     if suffix.startswith("abi3"):
+        # Free-threaded ones look for it too, until they have a stable ABI of their own: CPython's
+        # dynload_shlib.c; seen with 3.13.5. That they cannot use what they find is another matter.
+        if version.free_threaded:
+            return suffix == "abi3" and version.release < SLOTS_SINCE
         since = _TRIPLET_SINCE_IN_DEBIAN if debian else _TRIPLET_SINCE
-        return not version.free_threaded and (suffix == "abi3" or version.release >= since)
+        return suffix == "abi3" or version.release >= since
     match = _CPYTHON.fullmatch(suffix)
     own = {version.abi, version.id} if version.release <= _M_UNTIL else {version.abi}
     return match is not None and f"cp{match['version']}{match['flags']}" in own

@@ -71,6 +71,15 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     label: str = ""
 
+    def __post_init__(self) -> None:
+        """Add the mount of the image's added Python, so that nobody who opens it has to."""
+        added = self.image.added
+        if added is None:
+            return
+        mount = Mount(source=Path(added.folder), target=PurePosixPath(added.prefix))
+        if mount not in self.mounts:
+            object.__setattr__(self, "mounts", (mount, *self.mounts))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:

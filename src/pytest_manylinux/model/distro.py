@@ -30,7 +30,7 @@ class Interpreter:
     bring Python.h; both are empty for a Python that the distro does not package. `measured` tells
     whether version and pip were read from a live root of the distro rather than from its public
     package lists. `abi` is the ABI tag where the version does not tell it: PyPy's, such as
-    `pypy311_pp73`.
+    `pypy311_pp73`. `suites` are those of the distro's archive to look for a Python's source in.
     """
 
     version: PythonVersion
@@ -41,6 +41,7 @@ class Interpreter:
     measured: bool = False
     abi: str = ""
     origin: InterpreterOrigin = InterpreterOrigin.DISTRO
+    suites: tuple[str, ...] = ()
 
     @property
     def own_abi(self) -> str:
@@ -242,6 +243,39 @@ class ImageSource(enum.Enum):
     LOCAL = "local"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedPython:
+    """A Python that no distro packages, mounted into the roots of distros.
+
+    `release` is its full version, `folder` its prefix on this machine, `digest` (`sha256:…`) that of
+    its files, `source` what it was made from, for people.
+    """
+
+    version: PythonVersion
+    release: str
+    origin: InterpreterOrigin
+    folder: str
+    digest: str
+    source: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """Where it lies in a root."""
+        return added_prefix(self.version)
+
+    @property
+    def title(self) -> str:
+        """Such as `CPython 3.14.8 free-threaded, from source`."""
+        threads = " free-threaded" * self.version.free_threaded
+        kind = "from source" if self.origin is InterpreterOrigin.SOURCE else "standalone"
+        return f"{self.version.implementation.full_name} {self.release}{threads}, {kind}"
+
+
+def added_prefix(version: PythonVersion) -> str:
+    """The folder of an added Python in a root; /opt is for what no distro packages (FHS 3.0)."""
+    return f"/opt/python/{version.id}"
+
+
 class ImagePurpose(enum.Enum):
     """What an image is for: a trial (a user's machine) or a build (headers added)."""
 
@@ -259,6 +293,7 @@ class Image:
     people: what was not as usual with it, such as a tag that moved; no part of its identity. `base` is
     the digest that a registry knows it, or what it was derived from, by. `environment` is what programs
     in it count on, where the image of a registry is a folder here; a container engine knows it itself.
+    `added` is a Python that every sandbox of it has besides.
     """
 
     digest: str
@@ -271,3 +306,9 @@ class Image:
     note: str = field(default="", compare=False)
     base: str = ""
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    added: AddedPython | None = None
+
+    @property
+    def content(self) -> str:
+        """What identifies all that a sandbox of it has: the digest, and that of an added Python."""
+        return self.digest if self.added is None else f"{self.digest}+{self.added.digest}"

@@ -337,6 +337,8 @@ class Observation:
     `remembered` tells that an earlier run saw it, in the same place and with the same bytes.
     `worker` is the name of the worker of a cluster that saw it; empty for this machine.
     `emulator` is what ran the programs, such as `qemu 7.2.22`; empty if the processor did.
+    `added_python` is a Python that the distro does not package, such as `CPython 3.14.8 free-threaded,
+    from source`, and `added_python_digest` that of its files; empty for the distro's own.
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
     `tests` is None where no `test-command` is set, and where the wheel itself failed.
@@ -366,3 +368,5 @@ class Observation:
     worker: str = ""
     emulator: str = ""
     tests: SuiteOutcome | None = None
+    added_python: str = ""
+    added_python_digest: str = ""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
+from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.policy import Libc, LibcKind, Policy
-from pytest_manylinux.model.python import Implementation, PythonVersion
+from pytest_manylinux.model.python import Implementation, PythonVersion, parse_python
 
 # The first musl policy of all; packaging counts down to it (packaging/_musllinux.py).
 _OLDEST_MUSL = (1, 0)
+_INTERPRETER = re.compile(r"(?:cp|pp)\d\d+")
 # The oldest glibc that any policy speaks of, per architecture: PEP 513 and PEP 571 know x86_64 and
 # i686 only, every other architecture begins with PEP 599.
 _FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}
@@ -41,6 +44,18 @@ def platform_tags(libc: Libc, arch: str) -> tuple[str, ...]:
     minors = range(minor, floor[1] - 1, -1) if major == floor[0] else ()
     perennial = (Policy((major, number), libc.kind) for number in minors)
     return (*chain.from_iterable(p.platform_tags(arch) for p in perennial), f"linux_{arch}")
+
+
+def python_of_tag(tag: Tag) -> PythonVersion | None:
+    """The Python that a tag is for, as far as it tells; the oldest for the stable ABI."""
+    match = _INTERPRETER.fullmatch(tag.interpreter)
+    if match is None:
+        return None
+    threads = "t" if tag.abi in {"abi3t", f"{tag.interpreter}t"} else ""
+    try:
+        return parse_python(tag.interpreter + threads)
+    except UsageError:  # a name that breaks the rules
+        return parse_python(tag.interpreter)
 
 
 def supported_tags(target: Target) -> frozenset[Tag]:

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.matrix import Key, worst
@@ -117,12 +118,19 @@ def _causes(before: Verdict, after: Verdict) -> Iterator[Shift]:
     if old is None or new is None:
         return
     yield from _unlike("image", old.image, new.image)
-    yield from _unlike("interpreter", old.python, new.python)
+    yield from _unlike("interpreter", _interpreter(old), _interpreter(new))
     yield from _unlike("libc", old.libc, new.libc)
     if old.install is not None and new.install is not None:
         yield from _unlike("pip", old.install.pip_version, new.install.pip_version)
         yield from _dependencies(old.install.installed, new.install.installed, after.wheel)
     yield from _unlike("engine", old.engine, new.engine)
+
+
+def _interpreter(seen: Observation) -> str:
+    """The Python, and of one that the distro does not package which build of it."""
+    if not seen.added_python:
+        return seen.python
+    return f"{seen.added_python} {seen.added_python_digest[:19]}".strip()
 
 
 def _wheel(verdict: Verdict) -> str:

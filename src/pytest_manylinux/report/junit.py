@@ -57,6 +57,7 @@ def properties(
         "engine": engine,
         "worker": "",
         "emulator": "",
+        "added.python": "",
         **dict.fromkeys(("remembered", "tries", "tries.failed", "tests"), ""),
         "builder": made.builder if made is not None else _NO_BUILDER,
         "builder.image": made.image if made is not None else "",
@@ -100,6 +101,7 @@ def _judged(verdict: Verdict) -> dict[str, str]:
             "worker": seen.worker,
             "tests": "" if seen.tests is None else suite_words(seen.tests),
             "emulator": seen.emulator,
+            "added.python": seen.added_python,
         }
     return values
 

@@ -207,7 +207,9 @@ def place_words(verdict: Verdict) -> str:
 def _details(seen: Observation | None) -> Iterator[str]:
     if seen is None:
         return
-    if seen.python:
+    if seen.added_python:
+        yield plain_line(seen.added_python)
+    elif seen.python:
         yield f"Python {plain_line(seen.python)}"
     if seen.install is not None and seen.install.pip_version:
         yield f"pip {plain_line(seen.install.pip_version)}"

@@ -30,6 +30,8 @@ from pytest_manylinux.run.subjects import (
 )
 from pytest_manylinux.untargeted import Surroundings, Untargeted, why_untargeted
 
+_OTHERWISE = "or have one built from source with --manylinux-other-pythons=source"
+
 
 class Context:
     """What the collectors and items of one session share.
@@ -105,7 +107,9 @@ class Context:
         subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
         archs = self.run.architectures(settings, tags)
         targets = tuple(one for arch in archs for one in self.run.targets(settings, arch))
-        return subject, wheel_targets(tags, "", targets)
+        found = wheel_targets(tags, "", targets)
+        others = self.run.other_targets(settings, tags, archs)
+        return subject, tuple({one.id: one for one in (*found, *others)}.values())
 
     def why_untargeted(self, subject: WheelSubject) -> Untargeted:
         """Why a wheel has no target in this run."""
@@ -131,6 +135,7 @@ class Context:
                     for arch, one in found.items()
                     if not one.works
                 },
+                otherwise="" if settings.other_pythons == "source" else _OTHERWISE,
             ),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_manylinux import __version__
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.options import OPTIONS
@@ -46,7 +48,9 @@ def _lock_words(run: Run, *, ask_engine: bool) -> str:
 
 def _value(run: Run, name: str, *, ask_engine: bool) -> str:
     if name == "distros":
-        words = " ".join(distro.id for distro in run.distros(run.settings))
+        places = [word for word in run.settings.distros if "+" in word]
+        plain = replace(run.settings, distros=tuple(w for w in run.settings.distros if "+" not in w))
+        words = " ".join([*(distro.id for distro in run.distros(plain)), *places])
         return f"{words}  ({_usual_words(run)})" if AUTO in run.settings.distros else words
     if name == "dask" and run.settings.dask and ask_engine:
         return _cluster_words(run)

@@ -162,7 +162,7 @@ def observation_key(request: TrialRequest, engine: str) -> str:
         request.wheel.filename,
         request.wheel.sha256,
         request.target.id,
-        request.image.digest,
+        request.image.content,
         request.imports,
         request.import_skip,
         request.import_depth,

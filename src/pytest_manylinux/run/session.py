@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +17,7 @@ from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalo
 from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings, SourceKind
-from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.errors import ManylinuxError, UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch, named_architectures
 from pytest_manylinux.host.emulation import emulation_of
 from pytest_manylinux.host.shutdown import Shutdown
@@ -25,11 +25,12 @@ from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
-from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.distro import Distro, Interpreter, InterpreterOrigin, Target
 from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import oldest_glibc
-from pytest_manylinux.plan import check_policy, targets_of
+from pytest_manylinux.plan import check_policy, other_targets, source_interpreter, targets_of
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
@@ -163,7 +164,8 @@ class Run:
             self.workspace.engine()
         except ManylinuxError:
             return False
-        return emulation_of(target.arch).works
+        # Workers make or fetch a Python themselves that no distro packages.
+        return emulation_of(target.arch).works and target.interpreter.origin is InterpreterOrigin.DISTRO
 
     def pins(self, settings: Settings) -> tuple[tuple[str, str], ...]:
         """The chosen distros that the lock binds on this engine, each with its digest."""
@@ -176,7 +178,7 @@ class Run:
         """The chosen distros; raises UsageError for a word that the catalogue does not know."""
         where = str(settings.source("distros"))
         words = [self.usual_group() if word == AUTO else word for word in settings.distros]
-        return self.catalogue.select(words, where=where)
+        return self.catalogue.select([word.partition("+")[0] for word in words], where=where)
 
     def usual_group(self) -> str:
         """The group that `auto` means: what the engine in use can have images of."""
@@ -194,11 +196,62 @@ class Run:
     def targets(self, settings: Settings, arch: str = "") -> tuple[Target, ...]:
         """The chosen distros x Pythons on this machine's architecture, or another one."""
         selection = selection_of(settings)
-        key = (settings.distros, selection, arch)
+        key = (settings.distros, selection, settings.other_pythons, arch)
         if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
-            every = targets_of(self.distros(settings), arch or self.arch, ())
+            every = self._planned(settings, arch or self.arch)
             self._targets[key] = tuple(one for one in every if not selection.excluded_by(one))
         return self._targets[key]
+
+    def _planned(self, settings: Settings, arch: str) -> tuple[Target, ...]:
+        """Pythons that the chosen distros package, and those that are named with a distro."""
+        plain = replace(settings, distros=tuple(w for w in settings.distros if "+" not in w))
+        packaged = targets_of(self.distros(plain), arch, ())
+        return packaged + tuple(self._places(settings, arch))
+
+    def _places(self, settings: Settings, arch: str) -> Iterator[Target]:
+        """Pythons that are named with a distro; raises UsageError where none can be provided."""
+        where = str(settings.source("distros"))
+        for word in settings.distros:
+            name, joint, python = word.partition("+")
+            if not joint:
+                continue
+            distro = self.catalogue.get(name, where=where)
+            interpreter = self._named(parse_python(python, where=where), distro, settings)
+            if arch in distro.architectures:
+                yield Target(distro=distro, arch=arch, interpreter=interpreter)
+
+    def _named(self, version: PythonVersion, distro: Distro, settings: Settings) -> Interpreter:
+        interpreter = self._added(version, distro, settings)
+        if interpreter is None:
+            raise UsageError(
+                f"{settings.source('distros')}: no {version.title} can be provided on {distro.id}",
+                why=f"other-pythons is {settings.other_pythons}"
+                if settings.other_pythons == "none"
+                else "no suite of its archive is known to have the source",
+                remedy="choose a source with --manylinux-other-pythons",
+            )
+        return interpreter
+
+    def _added(self, version: PythonVersion, distro: Distro, settings: Settings) -> Interpreter | None:
+        if settings.other_pythons == "none":
+            return None
+        return source_interpreter(version, distro, self.catalogue.distros)
+
+    def other_targets(
+        self, settings: Settings, tags: frozenset[Tag], archs: Iterable[str]
+    ) -> tuple[Target, ...]:
+        """Targets for those of a wheel's Pythons that no chosen distro packages; see plan."""
+        if settings.other_pythons == "none":
+            return ()
+        chosen = [one for arch in archs for one in targets_of(self.distros(settings), arch, ())]
+
+        def add(version: PythonVersion, place: Target) -> Interpreter | None:
+            if emulation_of(place.arch).emulated:  # a build takes hours there
+                return None
+            return self._added(version, place.distro, settings)
+
+        selection, found = selection_of(settings), other_targets(tags, chosen, add)
+        return tuple(one for one in found if not selection.excluded_by(one))
 
     def architectures(self, settings: Settings, tags: frozenset[Tag]) -> tuple[str, ...]:
         """Those to try a given wheel on: of `auto`, all in its tags that run here or on a worker."""
@@ -231,8 +284,9 @@ class Run:
         if settings.dask:
             require_library()
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
-        words = [word for word in settings.distros if word != AUTO]
+        words = [word.partition("+")[0] for word in settings.distros if word != AUTO]
         self.catalogue.select(words, where=str(settings.source("distros")))
+        list(self._places(settings, self.arch))
 
     def wait(self, future: Future[_T]) -> _T:
         """Wait in the main thread, showing progress; gives or raises what the task did."""

@@ -82,7 +82,7 @@ def resolve_dependencies(
     if refuses_python(facts.requires_python, target):
         return None
     index = host_index()
-    words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.digest, index.identity)
+    words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.content, index.identity)
     words += (target.interpreter.executable,)
     words += (f"[{','.join(sorted(extras))}]", *sorted(also)) if extras or also else ()
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]

@@ -84,7 +84,7 @@ class PreloadedPool:
             return None
         spec, executable = _spec(errand), errand.interpreter.executable
         for max_runs in (None, 1):
-            kind = Kind(errand.image.digest, executable, max_runs)
+            kind = Kind(errand.image.content, executable, max_runs)
             preload = partial(
                 self._engine.preload, spec, executable, _CODE, inbox=INPUTS, max_runs=max_runs
             )

@@ -93,7 +93,7 @@ def run_trial(
     request = answering(request, venv.layout)
     asked = _asked(request, venv.layout)
     errand = _errand(request, venv, asked)
-    emulator = _emulator(request.target.arch)
+    emulator, added = _emulator(request.target.arch), request.image.added
     # Tests may do anything, and take what they like: never in a process that serves other trials too.
     attempt = None if pool is None or errand.request.suite else pool.attempt(errand, more)
     seen = _see(errand, asked, engine, attempt)
@@ -106,6 +106,8 @@ def run_trial(
         image_note=request.image.note,
         engine=engine.name,
         emulator=emulator,
+        added_python=added.title if added is not None else "",
+        added_python_digest=added.digest if added is not None else "",
         python=seen.python,
         libc=seen.libc,
         install=seen.install,

@@ -81,7 +81,7 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
     Safe against runs that do the same at once; one that was damaged is made anew. Raises ImageError
     if the image cannot make a venv, StoreError if the cache cannot be written, and the engine's errors.
     """
-    words = (str(_FORMAT), str(VENV), image.digest, interpreter.executable)
+    words = (str(_FORMAT), str(VENV), image.content, interpreter.executable)
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
     make_once(folder, lambda unfinished: _make(image, interpreter, engine, unfinished))
     with store_errors(cache):

@@ -99,7 +99,7 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
 
 
 def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
-    yield "Python", seen.python
+    yield "Python", seen.added_python or seen.python
     if seen.install is not None:
         yield "pip", seen.install.pip_version
     yield "C library", seen.libc

@@ -1,0 +1,1 @@
+"""Pythons that no distro packages: made or fetched once, kept, and mounted into distros' roots."""

@@ -1,0 +1,53 @@
+"""Which Python a target gets that its distro does not package: made or fetched once, then mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.images.api import Say
+from pytest_manylinux.model.distro import AddedPython, Image, InterpreterOrigin, Target
+from pytest_manylinux.pythons.source_package import (
+    build_python,
+    built_python,
+    check_buildable,
+    fetch_source,
+)
+
+
+def with_added_python(
+    target: Target,
+    image: Image,
+    engine: Engine,
+    cache: Path,
+    *,
+    build_root: Callable[[], Image],
+    say: Say,
+) -> Image:
+    """An image with the target's Python besides, if its distro does not package that one.
+
+    `cache` is the cache folder, `build_root` gives the root that a Python is built in. Raises
+    ToolchainError and ImageError for a Python that cannot be provided, and the engine's errors.
+    """
+    if target.interpreter.origin is InterpreterOrigin.DISTRO:
+        return image
+    return replace(image, added=_provided(target, engine, cache, build_root=build_root, say=say))
+
+
+def _provided(
+    target: Target, engine: Engine, cache: Path, *, build_root: Callable[[], Image], say: Say
+) -> AddedPython:
+    if (kept := built_python(cache, target)) is not None:
+        return kept
+    check_buildable(target)
+    archive, suites = target.distro.archive, target.interpreter.suites
+    # The Release files of rolling suites may be past their dates: only the distro's own rule is known.
+    archives = [
+        replace(archive, suite=s, check_valid_until=archive.check_valid_until and s == archive.suite)
+        for s in suites
+        if archive is not None
+    ]
+    source = fetch_source(target.interpreter.version, archives, cache / "pythons", say=say)
+    return build_python(target, build_root(), source, engine, cache, say=say)
