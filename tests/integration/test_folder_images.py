@@ -5,6 +5,7 @@ Wants the programs `skopeo`, `bsdtar`, `bwrap` and `docker-registry`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -25,11 +26,19 @@ from loopback_registry import log_in, registry_running
 from pushed_images import Entry, layer, push, push_index, skopeo, write_layout
 from whole_runs import wait_for
 
+from pytest_manylinux.cache.integrity import is_as_sealed
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import ImageError, StoreError
-from pytest_manylinux.images import image_progress, unpack
+from pytest_manylinux.images import (
+    ArchiveImages,
+    folder_images,
+    image_progress,
+    official_images,
+    unpack,
+)
 from pytest_manylinux.images import skopeo as client
 from pytest_manylinux.images.folder_images import FolderImages
+from pytest_manylinux.images.provision import ProvisionPlan
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, ImageSource
 
@@ -321,6 +330,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from pytest_manylinux.images.folder_images import FolderImages
+from pytest_manylinux.images.provision import ProvisionPlan
 from pytest_manylinux.images.store import ImageStore
 
 FolderImages(store=ImageStore(Path(sys.argv[1])), say=print).pull(sys.argv[2], "x86_64", title="acme")
@@ -386,6 +396,82 @@ def test_images_of_files_and_folders(scene: Scene, tmp_path: Path, kind: str) ->
     assert provide(scene, row(name)) == image
     if kind in {"oci", "oci-archive"}:
         assert image.digest == digest
+
+
+CHANGES = """
+set -e
+echo more >> /etc/debian_version
+rm /etc/issue
+rm -r /usr/share/doc && mkdir /usr/share/doc && echo 1 > /usr/share/doc/new
+rm -r /usr/share/man && ln -s doc /usr/share/man
+rm /etc/os-release && mkdir -p /etc/os-release/folder
+chmod 700 /opt && chown 7:7 /srv 2>/dev/null || true
+mv /etc/profile /etc/profile.moved
+echo x > /usr/bin/su && chmod 6755 /usr/bin/su
+ln /usr/bin/su /usr/bin/su.too && mkfifo /opt/pipe && mkdir -p "/opt/a:b,c/d"
+test -s /etc/resolv.conf || test ! -s /host/etc/resolv.conf
+sync
+"""
+
+
+@pytest.mark.parametrize("lower", ["", ":,\\"], ids=["plain", "odd"])
+def test_a_plan_over_a_root_and_in_a_copy_come_out_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower: str
+) -> None:
+    """And the root below stays as it was, to the byte; what did not change is there once."""
+    plan = ProvisionPlan(commands=(("sh", "-c", CHANGES),), key="changes", listing=("ls", "/opt"))
+    monkeypatch.setattr(official_images, "provision_plan", lambda *_, **__: plan)
+    (tmp_path / "root").mkdir()
+    shutil.unpack_archive(small_root(tmp_path), tmp_path / "root", "tar", filter="fully_trusted")
+    distro = row(f"dir:{tmp_path / 'root'}")
+    found = []
+    for way in ("over", "copy"):
+        if way == "copy":
+            monkeypatch.setattr(folder_images, "overlays_work", lambda _: False)
+        store = ImageStore(tmp_path / f"cache{lower}{way}")
+        images = FolderImages(store=store, say=print)
+        interpreter = distro.interpreters[0]
+        image = images.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=interpreter)
+        below = next(one for one in store.images() if one.record.digest == image.base).folder
+        assert is_as_sealed(below)
+        root = Path(str(image.root))
+        assert (root / "usr/bin/env").samefile(below / "root/usr/bin/env")
+        assert not (root / "etc/debian_version").samefile(below / "root/etc/debian_version")
+        assert not (below / "root/opt/pipe").exists()
+        assert is_as_sealed(root.parent)
+        assert not list(store.root.glob("aside/*"))
+        found.append(listing(root))
+    assert found[0] == found[1]
+    assert found[0]["usr/bin/su"][0] == found[0]["usr/bin/su.too"][0] == "-rwxr-xr-x"
+    assert found[0]["usr/share/man"] == ("lrwxrwxrwx", "doc")
+    gone = {"etc/issue", "etc/profile", "etc/resolv.conf", "usr/share/doc/base-files"}
+    assert gone.isdisjoint(found[0])
+
+
+def small_root(folder: Path) -> Path:
+    """A root of Debian 12, without what is large."""
+    distro = load_catalogue().get("debian-12")
+    image = ArchiveImages(ImageStore()).provide(
+        distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0]
+    )
+    path = folder / "root.tar"
+    large = ("python3*", "perl*", "*-linux-gnu/gconv", "./usr/share/[a-ce-ln-z]*", "./var/lib/*")
+    words = [f"--exclude={name}" for name in (*large, "./etc/resolv.conf")]
+    subprocess.run(["tar", "-C", str(image.root), *words, "-cf", str(path), "."], check=True)
+    return path
+
+
+def listing(root: Path) -> dict[str, tuple[str, str]]:
+    """Of each path its kind with its mode, and its content."""
+    found = {}
+    for path in root.rglob("*"):
+        mode, content = stat.filemode(path.lstat().st_mode), ""
+        if path.is_symlink():
+            content = str(path.readlink())
+        elif path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        found[str(path.relative_to(root))] = (mode, content)
+    return found
 
 
 @pytest.mark.parametrize(

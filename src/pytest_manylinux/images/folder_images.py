@@ -1,8 +1,9 @@
 """Official images for an engine that wants them as folders: no daemon, no root's rights, no container.
 
-skopeo fetches, bsdtar unpacks (`unpack_inside.py`), and the row's package manager runs in a copy
-(`root_provision.py`). Layers are kept once, by digest; what a derived root has in common with the one
-it was copied from is one file with two names.
+skopeo fetches, bsdtar unpacks (`unpack_inside.py`), and the row's package manager runs in a folder
+that is laid over the root (`root_provision.py`), or in a copy of it where the kernel has no overlays
+for users. Layers are kept once, by digest; what a derived root has in common with the one below it is
+one file with two names.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from pytest_manylinux.images.store import ImageRecord, ImageStore, StoredImage
 from pytest_manylinux.images.unpack import (
     copy_root,
     forget_layers,
+    lay_over,
     pin_layers,
     sha256_of,
     share_files,
     take_rights,
     unpack,
 )
+from pytest_manylinux.images.user_namespace import laid_out, overlays_work
 from pytest_manylinux.model.distro import Distro, ImageSource, image_file
 
 LAYERS = "layers"
@@ -204,10 +207,16 @@ class FolderImages(OfficialImages):
         self.store.sweep()
         with self.store.aside() as folder:
             root, below = folder / "root", Path(base.root)
-            copied = copy_root(below, root, store=self.store.root)
-            way, contents = self._provision(distro, root, folder, base, plan)
-            take_rights(root, store=self.store.root, title=distro.id)
-            size = share_files(root, below, unchanged_since=copied)
+            overlay = laid_out(folder / "overlay", below)
+            if overlays_work(overlay):
+                way, contents = self._provision(distro, below, folder, base, plan, overlay=overlay)
+                size = lay_over(overlay, root, store=self.store.root, title=distro.id)
+            else:
+                copied = copy_root(below, root, store=self.store.root)
+                way, contents = self._provision(distro, root, folder, base, plan)
+                take_rights(root, store=self.store.root, title=distro.id)
+                size = share_files(root, below, unchanged_since=copied)
+            shutil.rmtree(overlay)
             seal_links(below.parent)
             record = msgspec.structs.replace(
                 _record(key, distro.id, arch, started), size=size, contents=contents, way=way
@@ -215,21 +224,32 @@ class FolderImages(OfficialImages):
             return self.store.keep(folder, record)
 
     def _provision(
-        self, distro: Distro, root: Path, folder: Path, base: Pulled, plan: ProvisionPlan
+        self,
+        distro: Distro,
+        root: Path,
+        folder: Path,
+        base: Pulled,
+        plan: ProvisionPlan,
+        *,
+        overlay: Path | None = None,
     ) -> tuple[str, str]:
-        """Where packages came from if not from the image's own sources, and a digest of all of them."""
+        """Where packages came from if not from the image's own sources, and a digest of all of them.
+
+        With `overlay`, what is installed goes there and not into `root`.
+        """
         provisioning = Provisioning(
-            root=root,
-            scratch=folder / "scratch",
+            root=overlay / "merged" if overlay else root,
+            overlay=overlay,
+            scratch=folder / "overlay" / "scratch",
             plan=plan,
             network=self.network,
             environment=base.environment,
             title=distro.id,
         )
-        with (folder / "log").open("wb") as log, resolving(root):
+        upper = overlay / "upper" if overlay else None
+        with (folder / "log").open("wb") as log, resolving(root, upper):
             way = install(plan, lambda command: provisioning.run(command, log), distro.id, self.say)
             contents = packages_digest(plan, lambda command: provisioning.run(command, log))
-        shutil.rmtree(folder / "scratch")
         return way, contents
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -36,7 +37,10 @@ _APT_ALONE = 'APT::Sandbox::User "root";\n'
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioning:
-    """Runs the commands of one plan in `root`; `scratch` is a folder of ours that is made."""
+    """Runs the commands of one plan in `root`; `scratch` is a folder of ours that is made.
+
+    With `overlay` (`laid_out`), `root` is what that shows, and `scratch` is in its folder.
+    """
 
     root: Path
     scratch: Path
@@ -44,6 +48,7 @@ class Provisioning:
     network: Network = field(default_factory=Network)
     environment: tuple[tuple[str, str], ...] = ()
     title: str
+    overlay: Path | None = None
 
     def run(self, command: tuple[str, ...], log: IO[bytes]) -> str:
         """Run one command; gives the end of its output, all of which goes to `log` too.
@@ -56,6 +61,7 @@ class Provisioning:
             environment=self._environment(),
             network=True,
             filter=_without_fsync(),
+            overlay=self.overlay,
         )
         with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             output = self._follow(process, log)
@@ -127,19 +133,22 @@ def _without_fsync() -> bytes:
 
 
 @contextlib.contextmanager
-def resolving(root: Path) -> Iterator[None]:
+def resolving(root: Path, upper: Path | None = None) -> Iterator[None]:
     """Have plain files in `root` that this machine's settings of names can be mounted on, for now.
 
-    An image may have a link there that leads nowhere, or nothing; that is put back in the end. Nothing
-    here follows a link of the image's.
+    An image may have a link there that leads nowhere, or nothing; that is put back in the end. With
+    `upper`, the folder that is laid over `root`, they are made there. Nothing here follows a link of
+    the image's.
     """
     try:
-        etc = os.open(root / "etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        below = os.open(root / "etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         yield
         return
-    try:
-        before = {name: _link(etc, name) for name in RESOLVING if not _is_plain(etc, name)}
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, below)
+        before = {name: _link(below, name) for name in RESOLVING if not _is_plain(below, name)}
+        etc = below if upper is None else _same_folder(root / "etc", upper / "etc", stack)
         for name in before:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=etc)
@@ -148,10 +157,20 @@ def resolving(root: Path) -> Iterator[None]:
         for name, link in before.items():
             if _is_plain(etc, name) and not os.stat(name, dir_fd=etc, follow_symlinks=False).st_size:
                 os.unlink(name, dir_fd=etc)
-                if link:
+                if link and upper is None:
                     os.symlink(link, name, dir_fd=etc)
-    finally:
-        os.close(etc)
+
+
+def _same_folder(model: Path, folder: Path, stack: contextlib.ExitStack) -> int:
+    """A new folder with the rights of another; gives it opened until the end of `stack`."""
+    folder.mkdir()
+    shutil.copystat(model, folder)
+    if os.geteuid() == 0:
+        status = model.stat()
+        os.chown(folder, status.st_uid, status.st_gid)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 def _is_plain(folder: int, name: str) -> bool:

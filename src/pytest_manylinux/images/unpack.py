@@ -14,7 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pytest_manylinux.cache.disk_errors import full
@@ -54,6 +54,21 @@ def take_rights(root: Path, *, store: Path, title: str) -> int:
     return _ask(root, (), _LEAST, store=store, title=title)
 
 
+def lay_over(overlay: Path, root: Path, *, store: Path, title: str) -> int:
+    """Make `root` of what an overlay shows (`laid_out`); it shares the files of the lower folder.
+
+    Gives the bytes on the disk that are only this root's. What no sandbox must have is taken away, as
+    `take_rights` does.
+    """
+    try:
+        _copy(overlay / "lower", root, store=store)
+    except ImageError:  # a file system that gives no file a second name, or a file no further one
+        shutil.rmtree(root, ignore_errors=True)
+        _copy(overlay / "lower", root, "--reflink=auto", store=store)
+    more = {"upper": str(overlay / "upper"), "work": str(overlay / "work")}
+    return _ask(root, (), _LEAST, store=store, title=title, more=more)
+
+
 def unpacker() -> str:
     """The program; raises ImageError with the command that installs it."""
     found = shutil.which(UNPACKER)
@@ -65,8 +80,17 @@ def unpacker() -> str:
     return found
 
 
-def _ask(root: Path, layers: Sequence[Path], bound: int, *, store: Path, title: str) -> int:
+def _ask(
+    root: Path,
+    layers: Sequence[Path],
+    bound: int,
+    *,
+    store: Path,
+    title: str,
+    more: Mapping[str, str] | None = None,
+) -> int:
     question = {
+        **(more or {}),
         "root": str(root),
         "layers": [str(path) for path in layers],
         "tar": unpacker(),
@@ -149,7 +173,16 @@ def forget_layers(folder: Path, keep: int = LAYERS_KEPT) -> None:
 
 def copy_root(source: Path, target: Path, *, store: Path) -> int:
     """Copy a root, by reference where the file system can; gives the time (ns) when that was done."""
-    program = ["cp", "--archive", "--reflink=auto", "--", str(source), str(target)]
+    _copy(source, target, "--reflink=auto", store=store)
+    mark = target.with_name("mark")
+    mark.touch()
+    time = mark.stat().st_ctime_ns
+    mark.unlink()
+    return time
+
+
+def _copy(source: Path, target: Path, how: str = "--link", *, store: Path) -> None:
+    program = ["cp", "--archive", how, "--no-target-directory", "--", f"{source}/.", str(target)]
     done = subprocess.run(
         program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -157,11 +190,6 @@ def copy_root(source: Path, target: Path, *, store: Path) -> int:
         if _NO_ROOM in done.stderr:
             raise full(store, done.stderr.strip())
         raise ImageError("a root could not be copied", why=done.stderr.strip())
-    mark = target.with_name("mark")
-    mark.touch()
-    time = mark.stat().st_ctime_ns
-    mark.unlink()
-    return time
 
 
 def share_files(root: Path, below: Path, *, unchanged_since: int) -> int:

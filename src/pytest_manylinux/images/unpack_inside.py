@@ -3,9 +3,10 @@
     python unpack_inside.py REQUEST
 
 REQUEST is JSON: `root` (a folder), `layers` (files in order, the lowest first), `tar` (the program
-bsdtar), `owners` (whether files keep theirs), `bytes` and `files` (what may be written at most). JSON
-comes out: {"size": BYTES} or {"refused": WHY}. This file is run by its path, with nothing but the
-standard library.
+bsdtar), `owners` (whether files keep theirs), `bytes` and `files` (what may be written at most). With
+`upper`, the upper folder of an overlay is laid over the root instead, for good. JSON comes out:
+{"size": BYTES}, of `upper` if it is there, or {"refused": WHY}. This file is run by its path, with
+nothing but the standard library.
 
 bsdtar writes from inside the root (chroot), so no name and no link leads out of it. Of a layer that is
 not the lowest, names are read first: whiteouts (OCI image specification, layer.md) take away what lies
@@ -15,6 +16,7 @@ Nothing is left of an image's rights: no bits of set-user-id, no capabilities, n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -50,7 +52,12 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
             if number:
                 _make_room(root, _names(request["tar"], layer))
             _extract(request, layer, upper=number > 0)
-        return {"size": _tidy(root, own=own)}
+        if "upper" not in request:
+            return {"size": _tidy(root, own=own)}
+        size = _tidy(request["upper"], own=own, whiteouts=True)
+        _lay_over(os.fsencode(root), os.fsencode(request["upper"]))
+        shutil.rmtree(request["work"])  # a folder that its owner may not look into
+        return {"size": size}  # noqa: TRY300 - what may be refused is above it
     except RefusedError as error:
         return {"refused": str(error)}
 
@@ -187,8 +194,52 @@ def _remove(path: bytes) -> None:
         return
 
 
-def _tidy(root: str, *, own: bool) -> int:
-    """Take rights away; with `own` let the owner read all of it. Gives the bytes on the disk."""
+def _lay_over(root: bytes, upper: bytes) -> None:
+    """Do for good what an overlay shows (overlayfs.rst); files of `root` are never written into.
+
+    Both are folders in fact, and nobody else writes in either.
+    """
+    with os.scandir(upper) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            target, status = os.path.join(root, entry.name), entry.stat(follow_symlinks=False)  # noqa: PTH118
+            if not stat.S_ISDIR(status.st_mode):
+                _remove(target)
+                if not _is_whiteout(status):
+                    _forget_attributes(entry.path)
+                    os.rename(entry.path, target)  # noqa: PTH104
+                continue
+            if _is_opaque(entry.path) or os.path.islink(target) or not os.path.isdir(target):  # noqa: PTH112, PTH114
+                _remove(target)
+                os.mkdir(target)  # noqa: PTH102
+            _lay_over(target, entry.path)
+            os.chown(target, status.st_uid, status.st_gid)
+            os.chmod(target, stat.S_IMODE(status.st_mode))  # noqa: PTH101
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _forget_attributes(path: bytes) -> None:
+    """Of the overlay's own and of rights (capabilities(7)), which no image keeps here."""
+    for name in os.listxattr(path, follow_symlinks=False):
+        with contextlib.suppress(OSError):
+            os.removexattr(path, name, follow_symlinks=False)
+
+
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def _is_opaque(folder: bytes) -> bool:
+    try:
+        return os.getxattr(folder, b"user.overlay.opaque") == b"y"
+    except OSError:
+        return False
+
+
+def _tidy(root: str, *, own: bool, whiteouts: bool = False) -> int:
+    """Take rights away; with `own` let the owner read all of it. Gives the bytes on the disk.
+
+    `whiteouts` of an overlay stay, which are devices to everyone else.
+    """
     seen: dict[int, int] = {}
     if own:
         os.lchown(root, 0, 0)
@@ -196,12 +247,14 @@ def _tidy(root: str, *, own: bool) -> int:
     for path, status in _below(os.fsencode(root)):
         mode = stat.S_IMODE(status.st_mode)
         wanted = mode
-        if own:  # a package manager may have made files of subordinate ids
+        if own and not _is_whiteout(status):  # a package manager may have made files of subordinate ids
             os.lchown(path, 0, 0)
         if stat.S_ISDIR(status.st_mode):
             wanted |= 0o700 if own else 0
         elif stat.S_ISREG(status.st_mode):
             wanted = mode & ~(stat.S_ISUID | stat.S_ISGID) | (0o400 if own else 0)
+        elif whiteouts and _is_whiteout(status):
+            continue
         elif stat.S_ISBLK(status.st_mode) or stat.S_ISCHR(status.st_mode):
             os.unlink(path)  # noqa: PTH108
             continue

@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -50,7 +50,8 @@ class Ids(enum.Enum):
 class InsideRequest:
     """A program, and what it sees. `view` are bubblewrap's arguments for the file system.
 
-    `filter` is a program for seccomp(2), empty for none.
+    `filter` is a program for seccomp(2), empty for none. `overlay` is a folder (`laid_out`) whose
+    `upper` is laid over its `lower` as `merged`, which the view finds there, for this program only.
     """
 
     argv: tuple[str, ...]
@@ -58,6 +59,28 @@ class InsideRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     network: bool = False
     filter: bytes = field(default=b"", repr=False)
+    overlay: Path | None = None
+
+
+def laid_out(folder: Path, lower: Path) -> Path:
+    """Make `folder` one that a request's `overlay` takes; gives it. `lower` is never written to."""
+    for name in ("upper", "work", "merged"):
+        (folder / name).mkdir(parents=True)
+    shutil.copymode(lower, folder / "upper")
+    (folder / "lower").symlink_to(lower)  # no name of this machine's has to be quoted
+    return folder
+
+
+def overlays_work(folder: Path) -> bool:
+    """Whether this kernel lays the folder of `laid_out` over each other in a user namespace.
+
+    Linux does since 5.11, on most file systems (Documentation/filesystems/overlayfs.rst).
+    """
+    request = InsideRequest(argv=("true",), view=("--ro-bind", "/", "/"), overlay=folder)
+    request = replace(request, environment={"PATH": _path()})
+    silent = subprocess.DEVNULL
+    with running_inside(request, stdout=silent, stderr=silent) as process:
+        return process.wait() == 0
 
 
 def ids_here() -> Ids:
@@ -101,6 +124,8 @@ def running_inside(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            for stream in filter(None, (process.stdout, process.stderr)):
+                stream.close()
     finally:
         for descriptor in (ready, go, told, *rules, *((tell,) if tell >= 0 else ())):
             os.close(descriptor)
@@ -114,11 +139,30 @@ def _command(request: InsideRequest, *, ready: int, tell: int, rules: Sequence[i
             remedy=install_command("bwrap"),
         )
     network = () if request.network else ("--unshare-net",)
-    capabilities = [word for name in CAPABILITIES for word in ("--cap-add", name)]
-    words = [program, *_NAMESPACES, *network, "--cap-drop", "ALL", *capabilities]
+    words = [program, *_NAMESPACES, *network]
     words += ["--userns-block-fd", str(ready), "--info-fd", str(tell)]
     words += [word for rule in rules for word in ("--seccomp", str(rule))]
-    return [*words, *request.view, "--", *request.argv]
+    inner = ["--cap-drop", "ALL", *_added(CAPABILITIES), *request.view, "--", *request.argv]
+    if request.overlay is None:
+        return [*words, *inner]
+    # bubblewrap mounts overlays from 0.11 on; mount(8) does everywhere, and a second bubblewrap takes
+    # the right to mount away again.
+    folder = str(request.overlay)
+    words += ["--cap-drop", "ALL", *_added((*CAPABILITIES, "CAP_SYS_ADMIN"))]
+    words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", folder, folder]
+    words += ["--setenv", "PATH", _path(), "--chdir", folder]
+    variables = (item for name in request.environment.items() for item in ("--setenv", *name))
+    return [*words, "--", "sh", "-c", _LAY, "sh", program, "--clearenv", *variables, *inner]
+
+
+_LAY = (
+    "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr overlay merged"
+    ' && exec "$@"'
+)
+
+
+def _added(capabilities: Sequence[str]) -> list[str]:
+    return [word for name in capabilities for word in ("--cap-add", name)]
 
 
 def _in_memory(program: bytes) -> tuple[int, ...]:
