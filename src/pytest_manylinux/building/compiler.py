@@ -41,10 +41,16 @@ Download = Callable[[Path], None]
 """Puts ziglang's wheel into a folder."""
 
 WHAT = "the compiler (ziglang)"
+EDITED = f"{VERSION}-by-name"
+"""The compiler as it is kept, once `compare_types_by_name` has edited it."""
+
 REQUIREMENT = f"ziglang=={VERSION}"
 DOWNLOAD = ("-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir")
 _TIMEOUT = 900.0
 _GLIBCS = ("2_12", "2_17", "2_31", "2_39")  # which its wheels are tagged for, by architecture
+_BY_ADDRESS = re.compile(
+    r"^(# +else\n# +define _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION )1$", re.MULTILINE
+)
 # Other systems' C libraries and headers, the thread sanitizer: half of the files, none of use here.
 _UNUSED = re.compile(
     r"ziglang/lib/(?:libtsan|docs|init|libc/(?:mingw|musl|wasi|darwin|freebsd|netbsd|openbsd)"
@@ -123,10 +129,11 @@ def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | No
         place.mkdir()
         download(place)
         _unpack(next(place.glob("ziglang-*.whl")), folder)
+        compare_types_by_name(folder)
         shutil.rmtree(place)
 
     return make_once(
-        cache / "zig" / f"{VERSION}-{arch}",
+        cache / "zig" / f"{EDITED}-{arch}",
         make,
         announce=lambda: say(f"fetching the compiler: zig {VERSION}, once"),
         doing=f"the compiler cannot be kept in {cache / 'zig'}",
@@ -207,14 +214,35 @@ def _unpack(wheel: Path, folder: Path) -> None:
     (folder / "zig").chmod(0o755)
 
 
+def compare_types_by_name(compiler: Path) -> None:
+    """Let the C++ library that zig compiles tell types apart by their names, not by their addresses.
+
+    Each module of a wheel has a library of its own, whose types are hidden, so that one module's
+    `std::runtime_error`, or `int` even, had another address than the next one's: only `catch (...)`
+    took what was thrown over there, and dynamic_cast gave null. g++'s library compares names. (libc++'s
+    header typeinfo, _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION: 1 is by address, 2 by name.)
+    Raises ToolchainError if the header is another one than that of VERSION.
+    """
+    header = compiler / "lib/libcxx/include/typeinfo"
+    text = header.read_text(encoding="utf-8") if header.is_file() else ""
+    edited, count = _BY_ADDRESS.subn(r"\g<1>2", text)
+    if count != 1:
+        raise ToolchainError(
+            f"the C++ library of zig {VERSION} is not the one that is known",
+            why=f"{header.relative_to(compiler)} does not say how types are compared",
+            remedy="see that the index gives the original ziglang",
+        )
+    header.write_text(edited, encoding="utf-8")
+
+
 def edition(cache: Path) -> str:
     """The compiler as it was fetched: zig takes nothing that another one made, even of its version.
 
     Nor could it make it again where it is linked from a folder that builds cannot write.
     """
-    compilers = (cache / "zig").glob(f"{VERSION}-*/zig")
+    compilers = (cache / "zig").glob(f"{EDITED}-*/zig")
     fetched = sorted(compiler.stat().st_mtime_ns for compiler in compilers)
-    return f"{VERSION}-{hashlib.sha256(repr(fetched).encode()).hexdigest()[:8]}"
+    return f"{EDITED}-{hashlib.sha256(repr(fetched).encode()).hexdigest()[:8]}"
 
 
 def warm_folder(cache: Path) -> Path:
@@ -231,5 +259,5 @@ def symbol_table(compiler: Path) -> Path:
 
 def known_symbols(cache: Path) -> Path | None:
     """The same, if zig was ever fetched into this cache; it tells of all architectures."""
-    table = symbol_table(cache / "zig" / f"{VERSION}-{host_arch()}")
+    table = symbol_table(cache / "zig" / f"{EDITED}-{host_arch()}")
     return table if table.is_file() else None

@@ -17,7 +17,8 @@ from pytest_manylinux.building.build_caches import (
     has_cxx,
     project_cache,
 )
-from pytest_manylinux.building.compiler import VERSION, edition, warm_folder
+from pytest_manylinux.building.compiler import EDITED, compare_types_by_name, edition, warm_folder
+from pytest_manylinux.errors import ToolchainError
 
 
 def own_folders(cache: Path, project: Path) -> list[Path]:
@@ -33,8 +34,28 @@ def test_no_two_projects_share_a_folder(tmp_path: Path) -> None:
     assert not any(folder.is_relative_to(warm_folder(cache)) for folder in folders)
 
 
+_HEADER = """\
+#        if defined(_LIBCPP_OBJECT_FORMAT_COFF)
+#          define _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION 2
+#        else
+#          define _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION 1
+#        endif
+#      if _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION == 1
+"""
+
+
+def test_the_cxx_library_compares_types_by_name(tmp_path: Path) -> None:
+    header = tmp_path / "lib/libcxx/include/typeinfo"
+    header.parent.mkdir(parents=True)
+    header.write_text(_HEADER)
+    compare_types_by_name(tmp_path)
+    assert header.read_text() == _HEADER.replace("IMPLEMENTATION 1", "IMPLEMENTATION 2")
+    with pytest.raises(ToolchainError, match="not the one that is known"):
+        compare_types_by_name(tmp_path)
+
+
 def test_nothing_of_a_compiler_that_was_replaced_is_taken(tmp_path: Path) -> None:
-    compiler = tmp_path / "zig" / f"{VERSION}-x86_64" / "zig"
+    compiler = tmp_path / "zig" / f"{EDITED}-x86_64" / "zig"
     compiler.parent.mkdir(parents=True)
     warm, own = [], []
     for fetched in (1, 2):
