@@ -62,6 +62,7 @@ class ArchiveRow(_Row, frozen=True, kw_only=True):
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
     architectures: tuple[str, ...] | None = None
+    from_source: bool = False
 
 
 class DistroRow(_Row, frozen=True, kw_only=True):
@@ -166,6 +167,7 @@ def _archive(row: ArchiveRow, *, where: str) -> ArchiveRecipe:
         extra_suites=row.extra_suites,
         components=row.components,
         architectures=row.architectures,
+        from_source=row.from_source,
     )
 
 

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.policy import LibcKind, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel import FileContent, ModuleFile, WheelFacts
 
@@ -22,15 +23,19 @@ SLOTS_SINCE = (3, 15)
 _TRIPLET_SINCE, _TRIPLET_SINCE_IN_DEBIAN = (3, 15), (3, 13)
 _DEBIANS = frozenset({"debian", "ubuntu"})
 _CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)-(?P<triplet>[\w-]+)")
-_MUSL = "-musl"
+_MUSL, _GNU = "-musl", "-gnu"
+_MUSL_SINCE = (3, 11)  # before, the suffix for musl ended as glibc's does (CPython's configure.ac)
 _M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
 _TAG = re.compile(r"(?P<kind>cp|pp)3(?P<minor>\d+)")
 
 
-def is_found(suffix: str, version: PythonVersion, *, debian: bool) -> bool:
+def is_found(
+    suffix: str, version: PythonVersion, *, debian: bool, libc: LibcKind = LibcKind.GLIBC
+) -> bool:
     """Whether an interpreter looks for modules with the suffix (without its dot and `.so`)."""
-    if not suffix or suffix.endswith(_MUSL):
+    if not suffix or _is_of_another_libc(suffix, version, libc):
         return not suffix
+    suffix = suffix.replace(_MUSL, _GNU)
     if version.implementation is Implementation.PYPY:
         return suffix.startswith(f"pypy{version.major}{version.minor}-")
     if suffix.startswith("abi3t"):
@@ -47,26 +52,45 @@ def is_found(suffix: str, version: PythonVersion, *, debian: bool) -> bool:
     return match is not None and f"cp{match['version']}{match['flags']}" in own
 
 
+def _is_of_another_libc(suffix: str, version: PythonVersion, libc: LibcKind) -> bool:
+    if suffix.endswith(_MUSL):
+        return libc is not LibcKind.MUSL
+    of_glibc = suffix.endswith(_GNU) and version.release >= _MUSL_SINCE
+    return libc is LibcKind.MUSL and of_glibc
+
+
 def unfound(facts: WheelFacts, target: Target) -> dict[str, list[ModuleFile]]:
     """Modules that the target's Python does not find by any of their files."""
     debian = target.distro.family in _DEBIANS
-    version = target.interpreter.version
+    version, libc = target.interpreter.version, target.distro.libc.kind
     return {
         name: files
         for name, files in _by_name(facts).items()
-        if not any(is_found(one.suffix, version, debian=debian) for one in files)
+        if not any(is_found(one.suffix, version, debian=debian, libc=libc) for one in files)
     }
 
 
 @once_per_wheel
 def never_found(facts: WheelFacts) -> dict[str, list[ModuleFile]]:
     """Modules that the lowest Python of some tag does not find, whatever the distro."""
-    lowest = list(_lowest(facts))
+    lowest, kinds = list(_lowest(facts)), _kinds(facts)
     return {
         name: files
         for name, files in _by_name(facts).items()
-        if lowest and not any(is_found(one.suffix, v, debian=False) for v in lowest for one in files)
+        if lowest
+        and not any(
+            is_found(one.suffix, version, debian=False, libc=kind)
+            for version in lowest
+            for one in files
+            for kind in kinds
+        )
     }
+
+
+def _kinds(facts: WheelFacts) -> tuple[LibcKind, ...]:
+    """The C libraries that the wheel is for: glibc unless its name says otherwise."""
+    found = [split[0].kind for tag in facts.wheel.platforms if (split := policy_of_platform_tag(tag))]
+    return tuple(sorted(set(found))) or (LibcKind.GLIBC,)
 
 
 def no_modules(facts: WheelFacts) -> list[ModuleFile]:
@@ -83,7 +107,8 @@ def without_init(facts: WheelFacts, version: PythonVersion) -> Iterator[ModuleFi
     for one in facts.module_files:
         if one.content is not FileContent.NATIVE or one.inits or (one.exports and slots):
             continue
-        if is_found(one.suffix, version, debian=True) and not opened_by_path(one, facts):
+        found = any(is_found(one.suffix, version, debian=True, libc=kind) for kind in _kinds(facts))
+        if found and not opened_by_path(one, facts):
             yield one
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pytest_manylinux.diagnose.loader_model import is_loader
+from pytest_manylinux.diagnose.loader_model import is_loader, is_of_musl
 from pytest_manylinux.model.distro import Distro
 
 if sys.version_info >= (3, 11):
@@ -101,6 +101,8 @@ def is_on(library: str, distro: Distro) -> bool | None:
     if slash:
         # A need that is a path: a library of the system's folders may be there, others are not.
         return is_on(name, distro) if _SYSTEM_FOLDER.fullmatch(folder) else False
+    if distro.libc.is_musl():
+        return _is_on_musl(library, distro)
     if distro.libraries is not None:
         return library in distro.libraries or is_loader(library)
     if library in distro.absent_libraries:
@@ -111,8 +113,27 @@ def is_on(library: str, distro: Distro) -> bool | None:
     return None if known is None else known.is_minimal(distro)
 
 
+def _is_on_musl(library: str, distro: Distro) -> bool | None:
+    """Of glibc's libraries musl's loader takes some names for itself; its own needs no other."""
+    if is_of_musl(library):
+        return True
+    if distro.libraries is not None:
+        return library in distro.libraries
+    if library in distro.absent_libraries or is_loader(library):
+        return False
+    if library in _MUSLLINUX:
+        return True
+    return None if system_libraries().get(library) is None else False
+
+
+_MUSLLINUX = frozenset({"libz.so.1"})
+"""What musllinux policies let come from the system beside libc (auditwheel, musllinux-policy.json)."""
+
+
 def how_to_get(library: str, distro: Distro) -> str:
     """A sentence on who brings the library to the distro, and whether the policies permit it."""
+    if distro.libc.is_musl():
+        return f"musllinux policies permit libc and libz.so.1 alone: repair should graft {library}"
     known = system_libraries().get(library)
     if known is None:
         return f"no policy's allow list permits {library}: repair should have grafted it"

@@ -5,6 +5,9 @@ that loaded it, unless the file has a DT_RUNPATH, which then counts alone and fo
 library that is loaded already under that name is not searched again. A need with a slash is a path
 and not searched at all. `$ORIGIN` and `$LIB` stand for folders in both. The loader goes breadth first.
 What the wheel does not have in reach must come from the system (or has been loaded before by code).
+
+musl's loader differs (ldso/dynlink.c, load_library): DT_RPATH and DT_RUNPATH are one, and count for
+what a file's needs need too; it takes the names of libc's parts for itself.
 """
 
 from __future__ import annotations
@@ -57,9 +60,9 @@ class Loading:
 
 def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, ...]:
     """What each extension module and program of the wheel loads, on a target or on most distros."""
-    folder = lib_folder(target)
+    folder, musl = lib_folder(target), _is_for_musl(facts, target)
     known = _loadings(facts)
-    if folder not in known:
+    if (folder, musl) not in known:
         shelf = {installed_path(elf.path): elf for elf in facts.elf}
         modules = {path for _, path in facts.extension_paths}
         programs = set(facts.programs)
@@ -68,9 +71,16 @@ def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, 
             for elf in facts.elf
             if elf.path in modules or (elf.path in programs and _is_for(elf, facts.wheel))
         )
-        loader = _Loader(shelf, folder)
-        known[folder] = tuple(loader.load(elf, program=elf.path in programs) for elf in roots)
-    return known[folder]
+        loader = _Loader(shelf, folder, musl=musl)
+        known[folder, musl] = tuple(loader.load(elf, program=elf.path in programs) for elf in roots)
+    return known[folder, musl]
+
+
+def _is_for_musl(facts: WheelFacts, target: Target | None) -> bool:
+    """By the target; without one by the wheel's name."""
+    if target is not None:
+        return target.distro.libc.is_musl()
+    return all(tag.startswith("musllinux") for tag in facts.wheel.platforms)
 
 
 def _is_for(elf: ElfFacts, wheel: Wheel) -> bool:
@@ -79,8 +89,8 @@ def _is_for(elf: ElfFacts, wheel: Wheel) -> bool:
 
 
 @once_per_wheel
-def _loadings(facts: WheelFacts) -> dict[str, tuple[Loading, ...]]:
-    """By what `$LIB` stands for; where no file uses it, all are the same."""
+def _loadings(facts: WheelFacts) -> dict[tuple[str, bool], tuple[Loading, ...]]:
+    """By what `$LIB` stands for (where no file uses it, all are the same), and for musl or not."""
     del facts
     return {}
 
@@ -130,6 +140,14 @@ def is_loader(library: str) -> bool:
     return library.startswith(("ld-linux", "ld64.so"))
 
 
+def is_of_musl(library: str) -> bool:
+    """Whether musl's loader takes a soname for itself, whatever it ends with: `libm.so.6` too."""
+    return library.startswith(_OF_MUSL) or library.startswith("ld-musl-")
+
+
+_OF_MUSL = tuple(f"lib{name}." for name in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
+
+
 def is_command(path: str) -> bool:
     """Whether a file of the wheel is put on PATH, so that users start it without a wrapper."""
     return environment_path(path).startswith("bin/")
@@ -151,9 +169,10 @@ class _Loaded:
 class _Loader:
     """The loader before a wheel's ELF files, by the places where they are installed."""
 
-    def __init__(self, shelf: dict[str, ElfFacts], lib: str) -> None:
+    def __init__(self, shelf: dict[str, ElfFacts], lib: str, *, musl: bool = False) -> None:
         self._shelf = shelf
         self._lib = lib
+        self._musl = musl
 
     def load(self, root: ElfFacts, *, program: bool) -> Loading:
         """Everything that a file brings along."""
@@ -166,6 +185,9 @@ class _Loader:
                 if library in names:
                     continue
                 names.add(library)
+                if self._musl and is_of_musl(library):
+                    missing.append(Need(library, loaded.elf.path))
+                    continue
                 place = self._find(library, loaded)
                 if place is None:
                     missing.append(Need(library, loaded.elf.path))
@@ -188,13 +210,13 @@ class _Loader:
         return None
 
     def _folders(self, asker: _Loaded) -> Iterator[str]:
-        if asker.elf.runpath:
+        if asker.elf.runpath and not self._musl:
             yield from self._expanded(asker.elf.runpath, asker.folder)
             return
         link: _Loaded | None = asker
         while link is not None:
-            if not link.elf.runpath:
-                yield from self._expanded(link.elf.rpath, link.folder)
+            if self._musl or not link.elf.runpath:
+                yield from self._expanded(link.elf.runpath or link.elf.rpath, link.folder)
             link = link.loader
 
     def _expanded(self, parts: tuple[str, ...], origin: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 The sentences are glibc's (elf/dl-load.c, dl-version.c, dl-lookup.c, dl-execstack.c, dl-reloc.c,
 dl-tls.c and sysdeps/x86/dl-cet.c, dl-hwcaps checks); they are not translated where LANG is C.UTF-8,
-as it is in every sandbox.
+as it is in every sandbox. Those of musl are from its ldso/dynlink.c.
 """
 
 from __future__ import annotations
@@ -87,6 +87,21 @@ _SENTENCES: tuple[tuple[Refusal, str], ...] = (
     (Refusal.TEXT, r"(?:(?P<file>[^\s:]+): )?cannot make segment writable for relocation"),
     (Refusal.ARCHITECTURE, r"(?:(?P<file>[^\s:]+): )?wrong ELF class"),
     (Refusal.ARCHITECTURE, r"(?:(?P<file>[^\s:]+): )?ELF file .* does not match"),
+    (
+        Refusal.LIBRARY,
+        (
+            r"Error loading shared library (?P<library>[^\s:]+): No such file or directory"
+            r"(?: \(needed by (?P<file>[^)]+)\))?"
+        ),
+    ),
+    (Refusal.ARCHITECTURE, r"Error loading shared library (?P<file>[^\s:]+): Exec format error"),
+    (Refusal.OTHER, r"Error loading shared library (?P<file>[^\s:]+): .+"),
+    (
+        Refusal.TLS,
+        r"Error relocating (?P<file>[^\s:]+): \S+: initial-exec TLS resolves to dynamic definition",
+    ),
+    (Refusal.SYMBOL, r"Error relocating (?P<file>[^\s:]+): (?P<symbol>[^\s:]+): symbol not found"),
+    (Refusal.OTHER, r"Error relocating (?P<file>[^\s:]+): .+"),
     (Refusal.LIBRARY, r"(?P<library>[^\s:]+): cannot open shared object file"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?invalid ELF header"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?file too short"),

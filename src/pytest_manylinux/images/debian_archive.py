@@ -22,7 +22,7 @@ from pytest_manylinux.images.apt import (
 from pytest_manylinux.images.failure import explain_failure, in_short, missing_files, ran_out_of_room
 from pytest_manylinux.images.image_progress import Progress
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
-from pytest_manylinux.images.recipe import Recipe, recipe_of
+from pytest_manylinux.images.recipe import MUSL, Recipe, recipe_of
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import (
     ArchiveRecipe,
@@ -111,6 +111,11 @@ class ArchiveImages:
         the first of all; an image that is here already by any of them is taken as it is.
         """
         archive = _archive(distro, arch)
+        if archive.from_source and emulation_of(arch).emulated:
+            raise ImageError(
+                f"{distro.id} is built on a machine of its own architecture only, not emulated",
+                remedy=f"prove on it on a machine that runs {arch}",
+            )
         wish = _Wish(
             distro=distro,
             archive=archive,
@@ -217,7 +222,8 @@ class ArchiveImages:
 
     def _sources(self, recipe: Recipe, wish: _Wish) -> tuple[str, ...]:
         try:
-            return self.apt.sources(wish.archive, recipe.way)
+            lines = self.apt.sources(wish.archive, recipe.way)
+            return (*lines, *map(as_source, lines)) if recipe.variant == MUSL else lines
         except ImageError as error:
             if recipe.way is ArchiveWay.OLD_RELEASES:
                 raise _LackingError(error.what, error) from error
@@ -238,6 +244,11 @@ class ArchiveImages:
 def _checks_dates(recipe: Recipe, archive: ArchiveRecipe) -> bool:
     """Old releases are signed no more: their Release files are past their dates for good."""
     return archive.check_valid_until and recipe.way is not ArchiveWay.OLD_RELEASES
+
+
+def as_source(line: str) -> str:
+    """The line of a sources.list for the source packages of the same place."""
+    return f"deb-src {line.removeprefix('deb ')}"
 
 
 def _nothing_left(wish: _Wish, failures: list[tuple[ArchiveWay, _LackingError]]) -> ImageError:

@@ -58,8 +58,10 @@ _STAGES = (
     ("I: extracting archives", "unpacking the base system"),
     ("I: installing essential packages", "installing the base system"),
     ("I: installing remaining packages", "installing Python"),
+    ("I: laying the root out", "laying the root out"),
     ("I: cleaning package lists", "cleaning up"),
 )
+_BUILDING = "I: building "  # a source package (hooks/musl_build.sh)
 _COUNT = re.compile(r"\d+ upgraded, (?P<count>\d+) newly installed")
 _SIZE = re.compile(r"Need to get (?P<size>[\d.,]+ [kMG]?B)")
 _STEP = 25
@@ -81,6 +83,8 @@ class Progress:
         for beginning, words in _STAGES:
             if line.startswith(beginning):
                 self._tell(words)
+        if line.startswith(_BUILDING):
+            self._tell(line.removeprefix("I: "))
         if match := _COUNT.search(line):
             self._packages = int(match["count"])
             self._done = 0

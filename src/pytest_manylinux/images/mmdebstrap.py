@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_manylinux.cache.directories import remove_tree
 from pytest_manylinux.engines.seccomp import no_sync_program
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.containment import contained
@@ -24,7 +25,7 @@ from pytest_manylinux.host.subprocesses import watched
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.no_fsync import without_fsync, write_out
-from pytest_manylinux.images.recipe import UNPACKED, Recipe
+from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, MUSL_TOOLS, UNPACKED, Recipe
 from pytest_manylinux.model.packages import PackageManager, check_names
 
 _APT = PackageManager.APT
@@ -88,7 +89,16 @@ def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
         for line in lines:
             log.write(line + "\n")
             listener(line)
+    if making.recipe.variant == MUSL:
+        _keep_what_was_built(making.folder)
     write_out(making.folder)
+
+
+def _keep_what_was_built(folder: Path) -> None:
+    """Have the root that was built in the place of the one that it was built in."""
+    (folder / "root" / "musl-root").rename(folder / "built")
+    remove_tree(folder / "root")
+    (folder / "built").rename(folder / "root")
 
 
 def _output(making: Making) -> Generator[str, None, None]:
@@ -153,6 +163,13 @@ def _arguments(making: Making) -> Iterator[str]:
         yield f"--include={','.join(packages)}"
         yield f'--extract-hook={shlex.quote(sys.executable)} -I {shlex.quote(str(_UNPACK))} "$1"'
         yield f"--extract-hook={_hook('finish.sh')}"
+    elif recipe.variant == MUSL:
+        (python,) = packages
+        yield "--variant=minbase"
+        yield f"--include={','.join(MUSL_TOOLS)}"
+        yield f"--customize-hook={_hook('musl_sources.sh')} {shlex.join((*MUSL_SOURCES, python))}"
+        yield f"--customize-hook={_hook('musl_build.sh')} {python.removeprefix('python')}"
+        yield f"--customize-hook={_hook('finish.sh')}"
     elif making.base is not None:
         yield "--variant=custom"
         yield f"--customize-hook={_hook('install.sh')} {shlex.join(packages)}"

@@ -15,11 +15,22 @@ FORMAT = 2
 UNPACKED = "unpacked"
 """The variant of roots whose packages are unpacked and not installed (unpack_main.py)."""
 
+MUSL = "musl"
+"""The variant of roots of musl that are built from source packages (hooks/musl_build.sh)."""
+MUSL_TOOLS = (
+    *("gcc", "make", "musl-tools", "linux-libc-dev", "busybox-static", "ca-certificates"),
+    *("autoconf", "automake", "libtool", "libltdl-dev"),  # libffi's archive has no configure script
+    *("perl", "tcl"),  # OpenSSL's Configure; SQLite makes its one file with tclsh
+)
+"""The binary packages that the build wants, and whose files get into the root."""
+MUSL_SOURCES = ("zlib", "bzip2", "xz-utils", "libffi", "sqlite3", "openssl")
+"""The source packages of the libraries that CPython's standard library wants."""
+
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One way to make a root; equal recipes share one image.
 
-    `variant` is mmdebstrap's, or UNPACKED.
+    `variant` is mmdebstrap's, or UNPACKED, or MUSL.
     `base` are the packages of the trial image that a build image is grown from, empty for an image
     made from nothing. `way` is how the archive was asked: two ways are two recipes, even where
     they come out as the same packages.
@@ -58,6 +69,8 @@ def recipe_of(
 
     With `unpacked` it is made at one go, because no program of it can be run at this machine's speed.
     """
+    if archive.from_source:
+        purpose, extra_packages, unpacked = ImagePurpose.TRIAL, (), False  # it has its headers
     trial = purpose is ImagePurpose.TRIAL
     grown = not trial and not unpacked
     wanted = interpreter.packages if not grown else ()
@@ -68,9 +81,15 @@ def recipe_of(
         arch=arch,
         packages=tuple(sorted(set(wanted))),
         base=tuple(sorted(set(interpreter.packages))) if grown else (),
-        variant=UNPACKED if unpacked else "minbase",
+        variant=_variant(archive, unpacked=unpacked),
         merged_usr=archive.merged_usr,
         extra_suites=archive.extra_suites if way is ArchiveWay.ALL_SUITES else (),
         components=archive.components,
         way=way,
     )
+
+
+def _variant(archive: ArchiveRecipe, *, unpacked: bool) -> str:
+    if archive.from_source:
+        return MUSL
+    return UNPACKED if unpacked else "minbase"

@@ -155,9 +155,16 @@ def _rules(policy: AuditwheelPolicy) -> PolicyRules:
         aliases=policy.aliases,
         priority=policy.priority,
         versions=versions,
-        libraries=policy.whitelist,
+        libraries=policy.whitelist | (_OF_MUSL if policy.name.startswith("musllinux") else frozenset()),
         forbidden=policy.blacklist,
     )
+
+
+_OF_MUSL = frozenset({"libc.so"})
+"""What a file that was linked without a soname of libc's needs: musl's loader takes it for itself.
+
+Auditwheel's data for musllinux name it too; its code then has the name of the machine's own libc only.
+"""
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:

@@ -67,7 +67,8 @@ class ArchiveRecipe:
     /usr out merged from the start, for suites whose packages would else convert it. `extra_suites`
     are those of updates and security that official images have too. `components` are the parts of
     the archive that hold Python and pip. `architectures` are those that the archive has, None for all
-    of the distro's.
+    of the distro's. With `from_source` the root is one of musl, built inside a root of the suite from
+    its source packages, which an interpreter's `packages` then name.
     """
 
     origin: str
@@ -78,6 +79,7 @@ class ArchiveRecipe:
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
     architectures: tuple[str, ...] | None = None
+    from_source: bool = False
 
     @property
     def live(self) -> bool:

@@ -1,7 +1,7 @@
 """The dynamic loader's words: found in what an import raised, and in its own listing of a file.
 
-The sentences are glibc's, in English where LANG is C.UTF-8, as it is in every sandbox. What they amount
-to is judged elsewhere.
+The sentences are glibc's, in English where LANG is C.UTF-8, as it is in every sandbox, and musl's. What
+they amount to is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 # From elf/dl-load.c, dl-version.c, dl-lookup.c, dl-reloc.c, dl-execstack.c, dl-tls.c, dl-open.c and
-# sysdeps/x86 of glibc.
+# sysdeps/x86 of glibc; from ldso/dynlink.c of musl.
 _SENTENCES = re.compile(
     r"""
       cannot\ open\ shared\ object\ file
@@ -32,10 +32,14 @@ _SENTENCES = re.compile(
     | (?:cannot\ map|cannot\ change\ memory\ protections|object\ file\ has\ no)\b
     | rebuild\ shared\ object\ with
     | unexpected\ (?:reloc|PLT)
+    | Error\ (?:loading\ shared\ library|relocating)\ .+:
     """,
     re.VERBOSE,
 )
 _ABSENT = re.compile(r"\s*(?P<library>\S+) => not found")
+_ABSENT_ON_MUSL = re.compile(r"Error loading shared library (?P<library>[^\s:]+): No such file .*")
+# Modules of Python find the interpreter's symbols in it, which a listing of theirs has not loaded.
+_RELOCATION = re.compile(r"Error relocating .+")
 _RESOLVED = re.compile(r"\s*\S+(?: => \S+)? \(0x[0-9a-f]+\)")
 
 
@@ -53,7 +57,9 @@ def read_listing(words: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     missing: dict[str, None] = {}
     problems: dict[str, None] = {}
     for line in words.splitlines():
-        if match := _ABSENT.fullmatch(line):
+        if _RELOCATION.fullmatch(line.strip()):
+            continue
+        if match := _ABSENT.fullmatch(line) or _ABSENT_ON_MUSL.fullmatch(line.strip()):
             missing[match["library"]] = None
         elif line.strip() and line.strip() != "statically linked" and not _RESOLVED.fullmatch(line):
             problems[line.strip()] = None

@@ -11,7 +11,7 @@ import pytest
 from pytest_manylinux.errors import ImageError, UsageError
 from pytest_manylinux.images import image_progress, mmdebstrap
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
-from pytest_manylinux.images.recipe import Recipe
+from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, Recipe
 
 RECIPE = Recipe(distro="debian-12", suite="bookworm", arch="i686", packages=("python3", "python3-pip"))
 
@@ -199,3 +199,26 @@ def _ended(stat: Path) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+BUILDS = """for word; do case $word in
+    --customize-hook=*) printf "<%s>\\n" "${word#--customize-hook=sh }" ;;
+esac; done
+mkdir -p root/etc root/musl-root/lib && touch root/musl-root/lib/ld-musl-x86_64.so.1"""
+
+
+def test_of_a_root_of_musl_what_was_built_is_kept_and_nothing_else(
+    making: Making, program: Callable[[str], None]
+) -> None:
+    program(BUILDS)
+    recipe = Recipe(
+        distro="musl-1", suite="trixie", arch="x86_64", packages=("python3.13",), variant=MUSL
+    )
+    heard: list[str] = []
+    run_mmdebstrap(replace(making, recipe=recipe), heard.append)
+    sources, build, finish = heard
+    assert sources.split("/")[-1] == f'musl_sources.sh "$1" {" ".join(MUSL_SOURCES)} python3.13>'
+    assert build.split("/")[-1] == 'musl_build.sh "$1" 3.13>'
+    assert finish.split("/")[-1] == 'finish.sh "$1">'
+    kept = [str(path.relative_to(making.folder / "root")) for path in making.folder.glob("root/**/*")]
+    assert sorted(kept) == ["lib", "lib/ld-musl-x86_64.so.1"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.images.recipe import Recipe, recipe_of
+from pytest_manylinux.images.recipe import MUSL, Recipe, recipe_of
 from pytest_manylinux.model.distro import ImagePurpose
 
 DISTRO = load_catalogue().get("debian-12")
@@ -65,3 +65,22 @@ def test_a_new_way_of_making_roots_is_a_new_key(monkeypatch: pytest.MonkeyPatch)
     before = _recipe().key
     monkeypatch.setattr("pytest_manylinux.images.recipe.FORMAT", 0)
     assert _recipe().key != before
+
+
+def test_a_root_of_musl_is_one_root_for_every_purpose() -> None:
+    distro = load_catalogue().get("musl-1.2.5")
+    assert distro.archive is not None
+    asked = [(ImagePurpose.TRIAL, ()), (ImagePurpose.BUILD, ()), (ImagePurpose.BUILD, ("gcc",))]
+    recipes = {
+        recipe_of(
+            distro,
+            distro.archive,
+            "x86_64",
+            purpose,
+            extra_packages=extra,
+            interpreter=distro.interpreters[0],
+        )
+        for purpose, extra in asked
+    }
+    (recipe,) = recipes
+    assert (recipe.variant, recipe.suite, recipe.packages) == (MUSL, "trixie", ("python3.13",))

@@ -23,6 +23,9 @@ SENTENCES = [
     "/x/_y.so: CPU ISA level is lower than required",
     "/x/_y.so: cannot restore segment prot after reloc: Permission denied",
     "/x/_y.so: failed to map segment from shared object",
+    "Error loading shared library libfoo.so.1: No such file or directory (needed by /x/_y.so)",
+    "Error relocating /x/_y.so: __memcpy_chk: symbol not found",
+    "Error relocating /x/_y.so: counter: initial-exec TLS resolves to dynamic definition in /x/_y.so",
 ]
 
 
@@ -75,3 +78,16 @@ def test_no_word_of_a_listing_is_lost(words: str) -> None:
     for line in words.splitlines():
         told = line.strip() in problems or any(name in line for name in missing)
         assert told or not line.strip() or "(0x" in line or line.strip() == "statically linked"
+
+
+def test_the_listing_of_musls_loader_is_read_too() -> None:
+    """Its own words (1.2.5): it goes on after a missing library, and relocates what it lists."""
+    words = (
+        "\t/lib/ld-musl-x86_64.so.1 (0x7f0c1a2b3000)\n"
+        "Error loading shared library libabsent.so.1: No such file or directory (needed by /x/_y.so)\n"
+        "\tlibc.musl-x86_64.so.1 => /lib/ld-musl-x86_64.so.1 (0x7f0c1a2b3000)\n"
+        "Error relocating /x/_y.so: PyModuleDef_Init: symbol not found\n"
+    )
+    assert read_listing(words) == (("libabsent.so.1",), ())
+    other = "Error loading shared library /x/_y.so: Exec format error"
+    assert read_listing(other) == ((), (other,))

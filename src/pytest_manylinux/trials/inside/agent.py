@@ -124,7 +124,9 @@ class Trial:
             if not os.path.isfile(path):
                 self.tell("elf", path=path, words="", absent=True)
             elif os.path.isfile(loader) and loader.startswith(("/usr/", "/lib")):
-                task = Task([loader, path], self.left())
+                # musl's loader knows the option alone, and goes on after a missing library.
+                option = ["--list"] if is_musl(loader) else []
+                task = Task([loader, *option, path], self.left())
                 task.environment["LD_TRACE_LOADED_OBJECTS"] = "1"
                 tasks[task] = path
             else:
@@ -423,13 +425,34 @@ def own_loader() -> str:
     return min(path for path in paths if os.path.basename(path).startswith(("ld-", "ld.", "ld64.")))
 
 
+def is_musl(loader: str) -> bool:
+    """Whether a dynamic loader is musl's, by its name."""
+    return os.path.basename(loader).startswith("ld-musl-")
+
+
+def c_library() -> "str | None":
+    """Name the C library and its version: `glibc 2.36`, `musl 1.2.5`."""
+    loader = own_loader()
+    if not is_musl(loader):
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    # Started alone it says so, and how it is used: "musl libc (x86_64)\nVersion 1.2.5\n…".
+    read_end, write_end = os.pipe()
+    child = os.posix_spawn(loader, [loader], {}, file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 2)])
+    os.close(write_end)
+    with open(read_end, encoding="utf-8", errors="replace") as words:
+        text = words.read()
+    os.waitpid(child, 0)
+    found = [line[8:] for line in text.splitlines() if line.startswith("Version ")]
+    return "musl " + found[0] if found else None
+
+
 def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) -> None:
     """Carry out the request in the file at `path`; `run_pip`: see preload_pip.py."""
     with open(path, encoding="utf-8") as file:
         request = json.load(file)
     channel = Channel()
     protect_agent()
-    channel.tell("start", python=sys.version.split()[0], libc=os.confstr("CS_GNU_LIBC_VERSION"))
+    channel.tell("start", python=sys.version.split()[0], libc=c_library())
     os.mkdir(WORK)
     trial = Trial(request, channel.tell, run_pip)
     lay_out(request["venv"], request["copies"])
