@@ -6,13 +6,20 @@ install is the distro's own Python under another prefix. The real one takes minu
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
+import http.server
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,6 +109,87 @@ def test_a_source_that_does_not_build_proves_nothing(tmp_path: Path, cache: Path
     assert "no acceptable C compiler" in words
     outcomes = {v.subject: v.outcome for v in read_proof(tmp_path / "proof.json").record.verdicts}
     assert outcomes["debian-13+cp313-x86_64"] is Outcome.NOT_PROVEN
+
+
+@pytest.fixture(scope="module")
+def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the program uv, from the index."""
+    folder = tmp_path_factory.mktemp("uv")
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(folder), "uv"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "bin"
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a server on loopback for a folder."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def offer_python(folder: Path, address: str) -> None:
+    """A standalone CPython 3.13 in uv's own forms: an archive, and the list that names it."""
+    archive = folder / "python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo("python/bin/python3")
+        member.type, member.linkname = tarfile.SYMTYPE, "/usr/bin/python3"
+        tar.addfile(member)
+    entry = {
+        "name": "cpython",
+        "arch": {"family": "x86_64", "variant": None},
+        "os": "linux",
+        "libc": "gnu",
+        "major": 3,
+        "minor": 13,
+        "patch": 5,
+        "prerelease": "",
+        "url": f"{address}/python.tar.gz",
+        "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+        "variant": None,
+        "build": "20261129",
+    }
+    (folder / "list.json").write_text(json.dumps({"cpython-3.13.5-linux-x86_64-gnu": entry}))
+
+
+@pytest.mark.integration
+def test_a_standalone_python_comes_from_where_uv_is_told(
+    tmp_path: Path, cache: Path, uv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wheel(tmp_path)
+    (tmp_path / "served").mkdir()
+    monkeypatch.setenv("PATH", f"{uv}{os.pathsep}{os.environ['PATH']}")
+    words = "--manylinux-distros=debian-13+cp313", "--manylinux-other-pythons=standalone"
+    with served(tmp_path / "served") as address:
+        offer_python(tmp_path / "served", address)
+        monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", f"{address}/list.json")
+        code, output = run(tmp_path, cache, *words)
+    assert code == ExitCode.OK, output
+    (trial,) = (v for v in read_proof(tmp_path / "proof.json").record.verdicts if v.observation)
+    assert trial.observation is not None
+    assert trial.observation.added_python == "CPython 3.13.5, standalone"
+    code, output = run(tmp_path, cache, *words, "--manylinux-fresh")
+    assert code == ExitCode.OK, "it is kept: " + output
+
+
+@pytest.mark.integration
+def test_a_wheel_is_not_tried_where_uv_reaches_nothing(
+    tmp_path: Path, cache: Path, uv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_wheel(tmp_path / "dist", {"demo/__init__.py": b""}, tag="cp312-none-manylinux_2_17_x86_64")
+    monkeypatch.setenv("PATH", f"{uv}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("UV_PYTHON_INSTALL_MIRROR", "http://127.0.0.1:9")
+    words = "--manylinux-distros=debian-13", "--manylinux-other-pythons=standalone"
+    _, output = run(tmp_path, cache, *words)
+    assert "Python 3.12 cannot be fetched by uv" in output
+    assert "name a mirror in UV_PYTHON_INSTALL_MIRROR" in output
+    assert output.count("1 of 1 wheel not tried") == 1
 
 
 @pytest.mark.index

@@ -50,7 +50,7 @@ BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
 BUILD_NETWORKS = ("host", "none")
 NETWORKS_OF_TESTS = ("none", "host")
-OTHER_PYTHONS = ("source", "none")
+OTHER_PYTHONS = ("standalone", "source", "none")
 UNTARGETED = ("skip", "warn", "fail")
 IMAGE_SOURCES = ("auto", "archive", "registry")
 
@@ -60,7 +60,7 @@ _READING: dict[str, tuple[Reader, object]] = {
     "python": (pythons, PythonChoice()),
     "build": (build_patterns, EVERYTHING),
     "skip": (skip_patterns, ()),
-    "other-pythons": (choice("source of other Pythons", OTHER_PYTHONS), "none"),
+    "other-pythons": (choice("source of other Pythons", OTHER_PYTHONS), "standalone"),
     "archs": (architectures, (AUTO,)),
     "untargeted": (choice("way with wheels without a target", UNTARGETED), "skip"),
     "engine": (choice_or_foreign("engine", ENGINES), "auto"),

@@ -75,8 +75,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "other-pythons",
-        "where Pythons come from that no chosen distro packages: source, built once from the source "
-        "package of CPython in the distro's archive; none (default: none)",
+        "where Pythons come from that no chosen distro packages: standalone, as uv installs them; "
+        "source, built once from CPython's source package in the distro's archive; none (default: "
+        "standalone)",
         metavar="SOURCE",
     ),
     Option(

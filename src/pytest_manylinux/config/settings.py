@@ -93,7 +93,8 @@ class Settings:
     """Every setting, typed. Field names are the keys of the table with `-` as `_`.
 
     Timeouts are in seconds. `python` empty means every Python that the chosen distros have; `build`
-    and `skip` are patterns of model/selection.py, `other_pythons` is `source` or `none`;
+    and `skip` are patterns of model/selection.py, `other_pythons` is `standalone`,
+    `source` or `none`;
     `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty

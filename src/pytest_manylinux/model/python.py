@@ -11,9 +11,11 @@ from pytest_manylinux.errors import UsageError
 _IDENTIFIER = re.compile(r"(?P<kind>cp|pp)(?P<major>\d)(?P<minor>\d+)(?P<threads>t?)")
 _VERSION = re.compile(r"(?P<kind>(?:pypy)?)(?P<major>\d)\.(?P<minor>\d+)(?P<threads>t?)")
 _FIRST_FREE_THREADED = (3, 13)  # PEP 703
+_FIRST_OF_PYPY_8 = (3, 12)
 _FIRST_WITHOUT_M = (3, 8)  # before it the ABI tag ends in m, for pymalloc: "What's New in Python 3.8"
-# The ABI of PyPy's C API that its releases 7.3.x have, and with them the wheels on the index.
-_PYPY_ABI = "pp73"
+# The ABI of PyPy's C API: that of its releases 7.3.x, which the wheels on the index are for, and of
+# 8.0, the first with Python 3.12.
+_PYPY_ABI, _PYPY_ABI_SINCE_312 = "pp73", "pp80"
 
 
 class Implementation(str, enum.Enum):
@@ -65,7 +67,8 @@ class PythonVersion:
     def abi(self) -> str:
         """The usual ABI tag of extension modules, such as `cp37m`, `cp314t` or `pypy311_pp73`."""
         if self.implementation is Implementation.PYPY:
-            return f"pypy{self.major}{self.minor}_{_PYPY_ABI}"
+            later = self.release >= _FIRST_OF_PYPY_8
+            return f"pypy{self.major}{self.minor}_{_PYPY_ABI_SINCE_312 if later else _PYPY_ABI}"
         return f"{self.id}{'m' * (self.release < _FIRST_WITHOUT_M)}"
 
     @property

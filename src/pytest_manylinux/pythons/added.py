@@ -15,6 +15,7 @@ from pytest_manylinux.pythons.source_package import (
     check_buildable,
     fetch_source,
 )
+from pytest_manylinux.pythons.standalone import StandalonePythons
 
 
 def with_added_python(
@@ -39,6 +40,8 @@ def with_added_python(
 def _provided(
     target: Target, engine: Engine, cache: Path, *, build_root: Callable[[], Image], say: Say
 ) -> AddedPython:
+    if target.interpreter.origin is InterpreterOrigin.STANDALONE:
+        return StandalonePythons(cache, say=say).provide(target.interpreter.version, target.arch)
     if (kept := built_python(cache, target)) is not None:
         return kept
     check_buildable(target)

@@ -30,8 +30,6 @@ from pytest_manylinux.run.subjects import (
 )
 from pytest_manylinux.untargeted import Surroundings, Untargeted, why_untargeted
 
-_OTHERWISE = "or have one built from source with --manylinux-other-pythons=source"
-
 
 class Context:
     """What the collectors and items of one session share.
@@ -135,7 +133,7 @@ class Context:
                     for arch, one in found.items()
                     if not one.works
                 },
-                otherwise="" if settings.other_pythons == "source" else _OTHERWISE,
+                otherwise=self.run.why_no_python(settings, subject.tags, found),
             ),
         )
 

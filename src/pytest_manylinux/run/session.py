@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.tags import Tag
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
 from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
@@ -29,8 +30,15 @@ from pytest_manylinux.model.distro import Distro, Interpreter, InterpreterOrigin
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.selection import Selection
-from pytest_manylinux.model.wheel_tags import oldest_glibc
-from pytest_manylinux.plan import check_policy, other_targets, source_interpreter, targets_of
+from pytest_manylinux.model.wheel_tags import oldest_glibc, python_of_tag
+from pytest_manylinux.plan import (
+    added_interpreter,
+    check_policy,
+    other_targets,
+    source_interpreter,
+    targets_of,
+)
+from pytest_manylinux.pythons.standalone import StandalonePythons
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
@@ -128,6 +136,7 @@ class Run:
         self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
         self._memory = OnFirstUse(self._open_memory)
         self._cluster = OnFirstUse(self._connect)
+        self._standalone = StandalonePythons(cache_root(), say=self.messages.say)
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
 
     @property
@@ -225,17 +234,31 @@ class Run:
         if interpreter is None:
             raise UsageError(
                 f"{settings.source('distros')}: no {version.title} can be provided on {distro.id}",
-                why=f"other-pythons is {settings.other_pythons}"
-                if settings.other_pythons == "none"
-                else "no suite of its archive is known to have the source",
-                remedy="choose a source with --manylinux-other-pythons",
+                why="no suite of its archive is known to have the source"
+                if settings.other_pythons == "source"
+                else f"other-pythons is {settings.other_pythons}",
+                remedy="choose another source with --manylinux-other-pythons",
             )
         return interpreter
 
     def _added(self, version: PythonVersion, distro: Distro, settings: Settings) -> Interpreter | None:
+        match settings.other_pythons:
+            case "source":
+                return source_interpreter(version, distro, self.catalogue.distros)
+            case "standalone" if distro.libc.is_glibc():
+                return added_interpreter(version, distro, InterpreterOrigin.STANDALONE)
+            case _:
+                return None
+
+    def why_no_python(self, settings: Settings, tags: frozenset[Tag], archs: Iterable[str]) -> str:
+        """Why no Python is added for a wheel that no chosen distro has one for, and the next step."""
         if settings.other_pythons == "none":
-            return None
-        return source_interpreter(version, distro, self.catalogue.distros)
+            return "other-pythons = standalone takes those that uv installs"
+        versions = {version for tag in tags if (version := python_of_tag(tag)) is not None}
+        if settings.other_pythons == "source" or not versions:
+            return ""
+        reasons = (self._standalone.why_not(v, arch) for v in sorted(versions) for arch in archs)
+        return next(filter(None, reasons), "")
 
     def other_targets(
         self, settings: Settings, tags: frozenset[Tag], archs: Iterable[str]
@@ -246,7 +269,10 @@ class Run:
         chosen = [one for arch in archs for one in targets_of(self.distros(settings), arch, ())]
 
         def add(version: PythonVersion, place: Target) -> Interpreter | None:
-            if emulation_of(place.arch).emulated:  # a build takes hours there
+            if settings.other_pythons == "standalone":
+                if self._standalone.why_not(version, place.arch):
+                    return None
+            elif emulation_of(place.arch).emulated:  # a build takes hours there
                 return None
             return self._added(version, place.distro, settings)
 
