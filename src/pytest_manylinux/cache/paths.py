@@ -13,4 +13,4 @@ CACHE_VARIABLE = "PYTEST_MANYLINUX_CACHE"
 def cache_root() -> Path:
     """The folder that the environment names, or else the user's own cache folder (platformdirs)."""
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("pytest-manylinux")
+    return Path(named).absolute() if named else platformdirs.user_cache_path("pytest-manylinux")

@@ -99,6 +99,9 @@ def test_the_folder_is_the_users_cache_or_what_the_environment_says(
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "elsewhere"))
     assert cache_root() == tmp_path / "elsewhere"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CACHE_VARIABLE, "elsewhere")
+    assert cache_root() == tmp_path / "elsewhere"
     monkeypatch.delenv(CACHE_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_root() == tmp_path / "pytest-manylinux"
