@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from packaging.tags import Tag
 
@@ -23,6 +24,8 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.plan import accepts_python, targets_of, wheel_targets
+from pytest_manylinux.upload_rules.index_rules import rule_text
+from pytest_manylinux.upload_rules.review import Review
 
 DAY = 86_400.0
 _NAMES_SHOWN = 5
@@ -41,6 +44,7 @@ class Reason:
     code: ExitCode
     text: str
     untried: bool = False
+    breach: bool = False  # of a rule of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Ruling:
     @property
     def unproven(self) -> str:
         """Why a wheel was not proven, let through or not; empty if it was."""
-        found = [r for r in self.reasons if r.untried or r.code is ExitCode.NOT_PROVEN]
+        told = [reason for reason in self.reasons if not reason.breach]
+        found = [r for r in told if r.untried or r.code is ExitCode.NOT_PROVEN]
         return found[0].text if found else ""
 
     @property
@@ -120,13 +125,16 @@ def decide(
     *,
     required: Sequence[Distro],
     now: float,
+    reviews: Mapping[Path, Review] | None = None,
 ) -> Decision:
     """Rule on each file.
 
     `required` are the rows of `rule.require`; if that is empty, the proof's own distros. `now` is in
-    seconds since the epoch.
+    seconds since the epoch. `reviews` are what the index would say of the files, by path.
     """
-    gate = _Gate(record=record, rule=rule, required=tuple(required), now=now)
+    gate = _Gate(
+        record=record, rule=rule, required=tuple(required), now=now, reviews=dict(reviews or {})
+    )
     strict = Decision(tuple(Ruling(artifact, tuple(gate.reasons(artifact))) for artifact in artifacts))
     return _with_coverage(strict, rule.require_coverage)
 
@@ -200,9 +208,11 @@ class _Gate:
     rule: GateRule
     required: tuple[Distro, ...]
     now: float
+    reviews: Mapping[Path, Review] = field(default_factory=dict)
 
     def reasons(self, artifact: Artifact) -> Iterator[Reason]:
         """Every reason for and against one file."""
+        yield from self._index(artifact)
         if artifact.kind is ArtifactKind.SDIST:
             yield Reason(ExitCode.OK, "a source distribution: there is nothing to prove")
         elif artifact.kind is ArtifactKind.OTHER:
@@ -213,6 +223,21 @@ class _Gate:
             yield _unproven("not for Linux, so nothing can be proven (other-platforms = refuse)")
         else:
             yield from self._wheel(artifact)
+
+    def _index(self, artifact: Artifact) -> Iterator[Reason]:
+        """What the index would say of the file; what is not proven anyway stays that."""
+        wheel = artifact.kind is ArtifactKind.WHEEL and not artifact.is_foreign
+        unproven = artifact.kind is ArtifactKind.OTHER or (wheel and self._uncovered(artifact))
+        code = ExitCode.NOT_PROVEN if unproven else ExitCode.NOT_PORTABLE
+        review = self.reviews.get(artifact.path, Review())
+        for breach in review.breaches:
+            words = f"{breach.detail} ({rule_text(breach.rule)})"
+            if breach.rule.refuses:
+                yield Reason(code, f"{words}; {breach.rule.remedy}", breach=True)
+            else:
+                yield Reason(ExitCode.OK, f"{words}; the index takes it all the same")
+        for unknown in review.unknown:
+            yield Reason(ExitCode.OK, f"not known here: {unknown}")
 
     def _wheel(self, artifact: Artifact) -> Iterator[Reason]:
         shard = self.record.shard

@@ -16,6 +16,7 @@ from elf_files import ElfSpec, Segment, Want
 from trial_values import imported, installed, make_observation, make_target, raised, refused
 from wheels import NATIVE, PURE, build_wheel, extension_spec
 
+from pytest_manylinux.config.settings import IndexChoice
 from pytest_manylinux.diagnose.flakiness import hold_against_tries
 from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit, judge_unreadable
 from pytest_manylinux.diagnose.predict import predict_target
@@ -38,6 +39,7 @@ from pytest_manylinux.model.observation import (
 )
 from pytest_manylinux.model.verdict import Expectation, Finding, Tries
 from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.run.outcomes import index_refusals
 
 MODULE = "demo/_x.cpython-311-x86_64-linux-gnu.so"
 LIBC = ("libc.so.6",)
@@ -56,6 +58,7 @@ def _twice() -> dict[str, bytes | str]:
 
 
 TWICE = _twice()
+BY_FTP = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nHome-page: ftp://example.org\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,8 @@ class Trigger:
     """A wheel and what is done with it; `also` are the findings that rightly come along.
 
     With an observation it is tried, with `target` alone predicted, with neither audited. `size`,
-    `expect` and `tries` stand for a large file, a declared fault and earlier trials. `lesson` says what
+    `expect` and `tries` stand for a large file, a declared fault and earlier trials; with `index` the
+    audit asks PyPI's rules too. `lesson` says what
     went wrong where the finding's name alone does not.
     """
 
@@ -77,6 +81,7 @@ class Trigger:
     size: int = 0
     expect: str = ""
     tries: Tries | None = None
+    index: bool = False
     lesson: str = ""
 
     def facts(self, folder: Path) -> WheelFacts:
@@ -93,7 +98,8 @@ class Trigger:
         except MalformedWheelError as error:
             return judge_unreadable("demo.whl", error).findings
         if self.observation is None and self.target is None:
-            return judge_audit(facts, audit_wheel(facts)).findings
+            also = index_refusals(facts.wheel.path, IndexChoice()) if self.index else ()
+            return judge_audit(facts, audit_wheel(facts), also=also).findings
         target = make_target(**(self.target or {}))
         if self.observation is None:
             return predict_target(facts, target).findings
@@ -239,6 +245,7 @@ TRIGGERS = (
     Trigger(finding="wrong-architecture", files=native(arch="aarch64", align=0x10000)),
     Trigger(finding="module-not-native", files={**native(), "demo/_y.abi3.so": ""}),
     Trigger(finding="packed-unusually", files=native(), made={"method": zipfile.ZIP_BZIP2}),
+    Trigger(finding="index-refusal", files=native(), made={"metadata": BY_FTP}, index=True),
     Trigger(finding="init-missing", files=native(exports=())),
     Trigger(finding="platform-tag-needless"),
     Trigger(finding="soname-twice", files=TWICE),

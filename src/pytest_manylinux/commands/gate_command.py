@@ -13,12 +13,14 @@ from pathlib import Path
 from pytest_manylinux.artifacts import Artifact, collect_artifacts
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.config.merge import file_layer, merge
-from pytest_manylinux.config.settings import GateRule, as_percentage
+from pytest_manylinux.config.settings import GateRule, IndexChoice, as_percentage
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.gate import Decision, Ruling, decide
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.report.proof import Proof, Trusted, load_trusted, read_proof
+from pytest_manylinux.upload_rules.index_rules import IndexRules, index_rules
+from pytest_manylinux.upload_rules.review import review
 
 _CONFIG = Path("pyproject.toml")
 _WORDS = {ExitCode.OK: "allowed", ExitCode.NOT_PORTABLE: "refused", ExitCode.NOT_PROVEN: "refused"}
@@ -31,6 +33,7 @@ class GateSetup:
     rule: GateRule
     required: tuple[Distro, ...]
     keys: tuple[Trusted, ...]
+    index: IndexRules
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,7 +41,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "gate",
         help="let files through only if a proof covers their exact bytes",
-        description="Exit codes: 0 all allowed, 1 one is not portable, 3 one is not proven, 4 usage, "
+        description="Exit codes: 0 all allowed, 1 one is not portable or the index would refuse it, "
+        "3 one is not proven, 4 usage, "
         "5 the proof's signature or seal does not fit.",
     )
     add_gate_arguments(parser)
@@ -81,6 +85,9 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many of the wheels for Linux must be proven; the rest passes where no target took it",
     )
     rules.add_argument(
+        "--index", choices=("pypi", "none"), help="the package index whose rules the files must keep"
+    )
+    rules.add_argument(
         "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
     )
 
@@ -106,13 +113,14 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         require_coverage=rule.require_coverage
         if arguments.require_coverage is None
         else as_percentage(arguments.require_coverage, "--require-coverage"),
+        index=IndexChoice(name=arguments.index) if arguments.index else rule.index,
     )
     required: tuple[Distro, ...] = ()
     if rule.require:
         own = config.parent / settings.catalogue if settings.catalogue else None
         catalogue = load_catalogue(settings.distro, file=own)
         required = catalogue.select(rule.require, where="gate: require")
-    return GateSetup(rule=rule, required=required, keys=tuple(keys))
+    return GateSetup(rule=rule, required=required, keys=tuple(keys), index=index_rules(rule.index))
 
 
 def _words(values: Sequence[str] | None) -> tuple[str, ...]:
@@ -128,7 +136,10 @@ def _age(days: float) -> float:
 def check(artifacts: Sequence[Artifact], proof: Proof, setup: GateSetup) -> Decision:
     """Decide, with the proof's own distros where the rules name none."""
     required = setup.required or proof.record.distros
-    return decide(artifacts, proof.record, setup.rule, required=required, now=time.time())
+    reviews = {artifact.path: review(artifact.path, setup.index) for artifact in artifacts}
+    return decide(
+        artifacts, proof.record, setup.rule, required=required, now=time.time(), reviews=reviews
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -173,6 +184,21 @@ def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
         f"  wheels for other systems: {rule.other_platforms}",
         f"  at least {rule.require_coverage:g} % of the wheels for Linux are proven",
         f"  the proof is {signed}",
+        *_index_lines(setup.index),
+    ]
+
+
+def _index_lines(index: IndexRules) -> list[str]:
+    """The index's rules in force, and what only the index itself knows."""
+    if not index.rules:
+        return ["  no rules of a package index are asked (index = none)"]
+    snapshot, limits = index.table.snapshot, index.table.limits
+    return [
+        f"  {index.name} would take each file, by {len(index.rules)} rules of PyPI's source",
+        f"    of {snapshot.date}, commit {snapshot.commit[:7]}",
+        "  not known here: whether a file of this name was ever uploaded (a name is never free",
+        f"    again), and whether the release is older than {limits.release_days} days (it takes no",
+        f"    new files then) or the project larger than {limits.project_size / 1024**3:g} GiB",
     ]
 
 
@@ -193,6 +219,9 @@ def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -
 
 
 def _because(ruling: Ruling) -> str:
+    against = [reason for reason in ruling.reasons if reason.code is not ExitCode.OK]
+    if against and all(reason.breach for reason in against):
+        return ": the index would refuse it"
     if ruling.code is ExitCode.NOT_PORTABLE:
         return ": not portable"
     if ruling.code is ExitCode.NOT_PROVEN or ruling.unproven:

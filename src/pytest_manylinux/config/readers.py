@@ -10,7 +10,13 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from pytest_manylinux.config.settings import WHOLE, GateRule, IgnoreRule, as_percentage
+from pytest_manylinux.config.settings import (
+    WHOLE,
+    GateRule,
+    IgnoreRule,
+    IndexChoice,
+    as_percentage,
+)
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
@@ -311,7 +317,10 @@ _GATE_KEYS = (
     "signed-by",
     "other-platforms",
     "require-coverage",
+    "index",
 )
+_INDEX_KEYS = ("rules", "without", "platforms", "max-file-size")
+_INDEXES = ("pypi", "none")
 _LET_THROUGH = choice("way with other platforms", ("refuse", "allow"))
 
 
@@ -340,4 +349,22 @@ def gate_rule(raw: object, where: str) -> GateRule:
         require_coverage=as_percentage(
             raw.get("require-coverage", WHOLE), f"{where}: require-coverage"
         ),
+        index=index_choice(raw.get("index", "pypi"), f"{where}: index"),
+    )
+
+
+def index_choice(raw: object, where: str) -> IndexChoice:
+    """`pypi`, `none`, or a table of what a private index asks for."""
+    if not isinstance(raw, dict):
+        return IndexChoice(name=choice("index", _INDEXES)(raw, where))
+    check_keys(raw, _INDEX_KEYS, where)
+    size = raw.get("max-file-size", 0)
+    if size != 0 and (size := _count(size) or 0) == 0:
+        raise _wrong(f"{where}: max-file-size", raw["max-file-size"], "give a number of MiB from 1")
+    return IndexChoice(
+        name="private",
+        rules=words(raw.get("rules", []), f"{where}: rules"),
+        without=words(raw.get("without", []), f"{where}: without"),
+        platforms=words(raw.get("platforms", []), f"{where}: platforms"),
+        max_file_size=size,
     )

@@ -67,6 +67,22 @@ def as_percentage(value: object, where: str) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexChoice:
+    """The package index that files are meant for, by its rules (upload_rules/).
+
+    `name` is `pypi`, `none` (no rules at all) or `private`: PyPI's rules, or those of them in `rules`,
+    but for those in `without`. `platforms` are platform tags that a private index takes too;
+    `max_file_size` is in MiB, 0 for PyPI's usual.
+    """
+
+    name: str = "pypi"
+    rules: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    max_file_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateRule:
     """What the gate requires. `max_age` is in days; 0 means any age.
 
@@ -77,6 +93,7 @@ class GateRule:
     `other_platforms` is `allow` or `refuse`: wheels for other systems, which cannot be proven.
     `require_coverage` is the percentage of the Linux wheels that must be proven; where it is less than
     100, wheels that no target of the proven run could take pass with the others.
+    `index` is the one that the files are meant for.
     """
 
     require: tuple[str, ...] = ()
@@ -86,6 +103,7 @@ class GateRule:
     signed_by: tuple[str, ...] = ()
     other_platforms: str = "refuse"
     require_coverage: float = 100.0
+    index: IndexChoice = IndexChoice()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

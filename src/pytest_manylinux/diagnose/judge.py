@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 from pytest_manylinux.diagnose.check_registry import checks, make_finding
 from pytest_manylinux.diagnose.expectations import apply_expectations
@@ -51,9 +52,12 @@ def judge(
     )
 
 
-def judge_audit(facts: WheelFacts, audit: Audit) -> Verdict:
-    """Say what the audit amounts to: the tag's truth, and what the bytes alone show."""
-    findings = merged(_audited(facts, audit))
+def judge_audit(facts: WheelFacts, audit: Audit, *, also: Sequence[Finding] = ()) -> Verdict:
+    """Say what the audit amounts to: the tag's truth, and what the bytes alone show.
+
+    `also` are findings that were made elsewhere, by what is not among the facts.
+    """
+    findings = merged(itertools.chain(_audited(facts, audit), also))
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     return Verdict(
         outcome=Outcome.NOT_PORTABLE if errors else Outcome.PORTABLE,

@@ -40,7 +40,15 @@ from pytest_manylinux.model.wheel_tags import installable_tags
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run.builder_choice import BuilderChoice
 from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
-from pytest_manylinux.run.outcomes import Built, Judged, Read, declared, failed, wheel_record
+from pytest_manylinux.run.outcomes import (
+    Built,
+    Judged,
+    Read,
+    declared,
+    failed,
+    index_refusals,
+    wheel_record,
+)
 from pytest_manylinux.run.session import Run
 from pytest_manylinux.run.subjects import (
     BuildJob,
@@ -443,8 +451,9 @@ def _judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
 
 
 def _audited(origin: Origin, read: Read) -> Judged:
-    audit = audit_wheel(read.facts)
-    verdict = declared(judge_audit(read.facts, audit), settings_of(origin), "audit")
+    audit, settings = audit_wheel(read.facts), settings_of(origin)
+    refusals = index_refusals(read.facts.wheel.path, settings.gate.index)
+    verdict = declared(judge_audit(read.facts, audit, also=refusals), settings, "audit")
     return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.config.settings import IndexChoice, Settings
+from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.judge import apply_expectations, judge_unreadable
 from pytest_manylinux.errors import (
@@ -20,9 +21,11 @@ from pytest_manylinux.errors import (
     UsageError,
 )
 from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
-from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.run.subjects import Origin, group_of, name_of
+from pytest_manylinux.upload_rules.index_rules import index_rules, rule_text
+from pytest_manylinux.upload_rules.review import review
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +113,18 @@ _CAUSES: tuple[tuple[type[ManylinuxError], Cause], ...] = (
 
 def _cause(error: ManylinuxError) -> Cause:
     return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.BUILD)
+
+
+def index_refusals(path: Path, choice: IndexChoice) -> list[Finding]:
+    """What the package index of the settings would refuse the wheel for, a finding a rule."""
+    rules = index_rules(choice)
+    return [
+        make_finding(
+            "index-refusal",
+            f"{rules.name} would refuse it: {breach.detail} ({rule_text(breach.rule)})",
+            evidence=[breach.rule.says],
+            remedy=breach.rule.remedy,
+        )
+        for breach in review(path, rules).breaches
+        if breach.rule.refuses
+    ]

@@ -188,3 +188,5 @@ def _gate_words(rule: GateRule) -> Iterator[str]:
     yield f"wheels for other systems: {rule.other_platforms}"
     if rule.require_coverage < WHOLE:
         yield f"at least {rule.require_coverage:g} % of the wheels for Linux proven"
+    if rule.index.name != "pypi":
+        yield f"package index: {rule.index.name}"

@@ -21,6 +21,8 @@ from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.report.shards import balance
 from pytest_manylinux.run.session import Run
+from pytest_manylinux.upload_rules.index_rules import index_rules
+from pytest_manylinux.upload_rules.review import review
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 
@@ -101,7 +103,9 @@ def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
     rule = run.settings.gate
     required = run.catalogue.select(rule.require, where="gate: require") or record.distros
     artifacts = [read_artifact(wheel.path) for wheel in record.wheels if wheel.path is not None]
-    decision = decide(artifacts, record, rule, required=required, now=time.time())
+    index = index_rules(rule.index)
+    reviews = {artifact.path: review(artifact.path, index) for artifact in artifacts}
+    decision = decide(artifacts, record, rule, required=required, now=time.time(), reviews=reviews)
     lines = [
         f"gate: {ruling.artifact.filename}: {reason.text}"
         for ruling in decision.rulings
