@@ -25,6 +25,7 @@ from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.plan import accepts_python, targets_of, wheel_targets
 from pytest_manylinux.upload_rules.index_rules import rule_text
+from pytest_manylinux.upload_rules.release import ReleaseFault
 from pytest_manylinux.upload_rules.review import Review
 
 DAY = 86_400.0
@@ -78,6 +79,8 @@ class Decision:
     """The gate's word on all files together."""
 
     rulings: tuple[Ruling, ...]
+    release: tuple[ReleaseFault, ...] = ()
+    whole: bool = False  # whether faults of the release refuse
 
     @property
     def wheels(self) -> tuple[Ruling, ...]:
@@ -106,7 +109,9 @@ class Decision:
         """The exit code: OK only if there are files and every one passes."""
         if not self.rulings:
             return ExitCode.NOT_PROVEN
-        return _worst(ruling.code for ruling in self.rulings)
+        refused = self.whole and any(fault.refuses for fault in self.release)
+        whole = ExitCode.NOT_PORTABLE if refused else ExitCode.OK
+        return _worst([whole, *(ruling.code for ruling in self.rulings)])
 
 
 class Demand(enum.Enum):

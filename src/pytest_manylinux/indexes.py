@@ -18,8 +18,11 @@ import ssl
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import requests
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.subprocesses import module_command
@@ -248,6 +251,50 @@ def parse_pip_config(text: str) -> dict[str, str]:
             value = ast.literal_eval(match["value"])
             found[match["section"]][match["key"].replace("_", "-").lower()] = str(value)
     return {key: value for section in _SECTIONS for key, value in found[section].items()}
+
+
+class _Links(HTMLParser):
+    """The file names of a page of the simple index (PEP 503): the texts of its links."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            address = urlsplit(dict(attrs).get("href") or "").path
+            self.names.append(unquote(address.rpartition("/")[2]))
+
+
+def listed_files(project: str) -> tuple[str, ...]:
+    """The names of a project's files on the index that pip is set to; none if it has no such project.
+
+    Raises UsageError where pip is set to no index of its own, or the index does not answer.
+    """
+    index = host_index().environment.get("PIP_INDEX_URL", "")
+    if not index.startswith(("http://", "https://")):
+        raise UsageError(
+            "the last release cannot be asked for: pip has no index-url with an address",
+            remedy="set it: PIP_INDEX_URL=https://…/simple, or `pip config set global.index-url …`",
+        )
+    url = f"{index.rstrip('/')}/{project}/"
+    try:
+        answer = requests.get(
+            url,
+            headers={"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5"},
+            timeout=_CONFIG_TIMEOUT,
+        )
+        if answer.status_code == requests.codes.not_found:
+            return ()
+        answer.raise_for_status()
+        if "json" in answer.headers.get("Content-Type", ""):
+            return tuple(str(file["filename"]) for file in answer.json()["files"])
+        return tuple(_Links(answer.text).names)
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"the index has not told the files of {project}", why=redact(str(error))
+        ) from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

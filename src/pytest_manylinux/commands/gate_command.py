@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +17,22 @@ from pytest_manylinux.config.settings import GateRule, IndexChoice, as_percentag
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.gate import Decision, Ruling, decide
+from pytest_manylinux.indexes import listed_files
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.report.proof import Proof, Trusted, load_trusted, read_proof
 from pytest_manylinux.upload_rules.index_rules import IndexRules, index_rules
-from pytest_manylinux.upload_rules.review import review
+from pytest_manylinux.upload_rules.release import (
+    ReleaseFault,
+    ReleaseFile,
+    last_release,
+    release_fault_lines,
+    release_faults,
+    release_file,
+)
+from pytest_manylinux.upload_rules.review import Review, review
 
 _CONFIG = Path("pyproject.toml")
+_SEVERAL = 2  # files: a single one is not a release
 _WORDS = {ExitCode.OK: "allowed", ExitCode.NOT_PORTABLE: "refused", ExitCode.NOT_PROVEN: "refused"}
 
 
@@ -88,6 +98,14 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--index", choices=("pypi", "none"), help="the package index whose rules the files must keep"
     )
     rules.add_argument(
+        "--release", action="store_true", help="refuse what is wrong with the files together"
+    )
+    rules.add_argument(
+        "--require-same-as-last",
+        action="store_true",
+        help="as --release, and a wheel for all that the last release on pip's index had one for",
+    )
+    rules.add_argument(
         "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
     )
 
@@ -114,6 +132,8 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         if arguments.require_coverage is None
         else as_percentage(arguments.require_coverage, "--require-coverage"),
         index=IndexChoice(name=arguments.index) if arguments.index else rule.index,
+        release=rule.release or arguments.release,
+        require_same_as_last=rule.require_same_as_last or arguments.require_same_as_last,
     )
     required: tuple[Distro, ...] = ()
     if rule.require:
@@ -137,9 +157,43 @@ def check(artifacts: Sequence[Artifact], proof: Proof, setup: GateSetup) -> Deci
     """Decide, with the proof's own distros where the rules name none."""
     required = setup.required or proof.record.distros
     reviews = {artifact.path: review(artifact.path, setup.index) for artifact in artifacts}
-    return decide(
+    decision = decide(
         artifacts, proof.record, setup.rule, required=required, now=time.time(), reviews=reviews
     )
+    whole = setup.rule.release or setup.rule.require_same_as_last
+    if not whole and len(artifacts) < _SEVERAL:
+        return decision
+    last = _last_files(artifacts) if setup.rule.require_same_as_last else ()
+    return replace(decision, release=whole_release(artifacts, reviews, last=last), whole=whole)
+
+
+def whole_release(
+    artifacts: Sequence[Artifact], reviews: Mapping[Path, Review], *, last: Sequence[str] = ()
+) -> tuple[ReleaseFault, ...]:
+    """What is wrong with the files together; `last` are the names of the last release's files."""
+    return release_faults(
+        [file for a in artifacts if (file := _seen(a, reviews[a.path])) is not None], last=last
+    )
+
+
+def _seen(artifact: Artifact, review: Review) -> ReleaseFile | None:
+    if review.metadata is None:
+        return release_file(artifact.filename, requires_python=artifact.requires_python)
+    raw = review.metadata.raw
+    return release_file(
+        artifact.filename,
+        requires_python=raw.get("requires_python", ""),
+        classifiers=raw.get("classifiers", ()),
+        requires_dist=raw.get("requires_dist", ()),
+    )
+
+
+def _last_files(artifacts: Sequence[Artifact]) -> tuple[str, ...]:
+    """The files of the last release before the artifacts', by the index that pip is set to."""
+    files = [file for a in artifacts if (file := release_file(a.filename)) is not None]
+    if not files:
+        return ()
+    return last_release(files[0].project, files[0].version, listed_files(files[0].project))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -211,7 +265,7 @@ def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -
             if explain or reason.code is not ExitCode.OK:
                 sign = "+" if reason.code is ExitCode.OK else "-"
                 print(f"  {sign} {plain_line(reason.text)}")
-    for line in decision.coverage_lines():
+    for line in (*decision.coverage_lines(), *release_fault_lines(decision.release)):
         print(plain_line(line))
     allowed = sum(ruling.code is ExitCode.OK for ruling in decision.rulings)
     if allowed < len(decision.rulings):
@@ -232,6 +286,10 @@ def _because(ruling: Ruling) -> str:
 def _as_json(decision: Decision) -> dict[str, object]:
     return {
         "exitCode": int(decision.code),
+        "release": [
+            {"code": fault.code, "name": fault.name, "text": fault.text, "remedy": fault.remedy}
+            for fault in decision.release
+        ],
         "coverage": {
             "wheels": len(decision.wheels),
             "unproven": decision.unproven.total(),

@@ -318,6 +318,8 @@ _GATE_KEYS = (
     "other-platforms",
     "require-coverage",
     "index",
+    "release",
+    "require-same-as-last",
 )
 _INDEX_KEYS = ("rules", "without", "platforms", "max-file-size")
 _INDEXES = ("pypi", "none")
@@ -350,6 +352,8 @@ def gate_rule(raw: object, where: str) -> GateRule:
             raw.get("require-coverage", WHOLE), f"{where}: require-coverage"
         ),
         index=index_choice(raw.get("index", "pypi"), f"{where}: index"),
+        release=_flag(raw, "release", where),
+        require_same_as_last=_flag(raw, "require-same-as-last", where),
     )
 
 

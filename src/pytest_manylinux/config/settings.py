@@ -93,7 +93,8 @@ class GateRule:
     `other_platforms` is `allow` or `refuse`: wheels for other systems, which cannot be proven.
     `require_coverage` is the percentage of the Linux wheels that must be proven; where it is less than
     100, wheels that no target of the proven run could take pass with the others.
-    `index` is the one that the files are meant for.
+    `index` is the one that the files are meant for. `release` has the files judged together too;
+    `require_same_as_last` also wants a wheel for whatever the last release on the index had one.
     """
 
     require: tuple[str, ...] = ()
@@ -104,6 +105,8 @@ class GateRule:
     other_platforms: str = "refuse"
     require_coverage: float = 100.0
     index: IndexChoice = IndexChoice()
+    release: bool = False
+    require_same_as_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
