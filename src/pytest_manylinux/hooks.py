@@ -25,6 +25,7 @@ from pytest_manylinux.nodes import (
     artifact_node,
     folder_node,
     is_project,
+    projects_below,
 )
 from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import (
@@ -226,10 +227,14 @@ class Hooks:
     def _take_root(config: pytest.Config) -> None:
         """Bare `--manylinux` means the project in the root folder."""
         if not is_project(config.rootpath):
+            below = " ".join(projects_below(config.rootpath))
             raise UsageError(
                 f"{config.rootpath} is no Python project: neither setup.py nor a pyproject.toml"
                 " with [build-system]",
-                remedy="go to a project's folder, or name projects, sdists, wheels or folders of"
+                why=f"there are projects below it: {below}" if below else "",
+                remedy=f"pytest --manylinux {below}"
+                if below
+                else "go to a project's folder, or name projects, sdists, wheels or folders of"
                 " them: pytest --manylinux PATH...",
             )
         config.args[:] = [os.fspath(config.rootpath)]
@@ -264,8 +269,9 @@ class Hooks:
     @pytest.hookimpl(tryfirst=True)
     @guarded
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Follow no link that leads out of the tree or to a folder."""
-        return True if self.links.leaves_out(collection_path) else None
+        """Follow no link out of the tree or to a folder, and do not try what was built here."""
+        ours = collection_path == self.run.wheelhouse
+        return True if ours or self.links.leaves_out(collection_path) else None
 
     @pytest.hookimpl(tryfirst=True)
     @guarded

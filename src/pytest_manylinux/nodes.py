@@ -437,6 +437,22 @@ class WheelFile(pytest.File):
             yield UnplannedItem.from_parent(self, name="trial[no-target]", reason=str(found), way=way)
 
 
+_MOST_BELOW = 20
+
+
+def projects_below(folder: Path) -> list[str]:
+    """The projects in a folder and in the folders in it, some of many: for a person to choose from."""
+    found: list[str] = []
+    for pattern in ("*", "*/*"):
+        for path in sorted(folder.glob(pattern)):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if not hidden and not path.is_symlink() and path.is_dir() and is_project(path):
+                found.append(printable(path.relative_to(folder).as_posix()))
+            if len(found) == _MOST_BELOW:
+                return found
+    return found
+
+
 def is_project(path: Path) -> bool:
     """Whether a folder can be built: a setup.py, or a pyproject.toml with a build system (PEP 518).
 

@@ -333,3 +333,33 @@ def test_build_and_skip_choose_among_targets_and_builds(pytester: pytest.Pyteste
     result = collect(pytester, FOUR, "--manylinux-skip=musl*", "dist")
     assert result.ret == ExitCode.USAGE
     result.stderr.fnmatch_lines(["*--manylinux-skip: 'musl[*]' matches no build identifier*"])
+
+
+def test_bare_above_projects_names_them(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "packages" / "one")
+    make_project(pytester.path / "two")
+    make_project(pytester.path / ".hidden")
+    result = collect(pytester)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*pytest --manylinux two packages/one"])
+
+
+@pytest.mark.parametrize(
+    ("word", "folder"), [("pyproject.toml", "."), ("sample/pyproject.toml", "sample")]
+)
+def test_a_projects_file_is_named_by_its_folder(
+    pytester: pytest.Pytester, word: str, folder: str
+) -> None:
+    make_project(pytester.path / folder)
+    result = collect(pytester, word)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*pytest --manylinux {folder}"])
+
+
+def test_the_wheelhouse_is_not_tried_unless_it_is_named(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "sample")
+    wheel = "wheelhouse/demo-1.0-py3-none-any.whl"
+    (pytester.path / "wheelhouse").mkdir()
+    (pytester.path / wheel).touch()
+    assert "demo-1.0" not in str(ids(collect(pytester, FOUR, ".")))
+    assert f"{wheel}::audit" in ids(collect(pytester, FOUR, "wheelhouse"))

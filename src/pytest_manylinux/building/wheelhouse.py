@@ -35,12 +35,12 @@ from pytest_manylinux.model.run import BuildRecord
 def put(wheel: Path, wheelhouse: Path) -> Path:
     """Copy a wheel into the wheelhouse; the same bytes under that name are fine, others are not.
 
-    Raises StoreError for a file of that name with other bytes, and for a folder that cannot be
-    written.
+    A wheelhouse that is made for it tells git to ignore what is in it. Raises StoreError for a file of
+    that name with other bytes, and for a folder that cannot be written.
     """
     target = wheelhouse / wheel.name
     try:
-        wheelhouse.mkdir(parents=True, exist_ok=True)
+        _make(wheelhouse)
         with draft(wheelhouse) as copy, wheel.open("rb") as content:
             shutil.copyfileobj(content, copy.stream)
             try:
@@ -54,6 +54,17 @@ def put(wheel: Path, wheelhouse: Path) -> Path:
             remedy="make room there, or set another wheelhouse",
         ) from error
     return target
+
+
+def _make(wheelhouse: Path) -> None:
+    """Make the folder, unless it is there: then its user decides what git makes of it."""
+    try:
+        wheelhouse.mkdir(parents=True)
+    except FileExistsError:
+        if not wheelhouse.is_dir():
+            raise
+    else:
+        (wheelhouse / ".gitignore").write_text("*\n", encoding="ascii")
 
 
 def native_wheel(wheelhouse: Path, name: str, version: str) -> str:

@@ -89,6 +89,9 @@ def _holds_configuration(config: pytest.Config) -> bool:
     return bool((config.inicfg if raw is None else raw).keys() - overrides)
 
 
+_OF_PROJECTS = ("pyproject.toml", "setup.py", "setup.cfg")
+
+
 def check_kinds(words: Sequence[str], here: Path) -> None:
     """Raise UsageError for a path that is there and is neither a folder, a wheel nor an sdist."""
     for word in words:
@@ -101,6 +104,11 @@ def check_kinds(words: Sequence[str], here: Path) -> None:
         if not path.is_file():
             kind = kind_of(path.resolve())
             raise UsageError(f"{shown} is {kind}", remedy="name wheels, sdists or projects")
+        if path.name in _OF_PROJECTS:
+            raise UsageError(
+                f"{shown} is a file of a project, and projects are named by their folders",
+                remedy=f"pytest --manylinux {printable(str(Path(word).parent))}",
+            )
         if not path.name.endswith(_ARTIFACTS):
             raise UsageError(
                 f"{shown} is neither a wheel, an sdist nor a folder",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_manylinux.building.api import BuildInputs, BuildRequest
 from pytest_manylinux.building.source import OBJECTS, Snapshot
-from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint
+from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint, put
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion
@@ -176,3 +176,15 @@ def test_the_commit_counts_only_where_the_build_can_see_it(tmp_path: Path) -> No
     assert key(base, Snapshot(epoch=1, commit="a", objects=folder)) != key(
         base, Snapshot(epoch=1, commit="b", objects=folder)
     )
+
+
+def test_a_wheelhouse_that_is_made_is_ignored_by_git(tmp_path: Path) -> None:
+    wheel = tmp_path / "demo-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    made, there = tmp_path / "a" / "made", tmp_path / "there"
+    there.mkdir()
+    for folder in (made, there):
+        put(wheel, folder)
+        put(wheel, folder)
+    assert (made / ".gitignore").read_text() == "*\n"
+    assert [path.name for path in there.iterdir()] == [wheel.name]

@@ -206,7 +206,7 @@ def test_the_wheelhouse_never_overwrites(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="other bytes") as caught:
         put(other, house)
     assert "move it away" in caught.value.remedy
-    assert [path.name for path in house.iterdir()] == [wheel.name]
+    assert [path.name for path in house.glob("*.whl")] == [wheel.name]
     assert (house / wheel.name).read_bytes() == wheel.read_bytes()
     assert stat.S_IMODE((house / wheel.name).stat().st_mode) & 0o444
 
