@@ -17,8 +17,7 @@ from wheels import build_wheel
 from pytest_manylinux.building.compiler import fetch_compiler
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.host.architecture import host_arch
-from pytest_manylinux.host.emulation import Support, emulation_of
+from pytest_manylinux.host.architecture import Support, emulation_of, host_arch
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.report.proof import read_proof
 

@@ -7,20 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.host import emulation
+from pytest_manylinux.host import architecture
 from pytest_manylinux.host.architecture import (
     ARCHITECTURES,
-    host_arch,
-    named_architectures,
-    sister_of,
-)
-from pytest_manylinux.host.emulation import (
     MACHINES,
     Machine,
     Qemu,
     Support,
     emulation_of,
+    host_arch,
+    named_architectures,
     registration_of,
+    sister_of,
 )
 from pytest_manylinux.inspect.elf import read_elf
 
@@ -31,7 +29,7 @@ def _pretend(monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int] | No
     def find(machine: Machine) -> Qemu | None:
         return None if version is None else Qemu(program=Path(machine.qemu), version=version)
 
-    monkeypatch.setattr(emulation, "find_qemu", find)
+    monkeypatch.setattr(architecture, "find_qemu", find)
 
 
 def _where_registered(machine: Machine, registration: str = "") -> bool:
@@ -52,7 +50,7 @@ def test_the_smallest_program_is_a_sound_file(arch: str) -> None:
 
 
 def test_this_machine_runs_its_own() -> None:
-    assert emulation._runs(MACHINES[host_arch()])
+    assert architecture._runs(MACHINES[host_arch()])
     assert emulation_of(host_arch()).support is Support.NATIVE
 
 
@@ -82,7 +80,7 @@ def _none_runs(machine: object, registration: str = "") -> bool:
 
 
 def test_without_qemu_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emulation, "_runs", _none_runs)
+    monkeypatch.setattr(architecture, "_runs", _none_runs)
     found = emulation_of("s390x")
     assert (found.support, found.works) == (Support.MISSING, False)
     assert "s390x is not installed" in found.missing
@@ -91,7 +89,7 @@ def test_without_qemu_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_kernel_that_lets_only_root_register(monkeypatch: pytest.MonkeyPatch) -> None:
     _pretend(monkeypatch, (7, 2, 0))
-    monkeypatch.setattr(emulation, "_runs", _none_runs)
+    monkeypatch.setattr(architecture, "_runs", _none_runs)
     assert "only root" in emulation_of("riscv64").missing
 
 
@@ -103,7 +101,7 @@ def test_pointer_authentication_is_made_cheap_where_it_is_slow(
     version: tuple[int, int, int], environment: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _pretend(monkeypatch, version)
-    monkeypatch.setattr(emulation, "_runs", _where_registered)
+    monkeypatch.setattr(architecture, "_runs", _where_registered)
     found = emulation_of("aarch64")
     assert found.support is Support.NAMESPACE
     assert found.emulator == f"qemu {'.'.join(map(str, version))}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.escape import without_commands
-from pytest_manylinux.host.cleanup import Closeable
+from pytest_manylinux.host.shutdown import Closeable
 from pytest_manylinux.indexes import redact
 
 _BOUND = 64 * 1024 * 1024

@@ -15,11 +15,15 @@ from pytest_manylinux.engines.bubblewrap.cgroups import find_control_groups
 from pytest_manylinux.engines.container.dead_image import VSYSCALL_CURE
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, ImageError
-from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch
-from pytest_manylinux.host.containment import contained
-from pytest_manylinux.host.emulation import Emulation, Support, emulation_of
-from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.host.kernel import SETTINGS, forbidding_settings
+from pytest_manylinux.host.architecture import (
+    ARCHITECTURES,
+    Emulation,
+    Support,
+    emulation_of,
+    host_arch,
+)
+from pytest_manylinux.host.containment import SETTINGS, contained, forbidding_settings
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.apt import words_of
 from pytest_manylinux.images.skopeo import PROGRAM
 from pytest_manylinux.images.store import ImageStore

@@ -35,7 +35,7 @@ from pytest_manylinux.engines.environment import READ_ONLY_PROC, SHARED_MEMORY, 
 from pytest_manylinux.engines.output import Ending, Heard, RunOutput, completed, ending_of
 from pytest_manylinux.engines.seccomp import filter_of_this_machine
 from pytest_manylinux.errors import SandboxError
-from pytest_manylinux.host.cleanup import Closeable
+from pytest_manylinux.host.shutdown import Closeable
 
 INSIDE = Path(__file__).parent / "inside" / "preloaded_main.py"
 _TMP = PurePosixPath("/tmp")  # noqa: S108 - the sandbox's own

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_manylinux.errors import EngineError
-from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.subprocesses import install_command
 
 LIBRARY = "libseccomp.so.2"
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # linux/seccomp.h

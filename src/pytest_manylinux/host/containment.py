@@ -1,9 +1,12 @@
-"""Run a program so that nothing of it outlives us: not a process, not a mount.
+"""User namespaces of this machine: programs that run in one, and settings that forbid them.
 
 The program becomes the first process of a new process namespace with its own mounts. When it ends,
 or when this process dies in whatever way, the kernel ends everything in the namespace, and the
 mounts go with the last of it. An ordinary user gets the same inside a user namespace, with the
 subordinate ids of /etc/subuid.
+
+Everything that runs without a daemon needs user namespaces: bubblewrap, rootless containers, and the
+making of roots by an ordinary user.
 """
 
 from __future__ import annotations
@@ -12,12 +15,49 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.host.kernel import allowing_namespaces
+from pytest_manylinux.host.subprocesses import as_root, install_command
+
+SETTINGS = Path("/proc/sys")
+# A setting, the value that forbids, and the one that allows.
+_FORBIDDING = (
+    ("kernel/unprivileged_userns_clone", "0", "1"),
+    ("user/max_user_namespaces", "0", "15000"),
+    ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
+)
+
+
+def forbidding_settings(settings: Path = SETTINGS) -> Iterator[tuple[str, str, str]]:
+    """Each setting that forbids them: its name, its value, and the command that allows them."""
+    for path, forbids, allows in _FORBIDDING:
+        try:
+            value = (settings / path).read_text().strip()
+        except OSError:
+            continue
+        if value == forbids:
+            name = path.replace("/", ".")
+            yield name, value, as_root(f"sysctl -w {name}={allows}")
+
+
+def allowing_namespaces(settings: Path = SETTINGS) -> str:
+    """The command that allows user namespaces, with the reason; empty if no setting forbids them."""
+    found = next(forbidding_settings(settings), None)
+    return f"{found[2]} (the kernel's {found[0]} is {found[1]})" if found else ""
+
+
+def forbidding_all(settings: Path = SETTINGS) -> tuple[str, str] | None:
+    """A setting that lets no program of an ordinary user have them, and the command that allows them.
+
+    AppArmor's is none of these: it exempts programs that have a profile, as Podman may.
+    """
+    for name, value, command in forbidding_settings(settings):
+        if "apparmor" not in name:
+            return f"{name} is {value}", command
+    return None
+
 
 # A parent that died before setpriv took hold would leave us running: compare the parent's id.
 _GUARD = '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"'

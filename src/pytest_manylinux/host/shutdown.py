@@ -1,4 +1,4 @@
-"""How long a run goes on, and what stops waiting when it ends.
+"""The end of a run: what stops waiting then, and what is tidied up however this process ends.
 
 A run's work is done in threads, and Python ends only when they have. So whatever a thread waits for
 outside of a sandbox (a program, another run's lock, a registry) has to be something that the run's end
@@ -8,11 +8,18 @@ stops; sandboxes are ended by their engine. A thread that belongs to no run goes
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 from pytest_manylinux.errors import RunEndedError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _TIDYING = 30.0  # seconds
 _thread = threading.local()
@@ -91,3 +98,48 @@ def end_in_order() -> Callable[[], None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     return undo
+
+
+_UNTIL_THE_END = "read -r _\n"  # returns when the other end of the pipe is closed, by us or the kernel
+
+
+class Closeable(ABC):
+    """Leaving it closes it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it, and return when it is gone. May be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Tether(Closeable):
+    """A small shell that outlives us by a moment.
+
+    Runs `before`, waits until its owner lets go or dies, then runs `after`.
+
+    Both are scripts for /bin/sh that see `arguments` as $1, $2, …
+    """
+
+    def __init__(self, *arguments: str, before: str = "", after: str = "") -> None:
+        script = f"{before}\n{_UNTIL_THE_END}{after}"
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", script, "sh", *arguments],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us, who then let go
+        )
+
+    def close(self) -> None:
+        """Let go; return when `after` is done."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()

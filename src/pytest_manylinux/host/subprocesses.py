@@ -1,4 +1,7 @@
-"""Programs of this machine that a run starts outside of any sandbox: none goes on without it."""
+"""Programs of this machine: how one runs outside of any sandbox, and the command that installs one.
+
+No program that is started here goes on without the run.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,3 +79,39 @@ def module_command(module: str, *arguments: str) -> list[str]:
     tree a `pip.py` would be run in pip's place.
     """
     return [sys.executable, "-c", _RUN, module, *arguments]
+
+
+_COMMANDS = {
+    "apt-get": "apt-get install --yes {package}",
+    "dnf": "dnf install --assumeyes {package}",
+    "zypper": "zypper --non-interactive install {package}",
+    "pacman": "pacman --sync --noconfirm {package}",
+    "apk": "apk add {package}",
+}
+# Program -> its package, where that has another name: by manager, or for all.
+_PACKAGES: dict[str, dict[str, str]] = {
+    "bwrap": {"": "bubblewrap"},
+    "libseccomp": {"apt-get": "libseccomp2", "zypper": "libseccomp2"},
+    "dockerd": {"apt-get": "docker.io", "dnf": "moby-engine", "": "docker"},
+    "newuidmap": {"apt-get": "uidmap", "pacman": "shadow", "": "shadow-utils"},
+    "bsdtar": {"apt-get": "libarchive-tools", "pacman": "libarchive", "apk": "libarchive-tools"},
+    "setpriv": {"": "util-linux"},
+    "unshare": {"": "util-linux"},
+    "qemu-user-static": {"zypper": "qemu-linux-user"},
+}
+_NOT_PACKAGED = {("mmdebstrap", "apk"), ("qemu-user-static", "apk")}
+
+
+def install_command(program: str, *, which: Callable[[str], str | None] = shutil.which) -> str:
+    """Such as `sudo apt-get install --yes bubblewrap`; a sentence where no known manager is here."""
+    manager = next((name for name in _COMMANDS if which(name)), "")
+    names = _PACKAGES.get(program, {})
+    package = names.get(manager) or names.get("") or program
+    if not manager or (program, manager) in _NOT_PACKAGED:
+        return f"install {package}"
+    return as_root(_COMMANDS[manager].format(package=package))
+
+
+def as_root(command: str) -> str:
+    """The command as this user has to write it for it to run as root."""
+    return command if os.geteuid() == 0 else f"sudo {command}"

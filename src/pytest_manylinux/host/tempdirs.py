@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_manylinux.errors import EngineError
-from pytest_manylinux.host.cleanup import Closeable, Tether
+from pytest_manylinux.host.shutdown import Closeable, Tether
 from pytest_manylinux.host.subprocesses import start_time
 
 _PREFIX = "pytest-manylinux-staged-"

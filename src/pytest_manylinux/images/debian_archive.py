@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_manylinux.cache.disk_errors import full
 from pytest_manylinux.errors import ImageError, ManylinuxError
-from pytest_manylinux.host.emulation import emulation_of
+from pytest_manylinux.host.architecture import emulation_of
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import (
     DEBIAN_ARCHITECTURES,

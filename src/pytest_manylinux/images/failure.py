@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from pytest_manylinux.errors import ImageError, ManylinuxError
-from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.indexes import redact
 
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|don't have enough free space")

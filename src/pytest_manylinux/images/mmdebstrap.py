@@ -20,8 +20,7 @@ from pytest_manylinux.cache.directories import remove_tree
 from pytest_manylinux.engines.seccomp import no_sync_program
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.containment import contained
-from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.host.subprocesses import watched
+from pytest_manylinux.host.subprocesses import install_command, watched
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.no_fsync import without_fsync, write_out

@@ -23,7 +23,7 @@ from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ImageError, ReportError
-from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.api import ImageProvider, Say
 from pytest_manylinux.images.debian_archive import ArchiveImages
 from pytest_manylinux.images.folder_images import FolderImages

@@ -24,9 +24,8 @@ from urllib.parse import urlsplit
 
 from pytest_manylinux.cache.disk_errors import full
 from pytest_manylinux.errors import ImageError, StoreError
-from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.host.shutdown import lifetime
-from pytest_manylinux.host.subprocesses import watched
+from pytest_manylinux.host.subprocesses import install_command, watched
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.official_images import Network, pull_failed

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pytest_manylinux.cache.disk_errors import full
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.install_command import install_command
 from pytest_manylinux.host.shutdown import lifetime
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.user_namespace import InsideRequest, running_inside
 
 UNPACKER = "bsdtar"

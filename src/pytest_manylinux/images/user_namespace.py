@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.host.subprocesses import watched
+from pytest_manylinux.host.subprocesses import install_command, watched
 
 _SEARCH = ":/usr/sbin:/sbin"
 _NAMESPACES = (

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_manylinux.errors import MalformedWheelError, UsageError
-from pytest_manylinux.host.cleanup import Closeable
+from pytest_manylinux.host.shutdown import Closeable
 from pytest_manylinux.inspect import deflate
 from pytest_manylinux.inspect.zip_layout import UTF8, LayoutError, read_layout
 from pytest_manylinux.inspect.zip_methods import METHODS, UnpackError, unpacked

@@ -12,8 +12,7 @@ from pytest_manylinux.config.merge import Layer, environment_layer, file_layer, 
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.escape import printable
-from pytest_manylinux.host.architecture import ARCHITECTURES, named_architectures
-from pytest_manylinux.host.emulation import emulation_of
+from pytest_manylinux.host.architecture import ARCHITECTURES, emulation_of, named_architectures
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.model.selection import build_identifier

@@ -19,8 +19,12 @@ from pytest_manylinux.cluster.extra import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import ManylinuxError, UsageError
-from pytest_manylinux.host.architecture import ARCHITECTURES, host_arch, named_architectures
-from pytest_manylinux.host.emulation import emulation_of
+from pytest_manylinux.host.architecture import (
+    ARCHITECTURES,
+    emulation_of,
+    host_arch,
+    named_architectures,
+)
 from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock

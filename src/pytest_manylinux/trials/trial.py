@@ -17,7 +17,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import ImageError, SandboxError
-from pytest_manylinux.host.emulation import emulation_of
+from pytest_manylinux.host.architecture import emulation_of
 from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import ImportDepth, Observation

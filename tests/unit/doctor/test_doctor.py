@@ -18,9 +18,8 @@ from pytest_manylinux.doctor.api import Area, Finding, Health, examine, ready
 from pytest_manylinux.engines.container.dead_image import dead_image, has_vsyscall
 from pytest_manylinux.engines.select import EngineName
 from pytest_manylinux.errors import EngineError, ExitCode, ImageError
-from pytest_manylinux.host.architecture import ARCHITECTURES
-from pytest_manylinux.host.emulation import Emulation, Support
-from pytest_manylinux.host.install_command import install_command
+from pytest_manylinux.host.architecture import ARCHITECTURES, Emulation, Support
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.apt import MachineApt, no_old_releases
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.images.store import ImageStore

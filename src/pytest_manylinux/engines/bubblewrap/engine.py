@@ -47,8 +47,8 @@ from pytest_manylinux.engines.preloaded import (
 )
 from pytest_manylinux.engines.seccomp import filter_of_this_machine, takes_filters
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.host.cleanup import Closeable
-from pytest_manylinux.host.emulation import Emulation, emulation_of
+from pytest_manylinux.host.architecture import Emulation, emulation_of
+from pytest_manylinux.host.shutdown import Closeable
 from pytest_manylinux.host.tempdirs import Staging
 
 _START_TIMEOUT = 60.0

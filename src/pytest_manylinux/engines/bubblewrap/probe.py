@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from pytest_manylinux.errors import EngineError
-from pytest_manylinux.host.install_command import install_command
-from pytest_manylinux.host.kernel import SETTINGS, allowing_namespaces
+from pytest_manylinux.host.containment import SETTINGS, allowing_namespaces
+from pytest_manylinux.host.subprocesses import install_command
 
 _OLDEST = (0, 8)
 _PROBE_TIMEOUT = 60.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from pytest_manylinux.engines.api import Sink
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.host import binfmt_main
-from pytest_manylinux.host.cleanup import Closeable
+from pytest_manylinux.host.shutdown import Closeable
 
 _PROGRAM = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
 _KEPT = ("LD_LIBRARY_PATH",)  # some Pythons do not start without

@@ -22,8 +22,8 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.utils import kwargs_from_env
 
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.host.cleanup import Tether
-from pytest_manylinux.host.kernel import SETTINGS, allowing_namespaces, forbidding_all
+from pytest_manylinux.host.containment import SETTINGS, allowing_namespaces, forbidding_all
+from pytest_manylinux.host.shutdown import Tether
 
 TIMEOUT = 60
 """Seconds that a daemon may take for any one answer; none of ours takes it long."""

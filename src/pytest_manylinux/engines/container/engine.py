@@ -43,7 +43,7 @@ from pytest_manylinux.engines.preloaded import (
 )
 from pytest_manylinux.engines.seccomp import profile_of_preloaded
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.host.emulation import Support, emulation_of
+from pytest_manylinux.host.architecture import Support, emulation_of
 from pytest_manylinux.host.tempdirs import Staging
 
 _SILENCE = 120.0  # seconds after which a daemon that did not answer is asked again

@@ -44,7 +44,7 @@ from pytest_manylinux.engines.output import (
     tee,
 )
 from pytest_manylinux.errors import EngineError, SandboxError
-from pytest_manylinux.host.cleanup import Closeable
+from pytest_manylinux.host.shutdown import Closeable
 
 # The shell reaps what is left behind; it ends, and the container with it, when `cat` does: at the
 # end of its input, which is our connection.
