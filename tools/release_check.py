@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timezone
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.catalogue.freshness import age, faults_at_release
+from pytest_manylinux.catalogue.lookup import age, faults_at_release
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pytest_manylinux.cache.disk_errors import room_errors
+from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
@@ -23,9 +23,8 @@ from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.images.run_images import RunImages
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.inspect.facts_cache import FactsCache
-from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Target
+from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Survey, Target
 from pytest_manylinux.model.observation import Observation
-from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.pythons.added import with_added_python
 from pytest_manylinux.pythons.source_package import PACKAGES

@@ -25,8 +25,7 @@ from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
-from pytest_manylinux.model.distro import Image, ImagePurpose, Target
-from pytest_manylinux.model.survey import Survey
+from pytest_manylinux.model.distro import Image, ImagePurpose, Survey, Target
 from pytest_manylinux.model.verdict import Foretold
 from pytest_manylinux.model.wheel_tags import platform_tags
 from pytest_manylinux.trials.dependencies import resolve_dependencies

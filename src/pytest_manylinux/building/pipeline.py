@@ -33,7 +33,7 @@ from pytest_manylinux.building.toolchain import (
     Toolchain,
 )
 from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint, native_wheel, put
-from pytest_manylinux.cache.disk_errors import refusal
+from pytest_manylinux.cache.paths import refusal
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, SandboxSpec
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.host.tempdirs import temporary_folder

@@ -16,9 +16,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pytest_manylinux.cache.disk_errors import refusal
 from pytest_manylinux.cache.integrity import is_whole, seal_folder
 from pytest_manylinux.cache.locks import hold_alone, in_turn
+from pytest_manylinux.cache.paths import refusal
 from pytest_manylinux.errors import ImageError, StoreError
 from pytest_manylinux.host.containment import contained
 

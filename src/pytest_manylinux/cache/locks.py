@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 import filelock
 
 from pytest_manylinux.cache.atomic import write_whole
-from pytest_manylinux.cache.disk_errors import room_errors
+from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.host.shutdown import lifetime
 

@@ -1,19 +1,223 @@
-"""Read the packaged rows, lay a user's own rows over them."""
+"""Read the packaged rows of the catalogue, lay a user's own rows over them.
+
+Rows are TOML tables with kebab-case keys; the packaged ones and a user's own have the same shape
+(docs/reference/catalogue.md).
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pytest_manylinux.catalogue.lookup import Catalogue
-from pytest_manylinux.catalogue.rows import parse_row
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.distro import image_file
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Interpreter, image_file
+from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
+from pytest_manylinux.model.policy import Libc, LibcKind
+from pytest_manylinux.model.python import parse_python
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
+_ORIGIN = re.compile(r"[a-z][a-z0-9-]*")
+_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_PART = re.compile(rf"{_SUITE.pattern}(/{_SUITE.pattern})*")
+"""Further suites (`buster/updates`) and components of an archive.
+
+All three become words of apt's sources, of mmdebstrap's command line and of paths below the cache.
+"""
+_LIBC = re.compile(r"(?P<kind>glibc) (?P<glibc>\d+\.\d+)|musl (?P<musl>\d+\.\d+\.\d+)")
+_UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`")
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """What all tables of a row have in common."""
+
+
+class InterpreterRow(_Row, frozen=True, kw_only=True):
+    """One entry of a row's `interpreters`."""
+
+    version: str
+    packages: tuple[str, ...]
+    executable: str = "/usr/bin/python3"
+    headers: tuple[str, ...] = ()
+    pip: str = ""
+    measured: bool = False
+    abi: str = ""
+
+
+class ArchiveRow(_Row, frozen=True, kw_only=True):
+    """A row's `archive`: how a root is made without a registry.
+
+    Without `ways` they are all of them, or for a row that is not `live` the last one alone.
+    """
+
+    origin: str
+    suite: str
+    check_valid_until: bool = True
+    live: bool = True
+    ways: tuple[ArchiveWay, ...] = ()
+    merged_usr: bool = False
+    extra_suites: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("main",)
+    architectures: tuple[str, ...] | None = None
+    from_source: bool = False
+
+
+class DistroRow(_Row, frozen=True, kw_only=True):
+    """One `[[distro]]`."""
+
+    id: str
+    family: str
+    release: str
+    glibc: str = ""
+    libc: str = ""
+    package_manager: str
+    architectures: tuple[str, ...]
+    interpreters: tuple[InterpreterRow, ...]
+    title: str = ""
+    aliases: tuple[str, ...] = ()
+    image: str | None = None
+    image_architectures: tuple[str, ...] | None = None
+    target_release: str = ""
+    archive: ArchiveRow | None = None
+    symbols: dict[str, str] = {}
+    symbols_on: dict[str, dict[str, str]] = {}
+    absent: tuple[str, ...] = ()
+    end_of_life: date | None = None
+    rolling: bool = False
+    source: str = ""
+
+
+def parse_row(raw: Mapping[str, object], *, where: str) -> Distro:
+    """Turn one table into a Distro.
+
+    Raises UsageError that names `where`, the row and the key, with the nearest right key for one
+    that is unknown.
+    """
+    name = raw.get("id", "a row without id")
+    try:
+        row = msgspec.convert(dict(raw), DistroRow)
+    except msgspec.ValidationError as error:
+        raise UsageError(
+            f"{where}: {name}: not a row of the catalogue", why=str(error), remedy=_hint(str(error))
+        ) from error
+    return _distro(row, where=f"{where}: {name}")
+
+
+def _distro(row: DistroRow, *, where: str) -> Distro:
+    if not _ID.fullmatch(row.id):
+        raise UsageError(
+            f"{where}: {row.id!r} cannot be an id",
+            remedy="use lower-case words and numbers joined by dashes, such as debian-12",
+        )
+    manager = package_manager(row.package_manager, where=where)
+    if row.target_release:
+        _check(_SUITE, (row.target_release,), f"{where}: target-release", "experimental")
+    return Distro(
+        id=row.id,
+        family=row.family,
+        release=row.release,
+        title=row.title or row.id,
+        libc=_libc(row, where=where),
+        architectures=row.architectures,
+        interpreters=tuple(_interpreter(entry, manager, where=where) for entry in row.interpreters),
+        package_manager=manager.value,
+        aliases=row.aliases,
+        image=row.image,
+        image_architectures=row.image_architectures,
+        target_release=row.target_release,
+        archive=None if row.archive is None else _archive(row.archive, where=where),
+        symbol_maxima=tuple(row.symbols.items()),
+        arch_symbol_maxima=tuple(
+            (arch, tuple(symbols.items())) for arch, symbols in row.symbols_on.items()
+        ),
+        absent_libraries=row.absent,
+        end_of_life=row.end_of_life,
+        rolling=row.rolling,
+        source=row.source,
+    )
+
+
+def _interpreter(row: InterpreterRow, manager: PackageManager, *, where: str) -> Interpreter:
+    return Interpreter(
+        version=parse_python(row.version, where=where),
+        executable=row.executable,
+        packages=check_names(row.packages, where=f"{where}: packages", manager=manager),
+        headers=check_names(row.headers, where=f"{where}: headers", manager=manager),
+        pip=row.pip,
+        measured=row.measured,
+        abi=row.abi,
+    )
+
+
+def _archive(row: ArchiveRow, *, where: str) -> ArchiveRecipe:
+    _check(_ORIGIN, (row.origin,), f"{where}: archive.origin", "debian")
+    _check(_SUITE, (row.suite,), f"{where}: archive.suite", "bookworm")
+    _check(_PART, row.extra_suites, f"{where}: archive.extra-suites", "bookworm-updates")
+    _check(_PART, row.components, f"{where}: archive.components", "main")
+    ways = tuple(ArchiveWay) if row.live else (ArchiveWay.OLD_RELEASES,)
+    return ArchiveRecipe(
+        origin=row.origin,
+        suite=row.suite,
+        check_valid_until=row.check_valid_until,
+        ways=row.ways or ways,
+        merged_usr=row.merged_usr,
+        extra_suites=row.extra_suites,
+        components=row.components,
+        architectures=row.architectures,
+        from_source=row.from_source,
+    )
+
+
+def _check(pattern: re.Pattern[str], words: Iterable[str], where: str, example: str) -> None:
+    for word in words:
+        if not pattern.fullmatch(word):
+            raise UsageError(
+                f"{where}: {word!r} cannot be one",
+                why="it becomes part of apt's sources and of a command line on this machine",
+                remedy=f"write it as the archive has it, such as {example}",
+            )
+
+
+def _libc(row: DistroRow, *, where: str) -> Libc:
+    """The C library, which a row has as `libc`, or as `glibc` with the version alone."""
+    if bool(row.glibc) == bool(row.libc):
+        raise UsageError(
+            f"{where}: a row has one C library",
+            remedy='write glibc = "2.36", or libc = "musl 1.2.5"',
+        )
+    match = _LIBC.fullmatch(row.libc or f"glibc {row.glibc}")
+    if match is None:
+        name = row.libc or row.glibc
+        what = "C library" if row.libc else "glibc version"
+        raise UsageError(
+            f"{where}: {name!r} is not a {what}", remedy='write glibc = "2.36", or libc = "musl 1.2.5"'
+        )
+    kind = LibcKind.GLIBC if match["kind"] else LibcKind.MUSL
+    return Libc(kind, tuple(map(int, (match["glibc"] or match["musl"]).split("."))))
+
+
+def _hint(message: str) -> str:
+    match = _UNKNOWN_FIELD.search(message)
+    if match is None:
+        return ""
+    keys = [
+        field.encode_name
+        for kind in (DistroRow, InterpreterRow, ArchiveRow)
+        for field in msgspec.structs.fields(kind)
+    ]
+    near = difflib.get_close_matches(match["key"], keys, n=1)
+    return f"perhaps you meant {near[0]!r}" if near else ""
+
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -16,9 +16,8 @@ from msgspec import Meta
 from pytest_manylinux import errors
 from pytest_manylinux.errors import ClusterError, EngineError, ManylinuxError
 from pytest_manylinux.images.recipe import Recipe
-from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.distro import Image, Survey, Target
 from pytest_manylinux.model.observation import ImportDepth, Observation
-from pytest_manylinux.model.survey import Survey
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Digest = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]

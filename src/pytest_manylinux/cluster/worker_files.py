@@ -18,10 +18,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pytest_manylinux.cache.directories import aside_folder, make_once, sweep
-from pytest_manylinux.cache.disk_errors import store_errors
 from pytest_manylinux.cache.integrity import file_digest
 from pytest_manylinux.cache.least_recently_used import entries, surplus
 from pytest_manylinux.cache.locks import in_turn
+from pytest_manylinux.cache.paths import store_errors
 from pytest_manylinux.cluster.protocol import Part
 from pytest_manylinux.errors import StoreError
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.paths import store_errors
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images.dpkg import verify
 from pytest_manylinux.images.prune import PrunePolicy, prune, side_caches

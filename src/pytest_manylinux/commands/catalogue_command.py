@@ -175,7 +175,7 @@ def _table(catalogue: Catalogue, distros: Sequence[Distro]) -> None:
 
 
 def _age(catalogue: Catalogue) -> str:
-    from pytest_manylinux.catalogue.freshness import LIMIT, age  # noqa: PLC0415
+    from pytest_manylinux.catalogue.lookup import LIMIT, age  # noqa: PLC0415
 
     days = age(catalogue, datetime.now(tz=timezone.utc).date())
     if days is None:

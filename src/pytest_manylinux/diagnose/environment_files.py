@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
-from pytest_manylinux.model.venv_files import SITE, environment_path, is_in_standard_library
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path, is_in_standard_library
 
 _PROGRAM = re.compile(r"(?:python|pypy|pip)w?\d*(?:\.\d+)*t?")
 _ACTIVATION = re.compile(r"activate(?:\.(?:csh|fish|nu|bat|ps1)|_this\.py)?", re.IGNORECASE)

@@ -16,9 +16,8 @@ from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.model.observation import ImportStatus, LoaderCheck, Observation
-from pytest_manylinux.model.venv_files import SITE, environment_path
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

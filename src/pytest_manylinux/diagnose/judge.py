@@ -11,9 +11,8 @@ from pytest_manylinux.diagnose.ignoring import apply_ignores
 from pytest_manylinux.diagnose.merging import merged
 from pytest_manylinux.diagnose.predict import held_against, predict_target, surveyed
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import Survey, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
-from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Severity, Verdict
 from pytest_manylinux.model.wheel import Audit, ElfFacts, ElfKind, Wheel, WheelFacts
 

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.venv_files import SITE, environment_path
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SITE, ElfFacts, ElfKind, Wheel, WheelFacts, environment_path
 
 _ORIGIN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
 _LIB = re.compile(r"\$(?:LIB|\{LIB\})")

@@ -7,7 +7,7 @@ from functools import wraps
 from threading import Lock
 from typing import TypeVar
 
-from pytest_manylinux.model.survey import Survey
+from pytest_manylinux.model.distro import Survey
 from pytest_manylinux.model.wheel import WheelFacts
 
 S = TypeVar("S")

@@ -17,8 +17,7 @@ from pytest_manylinux.diagnose.memo import once_per_survey
 from pytest_manylinux.diagnose.merging import merged
 from pytest_manylinux.diagnose.versioned_symbols import NAMESPACES
 from pytest_manylinux.inspect.python_code import NEWEST
-from pytest_manylinux.model.distro import Distro, Target
-from pytest_manylinux.model.survey import Survey
+from pytest_manylinux.model.distro import Distro, Survey, Target
 from pytest_manylinux.model.verdict import Finding, Foretold, Outcome, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 

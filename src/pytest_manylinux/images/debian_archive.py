@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pytest_manylinux.cache.disk_errors import full
+from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.host.architecture import emulation_of
 from pytest_manylinux.images.api import Say

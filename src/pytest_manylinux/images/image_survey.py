@@ -17,9 +17,8 @@ from pytest_manylinux.cache.values import ValueCache, key_of
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.model.distro import Distro, Image, Interpreter
+from pytest_manylinux.model.distro import Distro, Image, Interpreter, Survey, SurveyedLibrary
 from pytest_manylinux.model.policy import Libc, glibc, musl
-from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
 # musl's loader says its version where it is started alone, with exit code 1; so does its ldd.
 _LIBC = (

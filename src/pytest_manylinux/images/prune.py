@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from pytest_manylinux.cache.directories import remove_tree, sweep
-from pytest_manylinux.cache.disk_errors import store_errors
 from pytest_manylinux.cache.least_recently_used import CacheEntry, surplus
 from pytest_manylinux.cache.locks import hold_alone
+from pytest_manylinux.cache.paths import store_errors
 from pytest_manylinux.images.store import ImageStore, StoredImage, folder_size
 
 _OWN = frozenset({"images", "recipes", "aside", "locks"})

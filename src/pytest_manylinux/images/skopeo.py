@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_manylinux.cache.disk_errors import full
+from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError, StoreError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.host.subprocesses import install_command, watched

@@ -26,10 +26,9 @@ import msgspec
 
 from pytest_manylinux.cache.atomic import write_whole
 from pytest_manylinux.cache.directories import aside_folder, put_in_place, remove_tree, sweep
-from pytest_manylinux.cache.disk_errors import store_errors
 from pytest_manylinux.cache.integrity import is_sealed, is_whole, seal_folder
 from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
-from pytest_manylinux.cache.paths import cache_root
+from pytest_manylinux.cache.paths import cache_root, store_errors
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.images.api import Say

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pytest_manylinux.cache.disk_errors import full
+from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.host.subprocesses import install_command

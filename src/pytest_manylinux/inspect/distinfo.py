@@ -28,8 +28,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.inspect.zip_archive import Archive, malformed
-from pytest_manylinux.model.venv_files import environment_path
-from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.model.wheel import Wheel, environment_path
 
 MAX_METADATA = 16 * 1024**2
 """Bytes of METADATA or WHEEL; long descriptions stay below 1 MiB."""

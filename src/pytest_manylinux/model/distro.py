@@ -1,4 +1,4 @@
-"""Distros and targets: where a wheel is to work."""
+"""Distros and targets: where a wheel is to work; and what a survey of a live image found there."""
 
 from __future__ import annotations
 
@@ -314,3 +314,25 @@ class Image:
     def content(self) -> str:
         """What identifies all that a sandbox of it has: the digest, and that of an added Python."""
         return self.digest if self.added is None else f"{self.digest}+{self.added.digest}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyedLibrary:
+    """A library in a folder that the image's loader searches.
+
+    `versions` are the symbol versions that it defines (`GLIBC_2.36`, `GLIBC_ABI_DT_RELR`).
+    """
+
+    soname: str
+    path: str
+    versions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """All libraries of one image, known by its digest, of one architecture."""
+
+    distro: str
+    image: str
+    arch: str
+    libraries: tuple[SurveyedLibrary, ...]

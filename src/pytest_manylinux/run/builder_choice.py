@@ -14,13 +14,17 @@ from pytest_manylinux.building.toolchain import MakeToolchain
 from pytest_manylinux.building.zig import zig_builder
 from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of
-from pytest_manylinux.catalogue.builder_images import builder_for, load_builders
+from pytest_manylinux.catalogue.builder_images import (
+    BuilderImage,
+    builder_for,
+    load_builders,
+    prefix_of,
+)
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
 from pytest_manylinux.images.references import parse_reference
 from pytest_manylinux.images.run_images import no_registry
-from pytest_manylinux.model.builder import BuilderImage, prefix_of
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.workspace import Workspace

@@ -24,17 +24,16 @@ from packaging.tags import Tag
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
 from pytest_manylinux.building.build_tools import prepare_build_tools
 from pytest_manylinux.building.compiler import prepare_compiler
-from pytest_manylinux.cache.disk_errors import room_errors
 from pytest_manylinux.cache.locks import once_per_run
+from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.cluster.protocol import Answer
 from pytest_manylinux.cluster.remote_trial import TrialOrder, receive, send
 from pytest_manylinux.diagnose.judge import judge, judge_audit
 from pytest_manylinux.errors import ManylinuxError, StoreError, ToolchainError
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel
-from pytest_manylinux.model.distro import Image, ImagePurpose, Target
+from pytest_manylinux.model.distro import Image, ImagePurpose, Survey, Target
 from pytest_manylinux.model.observation import Observation
-from pytest_manylinux.model.survey import Survey
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel_tags import installable_tags
 from pytest_manylinux.plan import PlannedBuild

@@ -20,7 +20,7 @@ import msgspec
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.cache.directories import make_once
-from pytest_manylinux.cache.disk_errors import store_errors
+from pytest_manylinux.cache.paths import store_errors
 from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.model.distro import Image, Interpreter

@@ -27,6 +27,7 @@ from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import Repair
 from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.building.toolchain import BYTECODE, Pip
+from pytest_manylinux.catalogue.builder_images import prefix_of
 from pytest_manylinux.engines.api import (
     SCRATCH,
     Command,
@@ -39,7 +40,6 @@ from pytest_manylinux.engines.api import (
 from pytest_manylinux.errors import BuildError, DeadImageError, ManylinuxError, ToolchainError
 from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
-from pytest_manylinux.model.builder import prefix_of
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion

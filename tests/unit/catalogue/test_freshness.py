@@ -9,8 +9,7 @@ import pytest
 import release_check
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.catalogue.freshness import LIMIT, age, ended_members, faults_at_release
-from pytest_manylinux.catalogue.lookup import is_supported
+from pytest_manylinux.catalogue.lookup import LIMIT, age, ended_members, faults_at_release, is_supported
 
 CATALOGUE = load_catalogue()
 

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from pytest_manylinux.catalogue.rows import parse_row
+from pytest_manylinux.catalogue.loader import parse_row
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveWay
 from pytest_manylinux.model.policy import Libc, LibcKind, musl

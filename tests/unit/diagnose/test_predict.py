@@ -33,9 +33,8 @@ from pytest_manylinux.diagnose.predict import (
 )
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.inspect.wheel_file import glance
-from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.distro import Distro, Survey, SurveyedLibrary
 from pytest_manylinux.model.policy import musl
-from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 from pytest_manylinux.model.verdict import Foretold, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.report.phrases import prediction_words

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_manylinux.building.wheelhouse import put
 from pytest_manylinux.cache.atomic import AtomicFile, draft, write_atomically
-from pytest_manylinux.cache.disk_errors import full, room_errors
+from pytest_manylinux.cache.paths import full, room_errors
 from pytest_manylinux.errors import ReportError, StoreError
 
 
@@ -81,7 +81,7 @@ def test_wheels_and_reports_are_drafts_first(folder: Path, monkeypatch: pytest.M
 
 def test_the_disk_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = {str(tmp_path): 10, "/dev/shm": 5}  # noqa: S108 - any other folder
-    monkeypatch.setattr("pytest_manylinux.cache.disk_errors._room", lambda folder: room[str(folder)])
+    monkeypatch.setattr("pytest_manylinux.cache.paths._room", lambda folder: room[str(folder)])
     monkeypatch.setattr("tempfile.gettempdir", lambda: "/dev/shm")  # noqa: S108
     assert "TMPDIR" in full(tmp_path, "no space").remedy
     room["/dev/shm"] = 50  # noqa: S108

@@ -16,8 +16,8 @@ from pytest_manylinux.images.image_survey import (
     drift,
     symbol_maxima,
 )
+from pytest_manylinux.model.distro import Survey, SurveyedLibrary
 from pytest_manylinux.model.policy import Libc, LibcKind
-from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
 DISTRO = load_catalogue().get("debian-12")
 

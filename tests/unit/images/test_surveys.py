@@ -9,9 +9,8 @@ from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import image_survey
 from pytest_manylinux.images.image_survey import LiveFigures, Surveys
-from pytest_manylinux.model.distro import Image, ImageSource
+from pytest_manylinux.model.distro import Image, ImageSource, Survey, SurveyedLibrary
 from pytest_manylinux.model.policy import glibc
-from pytest_manylinux.model.survey import Survey, SurveyedLibrary
 
 DISTRO = load_catalogue().get("debian-12")
 IMAGE = Image(digest="sha256:1", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
