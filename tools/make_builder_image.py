@@ -29,9 +29,9 @@ from typing import Any
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from pytest_manylinux.building.build_tools import BuildTools, prepare_kit
+from pytest_manylinux.building.api import INSIDE_SOURCE
 from pytest_manylinux.building.compiler import target_of, warm_folder, warm_up
-from pytest_manylinux.building.toolchain import INSIDE_SOURCE
+from pytest_manylinux.building.zig import BuildTools, prepare_kit
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Cache, Command, Engine, Mount, Sandbox, SandboxSpec
 from pytest_manylinux.engines.container.connection import connect_docker

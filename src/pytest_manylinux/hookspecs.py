@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_manylinux.building.toolchain import MakeToolchain
+    from pytest_manylinux.building.api import MakeToolchain
     from pytest_manylinux.diagnose.api import Check
     from pytest_manylinux.engines.api import Engine
     from pytest_manylinux.model.run import WheelRecord
@@ -48,7 +48,7 @@ def pytest_manylinux_toolchains(  # type: ignore[empty-body]
     """Give toolchains by name, each with a function that makes its values for a build.
 
     A name has a dot, such as `acme.gcc`; `--manylinux-builder` and the setting `builder` take it. The
-    build is in a Debian root with the headers of the wanted Python. See building/toolchain.py.
+    build is in a Debian root with the headers of the wanted Python. See building/api.py.
     """
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building.api import BuildRequest, Say
-from pytest_manylinux.building.toolchain import MakeToolchain, Toolchain
+from pytest_manylinux.building.api import BuildRequest, MakeToolchain, Say, Toolchain
 from pytest_manylinux.building.zig import zig_toolchain
 from pytest_manylinux.diagnose.api import Check
 from pytest_manylinux.engines.api import Engine

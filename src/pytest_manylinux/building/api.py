@@ -1,14 +1,20 @@
-"""The builder interface: one wheel to make, and how it came to be."""
+"""The builder interface: one wheel to make, how it came to be, and the toolchain that makes it.
+
+A toolchain is all that differs between the ways to build a wheel, as data for the one pipeline.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from pytest_manylinux.building.glibc_symbols import Version, load_symbols
 from pytest_manylinux.building.project import Project
-from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.api import SCRATCH, Engine, Mount
+from pytest_manylinux.indexes import IndexAccess
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
@@ -90,3 +96,120 @@ class Builder(Protocol):
         StoreError for a full or read-only disk and for a wheelhouse that holds a file of the
         wheel's name with other bytes, and what the engine raises.
         """
+
+
+SOURCE = SCRATCH / "source"
+ENVIRONMENT = SCRATCH / "env"
+CACHES = SCRATCH / "cache"
+BUILT = SCRATCH / "built"
+REPAIRED = SCRATCH / "repaired"
+INSIDE = SCRATCH / "inside"
+"""Where inside/ of this room is seen in a sandbox."""
+INSIDE_SOURCE = Path(__file__).parent / "inside"
+
+ENVIRONMENT_PYTHON = str(ENVIRONMENT / "bin/python")
+"""The interpreter of the build's isolated environment: it runs the build back end."""
+
+BYTECODE = SCRATCH / "bytecode"
+"""Where Pythons of an image keep what they compiled: its own folders are read-only (Python 3.8).
+
+The project's code may write there, too: see NO_BYTECODE.
+"""
+NO_BYTECODE = {"PYTHONPYCACHEPREFIX": ""}
+"""For what is not the project's own, once its code has run: credentials, records and the repair must
+not meet what it put in the place of the toolchain's modules."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pip:
+    """A pip that installs into the build's environment.
+
+    One older than 22.3 has no option `--python` (its changelog). It is run by the environment's own
+    Python and then sees what its own root has installed: `looks_away` tells that it must not.
+    """
+
+    command: tuple[str, ...]
+    looks_away: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFailure:
+    """What a pattern in the log of a failed build means.
+
+    Either a `remedy`, or code that is too new for the policy: `what` says so, `feature` is what it
+    uses and `since` the first glibc that has it. Without a `feature`, the pattern's group is the name
+    of a symbol, and the toolchain's table says which glibc offers it.
+    """
+
+    pattern: re.Pattern[str]
+    what: str = ""
+    feature: str = ""
+    since: Version = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolchain:
+    """How one wheel is built. Paths and commands are those of the sandbox.
+
+    `policy` is what the wheel will promise; `policies` are those that its auditwheel repairs to,
+    oldest first. `versions` are (name, version) of its tools. `prefix` is what every command starts
+    with. `python` makes the isolated environment; `tools_python` (3.6 or later) runs the programs of
+    inside/, and has pyelftools if `elf_tools` is set.
+
+    `environment` is what the project's own code sees, `set_up` a command that runs before any of it,
+    with `set_up_environment` added. `caches` are folders that builds of the same project write and
+    find again: (name, where it is seen).
+
+    `auditwheel_environment` is added to `environment` for the command `auditwheel`; it has to name a
+    PATH on which nothing of the project lies. `library_remedy` is what to do about a missing library.
+
+    `symbols` is the table of the symbols that each glibc offers (see glibc_symbols.py) and `target` the
+    name in it; without a table, and for a C library that is not glibc, none are known. `exports` is a
+    file with the names that the interpreter offers to extension modules. `before_cxx` is called on
+    this machine before a build of C++ sources.
+
+    A target of another architecture is a value too: the compiler is this machine's own, aimed at it,
+    with the headers of the target's root among the `mounts`. No compiler is ever emulated.
+    """
+
+    policy: Policy
+    policies: tuple[Policy, ...] = ()
+    versions: Pairs = ()
+    prefix: tuple[str, ...] = ()
+    python: str
+    tools_python: str
+    elf_tools: bool = False
+    pip: Pip
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    set_up: tuple[str, ...] = ()
+    set_up_environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    caches: tuple[tuple[str, PurePosixPath], ...] = ()
+    auditwheel: tuple[str, ...] = ("auditwheel",)
+    auditwheel_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auditwheel_name: str = "auditwheel"
+    library_remedy: str = "let before-build make it"
+    symbols: Path | None = None
+    target: str = ""
+    exports: Path | None = None
+    known_failures: tuple[KnownFailure, ...] = ()
+    before_cxx: Callable[[], None] | None = None
+
+    def offered(self) -> Mapping[str, frozenset[Version]]:
+        """The symbols of all glibcs, with the versions that offer them, as far as they are known."""
+        return {} if self.symbols is None else load_symbols(self.symbols, self.target)
+
+    def python_exports(self) -> frozenset[str]:
+        """The dynamic symbols that the interpreter offers to extension modules, if they are known."""
+        if self.exports is None:
+            return frozenset()
+        return frozenset(self.exports.read_text(encoding="utf-8").split())
+
+    def enough_for(self, glibc: Version) -> Policy | None:
+        """The oldest policy that promises this glibc; None if auditwheel knows none."""
+        return next((policy for policy in self.policies if policy.version >= glibc), None)
+
+
+MakeToolchain = Callable[[BuildRequest, Engine, IndexAccess, Say], Toolchain]
+"""Makes the toolchain for a build, fetching what is missing; raises ToolchainError and StoreError."""

@@ -13,11 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from pytest_manylinux.building.api import Pairs
-from pytest_manylinux.building.glibc_symbols import Version
-from pytest_manylinux.building.project import Project
-from pytest_manylinux.building.steps import BuildSteps, TimeOverError
-from pytest_manylinux.building.toolchain import (
+from pytest_manylinux.building.api import (
     BUILT,
     CACHES,
     ENVIRONMENT,
@@ -26,8 +22,12 @@ from pytest_manylinux.building.toolchain import (
     NO_BYTECODE,
     SOURCE,
     KnownFailure,
+    Pairs,
     Toolchain,
 )
+from pytest_manylinux.building.glibc_symbols import Version
+from pytest_manylinux.building.project import Project
+from pytest_manylinux.building.steps import BuildSteps, TimeOverError
 from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError, ToolchainError
 from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess

@@ -17,16 +17,17 @@ from pathlib import Path, PurePosixPath
 
 from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.building.api import BuildRequest, Say
-from pytest_manylinux.building.compiler import TARGETS, known_symbols
-from pytest_manylinux.building.pipeline import Pipeline
-from pytest_manylinux.building.toolchain import (
+from pytest_manylinux.building.api import (
     BYTECODE,
     ENVIRONMENT,
     ENVIRONMENT_PYTHON,
+    BuildRequest,
     Pip,
+    Say,
     Toolchain,
 )
+from pytest_manylinux.building.compiler import TARGETS, known_symbols
+from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
 from pytest_manylinux.errors import DeadImageError, SandboxError, ToolchainError
 from pytest_manylinux.images.root_provision import signal_of_true

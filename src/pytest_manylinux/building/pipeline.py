@@ -1,6 +1,6 @@
 """How a wheel is built: source, PEP 517 build, native check, repair, symbol check, wheelhouse.
 
-Every builder is this pipeline with a toolchain of its own (toolchain.py).
+Every builder is this pipeline with a toolchain of its own (api.py).
 """
 
 from __future__ import annotations
@@ -12,16 +12,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from pytest_manylinux.building.api import BuildInputs, BuildOutcome, BuildRequest, Pairs, Say
-from pytest_manylinux.building.build_caches import forget_old_projects, has_cxx, project_cache
-from pytest_manylinux.building.frontend import FrontEnd
-from pytest_manylinux.building.glibc_symbols import too_new_symbols
-from pytest_manylinux.building.log import BuildLog
-from pytest_manylinux.building.project import Project, read_project
-from pytest_manylinux.building.repair import Repair, check_symbols
-from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
-from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.building.toolchain import (
+from pytest_manylinux.building.api import (
     BUILT,
     CACHES,
     ENVIRONMENT,
@@ -29,10 +20,30 @@ from pytest_manylinux.building.toolchain import (
     INSIDE_SOURCE,
     REPAIRED,
     SOURCE,
+    BuildInputs,
+    BuildOutcome,
+    BuildRequest,
     MakeToolchain,
+    Pairs,
+    Say,
     Toolchain,
 )
-from pytest_manylinux.building.wheelhouse import BuildMemory, build_key, fingerprint, native_wheel, put
+from pytest_manylinux.building.frontend import FrontEnd
+from pytest_manylinux.building.glibc_symbols import too_new_symbols
+from pytest_manylinux.building.project import Project, read_project
+from pytest_manylinux.building.repair import Repair, check_symbols
+from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
+from pytest_manylinux.building.steps import BuildLog, BuildSteps
+from pytest_manylinux.building.wheelhouse import (
+    BuildMemory,
+    build_key,
+    fingerprint,
+    forget_old_projects,
+    has_cxx,
+    native_wheel,
+    project_cache,
+    put,
+)
 from pytest_manylinux.cache.paths import refusal
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, SandboxSpec
 from pytest_manylinux.errors import BuildError

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from auditwheel.libc import Libc
 
-from pytest_manylinux.building.glibc_symbols import TooNew, Version
-from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.building.toolchain import (
+from pytest_manylinux.building.api import (
     BUILT,
     INSIDE,
     NO_BYTECODE,
     REPAIRED,
     Toolchain,
 )
+from pytest_manylinux.building.glibc_symbols import TooNew, Version
+from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.inspect.audit_policies import load_rules

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_manylinux.building.api import Builder, Say
+from pytest_manylinux.building.api import Builder, MakeToolchain, Say
 from pytest_manylinux.building.manylinux_image import Layout, image_builder, read_layout
 from pytest_manylinux.building.pipeline import Pipeline
-from pytest_manylinux.building.toolchain import MakeToolchain
 from pytest_manylinux.building.zig import zig_builder
 from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from pytest_manylinux.building.toolchain import MakeToolchain
+from pytest_manylinux.building.api import MakeToolchain
 from pytest_manylinux.config.keys import is_foreign
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.api import Check

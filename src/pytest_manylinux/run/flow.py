@@ -22,8 +22,8 @@ from typing import TypeVar
 from packaging.tags import Tag
 
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
-from pytest_manylinux.building.build_tools import prepare_build_tools
 from pytest_manylinux.building.compiler import prepare_compiler
+from pytest_manylinux.building.zig import prepare_build_tools
 from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.cluster.protocol import Answer

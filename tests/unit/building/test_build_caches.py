@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building import build_caches
-from pytest_manylinux.building.build_caches import (
+from pytest_manylinux.building import wheelhouse
+from pytest_manylinux.building.compiler import (
+    EDITED,
+    compare_types_by_name,
+    edition,
+    warm_folder,
+)
+from pytest_manylinux.building.wheelhouse import (
     KEPT,
     forget_old_projects,
     has_cxx,
     project_cache,
 )
-from pytest_manylinux.building.compiler import EDITED, compare_types_by_name, edition, warm_folder
 from pytest_manylinux.errors import ToolchainError
 
 
@@ -95,7 +100,7 @@ def test_where_there_is_cxx(tmp_path: Path, name: str, content: bytes, expected:
 def test_old_projects_are_forgotten_and_links_are_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_caches, "MOST", 1)
+    monkeypatch.setattr(wheelhouse, "MOST", 1)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").touch()

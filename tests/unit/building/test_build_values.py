@@ -15,16 +15,15 @@ from hypothesis import strategies as st
 from wheels import build_wheel
 
 from pytest_manylinux.building import compiler as compiler_module
-from pytest_manylinux.building import log as log_module
-from pytest_manylinux.building.build_tools import BuildTools
+from pytest_manylinux.building import steps as log_module
+from pytest_manylinux.building.api import Pip, Toolchain
 from pytest_manylinux.building.glibc_symbols import TooNew, load_symbols, parse_symbols, too_new_symbols
-from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.pipeline import check_native
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import check_symbols, symbols_error
-from pytest_manylinux.building.toolchain import Pip, Toolchain
+from pytest_manylinux.building.steps import BuildLog
 from pytest_manylinux.building.wheelhouse import native_wheel, put
-from pytest_manylinux.building.zig import repairable
+from pytest_manylinux.building.zig import BuildTools, repairable
 from pytest_manylinux.errors import BuildError, StoreError
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.policy import Policy

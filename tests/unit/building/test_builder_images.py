@@ -11,10 +11,9 @@ import pytest
 from elf_files import ElfSpec, Want
 from wheels import build_wheel
 
-from pytest_manylinux.building.api import BuildRequest
+from pytest_manylinux.building.api import BYTECODE, BuildRequest, Pip
 from pytest_manylinux.building.frontend import ASKS_FOR_MORE, HOOKS, FrontEnd
 from pytest_manylinux.building.inside import build_hooks
-from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.manylinux_image import (
     ImagePython,
     ImageToolchain,
@@ -25,8 +24,7 @@ from pytest_manylinux.building.manylinux_image import (
 )
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import Repair
-from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.building.toolchain import BYTECODE, Pip
+from pytest_manylinux.building.steps import BuildLog, BuildSteps
 from pytest_manylinux.catalogue.builder_images import prefix_of
 from pytest_manylinux.engines.api import (
     SCRATCH,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building.toolchain import INSIDE_SOURCE
+from pytest_manylinux.building.api import INSIDE_SOURCE
 
 Driver = Callable[..., list[str]]
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building.git import commit_of, listed_files
 from pytest_manylinux.building.project import read_project
-from pytest_manylinux.building.source import Snapshot, snapshot
+from pytest_manylinux.building.source import Snapshot, commit_of, listed_files, snapshot
 
 pytestmark = pytest.mark.attack("escape")
 OUTSIDE = "nobody-else-may-read-this"

@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from pytest_manylinux.building.api import Pip, Toolchain
 from pytest_manylinux.building.frontend import FrontEnd
-from pytest_manylinux.building.log import BuildLog
 from pytest_manylinux.building.project import Project
-from pytest_manylinux.building.steps import BuildSteps
-from pytest_manylinux.building.toolchain import Pip, Toolchain
+from pytest_manylinux.building.steps import BuildLog, BuildSteps
 from pytest_manylinux.engines.api import Command, Completed, OutputListener, Status
 from pytest_manylinux.errors import BuildError, ExitCode, ToolchainError
 from pytest_manylinux.indexes import IndexAccess

@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from pytest_manylinux.building import git
+from pytest_manylinux.building import source
 from pytest_manylinux.building.project import open_tree, read_project, walk
 from pytest_manylinux.building.source import OBJECTS, Snapshot, pack
 from pytest_manylinux.errors import ProjectError
@@ -186,7 +186,7 @@ def test_without_git_on_the_machine_left_overs_are_still_left_out(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert git.commit_of(repository) is None
+    assert source.commit_of(repository) is None
     assert plain(packed(repository)[1]) == [
         *("source/.gitignore", "source/secret", "source/setup.py", "source/src/demo.c")
     ]
