@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from pytest_manylinux.cluster.extra import quieten
+from pytest_manylinux.cluster import quieten
 from pytest_manylinux.cluster.protocol import Answer, Order, encode_order, read_answer
 from pytest_manylinux.cluster.scheduling import ClusterWorker, asked, fitting, member, misfit
 from pytest_manylinux.errors import ClusterError

@@ -15,8 +15,8 @@ from distributed.comm.core import connect
 from distributed.security import Security
 
 from pytest_manylinux.cache.directories import aside_folder, sweep
+from pytest_manylinux.cluster import quieten
 from pytest_manylinux.cluster.client import CONNECT, first_cause, unreachable
-from pytest_manylinux.cluster.extra import quieten
 from pytest_manylinux.cluster.worker import TrialExecutor, TrialPlugin
 from pytest_manylinux.errors import ClusterError, UsageError
 

@@ -32,7 +32,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from pytest_manylinux.cluster.extra import require_library  # noqa: PLC0415 - slow, and so below
+    from pytest_manylinux.cluster import require_library  # noqa: PLC0415 - slow, and so below
     from pytest_manylinux.config.readers import address, job_count  # noqa: PLC0415
     from pytest_manylinux.run.tasks import core_count  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from packaging.tags import Tag
 
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
-from pytest_manylinux.cluster.extra import require_library
+from pytest_manylinux.cluster import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import ManylinuxError, UsageError

@@ -20,8 +20,7 @@ from pytest_manylinux.cluster.byte_transfer import PIECE, file_source
 from pytest_manylinux.cluster.client import Cluster, connect
 from pytest_manylinux.cluster.protocol import Answer, Failed, Order, Part, RemoteResult, error_of
 from pytest_manylinux.cluster.scheduling import Offer, needs
-from pytest_manylinux.cluster.watchdog import Limit
-from pytest_manylinux.cluster.worker import Stream, TrialPlugin
+from pytest_manylinux.cluster.worker import Limit, Stream, TrialPlugin
 from pytest_manylinux.errors import ClusterError, EngineError, ImageError
 from pytest_manylinux.model.observation import ImportDepth
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_manylinux.cluster import watchdog as module
-from pytest_manylinux.cluster.watchdog import PREPARING, Hand, Hands, Limit
+from pytest_manylinux.cluster import worker as module
+from pytest_manylinux.cluster.worker import PREPARING, Hand, Hands, Limit
 from pytest_manylinux.errors import EngineError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.cluster.executor import WorkerFiles
 from pytest_manylinux.cluster.protocol import Part
-from pytest_manylinux.cluster.worker_files import WorkerFiles
 from pytest_manylinux.errors import ClusterError, StoreError
 
 
