@@ -16,7 +16,6 @@ import pytest
 from sandboxes import OWN, eventually, lines, processes_with, sh
 
 from pytest_manylinux.engines.api import SandboxSpec
-from pytest_manylinux.engines.container import import_root
 from pytest_manylinux.engines.container.engine import ContainerEngine
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels
 from pytest_manylinux.engines.container.sandbox import ContainerSandbox
@@ -47,7 +46,7 @@ def client(engine: ContainerEngine) -> docker.DockerClient:
 def reference(engine: ContainerEngine, spec: SandboxSpec) -> str:
     """The conformance image, as the engine calls it."""
     engine.open(spec).close()
-    return import_root.reference_of(engine._client, spec.image)
+    return engine.reference_of(engine._client, spec.image)
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_a_root_is_imported_once(
     def fail(*_: object) -> None:
         raise AssertionError("imported again")
 
-    monkeypatch.setattr(import_root, "pack_root", fail)
+    monkeypatch.setattr(engine, "pack_root", fail)
     other = select_engine(engine.name)
     other.open(spec).close()
     other.close()

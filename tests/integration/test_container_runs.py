@@ -26,7 +26,7 @@ from sandboxes import OWN, eventually, processes_with
 from wheels import build_wheel
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.container.import_root import reference_of
+from pytest_manylinux.engines.container.engine import reference_of
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.model.distro import ImagePurpose

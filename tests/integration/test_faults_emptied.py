@@ -21,8 +21,7 @@ from wheels import build_wheel
 from whole_runs import Place, WholeRun, leftovers, seed
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.engines.container.engine import ContainerEngine
-from pytest_manylinux.engines.container.import_root import reference_of
+from pytest_manylinux.engines.container.engine import ContainerEngine, reference_of
 from pytest_manylinux.engines.container.leftovers import ulimits
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ExitCode, ImageError

@@ -21,7 +21,7 @@ from wheels import build_wheel
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.container.connection import connect_docker
-from pytest_manylinux.engines.container.import_root import reference_of
+from pytest_manylinux.engines.container.engine import reference_of
 from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.model.distro import Image, ImagePurpose

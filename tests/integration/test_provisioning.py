@@ -20,7 +20,7 @@ from stand_in_manager import MANUALS, USAGE
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, Sandbox, SandboxSpec
-from pytest_manylinux.engines.container.import_root import reference_of
+from pytest_manylinux.engines.container.engine import reference_of
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore

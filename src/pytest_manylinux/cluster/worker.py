@@ -1,7 +1,7 @@
-"""A Dask worker that does trials: the plugin that makes it one, the task that is sent to it, its time limit.
+"""A Dask worker that does trials: the plugin that makes it one, the task that is sent to it, its limit.
 
-What a trial waits for has limits of its own, at the places where it waits. The limit here is for what has
-none: an engine that hangs without a word. A worker whose process does not go on is not seen from
+What a trial waits for has limits of its own, at the places where it waits. The limit here is for what
+has none: an engine that hangs without a word. A worker whose process does not go on is not seen from
 here; the scheduler misses its heartbeats (Dask's `distributed.scheduler.worker-ttl`).
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines import select
-from pytest_manylinux.engines.bubblewrap.probe import find_bubblewrap
+from pytest_manylinux.engines.bubblewrap.engine import find_bubblewrap
 from pytest_manylinux.engines.container import connection
 from pytest_manylinux.engines.select import EngineName, select_engine
 from pytest_manylinux.errors import EngineError, UsageError
