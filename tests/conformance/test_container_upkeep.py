@@ -16,7 +16,7 @@ import pytest
 from sandboxes import OWN, eventually, lines, processes_with, sh
 
 from pytest_manylinux.engines.api import SandboxSpec
-from pytest_manylinux.engines.container.engine import ContainerEngine
+from pytest_manylinux.engines.container.engine import ContainerEngine, reference_of
 from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels
 from pytest_manylinux.engines.container.sandbox import ContainerSandbox
 from pytest_manylinux.engines.select import select_engine
@@ -46,7 +46,7 @@ def client(engine: ContainerEngine) -> docker.DockerClient:
 def reference(engine: ContainerEngine, spec: SandboxSpec) -> str:
     """The conformance image, as the engine calls it."""
     engine.open(spec).close()
-    return engine.reference_of(engine._client, spec.image)
+    return reference_of(engine._client, spec.image)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_root_is_imported_once(
     def fail(*_: object) -> None:
         raise AssertionError("imported again")
 
-    monkeypatch.setattr(engine, "pack_root", fail)
+    monkeypatch.setattr("pytest_manylinux.engines.container.engine.pack_root", fail)
     other = select_engine(engine.name)
     other.open(spec).close()
     other.close()

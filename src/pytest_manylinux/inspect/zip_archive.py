@@ -1,15 +1,21 @@
-"""A wheel's zip archive as a bounded stream of files: nothing is unpacked, nothing is believed.
+"""A wheel's zip archive as a bounded stream of files: nothing is unpacked to disk, nothing is believed.
 
 Every entry is checked before the first byte is read, so a hostile archive costs no more than its
 directory and the headers of its files. What another reader could read otherwise is refused
-(zip_layout.py). Rules: the zip specification (APPNOTE 4.4.17: relative names, forward slashes) and the
-binary distribution format of the packaging specifications.
+(zip_layout.py). Rules: the zip specification (APPNOTE 4.4.17: relative names, forward slashes; 4.4.5:
+methods) and the binary distribution format of the packaging specifications.
+
+Few wheels use bzip2, LZMA and Zstandard. Python has all of them from 3.14 on; before that, Zstandard is
+backports.zstd, if that is installed.
 """
 
 from __future__ import annotations
 
+import bz2
 import errno
+import importlib
 import itertools
+import lzma
 import os
 import posixpath
 import re
@@ -21,11 +27,78 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_manylinux.errors import MalformedWheelError, UsageError
+from pytest_manylinux.errors import MalformedWheelError, StoreError, UsageError
 from pytest_manylinux.host.shutdown import Closeable
 from pytest_manylinux.inspect import deflate
 from pytest_manylinux.inspect.zip_layout import UTF8, LayoutError, read_layout
-from pytest_manylinux.inspect.zip_methods import METHODS, UnpackError, unpacked
+
+ZIP_ZSTANDARD = 93
+METHODS = {
+    zipfile.ZIP_STORED: "stored",
+    zipfile.ZIP_DEFLATED: "deflated",
+    zipfile.ZIP_BZIP2: "bzip2",
+    zipfile.ZIP_LZMA: "LZMA",
+    ZIP_ZSTANDARD: "Zstandard",
+}
+"""The methods that some installer unpacks, by their numbers."""
+
+_LZMA_HEAD = 4  # version, and the size of the properties that follow
+
+
+class UnpackError(Exception):
+    """What is packed is damaged."""
+
+
+def unpacked(method: int, pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Unpack a file's pieces, `most` bytes at a time; raises UnpackError if they are damaged."""
+    try:
+        for data, decoder in _decoding(method, pieces):
+            piece = decoder.decompress(data, most)
+            while piece:
+                yield piece
+                if decoder.eof or decoder.needs_input:
+                    break
+                piece = decoder.decompress(b"", most)
+    except StoreError:
+        raise
+    except Exception as error:  # each decoder has errors of its own
+        raise UnpackError(str(error)) from error
+
+
+def _decoding(method: int, pieces: Iterable[bytes]) -> Iterator[tuple[bytes, Any]]:
+    """Each piece with the decoder for it; an LZMA file begins with its properties."""
+    decoder: Any = None
+    for piece in pieces:
+        data = piece
+        if decoder is None and method == zipfile.ZIP_LZMA:
+            size = struct.unpack_from("<H", piece, 2)[0]
+            properties, data = piece[_LZMA_HEAD : _LZMA_HEAD + size], piece[_LZMA_HEAD + size :]
+            settings = struct.unpack_from("<BI", properties)
+            decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_lzma_filter(*settings)])
+        elif decoder is None:
+            decoder = bz2.BZ2Decompressor() if method == zipfile.ZIP_BZIP2 else _zstandard()
+        yield data, decoder
+
+
+def _lzma_filter(packed: int, dictionary: int) -> dict[str, int]:
+    """The settings of a raw LZMA1 stream by its first five bytes (LZMA specification)."""
+    rest, lc = divmod(packed, 9)
+    pb, lp = divmod(rest, 5)
+    return {"id": lzma.FILTER_LZMA1, "dict_size": dictionary, "lc": lc, "lp": lp, "pb": pb}
+
+
+def _zstandard() -> Any:  # noqa: ANN401 - the standard library's from 3.14 on
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return importlib.import_module(name).ZstdDecompressor()
+        except ImportError:
+            continue
+    raise StoreError(
+        "a wheel is packed with Zstandard, which this Python does not unpack",
+        why="its standard library has it from 3.14 on",
+        remedy="pip install backports.zstd, or run with Python 3.14",
+    )
+
 
 MAX_ENTRIES = 200_000
 """Files in one wheel. The largest real ones hold some 30,000; the directory is kept in memory."""

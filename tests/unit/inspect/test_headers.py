@@ -10,8 +10,8 @@ import pytest
 from elf_files import ElfSpec, Segment
 from elftools.elf.elffile import ELFFile
 
-from pytest_manylinux.inspect import elf_headers as hdr
-from pytest_manylinux.inspect.elf_headers import read_headers
+from pytest_manylinux.inspect import elf as hdr
+from pytest_manylinux.inspect.elf import read_headers
 
 ARCHES = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "ppc64", "s390x", "riscv64", "loongarch64")
 _KINDS = {getattr(hdr, name): name for name in dir(hdr) if name.startswith("PT_")}
