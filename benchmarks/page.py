@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from run_records import make_large_run
 
-from pytest_manylinux.report.html import write_html
+from pytest_manylinux.report.page.view import write_html
 
 TYPING = 60  # ms that page.js waits for the next key
 FRAME = "await new Promise(done => requestAnimationFrame(() => setTimeout(done)))"

@@ -25,8 +25,8 @@ from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.elf import read_elf
 from pytest_manylinux.inspect.wheel_file import glance, open_wheel, read_wheel
 from pytest_manylinux.report.proof import decode_proof, encode_proof
-from pytest_manylinux.trials.loader_listing import read_listing
 from pytest_manylinux.trials.protocol import GarbledError, read_answers
+from pytest_manylinux.trials.result import read_listing
 
 _NAME = f"demo-1.0-{NATIVE}.whl"
 _INFO = "demo-1.0.dist-info"

@@ -27,7 +27,6 @@ from pytest_manylinux.nodes import (
     is_project,
     projects_below,
 )
-from pytest_manylinux.report.identity import require_library
 from pytest_manylinux.report.junit import (
     InnerCase,
     case_output,
@@ -36,6 +35,7 @@ from pytest_manylinux.report.junit import (
     inner_cases,
     suite_properties,
 )
+from pytest_manylinux.report.proof import require_library
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.report.terminal import can_show_marks, matrix, warning_lines
 from pytest_manylinux.run.collection import Context, read_layers

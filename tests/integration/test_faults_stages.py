@@ -29,13 +29,13 @@ WAITS = f"import leaf_of_faults, subprocess\nsubprocess.run(['sleep', '{SLEEP}']
 # Holds a run where its reports are being written, until the signal comes.
 HOLD = """
 import os, pathlib, time
-from pytest_manylinux.report import html
+from pytest_manylinux.report.page import view
 from pytest_manylinux.run import reports
 
 def write(record, path, **words):
     pathlib.Path(os.environ["REPORTING"]).touch()
     time.sleep(3)
-    return html.write_html(record, path, **words)
+    return view.write_html(record, path, **words)
 
 reports.write_html = write
 """

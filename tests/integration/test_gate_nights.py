@@ -12,7 +12,7 @@ import pytest
 from wheels import build_wheel
 
 from pytest_manylinux.errors import ExitCode
-from pytest_manylinux.report.history import load_history
+from pytest_manylinux.report.diff import load_history
 
 pytestmark = pytest.mark.integration
 

@@ -24,8 +24,8 @@ from run_records import (
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus
 from pytest_manylinux.model.run import RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
-from pytest_manylinux.report.history import History
-from pytest_manylinux.report.html import write_html
+from pytest_manylinux.report.diff import History
+from pytest_manylinux.report.page.view import write_html
 
 pytestmark = pytest.mark.browser
 

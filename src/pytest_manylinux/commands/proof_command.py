@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, UsageError
-from pytest_manylinux.report.history import load_history
+from pytest_manylinux.report.diff import load_history
 from pytest_manylinux.report.phrases import verdict_text
 from pytest_manylinux.report.proof import Proof, load_trusted, read_proof, write_proof
 from pytest_manylinux.report.proof_schema import json_schema
@@ -101,8 +101,8 @@ def _merge(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from pytest_manylinux.report.html import write_html  # noqa: PLC0415 - templates load slowly
     from pytest_manylinux.report.markdown import write_markdown  # noqa: PLC0415
+    from pytest_manylinux.report.page.view import write_html  # noqa: PLC0415 - templates load slowly
 
     if arguments.html is None and arguments.markdown is None:
         raise UsageError("no report was asked for", remedy="add --html FILE or --markdown FILE")

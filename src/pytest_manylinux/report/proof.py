@@ -3,13 +3,19 @@
 The file is an in-toto Statement (proof_schema.py), or a DSSE envelope around one where it was signed
 (signing.py). Deterministic apart from times: two runs that saw the same differ in `started`,
 `duration` and the seal only.
+
+Instead of a key an identity can sign: sigstore bundles (https://docs.sigstore.dev). A CI job that has
+an OpenID Connect identity gets a certificate for some minutes, signs with it, and the signature is
+written into a public log. The library is the extra `sigstore` and only imported when it is asked for;
+the proof is then the bundle that it makes, around the same statement.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +23,133 @@ from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import FLAKY, Outcome, Tries, Verdict
-from pytest_manylinux.report import identity, signing
-from pytest_manylinux.report.normalize import canonical, without_surrogates
-from pytest_manylinux.report.proof_schema import Subject, decode_statement, encode_statement
+from pytest_manylinux.report import signing
+from pytest_manylinux.report.proof_schema import (
+    Subject,
+    canonical,
+    decode_statement,
+    encode_statement,
+    without_surrogates,
+)
+
+PREFIX = "sigstore:"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+_MEDIA_TYPE = b"application/vnd.dev.sigstore.bundle"
+_NAMING = f"write {PREFIX}ISSUER,NAME, as in docs/reference/gate.md"
+_EDGE = 4096  # bytes at either end in which a bundle states its type
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a certificate may name, and the OpenID Connect issuer that must have vouched for it."""
+
+    issuer: str
+    name: str
+
+    @property
+    def source(self) -> str:
+        """As it is written in the settings."""
+        return f"{PREFIX}{self.issuer},{self.name}"
+
+
+def parse_identity(word: str) -> Identity:
+    """Read `sigstore:ISSUER,NAME`; raises UsageError. An issuer's address holds no comma."""
+    issuer, _, name = word.removeprefix(PREFIX).partition(",")
+    if not issuer.startswith("https://") or not name:
+        raise UsageError(f"{word}: no identity", remedy=_NAMING)
+    return Identity(issuer, name)
+
+
+def is_bundle(content: bytes) -> bool:
+    """Whether these bytes look like a sigstore bundle."""
+    head, tail = content[:_EDGE], content[-_EDGE:]
+    return content.lstrip().startswith(b"{") and _MEDIA_TYPE in head + tail and b'"_type"' not in head
+
+
+def require_library() -> None:
+    """Raise UsageError if the extra is not installed."""
+    if importlib.util.find_spec("sigstore") is None:
+        raise UsageError(
+            "signing and checking by identity want the library sigstore, which is not installed",
+            remedy='pip install "pytest-manylinux[sigstore]"',
+        )
+
+
+def sign_as_myself(payload: bytes) -> bytes:
+    """A bundle around the statement, signed with the identity that this CI job has, as JSON.
+
+    Raises UsageError without the library or an identity, ProofError if sigstore's services refuse
+    or are out of reach.
+    """
+    require_library()
+    from sigstore.dsse import Statement  # noqa: PLC0415 - an extra, and slow to import
+    from sigstore.errors import Error  # noqa: PLC0415
+    from sigstore.models import ClientTrustConfig  # noqa: PLC0415
+    from sigstore.oidc import IdentityToken, detect_credential  # noqa: PLC0415
+    from sigstore.sign import SigningContext  # noqa: PLC0415
+
+    try:
+        credential = detect_credential()
+        if credential is None:
+            raise UsageError(
+                "there is no identity here to sign with",
+                why="sigstore finds one in CI jobs that may ask for an OpenID Connect token",
+                remedy="in GitHub Actions: permissions: id-token: write; elsewhere sign with a key",
+            )
+        context = SigningContext.from_trust_config(ClientTrustConfig.production())
+        with context.signer(IdentityToken(credential)) as signer:
+            bundle = signer.sign_dsse(Statement(payload))
+    except Error as error:
+        raise ProofError("sigstore did not sign the proof", why=str(error)) from error
+    return f"{bundle.to_json()}\n".encode()
+
+
+def open_bundle(content: bytes, identities: Sequence[Identity]) -> tuple[bytes, tuple[str, ...]]:
+    """The payload and which of `identities` signed it: one at least.
+
+    Raises SignatureError otherwise, UsageError without the library, ProofError if what sigstore's
+    services vouch for is not available.
+    """
+    if not identities:
+        raise SignatureError(
+            "the proof is signed by an identity, and none is given to expect",
+            remedy=f"name it in --signed-by or `signed-by`: {_NAMING}",
+        )
+    require_library()
+    from sigstore.errors import Error, VerificationError  # noqa: PLC0415 - an extra, slow to import
+    from sigstore.models import Bundle, InvalidBundle  # noqa: PLC0415
+    from sigstore.verify import Verifier, policy  # noqa: PLC0415
+
+    problems = []
+    try:
+        bundle = Bundle.from_json(content)
+        verifier = Verifier.production()
+        for identity in identities:
+            expected = policy.Identity(identity=identity.name, issuer=identity.issuer)
+            try:
+                kind, payload = verifier.verify_dsse(bundle, expected)
+            except VerificationError as error:
+                problems.append(f"{identity.source}: {error}")
+            else:
+                return _statement(kind, payload), (identity.source,)
+    except InvalidBundle as error:
+        raise SignatureError("a damaged bundle around the proof", why=str(error)) from error
+    except Error as error:
+        raise ProofError(
+            "the proof's signature cannot be checked here",
+            why=str(error),
+            remedy="sigstore's roots of trust must be within reach",
+        ) from error
+    raise SignatureError("the proof's signature does not fit", why="; ".join(problems))
+
+
+def _statement(kind: str, payload: bytes) -> bytes:
+    if kind != PAYLOAD_TYPE:
+        raise SignatureError(
+            "the bundle holds something else than a proof", why=f"its payload type is {kind!r}"
+        )
+    return payload
+
 
 # A run of 200 wheels on 20 distros is some 10 MB; what is far above that is not one of our proofs.
 SIZE_BOUND = 512 * 1024 * 1024
@@ -34,13 +164,13 @@ class Proof:
     signed_by: tuple[str, ...] = ()
 
 
-Trusted = signing.PublicKey | identity.Identity
+Trusted = signing.PublicKey | Identity
 
 
 def load_trusted(word: str, *, folder: Path = Path()) -> Trusted:
     """A public key by its path, relative to `folder`, or an identity; raises UsageError."""
-    if word.startswith(identity.PREFIX):
-        return identity.parse_identity(word)
+    if word.startswith(PREFIX):
+        return parse_identity(word)
     return signing.load_public_key(folder / word)
 
 
@@ -56,7 +186,7 @@ def write_proof(
         raise UsageError("a proof is signed with a key or by an identity, not both")
     payload = encode_proof(record)
     if as_myself:
-        payload = identity.sign_as_myself(payload)
+        payload = sign_as_myself(payload)
     if sign_key is not None:
         payload = signing.sign(payload, signing.load_private_key(sign_key))
     write_atomically(path, payload)
@@ -89,9 +219,9 @@ def decode_proof(content: bytes, *, keys: Iterable[Trusted] = ()) -> Proof:
     trusted = tuple(keys)
     signed_by: tuple[str, ...] = ()
     payload = content
-    if identity.is_bundle(content):
-        identities = [one for one in trusted if isinstance(one, identity.Identity)]
-        payload, signed_by = identity.open_bundle(content, identities)
+    if is_bundle(content):
+        identities = [one for one in trusted if isinstance(one, Identity)]
+        payload, signed_by = open_bundle(content, identities)
     elif signing.is_envelope(content):
         public = [one for one in trusted if isinstance(one, signing.PublicKey)]
         payload, signed_by = signing.open_envelope(content, public)

@@ -14,9 +14,9 @@ from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.gate import decide
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause
-from pytest_manylinux.report.history import History, durations, keep, load_history
-from pytest_manylinux.report.html import write_html
+from pytest_manylinux.report.diff import History, durations, keep, load_history
 from pytest_manylinux.report.markdown import append_summary, workflow_annotations, write_markdown
+from pytest_manylinux.report.page.view import write_html
 from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.report.shards import balance

@@ -24,9 +24,17 @@ from sigstore.dsse import Statement
 from sigstore.verify import policy
 
 from pytest_manylinux.errors import ExitCode, ProofError, SignatureError, UsageError
-from pytest_manylinux.report import identity
-from pytest_manylinux.report.identity import Identity, is_bundle, parse_identity, require_library
-from pytest_manylinux.report.proof import encode_proof, load_trusted, read_proof, write_proof
+from pytest_manylinux.report import proof
+from pytest_manylinux.report.proof import (
+    Identity,
+    encode_proof,
+    is_bundle,
+    load_trusted,
+    parse_identity,
+    read_proof,
+    require_library,
+    write_proof,
+)
 from pytest_manylinux.report.signing import generate_key
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux1_x86_64.whl")
@@ -234,4 +242,4 @@ def test_a_bundle_is_told_from_a_statement_that_speaks_of_one(signed: Path) -> N
     assert not is_bundle(encode_proof(RECORD))
     assert not is_bundle(b'{"_type": "application/vnd.dev.sigstore.bundle"}')
     assert not is_bundle(b"")
-    assert identity.PAYLOAD_TYPE == KIND
+    assert proof.PAYLOAD_TYPE == KIND

@@ -25,11 +25,20 @@ from run_records import (
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.run import BuildRecord, RunRecord, SettingRecord, ShardRecord
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
-from pytest_manylinux.report.diff import CellChange, Shift, cause_line, diff, pair_wheels
-from pytest_manylinux.report.history import History, durations, keep, load_history
-from pytest_manylinux.report.normalize import canonical
+from pytest_manylinux.report.diff import (
+    CellChange,
+    History,
+    Shift,
+    cause_line,
+    diff,
+    durations,
+    keep,
+    load_history,
+    pair_wheels,
+)
 from pytest_manylinux.report.page.view import page_view
 from pytest_manylinux.report.proof import Proof
+from pytest_manylinux.report.proof_schema import canonical
 from pytest_manylinux.report.shards import balance, merge, parse_shard, shard_record
 
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux1_x86_64.whl")

@@ -38,7 +38,6 @@ from pytest_manylinux.model.verdict import (
     Tries,
 )
 from pytest_manylinux.report import proof_schema
-from pytest_manylinux.report.normalize import TEXT_BOUND, canonical, without_surrogates
 from pytest_manylinux.report.proof import (
     decode_proof,
     encode_proof,
@@ -46,6 +45,7 @@ from pytest_manylinux.report.proof import (
     read_proof,
     write_proof,
 )
+from pytest_manylinux.report.proof_schema import TEXT_BOUND, canonical, without_surrogates
 
 GOLDEN = Path(__file__).with_name("golden")
 SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "proof.schema.json"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.trials.loader_listing import loader_sentence, read_listing
+from pytest_manylinux.trials.result import loader_sentence, read_listing
 
 SENTENCES = [
     "libfoo.so.1: cannot open shared object file: No such file or directory",
