@@ -16,8 +16,7 @@ TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pytest_manylinux.diagnose.coverage import CoveredDistro, FamilyReach
-    from pytest_manylinux.diagnose.forecast import Forecast
+    from pytest_manylinux.diagnose.forecast import CoveredDistro, FamilyReach, Forecast
     from pytest_manylinux.model.wheel import WheelFacts
 
 

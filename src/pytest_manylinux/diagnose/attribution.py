@@ -16,10 +16,9 @@ from signal import SIGILL
 
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.installed import is_on_path
-from pytest_manylinux.diagnose.libraries import is_driver
+from pytest_manylinux.diagnose.libraries import is_driver, is_libpython
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module, built_for, declared
-from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.diagnose.soname_conflicts import soname_conflicts
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation

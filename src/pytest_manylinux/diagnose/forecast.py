@@ -1,17 +1,160 @@
-"""Predictions for whole projects: wheels of one version together, against a set of distros."""
+"""Predictions for whole projects: wheels of one version together, against a set of distros.
+
+With them a project's reach: what it serves of the catalogue, and the one change that would widen it
+most. A distro is served if one of the wheels works on one of its interpreters.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_manylinux.diagnose.coverage import CoveredDistro, FamilyReach, Reach, reach_of
-from pytest_manylinux.diagnose.predict import Prediction, predict, targets_on
+from pytest_manylinux.diagnose.predict import Certainty, Prediction, predict, targets_on
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Finding
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
+
+# What undoes a finding, as a change that one would make to the project; others have none in common.
+_MISSING = "missing-library"
+_OLDER_POLICY = "build for an older policy"
+_CHANGES: Mapping[str, str] = {
+    "glibc-too-old": _OLDER_POLICY,
+    "symbol-too-new": _OLDER_POLICY,
+    "relr-relocations": "link without packed relocations (DT_RELR)",
+    "tag-unsupported-by-pip": "give the file the older alias of its tag too",
+    "python-mismatch": "add wheels for more Pythons, or one for the stable ABI",
+    "requires-python": "admit more Pythons",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoveredDistro:
+    """One distro as the wheels meet it: the best prediction for any wheel and interpreter there."""
+
+    distro: Distro
+    best: Prediction
+    wheel: str
+
+    @property
+    def works(self) -> bool:
+        """Whether some wheel works on some interpreter of the distro."""
+        return self.best.works
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyReach:
+    """A family of distros, releases by age, and the oldest one that is served.
+
+    `first_unserved` is the nearest release that is not: the newest of the older ones, else the oldest
+    of the newer ones. Where none is served, `oldest` is None and it is the newest of all.
+    """
+
+    family: str
+    served: tuple[CoveredDistro, ...]
+    oldest: CoveredDistro | None
+    first_unserved: CoveredDistro | None
+
+    @property
+    def reason(self) -> Finding | None:
+        """Why the first release that is not served fails."""
+        return self.first_unserved.best.errors[0] if self.first_unserved else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change to the project, and the distros that it alone would win."""
+
+    words: str
+    gains: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What the wheels serve. `share` is of the catalogue's distros, from 0 to 1."""
+
+    families: tuple[FamilyReach, ...]
+    served: int
+    total: int
+    widest: Change | None
+
+    @property
+    def share(self) -> float:
+        """The served part of the catalogue."""
+        return self.served / self.total if self.total else 0.0
+
+
+def reach_of(predictions: Mapping[str, Sequence[Prediction]]) -> Reach:
+    """Sum up predictions, given by the wheels' file names."""
+    met: dict[str, list[tuple[str, Prediction]]] = {}
+    for wheel, found in predictions.items():
+        for prediction in found:
+            met.setdefault(prediction.target.distro.id, []).append((wheel, prediction))
+    best = [_best(pairs) for pairs in met.values()]
+    families: dict[str, list[CoveredDistro]] = {}
+    for served in best:
+        families.setdefault(served.distro.family, []).append(served)
+    return Reach(
+        families=tuple(_family_reach(name, rows) for name, rows in sorted(families.items())),
+        served=sum(served.works for served in best),
+        total=len(best),
+        widest=_widest(met),
+    )
+
+
+def _best(pairs: Sequence[tuple[str, Prediction]]) -> CoveredDistro:
+    wheel, prediction = min(pairs, key=lambda pair: _rank(pair[1]))
+    return CoveredDistro(distro=prediction.target.distro, best=prediction, wheel=wheel)
+
+
+def _rank(prediction: Prediction) -> tuple[bool, bool, int, int]:
+    """Working ones first; of failing ones those that a wheel for another Python would not change."""
+    names = {finding.name for finding in prediction.errors}
+    other_python = bool(names & {"python-mismatch", "requires-python"})
+    sure = 0 if prediction.certainty is not Certainty.FIGURES else 1
+    return not prediction.works, other_python, len(names), sure
+
+
+def _family_reach(name: str, rows: Sequence[CoveredDistro]) -> FamilyReach:
+    by_age = sorted(rows, key=lambda served: (served.distro.libc, served.distro.release))
+    oldest = next((served for served in by_age if served.works), None)
+    older = by_age if oldest is None else by_age[: by_age.index(oldest)]
+    newer = (served for served in by_age if not served.works)
+    return FamilyReach(
+        family=name,
+        served=tuple(by_age),
+        oldest=oldest,
+        first_unserved=older[-1] if older else next(newer, None),
+    )
+
+
+def _widest(met: Mapping[str, Sequence[tuple[str, Prediction]]]) -> Change | None:
+    gains: dict[str, list[str]] = {}
+    for distro, pairs in met.items():
+        if any(prediction.works for _, prediction in pairs):
+            continue
+        for words in sorted({w for _, prediction in pairs if (w := _cure(prediction.errors))}):
+            gains.setdefault(words, []).append(distro)
+    if not gains:
+        return None
+    words = max(gains, key=lambda change: (len(gains[change]), change))
+    return Change(words=words, gains=tuple(gains[words]))
+
+
+def _cure(errors: Iterable[Finding]) -> str:
+    """The one change that undoes all of these; empty if it takes more than one."""
+    errors = tuple(errors)
+    libraries = sorted({f.message.partition(" ")[0] for f in errors if f.name == _MISSING})
+    changes = {_change(finding) for finding in errors if finding.name != _MISSING}
+    if libraries:
+        changes.add(f"bring {', '.join(libraries)} in the wheel, or do without")
+    return changes.pop() if len(changes) == 1 else ""
+
+
+def _change(finding: Finding) -> str:
+    return _CHANGES.get(finding.name, f"mend {finding.name}: {finding.remedy.partition(';')[0]}")
+
 
 SCHEMA_VERSION = 1
 _ARCHITECTURES = (

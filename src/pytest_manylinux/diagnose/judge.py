@@ -1,20 +1,199 @@
-"""From facts and observations to a verdict."""
+"""From facts and observations to a verdict, and what the project has declared of it.
+
+Findings that say the same are made one. Then the project's rules hold: findings that it ignores or
+weighs less (the verdict keeps what they were), and faults that it expects.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
 
-from pytest_manylinux.diagnose.check_registry import checks, make_finding
-from pytest_manylinux.diagnose.expectations import apply_expectations
-from pytest_manylinux.diagnose.ignoring import apply_ignores
-from pytest_manylinux.diagnose.merging import merged
-from pytest_manylinux.diagnose.predict import held_against, predict_target, surveyed
+from pytest_manylinux.config.settings import IgnoreRule
+from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
+from pytest_manylinux.diagnose.predict import WEIGHT, held_against, merged, predict_target, surveyed
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Survey, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
-from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Severity, Verdict
+from pytest_manylinux.model.verdict import (
+    FLAKY,
+    Cause,
+    Expectation,
+    Finding,
+    Ignored,
+    Outcome,
+    Severity,
+    Verdict,
+)
 from pytest_manylinux.model.wheel import Audit, ElfFacts, ElfKind, Wheel, WheelFacts
+
+# Subjects that are no distro: `*` does not speak of them, they are declared by their own word.
+NOT_DISTROS = frozenset({"audit", "build"})
+
+
+def apply_expectations(
+    verdict: Verdict, expectations: Sequence[Expectation], distro_id: str
+) -> Verdict:
+    """Hold a verdict against what the project declares for the distro.
+
+    Every declared fault happened and nothing else is wrong: EXPECTED. A declared fault that did not
+    happen: NOT_PORTABLE, with a finding. An error that nobody declared: as it was, unless `flaky` is
+    declared and happened, for then chance decides which error is seen. What is not proven stays so.
+    A single test has happened if it failed; `tests-failed` as a whole is declared where each test that
+    failed is. A fault has happened if the finding weighs what it usually weighs: a warning is none of
+    `missing-library`, but it is one of `system-library-shadowed`.
+
+    `distro_id` is `audit` or `build` for verdicts that belong to no distro.
+    """
+    declared = tuple(
+        e for e in expectations if _speaks_of(e, distro_id) and (not e.test or _ran(verdict))
+    )
+    if not declared or verdict.outcome is Outcome.NOT_PROVEN:
+        return verdict
+    failing = _failing(verdict)
+    whole = [expectation for expectation in declared if not expectation.test]
+    names = {_name(expectation) for expectation in whole}
+    seen = {finding.name for finding in verdict.findings if _weighs(finding)}
+    absent = tuple(e for e in declared if not _happened(e, seen, failing))
+    if absent:
+        return _not_met(verdict, absent)
+    if _all_declared(verdict, declared, failing):
+        names.add(OF_TESTS)
+    if FLAKY not in names and {finding.name for finding in verdict.errors} - names:
+        return verdict
+    first = declared[0]
+    return replace(verdict, outcome=Outcome.EXPECTED, reason=first.reason, expectation=first)
+
+
+OF_TESTS = "tests-failed"
+
+
+def _failing(verdict: Verdict) -> tuple[str, ...]:
+    """The tests of the project that failed in a suite that came to its end."""
+    suite = None if verdict.observation is None else verdict.observation.tests
+    return () if suite is None else tuple(case.name for case in suite.failing)
+
+
+def _happened(expectation: Expectation, seen: Collection[str], failing: Collection[str]) -> bool:
+    if expectation.test:
+        return any(is_test(name, expectation.test) for name in failing)
+    return _name(expectation) in seen
+
+
+def _all_declared(verdict: Verdict, declared: Iterable[Expectation], failing: Collection[str]) -> bool:
+    """Whether all that is wrong with the suite is that tests fail which are declared, one by one."""
+    suite = None if verdict.observation is None else verdict.observation.tests
+    if suite is None or not failing or suite.overdue or not suite.complete or suite.exit_code != 1:
+        return False
+    patterns = [expectation.test for expectation in declared if expectation.test]
+    return all(any(is_test(name, pattern) for pattern in patterns) for name in failing)
+
+
+def is_test(name: str, pattern: str) -> bool:
+    """Whether a declaration speaks of a test: by its id, the end of that, or a pattern (fnmatch)."""
+    ends = (f"::{pattern}", f".{pattern}", f" ({pattern})")
+    return name == pattern or name.endswith(ends) or fnmatchcase(name, pattern)
+
+
+def _weighs(finding: Finding) -> bool:
+    return WEIGHT[finding.severity] <= WEIGHT[find_check(finding.name).severity]
+
+
+def _speaks_of(expectation: Expectation, distro_id: str) -> bool:
+    anywhere = expectation.distro == "*" and distro_id not in NOT_DISTROS
+    return anywhere or expectation.distro == distro_id
+
+
+def _ran(verdict: Verdict) -> bool:
+    """Whether tests were run, so that one of them can be missed."""
+    suite = None if verdict.observation is None else verdict.observation.tests
+    return suite is not None and not suite.skipped
+
+
+def _name(expectation: Expectation) -> str:
+    """The finding's name: a declaration may give the code."""
+    return find_check(expectation.finding).name
+
+
+def _not_met(verdict: Verdict, absent: tuple[Expectation, ...]) -> Verdict:
+    findings = tuple(
+        make_finding(
+            "expectation-not-met",
+            f"{e.test or _name(e)} is declared for {e.distro} and did not happen",
+            evidence=[f"the reason given: {e.reason}"],
+            severity=Severity.ERROR,
+        )
+        for e in absent
+    )
+    return replace(
+        verdict,
+        outcome=Outcome.NOT_PORTABLE,
+        findings=(*findings, *verdict.findings),
+        reason=verdict.reason or findings[0].message,
+    )
+
+
+_IGNORE = "ignore"
+_WEIGHT = {Severity.ERROR: 2, Severity.WARNING: 1, Severity.INFORMATION: 0}
+
+
+def apply_ignores(verdict: Verdict, rules: Sequence[IgnoreRule], distro_id: str) -> Verdict:
+    """Take out or lower the findings that a rule speaks of; to be done before expectations.
+
+    `distro_id` is `audit` or `build` for verdicts that belong to no distro; a rule for `*` speaks of
+    them too. A rule for files holds where every file of the finding matches one such rule. What is
+    lowered stays among the findings with its new severity; `Verdict.ignored` keeps the original and
+    the reason either way. A verdict that only ignored errors spoke against is PORTABLE.
+
+    Raises UsageError for a rule on a finding that does not exist.
+    """
+    ours = [rule for rule in rules if fnmatchcase(distro_id, rule.distro)]
+    kept: list[Finding] = []
+    ignored: list[Ignored] = []
+    for finding in verdict.findings:
+        rule = _rule_for(finding, ours)
+        lowered = finding if rule is None else _lowered(finding, rule)
+        if lowered is not None:
+            kept.append(lowered)
+        if rule is not None and lowered != finding:
+            ignored.append(Ignored(finding=finding, reason=rule.reason))
+    if not ignored:
+        return verdict
+    changed = replace(verdict, findings=tuple(kept), ignored=(*verdict.ignored, *ignored))
+    return _judged_anew(changed, ignored)
+
+
+def _rule_for(finding: Finding, rules: Sequence[IgnoreRule]) -> IgnoreRule | None:
+    """The rule that holds for all of the finding; the last of several files' rules stands for them."""
+    named = [rule for rule in rules if find_check(rule.finding).name == finding.name]
+    whole = next((rule for rule in named if rule.file == "*"), None)
+    if whole is not None or not finding.files:
+        return whole
+    per_file = [_first(path, named) for path in finding.files]
+    return None if None in per_file else per_file[-1]
+
+
+def _first(path: str, rules: Sequence[IgnoreRule]) -> IgnoreRule | None:
+    return next((rule for rule in rules if fnmatchcase(path, rule.file)), None)
+
+
+def _lowered(finding: Finding, rule: IgnoreRule) -> Finding | None:
+    if rule.severity == _IGNORE:
+        return None
+    wanted = Severity(rule.severity)
+    return min(finding, replace(finding, severity=wanted), key=lambda f: _WEIGHT[f.severity])
+
+
+def _judged_anew(verdict: Verdict, ignored: Sequence[Ignored]) -> Verdict:
+    if verdict.outcome is not Outcome.NOT_PORTABLE:
+        return verdict
+    if verdict.errors:
+        return replace(verdict, reason=verdict.errors[0].message)
+    names = ", ".join(dict.fromkeys(entry.finding.name for entry in ignored))
+    return replace(verdict, outcome=Outcome.PORTABLE, reason=f"ignored by configuration: {names}")
+
 
 __all__ = ["apply_expectations", "apply_ignores", "judge", "judge_audit", "judge_unreadable"]
 

@@ -1,4 +1,4 @@
-"""What is known of the libraries that a wheel may take from the system."""
+"""What is known of the libraries that a wheel may take from the system, libpython among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from pytest_manylinux.diagnose.loader_model import is_loader, is_of_musl
-from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.distro import Distro, Target
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -146,3 +146,23 @@ def how_to_get(library: str, distro: Distro) -> str:
     if not package:
         return f"{words}; which package of {distro.id} brings it is not known"
     return f"{words}; on {distro.id} the package {package} brings it"
+
+
+_LIBPYTHON = re.compile(r"libpython(?P<version>\d\.\d+|\d)[a-z]*\.so(?:\.[\d.]+)?")
+# Families whose interpreter has everything inside, so that a minimal installation has no libpython
+# (seen on live roots of Debian 11, 12, 13 and testing; Ubuntu packages Python as Debian does).
+_STATIC = frozenset({"debian", "ubuntu"})
+
+
+def is_libpython(library: str) -> bool:
+    """Whether a soname is the interpreter's own library."""
+    return _LIBPYTHON.fullmatch(library) is not None
+
+
+def has_libpython(library: str, target: Target) -> bool | None:
+    """Whether the target's interpreter brings that library; None where it is not known."""
+    match = _LIBPYTHON.fullmatch(library)
+    if match is None or target.distro.family in _STATIC:
+        return False
+    own = target.interpreter.version
+    return None if match["version"] in {own.dotted, str(own.major)} else False

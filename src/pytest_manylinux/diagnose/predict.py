@@ -14,12 +14,14 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
 from pytest_manylinux.diagnose.memo import once_per_survey
-from pytest_manylinux.diagnose.merging import merged
 from pytest_manylinux.diagnose.versioned_symbols import NAMESPACES
 from pytest_manylinux.inspect.python_code import NEWEST
 from pytest_manylinux.model.distro import Distro, Survey, Target
 from pytest_manylinux.model.verdict import Finding, Foretold, Outcome, Severity
 from pytest_manylinux.model.wheel import WheelFacts
+
+WEIGHT = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFORMATION: 2}
+"""The order of severities, the heaviest first."""
 
 
 class Certainty(enum.Enum):
@@ -178,3 +180,21 @@ def _version(number: str) -> Version | None:
         return Version(number)
     except InvalidVersion:
         return None
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings that say the same made one, the heaviest first; evidence and files are united."""
+    found: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        key = (finding.name, finding.message)
+        found[key] = _united(found[key], finding) if key in found else finding
+    return tuple(sorted(found.values(), key=lambda finding: WEIGHT[finding.severity]))
+
+
+def _united(first: Finding, second: Finding) -> Finding:
+    return replace(
+        first,
+        severity=min(first.severity, second.severity, key=WEIGHT.__getitem__),
+        evidence=tuple(dict.fromkeys((*first.evidence, *second.evidence))),
+        files=tuple(dict.fromkeys((*first.files, *second.files))),
+    )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from pytest_manylinux.config.settings import IndexChoice, Settings
 from pytest_manylinux.diagnose.check_registry import make_finding
-from pytest_manylinux.diagnose.ignoring import apply_ignores
-from pytest_manylinux.diagnose.judge import apply_expectations, judge_unreadable
+from pytest_manylinux.diagnose.judge import apply_expectations, apply_ignores, judge_unreadable
 from pytest_manylinux.errors import (
     DependencyError,
     EngineError,

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.cli import main
-from pytest_manylinux.diagnose.api import Check
+from pytest_manylinux.diagnose.api import TEXTS, Check, Remedy, read_text
 from pytest_manylinux.diagnose.check_registry import checks, find_check
-from pytest_manylinux.diagnose.finding_text import TEXTS, Remedy, read_text
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.model.verdict import Severity
 

@@ -16,7 +16,7 @@ from trial_values import (
 
 from pytest_manylinux.diagnose.check_registry import checks, make_finding
 from pytest_manylinux.diagnose.judge import judge, judge_audit, judge_unreadable
-from pytest_manylinux.diagnose.merging import merged
+from pytest_manylinux.diagnose.predict import merged
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.model.observation import (
     ImportKind,

@@ -21,8 +21,7 @@ from trial_values import (
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.cli import main
-from pytest_manylinux.diagnose.coverage import reach_of
-from pytest_manylinux.diagnose.forecast import forecasts
+from pytest_manylinux.diagnose.forecast import forecasts, reach_of
 from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.diagnose.predict import (
     Certainty,

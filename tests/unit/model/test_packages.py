@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.config.keys import package_names
+from pytest_manylinux.config.readers import package_names
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 

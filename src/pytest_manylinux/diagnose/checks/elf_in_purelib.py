@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.misplaced_elf import in_pure_root, in_purelib
+from pytest_manylinux.diagnose.elf_index import in_pure_root, in_purelib
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 

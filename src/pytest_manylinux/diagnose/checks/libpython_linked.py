@@ -6,8 +6,8 @@ from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
 from pytest_manylinux.diagnose.elf_index import needing
 from pytest_manylinux.diagnose.installed import loader_missing
+from pytest_manylinux.diagnose.libraries import has_libpython, is_libpython
 from pytest_manylinux.diagnose.loader_model import unreached
-from pytest_manylinux.diagnose.python_library import has_libpython, is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity

@@ -6,10 +6,15 @@ from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped, library_of
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.installed import loader_missing
-from pytest_manylinux.diagnose.libraries import how_to_get, is_driver, is_on, system_libraries
+from pytest_manylinux.diagnose.libraries import (
+    how_to_get,
+    is_driver,
+    is_libpython,
+    is_on,
+    system_libraries,
+)
 from pytest_manylinux.diagnose.loader_model import unreached
 from pytest_manylinux.diagnose.modules import needs_others
-from pytest_manylinux.diagnose.python_library import is_libpython
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity

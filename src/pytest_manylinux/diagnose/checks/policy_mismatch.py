@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.misplaced_elf import is_misplaced
+from pytest_manylinux.diagnose.elf_index import is_misplaced
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import Audit, WheelFacts
 

@@ -6,11 +6,11 @@ from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
 from pytest_manylinux.diagnose.installed import loader_problems
 from pytest_manylinux.diagnose.loader_words import Refusal, read_words
-from pytest_manylinux.diagnose.symbol_origin import first_releases
 from pytest_manylinux.diagnose.versioned_symbols import (
     NAMESPACES,
     Excess,
     excesses,
+    first_releases,
     split_version,
     wanted_symbols,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
-from pytest_manylinux.diagnose.misplaced_elf import strangers
+from pytest_manylinux.diagnose.elf_index import strangers
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
 from pytest_manylinux.model.distro import Target
