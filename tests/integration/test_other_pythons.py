@@ -35,6 +35,11 @@ for word; do case "$word" in --prefix=*) prefix=${word#--prefix=};; esac; done
 printf 'all:\\n\\ninstall:\\n\\tmkdir -p $(DESTDIR)%s/bin\\n' "$prefix" > Makefile
 printf '\\tln -s /usr/bin/python3 $(DESTDIR)%s/bin/python3\\n' "$prefix" >> Makefile
 """
+SYSCONFIG = b"""# system configuration generated and used by the sysconfig module
+build_time_vars = {
+    "prefix": "/install"
+}
+"""
 BROKEN = "#!/bin/sh\necho 'configure: error: no acceptable C compiler' >&2; exit 77\n"
 
 
@@ -138,9 +143,15 @@ def offer_python(folder: Path, address: str) -> None:
     """A standalone CPython 3.13 in uv's own forms: an archive, and the list that names it."""
     archive = folder / "python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        member = tarfile.TarInfo("python/bin/python3")
-        member.type, member.linkname = tarfile.SYMTYPE, "/usr/bin/python3"
-        tar.addfile(member)
+        # uv takes no links that lead out of the archive, and edits what sysconfig reads.
+        files = {
+            "bin/python3": b'#!/bin/sh\nexec /usr/bin/python3 "$@"\n',
+            "lib/python3.13/_sysconfigdata__linux_x86_64-linux-gnu.py": SYSCONFIG,
+        }
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"python/{name}")
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
     entry = {
         "name": "cpython",
         "arch": {"family": "x86_64", "variant": None},
