@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.report.labels import wheel_name
 from pytest_manylinux.report.phrases import counted
 
 # The worst first: of several verdicts in one cell the worst is shown.
@@ -174,16 +176,23 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
 
 
 def wheel_order(wheel: str, sha256: str) -> tuple[object, ...]:
-    """A sort key for wheels by name, version, then Python: cp39 before cp311."""
-    parts = wheel.removesuffix(".whl").split("-")
-    natural = tuple(tuple(_natural(part)) for part in parts)
-    return (natural, sha256)
+    """A sort key: project, version, interpreter (cp39 before cp311), architecture, policy."""
+    name = wheel_name(wheel)
+    if name is None:
+        parts = wheel.removesuffix(".whl").split("-")
+    else:
+        parts = [name.project, name.version, name.python, name.arch, name.policy]
+    return (tuple(tuple(_natural(part)) for part in parts), sha256)
+
+
+_PYTHON = re.compile(r"(?P<kind>cp|pp)(?P<major>[23])(?P<minor>[0-9]+)(?P<rest>.*)", re.DOTALL)
 
 
 def _natural(text: str) -> Iterable[tuple[int, int, str]]:
     """Digits compare as numbers; in `cp311` the first digit is the major version."""
-    if text[:2] == "cp" and text[2:].isdecimal() and len(text) > len("cp3"):
-        return [(1, 0, "cp"), (0, int(text[2]), ""), (0, int(text[3:]), "")]
+    if match := _PYTHON.fullmatch(text):
+        release = [(0, int(match["major"]), ""), (0, int(match["minor"]), "")]
+        return [(1, 0, match["kind"]), *release, *_natural(match["rest"])]
     pieces: list[tuple[int, int, str]] = []
     for is_number, run in _runs(text):
         pieces.append((0, int(run), "") if is_number else (1, 0, run))

@@ -112,3 +112,18 @@ def test_wheels_sort_as_people_count() -> None:
 @given(st.lists(hostile_text, max_size=6))
 def test_any_names_can_be_sorted(names: list[str]) -> None:
     assert len(sorted(names, key=lambda name: wheel_order(name, ""))) == len(names)
+
+
+def test_a_releases_wheels_are_in_the_order_of_interpreters_then_architectures() -> None:
+    """Not in that of the names of their policies."""
+    ordered = [
+        f"demo-1.0-{python}-{platform}.whl"
+        for python in ("cp39-cp39", "cp314-cp314", "cp314-cp314t", "cp315-cp315", "pp311-pypy311_pp73")
+        for platform in (
+            "manylinux_2_28_aarch64",
+            "musllinux_1_2_aarch64",
+            "manylinux2014_x86_64.manylinux_2_17_x86_64",
+            "musllinux_1_2_x86_64",
+        )
+    ]
+    assert sorted(sorted(ordered), key=lambda wheel: wheel_order(wheel, "")) == ordered
