@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 from agreement import DISTROS, PROJECTS, cells, summary
+from naive_truth import comparisons
+from naive_truth import summary as naive_summary
 
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.model.verdict import Foretold
@@ -27,3 +29,17 @@ def test_predictions_agree_with_trials(capsys: pytest.CaptureFixture[str]) -> No
     assert {cell.distro for cell in found} == set(DISTROS)
     assert len({cell.wheel.partition("-")[0] for cell in found}) >= 30
     assert [str(cell) for cell in found if cell.prediction is Foretold.WRONG] == []
+
+
+def test_verdicts_agree_with_what_is_seen_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = select_engine("bubblewrap")
+    found = []
+    for one in comparisons((), engine):
+        found.append(one)
+        with capsys.disabled():
+            print(one, flush=True)  # noqa: T201 - a table for people, as it grows
+    with capsys.disabled():
+        print(naive_summary(found))  # noqa: T201
+    engine.close()
+    assert {one.distro for one in found} == set(DISTROS)
+    assert [str(one) for one in found if one.is_false] == []

@@ -351,7 +351,7 @@ _SLOTS = "int PyModExport__x(void) { return 0; }"
 _NO_START = {"program-not-started": "error"}
 _MATCH = "def f(x):\n    match x:\n        case 1:\n            return 2\n"
 CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183
-_NEEDED_PATH = {"policy-mismatch": "error"}
+_NEEDED_PATH = _MISMATCH = {"policy-mismatch": "error"}
 _LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
 _BY_PATH = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libpre.so.1'))"
 
@@ -657,6 +657,18 @@ KINDS: tuple[WheelKind, ...] = (
         name="module-of-pythons-own-name",
         make=modules_at_top("statistics"),
         seen="module-shadowed",
+    ),
+    WheelKind(
+        name="policy-with-zeros",
+        make=suffixed(".abi3", "cp36-abi3-manylinux_2_017_x86_64"),
+        audit=_MISMATCH,
+        predicted="tag-unsupported-by-pip",
+    ),
+    WheelKind(
+        name="policy-that-no-pip-counts-down-to",
+        make=suffixed(".abi3", "cp36-abi3-manylinux_1_0_x86_64"),
+        audit=_MISMATCH,
+        predicted="tag-unsupported-by-pip",
     ),
     WheelKind(name="libraries-alone", make=libraries()),
     WheelKind(
