@@ -101,6 +101,11 @@ def read_listing(words: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(missing), tuple(problems)
 
 
+def is_relocated(words: str) -> bool:
+    """Whether musl's loader said of symbols that a listing does not find; it then ends with 127."""
+    return any(_RELOCATION.fullmatch(line.strip()) for line in words.splitlines())
+
+
 _OF_QEMU = re.compile(r"^qemu: uncaught target signal \d+ \([^)]*\) - core dumped\n?", re.MULTILINE)
 _NO_ROOM = re.compile(
     r"[^\n]*\[Errno (?:28|122)\] (?:No space left on device|Disk quota exceeded)[^\n]*"
@@ -381,7 +386,7 @@ def _check(elf: Elf) -> LoaderCheck:
         problems = ("the file is not there after the installation",)
     elif elf.signal is not None:
         problems = (f"the loader was killed by signal {elf.signal}", *problems)
-    elif elf.exit_code and not missing and not problems:
+    elif elf.exit_code and not missing and not problems and not is_relocated(elf.words):
         problems = (f"the loader ended with exit code {elf.exit_code} and did not say why",)
     path = str(PurePosixPath(elf.path).relative_to(VENV))
     return LoaderCheck(path=path, missing=missing, problems=problems)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.trials.result import loader_sentence, read_listing
+from pytest_manylinux.trials.result import is_relocated, loader_sentence, read_listing
 
 SENTENCES = [
     "libfoo.so.1: cannot open shared object file: No such file or directory",
@@ -89,5 +89,7 @@ def test_the_listing_of_musls_loader_is_read_too() -> None:
         "Error relocating /x/_y.so: PyModuleDef_Init: symbol not found\n"
     )
     assert read_listing(words) == (("libabsent.so.1",), ())
+    assert is_relocated(words)
+    assert not is_relocated("\t/lib/ld-musl-x86_64.so.1 (0x7f0c1a2b3000)\n")
     other = "Error loading shared library /x/_y.so: Exec format error"
     assert read_listing(other) == ((), (other,))
