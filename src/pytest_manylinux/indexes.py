@@ -131,7 +131,7 @@ def index_access(settings: Mapping[str, str], environ: Mapping[str, str], *, hom
 
     Local paths that do not exist are left out, as pip does with them (it warns).
     """
-    folders = _Folders(home)
+    folders = _LocalFolders(home)
     login = _netrc_login(environ, home)
     environment = {
         f"PIP_{key.upper().replace('-', '_')}": settings[key] for key in _PLAIN if key in settings
@@ -150,7 +150,7 @@ def index_access(settings: Mapping[str, str], environ: Mapping[str, str], *, hom
     return IndexAccess(environment=environment, mounts=tuple(folders.mounts.items()))
 
 
-class _Folders:
+class _LocalFolders:
     """Gives each local path its place below MOUNTS, the same path the same place."""
 
     def __init__(self, home: Path) -> None:

@@ -15,7 +15,7 @@ from pytest_manylinux.escape import plain_json
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
     from pytest_manylinux.config.settings import Settings
-    from pytest_manylinux.doctor.api import Area, Finding, Probe
+    from pytest_manylinux.doctor.api import Area, Probe, ProbeResult
 
 _SIGNS = {"good": ("✓", "green"), "lacking": ("!", "yellow"), "bad": ("✗", "red")}
 
@@ -103,7 +103,7 @@ def _settings() -> Settings:
     return merge([*layers, environment_layer(os.environ)])
 
 
-def _row(finding: Finding) -> dict[str, str]:
+def _row(finding: ProbeResult) -> dict[str, str]:
     return {
         "area": finding.area.value,
         "name": finding.name,
@@ -113,7 +113,7 @@ def _row(finding: Finding) -> dict[str, str]:
     }
 
 
-def _show(findings: Iterable[Finding], *, is_ready: bool) -> None:
+def _show(findings: Iterable[ProbeResult], *, is_ready: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 

@@ -31,7 +31,7 @@ class Area(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ProbeResult:
     """One line. `remedy` is the exact command, or what else cures it; empty for what is good."""
 
     area: Area
@@ -41,10 +41,10 @@ class Finding:
     remedy: str = ""
 
 
-Probe = Callable[[], Iterable[Finding]]
+Probe = Callable[[], Iterable[ProbeResult]]
 
 
-def examine(probes: Sequence[tuple[Area, str, Probe]]) -> tuple[Finding, ...]:
+def examine(probes: Sequence[tuple[Area, str, Probe]]) -> tuple[ProbeResult, ...]:
     """Run all probes at once, each on its own; their findings by area, without credentials.
 
     What a probe raises is a finding too: nobody asks the doctor for a traceback.
@@ -57,7 +57,7 @@ def examine(probes: Sequence[tuple[Area, str, Probe]]) -> tuple[Finding, ...]:
     return tuple(sorted(_softened(found), key=lambda finding: order.index(finding.area)))
 
 
-def _softened(found: Sequence[Finding]) -> Iterator[Finding]:
+def _softened(found: Sequence[ProbeResult]) -> Iterator[ProbeResult]:
     """An engine that does not answer is only lacking where another one does."""
     answers = any(one.area is Area.ENGINE and one.health is Health.GOOD for one in found)
     for one in found:
@@ -65,7 +65,7 @@ def _softened(found: Sequence[Finding]) -> Iterator[Finding]:
         yield replace(one, health=Health.LACKING) if spare else one
 
 
-def ready(findings: Iterable[Finding]) -> bool:
+def ready(findings: Iterable[ProbeResult]) -> bool:
     """Whether a run could be made: with some engine, roots from somewhere, and room for them."""
     usable = [finding for finding in findings if finding.health is not Health.BAD]
     return all(any(f.area is area for f in usable) for area in (Area.ENGINE, Area.IMAGES, Area.CACHE))
@@ -77,7 +77,7 @@ def one_line(words: str) -> str:
     return plain_line(lines[0]) if lines else ""
 
 
-def _ask(area: Area, name: str, probe: Probe) -> list[Finding]:
+def _ask(area: Area, name: str, probe: Probe) -> list[ProbeResult]:
     try:
         return [_plain(finding) for finding in probe()]
     except ManylinuxError as error:
@@ -87,9 +87,9 @@ def _ask(area: Area, name: str, probe: Probe) -> list[Finding]:
         return [_plain(_bad(area, name, f"{type(error).__name__}: {error}", ""))]
 
 
-def _bad(area: Area, name: str, says: str, remedy: str) -> Finding:
-    return Finding(area=area, name=name, health=Health.BAD, says=says, remedy=remedy)
+def _bad(area: Area, name: str, says: str, remedy: str) -> ProbeResult:
+    return ProbeResult(area=area, name=name, health=Health.BAD, says=says, remedy=remedy)
 
 
-def _plain(finding: Finding) -> Finding:
+def _plain(finding: ProbeResult) -> ProbeResult:
     return replace(finding, says=one_line(finding.says), remedy=one_line(finding.remedy))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pytest_manylinux.cache.paths import CACHE_VARIABLE, cache_root
-from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
+from pytest_manylinux.doctor.api import Area, Health, ProbeResult, one_line
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.bubblewrap.cgroups import find_control_groups
 from pytest_manylinux.engines.container.dead_image import VSYSCALL_CURE
@@ -43,14 +43,14 @@ _PROGRAMS = {
 
 def look_at_engine(
     name: EngineName, *, start: Callable[[str], Engine] = select_engine
-) -> Iterator[Finding]:
+) -> Iterator[ProbeResult]:
     """Whether an engine answers, and its version. One that does not is only lacking if others do."""
     try:
         engine = start(name.value)
     except EngineError as error:
         program = _PROGRAMS[name]
         absent = shutil.which(program, path=_search_path()) is None
-        yield Finding(
+        yield ProbeResult(
             area=Area.ENGINE,
             name=name.value,
             health=Health.BAD,
@@ -62,7 +62,7 @@ def look_at_engine(
         says = f"{engine.version()}{_daemon(name)}"
     finally:
         engine.close()
-    yield Finding(area=Area.ENGINE, name=name.value, health=Health.GOOD, says=says)
+    yield ProbeResult(area=Area.ENGINE, name=name.value, health=Health.GOOD, says=says)
 
 
 def _daemon(name: EngineName) -> str:
@@ -76,14 +76,14 @@ def _search_path() -> str:
     return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
-def look_at_root_makers() -> Iterator[Finding]:
+def look_at_root_makers() -> Iterator[ProbeResult]:
     """What makes Debian's roots from an archive, without a registry."""
     programs = _ROOT_MAKERS if os.geteuid() == 0 else (*_ROOT_MAKERS, "newuidmap")
     missing = [one for one in programs if shutil.which(one, path=_search_path()) is None]
     if not missing:
         yield _make_nothing()
     for program in missing:
-        yield Finding(
+        yield ProbeResult(
             area=Area.IMAGES,
             name="from the archive",
             health=Health.BAD,
@@ -92,12 +92,12 @@ def look_at_root_makers() -> Iterator[Finding]:
         )
 
 
-def look_at_image_tools() -> Iterator[Finding]:
+def look_at_image_tools() -> Iterator[ProbeResult]:
     """What takes images of registries, and of files, without a container engine."""
     name = "of registries, without a daemon"
     missing = [one for one in (PROGRAM, UNPACKER) if shutil.which(one, path=_search_path()) is None]
     for program in missing:
-        yield Finding(
+        yield ProbeResult(
             area=Area.IMAGES,
             name=name,
             health=Health.LACKING,
@@ -108,7 +108,7 @@ def look_at_image_tools() -> Iterator[Finding]:
         yield _good(Area.IMAGES, name, "skopeo and bsdtar are here")
     elif not missing:
         user = pwd.getpwuid(os.geteuid()).pw_name
-        yield Finding(
+        yield ProbeResult(
             area=Area.IMAGES,
             name=name,
             health=Health.LACKING,
@@ -119,25 +119,27 @@ def look_at_image_tools() -> Iterator[Finding]:
         )
 
 
-def _make_nothing() -> Finding:
+def _make_nothing() -> ProbeResult:
     """Whether a root could be made: an ordinary user needs subordinate ids and user namespaces."""
     name = "from the archive"
     try:
         contained(())
     except ImageError as error:
         says = ": ".join(filter(None, (error.what, one_line(error.why))))
-        return Finding(area=Area.IMAGES, name=name, health=Health.BAD, says=says, remedy=error.remedy)
+        return ProbeResult(
+            area=Area.IMAGES, name=name, health=Health.BAD, says=says, remedy=error.remedy
+        )
     return _good(Area.IMAGES, name, "mmdebstrap is here")
 
 
-def look_at_roots(store: ImageStore | None = None) -> Iterator[Finding]:
+def look_at_roots(store: ImageStore | None = None) -> Iterator[ProbeResult]:
     """The roots here that were made by another way than from all suites, and why."""
     for stored in (store or ImageStore()).images():
         recipe, lacking = stored.record.recipe, stored.record.lacking
         if recipe.way is ArchiveWay.ALL_SUITES:
             continue
         why = f"; lacking was {lacking}" if lacking else ""
-        yield Finding(
+        yield ProbeResult(
             area=Area.CACHE,
             name=f"root {stored.record.name} {recipe.arch}",
             health=Health.LACKING,
@@ -146,13 +148,13 @@ def look_at_roots(store: ImageStore | None = None) -> Iterator[Finding]:
         )
 
 
-def look_at_cache(root: Path | None = None) -> Iterator[Finding]:
+def look_at_cache(root: Path | None = None) -> Iterator[ProbeResult]:
     """Whether the cache folder can be written, and what room there is."""
     folder = cache_root() if root is None else root
     there = next(path for path in (folder, *folder.parents) if path.exists())
     another = f"name another folder in {CACHE_VARIABLE}"
     if not os.access(there, os.W_OK | os.X_OK):
-        yield Finding(
+        yield ProbeResult(
             area=Area.CACHE,
             name="folder",
             health=Health.BAD,
@@ -167,10 +169,10 @@ def look_at_cache(root: Path | None = None) -> Iterator[Finding]:
         return
     health = Health.BAD if free < _TOO_LITTLE else Health.LACKING
     cure = f"pytest-manylinux cache prune --older-than 30; or {another}"
-    yield Finding(area=Area.CACHE, name="folder", health=health, says=says, remedy=cure)
+    yield ProbeResult(area=Area.CACHE, name="folder", health=health, says=says, remedy=cure)
 
 
-def look_at_user_namespaces(settings: Path = SETTINGS) -> Iterator[Finding]:
+def look_at_user_namespaces(settings: Path = SETTINGS) -> Iterator[ProbeResult]:
     """Kernel settings that forbid sandboxes without a daemon."""
     forbids = list(forbidding_settings(settings))
     for name, value, cure in forbids:
@@ -179,7 +181,7 @@ def look_at_user_namespaces(settings: Path = SETTINGS) -> Iterator[Finding]:
         yield _good(Area.KERNEL, "user namespaces", "allowed")
 
 
-def look_at_call_filter(*, here: bool) -> Iterator[Finding]:
+def look_at_call_filter(*, here: bool) -> Iterator[ProbeResult]:
     """Whether the kernel filters system calls, which bubblewrap's sandboxes use where it does."""
     if here:
         yield _good(Area.KERNEL, "system call filter", "there, which bubblewrap's sandboxes use")
@@ -189,7 +191,7 @@ def look_at_call_filter(*, here: bool) -> Iterator[Finding]:
         yield _lacking("system call filter", says, cure)
 
 
-def look_at_vsyscall(*, here: bool) -> Iterator[Finding]:
+def look_at_vsyscall(*, here: bool) -> Iterator[ProbeResult]:
     """Whether the images of manylinux1 and manylinux2010 can run (`here`: the kernel has the page)."""
     if here:
         yield _good(Area.KERNEL, "vsyscall", "there, which images of CentOS 5 and 6 want")
@@ -198,7 +200,7 @@ def look_at_vsyscall(*, here: bool) -> Iterator[Finding]:
         yield _lacking("vsyscall", says, f"{VSYSCALL_CURE}, or set builder = zig")
 
 
-def look_at_foreign(ask: Callable[[str], Emulation] = emulation_of) -> Iterator[Finding]:
+def look_at_foreign(ask: Callable[[str], Emulation] = emulation_of) -> Iterator[ProbeResult]:
     """How programs of each other architecture run here: natively, under which qemu, or what to do."""
     for arch in ARCHITECTURES:
         if arch == host_arch():
@@ -216,7 +218,7 @@ def look_at_foreign(ask: Callable[[str], Emulation] = emulation_of) -> Iterator[
                 yield _lacking(name, found.missing, found.remedy)
 
 
-def look_at_control_groups(proc: Path = Path("/proc")) -> Iterator[Finding]:
+def look_at_control_groups(proc: Path = Path("/proc")) -> Iterator[ProbeResult]:
     """How bubblewrap's sandboxes are kept within memory and processes."""
     groups = find_control_groups(proc)
     if groups is not None:
@@ -226,12 +228,12 @@ def look_at_control_groups(proc: Path = Path("/proc")) -> Iterator[Finding]:
         yield _lacking("control groups", says, "run as root or in a delegated group, or use docker")
 
 
-def _good(area: Area, name: str, says: str) -> Finding:
-    return Finding(area=area, name=name, health=Health.GOOD, says=says)
+def _good(area: Area, name: str, says: str) -> ProbeResult:
+    return ProbeResult(area=area, name=name, health=Health.GOOD, says=says)
 
 
-def _lacking(name: str, says: str, remedy: str) -> Finding:
-    return Finding(area=Area.KERNEL, name=name, health=Health.LACKING, says=says, remedy=remedy)
+def _lacking(name: str, says: str, remedy: str) -> ProbeResult:
+    return ProbeResult(area=Area.KERNEL, name=name, health=Health.LACKING, says=says, remedy=remedy)
 
 
 def _read(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pytest_manylinux.doctor.api import Area, Finding, Health, one_line
+from pytest_manylinux.doctor.api import Area, Health, ProbeResult, one_line
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.images.apt import MachineApt, variable, ways_of, words_of
@@ -50,7 +50,7 @@ def opener(certificates: Path | None) -> Opener:
     return ask
 
 
-def look_at_index() -> Iterator[Finding]:
+def look_at_index() -> Iterator[ProbeResult]:
     """Whether pip, as it is set up here, finds the compiler on its index."""
     options = ("--disable-pip-version-check", "--no-input", "--retries", "0")
     command = module_command("pip", "index", "versions", _WANTED, *options)
@@ -75,14 +75,14 @@ def look_at_index() -> Iterator[Finding]:
         yield _index(Health.LACKING, one_line((wrong or [done.stderr])[-1]))
 
 
-def _index(health: Health, says: str) -> Finding:
+def _index(health: Health, says: str) -> ProbeResult:
     cure = "" if health is Health.GOOD else "see `pip config list` and `pip download ziglang`"
-    return Finding(area=Area.NETWORK, name="package index", health=health, says=says, remedy=cure)
+    return ProbeResult(area=Area.NETWORK, name="package index", health=health, says=says, remedy=cure)
 
 
 def look_at_archive(
     recipe: ArchiveRecipe, ask: Opener, *, sources: Sources | None = None
-) -> Iterator[Finding]:
+) -> Iterator[ProbeResult]:
     """Whether the mirrors that apt knows answer for a suite. Raises ImageError if it knows none."""
     lines = (sources or (lambda wanted: MachineApt().sources(wanted)))(recipe)
     for line in lines:
@@ -91,14 +91,14 @@ def look_at_archive(
 
 def look_at_ways(
     distro: str, recipe: ArchiveRecipe, ask: Opener, *, apt: MachineApt | None = None
-) -> Iterator[Finding]:
+) -> Iterator[ProbeResult]:
     """By which of a row's ways its root would be made now, as far as Release files tell."""
     lacking: list[str] = []
     for way in ways_of(recipe):
         problem = _lack_of(recipe, way, ask, apt or MachineApt())
         if not problem:
             first = not lacking
-            yield Finding(
+            yield ProbeResult(
                 area=Area.NETWORK,
                 name=f"root {distro}",
                 health=Health.GOOD if first else Health.LACKING,
@@ -108,7 +108,7 @@ def look_at_ways(
             return
         lacking.append(f"{words_of(way)}: {problem}")
     cure = f"name a mirror in {variable(recipe.origin)}, or one of old releases in "
-    yield Finding(
+    yield ProbeResult(
         area=Area.NETWORK,
         name=f"root {distro}",
         health=Health.LACKING,
@@ -127,7 +127,7 @@ def _lack_of(recipe: ArchiveRecipe, way: ArchiveWay, ask: Opener, apt: MachineAp
     return next((finding.says for finding in asked if finding.health is not Health.GOOD), "")
 
 
-def _suite_asked(line: str, ask: Opener) -> Finding:
+def _suite_asked(line: str, ask: Opener) -> ProbeResult:
     """Whether the mirror in a line of a sources.list answers for its suite."""
     words = [word for word in line.split() if not word.startswith(("[", "signed-by"))]
     url, suite = words[1], words[2]
@@ -138,7 +138,7 @@ _ARCHIVE_CURE = "see that `apt-get update` works (network, proxy, mirror)"
 _REGISTRY_CURE = "set registry-mirror; Debian's roots can be made from the archive without it"
 
 
-def look_at_registry(registry: str, mirrors: Mapping[str, str], ask: Opener) -> Iterator[Finding]:
+def look_at_registry(registry: str, mirrors: Mapping[str, str], ask: Opener) -> Iterator[ProbeResult]:
     """Whether a registry, or the mirror that stands for it, answers."""
     host = through_mirror(Reference(registry=registry, path="", tag="latest"), mirrors).registry
     place = API_HOSTS.get(host, host)
@@ -152,7 +152,7 @@ def registries(mirrors: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_REGISTRIES, *mirrors)))
 
 
-def _asked(name: str, shown: str, url: str, ask: Opener, cure: str) -> Finding:
+def _asked(name: str, shown: str, url: str, ask: Opener, cure: str) -> ProbeResult:
     if url.startswith(("file:", "copy:")):
         there = Path(urlsplit(url).path).exists()
         health, says = (Health.GOOD, "is there") if there else (Health.LACKING, "is not there")
@@ -165,4 +165,6 @@ def _asked(name: str, shown: str, url: str, ask: Opener, cure: str) -> Finding:
         except (OSError, ValueError) as error:
             health, says = Health.LACKING, f"out of reach: {getattr(error, 'reason', error)}"
     remedy = "" if health is Health.GOOD else cure
-    return Finding(area=Area.NETWORK, name=name, health=health, says=f"{shown} {says}", remedy=remedy)
+    return ProbeResult(
+        area=Area.NETWORK, name=name, health=health, says=f"{shown} {says}", remedy=remedy
+    )

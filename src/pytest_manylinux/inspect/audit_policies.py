@@ -33,7 +33,7 @@ _LIBPYTHON = re.compile(r"libpython\d+\.\d+m?.so(\.\d)*")
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class LibraryTree:
     """One ELF file with all that it loads, directly or not.
 
     `libraries` maps each soname to the file of the wheel that provides it, or None.
@@ -66,7 +66,7 @@ class Shelf:
         self._elf = {file.path: file for file in elf}
         self._folders = _folders(files)
 
-    def tree(self, root: ElfFacts) -> Tree:
+    def tree(self, root: ElfFacts) -> LibraryTree:
         """Resolve everything that `root` needs, depth first, as the order of search demands."""
         root_rpath, root_runpath = self._search(root)
         libraries: dict[str, ElfFacts | None] = {}
@@ -82,7 +82,7 @@ class Shelf:
                 libraries[name] = found
                 if found is not None:
                     stack.append((found, iter(found.needed)))
-        return Tree(root, libraries)
+        return LibraryTree(root, libraries)
 
     def _find(self, name: str, root: ElfFacts, folders: Iterable[str]) -> ElfFacts | None:
         if _LIBPYTHON.fullmatch(name):
@@ -113,7 +113,9 @@ class Shelf:
         return tuple(dict.fromkeys(found))
 
 
-def mended(trees: list[Tree], *, fixed: set[str], present: Callable[[str], bool]) -> list[Tree]:
+def mended(
+    trees: list[LibraryTree], *, fixed: set[str], present: Callable[[str], bool]
+) -> list[LibraryTree]:
     """Give libraries the search paths of whoever loads them.
 
     A library without a search path of its own is loaded by another file that has one; the loader
@@ -124,7 +126,7 @@ def mended(trees: list[Tree], *, fixed: set[str], present: Callable[[str], bool]
     complete = [
         tree for tree in trees if all(file or present(name) for name, file in tree.libraries.items())
     ]
-    loaders: dict[str, Tree] = {}
+    loaders: dict[str, LibraryTree] = {}
     for tree in complete:
         for file in tree.libraries.values():
             if file is not None:
@@ -137,9 +139,9 @@ def mended(trees: list[Tree], *, fixed: set[str], present: Callable[[str], bool]
     ]
 
 
-def _filled(tree: Tree, loader: Tree) -> Tree:
+def _filled(tree: LibraryTree, loader: LibraryTree) -> LibraryTree:
     libraries = {**loader.libraries, **{k: v for k, v in tree.libraries.items() if v is not None}}
-    return Tree(tree.root, libraries)
+    return LibraryTree(tree.root, libraries)
 
 
 def _folders(files: Iterable[str]) -> frozenset[str]:
@@ -191,7 +193,7 @@ class _Subject:
     """One file that counts. `tree` is None where the files that load it answer for its libraries."""
 
     file: ElfFacts
-    tree: Tree | None
+    tree: LibraryTree | None
     extension: bool
 
 
@@ -335,7 +337,7 @@ def _symbols(names: list[str], version: str) -> str:
     return f"{shown} and {len(names) - 2} more" if len(names) > 2 else shown  # noqa: PLR2004
 
 
-def _outside(tree: Tree, library: str) -> str:
+def _outside(tree: LibraryTree, library: str) -> str:
     if library in tree.root.needed:
         return f"needs {library}, which its search path does not find in the wheel and no policy allows"
     asking = (f for f in tree.libraries.values() if f is not None and library in f.needed)

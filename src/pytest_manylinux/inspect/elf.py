@@ -23,7 +23,7 @@ from pytest_manylinux.inspect.symbols import (
     Data,
     Dynamic,
     ElfDamagedError,
-    Layout,
+    ElfLayout,
     Pool,
     Span,
     Strings,
@@ -249,7 +249,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     segments, sections = headers.segments, headers.sections
     loads = tuple(s.load for s in segments if s.kind == PT_LOAD)
     spans = tuple(Span(load.address, load.offset, load.file_size) for load in loads)
-    layout = Layout(data, headers.bits, headers.order, spans)
+    layout = ElfLayout(data, headers.bits, headers.order, spans)
     dynamic = _dynamic(layout, segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     interpreter = _interpreter(layout, segments)
@@ -294,7 +294,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     )
 
 
-def _dynamic(layout: Layout, segments: tuple[Segment, ...]) -> Dynamic:
+def _dynamic(layout: ElfLayout, segments: tuple[Segment, ...]) -> Dynamic:
     """The dynamic section by its program header, as the loader finds it; empty if there is none."""
     for segment in segments:
         if segment.kind == PT_DYNAMIC and segment.load.file_size:
@@ -302,7 +302,7 @@ def _dynamic(layout: Layout, segments: tuple[Segment, ...]) -> Dynamic:
     return Dynamic({}, Strings(b""))
 
 
-def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[Section, ...]) -> int | None:
+def _stated(layout: ElfLayout, dynamic: Dynamic, sections: tuple[Section, ...]) -> int | None:
     """The count of dynamic symbols by the section headers, if they mean the loader's table."""
     if sym.SYMTAB not in dynamic.tags:
         return None
@@ -312,7 +312,7 @@ def _stated(layout: Layout, dynamic: Dynamic, sections: tuple[Section, ...]) -> 
     return next((size // width for size in sizes), None)
 
 
-def _interpreter(layout: Layout, segments: tuple[Segment, ...]) -> str:
+def _interpreter(layout: ElfLayout, segments: tuple[Segment, ...]) -> str:
     for segment in segments:
         if segment.kind == PT_INTERP:
             text = layout.part(segment.load.offset, min(segment.load.file_size, sym.MAX_STRING))
@@ -369,7 +369,7 @@ def _decoded(name: str) -> str:
         return name
 
 
-def _isa_level(layout: Layout, segments: tuple[Segment, ...]) -> int:
+def _isa_level(layout: ElfLayout, segments: tuple[Segment, ...]) -> int:
     """The highest x86-64 level that the notes say is needed (x86-64 psABI, GNU properties)."""
     level = 0
     for segment in segments:
@@ -381,7 +381,7 @@ def _isa_level(layout: Layout, segments: tuple[Segment, ...]) -> int:
     return level
 
 
-def _isa_bits(layout: Layout, notes: bytes, align: int) -> Iterator[int]:
+def _isa_bits(layout: ElfLayout, notes: bytes, align: int) -> Iterator[int]:
     """The values of X86_ISA_1_NEEDED in a block of notes; stops quietly where it ends early."""
     position = 0
     while position + 12 <= len(notes):

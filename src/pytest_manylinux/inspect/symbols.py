@@ -68,7 +68,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ElfLayout:
     """What reading needs to know: the bytes, class (32 or 64), byte order (`<`, `>`), segments."""
 
     data: Data
@@ -151,7 +151,7 @@ class Symbols:
     version_defs: tuple[str, ...] = ()
 
 
-def read_dynamic(layout: Layout, offset: int, size: int) -> Dynamic:
+def read_dynamic(layout: ElfLayout, offset: int, size: int) -> Dynamic:
     """Read the dynamic section at a file offset; raises ElfDamagedError."""
     form = layout.order + ("qQ" if layout.wide else "iI")
     width = struct.calcsize(form)
@@ -171,7 +171,7 @@ def read_dynamic(layout: Layout, offset: int, size: int) -> Dynamic:
     return Dynamic(tags, Strings(strings))
 
 
-def read_symbols(layout: Layout, dynamic: Dynamic, *, stated: int | None, pool: Pool) -> Symbols:
+def read_symbols(layout: ElfLayout, dynamic: Dynamic, *, stated: int | None, pool: Pool) -> Symbols:
     """Read the symbol table with its versions; raises ElfDamagedError.
 
     `stated` is the count of symbols by the section headers, if known; `pool` shares equal values
@@ -195,7 +195,7 @@ def read_symbols(layout: Layout, dynamic: Dynamic, *, stated: int | None, pool: 
     )
 
 
-def _version_needs(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int, tuple[str, str]]]:
+def _version_needs(layout: ElfLayout, dynamic: Dynamic) -> Iterator[tuple[int, tuple[str, str]]]:
     """Version index to (version, library), from DT_VERNEED."""
     if VERNEED not in dynamic.tags:
         return
@@ -219,7 +219,7 @@ def _version_needs(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int, tupl
         offset += following
 
 
-def _version_definitions(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int, str]]:
+def _version_definitions(layout: ElfLayout, dynamic: Dynamic) -> Iterator[tuple[int, str]]:
     """Version index to version, from DT_VERDEF; the file's own name (the base) is left out."""
     if VERDEF not in dynamic.tags:
         return
@@ -234,7 +234,7 @@ def _version_definitions(layout: Layout, dynamic: Dynamic) -> Iterator[tuple[int
         offset += following
 
 
-def _count(layout: Layout, dynamic: Dynamic) -> int:
+def _count(layout: ElfLayout, dynamic: Dynamic) -> int:
     """How many symbols there are; the dynamic section does not say it outright.
 
     By the hash tables, or, where those hold no defined symbol, by the place of whatever comes next.
@@ -249,12 +249,12 @@ def _count(layout: Layout, dynamic: Dynamic) -> int:
     return (min(behind) - start) // symbol_size(layout) if behind else 0
 
 
-def symbol_size(layout: Layout) -> int:
+def symbol_size(layout: ElfLayout) -> int:
     """Bytes of one entry of the symbol table."""
     return 24 if layout.wide else 16
 
 
-def _count_gnu(layout: Layout, address: int) -> int:
+def _count_gnu(layout: ElfLayout, address: int) -> int:
     """The count by DT_GNU_HASH: the end of the chain that starts last; 0 if it has no chain."""
     offset = layout.offset(address)
     buckets, first, bloom, _ = layout.read("IIII", offset)
@@ -311,7 +311,7 @@ def _want(key: tuple[str, str, str, bool]) -> SymbolWant:
     return SymbolWant(name=key[0], version=key[1], library=key[2], weak=key[3])
 
 
-def _rows(layout: Layout, dynamic: Dynamic, count: int) -> Iterator[_Row]:
+def _rows(layout: ElfLayout, dynamic: Dynamic, count: int) -> Iterator[_Row]:
     """Each symbol of the table with its version index, 0 where there are no versions."""
     if not 0 <= count <= MAX_SYMBOLS:
         raise ElfDamagedError(f"{count} dynamic symbols are not credible")

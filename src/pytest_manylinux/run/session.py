@@ -130,12 +130,8 @@ class Run:
             shared=shared,
             toolchains=self.extensions.toolchains,
         )
-        self.suites = Suites(
-            own=own,
-            wheelhouse=self.wheelhouse,
-            say=self.messages.say,
-            cores=cores_of(settings.jobs or os.cpu_count() or 1),
-        )
+        cores = cores_of(settings.jobs or os.cpu_count() or 1)
+        self.suites = Suites(own=own, wheelhouse=self.wheelhouse, say=self.messages.say, cores=cores)
         self._lifetime = Shutdown()
         self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
         self._memory = OnFirstUse(self._open_memory)

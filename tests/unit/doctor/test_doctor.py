@@ -14,7 +14,7 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.cli import main
 from pytest_manylinux.commands import doctor_command as command
 from pytest_manylinux.doctor import machine, network
-from pytest_manylinux.doctor.api import Area, Finding, Health, examine, ready
+from pytest_manylinux.doctor.api import Area, Health, ProbeResult, examine, ready
 from pytest_manylinux.engines.container.dead_image import dead_image, has_vsyscall
 from pytest_manylinux.engines.select import EngineName
 from pytest_manylinux.errors import EngineError, ExitCode, ImageError
@@ -28,8 +28,10 @@ from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 Usage = namedtuple("Usage", "total used free")  # noqa: PYI024 - what shutil gives
 
 
-def finding(area: Area, health: Health = Health.GOOD, says: str = "so", remedy: str = "") -> Finding:
-    return Finding(area=area, name="x", health=health, says=says, remedy=remedy)
+def finding(
+    area: Area, health: Health = Health.GOOD, says: str = "so", remedy: str = ""
+) -> ProbeResult:
+    return ProbeResult(area=area, name="x", health=health, says=says, remedy=remedy)
 
 
 NEEDED = (Area.ENGINE, Area.IMAGES, Area.CACHE)
@@ -44,13 +46,13 @@ def test_a_run_wants_an_engine_roots_and_room(missing: Area) -> None:
 
 
 def test_what_a_probe_raises_is_its_line_without_credentials() -> None:
-    def clear() -> Iterator[Finding]:
+    def clear() -> Iterator[ProbeResult]:
         raise ImageError("no mirror", why="https://me:secret@mirror/ is gone\nmore", remedy="add one")
 
-    def broken() -> Iterator[Finding]:
+    def broken() -> Iterator[ProbeResult]:
         raise ValueError("odd: https://me:secret@mirror/")
 
-    def telling() -> Iterator[Finding]:
+    def telling() -> Iterator[ProbeResult]:
         yield finding(Area.ENGINE, says="at tcp://me:secret@host")
 
     found = examine(
@@ -114,7 +116,7 @@ def test_an_engine_that_is_not_here_has_the_command_that_installs_it(
 
 @pytest.mark.parametrize(("others", "health"), [(True, Health.LACKING), (False, Health.BAD)])
 def test_an_engine_is_only_lacking_where_another_answers(*, others: bool, health: Health) -> None:
-    def engines() -> Iterator[Finding]:
+    def engines() -> Iterator[ProbeResult]:
         yield finding(Area.ENGINE, Health.BAD, says="silent")
         if others:
             yield finding(Area.ENGINE)
