@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
@@ -17,7 +18,7 @@ from pytest_manylinux.model.distro import (
     added_prefix,
 )
 from pytest_manylinux.model.packages import PackageManager
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel_tags import (
     oldest_policy,
@@ -101,6 +102,55 @@ def wheel_targets(
         if accepts_python(requires_python, target.interpreter.version)
         and not supported_tags(target).isdisjoint(tags)
     )
+
+
+def promised_targets(
+    tags: Collection[Tag], requires_python: str, distros: Sequence[Distro], *, arch: str = "x86_64"
+) -> tuple[Target, ...]:
+    """The targets that a wheel's platform tags promise, in the order of the distros.
+
+    A distro counts on each architecture where its C library keeps a policy that the tags name (PEP 600,
+    PEP 656); `any` promises all, `linux_ARCH` nothing. There the targets are those of the distro's own
+    Pythons that take the wheel, else the oldest Python that does, of the wheel's tags and of the other
+    distros: users bring one from elsewhere (conda, uv, PyPy's own builds), with a pip of its own.
+    A wheel that names no architecture is looked at on `arch`.
+    """
+    promising = frozenset(tag for tag in tags if not tag.platform.startswith("linux_"))
+    named = {split[1] for tag in promising if (split := policy_of_platform_tag(tag.platform))}
+    pythons = _takers(promising, requires_python, distros)
+    found: list[Target] = []
+    for distro in distros:
+        for one in sorted((named or {arch}).intersection(distro.architectures)):
+            own = wheel_targets(promising, requires_python, targets_of((distro,), one, ()))
+            brought = (Target(distro=distro, arch=one, interpreter=python) for python in pythons)
+            other = (target for target in brought if not supported_tags(target).isdisjoint(promising))
+            found.extend(own or islice(other, 1))
+    return tuple(found)
+
+
+def _takers(
+    tags: Collection[Tag], requires_python: str, distros: Iterable[Distro]
+) -> list[Interpreter]:
+    """Pythons from elsewhere that may take the wheel, the oldest first."""
+    packaged = {(one.version, one.abi) for distro in distros for one in distro.interpreters}
+    named = {(version, _abi(tag, version)) for tag in tags if (version := python_of_tag(tag))}
+    return [
+        Interpreter(
+            version=version,
+            executable=f"{added_prefix(version)}/bin/python3",
+            packages=(),
+            abi=abi,
+            origin=InterpreterOrigin.STANDALONE,
+        )
+        for version, abi in sorted(packaged | named)
+        if accepts_python(requires_python, version)
+    ]
+
+
+def _abi(tag: Tag, version: PythonVersion) -> str:
+    """The ABI tag where the version does not tell it: PyPy's, such as `pypy311_pp73`."""
+    own = version.implementation is Implementation.PYPY and tag.abi != "none"
+    return tag.abi if own else ""
 
 
 def source_interpreter(

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pytest_manylinux.diagnose.forecast import CoveredDistro, FamilyReach, Forecast
-    from pytest_manylinux.model.wheel import WheelFacts
+    from pytest_manylinux.diagnose.predict import Prediction
+    from pytest_manylinux.model.distro import Distro, Target
+    from pytest_manylinux.model.verdict import Finding
+    from pytest_manylinux.model.wheel import Wheel, WheelFacts
 
 
 _OURS = ("manylinux", "musllinux", "linux_", "any")
@@ -32,13 +35,26 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "predict",
         help="tell from a wheel's bytes on which distros it will work, and why not on others",
         description="Hold wheels against every distro of the catalogue, without a sandbox. Wheels of "
-        "one project and version are taken together. Exit code 0 if each project is served somewhere.",
+        "one project and version are taken together. Exit code 0 if each project is served somewhere; "
+        "with --strict, wheels are judged one by one.",
     )
     parser.add_argument("wheels", nargs="+", metavar="WHEEL", help="wheel files, or folders of them")
     parser.add_argument(
         "--distros", default="", metavar="WORDS", help="ids, aliases, groups (default: all rows)"
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="a line for each wheel; exit code 1 unless each works on every supported distro that its "
+        "tags promise, 3 if there is none (for cibuildwheel's audit-command)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="counted",
+        metavar="WORDS",
+        help="with --strict: the distros that count, by ids, aliases, groups (default: supported)",
+    )
     parser.set_defaults(func=_predict)
 
 
@@ -49,21 +65,33 @@ def _predict(arguments: argparse.Namespace) -> int:
     gc.disable()
     sys.setswitchinterval(_INTERVAL)
     try:
-        return _answer(arguments)
+        _check_flags(arguments)
+        return _strict(arguments) if arguments.strict else _answer(arguments)
     finally:
         sys.setswitchinterval(interval)
         gc.enable()
+
+
+def _check_flags(arguments: argparse.Namespace) -> None:
+    if arguments.counted is not None and not arguments.strict:
+        raise UsageError(
+            "--for says which distros count with --strict, which is not here",
+            remedy="add --strict, or name the distros to look at by --distros",
+        )
+    for flag in ("distros", "json"):
+        if arguments.strict and getattr(arguments, flag):
+            raise UsageError(
+                f"--strict and --{flag} do not go together",
+                why="--strict prints a line for each wheel, and --for says which distros count",
+                remedy=f"leave --{flag} out, or --strict",
+            )
 
 
 def _answer(arguments: argparse.Namespace) -> int:
     foreign: list[str] = []
     found, version = _forecasts(list(_paths(arguments.wheels)), arguments.distros, foreign)
     if not found:
-        raise UsageError(
-            "no wheel here is for Linux, which is what the catalogue's distros are",
-            why=", ".join(foreign),
-            remedy="name wheels whose platform tag is manylinux, musllinux, linux or any",
-        )
+        raise _not_for_linux(foreign)
     if arguments.json:
         from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
 
@@ -75,6 +103,14 @@ def _answer(arguments: argparse.Namespace) -> int:
             print(f"left out, not for Linux: {plain_line(name)}")
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
+
+
+def _not_for_linux(names: Sequence[str]) -> UsageError:
+    return UsageError(
+        "no wheel here is for Linux, which is what the catalogue's distros are",
+        why=", ".join(names),
+        remedy="name wheels whose platform tag is manylinux, musllinux, linux or any",
+    )
 
 
 def _forecasts(
@@ -97,7 +133,7 @@ def _forecasts(
 
         checks()
         catalogue = load_catalogue()
-        words = [word.strip() for word in distros.split(",") if word.strip()]
+        words = _words(distros)
         chosen = catalogue.select(words, where="--distros") if words else catalogue.distros
         facts = chain((first.result(),), map(glance, paths[1:]))
         return forecasts(_ours(facts, foreign), chosen), catalogue.version
@@ -126,6 +162,83 @@ def _paths(words: Sequence[str]) -> Iterator[Path]:
                 f"distros: `pytest --manylinux {word}`",
             )
         yield from inside
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _strict(arguments: argparse.Namespace) -> int:
+    """A line for each wheel that holds, and what fails where for each that does not."""
+    from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
+    from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
+
+    words = _words("supported" if arguments.counted is None else arguments.counted)
+    if not words:
+        raise UsageError("--for names no distro", remedy="name ids, aliases or groups: --for supported")
+    counted = load_catalogue().select(words, where="--for")
+    foreign: list[str] = []
+    codes = [
+        _judge_strictly(facts, counted, ", ".join(words))
+        for facts in _ours(map(glance, _paths(arguments.wheels)), foreign)
+    ]
+    if not codes:
+        raise _not_for_linux(foreign)
+    for name in foreign:
+        print(f"{plain_line(name)}: left out, not for Linux")
+    worst = (ExitCode.NOT_PORTABLE, ExitCode.NOT_PROVEN)
+    return next((code for code in worst if code in codes), ExitCode.OK)
+
+
+def _judge_strictly(facts: WheelFacts, counted: Sequence[Distro], words: str) -> ExitCode:
+    from pytest_manylinux.diagnose.predict import predict  # noqa: PLC0415
+    from pytest_manylinux.plan import promised_targets  # noqa: PLC0415
+
+    wheel = facts.wheel
+    targets = promised_targets(wheel.tags, facts.requires_python, counted)
+    name, total = plain_line(wheel.filename), len({target.distro.id for target in targets})
+    if not targets:
+        print(f"{name}: not judged: its tags promise none of the distros that count ({words})")
+        print(f"  {_why_none(wheel)}")
+        return ExitCode.NOT_PROVEN
+    failing = [prediction for prediction in predict(facts, targets) if not prediction.works]
+    if not failing:
+        print(f"{name}: works on every distro that its tags promise: {total} ({words})")
+        return ExitCode.OK
+    failed = len({prediction.target.distro.id for prediction in failing})
+    print(f"{name}: fails on {failed} of the distros that its tags promise: {total} ({words})")
+    for line in _strict_reasons(failing):
+        print(f"  {plain_line(line)}")
+    return ExitCode.NOT_PORTABLE
+
+
+def _why_none(wheel: Wheel) -> str:
+    if all(platform.startswith("linux_") for platform in wheel.platforms):
+        return "a linux tag promises nothing: repair the wheel first, or give the repaired one"
+    return "none has the C library, architecture and Python of its tags: choose others by --for"
+
+
+def _strict_reasons(failing: Sequence[Prediction]) -> Iterator[str]:
+    """Each fault once: its sentence, the distros and Pythons that it holds for, and the remedy."""
+    found: dict[tuple[str, str], tuple[Finding, list[str]]] = {}
+    for prediction in failing:
+        for finding in prediction.errors:
+            key = (finding.name, _apart_from(prediction.target, finding.message))
+            places = found.setdefault(key, (finding, []))[1]
+            if prediction.target.place not in places:
+                places.append(prediction.target.place)
+    for finding, places in found.values():
+        yield f"{finding.name}: {finding.message}"
+        yield f"  on {', '.join(places)}"
+        yield f"  remedy: {finding.remedy}"
+
+
+def _apart_from(target: Target, message: str) -> str:
+    """The sentence without what differs from distro to distro, to find others that say the same."""
+    distro = target.distro
+    for own in (distro.id, distro.libc.number, distro.pip_of(target.interpreter)):
+        message = message.replace(own, "") if own else message
+    return message
 
 
 def _show(forecast: Forecast) -> None:
