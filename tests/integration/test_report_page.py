@@ -16,6 +16,7 @@ from run_records import (
     EXECUTABLE_STACK,
     make_large_run,
     make_observation,
+    make_release_run,
     make_run,
     make_verdict,
     make_wheel_record,
@@ -356,6 +357,25 @@ def test_a_run_without_verdicts_is_a_page_too(browser: Browser, tmp_path: Path) 
     write_html(make_run(), path)
     visit = Visit(browser, path)
     expect(visit.page.locator("main")).to_contain_text("There are no verdicts in this run.")
+    assert visit.complaints == []
+
+
+def test_a_releases_name_is_over_its_rows_as_long_as_one_is_shown(
+    browser: Browser, tmp_path: Path
+) -> None:
+    path = tmp_path / "release.html"
+    write_html(make_release_run(4), path)
+    visit = Visit(browser, path)
+    heading = visit.page.locator("tr.release")
+    expect(heading).to_have_text("demo 1.0.0")
+    assert len(set(visit.shown())) == 90
+    visit.page.fill("#filter-wheel", "demo 1.0.0 cp310")
+    expect(visit.page.locator("#shown")).to_have_text("8 of 90 wheels")
+    expect(heading).to_be_visible()
+    visit.page.fill("#filter-wheel", "nothing")
+    expect(heading).to_be_hidden()
+    visit.page.fill("#filter-wheel", "")
+    assert _violations(visit.page) == []
     assert visit.complaints == []
 
 

@@ -220,6 +220,30 @@ def make_large_run(wheels: int, distros: int, *, seed: int = 1) -> RunRecord:
     return make_run(records, verdicts, distros=tuple(make_distro(place) for place in places))
 
 
+RELEASE_PYTHONS = (
+    *(f"cp3{minor}-cp3{minor}" for minor in range(8, 16)),
+    "cp314-cp314t",
+    "cp315-cp315t",
+    "pp311-pypy311_pp73",
+)
+RELEASE_ARCHS = ("aarch64", "armv7l", "i686", "loongarch64", "ppc64le", "riscv64", "s390x", "x86_64")
+
+
+def make_release_run(distros: int) -> RunRecord:
+    """A release of 90 wheels for eight architectures, each tried with its Python on each distro."""
+    places = [f"{('debian', 'ubuntu', 'fedora')[i % 3]}-{10 + i}" for i in range(distros)]
+    pairs = [(python, arch) for python in RELEASE_PYTHONS for arch in RELEASE_ARCHS]
+    pairs += [("cp37-cp37m", arch) for arch in RELEASE_ARCHS[:2]]
+    records, verdicts = [], []
+    for python, arch in pairs:
+        record = make_wheel_record(f"demo-1.0.0-{python}-manylinux_2_28_{arch}.whl")
+        records.append(record)
+        verdicts.append(make_verdict(record, "audit"))
+        tag = python.partition("-")[0]
+        verdicts += [make_verdict(record, f"{place}-{tag}-{arch}") for place in places]
+    return make_run(records, verdicts, distros=tuple(make_distro(place) for place in places))
+
+
 # Text as it comes from wheels and from imported code: anything, with a liking for what breaks things.
 hostile_text = st.text(max_size=30) | st.sampled_from(
     [

@@ -1,4 +1,4 @@
-"""Wheels' names, shortened to what tells them apart."""
+"""Wheels' names, shortened to what tells them apart, and grouped by what they share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
+from itertools import combinations, groupby
 
 from pytest_manylinux.report.phrases import wheel_words
 
 _LEAST = 8
 _STEM = 4  # characters of a project's name that still mean something
 _BY_WORTH = ("python", "version", "arch", "policy")  # what people look for first
+_NAME = 12  # of a longer name so much is kept before its wheels' tags take more room
+_FEW = 8  # so many rows are read at a glance, each with its project's name
 _PARTS = 5  # name-version-python-abi-platform; six with a build tag
 # Platform tags of Linux end with the architecture, which may hold an underscore itself.
 _LINUX = re.compile(r"(?P<policy>(?:many|musl)linux_\d+_\d+|manylinux\d+|linux)_(?P<arch>\w+)")
@@ -52,10 +54,46 @@ def wheel_labels(wheels: Sequence[str], width: int) -> tuple[str, ...]:
             return tuple(labels)
     own = {project: _own_form(project, parsed, width) for project in {name.project for name in parsed}}
     cut = [
-        own[name.project](name) if isinstance(name, WheelName) else _middle_out(name, width)
+        own[name.project](name) if isinstance(name, WheelName) else shortened(name, width)
         for name in names
     ]
     return _numbered(cut, width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelGroup:
+    """Neighbouring wheels of one project and version: both once, as `heading`, and a label a wheel.
+
+    Without a heading each label says all by itself.
+    """
+
+    heading: str
+    labels: tuple[str, ...]
+
+
+def grouped_labels(
+    wheels: Sequence[str], width: int, *, most: int | None = None, indent: str = ""
+) -> tuple[LabelGroup, ...]:
+    """Labels for wheels in the order of `matrix.wheel_order`, grouped where that saves reading.
+
+    Up to 8 wheels are one group without a heading, and so are more if headings would be more than
+    half as many as they.
+    Under a heading a label has the tags: those that tell a release's wheels apart are whole, even
+    if that takes more than `width` characters, up to `most` (default: `width`), and start with
+    `indent`. Labels of different wheels in one group differ.
+    """
+    most = max(width, _LEAST, most or 0)
+    names = [_parse(wheel_words(wheel)) for wheel in wheels]
+    groups = [list(group) for _, group in groupby(names, key=_release)]
+    if len(names) <= _FEW or 2 * len(groups) > len(names):
+        labels = wheel_labels(wheels, min(max(width, _least_width(names)), most))
+        return (LabelGroup(heading="", labels=labels),)
+    parsed = [name for name in names if isinstance(name, WheelName)]
+    for parts in _tag_forms(parsed):
+        found = tuple(_group(group, parts, most, indent) for group in groups)
+        if max(len(label) for group in found for label in group.labels) <= width:
+            break
+    return found
 
 
 def wheel_name(wheel: str) -> WheelName | None:
@@ -79,6 +117,52 @@ def _platform(tags: str) -> tuple[str, str]:
     tag = min(tags.split("."), key=len)
     match = _LINUX.fullmatch(tag)
     return (tag, "") if match is None else (match["policy"], match["arch"])
+
+
+def _release(name: WheelName | str) -> tuple[str, str]:
+    """What the wheels of a group have in common; of other names the name."""
+    return (name.project, name.version) if isinstance(name, WheelName) else (name, "")
+
+
+def _tag_forms(
+    names: Sequence[WheelName],
+) -> tuple[Callable[[Sequence[WheelName]], set[str]], ...]:
+    """Which tags a group's labels keep, from all to the fewest."""
+    shared = _differ(names, "policy", "arch")
+    return (
+        lambda _: {"python", "policy", "arch"},
+        lambda _: {"python", *shared},
+        lambda own: {"python", *_differ(own, "policy", "arch")},
+        lambda own: _fewest(own, ()) or {"python"},
+    )
+
+
+def _group(
+    names: Sequence[WheelName | str],
+    form: Callable[[Sequence[WheelName]], set[str]],
+    most: int,
+    indent: str,
+) -> LabelGroup:
+    own = [name for name in names if isinstance(name, WheelName)]
+    parts = form(own)
+    tails = [_tail(name, parts) if isinstance(name, WheelName) else name for name in names]
+    heading = " ".join(_release(own[0])) if own else ""
+    before = indent if heading else ""
+    labels = _numbered([shortened(f"{before}{tail}", most) for tail in tails], most)
+    return LabelGroup(heading=heading, labels=labels)
+
+
+def _least_width(names: Iterable[WheelName | str]) -> int:
+    """The room in which each wheel's label keeps its telling tags and enough of its name."""
+    by_project: dict[str, list[WheelName]] = {}
+    for name in names:
+        if isinstance(name, WheelName):
+            by_project.setdefault(name.project, []).append(name)
+    widths = [0]
+    for project, own in by_project.items():
+        tails = (_tail(name, _fewest(own, ())) for name in own)
+        widths.append(min(len(project), _NAME) + max(len(tail) + bool(tail) for tail in tails))
+    return max(widths)
 
 
 def _forms(names: Sequence[WheelName]) -> list[Callable[[WheelName], str]]:
@@ -131,8 +215,8 @@ def _own_form(project: str, names: Iterable[WheelName], width: int) -> Callable[
             return partial(_label, parts=parts)
     room = width - max(len(tail) + bool(tail) for tail in (_tail(name, fewest) for name in own))
     if room < _STEM:
-        return lambda name: _middle_out(_label(name, fewest), width)
-    stem = _middle_out(project, room)
+        return lambda name: shortened(_label(name, fewest), width)
+    stem = shortened(project, room)
     return lambda name: f"{stem} {_tail(name, fewest)}".rstrip()
 
 
@@ -155,11 +239,12 @@ def _numbered(labels: Sequence[str], width: int) -> tuple[str, ...]:
     for label in labels:
         seen[label] += 1
         mark = f"~{seen[label]}" if seen[label] > 1 else ""
-        unlike.append(label if not mark else _middle_out(label, width - len(mark)) + mark)
+        unlike.append(label if not mark else shortened(label, width - len(mark)) + mark)
     return tuple(unlike)
 
 
-def _middle_out(label: str, width: int) -> str:
+def shortened(label: str, width: int) -> str:
+    """The label in at most `width` characters, cut in its middle."""
     if len(label) <= width:
         return label
     tail = (width - 1) // 2

@@ -17,7 +17,7 @@ from pytest_manylinux.errors import ReportError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
-from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.labels import grouped_labels
 from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
     counted,
@@ -127,12 +127,17 @@ def _table(view: Grid, rows: Iterable[Row]) -> Iterator[str]:
     heads = ["wheel", *(["audit"] if view.audited else []), *(_cell(c.label) for c in view.columns)]
     yield f"| {' | '.join(heads)} |"
     yield f"|:---|{':-:|' * (len(heads) - 1)}"
-    labels = wheel_labels([row.wheel for row in view.rows], _LABEL_WIDTH)
-    names = dict(zip(((row.wheel, row.sha256) for row in view.rows), labels, strict=True))
-    for row in shown:
-        verdicts = [*([row.audit] if view.audited else []), *row.cells]
-        marks = [_mark(verdict) if verdict else "" for verdict in verdicts]
-        yield f"| {_cell(names[row.wheel, row.sha256])} | {' | '.join(marks)} |"
+    every = iter(view.rows)
+    wanted = {(row.wheel, row.sha256) for row in shown}
+    for group in grouped_labels([row.wheel for row in view.rows], _LABEL_WIDTH):
+        found = [(label, next(every)) for label in group.labels]
+        kept = [(label, row) for label, row in found if (row.wheel, row.sha256) in wanted]
+        if group.heading and kept:
+            yield f"| **{_cell(group.heading)}** |{' |' * (len(heads) - 1)}"
+        for label, row in kept:
+            verdicts = [*([row.audit] if view.audited else []), *row.cells]
+            marks = [_mark(verdict) if verdict else "" for verdict in verdicts]
+            yield f"| {_cell(label)} | {' | '.join(marks)} |"
 
 
 def _mark(verdict: Verdict) -> str:

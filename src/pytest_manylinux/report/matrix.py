@@ -25,7 +25,7 @@ class Column:
     """A distro; one interpreter of it where a wheel was tried on several.
 
     `pythons` are the tags of the interpreters that the column's trials used, the oldest first;
-    `arch` is empty where all columns have the same.
+    `arch` is empty where all columns have the same, and where the names of its wheels say it.
     """
 
     distro: str
@@ -144,20 +144,42 @@ def _columns(verdicts: Sequence[Verdict]) -> dict[str, Column]:
         for verdict in verdicts
         if (target := split_target_id(verdict.subject)) is not None
     }
-    several_archs = len({arch for _, _, arch in targets.values()}) > 1
+    archs = _told_archs(verdicts, targets)
     trials = {(v.wheel, v.wheel_sha256, targets[v.subject]) for v in verdicts if v.subject in targets}
-    by_place = Counter((wheel, sha256, distro, arch) for wheel, sha256, (distro, _, arch) in trials)
+    by_place = Counter(
+        (wheel, sha256, distro, archs[distro, arch]) for wheel, sha256, (distro, _, arch) in trials
+    )
     split = {(distro, arch) for (_, _, distro, arch), count in by_place.items() if count > 1}
     pythons: dict[tuple[str, str], set[str]] = {}
     for distro, python, arch in targets.values():
-        pythons.setdefault((distro, arch), set()).add(python)
+        pythons.setdefault((distro, archs[distro, arch]), set()).add(python)
 
     def column(distro: str, python: str, arch: str) -> Column:
-        tags = {python} if (distro, arch) in split else pythons[distro, arch]
+        told = archs[distro, arch]
+        tags = {python} if (distro, told) in split else pythons[distro, told]
         ordered = tuple(sorted(tags, key=lambda tag: tuple(_natural(tag))))
-        return Column(distro, ordered, arch if several_archs else "")
+        return Column(distro, ordered, told)
 
     return {subject: column(*target) for subject, target in targets.items()}
+
+
+def _told_archs(
+    verdicts: Iterable[Verdict], targets: Mapping[str, tuple[str, str, str]]
+) -> dict[tuple[str, str], str]:
+    """What the columns of a distro and architecture say of the latter: nothing where rows say it.
+
+    A release's wheels are for eight architectures, each wheel for one, which its name has: they
+    share a distro's column. A wheel for any architecture needs to be told where it was tried.
+    """
+    several = len({arch for _, _, arch in targets.values()}) > 1
+    told = {(distro, arch): "" for distro, _, arch in targets.values()}
+    for verdict in verdicts:
+        if several and verdict.subject in targets:
+            distro, _, arch = targets[verdict.subject]
+            name = wheel_name(verdict.wheel)
+            if name is None or name.arch != arch:
+                told[distro, arch] = arch
+    return told
 
 
 def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Severity
-from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.labels import grouped_labels, shortened
 from pytest_manylinux.report.matrix import Grid, Row, distinct, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
     counted,
@@ -36,6 +37,15 @@ _MARKS = {
 }
 _NAME_AT_LEAST = 24
 _NAME_WHATEVER = 16  # a name's room where the columns leave none
+_COLUMNS_AT_LEAST = 8  # next to the longest names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A row of the table with its marks, or a heading over rows, which has none."""
+
+    text: str
+    marks: tuple[Text, ...] | None = None
 
 
 def can_show_marks(encoding: str | None) -> bool:
@@ -71,7 +81,9 @@ def warning_lines(record: RunRecord, *, verbosity: int) -> list[str]:
 def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) -> str:
     """The table at the end of a run, with legend and counts; no line is wider than `width`.
 
-    `unicode=False` for terminals that have ASCII only. Empty for a run without verdicts.
+    Many wheels of one release stand below its name. Columns that do not fit next to the tags that
+    tell wheels apart follow in a further block, with all rows again. `unicode=False` for terminals
+    that have ASCII only. Empty for a run without verdicts.
     """
     if not record.verdicts:
         return ""
@@ -90,12 +102,16 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
         emoji=False,
     )
     headings = [label.replace(" ", "\n") for label in labels]
-    wide = sum(max(map(len, h.split("\n"))) + 2 for h in headings)
-    if wide + _NAME_AT_LEAST <= console.width:
-        names = _names(view, console.width - wide - 1, unicode=unicode)
-        console.print(_wide_table(names, headings, marks))
+    room = console.width - 1 - sum(max(map(len, h.split("\n"))) + 2 for h in headings)
+    most = console.width - 1 - min(len(labels), _COLUMNS_AT_LEAST)
+    lines = _lines(view, marks, max(room, _NAME_WHATEVER), most, unicode=unicode)
+    if _longest(lines) <= room and room >= _NAME_AT_LEAST - 1:
+        console.print(_wide_table(lines, headings, room))
     else:
-        for line in _staircase(view, labels, marks, console.width, unicode=unicode):
+        step = 2 if _NAME_AT_LEAST + 2 * len(labels) <= console.width else 1
+        room = max(console.width - step * len(labels) - 1, _NAME_WHATEVER)
+        lines = _lines(view, marks, room, most, unicode=unicode)
+        for line in _blocks(lines, labels, console.width, unicode=unicode):
             console.print(line, overflow="ellipsis", no_wrap=True)
     console.print()
     for line in _legend(view, console.width, unicode=unicode):
@@ -133,33 +149,65 @@ def _mark(outcome: Outcome | None, *, unicode: bool) -> Text:
     return Text(pretty if unicode else ascii_mark, style=style)
 
 
-def _names(view: Grid, width: int, *, unicode: bool) -> tuple[str, ...]:
-    labels = wheel_labels([row.wheel for row in view.rows], width)
-    return labels if unicode else tuple(label.replace("…", "~") for label in labels)
+def _lines(
+    view: Grid, marks: Sequence[Sequence[Text]], width: int, most: int, *, unicode: bool
+) -> list[_Line]:
+    """Headings and rows; names have `width` characters if their tags fit in it, `most` at most."""
+    cells = iter(marks)
+    lines = []
+    wheels = [row.wheel for row in view.rows]
+    for group in grouped_labels(wheels, width, most=most, indent="  "):
+        if group.heading:
+            lines.append(_Line(text=group.heading))
+        lines += [_Line(text=label, marks=tuple(next(cells))) for label in group.labels]
+    if unicode:
+        return lines
+    return [_Line(text=line.text.replace("…", "~"), marks=line.marks) for line in lines]
 
 
-def _wide_table(names: Sequence[str], headings: list[str], marks: list[list[Text]]) -> Table:
+def _longest(lines: Iterable[_Line]) -> int:
+    """The widest row's name; a heading may reach over the marks."""
+    return max(len(line.text) for line in lines if line.marks is not None)
+
+
+def _wide_table(lines: Iterable[_Line], headings: list[str], room: int) -> Table:
     """Headings in words above the columns."""
     table = Table(box=None, padding=(0, 1), pad_edge=False, show_edge=False, header_style="")
     table.add_column("wheel", no_wrap=True, overflow="ellipsis", vertical="bottom")
     for heading in headings:
         table.add_column(Text(heading), justify="center", no_wrap=True)
-    for name, row in zip(names, marks, strict=True):
-        table.add_row(Text(name), *row)
+    for line in lines:
+        if line.marks is None:
+            table.add_row(Text(shortened(line.text, room), style="bold"))
+        else:
+            table.add_row(Text(line.text), *line.marks)
     return table
 
 
-def _staircase(
-    view: Grid, labels: list[str], marks: list[list[Text]], width: int, *, unicode: bool
-) -> Iterable[Text]:
-    """Many columns: each two wide, its label on a line of its own, a stroke leading down to it.
+def _blocks(
+    lines: Sequence[_Line], labels: Sequence[str], width: int, *, unicode: bool
+) -> Iterator[Text]:
+    """As many columns as fit next to the names, below them the rest in the same way."""
+    longest = _longest(lines)
+    step = 2 if longest + 2 * len(labels) <= width else 1
+    room = width - 1 - step * len(labels)
+    alone = room >= longest
+    wanted = max(len(label) - step * place * alone for place, label in enumerate(labels))
+    before = max(longest, min(wanted, room if alone else width // 2))
+    fitting = len(labels) if alone else max((width - 1 - before) // step, 1)
+    for start in range(0, len(labels), fitting):
+        if start:
+            yield Text()
+        part = slice(start, start + fitting)
+        yield from _staircase(labels[part], before, step, unicode=unicode)
+        yield from _marked(lines, part, before, width, step)
+
+
+def _staircase(labels: Sequence[str], longest: int, step: int, *, unicode: bool) -> Iterator[Text]:
+    """Many columns: each `step` wide, its label on a line of its own, a stroke leading down to it.
 
     The last column's label comes first, so that no label crosses a stroke.
     """
-    step = 2 if _NAME_AT_LEAST + 2 * len(labels) <= width else 1
-    room = max(width - step * len(labels) - 1, _NAME_WHATEVER)
-    names = _names(view, room, unicode=unicode)
-    longest = max(map(len, names))
     corner, stroke = ("╮", "│") if unicode else (".", "|")
     for index in reversed(range(len(labels))):
         before = longest + 1 + step * index
@@ -168,9 +216,15 @@ def _staircase(
         yield Text.assemble(
             (label.rjust(before - 1) + " ", ""), (corner + " " * (step - 1) + strokes, "dim")
         )
-    for name, row in zip(names, marks, strict=True):
-        cells = Text((" " * (step - 1)), style="").join(row)
-        yield Text.assemble(name.ljust(longest) + " ", cells)
+
+
+def _marked(lines: Iterable[_Line], part: slice, longest: int, width: int, step: int) -> Iterator[Text]:
+    for line in lines:
+        if line.marks is None:
+            yield Text(shortened(line.text, width), style="bold")
+        else:
+            cells = Text(" " * (step - 1)).join(line.marks[part])
+            yield Text.assemble(line.text.ljust(longest) + " ", cells)
 
 
 def _legend(view: Grid, width: int, *, unicode: bool) -> Iterable[Text]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_records import hostile_text
 
-from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.labels import grouped_labels, wheel_labels
 from pytest_manylinux.report.matrix import wheel_order
 
 NUMPY = "numpy-2.2.6-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
@@ -127,3 +127,65 @@ def test_a_releases_wheels_are_in_the_order_of_interpreters_then_architectures()
         )
     ]
     assert sorted(sorted(ordered), key=lambda wheel: wheel_order(wheel, "")) == ordered
+
+
+_PYTHONS = ("cp39-cp39", "cp39-abi3", "cp314-cp314", "cp314-cp314t", "pp311-pypy311_pp73")
+_PLATFORMS = tuple(
+    f"{policy}_{arch}"
+    for arch in ("aarch64", "armv7l", "i686", "ppc64le", "riscv64", "s390x", "x86_64")
+    for policy in ("manylinux_2_28", "manylinux2014", "musllinux_1_2")
+)
+_RELEASES = st.lists(
+    st.builds(
+        "{}-{}-{}-{}.whl".format,
+        st.sampled_from(["demo", "charset_normalizer", "a_very_long_project_name_indeed_of_words"]),
+        st.sampled_from(["1.0", "2.10.0"]),
+        st.sampled_from(_PYTHONS),
+        st.sampled_from(_PLATFORMS),
+    ),
+    unique=True,
+    max_size=60,
+).map(lambda wheels: sorted(wheels, key=lambda wheel: wheel_order(wheel, "")))
+
+
+@given(_RELEASES, st.integers(8, 60))
+def test_a_releases_tags_are_whole_in_any_width(wheels: list[str], width: int) -> None:
+    groups = grouped_labels(wheels, width, most=71)
+    places = iter(wheels)
+    headings = [group.heading for group in groups if group.heading]
+    assert len(headings) == len(set(headings))
+    for group in groups:
+        own = [next(places) for _ in group.labels]
+        assert len(set(group.labels)) == len(own)
+        if not group.heading:
+            continue
+        assert not any("…" in label or "~" in label for label in group.labels)
+        assert {" ".join(wheel.split("-")[:2]) for wheel in own} == {group.heading}
+        known = {"cp39", "cp39-abi3", "cp314", "cp314t", "pp311-pypy311_pp73"}
+        tags = known | {part for p in _PLATFORMS for part in (p, *p.rsplit("_", 1))} | {"x86_64"}
+        tags |= {p.removesuffix("_x86_64") for p in _PLATFORMS}
+        assert {word for label in group.labels for word in label.split()} <= tags
+    assert next(places, None) is None
+
+
+def test_few_wheels_are_not_grouped() -> None:
+    wheels = [f"demo-1.0-cp3{minor}-cp3{minor}-manylinux1_x86_64.whl" for minor in range(6, 14)]
+    (group,) = grouped_labels(wheels, 60)
+    assert group.heading == ""
+    assert group.labels == wheel_labels(wheels, 60)
+
+
+def test_many_wheels_of_a_release_have_its_name_once() -> None:
+    wheels = [f"demo-1.0-cp3{minor}-cp3{minor}-manylinux1_x86_64.whl" for minor in range(6, 15)]
+    (group,) = grouped_labels([*wheels], 30, indent="  ")
+    assert group.heading == "demo 1.0"
+    assert group.labels[:2] == ("  cp36 manylinux1_x86_64", "  cp37 manylinux1_x86_64")
+    (narrow,) = grouped_labels(wheels, 8, most=60)
+    assert narrow.labels[-1] == "cp314"
+
+
+def test_what_became_no_wheel_stands_outside_of_a_releases_group() -> None:
+    wheels = [f"demo-1.0-cp3{minor}-cp3{minor}-manylinux1_x86_64.whl" for minor in range(6, 15)]
+    groups = grouped_labels(["broken_project", *wheels], 30, indent="  ")
+    assert [(group.heading, len(group.labels)) for group in groups] == [("", 1), ("demo 1.0", 9)]
+    assert groups[0].labels == ("broken_project",)

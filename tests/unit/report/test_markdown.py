@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from run_records import (
     EXECUTABLE_STACK,
     make_large_run,
+    make_release_run,
     make_run,
     make_verdict,
     make_wheel_record,
@@ -159,3 +160,13 @@ def test_what_was_never_built_is_told_too() -> None:
     text = markdown(record)
     assert "&lt;project&gt;" in text
     assert "gcc said no" in text
+
+
+def test_a_releases_rows_stand_below_its_name() -> None:
+    lines = [line for line in markdown(make_release_run(3)).splitlines() if line.startswith("|")]
+    assert lines[2] == "| **`demo 1.0.0`** | | | | |"
+    assert lines[3].startswith("| `cp37-cp37m manylinux_2_28_aarch64` | ✅ |")
+    assert len({line.split("|")[1] for line in lines[3:]}) == 90
+    parsed = MarkdownIt("commonmark").enable("table").parse("\n".join(lines))
+    assert sum(token.type == "tr_open" for token in parsed) == 92
+    assert sum(token.type in {"td_open", "th_open"} for token in parsed) == 92 * 5

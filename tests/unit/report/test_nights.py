@@ -16,6 +16,7 @@ from run_records import (
     STARTED,
     make_large_run,
     make_observation,
+    make_release_run,
     make_run,
     make_verdict,
     make_wheel_record,
@@ -36,7 +37,7 @@ from pytest_manylinux.report.diff import (
     load_history,
     pair_wheels,
 )
-from pytest_manylinux.report.page.view import page_view
+from pytest_manylinux.report.page.view import html, page_view
 from pytest_manylinux.report.proof import Proof
 from pytest_manylinux.report.proof_schema import canonical
 from pytest_manylinux.report.shards import balance, merge, parse_shard, shard_record
@@ -387,3 +388,16 @@ def test_nothing_cannot_be_merged() -> None:
 def test_one_of_one_is_a_whole_run() -> None:
     record = replace(BEFORE, shard=ShardRecord(index=1, count=1, plan="x"))
     assert merge([proof(record)]).shard is None
+
+
+def test_the_page_has_a_releases_name_once_over_its_rows() -> None:
+    record = canonical(make_release_run(2))
+    view = page_view(record)
+    assert [row.heading for row in view.rows] == ["demo 1.0.0", *[""] * 89]
+    assert len({row.label for row in view.rows}) == 90
+    first = view.rows[0].cells[0]
+    assert first is not None
+    assert first.label == "portable: demo 1.0.0 cp37-cp37m manylinux_2_28_aarch64, audit"
+    text = html(record)
+    assert text.count('<tr class="release">') == 1
+    assert text.count("<tr data-w=") == 90

@@ -10,6 +10,7 @@ from run_records import (
     EXECUTABLE_STACK,
     make_large_run,
     make_observation,
+    make_release_run,
     make_run,
     make_verdict,
     make_wheel_record,
@@ -19,6 +20,7 @@ from run_records import (
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity, Tries
+from pytest_manylinux.report.matrix import grid
 from pytest_manylinux.report.phrases import tries_words
 from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text, warning_lines
 
@@ -311,3 +313,46 @@ def test_the_end_of_a_run_counts_what_was_repeated_and_what_was_remembered() -> 
         "repeated: 1 trial, 4 tries, 1 failed",
         "remembered: 1 of 2 trials, seen by earlier runs",
     ]
+
+
+def test_a_release_of_90_wheels_for_eight_architectures_is_whole_in_80_columns() -> None:
+    lines = matrix(make_release_run(16), width=80, color=False).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines.count("demo 1.0.0") == 1
+    assert sum("╮" in line for line in lines) == 17  # the audit, and each distro once
+    rows = [line for line in lines if re.match("  (cp|pp)3", line)]
+    labels = {" ".join(row.split()[:2]) for row in rows}
+    assert len(rows) == len(labels) == 90
+    assert "cp314t loongarch64" in labels
+    assert "pp311-pypy311_pp73 riscv64" in labels
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 70), st.integers(60, 120))
+def test_columns_that_do_not_fit_next_to_the_tags_follow_in_blocks(distros: int, width: int) -> None:
+    record = make_release_run(distros)
+    lines = matrix(record, width=width, color=False).splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+    rows = [line.split() for line in lines if re.match("  (cp|pp)3", line)]
+    blocks = lines.count("demo 1.0.0")
+    assert len(rows) == 90 * blocks
+    names = [row[: next(i for i, word in enumerate(row) if set(word) <= set("✓✗e?·"))] for row in rows]
+    assert len({tuple(name) for name in names}) == 90
+    marks = sum(len("".join(row[len(name) :])) for row, name in zip(rows, names, strict=True))
+    assert marks == 90 * (distros + 1)
+
+
+def test_a_wheel_for_any_architecture_has_columns_that_name_it() -> None:
+    pure = make_wheel_record("demo-1.0-py3-none-any.whl")
+    arm = make_wheel_record("demo-1.0-cp311-cp311-manylinux2014_aarch64.whl")
+    record = make_run(
+        [pure, arm],
+        [
+            make_verdict(pure, "alma-9-cp311-x86_64"),
+            make_verdict(arm, "alma-9-cp311-aarch64"),
+            make_verdict(pure, "debian-12-cp311-x86_64"),
+        ],
+    )
+    columns = [(column.distro, column.arch) for column in grid(record).columns]
+    assert columns == [("alma-9", ""), ("alma-9", "x86_64"), ("debian-12", "x86_64")]

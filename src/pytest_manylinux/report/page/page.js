@@ -6,9 +6,10 @@
   if (!table) return;
   const data = JSON.parse(byId("data").textContent);
   const text = (number) => data.texts[number];
-  const rows = Array.from(table.tBodies[0].rows, (row) => ({
+  const file = (row) => row.querySelector(".wheel").title;
+  const rows = Array.from(table.querySelectorAll("tr[data-w]"), (row) => ({
     row,
-    name: (row.cells[0].textContent + " " + row.querySelector(".wheel").title).toLowerCase(),
+    name: [row.cells[0].textContent, file(row), file(row).replaceAll("-", " ")].join(" ").toLowerCase(),
     cells: Array.from(row.cells).slice(1).map((cell) => {
       const mark = cell.querySelector(".m");
       return {
@@ -19,6 +20,15 @@
       };
     }),
   }));
+  const releases = Array.from(table.querySelectorAll("tr.release"), (row) => {
+    const own = [];
+    let next = row.nextElementSibling;
+    while (next && next.dataset.w !== undefined) {
+      own.push(next);
+      next = next.nextElementSibling;
+    }
+    return { row, own };
+  });
   const [familyRow, headRow] = table.tHead.rows;
   const heads = Array.from(headRow.cells).slice(1);
 
@@ -50,6 +60,7 @@
       entry.row.hidden = !shown;
       if (shown) shownRows += 1;
     }
+    for (const { row, own } of releases) row.hidden = own.every((one) => one.hidden);
     heads.forEach((head, place) => { if (changed[place]) head.hidden = !chosen[place]; });
     columnsShown = chosen;
     showFamilies();

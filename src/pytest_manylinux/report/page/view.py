@@ -30,7 +30,7 @@ from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.diff import History, Night
-from pytest_manylinux.report.labels import wheel_labels
+from pytest_manylinux.report.labels import grouped_labels
 from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Key, Row, family_of, grid, is_unbuilt
 from pytest_manylinux.report.page.details import (
     Texts,
@@ -93,12 +93,16 @@ class ColumnView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowView:
-    """A wheel's row; `cells` are as many as there are columns. `leads` its project's rows or not."""
+    """A wheel's row; `cells` are as many as there are columns. `leads` its project's rows or not.
+
+    `heading` is over it where many wheels of one release follow.
+    """
 
     index: int
     label: str
     filename: str
     leads: bool
+    heading: str
     cells: tuple[Cell | None, ...]
 
 
@@ -193,7 +197,11 @@ class _Assembly:
         self.layout = layout
         self.distros = {distro.id: distro for distro in record.distros}
         self.wheels = {(w.file, w.sha256): w for w in record.wheels}
-        self.labels = wheel_labels([row.wheel for row in layout.rows], LABEL_WIDTH)
+        self.labels: list[str] = []
+        self.headings: list[str] = []
+        for group in grouped_labels([row.wheel for row in layout.rows], LABEL_WIDTH):
+            self.labels += group.labels
+            self.headings += [group.heading] * len(group.labels)
         self.texts = Texts()
         self.cells: list[object] = []
         self.cell_of: dict[int, int] = {}
@@ -206,20 +214,23 @@ class _Assembly:
     def row(self, index: int, row: Row) -> RowView:
         """A row and the details of its cells and wheel."""
         key = (row.wheel, row.sha256)
-        label = self.labels[index]
+        label, heading = self.labels[index], self.headings[index]
+        whole = f"{heading} {label}".lstrip()
         found: list[Cell | None] = [
-            None if verdict is None else self._cell(verdict, key, label, name)
+            None if verdict is None else self._cell(verdict, key, whole, name)
             for verdict, name in zip(self._verdicts(row), self._names(), strict=True)
         ]
         self.wheel_data.append(
             wheel_details(row, self.wheels.get(key), self.texts, reach=self.reach_of.get(key))
         )
         before = self.labels[index - 1] if index else ""
+        led = index > 0 and heading == self.headings[index - 1]
         return RowView(
             index=index,
             label=label,
             filename=wheel_words(row.wheel),
             leads=label.partition(" ")[0] != before.partition(" ")[0],
+            heading="" if led else heading,
             cells=tuple(found),
         )
 
