@@ -247,6 +247,12 @@ TRIGGERS = (
     Trigger(finding="packed-unusually", files=native(), made={"method": zipfile.ZIP_BZIP2}),
     Trigger(finding="index-refusal", files=native(), made={"metadata": BY_FTP}, index=True),
     Trigger(finding="init-missing", files=native(exports=())),
+    Trigger(
+        finding="abi3-free-threaded",
+        files={"demo/_x.abi3.so": native()[MODULE]},
+        tag="cp313-cp313t-manylinux_2_17_x86_64",
+        target={"python": "cp313t"},
+    ),
     Trigger(finding="platform-tag-needless"),
     Trigger(finding="soname-twice", files=TWICE),
     Trigger(
@@ -361,6 +367,12 @@ TRIGGERS = (
             imported(),
             syntax=(SyntaxFault(path="lib/site-packages/demo/x.py", line=3, message="invalid syntax"),),
         ),
+    ),
+    Trigger(
+        finding="gil-enabled",
+        tag=PURE,
+        target={"python": "cp313t"},
+        observation=make_observation(imported(gil_enabled=True)),
     ),
     Trigger(
         finding="names-left-out",

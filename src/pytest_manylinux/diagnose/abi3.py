@@ -1,4 +1,4 @@
-"""What modules for the stable ABI use beyond it, by the data of abi3info (PEP 384, PEP 387).
+"""What modules for the stable ABI use beyond it, by the data of abi3info (PEP 384, PEP 387, PEP 803).
 
 A symbol counts as Python's if its name begins with Py or _Py, it is undefined in the module and no
 other file of the wheel defines it. The same rule is abi3audit's.
@@ -11,9 +11,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from packaging.tags import Tag
+
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+
+FREE_THREADED_SINCE = PythonVersion(3, 15)
+"""The first Python with a stable ABI for free-threaded builds, abi3t (PEP 803)."""
+
+STABLE_ABIS = frozenset({"abi3", "abi3t"})
+"""ABI tags that promise a stable ABI."""
 
 _CP = re.compile(r"cp(?P<major>\d)(?P<minor>\d+)")
 
@@ -39,7 +47,7 @@ class AbiBreach:
 
 @once_per_wheel
 def breaches(facts: WheelFacts) -> tuple[AbiBreach, ...]:
-    """All breaches of the stable ABI that the wheel's tag or a module's own name promises."""
+    """All breaches of the stable ABI that the wheel's tags promise."""
     promised = _promised(facts)
     if promised is None:
         return ()
@@ -50,6 +58,8 @@ def breaches(facts: WheelFacts) -> tuple[AbiBreach, ...]:
 
 
 def _of_file(elf: ElfFacts, promised: PythonVersion, defined: set[str]) -> list[AbiBreach]:
+    if ".abi3t" in elf.path.rpartition("/")[2]:  # no older Python looks for such a file
+        promised = max(promised, FREE_THREADED_SINCE)
     found = []
     for want in elf.wants:
         if not want.name.startswith(("Py", "_Py")) or want.weak or want.name in defined:
@@ -66,11 +76,16 @@ def _of_file(elf: ElfFacts, promised: PythonVersion, defined: set[str]) -> list[
 
 
 def _promised(facts: WheelFacts) -> PythonVersion | None:
-    """The oldest Python of the wheel's abi3 tags; None if it promises no stable ABI."""
-    tags = [_CP.fullmatch(tag.interpreter) for tag in facts.wheel.tags if tag.abi == "abi3"]
-    return min(
-        (PythonVersion(int(tag["major"]), int(tag["minor"])) for tag in tags if tag), default=None
-    )
+    """The oldest Python of the wheel's abi3 and abi3t tags; None if it promises no stable ABI."""
+    return min(filter(None, map(_promised_by, facts.wheel.tags)), default=None)
+
+
+def _promised_by(tag: Tag) -> PythonVersion | None:
+    found = _CP.fullmatch(tag.interpreter)
+    if found is None or tag.abi not in STABLE_ABIS:
+        return None
+    version = PythonVersion(int(found["major"]), int(found["minor"]))
+    return version if tag.abi == "abi3" else max(version, FREE_THREADED_SINCE)
 
 
 @cache

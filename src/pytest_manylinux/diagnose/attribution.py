@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from signal import SIGILL
 
+from pytest_manylinux.diagnose.abi3 import STABLE_ABIS
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
+from pytest_manylinux.diagnose.extension_files import foreign_abi3
 from pytest_manylinux.diagnose.installed import is_on_path
 from pytest_manylinux.diagnose.libraries import is_driver, is_libpython
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
@@ -227,9 +229,22 @@ def blame(failure: Failure, facts: WheelFacts, target: Target) -> str:
         case ImportStatus.EXITED:
             return "import-exited"
         case ImportStatus.SIGNALLED:
-            return "isa-level" if outcome.signal == SIGILL else "crash"
+            return _blame_signal(outcome, facts, target)
         case ImportStatus.OK | ImportStatus.RAISED:
             return _blame_exception(failure, facts, target)
+
+
+def _blame_signal(outcome: ImportOutcome, facts: WheelFacts, target: Target) -> str:
+    if outcome.signal == SIGILL:
+        return "isa-level"
+    return "abi3-free-threaded" if _holds_foreign_abi3(outcome, facts, target) else "crash"
+
+
+def _holds_foreign_abi3(outcome: ImportOutcome, facts: WheelFacts, target: Target) -> bool:
+    """Whether a module with another ABI than this Python's lies in the package that was imported."""
+    package = re.split(r"[.:]", outcome.name)[0]
+    found = foreign_abi3(facts, target.interpreter.version)
+    return any(f"{one.name}.".startswith(f"{package}.") for one in found)
 
 
 def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str:
@@ -246,6 +261,9 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
         found = blame_missing_module(missing, facts, target)
     elif any(place in outcome.message for elf in facts.elf for place in elf.baked_paths):
         found = "baked-path"
+    elif outcome.exception == "SystemError" and _holds_foreign_abi3(outcome, facts, target):
+        # "init function of _x returned uninitialized object": Python 3.13.5 of PyModuleDef_Init's.
+        found = "abi3-free-threaded"
     else:
         found = "import-error"
     reference = outcome.kind is ImportKind.ENTRY_POINT
@@ -302,7 +320,7 @@ def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
         return "symbol-too-new"
     if any(words.symbol in conflict.symbols for conflict in soname_conflicts(facts)):
         return "soname-twice"
-    is_abi3 = any(tag.abi == "abi3" for tag in facts.wheel.tags)
+    is_abi3 = any(tag.abi in STABLE_ABIS for tag in facts.wheel.tags)
     if is_abi3 and words.symbol.startswith(("Py", "_Py")):
         return "abi3-violation"
     return "undefined-symbol"

@@ -23,6 +23,11 @@ SLOTS_SINCE = (3, 15)
 _TRIPLET_SINCE, _TRIPLET_SINCE_IN_DEBIAN = (3, 15), (3, 13)
 _DEBIANS = frozenset({"debian", "ubuntu"})
 _CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)-(?P<triplet>[\w-]+)")
+# What only a free-threaded CPython exports, for its own Py_DECREF and its modules (refcount.h,
+# object.c, moduleobject.c; seen with 3.13.5).
+_FREE_THREADED_ONLY = frozenset(
+    {"_Py_DecRefShared", "_Py_MergeZeroLocalRefcount", "PyUnstable_Module_SetGIL"}
+)
 _MUSL, _GNU = "-musl", "-gnu"
 _MUSL_SINCE = (3, 11)  # before, the suffix for musl ended as glibc's does (CPython's configure.ac)
 _M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
@@ -107,9 +112,32 @@ def without_init(facts: WheelFacts, version: PythonVersion) -> Iterator[ModuleFi
     for one in facts.module_files:
         if one.content is not FileContent.NATIVE or one.inits or (one.exports and slots):
             continue
-        found = any(is_found(one.suffix, version, debian=True, libc=kind) for kind in _kinds(facts))
-        if found and not opened_by_path(one, facts):
+        if _is_found(one, facts, version) and not opened_by_path(one, facts):
             yield one
+
+
+def foreign_abi3(facts: WheelFacts, version: PythonVersion) -> Iterator[ModuleFile]:
+    """Modules for the stable ABI that a Python takes for its own, though its ABI is another.
+
+    That is so of free-threaded Pythons before 3.15: their objects begin with other fields (PEP 703),
+    which a module for the stable ABI has in its static data. They look for NAME.abi3.so before
+    NAME.so, and after the file of their own name. A file that a free-threaded Python's own headers
+    made, and that only its name calls stable, is not meant.
+    """
+    if not version.free_threaded or version.release >= SLOTS_SINCE:
+        return
+    own = {elf.path for elf in facts.elf if any(want.name in _FREE_THREADED_ONLY for want in elf.wants)}
+    for files in _by_name(facts).values():
+        if any(one.suffix.startswith("cpython") and _is_found(one, facts, version) for one in files):
+            continue
+        for one in files:
+            native = one.content is FileContent.NATIVE and one.inits and one.path not in own
+            if one.suffix == "abi3" and native:
+                yield one
+
+
+def _is_found(one: ModuleFile, facts: WheelFacts, version: PythonVersion) -> bool:
+    return any(is_found(one.suffix, version, debian=True, libc=kind) for kind in _kinds(facts))
 
 
 def opened_by_path(one: ModuleFile, facts: WheelFacts) -> bool:

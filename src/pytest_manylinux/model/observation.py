@@ -91,7 +91,8 @@ class ImportOutcome:
     ModuleNotFoundError carried. `loader_words` is the dynamic loader's sentence if it was the loader
     that refused (`libx.so.1: cannot open …`).
     `signal` is the number, positive. `foreign_file` is the file that the module came from where that is
-    not one of the wheel's; empty where it is, or where the module does not tell.
+    not one of the wheel's; empty where it is, or where the module does not tell. `gil_enabled` tells
+    that the import turned the GIL of a free-threaded Python on (PEP 703).
     """
 
     name: str
@@ -109,6 +110,7 @@ class ImportOutcome:
     duration: Seconds = 0.0
     loaded: tuple[LoadedLibrary, ...] = field(default=(), repr=False)
     foreign_file: str = ""
+    gil_enabled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What an importing interpreter said of itself (import_one.py)."""
+    """What an importing interpreter said of itself (import_one.py).
+
+    `gil` tells that the GIL of a free-threaded Python was turned on by what was imported.
+    """
 
     status: Literal["ok", "raised", "exited"]
     loaded: tuple[str, ...] = ()
@@ -44,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     code: int | None = None
     duration: float = 0.0
     file: str = ""
+    gil: bool = False
 
 
 class Told(msgspec.Struct, frozen=True, tag_field="kind", forbid_unknown_fields=True):

@@ -306,6 +306,7 @@ def _came_along(name: str, kind: ImportKind, report: Report, asked: Asked) -> Im
         duration=report.duration,
         loaded=_libraries(report.loaded, asked),
         completed=True,
+        gil_enabled=report.gil,
     )
 
 
@@ -353,6 +354,7 @@ def _outcome(told: Import, kind: ImportKind, asked: Asked) -> ImportOutcome:
         loaded=_libraries(report.loaded, asked),
         completed=report.status == "ok",
         foreign_file=_foreign(told.name, report, asked),
+        gil_enabled=report.gil,
     )
 
 

@@ -50,6 +50,36 @@ def test_only_what_is_missing_is_an_error(
     assert told(symbol, minor) == expected
 
 
+def of_tag(tag: str, symbol: str, path: str = "demo/_x.abi3t.so") -> Any:  # noqa: ANN401 - WheelFacts
+    elf = make_elf(path, wants=(SymbolWant(name=symbol),), exports_init=("_x",))
+    return make_facts(filename=f"demo-1.0-{tag}-manylinux_2_17_x86_64.whl", elf=(elf,))
+
+
+@pytest.mark.parametrize(
+    ("tag", "path", "promised"),
+    [
+        ("cp315-abi3t", "demo/_x.abi3t.so", (3, 15)),
+        ("cp313-abi3t", "demo/_x.abi3t.so", (3, 15)),  # before 3.15 there is none
+        ("cp316-abi3t", "demo/_x.abi3t.so", (3, 16)),
+        ("cp315-abi3.abi3t", "demo/_x.abi3t.so", (3, 15)),
+        ("cp39-abi3.abi3t", "demo/_x.abi3.so", (3, 9)),
+        ("cp39-abi3.abi3t", "demo/_x.abi3t.so", (3, 15)),
+        ("cp315-cp315t", "demo/_x.abi3t.so", None),
+    ],
+)
+def test_abi3t_is_a_promise_from_3_15_on(tag: str, path: str, promised: tuple[int, int] | None) -> None:
+    found = breaches(of_tag(tag, "_PyLong_AsByteArray", path))  # never stable
+    assert [breach.promised.release for breach in found] == ([promised] if promised else [])
+
+
+def test_what_joined_with_3_15_may_be_used_under_abi3t_alone() -> None:
+    (newest,) = {stable_since()["PyModule_Exec"].release}
+    assert newest == (3, 15)
+    assert breaches(of_tag("cp315-abi3t", "PyModule_Exec")) == ()
+    assert breaches(of_tag("cp39-abi3.abi3t", "PyModule_Exec")) == ()
+    assert len(breaches(of_tag("cp39-abi3.abi3t", "PyModule_Exec", "demo/_x.abi3.so"))) == 1
+
+
 def test_a_symbol_that_was_there_early_is_still_a_breach() -> None:
     (breach,) = breaches(facts_wanting("PyUnicode_AsUTF8AndSize"))
     assert breach.since == PythonVersion(3, 10)

@@ -63,6 +63,8 @@ NAMES = [
     "names-left-out",
     "tests-failed",
     "tests-not-run",
+    "abi3-free-threaded",
+    "gil-enabled",
 ]
 
 

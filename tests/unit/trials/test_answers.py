@@ -151,3 +151,15 @@ def test_a_second_nonce_is_refused() -> None:
 def test_deeply_nested_json_is_refused() -> None:
     with pytest.raises(GarbledError):
         read_answers(f"{NONCE} 0 {{{'[' * 100_000}}}\n".encode())
+
+
+def test_a_gil_that_was_turned_on_is_kept_of_imports_that_pass() -> None:
+    begin, end = import_lines("alpha", "ok")
+    end["report"] = {"status": "ok", "pid": 7, "loaded": [], "inner": {}, "gil": True}
+    beside = {"kind": "beside", "name": "alpha._x", "report": {"status": "ok", "gil": True}}
+    quiet = {"kind": "beside", "name": "alpha._y", "report": {"status": "ok"}}
+    lines: list[dict[str, Any]] = [START, pip_line(), begin, end, beside, quiet, END]
+    asked = Asked(imports=("alpha",), extensions=("alpha._x", "alpha._y"))
+    seen = look(completed(channel(lines)), asked)
+    assert [one.status for one in seen.imports] == [ImportStatus.OK] * 3
+    assert [one.gil_enabled for one in seen.imports] == [True, True, False]

@@ -248,3 +248,34 @@ def test_forks_change_nothing_for_the_first(folder: Path, text: str) -> None:
     run = Run(folder, "tried", "tried.absent")
     assert run.reports[0]["status"] == "ok"
     assert run.done.returncode == 0
+
+
+# In place of sys._is_gil_enabled, which only 3.13 and later have: on once `tried` says so.
+WITHOUT_GIL = "import sys; sys._is_gil_enabled = lambda: hasattr(sys, 'gil')\n"
+
+
+@pytest.mark.parametrize(("text", "told"), [("import sys\nsys.gil = 1\n", True), ("", False)])
+def test_an_import_that_turns_the_gil_on_is_told(folder: Path, text: str, *, told: bool) -> None:
+    module(folder, text)
+    (folder / "sitecustomize.py").write_text(WITHOUT_GIL)
+    assert Run(folder, "tried").report.get("gil", False) is told
+
+
+def test_a_gil_that_was_on_is_nobodys_doing(folder: Path) -> None:
+    module(folder, "import sys\nsys.gil = 1\n")
+    assert "gil" not in Run(folder, "tried").report
+
+
+def test_a_fork_tells_only_what_it_turned_on_itself(folder: Path) -> None:
+    (folder / "sitecustomize.py").write_text(WITHOUT_GIL)
+    (folder / "demo" / "late.py").write_text("import sys\nsys.gil = 1\n")
+    told = {one.get("name", "demo"): one.get("gil", False) for one in forked(folder)}
+    assert told == {"demo": False, "demo.late": True, "demo.part": False}
+    (folder / "demo" / "__init__.py").write_text("import sys\nsys.gil = 1\n")
+    (folder / "pipe").unlink()
+    told = {one.get("name", "demo"): one.get("gil", False) for one in forked(folder)}
+    assert told == {"demo": True, "demo.late": False, "demo.part": False}
+
+
+def forked(folder: Path) -> list[dict[str, Any]]:
+    return Run(folder, "demo", "demo.late", "demo.part").reports

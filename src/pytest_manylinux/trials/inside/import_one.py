@@ -39,6 +39,7 @@ class Importer:
     wait = staticmethod(os.waitpid)
     lock = staticmethod(os.lockf)
     kill = staticmethod(os.kill)
+    has_gil = staticmethod(getattr(sys, "_is_gil_enabled", lambda: True))  # since 3.13
     known = frozenset()  # type: frozenset[str]
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Importer:
         while more:
             more = os.read(0, 4096)
             words += more
+        self.had_gil = self.has_gil()
         self.token, self.path, self.name, *self.more = words.decode().split("\n")
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
@@ -182,6 +184,11 @@ class Importer:
     def report(self, found: "dict[str, object]") -> None:
         """Send what was found, with the files that are mapped into this process, as a literal."""
         found.update(pid=self.process(), loaded=self.loaded())
+        # A module that does not declare Py_mod_gil turns the GIL of a free-threaded Python on, for the
+        # rest of the process; the warning of it may be filtered, or lost in a fork.
+        had_gil, self.had_gil = self.had_gil, self.has_gil()
+        if self.had_gil and not had_gil:
+            found["gil"] = True
         channel = self.open(self.path, os.O_WRONLY)
         self.lock(channel, os.F_LOCK, 0)  # until it is closed: forks report side by side
         rest = f"\n{self.token} {found!a}\n".encode("ascii")
