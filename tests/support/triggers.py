@@ -37,6 +37,7 @@ from pytest_manylinux.model.observation import (
     SuiteOutcome,
     SyntaxFault,
 )
+from pytest_manylinux.model.policy import musl
 from pytest_manylinux.model.verdict import Expectation, Finding, Tries
 from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.run.outcomes import index_refusals
@@ -149,8 +150,12 @@ def program(**fields: Any) -> Observation:  # noqa: ANN401
 
 OLD = {"glibc": (2, 31), "id": "debian-11"}
 NEW = {"glibc": (2, 41), "id": "debian-13"}
+MUSL = {"libc": musl(1, 2, 5), "id": "musl-1.2.5", "family": "musl"}
+MUSLLINUX = "cp311-abi3-musllinux_1_2_x86_64"
+MUSL_MODULE = "demo/_x.abi3.so"
 STATIC_TLS = 0x10
 NEWER = Want("fcntl64", "GLIBC_2.28", "libc.so.6")
+FORTIFIED = {MUSL_MODULE: wanting(Want("__memcpy_chk", "GLIBC_2.3.4", "libc.so.6"))[MODULE]}
 LOST = native(needed=("libfoo-0a1b2c3d.so.1", *LIBC)) | {GRAFTED: library()}
 UNGRAFTED = native(needed=("libfoo.so.1", *LIBC)) | {GRAFTED: library()}
 SIZE_CHANGED = "numpy.dtype size changed, may indicate binary incompatibility. Expected 96, got 88"
@@ -226,6 +231,23 @@ TRIGGERS = (
     ),
     Trigger(finding="library-not-grafted", files=UNGRAFTED, target={}),
     Trigger(finding="undefined-symbol", files=wanting(Want("frobnicate")), target={}),
+    Trigger(finding="symbol-not-in-musl", files=FORTIFIED, tag=MUSLLINUX, target=MUSL),
+    Trigger(
+        finding="symbol-not-in-musl",
+        files=FORTIFIED,
+        tag=MUSLLINUX,
+        target=MUSL,
+        observation=make_observation(
+            raised("ImportError", f"Error relocating /v/{MUSL_MODULE}: __memcpy_chk: symbol not found")
+        ),
+        lesson="the loader's own words",
+    ),
+    Trigger(
+        finding="built-for-glibc",
+        files={MUSL_MODULE: native(needed=("ld-linux-x86-64.so.2", *LIBC))[MODULE]},
+        tag=MUSLLINUX,
+        also=frozenset({"policy-mismatch"}),
+    ),
     Trigger(finding="executable-stack", files=native(stack="rwx"), target=NEW),
     Trigger(
         finding="libpython-linked", files=native(needed=("libpython3.11.so.1.0", *LIBC)), target={}

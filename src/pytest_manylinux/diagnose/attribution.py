@@ -21,6 +21,7 @@ from pytest_manylinux.diagnose.installed import is_on_path
 from pytest_manylinux.diagnose.libraries import is_driver, is_libpython
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module, built_for, declared
+from pytest_manylinux.diagnose.musl_symbols import is_lacked
 from pytest_manylinux.diagnose.soname_conflicts import soname_conflicts
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
@@ -274,7 +275,7 @@ def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, targe
     if words.refusal is Refusal.LIBRARY:
         return _blame_library(failure, facts, target)
     if words.refusal is Refusal.SYMBOL:
-        return _blame_symbol(words, facts)
+        return _blame_symbol(words, facts, target)
     if no_code_of(failure, facts):
         return "module-not-native"
     return _OF_REFUSAL[words.refusal]
@@ -311,7 +312,7 @@ def _in_dependency(outcome: ImportOutcome, facts: WheelFacts) -> bool:
     return bool(inside) and inside not in facts.files
 
 
-def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
+def _blame_symbol(words: LoaderWords, facts: WheelFacts, target: Target) -> str:
     if words.symbol.startswith("PyUnicodeUCS"):
         return "ucs2"
     if words.symbol.startswith("PyFPE_"):
@@ -323,7 +324,9 @@ def _blame_symbol(words: LoaderWords, facts: WheelFacts) -> str:
     is_abi3 = any(tag.abi in STABLE_ABIS for tag in facts.wheel.tags)
     if is_abi3 and words.symbol.startswith(("Py", "_Py")):
         return "abi3-violation"
-    return "undefined-symbol"
+    libc = target.distro.libc
+    lacked = libc.is_musl() and is_lacked(words.symbol, facts, libc.version)
+    return "symbol-not-in-musl" if lacked else "undefined-symbol"
 
 
 def _words(outcome: ImportOutcome) -> LoaderWords | None:

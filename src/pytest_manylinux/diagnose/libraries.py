@@ -132,6 +132,8 @@ _MUSLLINUX = frozenset({"libz.so.1"})
 
 def how_to_get(library: str, distro: Distro) -> str:
     """A sentence on who brings the library to the distro, and whether the policies permit it."""
+    if distro.libc.is_musl() and is_loader(library):
+        return f"{library} is glibc's loader: the file was built for glibc, not for musl"
     if distro.libc.is_musl():
         return f"musllinux policies permit libc and libz.so.1 alone: repair should graft {library}"
     known = system_libraries().get(library)

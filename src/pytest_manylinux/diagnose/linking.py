@@ -33,12 +33,12 @@ _VERSIONED = frozenset(
     }
 )
 _Defined = dict[str, frozenset[str]]
-# Defined by the linker, the compiler's start-up files or the loader itself.
-_AMBIENT = frozenset({"__gmon_start__", "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"})
+AMBIENT = frozenset({"__gmon_start__", "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"})
+"""Defined by the linker, the compiler's start-up files or the loader itself."""
 
 
 @cache
-def _glibc_names() -> frozenset[str]:
+def glibc_names() -> frozenset[str]:
     """What glibc's libraries offer that every interpreter has loaded; a want needs no version for it.
 
     NumPy, for one, calls dladdr without linking libdl. That a name is too new for an old glibc goes
@@ -86,7 +86,7 @@ def _of_loading(loading: Loading, seen: set[str], defined: _Defined) -> Iterator
             continue
         seen.add(elf.path)
         wanted = list(_unversioned(elf))
-        loose = frozenset(wanted) - _glibc_names()
+        loose = frozenset(wanted) - glibc_names()
         for file in loading.files:
             if not loose:
                 break
@@ -109,5 +109,5 @@ def _unversioned(elf: ElfFacts) -> Iterator[str]:
         want.name
         for want in elf.wants
         if not want.version and not want.weak and not want.name.startswith(("Py", "_Py"))
-        if want.name not in _AMBIENT
+        if want.name not in AMBIENT
     )

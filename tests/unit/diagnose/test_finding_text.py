@@ -65,6 +65,8 @@ NAMES = [
     "tests-not-run",
     "abi3-free-threaded",
     "gil-enabled",
+    "symbol-not-in-musl",
+    "built-for-glibc",
 ]
 
 

@@ -1,0 +1,137 @@
+"""Symbols of glibc's that musl has not, and files that were linked with glibc, in wheels for musl.
+
+musl asks for no symbol version: a file linked with glibc loads as long as musl defines every name that
+it wants. Which names that are was read from both libraries (`data/musl-symbols.txt`,
+`data/glibc-symbols.txt`); only what glibc is known to define is judged, so that a name of C++'s, of
+Python's or of a stranger's library is never taken for one of libc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from pytest_manylinux.diagnose.libraries import is_libpython, is_on
+from pytest_manylinux.diagnose.linking import AMBIENT, glibc_names
+from pytest_manylinux.diagnose.loader_model import (
+    Loading,
+    is_command,
+    is_loader,
+    is_of_musl,
+    loaded_files,
+    loadings,
+)
+from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.wheel import ElfFacts, SymbolWant, WheelFacts
+
+_NEWEST = (1, 2, 6)  # of the versions that the table was read from
+# Libraries of the compiler's and zlib: they define nothing that is glibc's.
+_HARMLESS = frozenset(
+    {"libstdc++.so.6", "libgcc_s.so.1", "libgomp.so.1", "libatomic.so.1", "libz.so.1"}
+)
+_READ_ON = "x86_64"  # versions of glibc's symbols say something of musl's names there alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbsentSymbol:
+    """A symbol that a file wants and musl lacks; `since` is the first musl with it, or empty."""
+
+    symbol: str
+    path: str
+    since: str
+
+
+@cache
+def _since() -> dict[str, tuple[int, ...]]:
+    """Names of musl's to the first version that has them; empty for those that all have."""
+    text = (files("pytest_manylinux.diagnose.data") / "musl-symbols.txt").read_text("utf-8")
+    rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {name: tuple(int(n) for v in first for n in v.split(".")) for name, *first in rows}
+
+
+def first_musl(symbol: str) -> str:
+    """The first version of musl that has the symbol: `1.2.3`; empty if all or none have it."""
+    return ".".join(map(str, _since().get(symbol, ())))
+
+
+def is_lacked(symbol: str, facts: WheelFacts, version: tuple[int, ...]) -> bool:
+    """Whether a symbol of the loader's sentence is one of glibc's that musl of that version lacks."""
+    if symbol in glibc_names():
+        return not _has(symbol, version)
+    wants = ((want, elf) for elf in facts.elf for want in elf.wants if want.name == symbol)
+    return any(_is_lacked(want, elf, version) for want, elf in wants)
+
+
+def _has(symbol: str, version: tuple[int, ...]) -> bool:
+    since = _since().get(symbol)
+    return symbol in AMBIENT or (since is not None and since <= version)
+
+
+def absent_symbols(facts: WheelFacts, target: Target | None = None) -> tuple[AbsentSymbol, ...]:
+    """Wants of extension modules, of commands and of their libraries that musl does not meet.
+
+    Without a target those that no known version of musl meets. Weak ones may stay unmet. Nothing is
+    said of a file that loads a library from outside of which it is not known what it defines
+    (libucontext, libexecinfo, libgcompat).
+    """
+    version = _NEWEST if target is None else target.distro.libc.version
+    distro = None if target is None else target.distro
+    found: dict[tuple[str, str], AbsentSymbol] = {}
+    for loading in loadings(facts, target):
+        wrapped = loading.program and not is_command(loading.root.path)
+        if wrapped or not all(_is_known(need.library, distro) for need in loading.unreached):
+            continue
+        for absent in _of_loading(loading, version):
+            found.setdefault((absent.path, absent.symbol), absent)
+    return tuple(found.values())
+
+
+def _is_known(library: str, distro: Distro | None) -> bool:
+    """Whether it is known that the library defines nothing of glibc's, or is not there at all."""
+    if is_of_musl(library) or library in _HARMLESS or is_libpython(library):
+        return True
+    return is_loader(library) if distro is None else is_on(library, distro) is False
+
+
+def _of_loading(loading: Loading, version: tuple[int, ...]) -> Iterator[AbsentSymbol]:
+    defined: set[str] | None = None
+    for elf in loading.files:
+        for want in elf.wants:
+            if not _is_lacked(want, elf, version):
+                continue
+            if defined is None:
+                defined = {e.partition("@")[0] for file in loading.files for e in file.exports}
+            if want.name not in defined:
+                yield AbsentSymbol(symbol=want.name, path=elf.path, since=first_musl(want.name))
+
+
+def _is_lacked(want: SymbolWant, elf: ElfFacts, version: tuple[int, ...]) -> bool:
+    versioned = want.version.startswith("GLIBC_") and elf.arch == _READ_ON
+    of_glibc = versioned or want.name in glibc_names()
+    return of_glibc and not want.weak and not _has(want.name, version)
+
+
+def marks_of_glibc(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
+    """The loaded files that were linked with glibc, and what shows it: libraries, symbol versions."""
+    marks = {elf.path: tuple(_marks(elf)) for elf in loaded_files(facts)}
+    return {path: found for path, found in marks.items() if found}
+
+
+def _marks(elf: ElfFacts) -> Iterator[str]:
+    yield from (f"needs {name}" for name in elf.needed if name in _GLIBCS or is_loader(name))
+    versions = sorted(
+        {version for _, wanted in elf.version_needs for version in wanted if version[:6] == "GLIBC_"}
+    )
+    if versions:
+        yield f"wants {', '.join(versions)}"
+
+
+# musl's own libc is libc.musl-ARCH.so.1, or libc.so; it has no other library (glibc 2.36, soname list).
+_GLIBCS = frozenset(
+    {
+        *("libc.so.6", "libm.so.6", "libmvec.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1"),
+        *("libutil.so.1", "libresolv.so.2", "libanl.so.1", "libnss_files.so.2"),
+    }
+)
