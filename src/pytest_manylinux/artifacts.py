@@ -28,8 +28,7 @@ from pytest_manylinux.errors import UsageError
 _CHUNK = 1 << 20
 _METADATA_BOUND = 4 << 20  # bytes; long descriptions are in it
 
-# What the standard library raises for archives that are damaged or made to hurt.
-_BROKEN = (
+BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -41,6 +40,7 @@ _BROKEN = (
     RuntimeError,
     ValueError,
 )
+"""What the standard library raises for archives that are damaged or made to hurt."""
 
 
 class ArtifactKind(enum.Enum):
@@ -133,7 +133,7 @@ def _read_wheel(path: Path, sha256: str, stream: BinaryIO) -> Artifact:
         requires = _requires_python(stream)
     except InvalidWheelFilename as error:
         return Artifact(path=path, sha256=sha256, kind=ArtifactKind.OTHER, problem=str(error))
-    except _BROKEN as error:
+    except BROKEN as error:
         problem = f"no readable wheel: {error}"
         return Artifact(path=path, sha256=sha256, kind=ArtifactKind.OTHER, problem=problem)
     return Artifact(
@@ -159,7 +159,7 @@ def _read_sdist(path: Path, sha256: str, stream: BinaryIO) -> Artifact:
         problem = "" if _holds_pkg_info(path, stream) else "no PKG-INFO in it"
     except InvalidSdistFilename as error:
         problem = str(error)
-    except _BROKEN as error:
+    except BROKEN as error:
         problem = f"no readable archive: {error}"
     kind = ArtifactKind.OTHER if problem else ArtifactKind.SDIST
     return Artifact(path=path, sha256=sha256, kind=kind, problem=problem)

@@ -9,35 +9,22 @@ from __future__ import annotations
 
 import configparser
 import csv
-import lzma
 import os
 import re
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pytest_manylinux.artifacts import BROKEN
 from pytest_manylinux.inspect.zip_layout import LayoutError, read_layout
 from pytest_manylinux.upload_rules.index_rules import IndexRules
 
 Found = Iterator[tuple[str, str]]
 
-BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-    OSError,
-)
-"""What the standard library raises for archives that are damaged or made to hurt."""
+UNREADABLE = (*BROKEN, OSError)
+"""What reading an archive can raise: it is damaged, made to hurt, or not there any more."""
 
 MAX_TEXT = 16 * 1024**2
 """Bytes of a text file (METADATA, PKG-INFO, RECORD) that are read."""
@@ -65,7 +52,7 @@ def dist_info(filename: str) -> str:
 
 
 class WheelArchive:
-    """A wheel open for its rules. Raises BROKEN where it is not a zip file."""
+    """A wheel open for its rules. Raises UNREADABLE where it is not a zip file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -73,7 +60,7 @@ class WheelArchive:
         self.folder = dist_info(path.name)
 
     def text(self, name: str) -> bytes | None:
-        """A file of dist-info; None if it is not there. Raises BROKEN for damaged or huge ones."""
+        """A file of dist-info; None if it is not there. Raises UNREADABLE for damaged or huge ones."""
         try:
             info = self.zip.getinfo(f"{self.folder}/{name}")
         except KeyError:
@@ -182,7 +169,7 @@ def _framing(path: Path, infos: Sequence[zipfile.ZipInfo]) -> Found:
 
 
 class SdistArchive:
-    """A source distribution read once. Raises BROKEN where it is not a gzipped tar file.
+    """A source distribution read once. Raises UNREADABLE where it is not a gzipped tar file.
 
     `top` is its one top folder, empty if there is not one; `pkg_info` the bytes of PKG-INFO there.
     """

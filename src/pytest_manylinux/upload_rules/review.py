@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.upload_rules import file_names
-from pytest_manylinux.upload_rules.archive_rules import BROKEN, SdistArchive, WheelArchive, file_size
+from pytest_manylinux.upload_rules.archive_rules import (
+    UNREADABLE,
+    SdistArchive,
+    WheelArchive,
+    file_size,
+)
 from pytest_manylinux.upload_rules.core_metadata import MetadataReview, review_metadata
 from pytest_manylinux.upload_rules.index_rules import Breach, IndexRules
 
@@ -47,7 +52,7 @@ def review(path: Path, rules: IndexRules) -> Review:
             metadata = _wheel(path, rules, found)
         elif path.name.endswith((".tar.gz", ".zip")):
             metadata = _sdist(path, rules, found)
-    except BROKEN as error:
+    except UNREADABLE as error:
         found.append(("archive-unreadable", str(error) or type(error).__name__))
     unknown = metadata.unknown if metadata and _asks("description", rules) else ()
     return Review(breaches=rules.kept(found), unknown=unknown, metadata=metadata)
