@@ -253,7 +253,7 @@ def parse_pip_config(text: str) -> dict[str, str]:
     return {key: value for section in _SECTIONS for key, value in found[section].items()}
 
 
-class _Links(HTMLParser):
+class _LinkTexts(HTMLParser):
     """The file names of a page of the simple index (PEP 503): the texts of its links."""
 
     def __init__(self, page: str) -> None:
@@ -290,7 +290,7 @@ def listed_files(project: str) -> tuple[str, ...]:
         answer.raise_for_status()
         if "json" in answer.headers.get("Content-Type", ""):
             return tuple(str(file["filename"]) for file in answer.json()["files"])
-        return tuple(_Links(answer.text).names)
+        return tuple(_LinkTexts(answer.text).names)
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"the index has not told the files of {project}", why=redact(str(error))

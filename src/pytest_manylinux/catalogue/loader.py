@@ -38,11 +38,13 @@ _LIBC = re.compile(r"(?P<kind>glibc) (?P<glibc>\d+\.\d+)|musl (?P<musl>\d+\.\d+\
 _UNKNOWN_FIELD = re.compile(r"unknown field `(?P<key>[^`]+)`")
 
 
-class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+class _CommonKeys(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"
+):
     """What all tables of a row have in common."""
 
 
-class InterpreterRow(_Row, frozen=True, kw_only=True):
+class InterpreterRow(_CommonKeys, frozen=True, kw_only=True):
     """One entry of a row's `interpreters`."""
 
     version: str
@@ -54,7 +56,7 @@ class InterpreterRow(_Row, frozen=True, kw_only=True):
     abi: str = ""
 
 
-class ArchiveRow(_Row, frozen=True, kw_only=True):
+class ArchiveRow(_CommonKeys, frozen=True, kw_only=True):
     """A row's `archive`: how a root is made without a registry.
 
     Without `ways` they are all of them, or for a row that is not `live` the last one alone.
@@ -72,7 +74,7 @@ class ArchiveRow(_Row, frozen=True, kw_only=True):
     from_source: bool = False
 
 
-class DistroRow(_Row, frozen=True, kw_only=True):
+class DistroRow(_CommonKeys, frozen=True, kw_only=True):
     """One `[[distro]]`."""
 
     id: str

@@ -189,7 +189,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True)
-class _Subject:
+class _JudgedFile:
     """One file that counts. `tree` is None where the files that load it answer for its libraries."""
 
     file: ElfFacts
@@ -204,7 +204,7 @@ class Assessment:
     arch: str
     libc: Libc
     rules: tuple[PolicyRules, ...]
-    subjects: tuple[_Subject, ...]
+    subjects: tuple[_JudgedFile, ...]
 
     @property
     def deserved(self) -> PolicyRules:
@@ -234,7 +234,7 @@ def assess(facts: WheelFacts, members: tuple[ElfFacts, ...], arch: str, libc: Li
         extension = file.path in extensions
         loaded_by_others = not extension and PurePosixPath(file.path).name in needed
         tree = None if loaded_by_others else by_path[file.path]
-        subjects.append(_Subject(file, tree, extension))
+        subjects.append(_JudgedFile(file, tree, extension))
     return Assessment(arch, libc, rules, tuple(subjects))
 
 
@@ -304,7 +304,7 @@ def _version_key(version: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
-def _clauses(subject: _Subject, rules: PolicyRules) -> Iterator[str]:
+def _clauses(subject: _JudgedFile, rules: PolicyRules) -> Iterator[str]:
     """What one file does that a policy does not allow; cheapest to find out first."""
     file = subject.file
     yield from _versions(file, rules)

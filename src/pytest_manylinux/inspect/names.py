@@ -54,11 +54,11 @@ _DATA = re.compile(r"[^/]+\.data/(?P<scheme>purelib|platlib)/(?P<rest>.+)")
 
 
 @dataclass(slots=True)
-class _Folder:
+class _SiteFolder:
     """A folder below site-packages: its modules by bare name, and its folders."""
 
     modules: set[str] = field(default_factory=set)
-    folders: dict[str, _Folder] = field(default_factory=dict)
+    folders: dict[str, _SiteFolder] = field(default_factory=dict)
 
     @property
     def is_package(self) -> bool:
@@ -253,9 +253,11 @@ def _loads(tag: Tag, abi: str) -> bool:
     return True
 
 
-def _tree(files: Iterable[str], tags: tuple[Tag, ...], inits: Mapping[str, Iterable[str]]) -> _Folder:
+def _tree(
+    files: Iterable[str], tags: tuple[Tag, ...], inits: Mapping[str, Iterable[str]]
+) -> _SiteFolder:
     """The folders and modules of site-packages after an installation; other files left out."""
-    root = _Folder()
+    root = _SiteFolder()
     for path in files:
         place = installed_path(path)
         if place is None:
@@ -264,7 +266,7 @@ def _tree(files: Iterable[str], tags: tuple[Tag, ...], inits: Mapping[str, Itera
         for module in _modules(file, folders, tags, inits.get(path, ())):
             node = root
             for folder in folders:
-                node = node.folders.setdefault(folder, _Folder())
+                node = node.folders.setdefault(folder, _SiteFolder())
             node.modules.add(module)
     return root
 

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _PythonSource:
     """What is kept of a Python source: `code` is all of it where an import can name it."""
 
     opens: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class _Folders:
 
 # A path, and its facts, or what is wrong with it, or what a source or a .pth file tells, or what is
 # called a library.
-Found = tuple[str, ElfFacts | str | _Source | _Folders | FileContent]
+Found = tuple[str, ElfFacts | str | _PythonSource | _Folders | FileContent]
 
 _SOURCE = ".py"
 _PATHS = ".pth"
@@ -245,7 +245,7 @@ def _facts(
 ) -> WheelFacts:
     elf = tuple(one for _, one in found if isinstance(one, ElfFacts))
     problems = tuple(one for _, one in found if isinstance(one, str))
-    sources = {path: one for path, one in found if isinstance(one, _Source)}
+    sources = {path: one for path, one in found if isinstance(one, _PythonSource)}
     opened = {name for one in sources.values() for name in one.opens}
     contents = {path: one for path, one in found if isinstance(one, FileContent)}
     contents |= {path: FileContent.DAMAGED for path, one in found if isinstance(one, str)}
@@ -407,7 +407,9 @@ def _read_batch(reading: _Reading, names: list[str]) -> list[Found]:
     return found
 
 
-def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | _Folders | FileContent | None:
+def _read_file(
+    reading: _Reading, name: str
+) -> ElfFacts | _PythonSource | _Folders | FileContent | None:
     """Facts of an ELF file, what a source tells; if it has a row, its digest is checked too."""
     archive = reading.archive
     if archive.files[name].file_size <= IN_MEMORY:
@@ -430,13 +432,13 @@ def _read_file(reading: _Reading, name: str) -> ElfFacts | _Source | _Folders | 
     return None
 
 
-def _source(name: str, data: bytes) -> _Source:
+def _source(name: str, data: bytes) -> _PythonSource:
     place = module_place(name)
     imports: Iterable[str] = ()
     if place is not None and place.endswith("/__init__.py"):
         imports = imported_modules(place.removesuffix("/__init__.py").replace("/", "."), data)
     code = b"" if place is None else data
-    return _Source(opens=opened_libraries(data), imports=tuple(imports), code=code)
+    return _PythonSource(opens=opened_libraries(data), imports=tuple(imports), code=code)
 
 
 def _content(data: bytes) -> FileContent:

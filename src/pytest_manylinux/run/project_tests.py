@@ -44,7 +44,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _TestedPackage:
     """The folder or sdist whose table holds, the package in it (`.`: the same), and its document."""
 
     root: Path
@@ -103,17 +103,19 @@ class Suites:
             skip=_left_out(target, values["test-skip"]),
         )
 
-    def _place(self, origin: Origin, settings: Settings) -> _Place:
+    def _place(self, origin: Origin, settings: Settings) -> _TestedPackage:
         """Where `{project}` is: the folder with the table that says `test-command`, or an sdist."""
         own = self._own
         if isinstance(origin, WheelSubject):
-            return _Place(root=own, package=".", document=self._document(own), shown="pyproject.toml")
+            return _TestedPackage(
+                root=own, package=".", document=self._document(own), shown="pyproject.toml"
+            )
         path, group = origin.subject.project.path, origin.subject.group
         shared = settings.source("test-command").kind is not SourceKind.PROJECT
         if path.is_dir() and shared and path != own and path.is_relative_to(own):
             inner = path.relative_to(own).as_posix()
-            return _Place(root=own, package=inner, document=self._document(path), shown=group)
-        return _Place(root=path, package=".", document=self._document(path), shown=group)
+            return _TestedPackage(root=own, package=inner, document=self._document(path), shown=group)
+        return _TestedPackage(root=path, package=".", document=self._document(path), shown=group)
 
     def _document(self, path: Path) -> Mapping[str, Any]:
         """The pyproject.toml of a folder or an sdist; empty without one."""
@@ -123,7 +125,9 @@ class Suites:
                 self._documents[path] = parse_toml(text)
             return self._documents[path]
 
-    def _tree(self, place: _Place, texts: Iterable[str], *, wanted: bool) -> tuple[Packed | None, str]:
+    def _tree(
+        self, place: _TestedPackage, texts: Iterable[str], *, wanted: bool
+    ) -> tuple[Packed | None, str]:
         """The tree that the commands speak of, and where the package is in it."""
         project, package = speaks_of_tree(texts)
         if not (project or package or wanted):
@@ -171,7 +175,7 @@ def identifier(target: Target) -> str:
     return f"{target.interpreter.version.id}-{libc}_{target.arch}"
 
 
-def _values(settings: Settings, place: _Place, name: str) -> dict[str, Any]:
+def _values(settings: Settings, place: _TestedPackage, name: str) -> dict[str, Any]:
     """The settings by name: ours, and cibuildwheel's where ours say so and leave something open."""
     values: dict[str, Any] = {key: getattr(settings, BY_NAME[key].field) for key in _FIELDS}
     if values["test-command"] != (WORD,):
@@ -190,7 +194,7 @@ def _left_out(target: Target, patterns: Iterable[str]) -> str:
     return ""
 
 
-def _check_sources(sources: Iterable[str], tree: Packed | None, place: _Place) -> None:
+def _check_sources(sources: Iterable[str], tree: Packed | None, place: _TestedPackage) -> None:
     names = tree.names if tree else frozenset()
     for path in sources:
         inner = path.strip("/").removeprefix("./")
