@@ -252,6 +252,14 @@ TRIGGERS = (
     Trigger(
         finding="libpython-linked", files=native(needed=("libpython3.11.so.1.0", *LIBC)), target={}
     ),
+    Trigger(
+        finding="libpython-linked",
+        files={
+            **native(needed=("libpython3-0a1b2c3d.14t.so.1.0", *LIBC), rpath="$ORIGIN/../demo.libs"),
+            "demo.libs/libpython3-0a1b2c3d.14t.so.1.0": native()[MODULE],
+        },
+        lesson="auditwheel grafts the library of a free-threaded Python",
+    ),
     Trigger(finding="isa-level", files=native(isa=3), also=frozenset({"policy-mismatch"})),
     Trigger(finding="page-alignment", files=native(align=0x800), target=OLD),
     Trigger(finding="static-tls", files=native(flags=STATIC_TLS, tls_size=4096), target={}),

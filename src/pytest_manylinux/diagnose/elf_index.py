@@ -14,8 +14,9 @@ from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
 
 _Files = tuple[ElfFacts, ...]
 
-# The name that `auditwheel repair` gives to a copy: libfoo-0a1b2c3d.so.1 for libfoo.so.1.
-_COPY = re.compile(r"(?P<stem>.+)-[0-9a-f]{6,}(?P<rest>\.so(?:\.[\w.]+)?)")
+# What `auditwheel repair` calls a copy, the digest before the first dot: libfoo-0a1b2c3d.so.1
+# for libfoo.so.1, libglib-2-0a1b2c3d.0.so.0 for libglib-2.0.so.0.
+_COPY = re.compile(r"(?P<stem>.+)-[0-9a-f]{6,}(?P<rest>\.(?:[^/]+\.)?so(?:\.[\w.]+)?)")
 
 
 def needing(library: str, facts: WheelFacts) -> _Files:
@@ -26,6 +27,11 @@ def needing(library: str, facts: WheelFacts) -> _Files:
 def files_named(library: str, facts: WheelFacts) -> _Files:
     """The wheel's ELF files that are called so."""
     return _by_name(facts).get(library, ())
+
+
+def copies_of(belongs: Callable[[str], bool], facts: WheelFacts) -> _Files:
+    """Copies of the libraries of which that holds, by the name that they had before repair."""
+    return tuple(elf for elf in facts.elf if any(map(belongs, _old_names(elf))))
 
 
 def grafted_copies(library: str, facts: WheelFacts) -> _Files:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
-from pytest_manylinux.diagnose.elf_index import needing
+from pytest_manylinux.diagnose.elf_index import copies_of, needing
 from pytest_manylinux.diagnose.installed import loader_missing
 from pytest_manylinux.diagnose.libraries import has_libpython, is_libpython
 from pytest_manylinux.diagnose.loader_model import unreached
@@ -17,6 +17,15 @@ from pytest_manylinux.model.wheel import WheelFacts
 def _wheel(facts: WheelFacts) -> Findings:
     for library in filter(is_libpython, unreached(facts)):
         yield _finding(library, [], Severity.WARNING, facts)
+    for copy in copies_of(is_libpython, facts):
+        name = copy.path.rpartition("/")[2]
+        users = needing(name, facts)
+        yield CHECK.finding(
+            f"the wheel carries an interpreter of its own: {copy.path}",
+            evidence=[f"{elf.path} needs {name}" for elf in users],
+            severity=Severity.WARNING,
+            files=[copy.path],
+        )
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
