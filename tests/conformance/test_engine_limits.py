@@ -9,6 +9,7 @@ import pytest
 from sandboxes import OWN, lines, need_control_groups, processes_with, python, sh
 
 from pytest_manylinux.engines.api import MIB, Engine, Limits, Sandbox, SandboxSpec, Status
+from pytest_manylinux.engines.output import BOUND
 from pytest_manylinux.errors import SandboxError
 
 pytestmark = pytest.mark.attack("limit")
@@ -100,8 +101,9 @@ def test_timeout_kills_the_whole_tree(engine: Engine, spec: SandboxSpec) -> None
 def test_timeout_while_output_floods(engine: Engine, spec: SandboxSpec) -> None:
     with engine.open(spec) as sandbox:
         completed = sh(sandbox, "yes", timeout=3)
+    # How much comes in that time is the machine's affair; what is kept of it is not.
     assert completed.status is Status.TIMED_OUT
-    assert completed.truncated
+    assert len(completed.stdout) < BOUND + 100
     assert completed.stdout.startswith(b"y\ny\n")
 
 
