@@ -196,7 +196,7 @@ class Hooks:
 
     def _outputs(self) -> Outputs:
         here = self.config.invocation_params.dir
-        names = ("proof", "html", "markdown", "sign_key", "history")
+        names = ("proof", "sbom", "html", "markdown", "sign_key", "history")
         values = {name: self.config.getoption(f"manylinux_{name}") for name in names}
         sigstore = self.config.getoption("manylinux_sigstore")
         if sigstore:
@@ -446,7 +446,9 @@ class Hooks:
         self._add_suite_properties(record)
         self.notes += self.context.left_out + untargeted_notes(record) + image_notes(record)
         try:
-            self.notes += [f"wrote {path}" for path in self.outputs.write(record)]
+            self.notes += [
+                f"wrote {path}" for path in self.outputs.write(record, self.run.workspace.facts)
+            ]
             self.annotations = speak_to_forge(record, os.environ)
             if self.config.getoption("manylinux_gate"):
                 code, lines = gate_words(self.run, record)

@@ -6,6 +6,8 @@ have seen of them is given as a value.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -40,7 +42,7 @@ from pytest_manylinux.model.observation import (
 from pytest_manylinux.model.policy import musl
 from pytest_manylinux.model.verdict import Expectation, Finding, Tries
 from pytest_manylinux.model.wheel import WheelFacts
-from pytest_manylinux.run.outcomes import index_refusals
+from pytest_manylinux.run.outcomes import index_refusals, library_findings
 
 MODULE = "demo/_x.cpython-311-x86_64-linux-gnu.so"
 LIBC = ("libc.so.6",)
@@ -68,7 +70,7 @@ class Trigger:
 
     With an observation it is tried, with `target` alone predicted, with neither audited. `size`,
     `expect` and `tries` stand for a large file, a declared fault and earlier trials; with `index` the
-    audit asks PyPI's rules too. `lesson` says what
+    audit asks PyPI's rules too, with `bounds` how old libraries may be. `lesson` says what
     went wrong where the finding's name alone does not.
     """
 
@@ -83,6 +85,7 @@ class Trigger:
     expect: str = ""
     tries: Tries | None = None
     index: bool = False
+    bounds: Mapping[str, str] = field(default_factory=dict)
     lesson: str = ""
 
     def facts(self, folder: Path) -> WheelFacts:
@@ -99,7 +102,8 @@ class Trigger:
         except MalformedWheelError as error:
             return judge_unreadable("demo.whl", error).findings
         if self.observation is None and self.target is None:
-            also = index_refusals(facts.wheel.path, IndexChoice()) if self.index else ()
+            also = index_refusals(facts.wheel.path, IndexChoice()) if self.index else []
+            also += library_findings(facts, self.bounds)
             return judge_audit(facts, audit_wheel(facts), also=also).findings
         target = make_target(**(self.target or {}))
         if self.observation is None:
@@ -127,6 +131,31 @@ def wanting(*wants: Want, **fields: Any) -> dict[str, bytes | str]:  # noqa: ANN
 def library(**fields: Any) -> bytes:  # noqa: ANN401
     """A shared library for the folder of grafted ones."""
     return ElfSpec(**({"soname": "libfoo.so.1", "needed": LIBC} | fields)).build()
+
+
+def auditwheel_sbom(
+    *components: Mapping[str, Any],
+    version: str = "1.0",
+    file_name: str = f"demo-1.0-{NATIVE}.whl",
+    came_from: str = "/opt/lib/libfoo.so.1",
+) -> str:
+    """A document as auditwheel writes it: its reference has the digest of the library's path."""
+    subject = {"type": "library", "name": "demo", "version": version}
+    subject["purl"] = subject["bom-ref"] = f"pkg:pypi/demo@{version}?file_name={file_name}"
+    digest = hashlib.sha256(came_from.encode()).hexdigest()
+    parts = [{"type": "library", "bom-ref": f"{c['purl']}#{digest}", **c} for c in components]
+    return json.dumps(
+        {
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.4",
+            "version": 1,
+            "metadata": {
+                "component": subject,
+                "tools": [{"name": "auditwheel", "version": "6.8.2"}],
+            },
+            "components": [subject, *parts],
+        }
+    )
 
 
 def loaded(*paths: str) -> Observation:
@@ -157,6 +186,9 @@ STATIC_TLS = 0x10
 NEWER = Want("fcntl64", "GLIBC_2.28", "libc.so.6")
 FORTIFIED = {MUSL_MODULE: wanting(Want("__memcpy_chk", "GLIBC_2.3.4", "libc.so.6"))[MODULE]}
 LOST = native(needed=("libfoo-0a1b2c3d.so.1", *LIBC)) | {GRAFTED: library()}
+FOO_GRAFTED = native(needed=("libfoo-0a1b2c3d.so.1", *LIBC), runpath="$ORIGIN/../demo.libs") | {
+    GRAFTED: library(soname="libfoo-0a1b2c3d.so.1")
+}
 UNGRAFTED = native(needed=("libfoo.so.1", *LIBC)) | {GRAFTED: library()}
 SIZE_CHANGED = "numpy.dtype size changed, may indicate binary incompatibility. Expected 96, got 88"
 
@@ -276,6 +308,17 @@ TRIGGERS = (
     Trigger(finding="module-not-native", files={**native(), "demo/_y.abi3.so": ""}),
     Trigger(finding="packed-unusually", files=native(), made={"method": zipfile.ZIP_BZIP2}),
     Trigger(finding="index-refusal", files=native(), made={"metadata": BY_FTP}, index=True),
+    Trigger(finding="graft-unaccounted", files=FOO_GRAFTED, lesson="no bill of materials"),
+    Trigger(finding="graft-license", files=FOO_GRAFTED),
+    Trigger(
+        finding="sbom-wrong",
+        files={**FOO_GRAFTED, "demo-1.0.dist-info/sboms/auditwheel.cdx.json": "<bom/>"},
+    ),
+    Trigger(
+        finding="old-library",
+        files=native(rodata=b"\0OpenSSL 3.0.7 1 Nov 2022\0"),
+        bounds={"openssl": "3.0.8"},
+    ),
     Trigger(finding="init-missing", files=native(exports=())),
     Trigger(
         finding="abi3-free-threaded",

@@ -255,6 +255,12 @@ OPTIONS: tuple[Option, ...] = (
         per_run=True,
     ),
     Option(
+        "library-bounds",
+        "the oldest versions of libraries that a wheel may hold, such as openssl=3.0.16 zlib=1.3.1 "
+        "(default: none)",
+        metavar="NAME=VERSION",
+    ),
+    Option(
         "expect",
         "faults that must happen",
     ),
@@ -279,6 +285,7 @@ REPORTS: tuple[Option, ...] = (
     Option("proof", "write all verdicts, bound to digests, as an in-toto Statement", metavar="FILE"),
     Option("html", "write one self-contained page", metavar="FILE"),
     Option("markdown", "write the matrix as Markdown", metavar="FILE"),
+    Option("sbom", "write a CycloneDX document of the wheels that carry none", metavar="FILE"),
     Option("sign-key", "sign the proof with this private Ed25519 key (PEM)", metavar="FILE"),
     Option("history", "keep each run's proof here, and use earlier ones", metavar="DIR"),
     Option("shard", "do one part of the run: 2/5 is the second of five", metavar="N/M"),

@@ -218,6 +218,21 @@ def _count(raw: object) -> int | None:
     return None
 
 
+_LIBRARY_VERSION = re.compile(r"\d[\w.]*")
+
+
+def library_bounds(raw: object, where: str) -> Mapping[str, str]:
+    """A table of libraries and versions, or words of `NAME=VERSION`; names in lower case."""
+    if isinstance(raw, dict):
+        pairs = list(raw.items())
+    else:
+        pairs = [(word.partition("=")[0], word.partition("=")[2]) for word in words(raw, where)]
+    for name, value in pairs:
+        if not isinstance(value, str) or not _LIBRARY_VERSION.fullmatch(value):
+            raise _wrong(f"{where}: {name}", value, 'give a version as a string, such as "3.0.16"')
+    return {name.lower(): value for name, value in pairs}
+
+
 def _tables(raw: object, where: str) -> list[Mapping[str, object]]:
     if isinstance(raw, list) and all(isinstance(row, dict) for row in raw):
         return raw

@@ -119,7 +119,8 @@ class Settings:
     `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty
-    means that all is done on this machine.
+    means that all is done on this machine; `library_bounds` are the oldest versions of libraries that a
+    wheel may hold, by upstream's names (inspect/known_libraries.py).
     """
 
     policy: Policy
@@ -160,6 +161,7 @@ class Settings:
     image_source: str
     registry_mirror: tuple[str, ...]
     catalogue: str
+    library_bounds: Mapping[str, str]
     expect: tuple[Expectation, ...]
     ignore: tuple[IgnoreRule, ...]
     distro: tuple[Mapping[str, object], ...]

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect import symbols as sym
+from pytest_manylinux.inspect.known_libraries import library_versions
 from pytest_manylinux.inspect.symbols import (
     Data,
     Dynamic,
@@ -257,6 +258,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     arch = _arch(headers)
     flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
+    texts = rodata + tuple((s.offset, s.size) for s in sections if s.name == ".data")
     dlopens = any(want.name in {"dlopen", "dlmopen"} for want in symbols.wants)
     stack = next((s for s in segments if s.kind == PT_GNU_STACK), None)
     return ElfFacts(
@@ -291,6 +293,13 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         debug_size=sum(s.size for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
         libraries_by_name=library_names(data, rodata) if dlopens else (),
         baked_paths=baked_paths(data, rodata),
+        library_versions=library_versions(
+            data,
+            texts,
+            soname=next(iter(dynamic.texts(sym.SONAME)), ""),
+            exports=symbols.exports,
+            needed=dynamic.texts(sym.NEEDED),
+        ),
     )
 
 

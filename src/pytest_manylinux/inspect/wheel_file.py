@@ -39,6 +39,7 @@ from pytest_manylinux.inspect.python_code import (
     opened_libraries,
     syntax_needs,
 )
+from pytest_manylinux.inspect.sbom import licensed_libraries, read_sboms
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
 from pytest_manylinux.model.wheel import (
@@ -285,6 +286,8 @@ def _facts(
         syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
         no_code=tuple(sorted(contents.items())),
+        sboms=read_sboms(archive, info.folder),
+        licensed_libraries=licensed_libraries(archive, info.folder),
     )
 
 

@@ -115,7 +115,8 @@ class ElfFacts:
     `debug_sections` are the names of .debug_* and .zdebug_* sections, `debug_size` their bytes.
     `libraries_by_name` are names like `libfoo.so.1` among the read-only strings of a file that
     calls dlopen (it may look for them at run time); `baked_paths` absolute paths among the strings
-    that OpenSSL-like libraries look at for certificates and configuration.
+    that OpenSSL-like libraries look at for certificates and configuration. `library_versions` are
+    (library, version) of known libraries that are linked into the file, or that it is, by their texts.
     """
 
     path: str
@@ -149,6 +150,7 @@ class ElfFacts:
     debug_size: int = 0
     libraries_by_name: tuple[str, ...] = ()
     baked_paths: tuple[str, ...] = ()
+    library_versions: tuple[tuple[str, str], ...] = ()
 
     @property
     def runs_on_linux(self) -> bool:
@@ -230,6 +232,39 @@ class SyntaxNeed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SbomComponent:
+    """A component of a software bill of materials, as the document states it.
+
+    `ref` is its bom-ref. `hashes` are (algorithm, hexadecimal digest), as CycloneDX spells algorithms
+    (`SHA-256`); `files` are the places at which it says that it was found. `licensed` tells that it
+    states a licence.
+    """
+
+    name: str
+    version: str = ""
+    purl: str = ""
+    ref: str = ""
+    hashes: tuple[tuple[str, str], ...] = ()
+    files: tuple[str, ...] = ()
+    licensed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SbomDocument:
+    """A document of `.dist-info/sboms` (PEP 770), CycloneDX or SPDX in JSON.
+
+    `subject` is what it is about, `tool` what wrote it. `problem` says why it could not be read; empty
+    for one that could.
+    """
+
+    path: str
+    problem: str = ""
+    tool: str = ""
+    subject: SbomComponent | None = None
+    components: tuple[SbomComponent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
     """Everything read once from a wheel.
 
@@ -252,6 +287,8 @@ class WheelFacts:
     `packed_by` are the methods that files are packed with (`deflated`, `bzip2`), sorted.
     `syntax` are files that not every Python compiles which the wheel's tags and Requires-Python admit.
     `import_order` are the dotted names that packages' `__init__` files import, in their order.
+    `sboms` are the bills of materials that it carries, `licensed_libraries` the grafted libraries that
+    its licence files speak of.
     """
 
     wheel: Wheel
@@ -282,6 +319,13 @@ class WheelFacts:
     mismatches: tuple[str, ...] = ()
     packed_by: tuple[str, ...] = ()
     no_code: tuple[tuple[str, FileContent], ...] = ()
+    sboms: tuple[SbomDocument, ...] = ()
+    licensed_libraries: tuple[str, ...] = ()
+
+    @property
+    def grafted(self) -> tuple[ElfFacts, ...]:
+        """The libraries of others that repair has put in (see is_grafted)."""
+        return tuple(elf for elf in self.elf if is_grafted(elf.path) and elf.is_shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +344,17 @@ class Audit:
     true: bool
     reasons: tuple[str, ...] = ()
     tool: str = ""
+
+
+_GRAFTED = re.compile(r"(?:[^/]+/)*(?:[^/]*\.libs/.+|[^/]+-[0-9a-f]{8,}\.[^/]*so[^/]*)")
+
+
+def is_grafted(path: str) -> bool:
+    """Whether repair put a library there: in a folder `NAME.libs`, or with a digest in its name.
+
+    auditwheel's `--lib-sdir` and the digest that it puts before the first dot (repair.py, copylib).
+    """
+    return _GRAFTED.fullmatch(path) is not None
 
 
 SITE = "site-packages"

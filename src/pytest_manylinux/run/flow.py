@@ -46,6 +46,7 @@ from pytest_manylinux.run.outcomes import (
     declared,
     failed,
     index_refusals,
+    library_findings,
     wheel_record,
 )
 from pytest_manylinux.run.session import Run
@@ -451,8 +452,9 @@ def _judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
 
 def _audited(origin: Origin, read: Read) -> Judged:
     audit, settings = audit_wheel(read.facts), settings_of(origin)
-    refusals = index_refusals(read.facts.wheel.path, settings.gate.index)
-    verdict = declared(judge_audit(read.facts, audit, also=refusals), settings, "audit")
+    also = index_refusals(read.facts.wheel.path, settings.gate.index)
+    also += library_findings(read.facts, settings.library_bounds)
+    verdict = declared(judge_audit(read.facts, audit, also=also), settings, "audit")
     return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
 
 

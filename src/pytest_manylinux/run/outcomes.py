@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_manylinux.config.readers import nearest
 from pytest_manylinux.config.settings import IndexChoice, Settings
 from pytest_manylinux.diagnose.check_registry import make_finding
+from pytest_manylinux.diagnose.grafts import old_libraries
 from pytest_manylinux.diagnose.judge import apply_expectations, apply_ignores, judge_unreadable
 from pytest_manylinux.errors import (
     DependencyError,
@@ -19,6 +22,7 @@ from pytest_manylinux.errors import (
     TrialTimeoutError,
     UsageError,
 )
+from pytest_manylinux.inspect.known_libraries import KNOWN_LIBRARIES
 from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
@@ -112,6 +116,31 @@ _CAUSES: tuple[tuple[type[ManylinuxError], Cause], ...] = (
 
 def _cause(error: ManylinuxError) -> Cause:
     return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.BUILD)
+
+
+def library_findings(facts: WheelFacts, bounds: Mapping[str, str]) -> list[Finding]:
+    """The libraries inside the wheel that are older than the settings allow, a finding each."""
+    return [
+        make_finding(
+            "old-library",
+            f"{old.name} {old.version} is older than {old.bound}, which library-bounds asks for",
+            evidence=old.files,
+            files=old.files,
+        )
+        for old in old_libraries(facts, bounds)
+    ]
+
+
+def check_bounds(settings: Settings) -> None:
+    """Raise UsageError for a library in `library-bounds` whose version nothing here can tell."""
+    known = {one.name for one in KNOWN_LIBRARIES}
+    for name in settings.library_bounds:
+        if name not in known:
+            raise UsageError(
+                f"{settings.source('library-bounds')}: library-bounds: no library known here is "
+                f"called {name!r}",
+                remedy=f"{nearest(name, known)}known are {', '.join(sorted(known))}",
+            )
 
 
 def index_refusals(path: Path, choice: IndexChoice) -> list[Finding]:

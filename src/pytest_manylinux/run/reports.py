@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.artifacts import read_artifact
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.gate import decide
+from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.report.cyclonedx import write_sbom
 from pytest_manylinux.report.diff import History, durations, keep, load_history
 from pytest_manylinux.report.markdown import append_summary, workflow_annotations, write_markdown
 from pytest_manylinux.report.page.view import write_html
@@ -35,18 +38,27 @@ class Outputs:
     """
 
     proof: Path | None = None
+    sbom: Path | None = None
     html: Path | None = None
     markdown: Path | None = None
     sign_key: Path | None = None
     history: Path | None = None
     sigstore: bool = False
 
-    def write(self, record: RunRecord) -> list[Path]:
-        """Write all of it; gives the paths. Raises ReportError and UsageError (the key)."""
+    def write(self, record: RunRecord, facts_of: Callable[[Wheel], WheelFacts]) -> list[Path]:
+        """Write all of it; gives the paths. Raises ReportError and UsageError (the key).
+
+        `facts_of` reads a wheel, or recalls what was read of it.
+        """
         written: list[Path] = []
         if self.proof is not None:
             write_proof(record, self.proof, sign_key=self.sign_key, as_myself=self.sigstore)
             written.append(self.proof)
+        if self.sbom is not None:
+            paths = dict.fromkeys(wheel.path for wheel in record.wheels if wheel.path is not None)
+            facts = [facts_of(open_wheel(path)) for path in paths]
+            write_sbom(facts, self.sbom, written=record.started)
+            written.append(self.sbom)
         if self.html is not None:
             write_html(record, self.html, history=self._earlier(record))
             written.append(self.html)

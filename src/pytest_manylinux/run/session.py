@@ -46,6 +46,7 @@ from pytest_manylinux.pythons.standalone import StandalonePythons
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
+from pytest_manylinux.run.outcomes import check_bounds
 from pytest_manylinux.run.project_tests import Suites, cores_of
 from pytest_manylinux.run.tasks import Overview, Tasks
 from pytest_manylinux.workspace import OnFirstUse, Workspace
@@ -307,6 +308,7 @@ class Run:
         for arch in named_architectures(settings.archs):
             check_policy(self.policy(settings, arch), arch, where=str(settings.source("policy")))
         self.extensions.require(settings)
+        check_bounds(settings)
         if settings.dask:
             require_library()
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))

@@ -67,6 +67,10 @@ NAMES = [
     "gil-enabled",
     "symbol-not-in-musl",
     "built-for-glibc",
+    "graft-unaccounted",
+    "sbom-wrong",
+    "graft-license",
+    "old-library",
 ]
 
 

@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 from elf_files import Want
 from trial_values import imported, make_observation, make_target, raised
-from triggers import LIBC, MODULE, TRIGGERS, Trigger, library, native, wanting
+from triggers import (
+    LIBC,
+    MODULE,
+    TRIGGERS,
+    Trigger,
+    auditwheel_sbom,
+    library,
+    native,
+    wanting,
+)
 from wheels import NATIVE
 
 from pytest_manylinux.diagnose.check_registry import checks, find_check
@@ -67,6 +76,12 @@ def test_the_table_of_faulty_wheels(tmp_path: Path, show_table: Callable[[str], 
 )
 def test_sound_wheels_bring_nothing_about(files: dict[str, bytes | str], tmp_path: Path) -> None:
     tag = NATIVE if files else "py3-none-any"
+    grafted = [path.partition("/lib")[2].partition(".")[0] for path in files if ".libs/" in path]
+    if grafted:  # accounted for, and with their licences
+        named = [{"name": n, "version": "1", "purl": f"pkg:rpm/almalinux/{n}@1"} for n in grafted]
+        info = "demo-1.0.dist-info"
+        files = {**files, f"{info}/sboms/auditwheel.cdx.json": auditwheel_sbom(*named)}
+        files |= {f"{info}/licenses/{name}.txt": "MIT" for name in grafted}
     facts = Trigger(finding="", files=files, tag=tag).facts(tmp_path)
     audit = judge_audit(facts, audit_wheel(facts))
     assert (audit.outcome, audit.findings) == (Outcome.PORTABLE, ())
