@@ -24,8 +24,6 @@ from pytest_manylinux.nodes import (
     TrialItem,
     artifact_node,
     folder_node,
-    is_project,
-    projects_below,
 )
 from pytest_manylinux.report.junit import (
     InnerCase,
@@ -41,6 +39,7 @@ from pytest_manylinux.report.terminal import can_show_marks, matrix, warning_lin
 from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.extensions import gather
 from pytest_manylinux.run.header import header_lines
+from pytest_manylinux.run.monorepo import projects_of_root
 from pytest_manylinux.run.progress import Live
 from pytest_manylinux.run.record import ItemRecord, load_item_record
 from pytest_manylinux.run.reports import (
@@ -59,6 +58,7 @@ from pytest_manylinux.run.strangers import (
     is_own_root,
     own_conftest,
     require_own_configuration,
+    root_above,
 )
 from pytest_manylinux.run.tasks import Overview
 from pytest_manylinux.run.tracebacks import foreseen, guarded, tell
@@ -123,6 +123,8 @@ def own_conftests(config: pytest.Config) -> Iterator[None]:
         require_own_configuration(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
+    if not is_own_root(config) and (root := root_above(paths, here)):
+        config._rootpath = root  # noqa: SLF001 - what --rootdir sets: ids are to tell the paths apart
     own = own_conftest(paths, here)
     known.noconftest = known.noconftest or own is None
     known.file_or_dir = [os.fspath(own or here)]  # pytest looks next to these, and above
@@ -170,7 +172,7 @@ class Hooks:
         bare = config.args_source is not pytest.Config.ArgsSource.ARGS
         with_tests = bool(config.getoption("manylinux_with_tests"))
         if bare:
-            self._take_root(config)
+            config.args[:] = [os.fspath(config.rootpath)]
         elif not (with_tests or config.option.pyargs):
             check_kinds(config.args, here)
         self.links = Links(given_paths(config.args, here))
@@ -190,7 +192,8 @@ class Hooks:
             extensions=extensions,
         )
         self.run.check(settings)
-        self.context = Context(run=self.run, layers=layers, bare=bare, with_tests=with_tests)
+        alone = projects_of_root(config.rootpath, settings) if bare else frozenset()
+        self.context = Context(run=self.run, layers=layers, alone=alone, with_tests=with_tests)
         config.stash[CONTEXT] = self.context
         self.common.enter_context(added_checks(extensions.checks))
 
@@ -223,22 +226,6 @@ class Hooks:
             self.common_folder = self.common.enter_context(temporary_folder())
         node.workerinput[SHARED] = str(self.common_folder)
 
-    @staticmethod
-    def _take_root(config: pytest.Config) -> None:
-        """Bare `--manylinux` means the project in the root folder."""
-        if not is_project(config.rootpath):
-            below = " ".join(projects_below(config.rootpath))
-            raise UsageError(
-                f"{config.rootpath} is no Python project: neither setup.py nor a pyproject.toml"
-                " with [build-system]",
-                why=f"there are projects below it: {below}" if below else "",
-                remedy=f"pytest --manylinux {below}"
-                if below
-                else "go to a project's folder, or name projects, sdists, wheels or folders of"
-                " them: pytest --manylinux PATH...",
-            )
-        config.args[:] = [os.fspath(config.rootpath)]
-
     def _show(self, line: str) -> None:
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is None or reporter.verbosity < 0 or self.is_worker:
@@ -270,6 +257,8 @@ class Hooks:
     @guarded
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Follow no link out of the tree or to a folder, and do not try what was built here."""
+        if collection_path in self.context.alone or self.context.leads_on(collection_path):
+            return False  # whatever pytest's norecursedirs says of a folder's name
         ours = collection_path == self.run.wheelhouse
         return True if ours or self.links.leaves_out(collection_path) else None
 
@@ -294,6 +283,16 @@ class Hooks:
             left_out = set(dropped)
             items[:] = [item for item in items if item not in left_out]
             config.hook.pytest_deselected(items=dropped)
+        self.context.take_members()
+        self._put_in_order(items)
+
+    def _put_in_order(self, items: list[pytest.Item]) -> None:
+        """A project's items after those of projects that it requires; others stay where they are."""
+        ours = [item for item in items if isinstance(item, PortabilityItem)]
+        order = self.context.in_order(dict.fromkeys(item.path for item in ours))
+        ranks = {path: rank for rank, path in enumerate(order)}
+        inorder = iter(sorted(ours, key=lambda item: ranks[item.path]))
+        items[:] = [next(inorder) if isinstance(item, PortabilityItem) else item for item in items]
 
     def _is_selected(self, item: pytest.Item) -> bool:
         folder = item.parent.path.resolve() if item.parent else item.path

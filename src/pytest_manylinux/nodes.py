@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain, plain_line, printable
 from pytest_manylinux.host.architecture import host_arch
-from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.run import WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
@@ -28,6 +25,7 @@ from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.matrix import is_unbuilt
 from pytest_manylinux.report.terminal import verdict_text
 from pytest_manylinux.run.collection import Context
+from pytest_manylinux.run.monorepo import is_project
 from pytest_manylinux.run.outcomes import Built, Judged
 from pytest_manylinux.run.record import ItemRecord
 from pytest_manylinux.run.subjects import (
@@ -38,11 +36,6 @@ from pytest_manylinux.run.subjects import (
     key_of,
 )
 from pytest_manylinux.run.tracebacks import foreseen, internal_error
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONTEXT = pytest.StashKey[Context]()
 _T = TypeVar("_T")
@@ -336,6 +329,9 @@ class Folder(pytest.Directory):
             entries = sorted(self.path.iterdir(), key=lambda path: path.name)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be read", why=error.strerror or str(error)) from error
+        context = self.config.stash[CONTEXT]
+        if context.alone and not context.with_tests:
+            return [one for one in entries if one in context.alone or context.leads_on(one)]
         if self._is_at_or_below_a_path():
             return entries
         return [one for one in entries if self.session.isinitpath(one, with_parents=True)]
@@ -347,7 +343,8 @@ class Folder(pytest.Directory):
         """As `pytest.Dir` does, which is final, but without asking for what others make of files."""
         context = self.config.stash[CONTEXT]
         if not folder and not context.with_tests:
-            node = artifact_node(self, entry) if entry.is_file() else None
+            wanted = not context.alone and entry.is_file()
+            node = artifact_node(self, entry) if wanted else None
             yield from [] if node is None else [node]
         elif folder:
             below = self.ihook.pytest_collect_directory(path=entry, parent=self)
@@ -364,14 +361,14 @@ class ProjectDir(Folder):
         context = self.config.stash[CONTEXT]
         with told(context):
             yield from _project_items(self, *context.plan_project(self.path))
-        if context.with_tests or not context.bare:
+        if context.with_tests or not context.alone or context.leads_on(self.path):
             yield from super().collect()
 
 
 def folder_node(parent: pytest.Collector, path: Path) -> pytest.Collector | None:
     """The collector of a folder; None leaves it to pytest, where its tests are wanted."""
     context = parent.config.stash[CONTEXT]
-    if is_project(path) and not (context.bare and path != parent.config.rootpath):
+    if is_project(path) and (not context.alone or path in context.alone):
         return _node(ProjectDir, parent, path)
     return None if context.with_tests else _node(Folder, parent, path)
 
@@ -435,46 +432,6 @@ class WheelFile(pytest.File):
             found = self.config.stash[CONTEXT].why_untargeted(subject)
             way = subject.settings.untargeted if found.is_of_another_run else "fail"
             yield UnplannedItem.from_parent(self, name="trial[no-target]", reason=str(found), way=way)
-
-
-_MOST_BELOW = 20
-
-
-def projects_below(folder: Path) -> list[str]:
-    """The projects in a folder and in the folders in it, some of many: for a person to choose from."""
-    found: list[str] = []
-    for pattern in ("*", "*/*"):
-        for path in sorted(folder.glob(pattern)):
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if not hidden and not path.is_symlink() and path.is_dir() and is_project(path):
-                found.append(printable(path.relative_to(folder).as_posix()))
-            if len(found) == _MOST_BELOW:
-                return found
-    return found
-
-
-def is_project(path: Path) -> bool:
-    """Whether a folder can be built: a setup.py, or a pyproject.toml with a build system (PEP 518).
-
-    Files of the folder only: not what a link that leaves it leads to.
-    """
-    if is_file_of(path, path / "setup.py"):
-        return True
-    file = path / "pyproject.toml"
-    return is_file_of(path, file) and _has_build_system(file)
-
-
-def _has_build_system(file: Path) -> bool:
-    """Whether a pyproject.toml has that table; planning says what is wrong with the file."""
-    try:
-        if file.stat().st_size > MAX_TEXT:
-            return True
-        text = file.read_text(encoding="utf-8")
-        return "build-system" in text and "build-system" in parse_toml(text)
-    except tomllib.TOMLDecodeError:
-        return True
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def is_sdist(path: Path) -> bool:

@@ -201,7 +201,16 @@ class Workspace:
         prepared_venv(image, target.interpreter, self.engine(), self.venvs)
 
     def dependencies(
-        self, wheel: Wheel, facts: WheelFacts, target: Target, image: Image, *, timeout: float
+        self,
+        wheel: Wheel,
+        facts: WheelFacts,
+        target: Target,
+        image: Image,
+        *,
+        timeout: float,
+        extras: tuple[str, ...] = (),
+        also: tuple[str, ...] = (),
+        siblings: tuple[Wheel, ...] = (),
     ) -> Path | None:
         """See `resolve_dependencies`; folders are kept below the cache."""
         return resolve_dependencies(
@@ -212,33 +221,20 @@ class Workspace:
             self.engine(),
             cache=self.store.root / "dependencies",
             timeout=timeout,
+            extras=extras,
+            also=also,
+            siblings=siblings,
         )
 
-    def prepared_suite(
-        self,
-        suite: SuiteRequest,
-        wheel: Wheel,
-        facts: WheelFacts,
-        target: Target,
-        image: Image,
-        *,
-        timeout: float,
-    ) -> SuiteRequest:
-        """A project's tests with what they require; what cannot be resolved is why they do not run."""
+    def prepared_suite(self, suite: SuiteRequest, resolve: Callable[..., Path | None]) -> SuiteRequest:
+        """A project's tests with what they require; what cannot be resolved is why they do not run.
+
+        `resolve` is `dependencies` of their wheel on its target.
+        """
         if not suite.can_run or not suite.needs:
             return suite
         try:
-            required = resolve_dependencies(
-                wheel,
-                facts,
-                target,
-                image,
-                self.engine(),
-                cache=self.store.root / "dependencies",
-                timeout=timeout,
-                extras=suite.extras,
-                also=suite.requires,
-            )
+            required = resolve(extras=suite.extras, also=suite.requires)
         except DependencyError as error:
             return replace(suite, lacking=" ".join(f"{error.what}: {error.why}".split()))
         return replace(suite, required=required)

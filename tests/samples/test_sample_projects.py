@@ -6,9 +6,10 @@ Opt-in (`-m samples`): what `make prove` does, with the findings looked at one b
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,39 @@ from pytest_manylinux.report.proof import read_proof
 pytestmark = pytest.mark.samples
 
 ROOT = Path(__file__).parents[2]
+
+
+def _projects() -> Iterator[Path]:
+    """The pyproject.toml of each project: a folder of one, or of a monorepo's."""
+    for path in ROOT.glob("sample_projects/*/*/"):
+        inner = sorted(path.glob("packages/*/pyproject.toml"))
+        yield from inner or [path / "pyproject.toml"]
+
+
+def test_the_monorepo_by_the_bare_command_of_its_readme(tmp_path: Path) -> None:
+    folder = tmp_path / "monorepo"
+    shutil.copytree(ROOT / "sample_projects/portable/monorepo", folder)
+    assert "\n    pytest --manylinux\n" in (folder / "README.md").read_text(encoding="utf-8")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--manylinux",
+        f"--manylinux-proof={tmp_path}/proof.json",
+    ]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    record = read_proof(tmp_path / "proof.json").record
+    core = {(w.file, w.sha256) for w in record.wheels if w.name == "measure-core"}
+    stats = {w.file for w in record.wheels if w.name == "measure-stats"}
+    trials = [v.observation for v in record.verdicts if v.wheel in stats and v.observation]
+    assert trials
+    assert all(len(seen.siblings) == 1 and set(seen.siblings) <= core for seen in trials)
+    builds = [build for build in record.builds if build.project == "packages/measure-stats"]
+    assert all(len(build.siblings) == 1 and set(build.siblings) <= core for build in builds)
 
 
 def test_each_fault_is_found_and_no_false_one(
@@ -32,7 +66,7 @@ def test_each_fault_is_found_and_no_false_one(
     )
     found = list(rows(read_proof(tmp_path / "proof.json").record))
     show_table("\n".join(map(str, found)))
-    projects = {f"sample_projects/{p.parent.name}/{p.name}" for p in ROOT.glob("sample_projects/*/*/")}
+    projects = {path.parent.relative_to(ROOT).as_posix() for path in _projects()}
     assert {row.project for row in found} == projects
     assert [str(row) for row in found if row.wrong] == []
     assert done.returncode == 0, done.stdout[-4000:]

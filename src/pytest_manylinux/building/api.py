@@ -19,7 +19,7 @@ from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.run import BuildRecord
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
 
 Say = Callable[[str], None]
 Pairs = tuple[tuple[str, str], ...]
@@ -37,6 +37,7 @@ class BuildRequest:
     of tools not counted.
     `cache` is a folder of ours that may be shared by builds at the same time. `log` is overwritten.
     `fresh` builds even if an earlier build of the same source in the same way is remembered.
+    `siblings` are wheels that are taken for what is required to build, whatever the index has.
     """
 
     project: Path
@@ -54,6 +55,7 @@ class BuildRequest:
     cache: Path
     log: Path
     fresh: bool = False
+    siblings: tuple[Wheel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ CACHES = SCRATCH / "cache"
 BUILT = SCRATCH / "built"
 REPAIRED = SCRATCH / "repaired"
 INSIDE = SCRATCH / "inside"
+SIBLINGS = SCRATCH / "siblings"
 """Where inside/ of this room is seen in a sandbox."""
 INSIDE_SOURCE = Path(__file__).parent / "inside"
 

@@ -67,6 +67,8 @@ class FrontEnd:
     """Builds one project in one sandbox. `environment` is what the project's own code sees.
 
     `packages` is the site-packages folder of the isolated environment; `image` the name of the root.
+    `siblings` are wheels in the sandbox that are installed with the build requirements: pip then takes
+    them for what requires their projects.
     """
 
     steps: BuildSteps
@@ -76,6 +78,7 @@ class FrontEnd:
     environment: Mapping[str, str]
     packages: PurePosixPath
     image: str
+    siblings: tuple[PurePosixPath, ...] = ()
 
     def prepare(self, archive: PurePosixPath, before_build: tuple[str, ...]) -> None:
         """Unpack the source, make toolchain and isolated environment, run the user's commands.
@@ -111,6 +114,8 @@ class FrontEnd:
         """
         if not wanted:
             return
+        # pip looks for what it is asked for in turn: files are to be known before the names they meet
+        wanted = (*map(str, self.siblings), *wanted)
         title, command = "installing build requirements", self._pip(again=again)
         environment = {**self.environment, **self.index.environment, **pip_environment()}
         environment |= NO_BYTECODE if again else {}

@@ -19,6 +19,7 @@ from pytest_manylinux.building.api import (
     INSIDE,
     INSIDE_SOURCE,
     REPAIRED,
+    SIBLINGS,
     SOURCE,
     BuildInputs,
     BuildOutcome,
@@ -143,6 +144,7 @@ def _record_of(
         wheel_sha256=facts.wheel.sha256,
         log=str(request.log),
         started=time.time(),
+        siblings=tuple((one.filename, one.sha256) for one in request.siblings),
     )
 
 
@@ -202,6 +204,8 @@ class _Job:
 
     def _spec(self, source: Snapshot) -> SandboxSpec:
         mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]
+        siblings = self.request.siblings
+        mounts += [Mount(source=one.path.resolve(), target=SIBLINGS / one.filename) for one in siblings]
         if source.objects is not None:
             mounts.append(Mount(source=source.objects, target=OBJECTS))
         request = self.request
@@ -246,6 +250,7 @@ class _Job:
             environment=environment,
             packages=ENVIRONMENT / "lib" / library / "site-packages",
             image=self.request.image.name,
+            siblings=tuple(SIBLINGS / one.filename for one in self.request.siblings),
         )
 
     def _check_symbols(self, facts: WheelFacts) -> None:

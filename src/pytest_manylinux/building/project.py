@@ -259,7 +259,8 @@ class Project:
 
     `name` is normalized (PEP 503). `backend_path` are folders of the project that hold its own back
     end. `native` holds the evidence that it builds native code, a line each; empty if it seems to be
-    pure. `limited_api` is a hint that its wheel may serve many Pythons.
+    pure. `limited_api` is a hint that its wheel may serve many Pythons. `requires` are its runtime
+    requirements as far as its files say them, those of extras included; the wheel's own decide.
     """
 
     path: Path
@@ -272,6 +273,7 @@ class Project:
     build_requires: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     limited_api: bool = False
+    requires: tuple[str, ...] = ()
 
 
 def read_project(path: Path) -> Project:
@@ -305,7 +307,20 @@ def read_project(path: Path) -> Project:
         build_requires=tuple(system.get("requires", ("setuptools",))),
         native=_native_evidence(tree, table),
         limited_api=any(_LIMITED_API.search(text) for text in texts.values()),
+        requires=_requirements(texts.get("PKG-INFO", ""), table.get("project")),
     )
+
+
+def _requirements(information: str, declared: object) -> tuple[str, ...]:
+    """An sdist's Requires-Dist, else what the table [project] has, of extras too."""
+    head = information.split("\n\n", 1)[0]
+    if lines := re.findall(r"^Requires-Dist:[ \t]*(.+)$", head, flags=re.MULTILINE):
+        return tuple(lines)
+    table = declared if isinstance(declared, dict) else {}
+    extras = table.get("optional-dependencies")
+    lists = [table.get("dependencies"), *(extras.values() if isinstance(extras, dict) else ())]
+    rows = (row for found in lists if isinstance(found, list) for row in found)
+    return tuple(row for row in rows if isinstance(row, str))
 
 
 def _checked_system(path: Path, system: object) -> Mapping[str, Any]:

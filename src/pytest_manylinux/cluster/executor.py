@@ -18,7 +18,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pytest_manylinux.cache.directories import aside_folder, make_once, sweep
@@ -183,6 +183,7 @@ class Executor:
             timeout=order.timeout,
             cache=self._workspace.venvs,
             suite=self._suite(order, wheel, facts, image, stream),
+            siblings=self._siblings(order, stream),
         )
 
     @contextlib.contextmanager
@@ -231,7 +232,23 @@ class Executor:
             return (
                 None if order.dependencies is None else self._files.folder(order.dependencies, stream)
             )
-        return self._workspace.dependencies(wheel, facts, order.target, image, timeout=order.timeout)
+        return self._resolve(order, wheel, facts, image, stream)()
+
+    def _resolve(
+        self, order: Order, wheel: Wheel, facts: WheelFacts, image: Image, stream: Stream
+    ) -> Callable[..., Path | None]:
+        return partial(
+            self._workspace.dependencies,
+            wheel,
+            facts,
+            order.target,
+            image,
+            timeout=order.timeout,
+            siblings=self._siblings(order, stream),
+        )
+
+    def _siblings(self, order: Order, stream: Stream) -> tuple[Wheel, ...]:
+        return tuple(self._read(self._files.wheel(part, stream))[0] for part in order.siblings)
 
     def _suite(
         self, order: Order, wheel: Wheel, facts: WheelFacts, image: Image, stream: Stream
@@ -258,9 +275,8 @@ class Executor:
         )
         if required is not None or order.root is not None:
             return suite
-        return self._workspace.prepared_suite(
-            suite, wheel, facts, order.target, image, timeout=order.timeout
-        )
+        resolve = self._resolve(order, wheel, facts, image, stream)
+        return self._workspace.prepared_suite(suite, resolve)
 
     def _image(self, order: Order, stream: Stream) -> Image:
         """The image that the order names, or the one that this machine makes or pulls."""

@@ -72,7 +72,8 @@ class Order(_Message, frozen=True):
     """One trial. `run` names who asks.
 
     Without `root` the worker has an image of the target made or pulled, and with `resolve` it
-    resolves what the wheel depends on; otherwise that is `dependencies`, None for none at all.
+    resolves what the wheel depends on, `siblings` taken for what requires them; otherwise that is
+    `dependencies`, None for none at all.
     """
 
     run: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -87,6 +88,7 @@ class Order(_Message, frozen=True):
     programs: tuple[tuple[str, ...], ...]
     timeout: float
     suite: SuiteOrder | None = None
+    siblings: tuple[Part, ...] = ()
 
 
 class RemoteResult(_Message, frozen=True, tag="seen"):

@@ -39,7 +39,7 @@ class TrialOrder:
     """A trial for a worker. `engine` is the name of the one to do it with, or `auto`.
 
     `request` is what this machine has prepared for it; None where the worker prepares all of it, and
-    `suite` are the project's own tests.
+    `suite` are the project's own tests. `siblings` are wheels of the run that meet requirements.
     """
 
     wheel: Wheel
@@ -48,6 +48,7 @@ class TrialOrder:
     engine: str
     request: TrialRequest | None
     suite: SuiteRequest | None = None
+    siblings: tuple[Wheel, ...] = ()
 
 
 def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answer]:
@@ -71,6 +72,7 @@ def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answe
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
         suite=_offered_suite(trial.suite if request is None else request.suite, cluster.supply),
+        siblings=tuple(_offered(one.path, one.sha256, cluster.supply) for one in trial.siblings),
     )
     needed = needs(
         arch=trial.target.arch,

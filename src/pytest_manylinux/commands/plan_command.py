@@ -111,7 +111,7 @@ def _context(arguments: argparse.Namespace) -> Context:
     settings = merge(layers)
     run = Run(settings=settings, root=here, own=here, here=here, show=print, shared=None, fresh=False)
     run.check(settings)
-    return Context(run=run, layers=layers, bare=False, with_tests=False)
+    return Context(run=run, layers=layers, alone=frozenset(), with_tests=False)
 
 
 def planned_wheels(context: Context, names: Iterable[str]) -> list[PlannedWheel]:

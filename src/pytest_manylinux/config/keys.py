@@ -56,6 +56,7 @@ UNTARGETED = ("skip", "warn", "fail")
 IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
+    "packages": (inner_paths, ()),
     "policy": (policy, Policy((2, 5))),
     "distros": (words, (AUTO,)),
     "python": (pythons, PythonChoice()),

@@ -46,6 +46,11 @@ class Option(NamedTuple):
 
 OPTIONS: tuple[Option, ...] = (
     Option(
+        "packages",
+        "the projects of a monorepo, as folders or patterns of them: what a run without paths is of",
+        per_run=True,
+    ),
+    Option(
         "policy",
         "the policy to build for: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y "
         "(default: manylinux1)",

@@ -120,9 +120,11 @@ class Settings:
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty
     means that all is done on this machine; `library_bounds` are the oldest versions of libraries that a
-    wheel may hold, by upstream's names (inspect/known_libraries.py).
+    wheel may hold, by upstream's names (inspect/known_libraries.py). `packages` are
+    patterns of folders below the root.
     """
 
+    packages: tuple[str, ...]
     policy: Policy
     distros: tuple[str, ...]
     python: PythonChoice

@@ -341,6 +341,8 @@ class Observation:
     `emulator` is what ran the programs, such as `qemu 7.2.22`; empty if the processor did.
     `added_python` is a Python that the distro does not package, such as `CPython 3.14.8 free-threaded,
     from source`, and `added_python_digest` that of its files; empty for the distro's own.
+    `siblings` are wheels that this run built or was given, or that lay with them, and that were taken
+    for what the wheel or its tests require: (file name, SHA-256).
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
     `tests` is None where no `test-command` is set, and where the wheel itself failed.
@@ -372,3 +374,4 @@ class Observation:
     tests: SuiteOutcome | None = None
     added_python: str = ""
     added_python_digest: str = ""
+    siblings: Pairs = ()

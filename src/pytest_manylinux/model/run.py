@@ -39,7 +39,8 @@ class BuildRecord:
     this Python too (abi3, pure). `started` is seconds since the epoch (UTC), `duration` seconds;
     `remembered` tells that an earlier run built it then, from the same source in the same way.
     `builder` is `zig`, `official`, or the builder image as it was named; `builder_why` says why it
-    was that one.
+    was that one. `siblings` are wheels of the run that were taken as build requirements: (file name,
+    SHA-256).
     """
 
     project: str
@@ -60,6 +61,7 @@ class BuildRecord:
     duration: Seconds = 0.0
     remembered: bool = False
     builder_why: str = ""
+    siblings: Pairs = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -18,8 +19,10 @@ from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.model.selection import build_identifier
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
 from pytest_manylinux.run.flow import Flow
+from pytest_manylinux.run.monorepo import projects_of_root
 from pytest_manylinux.run.record import Recorder
 from pytest_manylinux.run.session import Run, selection_of
+from pytest_manylinux.run.siblings import in_order
 from pytest_manylinux.run.subjects import (
     BuildJob,
     ProjectSubject,
@@ -33,21 +36,33 @@ from pytest_manylinux.untargeted import Surroundings, Untargeted, why_untargeted
 class Context:
     """What the collectors and items of one session share.
 
-    `bare` tells that no path was given, so that only the root project's own items are wanted;
-    `with_tests` that pytest's ordinary tests are to be collected too.
+    `alone` are the projects that a run without paths is of: of them the own items are wanted, and
+    nothing else below them; empty where paths were given. `with_tests` tells that pytest's ordinary
+    tests are to be collected too.
     `left_out` has a line for each project that has no trial on some of the chosen distros.
     """
 
-    def __init__(self, *, run: Run, layers: tuple[Layer, ...], bare: bool, with_tests: bool) -> None:
+    def __init__(
+        self, *, run: Run, layers: tuple[Layer, ...], alone: frozenset[Path], with_tests: bool
+    ) -> None:
         self.run = run
         self.flow = Flow(run)
-        self.bare = bare
+        self.alone = alone
         self.with_tests = with_tests
         self.recorder = Recorder()
         self.shard: ShardRecord | None = None
         self.collect_errors: list[ManylinuxError] = []
         self.left_out: list[str] = []
+        self.projects: dict[Path, ProjectSubject] = {}
         self._layers = layers
+
+    def leads_on(self, path: Path) -> bool:
+        """Whether a folder is above one of the projects that the run is of."""
+        return any(path in one.parents for one in self.alone)
+
+    def in_order(self, paths: Iterable[Path]) -> list[Path]:
+        """Projects and wheels of the run, each project after those that it requires."""
+        return in_order({path: self.projects.get(path) for path in paths})
 
     def settings_for(self, path: Path) -> Settings:
         """The settings of a project: its own pyproject.toml under flags and environment."""
@@ -63,6 +78,21 @@ class Context:
 
     def plan_project(self, path: Path) -> tuple[ProjectSubject, ProjectPlan]:
         """Plan a project folder or sdist; raises ProjectError or UsageError."""
+        subject, plan = self._planned(path)
+        if plan.builds:
+            self._note_left_out(subject)
+        self.projects[path] = subject
+        return subject, plan
+
+    def take_members(self) -> None:
+        """Have the projects of the setting `packages` meet requirements, whichever were asked for."""
+        if not self.run.settings.packages:
+            return
+        for path in sorted(projects_of_root(self.run.own, self.run.settings) - self.projects.keys()):
+            with contextlib.suppress(ManylinuxError):  # it is not one of those that are proven
+                self._planned(path)
+
+    def _planned(self, path: Path) -> tuple[ProjectSubject, ProjectPlan]:
         settings = self.settings_for(path)
         project = read_project(path)
         plan = ProjectPlan(builds=())
@@ -82,8 +112,7 @@ class Context:
                 in_image=self.run.builders.in_image(settings),
             )
         subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
-        if plan.builds:
-            self._note_left_out(subject)
+        self.flow.siblings.add_project(subject, plan)
         return subject, plan
 
     def _note_left_out(self, subject: ProjectSubject) -> None:
@@ -102,6 +131,7 @@ class Context:
         settings = self.run.settings
         tags = tags_of_name(path)
         subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
+        self.flow.siblings.add_wheel(subject)
         archs = self.run.architectures(settings, tags)
         targets = tuple(one for arch in archs for one in self.run.targets(settings, arch))
         found = wheel_targets(tags, "", targets)

@@ -35,6 +35,7 @@ from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Survey, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.model.wheel import Wheel
 from pytest_manylinux.model.wheel_tags import installable_tags
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run.builder_choice import BuilderChoice
@@ -50,6 +51,7 @@ from pytest_manylinux.run.outcomes import (
     wheel_record,
 )
 from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.siblings import Siblings, consumer_building, consumer_on
 from pytest_manylinux.run.subjects import (
     BuildJob,
     Origin,
@@ -62,6 +64,7 @@ from pytest_manylinux.run.subjects import (
     tags_of_name,
 )
 from pytest_manylinux.run.tracebacks import foreseen
+from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 
 _T = TypeVar("_T")
@@ -74,6 +77,16 @@ class Observed:
     key: str
     observation: Observation
     survey: Survey | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TrialInputs:
+    """What a trial is of: the wheel as it was read, its project's tests, wheels of the run for it."""
+
+    job: TrialJob
+    read: Read
+    suite: SuiteRequest | None = None
+    siblings: tuple[Wheel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +107,7 @@ class Flow:
         self._workspace = run.workspace
         self._tasks = run.tasks
         self._coming: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)  # by target
+        self.siblings = Siblings(run.own / "dist", self.facts)
 
     def start(self, work: Callable[[], Awaitable[_T]]) -> Future[_T]:
         """Begin what one of the methods gives, from another thread."""
@@ -114,13 +128,27 @@ class Flow:
         facts, image = self.facts(job.origin), self._prepared(job.target)
         with self._expected(job):
             read = await facts
-            request = await self._request(job, read, await image)
-            verdict = await self._tried(job, read, request)
+            inputs = await self._inputs(job, read)
+            request = await self._request(inputs, await image)
+            verdict = await self._tried(inputs, request)
         verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
         return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
 
-    async def _tried(self, job: TrialJob, read: Read, request: TrialRequest | None) -> Verdict:
+    async def _inputs(self, job: TrialJob, read: Read) -> _TrialInputs:
+        """Raises DependencyError where another wheel of this run is required and could not be built."""
+        settings, own = settings_of(job.origin), read.facts.requires_dist
+        suite = None
+        if settings.test_command:
+            suite = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
+        wanted = own if settings.dependencies == "resolve" or suite else ()
+        wanted += suite.wanted(read.wheel.name) if suite else ()
+        consumer = consumer_on(job.target, job.origin, read.wheel)
+        siblings = await self.siblings.meet(wanted, consumer, own)
+        return _TrialInputs(job=job, read=read, suite=suite, siblings=siblings)
+
+    async def _tried(self, inputs: _TrialInputs, request: TrialRequest | None) -> Verdict:
         """As many tries as are wanted; one alone may be an earlier run's."""
+        job, read = inputs.job, inputs.read
         tries = TryCount(self._run.memory, settings_of(job.origin).repeat)
         if tries.wanted == 1 and request is not None:
             known = await self._tasks.in_thread(self._recalled, job, request)
@@ -128,7 +156,7 @@ class Flow:
                 return await self._tasks.in_thread(_judged, job, read, known)
         while tries.left:
             try:
-                seen = await self._observed(job, read, request, more=tries.left - 1)
+                seen = await self._observed(inputs, request, more=tries.left - 1)
                 verdict = await self._tasks.in_thread(_judged, job, read, seen)
                 await self._tasks.in_thread(tries.add, seen.key, verdict)
             except ManylinuxError:
@@ -138,14 +166,14 @@ class Flow:
         return tries.verdict()
 
     async def _observed(
-        self, job: TrialJob, read: Read, request: TrialRequest | None, *, more: int
+        self, inputs: _TrialInputs, request: TrialRequest | None, *, more: int
     ) -> Observed:
         """One try, here or by a worker of the cluster."""
         if self._run.settings.dask:
-            return await self._observed_elsewhere(job, read, request)
+            return await self._observed_elsewhere(inputs, request)
         if request is None:
-            raise StoreError(f"no image of {job.target.id} was prepared")
-        return await self._tasks.in_thread(self._observed_here, job, request, more)
+            raise StoreError(f"no image of {inputs.job.target.id} was prepared")
+        return await self._tasks.in_thread(self._observed_here, inputs.job, request, more)
 
     def _observed_here(self, job: TrialJob, request: TrialRequest, more: int) -> Observed:
         self._coming[job.target.id].discard(key_of(job.origin))
@@ -157,19 +185,16 @@ class Flow:
                 survey=self._workspace.survey(job.target.distro, request.image),
             )
 
-    async def _observed_elsewhere(
-        self, job: TrialJob, read: Read, request: TrialRequest | None
-    ) -> Observed:
-        suite = None
-        if request is None:
-            suite = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
+    async def _observed_elsewhere(self, inputs: _TrialInputs, request: TrialRequest | None) -> Observed:
+        job, read = inputs.job, inputs.read
         order = TrialOrder(
             wheel=read.wheel,
             target=job.target,
             settings=settings_of(job.origin),
             engine=self._run.settings.engine,
             request=request,
-            suite=suite,
+            suite=inputs.suite if request is None else None,
+            siblings=inputs.siblings,
         )
         sent = await self._tasks.in_thread(self._sent, order)
         seen = receive(await self._tasks.elsewhere(sent))
@@ -216,25 +241,30 @@ class Flow:
         finally:
             self._coming[job.target.id].discard(key_of(job.origin))
 
-    async def _request(self, job: TrialJob, read: Read, image: Image | None) -> TrialRequest | None:
+    async def _request(self, inputs: _TrialInputs, image: Image | None) -> TrialRequest | None:
         """What the trial takes; None where a worker prepares all of it."""
         if image is None:
             return None
-        return await self._tasks.in_thread(self._prepared_request, job, read, image)
+        return await self._tasks.in_thread(self._prepared_request, inputs, image)
 
-    def _prepared_request(self, job: TrialJob, read: Read, image: Image) -> TrialRequest:
+    def _prepared_request(self, inputs: _TrialInputs, image: Image) -> TrialRequest:
+        job, read, suite = inputs.job, inputs.read, inputs.suite
         settings, place = settings_of(job.origin), self._workspace
         dependencies = None
-        suite = self._run.suites.of(job.origin, job.target)
+        resolve = partial(
+            place.dependencies,
+            read.wheel,
+            read.facts,
+            job.target,
+            image,
+            timeout=settings.trial_timeout,
+            siblings=inputs.siblings,
+        )
         with room_errors(place.store.root):
             if settings.dependencies == "resolve":
-                dependencies = place.dependencies(
-                    read.wheel, read.facts, job.target, image, timeout=settings.trial_timeout
-                )
+                dependencies = resolve()
             if suite is not None:
-                suite = place.prepared_suite(
-                    suite, read.wheel, read.facts, job.target, image, timeout=settings.trial_timeout
-                )
+                suite = place.prepared_suite(suite, resolve)
         return TrialRequest(
             wheel=read.wheel,
             facts=read.facts,
@@ -248,6 +278,7 @@ class Flow:
             timeout=settings.trial_timeout,
             cache=place.venvs,
             suite=suite,
+            siblings=inputs.siblings,
         )
 
     # Audits, facts, and where an error becomes a verdict.
@@ -309,9 +340,12 @@ class Flow:
             self._root(job, root)  # begins now, for it is certain to be wanted
         if job.earlier and (reused := await self._reused(job)):
             return reused
+        requires = job.subject.project.build_requires
+        siblings = await self.siblings.meet(requires, consumer_building(job))
         chosen = await self._tasks.in_thread(run.builders.choose, settings, job.build)
         run.builders.chosen[key_of(job)] = chosen
         request = self._build_request(job, *await self._build_images(job, chosen))
+        request = replace(request, siblings=siblings)
         self._workspace.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
         built = await self._tasks.in_thread(self._built, job, request, chosen)
         how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"

@@ -62,6 +62,17 @@ def is_own_root(config: pytest.Config) -> bool:
     return config.invocation_params.dir.resolve().is_relative_to(config.rootpath.resolve())
 
 
+def root_above(paths: Sequence[Path], here: Path) -> Path | None:
+    """The folder to name several paths from: the current one, if they are below it, or what they share.
+
+    None for a single path elsewhere: then it names itself.
+    """
+    here = here.resolve()
+    if all(here in path.parents for path in paths):
+        return here
+    return Path(os.path.commonpath([path.parent for path in paths])) if len(paths) > 1 else None
+
+
 def require_own_configuration(config: pytest.Config) -> None:
     """Raise UsageError if pytest took its configuration from a path's own tree.
 

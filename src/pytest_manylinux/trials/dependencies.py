@@ -19,12 +19,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from pytest_manylinux.cache.directories import make_once
-from pytest_manylinux.cache.integrity import is_whole
+from pytest_manylinux.cache.integrity import file_digest, is_whole
 from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome
+from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, look
@@ -66,6 +67,7 @@ def resolve_dependencies(
     timeout: float,
     extras: tuple[str, ...] = (),
     also: tuple[str, ...] = (),
+    siblings: tuple[Wheel, ...] = (),
 ) -> Path | None:
     """Give a folder with the wheels of everything that `wheel` depends on, on this target.
 
@@ -73,7 +75,8 @@ def resolve_dependencies(
     that is for the trial's pip to say, and no fault of what it depends on. Folders are kept below
     `cache`, for a day, by wheel name, version, requirements, image and index; other runs may use them
     too, so nobody changes them.
-    `extras` of the wheel and `also`, more requirements, are resolved with it. `timeout` is in seconds.
+    `extras` of the wheel and `also`, more requirements, are resolved with it. `siblings` are wheels
+    that are taken for what requires them, whatever the index has. `timeout` is in seconds.
     Raises DependencyError with the resolver's decisive words, and the engine's, image's and store's
     errors.
     """
@@ -85,6 +88,7 @@ def resolve_dependencies(
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.content, index.identity)
     words += (target.interpreter.executable,)
     words += (f"[{','.join(sorted(extras))}]", *sorted(also)) if extras or also else ()
+    words += tuple(sorted(f"{one.filename}:{one.sha256}" for one in siblings))
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
     venvs = cache.parent / "venvs"
     resolve = partial(
@@ -97,17 +101,21 @@ def resolve_dependencies(
         venvs=venvs,
         timeout=timeout,
         wanted=(f"[{','.join(extras)}]" if extras else "", *also),
+        siblings=siblings,
     )
     return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
 
 
-def needed_requirements(requires_dist: Iterable[str], target: Target) -> tuple[str, ...]:
-    """The requirements that apply on `target` without extras (dependency specifiers, PEP 508).
+def needed_requirements(
+    requires_dist: Iterable[str], target: Target, extras: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The requirements that apply on `target` with these extras (dependency specifiers, PEP 508).
 
     What cannot be told for certain from here, such as a marker on the kernel's release or a line
     that breaks the specification, counts as needed: the target's own pip then decides.
     """
-    return tuple(line for line in requires_dist if _applies(line, target))
+    version = target.interpreter.version
+    return tuple(line for line in requires_dist if applies(line, version, target.arch, extras))
 
 
 def refuses_python(requires_python: str, target: Target) -> bool:
@@ -120,27 +128,27 @@ def refuses_python(requires_python: str, target: Target) -> bool:
     return not any(specifier.contains(f"{dotted}.{patch}", prereleases=True) for patch in range(100))
 
 
-def _applies(line: str, target: Target) -> bool:
+def applies(line: str, version: PythonVersion, arch: str, extras: Iterable[str] = ()) -> bool:
+    """Whether a requirement counts for this Python; see `needed_requirements`."""
     try:
         marker = Requirement(line).marker
     except InvalidRequirement:
         return True
     if marker is None or any(word in str(marker) for word in _UNSURE):
         return True
-    return marker.evaluate(_environment(target))
+    environment = _environment(version, arch)
+    return any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
 
-def _environment(target: Target) -> dict[str, str]:
-    version = target.interpreter.version
+def _environment(version: PythonVersion, arch: str) -> dict[str, str]:
     return {
         "os_name": "posix",
         "sys_platform": "linux",
         "platform_system": "Linux",
-        "platform_machine": target.arch,
+        "platform_machine": arch,
         "platform_python_implementation": version.implementation.full_name,
         "implementation_name": version.implementation.full_name.lower(),
         "python_version": version.dotted,
-        "extra": "",
     }
 
 
@@ -160,6 +168,7 @@ def _resolve(
     venvs: Path,
     timeout: float,
     wanted: tuple[str, ...],
+    siblings: tuple[Wheel, ...],
 ) -> None:
     """Have the target's pip get everything but the wheel itself into `folder`.
 
@@ -168,6 +177,10 @@ def _resolve(
     venv = prepared_venv(image, target.interpreter, engine, venvs)
     inside = INPUTS / "wheel" / wheel.filename
     mounts = [Mount(source=wheel.path.resolve(), target=inside)]
+    taken = {one: INPUTS / "siblings" / one.filename for one in siblings}
+    mounts += [Mount(source=one.path.resolve(), target=place) for one, place in taken.items()]
+    # pip takes a file for whatever requires its project, and asks no index, if it knows the file first.
+    wanted = (wanted[0], *map(str, taken.values()), *wanted[1:])
     mounts += [Mount(source=source, target=place) for source, place in index.mounts]
     for way in _WAYS:
         errand = Errand(
@@ -191,9 +204,22 @@ def _resolve(
             if outcome.ok:
                 sandbox.copy_out(_OUT, folder / _WHEELS)
                 (folder / _WHEELS / wheel.filename).unlink(missing_ok=True)
+                _check_siblings(folder / _WHEELS, siblings, wheel)
             else:
                 (folder / _WHEELS).mkdir()
             return
+
+
+def _check_siblings(folder: Path, siblings: Iterable[Wheel], wheel: Wheel) -> None:
+    """Raise DependencyError unless pip gave the siblings back with their bytes."""
+    for one in siblings:
+        path = folder / one.filename
+        if not path.is_file() or file_digest(path) != one.sha256:
+            raise DependencyError(
+                f"{one.filename}, which {wheel.filename} requires, was changed meanwhile",
+                why="pip gave other bytes back than those that were read before",
+                remedy="run it again, when nothing else writes that file",
+            )
 
 
 def refuses_wheel(output: str) -> bool:

@@ -83,6 +83,11 @@ class SuiteRequest:
         """Whether the tests want anything installed that the wheel does not require."""
         return bool(self.requires or self.extras)
 
+    def wanted(self, project: str) -> tuple[str, ...]:
+        """What the tests require as requirements, extras of their own project among them."""
+        own = (f"{project}[{','.join(self.extras)}]",) if self.extras else ()
+        return (*own, *self.requires)
+
     @property
     def shown(self) -> str:
         """The command as people know it."""
@@ -97,8 +102,7 @@ class SuiteRequest:
 
     def steps(self, pip: tuple[str, ...], wheel: str) -> SuiteSteps:
         """What the agent is asked; `pip` installs without network, `wheel` is a path inside."""
-        own = (f"{wheel}[{','.join(self.extras)}]",) if self.extras else ()
-        wanted = (*own, *self.requires)
+        wanted = self.wanted(wheel)
         return SuiteSteps(
             tree="" if self.tree is None else str(_TREE),
             sources=self.sources,

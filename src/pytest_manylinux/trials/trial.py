@@ -59,6 +59,7 @@ class TrialRequest:
     `programs` are command lines, the first word in the venv's folder of scripts. `timeout` is
     seconds for all of it; one import may take half of them. `cache` holds prepared venvs. `suite` are
     the project's own tests, which come after all of that, within time limits of their own.
+    `siblings` are the wheels of the same run among what was resolved.
     """
 
     wheel: Wheel
@@ -73,6 +74,7 @@ class TrialRequest:
     timeout: float = 300.0
     cache: Path | None = None
     suite: SuiteRequest | None = None
+    siblings: tuple[Wheel, ...] = ()
 
 
 def run_trial(
@@ -108,6 +110,7 @@ def run_trial(
         emulator=emulator,
         added_python=added.title if added is not None else "",
         added_python_digest=added.digest if added is not None else "",
+        siblings=tuple(sorted((one.filename, one.sha256) for one in request.siblings)),
         python=seen.python,
         libc=seen.libc,
         install=seen.install,

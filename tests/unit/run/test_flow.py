@@ -41,7 +41,7 @@ def flow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Flow]:
     """A flow on one thread whose wheel has been read."""
     monkeypatch.setenv("PYTEST_MANYLINUX_CACHE", str(tmp_path))  # of tracebacks
     tasks = Tasks(1)
-    run: Any = SimpleNamespace(tasks=tasks, workspace=None)
+    run: Any = SimpleNamespace(tasks=tasks, workspace=None, own=tmp_path)
     found = Flow(run)
     monkeypatch.setattr(found, "facts", lambda _: tasks.once("facts", read))
     yield found

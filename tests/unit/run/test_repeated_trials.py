@@ -62,6 +62,7 @@ def tried(folder: Path, monkeypatch: pytest.MonkeyPatch, workers: Workers, *, re
         workspace=workspace,
         cluster=lambda: None,
         suites=SimpleNamespace(of=lambda *_: None),
+        own=folder,
     )
     wheel = make_wheel()
     origin = WheelSubject(path=wheel.path, settings=settings, group="dist", tags=wheel.tags)

@@ -121,6 +121,9 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     )
     if seen.install is not None and seen.install.installed:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
+    if seen.siblings:
+        rows = (f"{wheel_words(name)} (sha256 {digest[:12]})" for name, digest in seen.siblings)
+        yield "with wheels of this run", ", ".join(rows)
     if names := [o.name for o in seen.imports if o.status is ImportStatus.OK]:
         yield "imported", ", ".join(names)
     if seen.tests is not None:
