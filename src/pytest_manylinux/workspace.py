@@ -234,9 +234,10 @@ class Workspace:
         if not suite.can_run or not suite.needs:
             return suite
         try:
-            required = resolve(extras=suite.extras, also=suite.requires)
+            required = resolve(extras=suite.settings.extras, also=suite.settings.requires)
         except DependencyError as error:
-            return replace(suite, lacking=" ".join(f"{error.what}: {error.why}".split()))
+            lacking = " ".join(f"{error.what}: {error.why}".split())
+            return replace(suite, settings=replace(suite.settings, lacking=lacking))
         return replace(suite, required=required)
 
     def observe(self, request: TrialRequest, more: int = 0) -> Observation:

@@ -21,7 +21,7 @@ from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import SuiteOutcome
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.trials.inside.suite_results import RESULTS
-from pytest_manylinux.trials.suite import SuiteRequest
+from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 pytestmark = pytest.mark.integration
@@ -36,9 +36,10 @@ class Place:
     request: TrialRequest
     engine: Engine
 
-    def judged(self, *command: str, **settings: object) -> Verdict:
-        suite = SuiteRequest(command=command, timeout=60.0)
-        request = replace(self.request, suite=replace(suite, **settings))  # type: ignore[arg-type]
+    def judged(self, *command: str, tree: Path | None = None, **settings: object) -> Verdict:
+        suite = SuiteSettings(command=command, timeout=60.0)
+        suite = replace(suite, **settings)  # type: ignore[arg-type]
+        request = replace(self.request, suite=SuiteRequest(settings=suite, tree=tree))
         seen = run_trial(request, self.engine)
         return judge(request.facts, seen, request.target, wheel=request.wheel)
 

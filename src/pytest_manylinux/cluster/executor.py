@@ -150,7 +150,7 @@ class Executor:
         self._say(f"{order.target.id}: {order.wheel.filename}")
         with self._prepared(limit):
             request = self._request(order, lambda digest: self._heard(stream(digest)), limit)
-        tests = 0.0 if order.suite is None else 2 * order.suite.timeout
+        tests = 0.0 if order.suite is None else 2 * order.suite.settings.timeout
         limit.stage("end a trial", 2 * order.timeout + tests + MARGIN)  # twice: warm, and then anew
         observation = self._workspace.observe(request)
         survey = None
@@ -259,19 +259,9 @@ class Executor:
             return None
         required = asked.required
         suite = SuiteRequest(
-            command=asked.command,
-            before=asked.before,
-            environment=asked.environment,
-            requires=asked.requires,
-            extras=asked.extras,
-            sources=asked.sources,
+            settings=asked.settings,
             tree=None if asked.tree is None else self._files.wheel(asked.tree, stream),
-            package=asked.package,
             required=None if required is None else self._files.folder(required, stream),
-            timeout=asked.timeout,
-            network=asked.network,
-            skip=asked.skip,
-            lacking=asked.lacking,
         )
         if required is not None or order.root is not None:
             return suite

@@ -18,6 +18,7 @@ from pytest_manylinux.errors import ClusterError, EngineError, ManylinuxError
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.model.distro import Image, Survey, Target
 from pytest_manylinux.model.observation import ImportDepth, Observation
+from pytest_manylinux.trials.suite import SuiteSettings
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Digest = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -51,21 +52,11 @@ class Root(_Message, frozen=True):
 
 
 class SuiteOrder(_Message, frozen=True):
-    """A project's own tests (trials.suite.SuiteRequest): `required` None where the worker resolves."""
+    """A project's own tests, with their files by digest; `required` None where the worker resolves."""
 
-    command: tuple[str, ...]
-    before: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
-    requires: tuple[str, ...]
-    extras: tuple[str, ...]
-    sources: tuple[str, ...]
+    settings: SuiteSettings
     tree: Part | None
-    package: str
     required: tuple[Part, ...] | None
-    timeout: float
-    network: bool
-    skip: str
-    lacking: str
 
 
 class Order(_Message, frozen=True):

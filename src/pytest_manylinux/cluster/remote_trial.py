@@ -118,19 +118,9 @@ def _offered_suite(suite: SuiteRequest | None, supply: Supply) -> SuiteOrder | N
         return None
     tree = None if suite.tree is None else _offered(suite.tree, suite.tree_sha256, supply)
     return SuiteOrder(
-        command=suite.command,
-        before=suite.before,
-        environment=suite.environment,
-        requires=suite.requires,
-        extras=suite.extras,
-        sources=suite.sources,
+        settings=suite.settings,
         tree=tree,
-        package=suite.package,
         required=None if suite.required is None else _offered_folder(suite.required, supply),
-        timeout=suite.timeout,
-        network=suite.network,
-        skip=suite.skip,
-        lacking=suite.lacking,
     )
 
 

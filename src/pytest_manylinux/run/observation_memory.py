@@ -203,10 +203,7 @@ def _suite_parts(suite: SuiteRequest | None) -> object:
     """All of a project's tests that can change how they go."""
     if suite is None:
         return None
-    commands = (suite.command, suite.before, suite.environment, suite.requires, suite.extras)
-    sources = (suite.sources, suite.tree_sha256, suite.package)
-    rest = (suite.timeout, suite.network, suite.skip, suite.lacking)
-    return (commands, sources, rest, _wheels_in(suite.required))
+    return (suite.settings, suite.tree_sha256, _wheels_in(suite.required))
 
 
 def _wheels_in(folder: Path | None) -> list[tuple[str, str]] | None:

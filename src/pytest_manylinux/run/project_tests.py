@@ -26,7 +26,7 @@ from pytest_manylinux.escape import printable
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.run.subjects import Origin, WheelSubject, settings_of
-from pytest_manylinux.trials.suite import SuiteRequest, speaks_of_tree
+from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings, speaks_of_tree
 
 _FIELDS = (
     *("test-command", "before-test", "test-requires", "test-extras", "test-groups", "test-sources"),
@@ -88,19 +88,21 @@ class Suites:
         _check_sources(sources, tree, place)
         groups = grouped(place.document, values["test-groups"], place.shown)
         return SuiteRequest(
-            command=command,
-            before=before,
-            environment=environment,
-            requires=tuple(dict.fromkeys((*values["test-requires"], *groups))),
-            extras=values["test-extras"],
-            sources=sources,
+            settings=SuiteSettings(
+                command=command,
+                before=before,
+                environment=environment,
+                requires=tuple(dict.fromkeys((*values["test-requires"], *groups))),
+                extras=values["test-extras"],
+                sources=sources,
+                package=package,
+                timeout=settings.test_timeout,
+                network=settings.test_network == "host",
+                skip=_left_out(target, values["test-skip"]),
+            ),
             tree=tree.path if tree else None,
             tree_sha256=tree.sha256 if tree else "",
-            package=package,
-            timeout=settings.test_timeout,
-            network=settings.test_network == "host",
             cores=self._cores,
-            skip=_left_out(target, values["test-skip"]),
         )
 
     def _place(self, origin: Origin, settings: Settings) -> _TestedPackage:

@@ -39,16 +39,14 @@ _UNITTEST_FAILED = re.compile(r"^={70}\n(FAIL|ERROR): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SuiteRequest:
-    """The project's own tests, as they are to be run on one target.
+class SuiteSettings:
+    """The project's own tests as its settings have them for one target; this travels as it is.
 
     `command` and `before` are shell commands, each list joined by `&&`, with the placeholders
     `{project}`, `{package}` and `{wheel}`. `environment` are pairs of a name and a value that the shell
-    expands. `requires` are requirements, with `extras` of the wheel. `tree` is a tar archive of the
-    project below one folder, `package` the package's path in it (`.`: the same); None: no command
-    speaks of it. `sources` are paths in it for the working folder, which is empty otherwise.
-    `required` is a folder of wheels resolved for this target. `timeout` is in seconds; `cores` as
-    many as the run gives to one trial. `skip` says by which setting the tests are left out here,
+    expands. `requires` are requirements, with `extras` of the wheel. `sources` are paths in the
+    project for the working folder, which is empty otherwise; `package` is the package's path in it
+    (`.`: the same). `timeout` is in seconds. `skip` says by which setting the tests are left out here,
     `lacking` why they cannot be run; empty: they can.
     """
 
@@ -58,40 +56,53 @@ class SuiteRequest:
     requires: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    tree: Path | None = None
-    tree_sha256: str = ""
     package: str = "."
-    required: Path | None = None
     timeout: float = 600.0
     network: bool = False
-    cores: int = 0
     skip: str = ""
     lacking: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteRequest:
+    """The same with what a trial on this machine takes.
+
+    `tree` is a tar archive of the project below one folder; None: no command speaks of it. `required`
+    is a folder of wheels resolved for this target. `cores` are as many as the run gives to one trial.
+    """
+
+    settings: SuiteSettings
+    tree: Path | None = None
+    tree_sha256: str = ""
+    required: Path | None = None
+    cores: int = 0
 
     @property
     def can_run(self) -> bool:
         """Whether anything is to be done in the sandbox."""
-        return not self.skip and not self.lacking
+        return not self.settings.skip and not self.settings.lacking
 
     @property
     def left_out(self) -> SuiteOutcome:
         """The outcome where nothing is done."""
-        return SuiteOutcome(command=self.shown, not_run=self.lacking, skipped=self.skip)
+        return SuiteOutcome(
+            command=self.shown, not_run=self.settings.lacking, skipped=self.settings.skip
+        )
 
     @property
     def needs(self) -> bool:
         """Whether the tests want anything installed that the wheel does not require."""
-        return bool(self.requires or self.extras)
+        return bool(self.settings.requires or self.settings.extras)
 
     def wanted(self, project: str) -> tuple[str, ...]:
         """What the tests require as requirements, extras of their own project among them."""
-        own = (f"{project}[{','.join(self.extras)}]",) if self.extras else ()
-        return (*own, *self.requires)
+        own = (f"{project}[{','.join(self.settings.extras)}]",) if self.settings.extras else ()
+        return (*own, *self.settings.requires)
 
     @property
     def shown(self) -> str:
         """The command as people know it."""
-        return " && ".join(self.command)
+        return " && ".join(self.settings.command)
 
     def mounts(self) -> tuple[Mount, ...]:
         """What the sandbox needs for it."""
@@ -105,17 +116,19 @@ class SuiteRequest:
         wanted = self.wanted(wheel)
         return SuiteSteps(
             tree="" if self.tree is None else str(_TREE),
-            sources=self.sources,
+            sources=self.settings.sources,
             pip=(*pip, "--find-links", str(REQUIRED), *wanted) if wanted else (),
-            before=self._script(self.before, wheel) if self.before else "",
-            script=self._script(self.command, wheel),
-            timeout=self.timeout,
+            before=self._script(self.settings.before, wheel) if self.settings.before else "",
+            script=self._script(self.settings.command, wheel),
+            timeout=self.settings.timeout,
         )
 
     def _script(self, commands: tuple[str, ...], wheel: str) -> str:
         places = {
             "project": PROJECT,
-            "package": PROJECT if self.package == "." else f"{PROJECT}/{self.package}",
+            "package": PROJECT
+            if self.settings.package == "."
+            else f"{PROJECT}/{self.settings.package}",
             "wheel": wheel,
             "python": "python",
             "pip": "pip",
@@ -124,7 +137,7 @@ class SuiteRequest:
             "VIRTUAL_ENV": str(VENV),
             "PATH": f"{VENV}/bin:$PATH",
             **({"PYTEST_XDIST_AUTO_NUM_WORKERS": str(self.cores)} if self.cores else {}),
-            **{name: filled(value, places) for name, value in self.environment},
+            **{name: filled(value, places) for name, value in self.settings.environment},
         }
         lines = [f"export {name}={_quoted(value)}" for name, value in variables.items()]
         lines += [f'export PYTEST_ADDOPTS="-p {NAME}${{PYTEST_ADDOPTS:+ $PYTEST_ADDOPTS}}"']

@@ -269,7 +269,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             *_distributions(tested),
             *_written_over(request.facts, venv.layout),
         ),
-        network=suite is not None and suite.network,
+        network=suite is not None and suite.settings.network,
         limits=_limits(request),
     )
 

@@ -68,7 +68,11 @@ def test_without_a_command_there_are_no_tests(suites: Suites, tmp_path: Path) ->
 
 def test_a_command_that_speaks_of_no_tree_has_none(suites: Suites, tmp_path: Path) -> None:
     found = suite(suites, tmp_path, '[tool.pytest-manylinux]\ntest-command = "pytest --pyargs demo"')
-    assert (found.tree, found.command, found.timeout) == (None, ("pytest --pyargs demo",), 600.0)
+    assert (found.tree, found.settings.command, found.settings.timeout) == (
+        None,
+        ("pytest --pyargs demo",),
+        600.0,
+    )
 
 
 def test_the_tree_is_packed_once_without_the_wheelhouse(suites: Suites, tmp_path: Path) -> None:
@@ -91,7 +95,7 @@ def test_a_package_below_the_root_is_in_the_roots_tree(suites: Suites, tmp_path:
     inner = project(tmp_path / "packages" / "one", "", "t/b.py")
     found = suites.of(job(inner, settings_of(tmp_path, kind=SourceKind.PYPROJECT)), TARGET)
     assert found is not None
-    assert found.package == "packages/one"
+    assert found.settings.package == "packages/one"
     assert found.tree is not None
     with tarfile.open(found.tree) as archive:
         assert {"project/t/a.py", "project/packages/one/t/b.py"} <= set(archive.getnames())
@@ -116,7 +120,7 @@ def test_tests_are_left_out_by_target_and_identifier(
     suites: Suites, tmp_path: Path, pattern: str
 ) -> None:
     text = f'[tool.pytest-manylinux]\ntest-command = "true"\ntest-skip = ["x", "{pattern}"]'
-    assert suite(suites, tmp_path, text).skip.startswith("test-skip has")
+    assert suite(suites, tmp_path, text).settings.skip.startswith("test-skip has")
 
 
 def test_groups_of_requirements(suites: Suites, tmp_path: Path) -> None:
@@ -129,7 +133,7 @@ test-command = "true"
 test-requires = "c d"
 test-groups = "test"
 """
-    assert suite(suites, tmp_path, text).requires == ("c", "d", "a>1", "b")
+    assert suite(suites, tmp_path, text).settings.requires == ("c", "d", "a>1", "b")
 
 
 @pytest.mark.parametrize(
@@ -210,8 +214,8 @@ test-command = "cibuildwheel"
 test-requires = ["hypothesis"]
 """
     found = suite(suites, tmp_path, text)
-    assert found.command == ("a", "b")
-    assert (found.requires, found.extras) == (("hypothesis",), ("x", "y"))
+    assert found.settings.command == ("a", "b")
+    assert (found.settings.requires, found.settings.extras) == (("hypothesis",), ("x", "y"))
 
 
 def test_cibuildwheel_without_a_command_is_told(suites: Suites, tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ from pytest_manylinux.model.observation import CaseStatus, SuiteOutcome, how_it_
 from pytest_manylinux.trials.inside import run_suite, suite_results
 from pytest_manylinux.trials.inside.run_suite import WEIGHT, SuiteRun, read_results
 from pytest_manylinux.trials.protocol import Answers, read_answers
-from pytest_manylinux.trials.suite import REQUIRED, SuiteRequest, filled, speaks_of_tree, suite_outcome
+from pytest_manylinux.trials.suite import (
+    REQUIRED,
+    SuiteRequest,
+    SuiteSettings,
+    filled,
+    speaks_of_tree,
+    suite_outcome,
+)
 
 START = {"kind": "start", "python": "3.11.2", "libc": "glibc 2.36"}
 DONE = Completed(
@@ -116,6 +123,10 @@ def test_tests_that_were_not_reached_have_no_outcome() -> None:
     assert suite_outcome(Answers(), DONE, "pytest") is None
 
 
+def asked(**settings: Any) -> SuiteRequest:  # noqa: ANN401
+    return SuiteRequest(settings=SuiteSettings(**settings))
+
+
 def run_script(request: SuiteRequest, folder: Path) -> str:
     script = request.steps((), "/w/x.whl").script
     script = script.replace(run_suite.WORKING, str(folder))
@@ -123,14 +134,14 @@ def run_script(request: SuiteRequest, folder: Path) -> str:
 
 
 def test_the_commands_are_one_after_the_other_in_the_working_folder(tmp_path: Path) -> None:
-    request = SuiteRequest(command=("cd sub  # there", "pwd", "false", "echo never"))
+    request = asked(command=("cd sub  # there", "pwd", "false", "echo never"))
     (tmp_path / "sub").mkdir()
     assert run_script(request, tmp_path) == f"{tmp_path}/sub\n"
 
 
 @pytest.mark.parametrize("value", ['a "b" c', "a\\b", "it's", "$(echo no) $HOME", "a\nb"])
 def test_values_of_variables_come_as_the_shell_expands_them(tmp_path: Path, value: str) -> None:
-    request = SuiteRequest(command=('printf %s "$X"',), environment=(("X", value),))
+    request = asked(command=('printf %s "$X"',), environment=(("X", value),))
     expanded = value.replace("$(echo no) $HOME", f"no {Path.home()}")
     assert run_script(request, tmp_path) == expanded
 
@@ -145,17 +156,17 @@ def test_placeholders() -> None:
 
 
 def test_own_options_of_pytest_are_kept(tmp_path: Path) -> None:
-    request = SuiteRequest(command=('echo "$PYTEST_ADDOPTS"',), environment=(("PYTEST_ADDOPTS", "-x"),))
+    request = asked(command=('echo "$PYTEST_ADDOPTS"',), environment=(("PYTEST_ADDOPTS", "-x"),))
     assert run_script(request, tmp_path) == f"-p {suite_results.NAME} -x\n"
 
 
 def test_requirements_are_installed_with_the_extras_of_the_wheel() -> None:
-    request = SuiteRequest(command=("true",), requires=("pytest>7",), extras=("a", "b"))
+    request = asked(command=("true",), requires=("pytest>7",), extras=("a", "b"))
     assert request.steps(("install",), "/w/x.whl").pip == (
         *("install", "--find-links", str(REQUIRED)),
         *("/w/x.whl[a,b]", "pytest>7"),
     )
-    assert SuiteRequest(command=("true",)).steps(("install",), "/w/x.whl").pip == ()
+    assert asked(command=("true",)).steps(("install",), "/w/x.whl").pip == ()
 
 
 def installed(tmp_path: Path) -> SuiteRun:
