@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster_grounds import Ground, cluster_running, free_port
+from installed_wheels import pack_installed
 from sandboxes import eventually
 from wheels import build_wheel
 from whole_runs import seed
@@ -99,6 +100,52 @@ def test_a_worker_killed_in_the_middle_changes_no_verdict(ground: Ground, wheels
     other.send_signal(signal.SIGTERM)
     assert other.wait(timeout=60) == ExitCode.OK, ground.log("w3")
     assert list((ground.folder / "cache3/cluster/dask").iterdir()) == []
+
+
+SUITE = """
+[tool.pytest-manylinux]
+test-command = "pytest -p no:cacheprovider {project}/checks"
+test-requires = ["pytest"]
+test-environment = {WHERE = "given"}
+"""
+CHECKS = """
+import os, sys
+def test_fine(): assert os.environ["WHERE"] == "given"
+def test_wrong(): import faulty
+"""
+
+
+def test_a_projects_tests_go_to_the_workers_too(ground: Ground, wheels: Path) -> None:
+    """Tree and requirements travel by digest; the same tests fail there as here."""
+    (wheels / "pyproject.toml").write_text(SUITE)
+    (wheels / "checks").mkdir()
+    (wheels / "checks" / "test_it.py").write_text(CHECKS)
+    required = pack_installed(ground.folder, "pytest")
+    environment = {
+        **os.environ,
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": required.as_uri(),
+    }
+    ground.worker(2)
+    found = []
+    for name, more in (("local", ()), ("cluster", (f"--manylinux-dask={ground.address}",))):
+        proof = ground.folder / f"{name}.json"
+        argv = command(wheels, proof, "-k", "fine0 and trial", *more)
+        done = subprocess.run(
+            argv, cwd=wheels, capture_output=True, text=True, check=False, env=environment
+        )
+        assert done.returncode == ExitCode.NOT_PORTABLE, done.stdout
+        (row,) = (
+            row
+            for row in json.loads(proof.read_text())["predicate"]["verdicts"]
+            if row["subject"] != "audit"
+        )
+        tests = row["observation"]["tests"]
+        found.append((tests["counts"], [case["name"] for case in tests["cases"]]))
+    assert workers(proof) == ["w2"]
+    assert found[0] == found[1]
+    assert dict(found[0][0]) == {"passed": 1, "failed": 1}
 
 
 @pytest.mark.attack("fault", engine="bubblewrap")
