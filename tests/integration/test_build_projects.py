@@ -252,6 +252,58 @@ def test_a_library_in_the_source_is_put_in(build: Build, demo: Callable[..., Pat
     assert facts.wheel.platforms == ("manylinux1_x86_64", "manylinux_2_5_x86_64")
 
 
+@pytest.mark.parametrize("policy", ["musllinux_1_2", "musllinux_1_1"])
+def test_a_wheel_for_musl_has_musls_names_and_the_library_inside(
+    build: Build, demo: Callable[..., Path], policy: str
+) -> None:
+    project = demo(
+        declarations="#include <math.h>\nint here(void);",
+        body="if (sqrt(here()) > 3) return NULL;",
+        arguments="extra_objects=['libhere.so.7']",
+    )
+    (project / "here.c").write_text("#include <stdlib.h>\nint here(void) { return abs(-3); }\n")
+    made = "cc -shared -Wl,-soname,libhere.so.7 -o libhere.so.7 here.c"
+    facts = facts_of(build(project, "cp313", policy, before_build=(made,)))
+    assert facts.wheel.platforms == (f"{policy}_x86_64",)
+    module, library = sorted(facts.elf, key=lambda file: "libhere" in file.path)
+    assert module.path == "demo.cpython-313-x86_64-linux-musl.so"
+    assert (module.runpath or module.rpath) == ("$ORIGIN/demo.libs",)
+    assert module.needed == (library.path.removeprefix("demo.libs/"), "libc.musl-x86_64.so.1")
+    assert library.needed == ("libc.musl-x86_64.so.1",)
+
+
+def test_files_of_glibc_in_a_wheel_for_musl_end_the_build(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    project = demo(
+        declarations="const char *XML_ExpatVersion(void);",
+        body="XML_ExpatVersion();",
+        arguments="extra_objects=['libexpat.so.1']",
+    )
+    copied = "cp /lib/x86_64-linux-gnu/libexpat.so.1 ."
+    with pytest.raises(BuildError, match="files of the wheel are linked with glibc") as caught:
+        build(project, "cp313", "musllinux_1_2", before_build=(copied,))
+    assert caught.value.finding == "built-for-glibc"
+    assert "libexpat" in caught.value.why
+
+
+def test_build_requirements_are_compiled_for_the_root_itself(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    """The root's Python imports markupsafe, from its sdist, while it builds a wheel for musl."""
+    project = demo(before="import markupsafe._speedups, sysconfig")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools", "markupsafe @ file:///scratch/source/m.tar.gz"]\n'
+        'build-backend = "setuptools.build_meta"\n[project]\nname = "demo"\nversion = "1.0"\n'
+    )
+    fetch = (sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:")
+    subprocess.run([*fetch, "-d", str(project / "sdist"), "markupsafe==3.0.2"], check=True)
+    next((project / "sdist").iterdir()).rename(project / "m.tar.gz")
+    assert facts_of(build(project, "cp313", "musllinux_1_2")).wheel.platforms == (
+        "musllinux_1_2_x86_64",
+    )
+
+
 def test_a_library_of_the_root_that_is_too_new_is_named(
     build: Build, demo: Callable[..., Path]
 ) -> None:

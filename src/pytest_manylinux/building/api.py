@@ -15,8 +15,9 @@ from pytest_manylinux.building.glibc_symbols import Version, load_symbols
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.engines.api import SCRATCH, Engine, Mount
 from pytest_manylinux.indexes import IndexAccess
+from pytest_manylinux.inspect.symbols import musl_symbols
 from pytest_manylinux.model.distro import Image
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import LibcKind, Policy
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
@@ -160,15 +161,18 @@ class Toolchain:
     with. `python` makes the isolated environment; `tools_python` (3.6 or later) runs the programs of
     inside/, and has pyelftools if `elf_tools` is set.
 
-    `environment` is what the project's own code sees, `set_up` a command that runs before any of it,
-    with `set_up_environment` added. `caches` are folders that builds of the same project write and
-    find again: (name, where it is seen).
+    `environment` is what the project's own code sees, `set_up` a command that runs before any of it and
+    after the isolated environment is made, with `set_up_environment` added. The back end's hooks have
+    `hook_environment` added, pip `pip_environment`: build requirements that pip compiles are for the
+    interpreter that runs here, whatever the wheel is for. `caches` are folders that builds of the same
+    project write and find again: (name, where it is seen).
 
     `auditwheel_environment` is added to `environment` for the command `auditwheel`; it has to name a
-    PATH on which nothing of the project lies. `library_remedy` is what to do about a missing library.
+    PATH on which nothing of the project lies. `on_other_libc` tells that it runs on another C library
+    than the policy's. `library_remedy` is what to do about a missing library.
 
     `symbols` is the table of the symbols that each glibc offers (see glibc_symbols.py) and `target` the
-    name in it; without a table, and for a C library that is not glibc, none are known. `exports` is a
+    name in it; without a table none are known. musl's symbols are known always. `exports` is a
     file with the names that the interpreter offers to extension modules. `before_cxx` is called on
     this machine before a build of C++ sources.
 
@@ -187,11 +191,14 @@ class Toolchain:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     set_up: tuple[str, ...] = ()
     set_up_environment: Mapping[str, str] = field(default_factory=dict)
+    hook_environment: Mapping[str, str] = field(default_factory=dict)
+    pip_environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     caches: tuple[tuple[str, PurePosixPath], ...] = ()
     auditwheel: tuple[str, ...] = ("auditwheel",)
     auditwheel_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     auditwheel_name: str = "auditwheel"
+    on_other_libc: bool = False
     library_remedy: str = "let before-build make it"
     symbols: Path | None = None
     target: str = ""
@@ -200,7 +207,9 @@ class Toolchain:
     before_cxx: Callable[[], None] | None = None
 
     def offered(self) -> Mapping[str, frozenset[Version]]:
-        """The symbols of all glibcs, with the versions that offer them, as far as they are known."""
+        """The symbols of the policy's C library, with the versions that offer them, as far as known."""
+        if self.policy.kind is LibcKind.MUSL:
+            return {name: frozenset({since}) for name, since in musl_symbols().items()}
         return {} if self.symbols is None else load_symbols(self.symbols, self.target)
 
     def python_exports(self) -> frozenset[str]:
@@ -209,9 +218,9 @@ class Toolchain:
             return frozenset()
         return frozenset(self.exports.read_text(encoding="utf-8").split())
 
-    def enough_for(self, glibc: Version) -> Policy | None:
-        """The oldest policy that promises this glibc; None if auditwheel knows none."""
-        return next((policy for policy in self.policies if policy.version >= glibc), None)
+    def enough_for(self, version: Version) -> Policy | None:
+        """The oldest policy that promises this version of the C library; None if none is known."""
+        return next((policy for policy in self.policies if policy.version >= version), None)
 
 
 MakeToolchain = Callable[[BuildRequest, Engine, IndexAccess, Say], Toolchain]

@@ -1,8 +1,8 @@
 """The compiler zig: its targets, PyPI's distribution `ziglang`, and what it makes of its own libraries.
 
-zig links against the symbol versions of any glibc on any root, so a wheel for an old policy can be
-built for a Python that the policy's own image never had. Its distribution is unpacked without what
-Linux builds never touch.
+zig links against the symbol versions of any glibc, and against musl, on any root, so a wheel for an old
+policy can be built for a Python that the policy's own image never had. Its distribution is unpacked
+without what Linux builds never touch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.subprocesses import module_command, run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.indexes import redact
-from pytest_manylinux.model.policy import Policy, glibc
+from pytest_manylinux.model.policy import LibcKind, Policy, glibc
 
 VERSION = "0.17.1"
 """The zig that builds are made with: exactly one, so that the same source gives the same bytes."""
@@ -41,8 +41,8 @@ Download = Callable[[Path], None]
 """Puts ziglang's wheel into a folder."""
 
 WHAT = "the compiler (ziglang)"
-EDITED = f"{VERSION}-by-name"
-"""The compiler as it is kept, once `compare_types_by_name` has edited it."""
+EDITED = f"{VERSION}-by-name-musl"
+"""The compiler as it is kept, musl's files among it, once `compare_types_by_name` has edited it."""
 
 REQUIREMENT = f"ziglang=={VERSION}"
 DOWNLOAD = ("-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir")
@@ -53,8 +53,8 @@ _BY_ADDRESS = re.compile(
 )
 # Other systems' C libraries and headers, the thread sanitizer: half of the files, none of use here.
 _UNUSED = re.compile(
-    r"ziglang/lib/(?:libtsan|docs|init|libc/(?:mingw|musl|wasi|darwin|freebsd|netbsd|openbsd)"
-    r"|libc/include/(?!generic-glibc/|any-linux-any/|\w+-linux-(?:any|gnu)))/?"
+    r"ziglang/lib/(?:libtsan|docs|init|libc/(?:mingw|wasi|darwin|freebsd|netbsd|openbsd)"
+    r"|libc/include/(?!generic-(?:glibc|musl)/|any-linux-any/|\w+-linux-(?:any|gnu|musl)))/?"
 )
 
 
@@ -62,34 +62,78 @@ _UNUSED = re.compile(
 class ZigTarget:
     """What zig compiles for: its triple, and Debian's (the name of folders of libraries and headers).
 
-    zig's triple ends with the C library; with glibc, the version to link against is added to it.
+    zig's triple ends with the C library; with glibc, the version to link against is added to it. With
+    musl there is one version, zig's own. `alpine` is Alpine's name of the architecture, and `musl` the
+    macros for zig's list of musl's symbols (lib/libc/musl/libc.S; zig, src/libs/musl.zig).
     """
 
     triple: str
     triplet: str
+    alpine: str
+    musl: str
 
     def aimed_at(self, policy: Policy) -> str:
-        """What zig's option `-target` takes: such as `x86_64-linux-gnu.2.5`."""
+        """What zig's option `-target` takes: such as `x86_64-linux-gnu.2.5`, `x86_64-linux-musl`."""
+        if policy.kind is LibcKind.MUSL:
+            return self.triple.replace("-gnu", "-musl")
         return f"{self.triple}.{policy.libc.number}"
 
     def set_up_environment(self, policy: Policy, zig: PurePosixPath) -> dict[str, str]:
         """What inside/toolchain.sh asks for; `zig` is the program."""
+        musl = policy.kind is LibcKind.MUSL
         return {
             "ZIG": str(zig),
             "TARGET": self.aimed_at(policy),
             "TRIPLET": self.triplet,
-            "FORWARD": "yes" if policy.libc < glibc(*_FORWARD_BELOW) else "no",
+            "FORWARD": "yes" if not musl and policy.libc < glibc(*_FORWARD_BELOW) else "no",
+            "MUSL": f"libc.musl-{self.alpine}.so.1" if musl else "",
+            "MUSL_MACROS": self.musl if musl else "",
         }
 
 
 TARGETS: Mapping[str, ZigTarget] = {
-    "x86_64": ZigTarget(triple="x86_64-linux-gnu", triplet="x86_64-linux-gnu"),
-    "i686": ZigTarget(triple="x86-linux-gnu", triplet="i386-linux-gnu"),
-    "aarch64": ZigTarget(triple="aarch64-linux-gnu", triplet="aarch64-linux-gnu"),
-    "armv7l": ZigTarget(triple="arm-linux-gnueabihf", triplet="arm-linux-gnueabihf"),
-    "ppc64le": ZigTarget(triple="powerpc64le-linux-gnu", triplet="powerpc64le-linux-gnu"),
-    "riscv64": ZigTarget(triple="riscv64-linux-gnu", triplet="riscv64-linux-gnu"),
-    "s390x": ZigTarget(triple="s390x-linux-gnu", triplet="s390x-linux-gnu"),
+    "x86_64": ZigTarget(
+        triple="x86_64-linux-gnu",
+        triplet="x86_64-linux-gnu",
+        alpine="x86_64",
+        musl="PTR64 ARCH_x86_64 FAMILY_x86",
+    ),
+    "i686": ZigTarget(
+        triple="x86-linux-gnu",
+        triplet="i386-linux-gnu",
+        alpine="x86",
+        musl="TIME32 ARCH_i386 FAMILY_x86",
+    ),
+    "aarch64": ZigTarget(
+        triple="aarch64-linux-gnu",
+        triplet="aarch64-linux-gnu",
+        alpine="aarch64",
+        musl="PTR64 ARCH_aarch64 FAMILY_aarch64",
+    ),
+    "armv7l": ZigTarget(
+        triple="arm-linux-gnueabihf",
+        triplet="arm-linux-gnueabihf",
+        alpine="armv7",
+        musl="TIME32 ARCH_arm FAMILY_arm",
+    ),
+    "ppc64le": ZigTarget(
+        triple="powerpc64le-linux-gnu",
+        triplet="powerpc64le-linux-gnu",
+        alpine="ppc64le",
+        musl="PTR64 ARCH_powerpc64 FAMILY_powerpc",
+    ),
+    "riscv64": ZigTarget(
+        triple="riscv64-linux-gnu",
+        triplet="riscv64-linux-gnu",
+        alpine="riscv64",
+        musl="PTR64 ARCH_riscv64 FAMILY_riscv",
+    ),
+    "s390x": ZigTarget(
+        triple="s390x-linux-gnu",
+        triplet="s390x-linux-gnu",
+        alpine="s390x",
+        musl="PTR64 ARCH_s390x FAMILY_s390x",
+    ),
 }
 """By the architecture of a platform tag."""
 
@@ -160,7 +204,8 @@ def _compile_empty(compiler: Path, cache: Path, target: str, here: Path, *, cxx:
     """Link an empty library, with all that this takes into zig's cache; whether it went well."""
     source = here / ("empty.cpp" if cxx else "empty.c")
     source.write_text("#include <iostream>\nint empty;\n" if cxx else "int empty;\n")
-    flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s")
+    # musl is linked statically unless told otherwise, into a shared library too.
+    flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s", "-dynamic")
     program = (str(compiler / "zig"), "c++" if cxx else "cc")
     done = run_program(
         (*program, *flags, str(source), "-o", str(here / "empty.so")),

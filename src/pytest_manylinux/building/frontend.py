@@ -89,8 +89,8 @@ class FrontEnd:
         venv = (chain.python, "-m", "venv", "--without-pip", str(ENVIRONMENT))
         for title, argv, more in (
             ("unpacking the source", ("sh", "-e", "-c", _UNPACK, "sh", str(archive)), {}),
-            ("setting up the toolchain", chain.set_up, chain.set_up_environment),
             ("making the environment", venv, {}),
+            ("setting up the toolchain", chain.set_up, chain.set_up_environment),
         ):
             if argv:
                 environment = {**self.environment, **more}
@@ -118,6 +118,7 @@ class FrontEnd:
         wanted = (*map(str, self.siblings), *wanted)
         title, command = "installing build requirements", self._pip(again=again)
         environment = {**self.environment, **self.index.environment, **pip_environment()}
+        environment |= self.toolchain.pip_environment
         environment |= NO_BYTECODE if again else {}
         try:
             done = self.steps.run(title, (*command, "--", *wanted), environment=environment)
@@ -137,7 +138,7 @@ class FrontEnd:
         done = self.steps.run(
             "reading build requirements",
             self._hook("requires", _ASKED),
-            environment=self.environment,
+            environment=self._hook_environment(),
             cwd=SOURCE,
         )
         if done.ok:
@@ -162,7 +163,7 @@ class FrontEnd:
     def build_wheel(self) -> None:
         """Make the wheel in BUILT; raises BuildError with what decided."""
         hook = self._hook("wheel", BUILT)
-        done = self.steps.run("building", hook, environment=self.environment, cwd=SOURCE)
+        done = self.steps.run("building", hook, environment=self._hook_environment(), cwd=SOURCE)
         if not done.ok:
             raise self._failure("it does not build", done)
 
@@ -185,6 +186,9 @@ class FrontEnd:
         program = (self.toolchain.tools_python, HOOKS, work, ENVIRONMENT_PYTHON)
         return (*program, self.project.backend, str(target), *self.project.backend_path)
 
+    def _hook_environment(self) -> dict[str, str]:
+        return {**self.environment, **self.toolchain.hook_environment}
+
     def _failure(self, what: str, done: Completed) -> BuildError:
         """The error for a hook that failed: what is known of the words in the log decides."""
         log = self.steps.log
@@ -203,7 +207,7 @@ class FrontEnd:
         return failure
 
     def _newer_names(self, known: KnownFailure) -> dict[str, Version]:
-        """Names that the compiler did not know, and that only a newer glibc than the policy's has."""
+        """Names that the compiler did not know, and that only a newer libc than the policy's has."""
         offered = self.toolchain.offered()
         names = known.pattern.findall(self.steps.log.errors(60))
         since = {name: min(offered[name]) for name in names if name in offered}
@@ -213,7 +217,8 @@ class FrontEnd:
         enough = str(self.toolchain.enough_for(since) or "a newer one")
         return BuildError(
             f"{self.steps.what}: {what}",
-            why=f"it uses {feature}, which needs glibc {'.'.join(map(str, since))} or newer\n"
+            why=f"it uses {feature}, which needs {self.toolchain.policy.kind.value} "
+            f"{'.'.join(map(str, since))} or newer\n"
             f"{self.steps.log.errors(4)}",
             remedy=f"set policy = {enough!r}, the lowest that will do; "
             f"the whole log is {self.steps.log.path}",

@@ -1,4 +1,4 @@
-"""Which glibc offers a symbol, and which symbols of a wheel its policy's glibc does not offer.
+"""Which glibc offers a symbol, and which symbols of a wheel its policy's C library does not offer.
 
 The table comes with the zig compiler (`abilists`), which makes it from glibc's own .abilist files of
 every release. Its format is documented in the README of ziglang/libc-abi-tools; numbers are
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.model.policy import LibcKind, Policy
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, SymbolWant, WheelFacts
 
 Version = tuple[int, ...]
@@ -118,44 +119,53 @@ def load_symbols(table: Path, target: str) -> Mapping[str, frozenset[Version]]:
 
 _GLIBC = re.compile(r"GLIBC_(\d+(?:\.\d+)*)")
 _RELR = {"GLIBC_ABI_DT_RELR": (2, 36)}
-_GLIBC_LIBRARIES = re.compile(
+_OF_GLIBC = re.compile(
     r"(?:lib(?:c|m|pthread|dl|rt|util|resolv|crypt|nsl|anl|BrokenLocale|thread_db)\.so\.\d+|ld-linux.*|ld64\.so\.\d)"
 )
+_OF_MUSL = re.compile(r"libc\.so|(?:libc\.|ld-)musl-\w+\.so\.1")
+
+
+def is_of_glibc(library: str) -> bool:
+    """Whether glibc brings the library of that name."""
+    return _OF_GLIBC.fullmatch(library) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooNew:
-    """A symbol that the policy's glibc does not offer. `since` is the first version that does."""
+    """A symbol that the policy's C library does not offer. `since` is the first version that does."""
 
     file: str
     symbol: str
     since: Version
     versioned: bool
+    libc: LibcKind = LibcKind.GLIBC
 
     def __str__(self) -> str:
         """One line of evidence."""
         since = ".".join(map(str, self.since))
         how = f"{self.symbol}@GLIBC_{since}" if self.versioned else f"{self.symbol} (without a version)"
-        return f"{self.file} wants {how}, which glibc offers since {since}"
+        if self.libc is LibcKind.MUSL:
+            how = self.symbol
+        return f"{self.file} wants {how}, which {self.libc.value} offers since {since}"
 
 
 def too_new_symbols(
     facts: WheelFacts,
-    glibc: tuple[int, int],
+    policy: Policy,
     offered: Mapping[str, frozenset[Version]],
     python: Collection[str],
 ) -> tuple[TooNew, ...]:
     """The symbols that rule the policy out, worst first.
 
-    `offered` are glibc's symbols with the versions that offer them, `python` what the interpreter
-    exports. A weak symbol may stay undefined. A symbol that nobody known offers is no matter of
-    glibc's version: the trial's loader judges that.
+    `offered` are its C library's symbols with the versions that offer them, `python` what the
+    interpreter exports. A weak symbol may stay undefined. A symbol that nobody known offers is no
+    matter of a version: the trial's loader judges that.
     """
     found = (
         problem
         for file in facts.elf
         if file.kind in {ElfKind.SHARED, ElfKind.PROGRAM}
-        for problem in _of_file(file, facts.elf, glibc, offered, python)
+        for problem in _of_file(file, facts.elf, policy, offered, python)
     )
     return tuple(sorted(found, key=lambda item: (item.since, item.file, item.symbol), reverse=True))
 
@@ -163,15 +173,16 @@ def too_new_symbols(
 def _of_file(
     file: ElfFacts,
     files: Iterable[ElfFacts],
-    glibc: tuple[int, int],
+    policy: Policy,
     offered: Mapping[str, frozenset[Version]],
     python: Collection[str],
 ) -> Iterator[TooNew]:
     reached = list(_reached(file, files))
     beside = {name.partition("@")[0] for other in reached for name in other.exports}
+    oldest = policy.version
     for want in file.wants:
         if since := _stated(want):
-            if since > glibc:
+            if since > oldest:
                 yield TooNew(file=file.path, symbol=want.name, since=since, versioned=True)
             continue
         if want.version or want.weak or want.name in beside:
@@ -179,11 +190,13 @@ def _of_file(
         if want.name in python and file.kind is not ElfKind.PROGRAM:
             continue
         since = min(offered.get(want.name, ()), default=())
-        if since > glibc and not _needs_others(reached):
-            yield TooNew(file=file.path, symbol=want.name, since=since, versioned=False)
+        if since > oldest and not _needs_others(reached):
+            yield TooNew(
+                file=file.path, symbol=want.name, since=since, versioned=False, libc=policy.kind
+            )
     for _, versions in file.version_needs:
         for version in versions:
-            if (since := _RELR.get(version, ())) > glibc:
+            if (since := _RELR.get(version, ())) > oldest:
                 yield TooNew(file=file.path, symbol=version, since=since, versioned=False)
 
 
@@ -207,8 +220,8 @@ def _reached(file: ElfFacts, files: Iterable[ElfFacts]) -> Iterator[ElfFacts]:
 
 
 def _needs_others(reached: Iterable[ElfFacts]) -> bool:
-    """Whether a library that is neither glibc's nor in the wheel might offer a symbol."""
+    """Whether a library that is neither of a C library nor in the wheel might offer a symbol."""
     files = list(reached)
     inside = {name for file in files for name in (file.soname, file.path.rsplit("/", 1)[-1])}
     needed = {name for file in files for name in file.needed}
-    return any(not _GLIBC_LIBRARIES.fullmatch(name) for name in needed - inside)
+    return any(not is_of_glibc(name) and not _OF_MUSL.fullmatch(name) for name in needed - inside)

@@ -32,7 +32,7 @@ from pytest_manylinux.building.api import (
 from pytest_manylinux.building.frontend import FrontEnd
 from pytest_manylinux.building.glibc_symbols import too_new_symbols
 from pytest_manylinux.building.project import Project, read_project
-from pytest_manylinux.building.repair import Repair, check_symbols
+from pytest_manylinux.building.repair import Repair, check_libc, check_symbols
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
 from pytest_manylinux.building.steps import BuildLog, BuildSteps
 from pytest_manylinux.building.wheelhouse import (
@@ -191,6 +191,7 @@ class _Job:
             facts = steps.read_wheel(here / "built")
             check_native(self.what, self.project, facts, log, self.request.wheelhouse)
             if facts.elf:
+                check_libc(self.what, self.toolchain.policy, facts)
                 self._check_symbols(facts)  # before the repair, for the plainest words
                 arch = self.request.arch
                 repair = Repair(
@@ -199,6 +200,7 @@ class _Job:
                 repair.run(facts)
                 sandbox.copy_out(REPAIRED, here / "repaired")
                 facts = steps.read_wheel(here / "repaired")
+                check_libc(self.what, self.toolchain.policy, facts)
                 self._check_symbols(facts)  # for what was put in
         return facts, requirements
 
@@ -256,7 +258,7 @@ class _Job:
     def _check_symbols(self, facts: WheelFacts) -> None:
         chain = self.toolchain
         exports = chain.python_exports()
-        found = too_new_symbols(facts, chain.policy.version, chain.offered(), exports)
+        found = too_new_symbols(facts, chain.policy, chain.offered(), exports)
         check_symbols(self.what, chain, found)
 
 

@@ -16,13 +16,15 @@ from pytest_manylinux.building.api import (
     REPAIRED,
     Toolchain,
 )
-from pytest_manylinux.building.glibc_symbols import TooNew, Version
+from pytest_manylinux.building.glibc_symbols import TooNew, Version, is_of_glibc
 from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.inspect.audit_policies import load_rules
+from pytest_manylinux.model.policy import LibcKind, Policy
 from pytest_manylinux.model.wheel import WheelFacts
 
+_AGENT = str(INSIDE / "build_agent.py")
 _LISTING = SCRATCH / "libraries.json"
 _NOT_FOUND = re.compile(r"required library \"([^\"]+)\" could not be located")
 _TOO_RECENT = "too-recent versioned symbols"
@@ -68,20 +70,42 @@ class Repair:
         """Put the repaired wheel into REPAIRED; raises BuildError saying what stands against it.
 
         With --only-plat: the name promises the policy that was asked for, and no older one that the
-        compiler was not aimed at.
+        compiler was not aimed at. For a C library that is not the host's, auditwheel takes no name, but
+        `auto`, which is the newest musllinux that it knows; all of them allow the same libraries. The
+        wheel gets its name afterwards, by auditwheel's own function.
         """
         done = self._auditwheel(facts, library_path="")
         if not done.ok and _NOT_FOUND.search(_words_of(done)):
             argv = ("sh", "-c", _FIND_LIBRARIES)
             found = self.steps.run("looking for libraries", argv, environment={})
             done = self._auditwheel(facts, library_path=found.stdout.decode().strip())
+        if done.ok and self.toolchain.on_other_libc:
+            done = self._named(facts)
         if not done.ok:
             raise self._failure(facts, _words_of(done))
+
+    def _named(self, facts: WheelFacts) -> Completed:
+        """The repaired wheel under the policy's name.
+
+        By files that need no library auditwheel does not know a C library, and takes the host's.
+        """
+        chain, policy = self.toolchain, self.toolchain.policy
+        needs = any(file.needed for file in facts.elf)
+        taken = [kind.policies for kind in LibcKind if kind is policy.kind or not needs]
+        return self.steps.run(
+            f"naming the wheel for {policy}",
+            (chain.tools_python, _AGENT, "retag", str(REPAIRED), self._platform, *taken),
+            environment={**chain.auditwheel_environment, **NO_BYTECODE},
+        )
+
+    @property
+    def _platform(self) -> str:
+        return f"{self.toolchain.policy.name}_{self.arch}"
 
     def _auditwheel(self, facts: WheelFacts, *, library_path: str) -> Completed:
         """In addition to folders of the build, the toolchain's own LD_LIBRARY_PATH stays."""
         chain = self.toolchain
-        plat = f"{chain.policy.name}_{self.arch}"
+        plat = "auto" if chain.on_other_libc else self._platform
         own = chain.auditwheel_environment.get("LD_LIBRARY_PATH", "")
         path = ":".join(filter(None, (library_path, own)))
         return self.steps.run(
@@ -104,6 +128,8 @@ class Repair:
         if missing := _NOT_FOUND.search(words):
             users = [file.path for file in facts.elf if missing[1] in file.needed]
             users += [one.needed_by for one in self._libraries(facts) if one.name == missing[1]]
+            if chain.policy.kind is LibcKind.MUSL and is_of_glibc(missing[1]):
+                return _linked_with_glibc(what, [f"{user} needs {missing[1]}" for user in users])
             return BuildError(
                 f"{what}: {missing[1]} is needed and nowhere to be found, so it cannot be put in",
                 why=f"{users[0] if users else 'a library that is to be put in'} needs it",
@@ -132,10 +158,10 @@ class Repair:
         """The libraries that the wheel needs, where the toolchain's own Python can say so."""
         if not self.toolchain.elf_tools:
             return []
-        agent, wheel = str(INSIDE / "build_agent.py"), str(BUILT / facts.wheel.filename)
+        wheel = str(BUILT / facts.wheel.filename)
         listed = self.steps.run(
             "listing the libraries that the wheel needs",
-            (self.toolchain.tools_python, agent, "libraries", wheel, str(_LISTING)),
+            (self.toolchain.tools_python, _AGENT, "libraries", wheel, str(_LISTING)),
             environment=self.environment,
         )
         read = self.steps.run("reading that list", ("cat", str(_LISTING)), environment={})
@@ -159,6 +185,34 @@ def check_symbols(what: str, toolchain: Toolchain, found: Sequence[TooNew]) -> N
         raise symbols_error(what, toolchain, [str(problem) for problem in found], found[0].since)
 
 
+def check_libc(what: str, policy: Policy, facts: WheelFacts) -> None:
+    """Raise BuildError (`built-for-glibc`) where files of a wheel for musl were linked with glibc.
+
+    musl ignores the versions of glibc's symbols: such a file may load, and calls what musl lacks.
+    """
+    if policy.kind is LibcKind.GLIBC:
+        return
+    marks = [
+        f"{file.path} wants {version} of {library}"
+        for file in facts.elf
+        for library, versions in file.version_needs
+        for version in versions
+        if version.startswith("GLIBC_")
+    ]
+    if marks:
+        raise _linked_with_glibc(what, marks)
+
+
+def _linked_with_glibc(what: str, marks: Sequence[str]) -> BuildError:
+    return BuildError(
+        f"{what}: files of the wheel are linked with glibc",
+        why="\n".join(marks[:_SHOWN]),
+        remedy="let the project's build use the compiler in $CC, and let before-build make the "
+        "libraries that it needs: Debian's are linked with glibc",
+        finding="built-for-glibc",
+    )
+
+
 def symbols_error(
     what: str, toolchain: Toolchain, evidence: Sequence[str], glibc: Version
 ) -> BuildError:
@@ -166,7 +220,8 @@ def symbols_error(
     enough = toolchain.enough_for(glibc)
     more = [f"… and {len(evidence) - _SHOWN} more"] if len(evidence) > _SHOWN else []
     return BuildError(
-        f"{what}: the code needs a newer glibc than {toolchain.policy} promises",
+        f"{what}: the code needs a newer {toolchain.policy.kind.value} "
+        f"than {toolchain.policy} promises",
         why="\n".join([*evidence[:_SHOWN], *more]),
         remedy=f"set policy = {str(enough)!r}, the lowest that will do, or do without that symbol"
         if enough

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.utils import canonicalize_name
 
@@ -43,13 +43,14 @@ from pytest_manylinux.building.compiler import (
     warm_up,
 )
 from pytest_manylinux.building.frontend import pip_environment
+from pytest_manylinux.building.inside.musl_sysconfig import NAME
 from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.model.distro import Image
-from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
+from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion
 
 KIT = SCRATCH / "kit"
@@ -152,9 +153,9 @@ def _versions(tools: Path) -> Iterator[tuple[str, str]]:
 
 
 def _policies(tools: Path, arch: str) -> tuple[Policy, ...]:
-    """The policies that the kit's auditwheel repairs to, oldest first."""
-    table = next(tools.glob("lib/python3*/site-packages/auditwheel/policy/manylinux-policy.json"))
-    rows = json.loads(table.read_text(encoding="utf-8"))
+    """The policies that the kit's auditwheel repairs to, those of each C library oldest first."""
+    tables = tools.glob("lib/python3*/site-packages/auditwheel/policy/m*linux-policy.json")
+    rows = [row for table in tables for row in json.loads(table.read_text(encoding="utf-8"))]
     names = [f"{row['name']}_{arch}" for row in rows if arch in row.get("symbol_versions", ())]
     return tuple(sorted(found[0] for name in names if (found := policy_of_platform_tag(name))))
 
@@ -212,7 +213,10 @@ class _Maker:
                     )
 
 
-_TOOLCHAIN = SCRATCH / "toolchain"
+_TOOLCHAIN, _NATIVE_TOOLCHAIN = SCRATCH / "toolchain", SCRATCH / "native"
+_NATIVE = Policy((2, 28))  # not above any root's glibc; zig has it for every architecture
+_LIBRARY = "name the Debian package that has it in build-packages, or let before-build make it"
+_LIBRARY_OF_MUSL = "let before-build make it: Debian's packages are linked with glibc"
 _KNOWN_FAILURES = (
     KnownFailure(
         pattern=re.compile(
@@ -233,7 +237,7 @@ _KNOWN_FAILURES = (
         pattern=re.compile(
             r"(?:undeclared (?:function|identifier) '|undefined symbol: |no member named ')(\w+)"
         ),
-        what="it needs a newer glibc than this policy promises",
+        what="it needs a newer C library than this policy promises",
     ),
 )
 
@@ -250,10 +254,10 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
     kit = prepare_kit(request.cache, request.plain or request.image, python, engine, index, say=say)
     policy = repairable(request.policy, kit)
     its_index = index if request.network else index.offline()
-    cache, arch = request.cache, request.arch
+    cache, arch, musl = request.cache, request.arch, policy.kind is LibcKind.MUSL
     return Toolchain(
         policy=policy,
-        policies=kit.policies,
+        policies=policies_of(kit, policy.kind),
         versions=kit.versions,
         python=python,
         tools_python=kit.python,
@@ -265,17 +269,20 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
             **target.set_up_environment(policy, KIT / "zig/zig"),
             "PYTHON": python,
             "PACKAGES": " ".join(request.build_packages),
+            "NATIVE": target.aimed_at(_NATIVE),
         },
+        hook_environment={"_PYTHON_SYSCONFIGDATA_NAME": NAME} if musl else {},
+        pip_environment=tools_environment(_NATIVE_TOOLCHAIN) if musl else {},
         mounts=(*kit.mounts, Mount(source=warm_folder(cache), target=KIT / "warm")),
         caches=((f"zig-{edition(cache)}", CACHES / "zig"),),
         auditwheel=(kit.python, "-m", "auditwheel"),
         auditwheel_environment={"PATH": f"{kit.path}:/usr/local/bin:/usr/bin:/bin"},
-        library_remedy="name the Debian package that has it in build-packages, "
-        "or let before-build make it",
+        on_other_libc=musl,
+        library_remedy=_LIBRARY_OF_MUSL if musl else _LIBRARY,
         symbols=symbol_table(kit.zig),
         target=target.triple,
         exports=kit.exports,
-        known_failures=_KNOWN_FAILURES,
+        known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature)),
         before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True),
     )
 
@@ -286,7 +293,12 @@ def repairable(wanted: Policy, kit: BuildTools) -> Policy:
     PEP 600 allows any manylinux_X_Y; auditwheel knows those that some distro stands behind. A wheel
     for the next lower one keeps the wanted one's promise too.
     """
-    return max((known for known in kit.policies if known <= wanted), default=wanted)
+    return max((one for one in policies_of(kit, wanted.kind) if one <= wanted), default=wanted)
+
+
+def policies_of(kit: BuildTools, kind: LibcKind) -> tuple[Policy, ...]:
+    """The policies of a C library that the kit's auditwheel repairs to, oldest first."""
+    return tuple(policy for policy in kit.policies if policy.kind is kind)
 
 
 def build_environment(arch: str, index: IndexAccess) -> Mapping[str, str]:
@@ -296,10 +308,21 @@ def build_environment(arch: str, index: IndexAccess) -> Mapping[str, str]:
     usual variables, or the usual names first on PATH. Proxies and the CA bundle are for all; where the
     index is, and its password, is for pip.
     """
-    tools = _TOOLCHAIN / "bin"
     network = {name: value for name, value in index.environment.items() if not name.startswith("PIP_")}
     return {
         **network,
+        **tools_environment(_TOOLCHAIN),
+        "ZIG_GLOBAL_CACHE_DIR": str(CACHES / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(CACHES / "zig"),
+        # roots of i686 run on x86_64 kernels, which Python would believe
+        **({"_PYTHON_HOST_PLATFORM": "linux-i686"} if arch == "i686" else {}),
+    }
+
+
+def tools_environment(toolchain: PurePosixPath) -> Mapping[str, str]:
+    """Where each tool of a toolchain is, which lies in a folder as inside/toolchain.sh lays it out."""
+    tools = toolchain / "bin"
+    return {
         "PATH": f"{tools}:{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin",
         "CC": str(tools / "cc"),
         "CXX": str(tools / "c++"),
@@ -308,8 +331,4 @@ def build_environment(arch: str, index: IndexAccess) -> Mapping[str, str]:
         "AR": str(tools / "ar"),
         "RANLIB": str(tools / "ranlib"),
         "STRIP": str(tools / "strip"),
-        "ZIG_GLOBAL_CACHE_DIR": str(CACHES / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(CACHES / "zig"),
-        # roots of i686 run on x86_64 kernels, which Python would believe
-        **({"_PYTHON_HOST_PLATFORM": "linux-i686"} if arch == "i686" else {}),
     }

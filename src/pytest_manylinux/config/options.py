@@ -52,8 +52,8 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "policy",
-        "the policy to build for: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y "
-        "(default: manylinux1)",
+        "the policy to build for: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y, "
+        "musllinux_X_Y (default: manylinux1)",
         metavar="POLICY",
     ),
     Option(

@@ -21,7 +21,7 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
-from pytest_manylinux.model.policy import LibcKind, Policy, parse_policy
+from pytest_manylinux.model.policy import Policy, parse_policy
 from pytest_manylinux.model.selection import EVERYTHING, PythonChoice, parse_patterns, parse_pythons
 from pytest_manylinux.model.verdict import Expectation
 
@@ -83,15 +83,8 @@ def path(raw: object, where: str) -> Path:
 
 
 def policy(raw: object, where: str) -> Policy:
-    """A manylinux policy by any of its names."""
-    found = parse_policy(text(raw, where), where=where)
-    if found.kind is not LibcKind.GLIBC:
-        raise UsageError(
-            f"{where}: no wheels are built for {found}",
-            why="the builders here link against glibc; wheels of musl are tried as they are given",
-            remedy="build it with another tool and name the file: pytest --manylinux WHEEL",
-        )
-    return found
+    """A policy by any of its names."""
+    return parse_policy(text(raw, where), where=where)
 
 
 def pythons(raw: object, where: str) -> PythonChoice:

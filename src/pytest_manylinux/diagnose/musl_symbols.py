@@ -1,7 +1,7 @@
 """Symbols of glibc's that musl has not, and files that were linked with glibc, in wheels for musl.
 
 musl asks for no symbol version: a file linked with glibc loads as long as musl defines every name that
-it wants. Which names that are was read from both libraries (`data/musl-symbols.txt`,
+it wants. Which names that are was read from both libraries (`inspect/musl-symbols.txt`,
 `data/glibc-symbols.txt`); only what glibc is known to define is judged, so that a name of C++'s, of
 Python's or of a stranger's library is never taken for one of libc.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from pytest_manylinux.diagnose.libraries import is_libpython, is_on
 from pytest_manylinux.diagnose.linking import AMBIENT, glibc_names
@@ -23,6 +21,7 @@ from pytest_manylinux.diagnose.loader_model import (
     loaded_files,
     loadings,
 )
+from pytest_manylinux.inspect.symbols import musl_symbols
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.wheel import ElfFacts, SymbolWant, WheelFacts
 
@@ -43,17 +42,9 @@ class AbsentSymbol:
     since: str
 
 
-@cache
-def _since() -> dict[str, tuple[int, ...]]:
-    """Names of musl's to the first version that has them; empty for those that all have."""
-    text = (files("pytest_manylinux.diagnose.data") / "musl-symbols.txt").read_text("utf-8")
-    rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
-    return {name: tuple(int(n) for v in first for n in v.split(".")) for name, *first in rows}
-
-
 def first_musl(symbol: str) -> str:
     """The first version of musl that has the symbol: `1.2.3`; empty if all or none have it."""
-    return ".".join(map(str, _since().get(symbol, ())))
+    return ".".join(map(str, musl_symbols().get(symbol, ())))
 
 
 def is_lacked(symbol: str, facts: WheelFacts, version: tuple[int, ...]) -> bool:
@@ -65,7 +56,7 @@ def is_lacked(symbol: str, facts: WheelFacts, version: tuple[int, ...]) -> bool:
 
 
 def _has(symbol: str, version: tuple[int, ...]) -> bool:
-    since = _since().get(symbol)
+    since = musl_symbols().get(symbol)
     return symbol in AMBIENT or (since is not None and since <= version)
 
 

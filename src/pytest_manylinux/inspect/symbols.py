@@ -17,8 +17,10 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from pytest_manylinux.model.wheel import SymbolWant
 
@@ -34,6 +36,7 @@ MAX_STRING = 64 * 1024
 
 MAX_DYNAMIC = 4096
 """Entries of a dynamic section; real ones have 20 to 60."""
+
 
 NEEDED, HASH, STRTAB, SYMTAB, STRSZ, SONAME, RPATH = 1, 4, 5, 6, 10, 14, 15
 TEXTREL, RUNPATH, FLAGS, RELR = 22, 29, 30, 36
@@ -389,3 +392,14 @@ def _around(
                 elif earliest == offset:  # the first string of its section
                     yield data[offset:end]
                 place = data.find(needle, end, limit)
+
+
+@cache
+def musl_symbols() -> Mapping[str, tuple[int, ...]]:
+    """Names that musl defines, to the first version that has them; empty for those that all have.
+
+    From `musl-symbols.txt`, whose head names the versions that were read.
+    """
+    text = (files("pytest_manylinux.inspect") / "musl-symbols.txt").read_text("utf-8")
+    rows = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {name: tuple(int(n) for v in first for n in v.split(".")) for name, *first in rows}

@@ -34,6 +34,7 @@ from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Survey, Target
 from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Wheel
 from pytest_manylinux.model.wheel_tags import installable_tags
@@ -413,7 +414,9 @@ class Flow:
         return _BuildRoot(
             plain=self.image(target),
             image=self.image(target, ImagePurpose.BUILD, packages),
-            tools=(self._compiler(job.build.arch), self._build_tools(target)) if ours else (),
+            tools=(self._compiler(job.build.policy, job.build.arch), self._build_tools(target))
+            if ours
+            else (),
         )
 
     def image(
@@ -453,15 +456,14 @@ class Flow:
         image = await self.image(target)
         await self._tasks.in_thread(self._workspace.prepare_venv, target, image)
 
-    def _compiler(self, arch: str) -> Task[None]:
+    def _compiler(self, policy: Policy, arch: str) -> Task[None]:
         """The compiler, fetched and warmed up while roots are made."""
-        return self._tasks.once(
-            ("compiler", arch), lambda: self._tasks.in_thread(self._fetch_compiler, arch)
-        )
+        fetch = partial(self._fetch_compiler, policy, arch)
+        return self._tasks.once(("compiler", policy.name, arch), lambda: self._tasks.in_thread(fetch))
 
-    def _fetch_compiler(self, arch: str) -> None:
+    def _fetch_compiler(self, policy: Policy, arch: str) -> None:
         place = self._workspace
-        prepare_compiler(place.build_cache, self._run.settings.policy, arch, say=place.say)
+        prepare_compiler(place.build_cache, policy, arch, say=place.say)
 
     def _build_tools(self, target: Target) -> Task[None]:
         """Front end and repair tools for an image's Python, fetched while headers are installed."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from elf_files import ElfSpec, Want
 from wheels import build_wheel
 
 from pytest_manylinux.building.inside import build_agent
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 
 def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None:
@@ -38,6 +41,36 @@ def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None
     assert found["libdeep.so.1"]["path"] is None
     assert found["libdeep.so.1"]["needed_by"] == "libnew.so.1"
     assert "libbeside.so" not in found
+
+
+@pytest.mark.parametrize("taken", [("musllinux",), ("manylinux", "musllinux")])
+def test_a_repaired_wheel_under_another_tag(tmp_path: Path, taken: tuple[str, ...]) -> None:
+    build_wheel(tmp_path, {"x.so": ElfSpec().build()}, tag=f"cp313-cp313-{taken[0]}_1_2_x86_64")
+    work = ["retag", str(tmp_path), "musllinux_1_1_x86_64"]
+    assert build_agent.main([*work, *taken]) == 0
+    assert build_agent.main([*work, *taken]) == 0  # and stays as it is
+    [wheel] = tmp_path.glob("*.whl")
+    assert read_wheel(open_wheel(wheel)).wheel.platforms == ("musllinux_1_1_x86_64",)
+
+
+def test_a_wheel_that_was_taken_for_one_of_glibc_is_not_renamed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wheel = build_wheel(tmp_path, {"x.so": ElfSpec().build()}, tag="cp313-cp313-manylinux_2_17_x86_64")
+    assert build_agent.main(["retag", str(tmp_path), "musllinux_1_2_x86_64", "musllinux"]) == 1
+    assert "a wheel of another C library" in capsys.readouterr().err
+    assert wheel.exists()
+
+
+def test_auditwheel_on_glibc_takes_no_name_of_musllinux(tmp_path: Path) -> None:
+    """Hence `auto` there, and the name afterwards."""
+    wheel = build_wheel(tmp_path, {"x.so": ElfSpec().build()}, tag="cp313-cp313-linux_x86_64")
+    auditwheel = (sys.executable, "-m", "auditwheel", "repair")
+    done = subprocess.run(
+        (*auditwheel, "--plat", "musllinux_1_2_x86_64", str(wheel)), capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"invalid choice: 'musllinux_1_2_x86_64'" in done.stderr
 
 
 def test_what_a_python_offers(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import stat
 import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from elf_files import ElfSpec, Want
@@ -17,16 +17,18 @@ from wheels import build_wheel
 from pytest_manylinux.building import compiler as compiler_module
 from pytest_manylinux.building import steps as log_module
 from pytest_manylinux.building.api import Pip, Toolchain
+from pytest_manylinux.building.compiler import TARGETS
 from pytest_manylinux.building.glibc_symbols import TooNew, load_symbols, parse_symbols, too_new_symbols
 from pytest_manylinux.building.pipeline import check_native
 from pytest_manylinux.building.project import Project
-from pytest_manylinux.building.repair import check_symbols, symbols_error
+from pytest_manylinux.building.repair import check_libc, check_symbols, symbols_error
 from pytest_manylinux.building.steps import BuildLog
 from pytest_manylinux.building.wheelhouse import native_wheel, put
 from pytest_manylinux.building.zig import BuildTools, repairable
 from pytest_manylinux.errors import BuildError, StoreError
+from pytest_manylinux.inspect.symbols import musl_symbols
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, parse_policy
 from pytest_manylinux.model.wheel import WheelFacts
 
 MANYLINUX1, MANYLINUX2014, NEW = Policy((2, 5)), Policy((2, 17)), Policy((2, 28))
@@ -84,7 +86,7 @@ def facts_of(folder: Path, **files: ElfSpec) -> WheelFacts:
 
 
 def problems(facts: WheelFacts, *python: str) -> list[str]:
-    found = too_new_symbols(facts, MANYLINUX1.version, OFFERED, frozenset(python))
+    found = too_new_symbols(facts, MANYLINUX1, OFFERED, frozenset(python))
     return [f"{item.file}:{item.symbol}" for item in found]
 
 
@@ -92,14 +94,45 @@ def test_a_versioned_symbol_newer_than_the_policy(tmp_path: Path) -> None:
     facts = facts_of(
         tmp_path, a=ElfSpec(needed=("libc.so.6",), wants=(Want("memcpy", "GLIBC_2.14", "libc.so.6"),))
     )
-    [found] = too_new_symbols(facts, MANYLINUX1.version, OFFERED, frozenset())
+    [found] = too_new_symbols(facts, MANYLINUX1, OFFERED, frozenset())
     assert str(found) == "a.so wants memcpy@GLIBC_2.14, which glibc offers since 2.14"
-    assert too_new_symbols(facts, MANYLINUX2014.version, OFFERED, frozenset()) == ()
+    assert too_new_symbols(facts, MANYLINUX2014, OFFERED, frozenset()) == ()
 
 
 def test_an_unversioned_symbol_that_only_a_newer_glibc_offers(tmp_path: Path) -> None:
     spec = ElfSpec(needed=("libc.so.6",), wants=(Want("memfd_create"), Want("memcpy")))
     assert problems(facts_of(tmp_path, a=spec)) == ["a.so:memfd_create"]
+
+
+def test_a_symbol_that_came_to_musl_after_the_policys_version(tmp_path: Path) -> None:
+    spec = ElfSpec(needed=("libc.musl-x86_64.so.1",), wants=(Want("qsort_r"), Want("qsort")))
+    offered = {name: frozenset({since}) for name, since in musl_symbols().items()}
+    facts = facts_of(tmp_path, a=spec)
+    [found] = too_new_symbols(facts, parse_policy("musllinux_1_2"), offered, frozenset())
+    assert str(found) == "a.so wants qsort_r, which musl offers since 1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("arch", "triple", "library"),
+    [
+        ("x86_64", "x86_64-linux-musl", "libc.musl-x86_64.so.1"),
+        ("i686", "x86-linux-musl", "libc.musl-x86.so.1"),
+        ("armv7l", "arm-linux-musleabihf", "libc.musl-armv7.so.1"),
+    ],
+)
+def test_musl_has_a_name_for_each_architecture(arch: str, triple: str, library: str) -> None:
+    variables = TARGETS[arch].set_up_environment(parse_policy("musllinux_1_2"), PurePosixPath("/zig"))
+    assert (variables["TARGET"], variables["MUSL"], variables["FORWARD"]) == (triple, library, "no")
+
+
+def test_files_of_glibc_are_refused_in_a_wheel_for_musl(tmp_path: Path) -> None:
+    spec = ElfSpec(needed=("libc.so.6",), wants=(Want("memcpy", "GLIBC_2.14", "libc.so.6"),))
+    facts = facts_of(tmp_path, a=spec)
+    check_libc("x", MANYLINUX2014, facts)
+    with pytest.raises(BuildError, match="linked with glibc") as caught:
+        check_libc("x", parse_policy("musllinux_1_2"), facts)
+    assert caught.value.finding == "built-for-glibc"
+    assert caught.value.why == "a.so wants GLIBC_2.14 of libc.so.6"
 
 
 def test_no_library_named_is_no_excuse(tmp_path: Path) -> None:
@@ -272,8 +305,11 @@ def test_policies_that_auditwheel_does_not_know() -> None:
         ("lib/libc/include/x86-linux-gnu/bits/x.h", True),
         ("lib/libc/include/any-linux-any/linux/x.h", True),
         ("lib/libc/include/any-windows-any/windows.h", False),
-        ("lib/libc/include/x86_64-linux-musl/x.h", False),
-        ("lib/libc/musl/src/x.c", False),
+        ("lib/libc/include/x86_64-linux-musl/x.h", True),
+        ("lib/libc/include/generic-musl/stdio.h", True),
+        ("lib/libc/include/generic-netbsd/stdio.h", False),
+        ("lib/libc/musl/src/x.c", True),
+        ("lib/libc/mingw/x.c", False),
         ("lib/libcxx/include/new", True),
         ("lib/libcxxabi/include/cxxabi.h", True),
     ],

@@ -37,6 +37,34 @@ def driver(tmp_path: Path) -> Driver:
     return run
 
 
+@pytest.fixture
+def musl_driver(driver: Driver, tmp_path: Path) -> Driver:
+    with (tmp_path / "target.sh").open("a") as file:
+        file.write("target=x86_64-linux-musl\ndynamic='-dynamic LIB/libc.musl-x86_64.so.1'\n")
+    return driver
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dynamic"),
+    [
+        (("-shared", "a.o", "-o", "a.so"), True),
+        (("a.o", "-lm", "-lpthread", "-lstdc++", "-o", "a"), False),
+        (("a.c", "-o", "a"), False),
+        (("a.o", "-ltally", "-o", "a"), True),
+        (("a.o", "../lib/libtally.so.2", "-o", "a"), True),
+        (("-static", "-ltally", "a.o", "-o", "a"), False),
+        (("-r", "a.o", "-lm", "b.o", "-o", "c.o"), False),
+        (("-c", "a.c", "-o", "a.o"), False),
+    ],
+)
+def test_programs_have_musl_inside_and_libraries_need_it(
+    musl_driver: Driver, arguments: tuple[str, ...], *, dynamic: bool
+) -> None:
+    words = musl_driver("cc", *arguments)
+    assert ("-dynamic" in words) is dynamic
+    assert ("LIB/libc.musl-x86_64.so.1" in words) is dynamic
+
+
 def test_compiling_aims_at_the_policy_and_drops_debug_information_last(driver: Driver) -> None:
     assert driver("cc", "-g", "-O2", "-c", "a b.c", "-o", "a.o") == [
         *("cc", "-target", "x86_64-linux-gnu.2.5", "-fno-sanitize=all", "-isystem", "INCLUDE"),

@@ -82,7 +82,7 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
     ("name", "raw", "said"),
     [
         ("policy", "manylinux2", "not a policy"),
-        ("policy", "musllinux_1_2", "no wheels are built for musllinux_1_2"),
+        ("policy", "musllinux1", "perhaps you meant 'musllinux_1_2'"),
         ("engine", "dokcer", "perhaps you meant 'docker'"),
         ("python", "311", "not a Python version"),
         ("python", "3.14-3.11", "not a range"),

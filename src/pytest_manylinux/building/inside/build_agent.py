@@ -1,7 +1,8 @@
-"""Reads ELF files inside a build's sandbox, with the Python and the tools of the build's kit.
+"""Reads ELF files and names wheels inside a build's sandbox, with the build tools' own Python.
 
     build_agent.py exports PYTHON LIST             names that a Python executable offers, one a line
     build_agent.py libraries WHEEL LIST PATH...    libraries outside of a wheel, as JSON
+    build_agent.py retag FOLDER PLATFORM TAKEN...  the one wheel of a folder, by another platform tag
 
 Runs on Python 3.8 and later. Its own failures are sentences on standard error and exit code 1.
 """
@@ -125,6 +126,25 @@ def loader_folders() -> list[str]:
     return [*(line.strip() for line in lines if line.startswith("/")), "/lib", "/usr/lib", "/lib64"]
 
 
+def retag(folder: str, platform: str, *taken: str) -> int:
+    """Give the one wheel of a folder that platform tag alone, in its name and in its WHEEL.
+
+    Its present ones have to begin with one of `taken`.
+    """
+    from auditwheel.wheeltools import InWheelCtx, add_platforms
+
+    (wheel,) = Path(folder).glob("*.whl")
+    present = wheel.stem.rpartition("-")[2].split(".")
+    if present == [platform]:
+        return 0
+    if not all(tag.startswith(taken) for tag in present):
+        raise ValueError(f"auditwheel took {wheel.name} for a wheel of another C library")
+    with InWheelCtx(wheel, wheel) as context:
+        context.out_wheel = add_platforms(context, [platform], present)
+    wheel.unlink()
+    return 0
+
+
 def write_lines(path: str, lines: Iterable[str]) -> None:
     """Write a line each."""
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -135,6 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     work: dict[str, Callable[..., int]] = {
         "exports": exports,
         "libraries": libraries,
+        "retag": retag,
     }
     try:
         return work[arguments[0]](*arguments[1:])

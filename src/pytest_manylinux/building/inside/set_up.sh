@@ -1,8 +1,10 @@
 #!/bin/sh
-# Lays out /scratch/toolchain for one build, before any code of the project runs.
+# Lays out /scratch/toolchain for one build, before any code of the project runs. The environment of the
+# build is there already.
 #
 # Environment: PYTHON (python3.11), PACKAGES (Debian packages whose headers and libraries the build asked
-# for), and what toolchain.sh asks for.
+# for), and what toolchain.sh asks for. With MUSL, NATIVE is zig's target for the root itself, for which
+# /scratch/native is laid out: what build requirements compile runs here.
 set -e
 toolchain=/scratch/toolchain
 
@@ -16,15 +18,22 @@ if [ -d $warm/h ]; then
   cp -Rns $warm/o/. $cache/o/ || :
 fi
 
-TOOLCHAIN=$toolchain sh "$(dirname "$0")/toolchain.sh"
-
 # Debian keeps pyconfig.h in a folder that also holds the root's C library: take nothing else of it.
-ln -s "/usr/include/$TRIPLET/$PYTHON" "$toolchain/include/$TRIPLET/$PYTHON"
-if grep -qs '<crypt.h>' "/usr/include/$PYTHON/Python.h"; then
+python_headers() {
+  ln -s "/usr/include/$TRIPLET/$PYTHON" "$1/include/$TRIPLET/$PYTHON"
+}
+TOOLCHAIN=$toolchain sh "$(dirname "$0")/toolchain.sh"
+python_headers $toolchain
+if [ -n "$MUSL" ]; then
+  TOOLCHAIN=/scratch/native TARGET=$NATIVE MUSL='' sh "$(dirname "$0")/toolchain.sh"
+  python_headers /scratch/native
+  /scratch/env/bin/python "$(dirname "$0")/musl_sysconfig.py"
+elif grep -qs '<crypt.h>' "/usr/include/$PYTHON/Python.h"; then
   ln -s /usr/include/crypt.h $toolchain/include/crypt.h
 fi
 
-# The packages that the build asked for, and what they need: headers and link-time libraries only.
+# The packages that the build asked for, and what they need: headers and link-time libraries only, and
+# for musl no libraries, which are linked with glibc.
 seen=' '
 link_package() {
   case $seen in *" $1 "*) return 0 ;; esac
@@ -37,6 +46,7 @@ link_package() {
       /usr/include | "/usr/include/$TRIPLET")
         [ "$name" = "$TRIPLET" ] || ln -sfn "$path" "$toolchain/include/$name" ;;
       "/usr/lib/$TRIPLET" | /usr/lib)
+        [ -z "$MUSL" ] || continue
         case $name in lib*.so | lib*.a) ln -sfn "$path" "$toolchain/lib/$name" ;; esac ;;
     esac
   done < "/tmp/files-of-$1"

@@ -2,7 +2,7 @@
 # Lays out a compiler and linker that are zig, under all their usual names, in the folder TOOLCHAIN.
 #
 # Environment: TOOLCHAIN, ZIG (the program), TARGET (zig's words), TRIPLET (Debian's), FORWARD (yes for
-# glibc below 2.7).
+# glibc below 2.7); for musl MUSL (Alpine's name of its library) and MUSL_MACROS (see compiler.py).
 set -e
 here=$(dirname "$0")
 mkdir -p "$TOOLCHAIN/bin" "$TOOLCHAIN/include/$TRIPLET" "$TOOLCHAIN/lib"
@@ -26,4 +26,13 @@ if [ "$FORWARD" = yes ]; then
   "$TOOLCHAIN/bin/cc" -O2 -fPIC -fno-builtin -c "$here/forward.c" -o /tmp/forward.o
   "$TOOLCHAIN/bin/ar" rcs "$TOOLCHAIN/lib/libforward.a" /tmp/forward.o
   echo "libraries='-L$TOOLCHAIN/lib $TOOLCHAIN/lib/libforward.a'" >> "$TOOLCHAIN/target.sh"
+fi
+
+# zig's own libc.so of musl has that name alone. Files that need it load, but auditwheel knows musl by the
+# name that Alpine gave its library: so one of that name is linked against, and always, by every file.
+if [ -n "${MUSL-}" ]; then
+  macros=$(printf ' -D%s' $MUSL_MACROS)
+  "$ZIG" cc -target "$TARGET" -fno-sanitize=all -g0 -s -shared -nostdlib $macros -Wl,-soname,"$MUSL" \
+    "${ZIG%/*}/lib/libc/musl/libc.S" -o "$TOOLCHAIN/lib/$MUSL"
+  echo "dynamic='-dynamic -Wl,--no-as-needed $TOOLCHAIN/lib/$MUSL -Wl,--as-needed'" >> "$TOOLCHAIN/target.sh"
 fi
