@@ -21,6 +21,7 @@ from pytest_manylinux.model.packages import PackageManager
 from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel_tags import (
+    asking,
     oldest_policy,
     python_of_tag,
     python_tags,
@@ -95,12 +96,15 @@ def accepts_python(requires_python: str, version: PythonVersion) -> bool:
 def wheel_targets(
     tags: Collection[Tag], requires_python: str, targets: Iterable[Target]
 ) -> tuple[Target, ...]:
-    """The targets that can take a wheel with these tags."""
+    """The targets that can take a wheel with these tags.
+
+    One whose Python is tried with what names it only (`Interpreter.only_named`) wants a tag that does.
+    """
     return tuple(
         target
         for target in targets
         if accepts_python(requires_python, target.interpreter.version)
-        and not supported_tags(target).isdisjoint(tags)
+        and not supported_tags(target).isdisjoint(asking(tags, target.interpreter))
     )
 
 
@@ -254,6 +258,7 @@ def plan_project(
     `builders` are the distros whose roots can build, best first. With `in_image` no root is wanted:
     a builder image has the Pythons that it has.
     """
+    targets = [target for target in targets if not target.interpreter.only_named]
     wanted = sorted(set(pythons) or {target.interpreter.version for target in targets})
     wanted = [version for version in wanted if accepts_python(requires_python, version)]
     builds: list[tuple[PlannedBuild, tuple[Target, ...]]] = []

@@ -105,6 +105,42 @@ def test_wheels_go_where_their_tags_fit(tag: str, expected: list[str]) -> None:
     assert ids(wheel_targets(parse_tag(tag), "", TARGETS)) == expected
 
 
+@pytest.mark.parametrize(
+    ("tag", "taken"),
+    [
+        ("pp39-pypy39_pp73-manylinux2014_x86_64", True),
+        ("pp39-none-any", True),
+        ("pp38.pp39-none-any", True),
+        ("pp39-pypy39_pp80-manylinux2014_x86_64", False),
+        ("py3-none-any", False),
+        ("py39-none-manylinux2014_x86_64", False),
+        ("cp39-abi3-manylinux2014_x86_64", False),
+        ("pp38-none-any", False),
+    ],
+)
+def test_a_python_for_what_names_it_is_left_out_otherwise(tag: str, *, taken: bool) -> None:
+    own = Interpreter(
+        version=parse_python("pp39"), executable="/usr/bin/pypy3", packages=(), only_named=True
+    )
+    place = replace(TARGETS[1], interpreter=own)
+    assert bool(wheel_targets(parse_tag(tag), "", (place,))) == taken
+
+
+def test_no_build_is_planned_for_a_python_that_only_names_bring() -> None:
+    others = tuple(
+        replace(one, interpreter=replace(one.interpreter, only_named=True)) for one in TARGETS[1:]
+    )
+    plan = plan_project(
+        policy=parse_policy("manylinux2014"),
+        requires_python="",
+        targets=(TARGETS[0], *others),
+        builders=DEBIANS,
+        pythons=(),
+        arch="x86_64",
+    )
+    assert [build.python.id for build, _ in plan.builds] == ["cp39"]
+
+
 def test_requires_python_keeps_a_wheel_from_older_interpreters() -> None:
     found = wheel_targets(parse_tag("py3-none-any"), ">=3.11", TARGETS)
     assert ids(found) == ids(TARGETS[1:])

@@ -54,6 +54,7 @@ class InterpreterRow(_CommonKeys, frozen=True, kw_only=True):
     pip: str = ""
     measured: bool = False
     abi: str = ""
+    only_named: bool = False
 
 
 class ArchiveRow(_CommonKeys, frozen=True, kw_only=True):
@@ -158,6 +159,7 @@ def _interpreter(row: InterpreterRow, manager: PackageManager, *, where: str) ->
         pip=row.pip,
         measured=row.measured,
         abi=row.abi,
+        only_named=row.only_named,
     )
 
 

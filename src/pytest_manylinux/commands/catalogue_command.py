@@ -137,14 +137,15 @@ def _described(distro: Distro) -> dict[str, object]:
         "package_manager": distro.package_manager,
         "interpreters": [
             {
-                "version": entry.version.dotted,
+                "version": name,
                 "executable": entry.executable,
                 "pip": entry.pip,
                 "packages": entry.packages,
                 "headers": entry.headers,
                 "measured": entry.measured,
+                "only_named": entry.only_named,
             }
-            for entry in distro.interpreters
+            for name, entry in zip(distro.pythons, distro.interpreters, strict=True)
         ],
         "symbols": dict(distro.symbol_maxima),
         "absent_libraries": distro.absent_libraries,
@@ -188,8 +189,8 @@ def _row(distro: Distro) -> tuple[str, ...]:
     from pytest_manylinux.catalogue.lookup import is_supported  # noqa: PLC0415
 
     pythons = ", ".join(
-        f"{entry.version.dotted}{f' ({entry.pip})' if entry.pip else ''}{'*' * entry.measured}"
-        for entry in distro.interpreters
+        f"{name}{f' ({entry.pip})' if entry.pip else ''}{'*' * entry.measured}"
+        for name, entry in zip(distro.pythons, distro.interpreters, strict=True)
     )
     support = "rolling" if distro.rolling else str(distro.end_of_life or "unknown")
     return (

@@ -15,6 +15,7 @@ from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Finding
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.model.wheel_tags import asking
 
 # What undoes a finding, as a change that one would make to the project; others have none in common.
 _MISSING = "missing-library"
@@ -195,7 +196,8 @@ def forecasts(
         own = architecture_of(wheel) or arch
         key = (wheel.name, wheel.version, own)
         wheels.setdefault(key, []).append(wheel)
-        found = predict(facts, targets_on(_of_its_libc(wheel, distros), own))
+        targets = targets_on(_of_its_libc(wheel, distros), own)
+        found = predict(facts, [one for one in targets if asking(wheel.tags, one.interpreter)])
         groups.setdefault(key, {})[wheel.filename] = found
     return tuple(
         Forecast(

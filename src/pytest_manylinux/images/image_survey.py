@@ -165,7 +165,9 @@ def _python_drift(distro: Distro, live: Iterable[LivePython]) -> Iterator[Drift]
 
 def _python(sandbox: Sandbox, executable: str) -> LivePython:
     version = _ask(sandbox, executable, "-c", _PYTHON, must=False).strip()
-    words = _ask(sandbox, executable, "-m", "pip", "--version", must=False).split()
+    # A Python without pip of its own, such as Debian's PyPy, has the one that its venv module brings.
+    said = (_ask(sandbox, executable, "-m", m, "--version", must=False) for m in ("pip", "ensurepip"))
+    words = next(filter(None, said), "").split()
     return LivePython(executable=executable, version=version, pip=words[1] if len(words) > 1 else "")
 
 

@@ -31,6 +31,7 @@ class Interpreter:
     whether version and pip were read from a live root of the distro rather than from its public
     package lists. `abi` is the ABI tag where the version does not tell it: PyPy's, such as
     `pypy311_pp73`. `suites` are those of the distro's archive to look for a Python's source in.
+    With `only_named` it is tried with what names it: a wheel by its interpreter tag, or a setting.
     """
 
     version: PythonVersion
@@ -42,6 +43,7 @@ class Interpreter:
     abi: str = ""
     origin: InterpreterOrigin = InterpreterOrigin.DISTRO
     suites: tuple[str, ...] = ()
+    only_named: bool = False
 
     @property
     def own_abi(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import product
@@ -127,6 +127,13 @@ class Selection:
     python: PythonChoice = PythonChoice()
     build: tuple[str, ...] = EVERYTHING
     skip: tuple[str, ...] = ()
+
+    def names(self, version: PythonVersion) -> bool:
+        """Whether `python` or `build` name a Python, rather than leave it in."""
+        if version in replace(self.python, specifier=""):
+            return True
+        patterns = (expanded for pattern in self.build for expanded in _expanded(pattern))
+        return any(pattern.startswith(f"{version.id}-") for pattern in patterns)
 
     def excluded_by(self, target: Target) -> str:
         """The setting that leaves a target out; empty if none does."""

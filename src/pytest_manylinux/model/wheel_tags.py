@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain
 
 from packaging.tags import Tag, compatible_tags, cpython_tags, generic_tags
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import Interpreter, Target
 from pytest_manylinux.model.policy import Libc, LibcKind, Policy
 from pytest_manylinux.model.python import Implementation, PythonVersion, parse_python
 
@@ -56,6 +56,13 @@ def python_of_tag(tag: Tag) -> PythonVersion | None:
         return parse_python(tag.interpreter + threads)
     except UsageError:  # a name that breaks the rules
         return parse_python(tag.interpreter)
+
+
+def asking(tags: Collection[Tag], interpreter: Interpreter) -> Collection[Tag]:
+    """Those of a wheel's tags by which it is tried with a Python: all, or those that name it."""
+    if not interpreter.only_named:
+        return tags
+    return [tag for tag in tags if tag.interpreter == interpreter.version.tag]
 
 
 def supported_tags(target: Target) -> frozenset[Tag]:

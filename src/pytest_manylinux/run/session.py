@@ -63,6 +63,14 @@ def selection_of(settings: Settings) -> Selection:
     return Selection(python=settings.python, build=settings.build, skip=settings.skip)
 
 
+def _as_asked(target: Target, selection: Selection) -> Target:
+    """The target, with a Python that settings name tried with all wheels that it takes."""
+    own = target.interpreter
+    if not own.only_named or not selection.names(own.version):
+        return target
+    return replace(target, interpreter=replace(own, only_named=False))
+
+
 @dataclass(slots=True)
 class Messages:
     """Lines of progress from working threads, shown by the main thread when it has a moment."""
@@ -209,7 +217,9 @@ class Run:
         key = (settings.distros, selection, settings.other_pythons, arch)
         if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
             every = self._planned(settings, arch or self.arch)
-            self._targets[key] = tuple(one for one in every if not selection.excluded_by(one))
+            self._targets[key] = tuple(
+                _as_asked(one, selection) for one in every if not selection.excluded_by(one)
+            )
         return self._targets[key]
 
     def _planned(self, settings: Settings, arch: str) -> tuple[Target, ...]:

@@ -30,7 +30,18 @@ _FORMAT = 1  # of the record; part of the key
 _ARCHIVE = PurePosixPath("/scratch/venv.tar")
 _RECORD = "layout.json"
 _TIMEOUT = 300.0
-_PATHS = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()))"
+# In a venv of Debian 11's PyPy sysconfig names folders outside of it; pip goes by distutils there.
+_PATHS = """
+import json, sys, sysconfig
+paths = sysconfig.get_paths()
+if not paths["purelib"].startswith(sys.prefix + "/"):
+    from distutils.dist import Distribution
+    command = Distribution().get_command_obj("install")
+    command.finalize_options()
+    own = ("purelib", "platlib", "scripts", "data")
+    paths.update({key: getattr(command, "install_" + key) for key in own})
+print(json.dumps(paths))
+"""
 
 
 class VenvEntry(msgspec.Struct, frozen=True, array_like=True):

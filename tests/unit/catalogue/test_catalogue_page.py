@@ -18,7 +18,9 @@ def test_every_row_is_on_the_page_as_it_is(distro: Distro) -> None:
     (line,) = [
         line for line in PAGE.splitlines() if line.startswith(f"| `{distro.id}` | {_glibc(distro)} ")
     ]
-    pythons = ", ".join(i.version.dotted + "*" * i.measured for i in distro.interpreters)
+    pythons = ", ".join(
+        name + "*" * one.measured for name, one in zip(distro.pythons, distro.interpreters, strict=True)
+    )
     assert f"| {pythons} |" in line
     assert (f"`{distro.image}`" if distro.image else "| from source |") in line
 

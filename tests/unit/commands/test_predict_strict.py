@@ -128,7 +128,7 @@ def test_musl_and_pypy_wheels_are_held_against_what_they_promise(
     assert "promise: 2 (" in other
     native(tmp_path, tag=PYPY_TAG, module=PYPY, wants=PYPY_WANTS, stack="rwx")
     assert strict(pypy, "--for", "debian-12,debian-13") == ExitCode.NOT_PORTABLE
-    assert "    on debian-13+pp311\n" in capsys.readouterr().out
+    assert "    on debian-13-pp311\n" in capsys.readouterr().out
     musl = native(tmp_path, tag=MUSL_TAG, module=MUSL, needed=("libgone.so.1",))
     assert strict(musl, "--for", "musl-1.2.5") == ExitCode.NOT_PORTABLE
     assert "    on musl-1.2.5+cp311\n" in capsys.readouterr().out

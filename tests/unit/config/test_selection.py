@@ -120,7 +120,7 @@ def test_patterns_for_other_systems_are_no_mistake(pattern: str) -> None:
 
 def test_each_target_is_left_out_by_the_first_setting_that_does() -> None:
     targets = targets_of([load_catalogue().get("debian-12")], "aarch64", ())
-    (target,) = targets
+    target = targets[0]
     assert build_identifier(target.interpreter.version, target.arch) == "cp311-manylinux_aarch64"
 
     def excluded(target: Target, **settings: tuple[str, ...]) -> str:
@@ -139,3 +139,22 @@ def test_an_identifier_matches_itself_and_its_parts(name: str, arch: str) -> Non
     assert is_matched(identifier, (identifier,))
     assert is_matched(identifier, (f"{name}-*",))
     assert not is_matched(identifier, (f"{name}t-*", f"*-musllinux_{arch}", name))
+
+
+@pytest.mark.parametrize(
+    ("python", "build", "named"),
+    [
+        ("pp39", "*", True),
+        ("pp38-pp311", "*", True),
+        (">=3.9", "*", False),
+        ("", "*", False),
+        ("", "pp39-*", True),
+        ("", "{cp311,pp39}-manylinux_x86_64", True),
+        ("", "pp3?-*", False),
+        ("", "*-manylinux_x86_64", False),
+        ("cp39", "*", False),
+    ],
+)
+def test_a_python_is_named_or_only_left_in(python: str, build: str, *, named: bool) -> None:
+    selection = Selection(python=parse_pythons([python], where=""), build=(build,))
+    assert selection.names(parse_python("pp39")) == named

@@ -430,11 +430,14 @@ def is_musl(loader: str) -> bool:
     return os.path.basename(loader).startswith("ld-musl-")
 
 
+_CS_GNU_LIBC_VERSION = 2  # glibc's unistd.h; PyPy 7.3.5 does not know the name
+
+
 def c_library() -> "str | None":
     """Name the C library and its version: `glibc 2.36`, `musl 1.2.5`."""
     loader = own_loader()
     if not is_musl(loader):
-        return os.confstr("CS_GNU_LIBC_VERSION")
+        return os.confstr(_CS_GNU_LIBC_VERSION)
     # Started alone it says so, and how it is used: "musl libc (x86_64)\nVersion 1.2.5\n…".
     read_end, write_end = os.pipe()
     child = os.posix_spawn(loader, [loader], {}, file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 2)])
