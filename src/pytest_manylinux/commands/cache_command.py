@@ -1,21 +1,30 @@
-"""`pytest-manylinux cache`: what the store holds, and how to make room."""
+"""`pytest-manylinux cache`: what the store holds, how to make room, and how to carry it elsewhere."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from rich.console import Console
 from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pytest_manylinux.cache.atomic import draft
+from pytest_manylinux.cache.integrity import file_digest
 from pytest_manylinux.cache.paths import store_errors
-from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.images.cache_archive import parts_of, read_archive, write_archive
 from pytest_manylinux.images.dpkg import verify
 from pytest_manylinux.images.prune import PrunePolicy, prune, side_caches
 from pytest_manylinux.images.store import ImageStore, StoredImage
+from pytest_manylinux.pythons.kept import FOLDER as PYTHONS
+from pytest_manylinux.pythons.kept import python_fault
 from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 
@@ -26,7 +35,9 @@ _SHOWN_FAULTS = 10
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command; without an action it lists."""
-    parser = subparsers.add_parser("cache", help="list, verify or prune the images kept here")
+    parser = subparsers.add_parser(
+        "cache", help="list, verify, prune, export or import the images kept here"
+    )
     parser.set_defaults(func=_list)
     actions = parser.add_subparsers(metavar="ACTION")
     actions.add_parser("list", help="the images, newest use first (default)").set_defaults(func=_list)
@@ -34,6 +45,35 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_verify(actions)
     _add_prune(actions)
     _add_forget(actions)
+    _add_export(actions)
+    _add_import(actions)
+
+
+def _add_export(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = actions.add_parser(
+        "export",
+        help="write what takes long to make into one file, for another machine or a CI system's cache",
+        description="Roots, Pythons, and what was seen of images and wheels. What is made again in "
+        "seconds stays behind.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="such as manylinux-cache.tar.zst")
+    parser.add_argument(
+        "--max-size",
+        type=_bytes,
+        metavar="SIZE",
+        help="most recently used images, up to 2G or so on disk",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.set_defaults(func=_export)
+
+
+def _add_import(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = actions.add_parser(
+        "import", help="take what `cache export` wrote; what is here already stays as it is"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file of an export")
+    parser.add_argument("--sha256", metavar="DIGEST", help="refuse the file if it has another one")
+    parser.set_defaults(func=_import)
 
 
 def _add_forget(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -151,6 +191,63 @@ def _forget(arguments: argparse.Namespace) -> int:
         if not any(fnmatchcase(known.wheel, name) for known in gone):
             print(f"nothing was known of {name}")
     return ExitCode.OK
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    target: Path = arguments.file.absolute()
+    if target.exists() and not arguments.force:
+        raise UsageError(
+            f"{arguments.file} is there already", remedy="name another file, or add --force"
+        )
+    if not target.parent.is_dir():
+        raise UsageError(f"{arguments.file} cannot be written", why=f"{target.parent} is no folder")
+    store = ImageStore()
+    parts = parts_of(store, PYTHONS, max_size=arguments.max_size)
+    if not parts.images and not parts.pythons:
+        raise UsageError(
+            f"{store.root} has nothing to export",
+            remedy="run `pytest --manylinux` first, or raise --max-size",
+        )
+    with store_errors(target.parent), draft(target.parent) as file:
+        with _progress("packing", parts.size) as heard:
+            write_archive(store, parts, file.stream, heard=heard)
+        if arguments.force:
+            target.unlink(missing_ok=True)
+        file.become(target)
+    for stored in parts.images:
+        print(f"{stored.record.name} ({stored.record.arch}) {stored.record.digest[7:19]}")
+    for path in parts.pythons:
+        print(path)
+    print(f"{arguments.file}: {decimal(target.stat().st_size)}, sha256 {file_digest(target)}")
+    return ExitCode.OK
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    archive: Path = arguments.file
+    if not archive.is_file():
+        raise UsageError(f"{archive} is not there", remedy="`pytest-manylinux cache export` writes one")
+    if arguments.sha256 and (found := file_digest(archive)) != arguments.sha256.lower():
+        raise UsageError(f"{archive} is another file", why=f"its sha256 is {found}")
+    with _progress("unpacking", None) as heard:
+        done = read_archive(ImageStore(), PYTHONS, archive, python_fault=python_fault, heard=heard)
+    for name in done.new:
+        print(f"new: {name}")
+    for sentence in done.refused:
+        print(f"refused: {sentence}")
+    print(
+        f"{len(done.new)} new, {len(done.known)} here before, {len(done.refused)} refused; "
+        f"{counted(done.values, 'recalled value')}"
+    )
+    return ExitCode.NOT_PROVEN if done.refused else ExitCode.OK
+
+
+@contextmanager
+def _progress(doing: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    """A bar of bytes on a terminal; elsewhere nothing. `total` is about how many, if that is known."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda count: bar.advance(task, count)
 
 
 def _days(text: str) -> timedelta:

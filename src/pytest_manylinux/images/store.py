@@ -114,7 +114,7 @@ class ImageStore:
     def take(self, arch: str, digest: str) -> StoredImage | None:
         """The image with this digest, now held by this process; None if it is not here."""
         with store_errors(self.root):
-            stored = self._read(self._folder(arch, digest))
+            stored = self.read(self._folder(arch, digest))
             if stored is None or not self._hold(stored.folder):
                 return None
             if not is_sound(stored):
@@ -179,7 +179,7 @@ class ImageStore:
         """Every finished image, the most recently used first."""
         with store_errors(self.root):
             folders = sorted(self.root.glob("images/*/*"))
-            stored = [image for folder in folders if (image := self._read(folder)) is not None]
+            stored = [image for folder in folders if (image := self.read(folder)) is not None]
         return tuple(sorted(stored, key=lambda image: image.used, reverse=True))
 
     def remove(self, stored: StoredImage) -> bool:
@@ -246,7 +246,8 @@ class ImageStore:
     def _index(self, recipe: Recipe) -> Path:
         return self.root / "recipes" / recipe.key
 
-    def _read(self, folder: Path) -> StoredImage | None:
+    def read(self, folder: Path) -> StoredImage | None:
+        """The finished image in a folder; None if its record cannot be read."""
         try:
             record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=ImageRecord)
             used = (folder / "used" if (folder / "used").exists() else folder / _RECORD).stat()
@@ -275,7 +276,7 @@ class ImageStore:
 
     def _clear(self, folder: Path) -> None:
         """Make room for a sound image where a damaged one, or one of an older format, stands."""
-        stored = self._read(folder)
+        stored = self.read(folder)
         sound = stored is not None and is_sound(stored) and stored.record.format == FORMAT
         if folder.exists() and not sound and folder not in self._held:
             remove_tree(folder)

@@ -95,3 +95,13 @@ def kept_python(folder: Path) -> AddedPython | None:
             source=record.source,
         )
     return None
+
+
+def python_fault(folder: Path) -> str:
+    """Why a folder that came from elsewhere is not the Python that its record says; empty if it is."""
+    try:
+        record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=PythonRecord)
+        content = content_of(folder / _PREFIX)
+    except (OSError, msgspec.MsgspecError):
+        return "it has no record that can be read"
+    return "" if record.digest == f"sha256:{content}" else "its files are not those of its digest"
