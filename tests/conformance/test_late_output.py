@@ -103,7 +103,8 @@ time.sleep(600)
         lateness.streams, lateness.seconds = BOTH, LATE
         mounts = [Mount(source=program, target=INBOX / "run.py")]
         running = pool.submit(standby.run, mounts, timeout=60)
-        assert eventually(lambda: set(lateness.held) == BOTH and lateness.held.count(STDOUT) > 1)
+        said, words = {STDOUT: b"out", STDERR: b"err"}, lateness.words
+        assert eventually(lambda: all(text in words.get(stream, b"") for stream, text in said.items()))
         assert isinstance(standby._program, sandbox.ContainerSandbox)
         engine.api.kill(standby._program._container)
         ended = running.result()

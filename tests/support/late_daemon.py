@@ -47,6 +47,8 @@ class Lateness:
     lost: bool = False
     held: list[int] = field(default_factory=list)
     """The streams of the frames that were held back."""
+    words: dict[int, bytes] = field(default_factory=dict)
+    """What was in them, by stream; how a daemon cuts it into frames is its own affair."""
 
 
 @contextmanager
@@ -127,6 +129,7 @@ def _deliver(stream: BufferedReader, client: socket.socket, lateness: Lateness) 
         frame, late = header + stream.read(length), number in lateness.streams
         if late:
             lateness.held.append(number)
+            lateness.words[number] = lateness.words.get(number, b"") + frame[_HEADER.size :]
         if not (late and lateness.lost):
             queues[number].put((frame, time.monotonic() + (lateness.seconds if late else 0)))
     for queue in queues.values():

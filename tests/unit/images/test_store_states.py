@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from pytest_manylinux.cache import integrity
 from pytest_manylinux.cache.directories import sweep
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.dpkg import identity, installed_packages
@@ -88,6 +89,7 @@ class TwoRuns(RuleBasedStateMachine):
     @rule(run=RUNS)
     def end_and_start_anew(self, run: int) -> None:
         self.runs[run].release()  # what the kernel does when a process ends, in whatever way
+        integrity._known.clear()  # what a process found whole ends with it
         self.runs[run] = ImageStore(self.root)
         self.given[run] = {}
 
