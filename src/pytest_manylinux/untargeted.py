@@ -15,7 +15,7 @@ from packaging.tags import Tag
 
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
-from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import python_of_tag, python_tags, supported_tags
 
@@ -160,6 +160,8 @@ def _is_for(tag: Tag, arch: str) -> bool:
 def _other_python(
     tags: Collection[Tag], kinds: Collection[LibcKind], around: Surroundings
 ) -> Untargeted:
+    if (unknown := _never_tried(tags)) is not None:
+        return unknown
     wanted = {_python_of(tag) for tag in tags}
     archs = sorted({match["arch"] for tag in tags if (match := _LINUX.fullmatch(tag.platform))})
     having = [
@@ -177,6 +179,31 @@ def _other_python(
         why=f"it is for {' or '.join(sorted(wanted))}, which no chosen distro has{place}",
         remedy="; ".join(filter(None, (named, around.otherwise))),
     )
+
+
+def _never_tried(tags: Collection[Tag]) -> Untargeted | None:
+    """Where no distro and no setting would change it: another implementation, or an ABI of none."""
+    pythons = {tag: python_of_tag(tag) for tag in tags}
+    if all(one is None and not tag.interpreter.startswith("py") for tag, one in pythons.items()):
+        names = " or ".join(sorted({tag.interpreter for tag in tags}))
+        return Untargeted(
+            want=Want.PYTHON,
+            why=f"it is for {names}; CPython and PyPy are all that wheels are tried with",
+        )
+    foreign = {
+        f"{tag.abi}, and {one.title} has {one.abi}"
+        for tag, one in pythons.items()
+        if one is not None and one.implementation is Implementation.PYPY and _is_older_abi(tag, one)
+    }
+    if len(foreign) < len({tag.abi for tag in tags}):
+        return None
+    why = f"it is for the ABI {'; '.join(sorted(foreign))}"
+    return Untargeted(want=Want.PYTHON, why=why, remedy="build it with that PyPy")
+
+
+def _is_older_abi(tag: Tag, version: PythonVersion) -> bool:
+    """Whether no release of PyPy for this Python has had the ABI: pp73 before 3.12, pp80 since 8.0."""
+    return version.abi.endswith("_pp80") and tag.abi.endswith("_pp73")
 
 
 def _python_of(tag: Tag) -> str:
@@ -197,7 +224,7 @@ def _other_kind(tags: Collection[Tag], around: Surroundings) -> Untargeted:
     return Untargeted(
         want=Want.LIBC_KIND,
         why=f"it is for Linux with {kind.value}, which no chosen distro has",
-        remedy=f"{choose}, such as {_some(others)}" if others else choose,
+        remedy=f"{choose}: {_some(others)}" if others else choose,
     )
 
 

@@ -26,6 +26,7 @@ _FLAGS = {
     "build": "patterns of builds, such as cp3{11,12}-*",
     "skip": "patterns of builds to leave out, such as *-musllinux_*",
     "archs": "architectures: auto, native, all, or names such as aarch64",
+    "other-pythons": "Pythons that no chosen distro packages: standalone, source, any, none",
 }
 _NAMED = 3  # wheels named after a reason; --verbose and --json name all
 
@@ -35,7 +36,8 @@ class PlannedWheel:
     """A wheel by its name: `targets` are ids, `reason` says why there is none.
 
     `interpreter` is its Python or its stable ABI (`cp314t`, `pp311`, `abi3`), `platform` is `manylinux`
-    for Linux with glibc, `musllinux` for one with musl alone, or `other`.
+    for Linux with glibc, `musllinux` for one with musl alone, or `other`. `origins` say where the
+    targets have their Pythons from: `distro`, `standalone`, `source`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class PlannedWheel:
     platform: str
     arch: str
     targets: tuple[str, ...]
+    origins: frozenset[str] = frozenset()
     reason: str = ""
 
 
@@ -66,7 +69,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         parser.add_argument(
             f"--{name}",
             f"--manylinux-{name}",
-            dest=f"manylinux_{name}",
+            dest=f"manylinux_{name.replace('-', '_')}",
             metavar=name.upper(),
             help=f"{words} (default: as `pytest --manylinux` here)",
         )
@@ -109,7 +112,16 @@ def _context(arguments: argparse.Namespace) -> Context:
     here = Path.cwd()
     layers = read_layers(root=here, options=vars(arguments), environment=os.environ)
     settings = merge(layers)
-    run = Run(settings=settings, root=here, own=here, here=here, show=print, shared=None, fresh=False)
+    run = Run(
+        settings=settings,
+        root=here,
+        own=here,
+        here=here,
+        show=print,
+        shared=None,
+        fresh=False,
+        only_planned=True,
+    )
     run.check(settings)
     return Context(run=run, layers=layers, alone=frozenset(), with_tests=False)
 
@@ -134,6 +146,7 @@ def planned_wheels(context: Context, names: Iterable[str]) -> list[PlannedWheel]
                 platform=_platform(tag.platform for tag in subject.tags),
                 arch=(parts.arch or parts.policy) if parts else "?",
                 targets=tuple(target.id for target in targets),
+                origins=frozenset(target.interpreter.origin.value for target in targets),
                 reason=reason,
             )
         )
@@ -217,10 +230,25 @@ def _lines(found: Sequence[PlannedWheel], *, verbose: bool) -> Iterator[str]:
         yield ""
     projects = len({wheel.project for wheel in found})
     yield f"{_share(found)} have a target ({projects} {'project' if projects == 1 else 'projects'})"
+    yield from _added(found)
     for title, key in (("architecture", "arch"), ("interpreter", "interpreter")):
         yield ""
         yield from _table(title, key, found)
     yield from _reasons([wheel for wheel in found if not wheel.targets], verbose=verbose)
+
+
+_ORIGINS = {
+    "standalone": "standalone Pythons alone, which uv lists; a run fetches each once, a plan none",
+    "source": "Pythons alone that a run builds from source, each once",
+}
+
+
+def _added(found: Iterable[PlannedWheel]) -> Iterator[str]:
+    """How many wheels would have no target but for Pythons that no chosen distro packages."""
+    others = [wheel.origins for wheel in found if wheel.origins and "distro" not in wheel.origins]
+    for origin, words in _ORIGINS.items():
+        if count := sum(origin in origins for origins in others):
+            yield f"{count:>6,} of them on {words}"
 
 
 def _share(found: Sequence[PlannedWheel]) -> str:
@@ -280,6 +308,7 @@ def _as_json(found: Sequence[PlannedWheel]) -> dict[str, object]:
                 "platform": wheel.platform,
                 "architecture": wheel.arch,
                 "targets": list(wheel.targets),
+                "pythons": sorted(wheel.origins),
                 "reason": wheel.reason,
             }
             for wheel in found

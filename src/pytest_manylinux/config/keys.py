@@ -51,7 +51,7 @@ BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
 BUILD_NETWORKS = ("host", "none")
 NETWORKS_OF_TESTS = ("none", "host")
-OTHER_PYTHONS = ("standalone", "source", "none")
+OTHER_PYTHONS = ("standalone", "source", "any", "none")
 UNTARGETED = ("skip", "warn", "fail")
 IMAGE_SOURCES = ("auto", "archive", "registry")
 

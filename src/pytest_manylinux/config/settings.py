@@ -115,7 +115,7 @@ class Settings:
 
     Timeouts are in seconds. `python` empty means every Python that the chosen distros have; `build`
     and `skip` are patterns of model/selection.py, `other_pythons` is `standalone`,
-    `source` or `none`;
+    `source`, `any` or `none`;
     `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty

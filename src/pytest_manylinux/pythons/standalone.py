@@ -79,13 +79,22 @@ def find_uv() -> Path | None:
 class StandalonePythons:
     """The standalone Pythons of one machine, kept below `cache` (the cache folder). Thread-safe.
 
-    `uv` gives the program, None where there is none.
+    `uv` gives the program, None where there is none. With `only_listed` nothing is fetched to see
+    whether it can be: uv's list, which it carries along, is taken at its word.
     """
 
-    def __init__(self, cache: Path, *, say: Say, uv: Callable[[], Path | None] = find_uv) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        say: Say,
+        uv: Callable[[], Path | None] = find_uv,
+        only_listed: bool = False,
+    ) -> None:
         self._root = cache / FOLDER
         self._say = say
         self._uv = uv
+        self._only_listed = only_listed
         self._lock = threading.RLock()
         self._downloads: tuple[Download, ...] | None = None
         self._answers: dict[Implementation, str] = {}
@@ -101,6 +110,8 @@ class StandalonePythons:
             self._chosen(version, arch)
         except ManylinuxError as error:
             return _short(error)
+        if self._only_listed:
+            return ""
         with self._lock:
             if version.implementation not in self._answers:
                 self._answers[version.implementation] = self._try(version, arch)

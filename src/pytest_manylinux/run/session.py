@@ -96,7 +96,8 @@ class Run:
 
     `root` is pytest's root folder, from which paths are named. `own` is the folder whose table and lock
     hold for the whole run: the root, or the current folder where pytest found the root next to a path.
-    `extensions` are what other plugins add.
+    `extensions` are what other plugins add. With `only_planned` nothing is to be tried, and no
+    Python is fetched to see whether it can be.
     While an item is waited for, `watch` is given how to see what is at work; None when that is over.
     """
 
@@ -112,6 +113,7 @@ class Run:
         shared: Path | None,
         fresh: bool,
         extensions: Extensions | None = None,
+        only_planned: bool = False,
     ) -> None:
         self.settings = settings
         self.extensions = extensions or Extensions()
@@ -145,7 +147,9 @@ class Run:
         self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
         self._memory = OnFirstUse(self._open_memory)
         self._cluster = OnFirstUse(self._connect)
-        self._standalone = StandalonePythons(cache_root(), say=self.messages.say)
+        self._standalone = StandalonePythons(
+            cache_root(), say=self.messages.say, only_listed=only_planned
+        )
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
 
     @property
@@ -236,12 +240,14 @@ class Run:
             if not joint:
                 continue
             distro = self.catalogue.get(name, where=where)
-            interpreter = self._named(parse_python(python, where=where), distro, settings)
+            interpreter = self._named(parse_python(python, where=where), distro, arch, settings)
             if arch in distro.architectures:
                 yield Target(distro=distro, arch=arch, interpreter=interpreter)
 
-    def _named(self, version: PythonVersion, distro: Distro, settings: Settings) -> Interpreter:
-        interpreter = self._added(version, distro, settings)
+    def _named(
+        self, version: PythonVersion, distro: Distro, arch: str, settings: Settings
+    ) -> Interpreter:
+        interpreter = self._added(version, distro, arch, settings)
         if interpreter is None:
             raise UsageError(
                 f"{settings.source('distros')}: no {version.title} can be provided on {distro.id}",
@@ -252,8 +258,13 @@ class Run:
             )
         return interpreter
 
-    def _added(self, version: PythonVersion, distro: Distro, settings: Settings) -> Interpreter | None:
-        match settings.other_pythons:
+    def _added(
+        self, version: PythonVersion, distro: Distro, arch: str, settings: Settings
+    ) -> Interpreter | None:
+        wanted = settings.other_pythons
+        if wanted == "any":
+            wanted = "source" if self._standalone.why_not(version, arch) else "standalone"
+        match wanted:
             case "source":
                 return source_interpreter(version, distro, self.catalogue.distros)
             case "standalone" if distro.libc.is_glibc():
@@ -266,10 +277,15 @@ class Run:
         if settings.other_pythons == "none":
             return "other-pythons = standalone takes those that uv installs"
         versions = {version for tag in tags if (version := python_of_tag(tag)) is not None}
-        if settings.other_pythons == "source" or not versions:
+        if not versions:
             return ""
+        if settings.other_pythons == "source":
+            return "source packages are built for this machine's own architectures alone"
         reasons = (self._standalone.why_not(v, arch) for v in sorted(versions) for arch in archs)
-        return next(filter(None, reasons), "")
+        reason = next(filter(None, reasons), "")
+        if settings.other_pythons == "any" and reason:  # its next step is to build from source
+            return f"{reason.partition(' (')[0]}, and it cannot be built from source here either"
+        return reason
 
     def other_targets(
         self, settings: Settings, tags: frozenset[Tag], archs: Iterable[str]
@@ -280,12 +296,12 @@ class Run:
         chosen = [one for arch in archs for one in targets_of(self.distros(settings), arch, ())]
 
         def add(version: PythonVersion, place: Target) -> Interpreter | None:
-            if settings.other_pythons == "standalone":
-                if self._standalone.why_not(version, place.arch):
-                    return None
-            elif emulation_of(place.arch).emulated:  # a build takes hours there
+            if settings.other_pythons == "standalone" and self._standalone.why_not(version, place.arch):
                 return None
-            return self._added(version, place.distro, settings)
+            found = self._added(version, place.distro, place.arch, settings)
+            if found is not None and found.origin is InterpreterOrigin.SOURCE:
+                return None if emulation_of(place.arch).emulated else found  # a build takes hours there
+            return found
 
         selection, found = selection_of(settings), other_targets(tags, chosen, add)
         return tuple(one for one in found if not selection.excluded_by(one))

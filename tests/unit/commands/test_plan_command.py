@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode
 
+LISTED = Path(__file__).parents[2] / "data" / "uv-pythons.json"
+"""What uv 0.13.9 lists for Linux with glibc: the newest of each Python, and the newest PyPy 7.3."""
 RELEASES = Path(__file__).parents[2] / "data" / "release-wheels.txt"
 SOUND = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"
 MUSL = "demo-1.0-cp311-cp311-musllinux_1_2_x86_64.whl"
@@ -50,6 +53,66 @@ def test_each_wheel_of_25_releases_has_a_target_or_a_reason(plan: Plan) -> None:
     own = [row for row in found if row["interpreter"] == "cp313" and row["platform"] == "manylinux"]
     assert own
     assert all(row["targets"] for row in own), "debian-13 has cp313 on all of these architectures"
+
+
+@pytest.fixture
+def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program uv that lists what the real one does, and fetches nothing."""
+    program = tmp_path / "bin" / "uv"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\n[ "$2" = list ] && exec cat {LISTED}\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("PYTEST_MANYLINUX_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("uv")
+@pytest.mark.parametrize(("others", "planned"), [("none", 423), ("standalone", 749), ("any", 758)])
+def test_pythons_that_no_distro_packages_are_counted(plan: Plan, others: str, planned: int) -> None:
+    _, out, _ = plan("--names", str(RELEASES), *ON, f"--other-pythons={others}", "--json")
+    found = [row for row in rows(out) if row["platform"] == "manylinux"]
+    assert sum(bool(row["targets"]) for row in found) == planned
+    left = Counter(row["interpreter"] for row in found if not row["targets"])
+    if others == "any":
+        # GraalPy is not tried; no PyPy has pypy312_pp73; cp312 for i686 is in no archive, nor in uv's
+        # list; the two others are programs for armv6l.
+        assert left == {"graalpy312": 6, "graalpy313": 4, "pp312": 7, "cp312": 7, "py3": 2}
+        assert {origin for row in found for origin in row["pythons"]} == {
+            "distro",
+            "standalone",
+            "source",
+        }
+
+
+@pytest.mark.usefixtures("uv")
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (
+            "demo-1.0-graalpy312-graalpy250_312_native-manylinux_2_28_x86_64.whl",
+            "it is for graalpy312;",
+        ),
+        ("demo-1.0-pp312-pypy312_pp73-manylinux_2_28_x86_64.whl", "PyPy 3.12 has pypy312_pp80"),
+        (
+            "demo-1.0-cp312-cp312-manylinux_2_28_i686.whl",
+            "uv has no Python 3.12 for i686, and it cannot",
+        ),
+    ],
+)
+def test_what_no_python_takes_is_told(plan: Plan, name: str, why: str) -> None:
+    _, out, _ = plan(name, *ON, "--other-pythons=any")
+    assert why in out
+    assert "use other-pythons" not in out, "it is used"
+
+
+@pytest.mark.usefixtures("uv")
+def test_how_many_want_a_python_of_elsewhere_is_told(plan: Plan) -> None:
+    names = (SOUND, SOUND.replace("311", "310"), "demo-1.0-cp314-cp314t-manylinux_2_17_i686.whl")
+    code, out, _ = plan(*names, *ON, "--other-pythons=any")
+    assert code == ExitCode.OK
+    lines = [line.split()[:5] for line in out.splitlines()]
+    assert ["1", "of", "them", "on", "standalone"] in lines
+    assert ["1", "of", "them", "on", "Pythons"] in lines
 
 
 def test_what_is_printed_has_shares_by_architecture_and_interpreter(plan: Plan) -> None:
