@@ -13,7 +13,7 @@ Formats: System V ABI, "Object Files" (ELF header, sections) and "Program Loadin
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -258,7 +258,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     arch = _arch(headers)
     flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
-    texts = rodata + tuple((s.offset, s.size) for s in sections if s.name == ".data")
+    debug = tuple(s for s in sections if s.name.startswith((".debug_", ".zdebug_")))
     dlopens = any(want.name in {"dlopen", "dlmopen"} for want in symbols.wants)
     stack = next((s for s in segments if s.kind == PT_GNU_STACK), None)
     return ElfFacts(
@@ -289,17 +289,26 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         isa_level=_isa_level(layout, segments) if arch == "x86_64" else 0,
         has_sections=bool(sections),
         symbol_table=any(s.kind == SHT_SYMTAB for s in sections),
-        debug_sections=tuple(s.name for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
-        debug_size=sum(s.size for s in sections if s.name.startswith((".debug_", ".zdebug_"))),
+        debug_sections=tuple(s.name for s in debug),
+        debug_size=sum(s.size for s in debug),
         libraries_by_name=library_names(data, rodata) if dlopens else (),
         baked_paths=baked_paths(data, rodata),
-        library_versions=library_versions(
-            data,
-            texts,
-            soname=next(iter(dynamic.texts(sym.SONAME)), ""),
-            exports=symbols.exports,
-            needed=dynamic.texts(sym.NEEDED),
-        ),
+        library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
+    )
+
+
+def _versions_inside(
+    data: Data, sections: Iterable[Section], dynamic: Dynamic, exports: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """Known libraries that tell their versions in the file's constant or initialised data."""
+    places = [s for s in sections if s.name.startswith(".rodata")]
+    places += [s for s in sections if s.name == ".data"]
+    return library_versions(
+        data,
+        tuple((s.offset, s.size) for s in places),
+        soname=next(iter(dynamic.texts(sym.SONAME)), ""),
+        exports=exports,
+        needed=dynamic.texts(sym.NEEDED),
     )
 
 

@@ -254,9 +254,7 @@ def _facts(
     lowest = lowest_python(wheel.tags, info.requires_python)
     code = {path: one.code for path, one in sources.items() if one.code}
     folders = [name for _, one in found if isinstance(one, _Folders) for name in one.names]
-    places = {below_search_folder(path, folders): path for path in archive.files}
-    exports = {file.path: file.exports_init for file in elf if file.exports_init}
-    inits = {place: exports[path] for place, path in places.items() if path in exports}
+    places, inits = _places(archive, elf, folders)
     native = ((name, places[place]) for name, place in extension_modules(wheel.tags, inits))
     extensions = _with_broken(tuple(native), modules, wheel, opened)
     return WheelFacts(
@@ -289,6 +287,15 @@ def _facts(
         sboms=read_sboms(archive, info.folder),
         licensed_libraries=licensed_libraries(archive, info.folder),
     )
+
+
+def _places(
+    archive: Archive, elf: Iterable[ElfFacts], folders: Sequence[str]
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Files by where Python looks for them, and the init functions that those places export."""
+    places = {below_search_folder(path, folders): path for path in archive.files}
+    exports = {file.path: file.exports_init for file in elf if file.exports_init}
+    return places, {place: exports[path] for place, path in places.items() if path in exports}
 
 
 def _with_broken(

@@ -176,12 +176,11 @@ def _resolve(
     """
     venv = prepared_venv(image, target.interpreter, engine, venvs)
     inside = INPUTS / "wheel" / wheel.filename
-    mounts = [Mount(source=wheel.path.resolve(), target=inside)]
-    taken = {one: INPUTS / "siblings" / one.filename for one in siblings}
-    mounts += [Mount(source=one.path.resolve(), target=place) for one, place in taken.items()]
+    taken = {one.path.resolve(): INPUTS / "siblings" / one.filename for one in siblings}
     # pip takes a file for whatever requires its project, and asks no index, if it knows the file first.
     wanted = (wanted[0], *map(str, taken.values()), *wanted[1:])
-    mounts += [Mount(source=source, target=place) for source, place in index.mounts]
+    sources = [(wheel.path.resolve(), inside), *taken.items(), *index.mounts]
+    mounts = tuple(Mount(source=source, target=place) for source, place in sources)
     for way in _WAYS:
         errand = Errand(
             image=image,
@@ -189,7 +188,7 @@ def _resolve(
             venv=venv,
             request=make_request(venv, (*way, f"{inside}{wanted[0]}", *wanted[1:]), timeout),
             label=f"dependencies of {wheel.filename} on {target.id}",
-            mounts=tuple(mounts),
+            mounts=mounts,
             network=True,
             environment=index.environment,
             limits=Limits(memory=_ROOM, scratch=_ROOM),
