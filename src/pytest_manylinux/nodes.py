@@ -267,13 +267,14 @@ def _project_items(
     """Build, audit and trials of each Python in turn, so that the first verdict comes early."""
     builds = tuple(build for build, _ in plan.builds)
     for position, (build, targets) in enumerate(plan.builds):
-        job = BuildJob(subject=subject, build=build, earlier=builds[:position])
+        job = BuildJob(subject=subject, build=build, earlier=_alike(build, builds[:position]))
         yield BuildItem.from_parent(parent, job=job)
         yield AuditItem.from_parent(parent, origin=job)
         for target in targets:
             yield TrialItem.from_parent(parent, job=TrialJob(origin=job, target=target))
         if not targets:
-            reason = f"none of the chosen distros has {build.python} and the glibc of {build.policy}"
+            libc = f"the {build.policy.kind.value} of {build.policy}"
+            reason = f"none of the chosen distros has {build.python} and {libc}"
             yield UnplannedItem.from_parent(parent, name=f"trial[{build.id}-no-target]", reason=reason)
     for python in plan.unbuildable:
         yield UnplannedItem.from_parent(
@@ -281,13 +282,29 @@ def _project_items(
             name=f"build[{python}-no-builder]",
             reason=f"no distro of the catalogue can be made here with the headers of {python}",
         )
-    if not plan.builds and not plan.unbuildable:
+    for policy in plan.without_target:
+        yield UnplannedItem.from_parent(
+            parent,
+            name=f"build[{policy}-no-target]",
+            reason=f"none of the chosen distros that the settings leave has {policy.kind.value}, "
+            f"for which {policy} is",
+        )
+    if plan == ProjectPlan(builds=()):
         reason = (
             "none of the chosen distros has a Python that the project accepts"
             f" (requires-python {subject.project.requires_python!r})"
             " and that the settings `python`, `build` and `skip` leave"
         )
         yield UnplannedItem.from_parent(parent, name="build[no-target]", reason=reason)
+
+
+def _alike(build: PlannedBuild, earlier: tuple[PlannedBuild, ...]) -> tuple[PlannedBuild, ...]:
+    """The earlier builds for the same policy and architecture; without any, all of them.
+
+    A wheel of pure Python serves every policy.
+    """
+    same = tuple(one for one in earlier if (one.policy, one.arch) == (build.policy, build.arch))
+    return same or earlier
 
 
 @contextmanager

@@ -51,17 +51,20 @@ class PlannedBuild:
 class ProjectPlan:
     """Builds, oldest Python first, and for each the targets that its wheel is tried on.
 
-    `unbuildable` are wanted Pythons that no root of the catalogue has headers for.
+    `unbuildable` are wanted Pythons that no root of the catalogue has headers for, `without_target` the
+    policies whose C library no target has.
     """
 
     builds: tuple[tuple[PlannedBuild, tuple[Target, ...]], ...]
     unbuildable: tuple[PythonVersion, ...] = ()
+    without_target: tuple[Policy, ...] = ()
 
     def __add__(self, other: ProjectPlan) -> ProjectPlan:
-        """Both, one after the other: the plans of two architectures."""
+        """Both, one after the other: the plans of two architectures, or of two policies."""
         return ProjectPlan(
             builds=self.builds + other.builds,
             unbuildable=tuple(dict.fromkeys(self.unbuildable + other.unbuildable)),
+            without_target=tuple(dict.fromkeys(self.without_target + other.without_target)),
         )
 
 
@@ -255,9 +258,13 @@ def plan_project(
 ) -> ProjectPlan:
     """Plan one build for each Python that a target has (or that is named), with its trials.
 
+    Targets of another C library than the policy's are none of its.
     `builders` are the distros whose roots can build, best first. With `in_image` no root is wanted:
     a builder image has the Pythons that it has.
     """
+    targets = [target for target in targets if target.distro.libc.kind is policy.kind]
+    if not targets and not pythons:
+        return ProjectPlan(builds=(), without_target=(policy,))
     targets = [target for target in targets if not target.interpreter.only_named]
     wanted = sorted(set(pythons) or {target.interpreter.version for target in targets})
     wanted = [version for version in wanted if accepts_python(requires_python, version)]

@@ -136,6 +136,33 @@ def test_the_project_s_own_table_sets_its_policy(pytester: pytest.Pytester) -> N
     assert flagged[0] == "sample::build[cp311-manylinux2010_x86_64]"
 
 
+@pytest.mark.parametrize("distros", ["debian-13,musl-1.2.5", "auto"])
+def test_several_policies_are_built_for_each_its_own_targets(
+    pytester: pytest.Pytester, distros: str
+) -> None:
+    make_project(
+        pytester.path / "sample",
+        '[tool.pytest-manylinux]\npolicy = ["manylinux2014", "musllinux_1_2"]\n',
+    )
+    given = (f"--manylinux-distros={distros}", "--manylinux-build=cp313-*")
+    assert ids(collect(pytester, *given, "--manylinux-engine=bubblewrap", "sample")) == [
+        "sample::build[cp313-manylinux2014_x86_64]",
+        "sample::audit[cp313-manylinux2014_x86_64]",
+        "sample::trial[cp313-manylinux2014_x86_64-debian-13]",
+        "sample::build[cp313-musllinux_1_2_x86_64]",
+        "sample::audit[cp313-musllinux_1_2_x86_64]",
+        "sample::trial[cp313-musllinux_1_2_x86_64-musl-1.2.5]",
+    ]
+
+
+def test_a_policy_without_a_target_is_a_visible_item(pytester: pytest.Pytester) -> None:
+    make_project(pytester.path / "sample")
+    policies = "--manylinux-policy=manylinux1,musllinux_1_2"
+    found = ids(collect(pytester, "--manylinux-distros=debian-13", policies, "sample"))
+    assert found[-1] == "sample::build[musllinux_1_2-no-target]"
+    assert len(found) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -319,6 +319,21 @@ def test_a_policy_newer_than_a_distro_leaves_its_trial_out_but_not_the_build() -
     assert rows(plan(policy=Policy((2, 34))))[0] == ("cp39-manylinux_2_34_x86_64", [])
 
 
+def test_a_policy_is_for_targets_of_its_own_c_library() -> None:
+    alpine = replace(distro("alpine-3.24", 0, 13), libc=musl(1, 2, 6), archive=None)
+    policy = parse_policy("musllinux_1_2")
+    found = plan_project(
+        policy=policy,
+        requires_python="",
+        targets=(*TARGETS, *targets_of([alpine], "x86_64", ())),
+        builders=DEBIANS,
+        pythons=(),
+        arch="x86_64",
+    )
+    assert rows(found) == [("cp313-musllinux_1_2_x86_64", ["alpine-3.24-cp313-x86_64"])]
+    assert plan(policy=policy) == ProjectPlan(builds=(), without_target=(policy,))
+
+
 def test_a_python_that_no_root_has_headers_for_is_told() -> None:
     found = plan(pythons=(PythonVersion(3, 10), PythonVersion(3, 11)))
     assert found.unbuildable == (PythonVersion(3, 10),)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pytest_manylinux.catalogue.loader import load_catalogue
-from pytest_manylinux.catalogue.lookup import DEFAULT, EMBEDDED, Catalogue
+from pytest_manylinux.catalogue.lookup import DEFAULT, EMBEDDED, MUSL, Catalogue
 
-__all__ = ["DEFAULT", "EMBEDDED", "Catalogue", "load_catalogue"]
+__all__ = ["DEFAULT", "EMBEDDED", "MUSL", "Catalogue", "load_catalogue"]

@@ -12,7 +12,7 @@ from datetime import date, datetime, timezone
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import Distro
 
-DEFAULT, EMBEDDED = "default", "embedded"
+DEFAULT, EMBEDDED, MUSL = "default", "embedded", "musl"
 """The groups that a run takes unasked: with a registry's images, and without."""
 
 _PATTERN = re.compile(r"[*?\[]")

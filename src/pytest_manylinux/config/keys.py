@@ -28,7 +28,7 @@ from pytest_manylinux.config.readers import (
     library_bounds,
     package_names,
     path,
-    policy,
+    policies,
     pythons,
     repetitions,
     rows,
@@ -57,7 +57,7 @@ IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
     "packages": (inner_paths, ()),
-    "policy": (policy, Policy((2, 5))),
+    "policy": (policies, (Policy((2, 5)),)),
     "distros": (words, (AUTO,)),
     "python": (pythons, PythonChoice()),
     "build": (build_patterns, EVERYTHING),

@@ -52,7 +52,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "policy",
-        "the policy to build for: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y, "
+        "the policy to build for, or several: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y, "
         "musllinux_X_Y (default: manylinux1)",
         metavar="POLICY",
     ),

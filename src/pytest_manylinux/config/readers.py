@@ -82,9 +82,12 @@ def path(raw: object, where: str) -> Path:
     return Path(text(raw, where)).expanduser()
 
 
-def policy(raw: object, where: str) -> Policy:
-    """A policy by any of its names."""
-    return parse_policy(text(raw, where), where=where)
+def policies(raw: object, where: str) -> tuple[Policy, ...]:
+    """Policies by any of their names; several are for one run, of one C library or of two."""
+    found = tuple(dict.fromkeys(parse_policy(word, where=where) for word in words(raw, where)))
+    if not found:
+        raise _wrong(where, raw, "name a policy, or several with commas between")
+    return found
 
 
 def pythons(raw: object, where: str) -> PythonChoice:

@@ -125,7 +125,7 @@ class Settings:
     """
 
     packages: tuple[str, ...]
-    policy: Policy
+    policy: tuple[Policy, ...]
     distros: tuple[str, ...]
     python: PythonChoice
     build: tuple[str, ...]

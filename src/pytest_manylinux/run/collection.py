@@ -98,19 +98,22 @@ class Context:
         plan = ProjectPlan(builds=())
         selection = selection_of(settings)
         for arch in named_architectures(settings.archs):
-            plan += plan_project(
-                policy=self.run.policy(settings, arch),
-                requires_python=project.requires_python,
-                targets=self.run.targets(settings, arch),
-                builders=self.run.build_distros(settings),
-                pythons=[
-                    version
-                    for version in settings.python.versions
-                    if not selection.left_out_by(build_identifier(version, arch))
-                ],
-                arch=arch,
-                in_image=self.run.builders.in_image(settings),
-            )
+            for policy in self.run.policies(settings, arch):
+                plan += plan_project(
+                    policy=policy,
+                    requires_python=project.requires_python,
+                    targets=self.run.targets(settings, arch),
+                    builders=self.run.build_distros(settings),
+                    pythons=[
+                        version
+                        for version in settings.python.versions
+                        if not selection.left_out_by(
+                            build_identifier(version, arch, policy.kind.policies)
+                        )
+                    ],
+                    arch=arch,
+                    in_image=self.run.builders.in_image(settings),
+                )
         subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
         self.flow.siblings.add_project(subject, plan)
         return subject, plan

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from packaging.tags import Tag
 
 from pytest_manylinux.cache.paths import cache_root
-from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, Catalogue, load_catalogue
+from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, MUSL, Catalogue, load_catalogue
 from pytest_manylinux.cluster import require_library
 from pytest_manylinux.config.keys import AUTO
 from pytest_manylinux.config.settings import Settings, SourceKind
@@ -31,7 +31,7 @@ from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Interpreter, InterpreterOrigin, Target
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import LibcKind, Policy
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import oldest_glibc, python_of_tag
@@ -199,8 +199,15 @@ class Run:
     def distros(self, settings: Settings) -> tuple[Distro, ...]:
         """The chosen distros; raises UsageError for a word that the catalogue does not know."""
         where = str(settings.source("distros"))
-        words = [self.usual_group() if word == AUTO else word for word in settings.distros]
+        words = [one for word in settings.distros for one in self._meaning(word, settings)]
         return self.catalogue.select([word.partition("+")[0] for word in words], where=where)
+
+    def _meaning(self, word: str, settings: Settings) -> tuple[str, ...]:
+        """A word of `distros`; `auto` has roots of musl where wheels are built for it."""
+        if word != AUTO:
+            return (word,)
+        builds_for_musl = any(policy.kind is LibcKind.MUSL for policy in settings.policy)
+        return (self.usual_group(), *([MUSL] if builds_for_musl else []))
 
     def usual_group(self) -> str:
         """The group that `auto` means: what the engine in use can have images of."""
@@ -218,7 +225,7 @@ class Run:
     def targets(self, settings: Settings, arch: str = "") -> tuple[Target, ...]:
         """The chosen distros x Pythons on this machine's architecture, or another one."""
         selection = selection_of(settings)
-        key = (settings.distros, selection, settings.other_pythons, arch)
+        key = (settings.distros, settings.policy, selection, settings.other_pythons, arch)
         if key not in self._targets:  # the same for each wheel of a run, and there may be thousands
             every = self._planned(settings, arch or self.arch)
             self._targets[key] = tuple(
@@ -317,10 +324,10 @@ class Run:
             return tuple(arch for arch in named if arch in wanted or "any" in platforms)
         return tuple(arch for arch in wanted if settings.dask or emulation_of(arch).works)
 
-    def policy(self, settings: Settings, arch: str) -> Policy:
-        """The policy to build for on an architecture: as it was set, or else the oldest there is."""
+    def policies(self, settings: Settings, arch: str) -> tuple[Policy, ...]:
+        """The policies to build for on an architecture: as they were set, or the oldest there is."""
         if settings.source("policy").kind is SourceKind.DEFAULT:
-            return max(settings.policy, Policy(oldest_glibc(arch)))
+            return tuple(max(policy, Policy(oldest_glibc(arch))) for policy in settings.policy)
         return settings.policy
 
     def build_distros(self, settings: Settings) -> Sequence[Distro]:
@@ -332,7 +339,8 @@ class Run:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
         for arch in named_architectures(settings.archs):
-            check_policy(self.policy(settings, arch), arch, where=str(settings.source("policy")))
+            for policy in self.policies(settings, arch):
+                check_policy(policy, arch, where=str(settings.source("policy")))
         self.extensions.require(settings)
         check_bounds(settings)
         if settings.dask:

@@ -20,7 +20,7 @@ from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.policy import Policy
 
 VALUES: dict[str, list[object]] = {
-    "policy": ["manylinux1", "manylinux2014", "manylinux_2_28"],
+    "policy": ["manylinux1", ["manylinux2014", "musllinux_1_2"], "manylinux_2_28 musllinux_1_1"],
     "distros": [["debian-12"], "debian-11,debian-13", "default"],
     "python": [["cp311"], "3.9 3.13", ">=3.11, <3.14", "3.11-3.13"],
     "build": ["*", "cp3{11,12}-*"],
@@ -50,9 +50,17 @@ def test_every_key_is_a_setting_and_every_setting_a_key() -> None:
 
 def test_without_layers_everything_is_default() -> None:
     settings = merge([])
-    assert settings.policy == Policy((2, 5))
+    assert settings.policy == (Policy((2, 5)),)
     assert settings.distros == ("auto",)
     assert all(settings.source(key.name).kind is SourceKind.DEFAULT for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    "raw", ["manylinux2014,musllinux_1_2", ["manylinux2014", "musllinux_1_2", "manylinux_2_17"]]
+)
+def test_several_policies_each_once_in_their_order(raw: object) -> None:
+    settings = merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"policy": raw})])
+    assert list(map(str, settings.policy)) == ["manylinux2014", "musllinux_1_2"]
 
 
 @given(layers)
@@ -82,6 +90,8 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
     ("name", "raw", "said"),
     [
         ("policy", "manylinux2", "not a policy"),
+        ("policy", [], "name a policy"),
+        ("policy", ["manylinux2014", "manylinux2"], "not a policy"),
         ("policy", "musllinux1", "perhaps you meant 'musllinux_1_2'"),
         ("engine", "dokcer", "perhaps you meant 'docker'"),
         ("python", "311", "not a Python version"),
