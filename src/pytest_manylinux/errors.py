@@ -138,6 +138,10 @@ class DependencyError(ManylinuxError):
     """What a wheel depends on cannot be had for a target; `why` is the resolver's decisive line."""
 
 
+class PackageIndexError(ManylinuxError):
+    """A package index, or a server of wheels, that did not answer, or not as it should."""
+
+
 class StoreError(ManylinuxError):
     """Our cache folder is full, read-only or damaged."""
 

@@ -16,15 +16,23 @@ import re
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 import requests
+from packaging.utils import (
+    InvalidName,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import PackageIndexError, UsageError
 from pytest_manylinux.host.subprocesses import module_command
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
@@ -253,48 +261,160 @@ def parse_pip_config(text: str) -> dict[str, str]:
     return {key: value for section in _SECTIONS for key, value in found[section].items()}
 
 
-class _LinkTexts(HTMLParser):
-    """The file names of a page of the simple index (PEP 503): the texts of its links."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexFile:
+    """A file of a project on an index. `sha256` is empty where the index does not state it."""
 
-    def __init__(self, page: str) -> None:
+    filename: str
+    url: str
+    sha256: str = ""
+
+
+class _Links(HTMLParser):
+    """The files of a page of the simple index (PEP 503): its links, with digests in their fragments."""
+
+    def __init__(self, page: str, base: str) -> None:
         super().__init__()
-        self.names: list[str] = []
+        self.base = base
+        self.files: list[IndexFile] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            address = urlsplit(dict(attrs).get("href") or "").path
-            self.names.append(unquote(address.rpartition("/")[2]))
+        address = dict(attrs).get("href") or ""
+        if tag == "base" and address:
+            self.base = urljoin(self.base, address)
+        if tag == "a" and address:
+            self.files.append(file_at(urljoin(self.base, address)))
 
 
-def listed_files(project: str) -> tuple[str, ...]:
-    """The names of a project's files on the index that pip is set to; none if it has no such project.
+def file_at(url: str) -> IndexFile:
+    """The file at an address; a fragment `sha256=…` is its digest (PEP 503)."""
+    plain, fragment = urldefrag(url)
+    name, _, digest = fragment.partition("=")
+    filename = unquote(urlsplit(plain).path.rpartition("/")[2])
+    return IndexFile(filename=filename, url=plain, sha256=digest if name == "sha256" else "")
 
-    Raises UsageError where pip is set to no index of its own, or the index does not answer.
-    """
-    index = host_index().environment.get("PIP_INDEX_URL", "")
-    if not index.startswith(("http://", "https://")):
+
+def index_session() -> requests.Session:
+    """A session with the proxies, certificates and logins that pip on this machine uses."""
+    session = requests.Session()
+    session.headers["Accept-Encoding"] = "identity"
+    if certificates := host_certificates():
+        session.verify = str(certificates)
+    return session
+
+
+def index_urls() -> tuple[str, ...]:
+    """The addresses of the indexes that pip is set to; raises UsageError if it has none."""
+    environment = host_index().environment
+    words = " ".join(environment.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"))
+    urls = tuple(word for word in words.split() if word.startswith(("http://", "https://")))
+    if not urls or "PIP_NO_INDEX" in environment:
         raise UsageError(
-            "the last release cannot be asked for: pip has no index-url with an address",
+            "there is no index to ask: pip has no index-url with an address",
             remedy="set it: PIP_INDEX_URL=https://…/simple, or `pip config set global.index-url …`",
         )
+    return urls
+
+
+def project_files(
+    project: str, index: str, session: requests.Session | None = None
+) -> tuple[IndexFile, ...]:
+    """A project's files on an index (PEP 503, PEP 691), addresses with the index's login.
+
+    None if it has no such project. Raises PackageIndexError where it does not answer.
+    """
     url = f"{index.rstrip('/')}/{project}/"
+    headers = {"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5"}
     try:
-        answer = requests.get(
-            url,
-            headers={"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5"},
-            timeout=_CONFIG_TIMEOUT,
-        )
+        asking = session or index_session()
+        answer = asking.get(url, headers=headers, timeout=_CONFIG_TIMEOUT)
         if answer.status_code == requests.codes.not_found:
             return ()
         answer.raise_for_status()
-        if "json" in answer.headers.get("Content-Type", ""):
-            return tuple(str(file["filename"]) for file in answer.json()["files"])
-        return tuple(_LinkTexts(answer.text).names)
+        found = _listed(answer)
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
+        raise PackageIndexError(
             f"the index has not told the files of {project}", why=redact(str(error))
         ) from error
+    return tuple(replace(file, url=_with_login(file.url, url)) for file in found)
+
+
+def _listed(answer: requests.Response) -> Iterable[IndexFile]:
+    if "json" not in answer.headers.get("Content-Type", ""):
+        return _Links(answer.text, answer.url).files
+    return [
+        IndexFile(
+            filename=str(file["filename"]),
+            url=urljoin(answer.url, str(file.get("url", ""))),
+            sha256=str(file.get("hashes", {}).get("sha256", "")),
+        )
+        for file in answer.json()["files"]
+    ]
+
+
+def _with_login(url: str, index: str) -> str:
+    """Files on the index's own host are asked for with its login, as pip does."""
+    there, own = urlsplit(url), urlsplit(index)
+    login, at, host = own.netloc.rpartition("@")
+    if not at or there.netloc != host or there.scheme != own.scheme:
+        return url
+    return urlunsplit(there._replace(netloc=f"{login}@{there.netloc}"))
+
+
+def release_wheels(
+    requirement: str, indexes: Iterable[str], session: requests.Session
+) -> tuple[IndexFile, ...]:
+    """The wheels of one version, `NAME==VERSION`, on the indexes; of two of one name the first.
+
+    Raises UsageError where it is not such a requirement or there is no such wheel, PackageIndexError
+    where an index does not answer.
+    """
+    name, version = _pinned(requirement)
+    found: dict[str, IndexFile] = {}
+    for index in indexes:
+        for file in project_files(name, index, session):
+            found.setdefault(file.filename, file)
+    if not found:
+        raise UsageError(
+            f"{requirement}: the index has no project {name}",
+            why=", ".join(map(redact, indexes)),
+            remedy="correct the name, or name another index by --index-url",
+        )
+    wheels = [file for file in found.values() if _version_of(file.filename) == version]
+    if not wheels:
+        raise UsageError(
+            f"{requirement}: the index has no wheel of that version",
+            why=f"it has {len(found)} files of {name}",
+            remedy="name a version that has wheels",
+        )
+    return tuple(sorted(wheels, key=lambda file: file.filename))
+
+
+def _pinned(text: str) -> tuple[NormalizedName, Version]:
+    name, _, version = text.partition("==")
+    try:
+        return canonicalize_name(name.strip(), validate=True), Version(version)
+    except (InvalidName, InvalidVersion) as error:
+        raise UsageError(
+            f"{text}: not a release", why=str(error), remedy="write NAME==VERSION, demo==1.0 say"
+        ) from error
+
+
+def _version_of(filename: str) -> Version | None:
+    try:
+        return parse_wheel_filename(filename)[1]
+    except InvalidWheelFilename:
+        return None
+
+
+def listed_files(project: str) -> tuple[str, ...]:
+    """The names of a project's files on pip's first index; none if it has no such project.
+
+    Raises UsageError where pip is set to no index of its own, PackageIndexError where it does not
+    answer.
+    """
+    return tuple(file.filename for file in project_files(project, index_urls()[0]))
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

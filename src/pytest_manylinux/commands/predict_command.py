@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
     from pytest_manylinux.diagnose.forecast import CoveredDistro, FamilyReach, Forecast
     from pytest_manylinux.diagnose.predict import Prediction
+    from pytest_manylinux.indexes import IndexFile
+    from pytest_manylinux.inspect.remote_wheel import RemoteWheels
     from pytest_manylinux.model.distro import Distro, Target
     from pytest_manylinux.model.verdict import Finding
     from pytest_manylinux.model.wheel import Wheel, WheelFacts
@@ -38,7 +43,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "one project and version are taken together. Exit code 0 if each project is served somewhere; "
         "with --strict, wheels are judged one by one.",
     )
-    parser.add_argument("wheels", nargs="+", metavar="WHEEL", help="wheel files, or folders of them")
+    parser.add_argument(
+        "wheels",
+        nargs="+",
+        metavar="WHEEL",
+        help="wheel files, folders of them, addresses (https://…), or releases (NAME==VERSION)",
+    )
+    parser.add_argument(
+        "--index-url",
+        metavar="URL",
+        help="the index that has the releases (default: the indexes that pip is set to)",
+    )
     parser.add_argument(
         "--distros", default="", metavar="WORDS", help="ids, aliases, groups (default: all rows)"
     )
@@ -66,7 +81,8 @@ def _predict(arguments: argparse.Namespace) -> int:
     sys.setswitchinterval(_INTERVAL)
     try:
         _check_flags(arguments)
-        return _strict(arguments) if arguments.strict else _answer(arguments)
+        with _subjects(arguments) as subjects:
+            return (_strict if arguments.strict else _answer)(arguments, subjects)
     finally:
         sys.setswitchinterval(interval)
         gc.enable()
@@ -78,6 +94,12 @@ def _check_flags(arguments: argparse.Namespace) -> None:
             "--for says which distros count with --strict, which is not here",
             remedy="add --strict, or name the distros to look at by --distros",
         )
+    releases = [word for word in arguments.wheels if _is_remote(word) and "://" not in word]
+    if arguments.index_url is not None and not releases:
+        raise UsageError(
+            "--index-url says where releases are, and none is named",
+            remedy="name one: NAME==VERSION, or leave --index-url out",
+        )
     for flag in ("distros", "json"):
         if arguments.strict and getattr(arguments, flag):
             raise UsageError(
@@ -87,22 +109,119 @@ def _check_flags(arguments: argparse.Namespace) -> None:
             )
 
 
-def _answer(arguments: argparse.Namespace) -> int:
-    foreign: list[str] = []
-    found, version = _forecasts(list(_paths(arguments.wheels)), arguments.distros, foreign)
+class _Subjects:
+    """The wheels that were named: `readers` gives the facts of each; `foreign` are other systems'."""
+
+    def __init__(self) -> None:
+        self.readers: list[Callable[[], WheelFacts]] = []
+        self.foreign: list[str] = []
+        self.remote: RemoteWheels | None = None
+        self.released = False
+
+    def fetched(self) -> str:
+        """A sentence on what was fetched; empty if everything was on disk."""
+        if self.remote is None or not self.remote.transfer.size:
+            return ""
+        transfer = self.remote.transfer
+        share = transfer.fetched / transfer.size
+        words = f"fetched {transfer.fetched:,} of {transfer.size:,} bytes ({share:.0%})"
+        words += f" in {transfer.requests} requests"
+        if transfer.whole:
+            words += f"; whole, since ranges did not do: {', '.join(transfer.whole)}"
+        return plain_line(words)
+
+
+@contextmanager
+def _subjects(arguments: argparse.Namespace) -> Iterator[_Subjects]:
+    from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
+
+    found = _Subjects()
+    remote = [word for word in arguments.wheels if _is_remote(word)]
+    paths = _paths([word for word in arguments.wheels if not _is_remote(word)])
+    found.readers += [partial(glance, path) for path in paths]
+    if not remote:
+        yield found
+        return
+    from tempfile import TemporaryDirectory  # noqa: PLC0415
+
+    with TemporaryDirectory(prefix="pytest-manylinux-predict-") as folder:
+        _add_remote(found, remote, arguments.index_url, Path(folder))
+        yield found
+
+
+def _is_remote(word: str) -> bool:
+    return word.startswith(("http://", "https://")) or ("==" in word and not Path(word).exists())
+
+
+def _add_remote(found: _Subjects, words: Sequence[str], index: str | None, folder: Path) -> None:
+    from pytest_manylinux.indexes import (  # noqa: PLC0415
+        file_at,
+        index_session,
+        index_urls,
+        release_wheels,
+    )
+    from pytest_manylinux.inspect.remote_wheel import RemoteWheels  # noqa: PLC0415
+    from pytest_manylinux.inspect.wheel_file import named_wheel  # noqa: PLC0415
+
+    session = index_session()
+    found.remote = RemoteWheels(session, folder)
+    for word in words:
+        if "://" in word:
+            files: Sequence[IndexFile] = (file_at(word),)
+            if files[0].filename.endswith(_SDIST):
+                raise _sdist(word)
+        else:
+            files = release_wheels(word, (index,) if index else index_urls(), session)
+            found.released = True
+        for file in files:
+            if _for_linux(named_wheel(Path(file.filename))):
+                found.readers.append(partial(found.remote.glance, file.url, file.filename, file.sha256))
+            else:
+                found.foreign.append(file.filename)
+
+
+def _answer(arguments: argparse.Namespace, subjects: _Subjects) -> int:
+    if not subjects.readers:
+        raise _not_for_linux(subjects.foreign)
+    found, version = _forecasts(subjects, arguments.distros)
     if not found:
-        raise _not_for_linux(foreign)
+        raise _not_for_linux(subjects.foreign)
     if arguments.json:
         from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
 
-        print(plain_json(to_json(found, catalogue_version=version, left_out=foreign)))
+        print(plain_json(to_json(found, catalogue_version=version, left_out=subjects.foreign)))
     else:
+        if subjects.released:
+            _show_release(found)
         for forecast in found:
             _show(forecast)
-        for name in foreign:
+        for name in subjects.foreign:
             print(f"left out, not for Linux: {plain_line(name)}")
+    if words := subjects.fetched():
+        print(words, file=sys.stderr)
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
+
+
+def _show_release(found: Sequence[Forecast]) -> None:
+    """A row for each wheel: on how many distros it works of those that were looked at, and why not."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("wheel", "works on", "fails most by"):
+        table.add_column(heading, overflow="fold")
+    for forecast in found:
+        for name, predictions in forecast.predictions.items():
+            distros = {one.target.distro.id for one in predictions}
+            works = {one.target.distro.id for one in predictions if one.works}
+            failing = [one for one in predictions if one.target.distro.id not in works]
+            reasons = Counter(one.errors[0].name for one in failing)
+            reason = reasons.most_common(1)[0][0] if reasons else ""
+            table.add_row(escape(plain_line(name)), f"{len(works)}/{len(distros)}", reason)
+    Console().print(table)
+    print()
 
 
 def _not_for_linux(names: Sequence[str]) -> UsageError:
@@ -113,19 +232,15 @@ def _not_for_linux(names: Sequence[str]) -> UsageError:
     )
 
 
-def _forecasts(
-    paths: Sequence[Path], distros: str, foreign: list[str]
-) -> tuple[tuple[Forecast, ...], str]:
-    """The forecasts and the catalogue's version; names of wheels for other systems go to `foreign`.
+def _forecasts(subjects: _Subjects, distros: str) -> tuple[tuple[Forecast, ...], str]:
+    """The forecasts and the catalogue's version.
 
     Unpacking leaves the interpreter to others, so that the rest is imported meanwhile.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
-    from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
-
     with ThreadPoolExecutor(1, "first-wheel") as executor:
-        first = executor.submit(glance, paths[0])
+        first = executor.submit(subjects.readers[0])
 
         from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
         from pytest_manylinux.diagnose.check_registry import checks  # noqa: PLC0415
@@ -135,16 +250,20 @@ def _forecasts(
         catalogue = load_catalogue()
         words = _words(distros)
         chosen = catalogue.select(words, where="--distros") if words else catalogue.distros
-        facts = chain((first.result(),), map(glance, paths[1:]))
-        return forecasts(_ours(facts, foreign), chosen), catalogue.version
+        facts = chain((first.result(),), (read() for read in subjects.readers[1:]))
+        return forecasts(_ours(facts, subjects.foreign), chosen), catalogue.version
 
 
 def _ours(all_facts: Iterable[WheelFacts], foreign: list[str]) -> Iterator[WheelFacts]:
     for facts in all_facts:
-        if any(tag.startswith(_OURS) for tag in facts.wheel.platforms):
+        if _for_linux(facts.wheel):
             yield facts
         else:
             foreign.append(facts.wheel.filename)
+
+
+def _for_linux(wheel: Wheel) -> bool:
+    return any(tag.startswith(_OURS) for tag in wheel.platforms)
 
 
 def _paths(words: Sequence[str]) -> Iterator[Path]:
@@ -153,39 +272,45 @@ def _paths(words: Sequence[str]) -> Iterator[Path]:
         inside = sorted(path.glob("*.whl")) if path.is_dir() else [path]
         if not inside or not inside[0].is_file():
             raise UsageError(
-                f"{word}: no wheel there", remedy="name wheel files, or a folder that holds some"
+                f"{word}: no wheel there",
+                remedy="name wheel files, a folder that holds some, an address, or NAME==VERSION",
             )
         if inside[0].name.endswith(_SDIST):
-            raise UsageError(
-                f"{word}: an sdist; only wheels can be predicted",
-                remedy=f"build a wheel of it (`pip wheel --no-deps {word}`), or build and try it on "
-                f"distros: `pytest --manylinux {word}`",
-            )
+            raise _sdist(word)
         yield from inside
+
+
+def _sdist(word: str) -> UsageError:
+    return UsageError(
+        f"{word}: an sdist; only wheels can be predicted",
+        remedy=f"build a wheel of it (`pip wheel --no-deps {word}`), or build and try it on "
+        f"distros: `pytest --manylinux {word}`",
+    )
 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _strict(arguments: argparse.Namespace) -> int:
+def _strict(arguments: argparse.Namespace, subjects: _Subjects) -> int:
     """A line for each wheel that holds, and what fails where for each that does not."""
     from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
-    from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
 
     words = _words("supported" if arguments.counted is None else arguments.counted)
     if not words:
         raise UsageError("--for names no distro", remedy="name ids, aliases or groups: --for supported")
     counted = load_catalogue().select(words, where="--for")
-    foreign: list[str] = []
+    foreign = subjects.foreign
     codes = [
         _judge_strictly(facts, counted, ", ".join(words))
-        for facts in _ours(map(glance, _paths(arguments.wheels)), foreign)
+        for facts in _ours((read() for read in subjects.readers), foreign)
     ]
     if not codes:
         raise _not_for_linux(foreign)
     for name in foreign:
         print(f"{plain_line(name)}: left out, not for Linux")
+    if fetched := subjects.fetched():
+        print(fetched, file=sys.stderr)
     worst = (ExitCode.NOT_PORTABLE, ExitCode.NOT_PROVEN)
     return next((code for code in worst if code in codes), ExitCode.OK)
 

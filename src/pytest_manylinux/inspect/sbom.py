@@ -146,11 +146,16 @@ def licensed_libraries(archive: Archive, folder: str) -> tuple[str, ...]:
 
 def _license_texts(archive: Archive, folder: str) -> Iterator[str]:
     for name, entry in archive.files.items():
-        file = name.rpartition("/")[2]
-        licence = name.startswith(f"{folder}/licenses/") or (_LICENSE.match(file) and ".py" not in file)
+        licence = name.startswith(f"{folder}/licenses/") or is_license(name)
         if licence and entry.file_size <= MAX_LICENSE:
             text = archive.read(name, limit=MAX_LICENSE).decode("utf-8", "replace")
             yield f"{name}\n{text}"
+
+
+def is_license(name: str) -> bool:
+    """Whether a file is a licence by its name, wherever it lies."""
+    file = name.rpartition("/")[2]
+    return _LICENSE.match(file) is not None and ".py" not in file
 
 
 def _words(path: str) -> tuple[str, ...]:

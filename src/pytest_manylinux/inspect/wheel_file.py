@@ -39,7 +39,7 @@ from pytest_manylinux.inspect.python_code import (
     opened_libraries,
     syntax_needs,
 )
-from pytest_manylinux.inspect.sbom import licensed_libraries, read_sboms
+from pytest_manylinux.inspect.sbom import is_license, licensed_libraries, read_sboms
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
 from pytest_manylinux.model.wheel import (
@@ -135,13 +135,13 @@ def open_wheel(path: Path) -> Wheel:
     Raises UsageError if the file cannot be read, MalformedWheelError for a name that is no
     wheel's (binary distribution format, file name convention).
     """
-    wheel = _named(path)
+    wheel = named_wheel(path)
     digest, size = _digest(path)
     return replace(wheel, sha256=digest, size=size)
 
 
-def _named(path: Path) -> Wheel:
-    """The wheel by its file name alone, without digest and size."""
+def named_wheel(path: Path) -> Wheel:
+    """The wheel by its file name alone, without digest and size; raises MalformedWheelError."""
     try:
         name, build, tags = _parsed(path.name)
     except InvalidWheelFilename as error:
@@ -184,7 +184,7 @@ def glance(path: Path) -> WheelFacts:
     RECORD's list is compared, but not its digests: files that are not ELF are not unpacked. The
     wheel's own digest is computed meanwhile. Raises what open_wheel and read_wheel raise.
     """
-    wheel = _named(path)
+    wheel = named_wheel(path)
     with ThreadPoolExecutor(1, "digest-wheel") as executor:
         stated = executor.submit(_digest, path)
         facts = read_wheel(wheel, verify=False)
@@ -215,14 +215,24 @@ def read_wheel(wheel: Wheel, *, verify: bool = True) -> WheelFacts:
         return replace(facts, contents=contents, mismatches=mismatches)
 
 
-def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
-    names = [
+def files_of_a_glance(archive: Archive) -> tuple[str, ...]:
+    """The files that `glance` reads whole; of others it sees the beginning at most."""
+    more = (n for n in archive.files if n.partition("/")[0].endswith(".dist-info") or is_license(n))
+    return tuple(dict.fromkeys((*_looked_into(archive), *more)))
+
+
+def _looked_into(archive: Archive) -> list[str]:
+    return [
         name
         for name in archive.files
         if name.endswith(_SOURCE)
         or _LIBRARY.fullmatch(name)
         or archive.beginning(name, len(MAGIC)) == MAGIC
     ]
+
+
+def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
+    names = _looked_into(archive)
     with ThreadPoolExecutor(1, "read-elf") as executor:
         reading = executor.submit(_read_files, _Reading(archive, {}), names)
         info = _info(archive, wheel)

@@ -176,6 +176,12 @@ class Archive(Closeable):
         """The names of the methods that its files are packed with, sorted."""
         return tuple(sorted({METHODS[info.compress_type] for info in self.files.values()}))
 
+    def extent(self, name: str) -> tuple[int, int]:
+        """Where a file's packed data begins and ends in the archive."""
+        info = self.files[name]
+        start = self._starts[info.header_offset]
+        return start, start + info.compress_size
+
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield a file's bytes, FIRST of them and then CHUNK at a time at most.
 

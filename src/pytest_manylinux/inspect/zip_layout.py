@@ -30,6 +30,9 @@ _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR = struct.Struct("<4sIQI")
 _MAX_COMMENT = 0xFFFF
+END_SIZE = _MAX_COMMENT + _END.size + _LOCATOR.size
+"""Bytes at a file's end in which the end of the directory must lie."""
+
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _AHEAD = 64  # bytes read after a local header's fixed part and name: most extra fields fit
@@ -58,7 +61,9 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Directory:
+class Directory:
+    """Where the directory begins, its bytes, and how many entries it has."""
+
     start: int
     size: int
     count: int
@@ -70,9 +75,8 @@ def read_layout(descriptor: int, size: int) -> tuple[tuple[Entry, ...], Mapping[
     `descriptor` is of an open file of `size` bytes. Raises LayoutError where readers would disagree,
     OSError where the file cannot be read.
     """
-    directory = _directory(descriptor, size)
-    data = os.pread(descriptor, directory.size, directory.start)
-    entries = tuple(_entries(data, directory))
+    directory = find_directory(descriptor, size)
+    entries = tuple(read_entries(descriptor, directory))
     starts: dict[int, int] = {}
     place = 0
     in_place = sorted(entries, key=lambda entry: entry.offset)
@@ -101,9 +105,12 @@ def _shown(entry: Entry) -> str:
     return ascii(entry.name.decode("utf-8", "backslashreplace"))
 
 
-def _directory(descriptor: int, size: int) -> _Directory:
-    """Where the directory lies, once its end is found at the file's very end, and no second one."""
-    tail_start = max(size - _MAX_COMMENT - _END.size - _LOCATOR.size, 0)
+def find_directory(descriptor: int, size: int) -> Directory:
+    """Where the directory lies, once its end is found at the file's very end, and no second one.
+
+    Reads END_SIZE bytes at the file's end at most. Raises as read_layout.
+    """
+    tail_start = max(size - END_SIZE, 0)
     tail = os.pread(descriptor, size - tail_start, tail_start)
     place = tail.rfind(END_MAGIC)
     while place >= 0 and not _ends(tail, place):
@@ -122,7 +129,7 @@ def _directory(descriptor: int, size: int) -> _Directory:
     if start + length != end:
         why = f"its end says from byte {start} to {start + length}, but itself begins at {end}"
         raise LayoutError("its directory is not where its end says", why)
-    return _Directory(start, length, count)
+    return Directory(start, length, count)
 
 
 def _ends(tail: bytes, place: int) -> bool:
@@ -150,7 +157,9 @@ def _end64(descriptor: int, locator: int, stated: tuple[int, ...]) -> tuple[int,
     return place, tuple(found)
 
 
-def _entries(data: bytes, directory: _Directory) -> Iterator[Entry]:
+def read_entries(descriptor: int, directory: Directory) -> Iterator[Entry]:
+    """The directory's entries in its order; raises as read_layout."""
+    data = os.pread(descriptor, directory.size, directory.start)
     place = 0
     for number in range(directory.count):
         if data[place : place + 4] != ENTRY_MAGIC or place + _ENTRY.size > len(data):

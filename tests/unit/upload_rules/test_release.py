@@ -19,7 +19,7 @@ from pytest_manylinux.artifacts import collect_artifacts
 from pytest_manylinux.cli import main
 from pytest_manylinux.commands.gate_command import whole_release
 from pytest_manylinux.config.settings import IndexChoice
-from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.errors import ExitCode, PackageIndexError, UsageError
 from pytest_manylinux.indexes import IndexAccess, listed_files
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.upload_rules.index_rules import index_rules
@@ -286,7 +286,7 @@ def test_an_index_that_does_not_tell(
             "pytest_manylinux.indexes.host_index",
             lambda: IndexAccess(environment={"PIP_INDEX_URL": url}),
         )
-        with pytest.raises(UsageError, match="has not told the files of demo"):
+        with pytest.raises(PackageIndexError, match="has not told the files of demo"):
             listed_files("demo")
 
 
