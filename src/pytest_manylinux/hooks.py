@@ -189,6 +189,7 @@ class Hooks:
             watch=self._watch,
             shared=_shared_folder(config),
             fresh=config.getoption("manylinux_fresh"),
+            rebuild=config.getoption("manylinux_rebuild"),
             extensions=extensions,
         )
         self.run.check(settings)

@@ -94,6 +94,11 @@ def test_host_name_is_its_own(shared: Sandbox) -> None:
     assert lines(sh(shared, "cat /proc/sys/kernel/hostname")) == ["sandbox"]
 
 
+def test_host_name_is_the_one_that_was_asked_for(engine: Engine, spec: SandboxSpec) -> None:
+    with engine.open(replace(spec, hostname="elsewhere")) as sandbox:
+        assert lines(sh(sandbox, "cat /proc/sys/kernel/hostname")) == ["elsewhere"]
+
+
 def test_user_is_nobody_special(shared: Sandbox) -> None:
     status = dict(
         line.split(":\t", 1) for line in lines(sh(shared, "cat /proc/self/status")) if ":\t" in line

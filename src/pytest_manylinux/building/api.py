@@ -26,6 +26,29 @@ Say = Callable[[str], None]
 Pairs = tuple[tuple[str, str], ...]
 
 
+SOURCE = SCRATCH / "source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSurroundings:
+    """What must not show in a wheel: where, when, and as whom the project's own code runs.
+
+    `source` is the folder of the copied source and `hostname` the machine's name. `elsewhere` has the
+    back end run under inside/elsewhere.sh: as another user with another umask, locale and time zone, on
+    one core, and 400 days later if libfaketime is in the root. `backwards` puts the source's files into
+    their folders in the opposite order, in which some file systems then list them.
+    """
+
+    source: PurePosixPath = SOURCE
+    hostname: str = "sandbox"
+    elsewhere: bool = False
+    backwards: bool = False
+
+
+USUAL = BuildSurroundings()
+"""Those of every build; a second one elsewhere shows what depends on them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """One wheel to make.
@@ -37,7 +60,8 @@ class BuildRequest:
     or none; the making of tools has it. `timeout` is seconds for the project's own build, the making
     of tools not counted.
     `cache` is a folder of ours that may be shared by builds at the same time. `log` is overwritten.
-    `fresh` builds even if an earlier build of the same source in the same way is remembered.
+    `fresh` builds even if an earlier build of the same source in the same way is remembered. A build in
+    other `surroundings` than the usual is neither recalled nor remembered.
     `siblings` are wheels that are taken for what is required to build, whatever the index has.
     """
 
@@ -57,6 +81,7 @@ class BuildRequest:
     log: Path
     fresh: bool = False
     siblings: tuple[Wheel, ...] = ()
+    surroundings: BuildSurroundings = USUAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +126,6 @@ class Builder(Protocol):
         """
 
 
-SOURCE = SCRATCH / "source"
 ENVIRONMENT = SCRATCH / "env"
 CACHES = SCRATCH / "cache"
 BUILT = SCRATCH / "built"

@@ -38,7 +38,7 @@ HOOKS = str(INSIDE / "build_hooks.py")
 _LISTS = SCRATCH / "requires"
 _ASKED = _LISTS / "asked.txt"
 _CONSTRAINTS = _LISTS / "constraints.txt"
-_UNPACK = f'mkdir -p {_LISTS} {SOURCE} && tar -x -o -f "$1" -C {SCRATCH} && rm "$1"'
+_UNPACK = f'mkdir -p {_LISTS} "$2" && tar -x -o -f "$1" -C {SCRATCH} && rm "$1"'
 _KEEP = 'printf "%s\\n" "$1" > "$2"'
 
 _SPOILT = re.compile(r"incomplete-download|not enough bytes were received|DO NOT MATCH THE HASHES")
@@ -69,6 +69,7 @@ class FrontEnd:
     `packages` is the site-packages folder of the isolated environment; `image` the name of the root.
     `siblings` are wheels in the sandbox that are installed with the build requirements: pip then takes
     them for what requires their projects.
+    `source` is where the project's copy lies, `around_hooks` what calls of the back end start with.
     """
 
     steps: BuildSteps
@@ -79,6 +80,8 @@ class FrontEnd:
     packages: PurePosixPath
     image: str
     siblings: tuple[PurePosixPath, ...] = ()
+    source: PurePosixPath = SOURCE
+    around_hooks: tuple[str, ...] = ()
 
     def prepare(self, archive: PurePosixPath, before_build: tuple[str, ...]) -> None:
         """Unpack the source, make toolchain and isolated environment, run the user's commands.
@@ -86,9 +89,10 @@ class FrontEnd:
         Raises BuildError for a command that fails, ToolchainError for all else.
         """
         chain = self.toolchain
+        unpack = ("sh", "-e", "-c", _UNPACK, "sh", str(archive), str(self.source))
         venv = (chain.python, "-m", "venv", "--without-pip", str(ENVIRONMENT))
         for title, argv, more in (
-            ("unpacking the source", ("sh", "-e", "-c", _UNPACK, "sh", str(archive)), {}),
+            ("unpacking the source", unpack, {}),
             ("making the environment", venv, {}),
             ("setting up the toolchain", chain.set_up, chain.set_up_environment),
         ):
@@ -100,7 +104,7 @@ class FrontEnd:
                 f"before-build: {command}",
                 ("sh", "-e", "-c", command),
                 environment={**self.environment, **self.index.environment},
-                cwd=SOURCE,
+                cwd=self.source,
             )
             if not done.ok:
                 raise self.steps.failure(f"the before-build command failed: {command}", done)
@@ -139,7 +143,7 @@ class FrontEnd:
             "reading build requirements",
             self._hook("requires", _ASKED),
             environment=self._hook_environment(),
-            cwd=SOURCE,
+            cwd=self.source,
         )
         if done.ok:
             return ()
@@ -163,7 +167,8 @@ class FrontEnd:
     def build_wheel(self) -> None:
         """Make the wheel in BUILT; raises BuildError with what decided."""
         hook = self._hook("wheel", BUILT)
-        done = self.steps.run("building", hook, environment=self._hook_environment(), cwd=SOURCE)
+        environment = self._hook_environment()
+        done = self.steps.run("building", hook, environment=environment, cwd=self.source)
         if not done.ok:
             raise self._failure("it does not build", done)
 
@@ -184,7 +189,13 @@ class FrontEnd:
     def _hook(self, work: str, target: PurePosixPath) -> tuple[str, ...]:
         """The command that calls a hook of the back end; it runs in the project's folder."""
         program = (self.toolchain.tools_python, HOOKS, work, ENVIRONMENT_PYTHON)
-        return (*program, self.project.backend, str(target), *self.project.backend_path)
+        return (
+            *self.around_hooks,
+            *program,
+            self.project.backend,
+            str(target),
+            *self.project.backend_path,
+        )
 
     def _hook_environment(self) -> dict[str, str]:
         return {**self.environment, **self.toolchain.hook_environment}

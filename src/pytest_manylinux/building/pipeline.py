@@ -20,7 +20,7 @@ from pytest_manylinux.building.api import (
     INSIDE_SOURCE,
     REPAIRED,
     SIBLINGS,
-    SOURCE,
+    USUAL,
     BuildInputs,
     BuildOutcome,
     BuildRequest,
@@ -32,8 +32,8 @@ from pytest_manylinux.building.api import (
 from pytest_manylinux.building.frontend import FrontEnd
 from pytest_manylinux.building.glibc_symbols import too_new_symbols
 from pytest_manylinux.building.project import Project, read_project
-from pytest_manylinux.building.repair import Repair, check_libc, check_symbols
-from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot
+from pytest_manylinux.building.repair import Repair, check_libc, check_symbols, set_plain_modes
+from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot, turn_around
 from pytest_manylinux.building.steps import BuildLog, BuildSteps
 from pytest_manylinux.building.wheelhouse import (
     BuildMemory,
@@ -50,12 +50,14 @@ from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, SandboxS
 from pytest_manylinux.errors import BuildError
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.indexes import IndexAccess, host_index
+from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.python import Implementation
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.model.wheel import WheelFacts
 
 _ARCHIVE = SCRATCH / "source.tar"
 _LIBRARY = "pyproject_hooks"
+_ELSEWHERE = ("sh", str(INSIDE / "elsewhere.sh"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +86,14 @@ class Pipeline:
             tools=(*toolchain.versions, ("pyproject-hooks", version(_LIBRARY))),
             index=its_index.identity,
         )
-        memory = BuildMemory(request.cache / "wheels", fresh=request.fresh)
+        usual = request.surroundings == USUAL
+        memory = BuildMemory(request.cache / "wheels", fresh=request.fresh or not usual)
         try:
             with temporary_folder() as here:
                 archive = here / "source.tar"
                 ours = (request.wheelhouse, request.cache, request.log)
-                source = snapshot(project, archive, below=SOURCE.name, leave_out=ours, say=say)
+                below = str(request.surroundings.source.relative_to(SCRATCH))
+                source = snapshot(project, archive, below=below, leave_out=ours, say=say)
                 key = build_key(request, fingerprint(archive), source, inputs)
                 if found := memory.recall(key):
                     kept, record = found
@@ -99,7 +103,8 @@ class Pipeline:
                 facts, requirements = job.make(engine, here, archive, source)
                 wheel = put(facts.wheel.path, request.wheelhouse)
                 record = _record_of(request, source, inputs, requirements, facts)
-                memory.keep(key, wheel, record)
+                if usual:
+                    memory.keep(key, wheel, record)
         except OSError as error:
             raise refusal(request.cache, error, doing=job.what) from error
         return BuildOutcome(
@@ -180,6 +185,8 @@ class _Job:
             )
             environment = self._environment(source)
             front_end = self._front_end(steps, environment)
+            if self.request.surroundings.backwards:
+                turn_around(archive)
             sandbox.copy_in(archive, _ARCHIVE)
             archive.unlink()
             front_end.prepare(_ARCHIVE, self.request.before_build)
@@ -202,6 +209,8 @@ class _Job:
                 facts = steps.read_wheel(here / "repaired")
                 check_libc(self.what, self.toolchain.policy, facts)
                 self._check_symbols(facts)  # for what was put in
+            set_plain_modes(facts.wheel.path)
+            facts = replace(facts, wheel=open_wheel(facts.wheel.path))
         return facts, requirements
 
     def _spec(self, source: Snapshot) -> SandboxSpec:
@@ -221,12 +230,20 @@ class _Job:
                 Mount(source=_folder_of(_LIBRARY), target=SCRATCH / "libraries" / _LIBRARY),
             ),
             caches=tuple(
-                Cache(source=project_cache(request.cache, request.project, name), target=target)
+                Cache(source=project_cache(request.cache, self._owner, name), target=target)
                 for name, target in caches
             ),
             network=request.network,
             label=f"build {self.what}",
+            hostname=request.surroundings.hostname,
         )
+
+    @property
+    def _owner(self) -> Path:
+        """Whose caches it uses: a compiler's cache would hide what differs in other surroundings."""
+        project = self.request.project
+        usual = self.request.surroundings == USUAL
+        return project if usual else project.with_name(f"{project.resolve().name} elsewhere")
 
     def _environment(self, source: Snapshot) -> dict[str, str]:
         return {
@@ -253,6 +270,8 @@ class _Job:
             packages=ENVIRONMENT / "lib" / library / "site-packages",
             image=self.request.image.name,
             siblings=tuple(SIBLINGS / one.filename for one in self.request.siblings),
+            source=self.request.surroundings.source,
+            around_hooks=_ELSEWHERE if self.request.surroundings.elsewhere else (),
         )
 
     def _check_symbols(self, facts: WheelFacts) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import stat
+import struct
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from auditwheel.libc import Libc
 
@@ -33,8 +37,8 @@ _PURELIB = "in purelib folder"
 # where a run path leads. A repair that failed may have left a wheel half done.
 _FIND_LIBRARIES = (
     "rm -rf /scratch/repaired; "
-    "find /scratch/source /scratch/env /tmp -name '*.so*' -type f -exec dirname {} + 2> /dev/null"
-    " | sort -u | paste -s -d : -"
+    "find /scratch/source /scratch/somewhere /scratch/env /tmp -name '*.so*' -type f -exec dirname {} +"
+    " 2> /dev/null | sort -u | paste -s -d : -"
 )
 _SHOWN = 5
 
@@ -52,6 +56,33 @@ class _Library:
     def __str__(self) -> str:
         version = ".".join(map(str, self.glibc))
         return f"{self.path}, which {self.needed_by} needs, wants {self.symbol}@GLIBC_{version}"
+
+
+_ENTRY = struct.Struct("<4s24x3H4xI4x")  # of the directory: up to the place of the file's header
+_ENTRY_MAGIC = b"PK\1\2"
+_ATTRIBUTES = 38  # where the external attributes of an entry are
+
+
+def set_plain_modes(wheel: Path) -> None:
+    """Set the modes in a wheel's directory to 0644, or 0755 for what anyone may execute.
+
+    Back ends write the modes that files have, and with them the umask of the build. Installers look at
+    the right to execute alone (pip, `zip_item_is_executable`), so that nothing else changes by it.
+    """
+    with zipfile.ZipFile(wheel) as archive:
+        position, count = archive.start_dir, len(archive.infolist())
+    with wheel.open("r+b") as file:
+        for _ in range(count):
+            file.seek(position)
+            magic, name, extra, comment, attributes = _ENTRY.unpack(file.read(_ENTRY.size))
+            if magic != _ENTRY_MAGIC:  # what reads the wheel next says so
+                return
+            mode = attributes >> 16
+            if mode:
+                plain = stat.S_IFMT(mode) | (0o755 if mode & 0o111 else 0o644)
+                file.seek(position + _ATTRIBUTES)
+                file.write(struct.pack("<I", (plain << 16) | (attributes & 0xFFFF)))
+            position += _ENTRY.size + name + extra + comment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,6 +220,19 @@ def snapshot(
     return packed
 
 
+def turn_around(archive: Path) -> None:
+    """Put the files of a packed source into the opposite order; folders stay before their files."""
+    turned = archive.with_name(f"{archive.name}.turned")
+    with tarfile.open(archive) as old, tarfile.open(turned, "w", format=tarfile.PAX_FORMAT) as new:
+        members = old.getmembers()
+        links = [member for member in members if member.islnk()]  # which come after what they name
+        plain = [member for member in members if not member.islnk()]
+        folders = [member for member in plain if member.isdir()]
+        for member in (*folders, *reversed([one for one in plain if not one.isdir()]), *links):
+            new.addfile(member, old.extractfile(member) if member.isreg() else None)
+    turned.replace(archive)
+
+
 def pack(
     project: Project,
     archive: tarfile.TarFile,

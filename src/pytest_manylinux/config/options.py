@@ -300,6 +300,10 @@ REPORTS: tuple[Option, ...] = (
 SWITCHES: tuple[Option, ...] = (
     Option("fresh", "build and try everything again, also what an earlier run did in the same way"),
     Option(
+        "rebuild",
+        "build each wheel a second time in other surroundings, and compare: is it reproducible?",
+    ),
+    Option(
         "with-tests",
         "collect the tests below the paths too, which imports their conftest.py and test modules on "
         "this machine",

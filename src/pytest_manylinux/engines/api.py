@@ -62,7 +62,10 @@ class Cache:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxSpec:
-    """What a sandbox is made from. `label` names it for people and leftovers' clean-up."""
+    """What a sandbox is made from. `label` names it for people and leftovers' clean-up.
+
+    `hostname` is what its programs see as the machine's name.
+    """
 
     image: Image
     mounts: tuple[Mount, ...] = ()
@@ -70,6 +73,7 @@ class SandboxSpec:
     network: bool = False
     limits: Limits = field(default_factory=Limits)
     label: str = ""
+    hostname: str = "sandbox"
 
     def __post_init__(self) -> None:
         """Add the mount of the image's added Python, so that nobody who opens it has to."""

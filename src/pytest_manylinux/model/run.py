@@ -40,7 +40,8 @@ class BuildRecord:
     `remembered` tells that an earlier run built it then, from the same source in the same way.
     `builder` is `zig`, `official`, or the builder image as it was named; `builder_why` says why it
     was that one. `siblings` are wheels of the run that were taken as build requirements: (file name,
-    SHA-256).
+    SHA-256). `reproducible` tells whether a second build in other surroundings gave the same wheel,
+    byte for byte, None if there was none; `differences` are what differed, a sentence each.
     """
 
     project: str
@@ -62,6 +63,8 @@ class BuildRecord:
     remembered: bool = False
     builder_why: str = ""
     siblings: Pairs = ()
+    reproducible: bool | None = None
+    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

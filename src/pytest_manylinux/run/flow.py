@@ -23,6 +23,7 @@ from packaging.tags import Tag
 
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
 from pytest_manylinux.building.compiler import prepare_compiler
+from pytest_manylinux.building.rebuild import FAKETIME, Rebuilt, compare_with_rebuild
 from pytest_manylinux.building.zig import prepare_build_tools
 from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cache.paths import room_errors
@@ -49,6 +50,7 @@ from pytest_manylinux.run.outcomes import (
     failed,
     index_refusals,
     library_findings,
+    rebuild_findings,
     wheel_record,
 )
 from pytest_manylinux.run.session import Run
@@ -349,6 +351,8 @@ class Flow:
         request = replace(request, siblings=siblings)
         self._workspace.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
         built = await self._tasks.in_thread(self._built, job, request, chosen)
+        if run.rebuild:
+            built = await self._rebuilt(job, request, chosen, built)
         how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
         self._workspace.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
         return built
@@ -403,6 +407,30 @@ class Flow:
         outcome: BuildOutcome = once_per_run(self._run.shared, ("build", *key_of(job)), build)
         record = replace(outcome.record, builder_why=chosen.why)
         return Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
+
+    async def _rebuilt(
+        self, job: BuildJob, request: BuildRequest, chosen: BuilderChoice, built: Built
+    ) -> Built:
+        """The build, with what a second one in other surroundings says of it."""
+        packages = job.subject.settings.build_packages
+        if chosen.image is None and job.build.root is not None:
+            root = job.build.root
+            image = await self.image(root, ImagePurpose.BUILD, (*packages, FAKETIME))
+            request = replace(request, image=image)
+        self._workspace.say(f"{job.subject.group}: building {job.build.id} again elsewhere")
+        return await self._tasks.in_thread(self._compared, job, request, chosen, built)
+
+    def _compared(
+        self, job: BuildJob, request: BuildRequest, chosen: BuilderChoice, built: Built
+    ) -> Built:
+        place = self._workspace
+        first = BuildOutcome(wheel=built.wheel, record=built.record)
+        compare = partial(
+            compare_with_rebuild, first, chosen.builder, request, place.engine(), say=place.say
+        )
+        rebuilt: Rebuilt = once_per_run(self._run.shared, ("rebuild", *key_of(job)), compare)
+        record = replace(built.record, reproducible=rebuilt.reproducible, differences=rebuilt.sentences)
+        return replace(built, record=record)
 
     # What comes before builds and trials. Where making something ahead fails, nothing is said: the
     # build or trial that needs it fails in the same way, and explains.
@@ -490,6 +518,7 @@ def _audited(origin: Origin, read: Read) -> Judged:
     audit, settings = audit_wheel(read.facts), settings_of(origin)
     also = index_refusals(read.facts.wheel.path, settings.gate.index)
     also += library_findings(read.facts, settings.library_bounds)
+    also += rebuild_findings(read.record)
     verdict = declared(judge_audit(read.facts, audit, also=also), settings, "audit")
     return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
 

@@ -131,6 +131,21 @@ def library_findings(facts: WheelFacts, bounds: Mapping[str, str]) -> list[Findi
     ]
 
 
+def rebuild_findings(record: BuildRecord | None) -> list[Finding]:
+    """That a second build gave another wheel, if there was one."""
+    if record is None or record.reproducible is not False:
+        return []
+    count = len(record.differences)
+    return [
+        make_finding(
+            "not-reproducible",
+            f"a second build in other surroundings differs: {record.differences[0]}"
+            + (f", and in {count - 1} more places" if count > 1 else ""),
+            evidence=record.differences,
+        )
+    ]
+
+
 def check_bounds(settings: Settings) -> None:
     """Raise UsageError for a library in `library-bounds` whose version nothing here can tell."""
     known = {one.name for one in KNOWN_LIBRARIES}

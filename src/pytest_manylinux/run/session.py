@@ -97,7 +97,7 @@ class Run:
     `root` is pytest's root folder, from which paths are named. `own` is the folder whose table and lock
     hold for the whole run: the root, or the current folder where pytest found the root next to a path.
     `extensions` are what other plugins add. With `only_planned` nothing is to be tried, and no
-    Python is fetched to see whether it can be.
+    Python is fetched to see whether it can be. With `rebuild` each wheel is built a second time.
     While an item is waited for, `watch` is given how to see what is at work; None when that is over.
     """
 
@@ -112,6 +112,7 @@ class Run:
         watch: Callable[[Callable[[], Overview] | None], None] = lambda _: None,
         shared: Path | None,
         fresh: bool,
+        rebuild: bool = False,
         extensions: Extensions | None = None,
         only_planned: bool = False,
     ) -> None:
@@ -123,6 +124,7 @@ class Run:
         self.shared = shared
         self.watch = watch
         self.fresh = fresh
+        self.rebuild = rebuild
         self.arch = host_arch()
         rows = own / settings.catalogue if settings.catalogue else None
         self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows, folder=own)

@@ -71,6 +71,7 @@ NAMES = [
     "sbom-wrong",
     "graft-license",
     "old-library",
+    "not-reproducible",
 ]
 
 

@@ -21,9 +21,7 @@ _OURS = frozenset({"proc", "dev", "sys", "tmp", "scratch"})
 _SYS = "/sys/devices/system"
 
 
-def isolation_arguments(
-    spec: SandboxSpec, *, host_name: str = "sandbox", nested: bool = False
-) -> list[str]:
+def isolation_arguments(spec: SandboxSpec, *, nested: bool = False) -> list[str]:
     """The arguments of bubblewrap for namespaces, user and capabilities.
 
     With `nested` a command that is handed the rights, a preloaded process, may make more namespaces.
@@ -34,7 +32,7 @@ def isolation_arguments(
         *("--unshare-all", *network, "--unshare-user", *closed),
         *("--die-with-parent", "--new-session"),
         *("--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"),
-        *("--hostname", host_name, "--clearenv"),
+        *("--hostname", spec.hostname, "--clearenv"),
     ]
 
 

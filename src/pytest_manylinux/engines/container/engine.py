@@ -219,7 +219,7 @@ class ContainerEngine:
                 command=list(command),
                 entrypoint=[],
                 name=f"{self._names}-{secrets.token_hex(6)}",
-                hostname="sandbox",
+                hostname=spec.hostname,
                 user=str(user),
                 stdin_open=True,
                 working_dir="/",
