@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import enum
 import hashlib
+import json
 import lzma
+import re
 import struct
 import tarfile
 import zipfile
@@ -25,6 +28,8 @@ from packaging.utils import (
 
 from pytest_manylinux.errors import UsageError
 
+_SUFFIX = ".attestation"
+_ATTESTATION = re.compile(r"(.+\.(?:whl|tar\.gz|zip))\.\w+\.attestation")
 _CHUNK = 1 << 20
 _METADATA_BOUND = 4 << 20  # bytes; long descriptions are in it
 
@@ -48,12 +53,16 @@ class ArtifactKind(enum.Enum):
 
     WHEEL = "wheel"
     SDIST = "sdist"
+    ATTESTATION = "attestation"
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One file. `problem` says why it is OTHER; `tags` and `requires_python` are a wheel's."""
+    """One file. `problem` says why it is OTHER; `tags` and `requires_python` are a wheel's.
+
+    `attested` are an attestation's subjects: (file name, SHA-256).
+    """
 
     path: Path
     sha256: str
@@ -61,6 +70,7 @@ class Artifact:
     tags: frozenset[Tag] = frozenset()
     requires_python: str = ""
     problem: str = ""
+    attested: tuple[tuple[str, str], ...] = ()
 
     @property
     def filename(self) -> str:
@@ -68,9 +78,30 @@ class Artifact:
         return self.path.name
 
     @property
+    def attests(self) -> str:
+        """The file that an attestation is sent along with, by its name: twine goes by that alone."""
+        match = _ATTESTATION.fullmatch(self.filename)
+        return match[1] if match else ""
+
+    @property
     def is_foreign(self) -> bool:
         """A wheel for macOS, Windows or another system only, by its tags."""
         return bool(self.tags) and not any(_is_for_linux(tag.platform) for tag in self.tags)
+
+
+def attestation_problem(attestation: Artifact, files: Iterable[Artifact]) -> str:
+    """Why an attestation (PEP 740) is not one of the bytes of a file among `files`; empty if it is."""
+    name = attestation.attests
+    for file in files:
+        if file.filename != name:
+            continue
+        if attestation.attested == ((name, file.sha256),):
+            return ""
+        others = ", ".join(subject for subject, _ in attestation.attested if subject != name)
+        if others:
+            return f"it is about {others}, not about {name} alone"
+        return f"it is of other bytes than {name} has, whose SHA-256 is {file.sha256}"
+    return f"{name} is not among the files"
 
 
 def _is_for_linux(platform: str) -> bool:
@@ -123,8 +154,28 @@ def _read(path: Path, sha256: str, stream: BinaryIO) -> Artifact:
         return _read_wheel(path, sha256, stream)
     if path.name.endswith((".tar.gz", ".zip")):
         return _read_sdist(path, sha256, stream)
+    if path.suffix == _SUFFIX:
+        return _read_attestation(path, sha256, stream)
     problem = "its name ends in neither .whl nor .tar.gz"
     return Artifact(path=path, sha256=sha256, kind=ArtifactKind.OTHER, problem=problem)
+
+
+def _read_attestation(path: Path, sha256: str, stream: BinaryIO) -> Artifact:
+    """The subjects of the in-toto Statement in a PEP 740 attestation; its signature is not checked."""
+    problem, subjects = "its name is not FILE.KIND.attestation", tuple[tuple[str, str], ...]()
+    if _ATTESTATION.fullmatch(path.name) is not None:
+        problem = "no attestation of PEP 740, version 1"
+        try:
+            data = json.loads(stream.read(_METADATA_BOUND))
+            statement = json.loads(base64.b64decode(data["envelope"]["statement"], validate=True))
+            if data["version"] == 1:
+                found = ((one["name"], one["digest"]["sha256"]) for one in statement["subject"])
+                subjects = tuple((str(name), str(digest)) for name, digest in found)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            problem += f": {type(error).__name__}: {error}"
+    if not subjects:
+        return Artifact(path=path, sha256=sha256, kind=ArtifactKind.OTHER, problem=problem)
+    return Artifact(path=path, sha256=sha256, kind=ArtifactKind.ATTESTATION, attested=subjects)
 
 
 def _read_wheel(path: Path, sha256: str, stream: BinaryIO) -> Artifact:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packaging.tags import Tag
 
-from pytest_manylinux.artifacts import Artifact, ArtifactKind
+from pytest_manylinux.artifacts import Artifact, ArtifactKind, attestation_problem
 from pytest_manylinux.config.settings import WHOLE, GateRule
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.distro import Distro, split_target_id
@@ -137,10 +137,16 @@ def decide(
     `required` are the rows of `rule.require`; if that is empty, the proof's own distros. `now` is in
     seconds since the epoch. `reviews` are what the index would say of the files, by path.
     """
+    files = tuple(artifacts)
     gate = _Gate(
-        record=record, rule=rule, required=tuple(required), now=now, reviews=dict(reviews or {})
+        record=record,
+        rule=rule,
+        required=tuple(required),
+        now=now,
+        reviews=dict(reviews or {}),
+        files=files,
     )
-    strict = Decision(tuple(Ruling(artifact, tuple(gate.reasons(artifact))) for artifact in artifacts))
+    strict = Decision(tuple(Ruling(artifact, tuple(gate.reasons(artifact))) for artifact in files))
     return _with_coverage(strict, rule.require_coverage)
 
 
@@ -214,12 +220,17 @@ class _Gate:
     required: tuple[Distro, ...]
     now: float
     reviews: Mapping[Path, Review] = field(default_factory=dict)
+    files: tuple[Artifact, ...] = ()
 
     def reasons(self, artifact: Artifact) -> Iterator[Reason]:
         """Every reason for and against one file."""
         yield from self._index(artifact)
         if artifact.kind is ArtifactKind.SDIST:
             yield Reason(ExitCode.OK, "a source distribution: there is nothing to prove")
+        elif artifact.kind is ArtifactKind.ATTESTATION:
+            problem = attestation_problem(artifact, self.files)
+            about = f"an attestation of the bytes of {artifact.attests}"
+            yield _unproven(f"an attestation: {problem}") if problem else Reason(ExitCode.OK, about)
         elif artifact.kind is ArtifactKind.OTHER:
             yield _unproven(f"neither wheel nor source distribution: {artifact.problem}")
         elif artifact.is_foreign and self.rule.other_platforms == "allow":

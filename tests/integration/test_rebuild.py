@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,39 @@ def test_a_proof_carries_that_a_wheel_is_reproducible(tmp_path: Path) -> None:
     assert wheel.build is not None
     assert wheel.build.reproducible is True
     assert '"reproducible": true' in json.dumps(json.loads((tmp_path / "proof.json").read_text()))
+
+
+def test_the_gate_builds_the_sdist_and_names_what_its_wheel_lacks(tmp_path: Path) -> None:
+    project = tmp_path / "demo"
+    (project / "demo").mkdir(parents=True)
+    (project / "pyproject.toml").write_text(
+        PYPROJECT.replace("stamped", "demo") + '[tool.setuptools]\npackages = ["demo"]\n'
+        '[tool.setuptools.package-data]\ndemo = ["*.txt"]\n'
+    )
+    (project / "demo" / "__init__.py").touch()
+    (project / "demo" / "data.txt").touch()
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--manylinux", "demo"]
+    options = ["--manylinux-distros=debian-12", "--manylinux-proof=proof.json"]
+    done = run(*command, *options, "--manylinux-wheelhouse=dist", "--rootdir=.", cwd=tmp_path)
+    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
+    for lacking in (False, True):
+        pack_sdist(project, tmp_path / "dist" / "demo-1.0.tar.gz", leave_out="data.txt" * lacking)
+        gate = run(
+            Path(sys.executable).with_name("pytest-manylinux"),
+            *("gate", "dist", "--proof=proof.json", "--build-sdist"),
+            cwd=tmp_path,
+        )
+        words = "lacks demo/data.txt, which demo-1.0-py3-none-any.whl has (IX612 sdist-differs)"
+        expected = ExitCode.NOT_PORTABLE if lacking else ExitCode.OK
+        assert gate.returncode == expected, gate.stdout + gate.stderr
+        assert (words in gate.stdout) == lacking
+
+
+def pack_sdist(project: Path, target: Path, *, leave_out: str) -> None:
+    """An sdist as back ends make it; `leave_out` is the end of a name, empty for none."""
+    info = project / "PKG-INFO"
+    info.write_text("Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nRequires-Python: >=3.9\n")
+    with tarfile.open(target, "w:gz") as archive:
+        for path in sorted(project.rglob("*")):
+            if path.is_file() and not (leave_out and path.name.endswith(leave_out)):
+                archive.add(path, f"demo-1.0/{path.relative_to(project)}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_manylinux.artifacts import Artifact, collect_artifacts
+from pytest_manylinux.artifacts import Artifact, ArtifactKind, collect_artifacts
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.config.merge import file_layer, merge
 from pytest_manylinux.config.settings import GateRule, IndexChoice, as_percentage
@@ -24,6 +24,7 @@ from pytest_manylinux.upload_rules.index_rules import IndexRules, index_rules
 from pytest_manylinux.upload_rules.release import (
     ReleaseFault,
     ReleaseFile,
+    SdistBuild,
     last_release,
     release_fault_lines,
     release_faults,
@@ -106,6 +107,12 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         help="as --release, and a wheel for all that the last release on pip's index had one for",
     )
     rules.add_argument(
+        "--build-sdist",
+        action="store_true",
+        help="as --release, and the source distribution is built in a sandbox: its wheel must have "
+        "the files that the given one has",
+    )
+    rules.add_argument(
         "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
     )
 
@@ -134,6 +141,7 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         index=IndexChoice(name=arguments.index) if arguments.index else rule.index,
         release=rule.release or arguments.release,
         require_same_as_last=rule.require_same_as_last or arguments.require_same_as_last,
+        build_sdist=rule.build_sdist or arguments.build_sdist,
     )
     required: tuple[Distro, ...] = ()
     if rule.require:
@@ -156,24 +164,46 @@ def _age(days: float) -> float:
 def check(artifacts: Sequence[Artifact], proof: Proof, setup: GateSetup) -> Decision:
     """Decide, with the proof's own distros where the rules name none."""
     required = setup.required or proof.record.distros
-    reviews = {artifact.path: review(artifact.path, setup.index) for artifact in artifacts}
+    reviews = {
+        artifact.path: Review()
+        if artifact.kind is ArtifactKind.ATTESTATION
+        else review(artifact.path, setup.index)
+        for artifact in artifacts
+    }
     decision = decide(
         artifacts, proof.record, setup.rule, required=required, now=time.time(), reviews=reviews
     )
-    whole = setup.rule.release or setup.rule.require_same_as_last
-    if not whole and len(artifacts) < _SEVERAL:
+    whole = setup.rule.release or setup.rule.require_same_as_last or setup.rule.build_sdist
+    files = [artifact for artifact in artifacts if artifact.kind is not ArtifactKind.ATTESTATION]
+    if not whole and len(files) < _SEVERAL:
         return decision
-    last = _last_files(artifacts) if setup.rule.require_same_as_last else ()
-    return replace(decision, release=whole_release(artifacts, reviews, last=last), whole=whole)
+    last = _last_files(files) if setup.rule.require_same_as_last else ()
+    build = _sdist_build(files) if setup.rule.build_sdist else None
+    release = whole_release(files, reviews, last=last, build=build)
+    return replace(decision, release=release, whole=whole)
+
+
+def _sdist_build(artifacts: Sequence[Artifact]) -> SdistBuild | None:
+    """What the sdist builds to; None without one, which is a fault of its own."""
+    from pytest_manylinux.run.sdist_build import build_sdist  # noqa: PLC0415 - a run, for this alone
+
+    sdists = [one.path for one in artifacts if one.kind is ArtifactKind.SDIST]
+    wheels = [one.path for one in artifacts if one.kind is ArtifactKind.WHEEL and not one.is_foreign]
+    if len(sdists) != 1:
+        return None
+    return build_sdist(sdists[0], wheels, say=lambda line: print(plain_line(line), file=sys.stderr))
 
 
 def whole_release(
-    artifacts: Sequence[Artifact], reviews: Mapping[Path, Review], *, last: Sequence[str] = ()
+    artifacts: Sequence[Artifact],
+    reviews: Mapping[Path, Review],
+    *,
+    last: Sequence[str] = (),
+    build: SdistBuild | None = None,
 ) -> tuple[ReleaseFault, ...]:
-    """What is wrong with the files together; `last` are the names of the last release's files."""
-    return release_faults(
-        [file for a in artifacts if (file := _seen(a, reviews[a.path])) is not None], last=last
-    )
+    """What is wrong with the files together; `last` and `build` are as release_faults takes them."""
+    files = [file for a in artifacts if (file := _seen(a, reviews[a.path])) is not None]
+    return release_faults(files, last=last, build=build)
 
 
 def _seen(artifact: Artifact, review: Review) -> ReleaseFile | None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_line
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.run.collection import Context, read_layers
+from pytest_manylinux.run.collection import Context
 from pytest_manylinux.run.outcomes import Built
-from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.sdist_build import building_context
 from pytest_manylinux.run.subjects import BuildJob
 
 _FLAGS = {
@@ -54,31 +52,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _rebuild(arguments: argparse.Namespace) -> int:
     with temporary_folder() as nowhere:
         arguments.manylinux_wheelhouse = arguments.manylinux_wheelhouse or str(nowhere)
-        context = _context(arguments)
+        context = building_context(
+            vars(arguments), say=lambda line: print(plain_line(line), flush=True), rebuild=True
+        )
         try:
             codes = [_compare(context, job) for job in _jobs(context, arguments)]
         finally:
             context.run.close()
     return max(codes)
-
-
-def _context(arguments: argparse.Namespace) -> Context:
-    """A run in this folder, as `pytest --manylinux --manylinux-rebuild` would begin it."""
-    here = Path.cwd()
-    layers = read_layers(root=here, options=vars(arguments), environment=os.environ)
-    settings = merge(layers)
-    run = Run(
-        settings=settings,
-        root=here,
-        own=here,
-        here=here,
-        show=lambda line: print(plain_line(line), flush=True),
-        shared=None,
-        fresh=False,
-        rebuild=True,
-    )
-    run.check(settings)
-    return Context(run=run, layers=layers, alone=frozenset(), with_tests=False)
 
 
 def _jobs(context: Context, arguments: argparse.Namespace) -> Iterator[BuildJob]:

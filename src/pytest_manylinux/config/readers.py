@@ -331,6 +331,7 @@ _GATE_KEYS = (
     "index",
     "release",
     "require-same-as-last",
+    "build-sdist",
 )
 _INDEX_KEYS = ("rules", "without", "platforms", "max-file-size")
 _INDEXES = ("pypi", "none")
@@ -365,6 +366,7 @@ def gate_rule(raw: object, where: str) -> GateRule:
         index=index_choice(raw.get("index", "pypi"), f"{where}: index"),
         release=_flag(raw, "release", where),
         require_same_as_last=_flag(raw, "require-same-as-last", where),
+        build_sdist=_flag(raw, "build-sdist", where),
     )
 
 

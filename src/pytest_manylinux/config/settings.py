@@ -94,7 +94,8 @@ class GateRule:
     `require_coverage` is the percentage of the Linux wheels that must be proven; where it is less than
     100, wheels that no target of the proven run could take pass with the others.
     `index` is the one that the files are meant for. `release` has the files judged together too;
-    `require_same_as_last` also wants a wheel for whatever the last release on the index had one.
+    `require_same_as_last` also wants a wheel for whatever the last release on the index had one;
+    `build_sdist` that the source distribution builds to the files that the wheels have.
     """
 
     require: tuple[str, ...] = ()
@@ -107,6 +108,7 @@ class GateRule:
     index: IndexChoice = IndexChoice()
     release: bool = False
     require_same_as_last: bool = False
+    build_sdist: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def is_bundle(content: bytes) -> bool:
 
 def require_library() -> None:
     """Raise UsageError if the extra is not installed."""
-    if importlib.util.find_spec("sigstore") is None:
+    if not all(map(importlib.util.find_spec, ("sigstore", "pypi_attestations"))):
         raise UsageError(
             "signing and checking by identity want the library sigstore, which is not installed",
             remedy='pip install "pytest-manylinux[sigstore]"',
@@ -102,6 +103,38 @@ def sign_as_myself(payload: bytes) -> bytes:
     except Error as error:
         raise ProofError("sigstore did not sign the proof", why=str(error)) from error
     return f"{bundle.to_json()}\n".encode()
+
+
+def publish_attestation(filename: str, sha256: str) -> bytes:
+    """A PEP 740 attestation of a file by this CI job's identity, as JSON; raises as sign_as_myself.
+
+    What PEP 740 wants of a sigstore bundle: its certificate, its entry of the log, and the envelope's
+    statement and signature, all in base64 as they are in the bundle. The predicate type is that of an
+    attestation that says only who published a file.
+    """
+    require_library()
+    from pypi_attestations import AttestationType  # noqa: PLC0415 - an extra, and slow to import
+
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": filename, "digest": {"sha256": sha256}}],
+        "predicateType": AttestationType.PYPI_PUBLISH_V1.value,
+        "predicate": None,
+    }
+    bundle = json.loads(sign_as_myself(json.dumps(statement).encode()))
+    material, envelope = bundle["verificationMaterial"], bundle["dsseEnvelope"]
+    attestation = {
+        "version": 1,
+        "verification_material": {
+            "certificate": material["certificate"]["rawBytes"],
+            "transparency_entries": material["tlogEntries"],
+        },
+        "envelope": {
+            "statement": envelope["payload"],
+            "signature": envelope["signatures"][0]["sig"],
+        },
+    }
+    return f"{json.dumps(attestation)}\n".encode()
 
 
 def open_bundle(content: bytes, identities: Sequence[Identity]) -> tuple[bytes, tuple[str, ...]]:

@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from packaging.tags import Tag
-
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
 from pytest_manylinux.building.compiler import prepare_compiler
 from pytest_manylinux.building.rebuild import FAKETIME, Rebuilt, compare_with_rebuild
@@ -29,28 +27,24 @@ from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.cluster.protocol import Answer
 from pytest_manylinux.cluster.remote_trial import TrialOrder, receive, send
-from pytest_manylinux.diagnose.judge import judge, judge_audit
 from pytest_manylinux.errors import ManylinuxError, StoreError, ToolchainError
-from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel
-from pytest_manylinux.model.distro import Image, ImagePurpose, Survey, Target
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Verdict
 from pytest_manylinux.model.wheel import Wheel
-from pytest_manylinux.model.wheel_tags import installable_tags
-from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run.builder_choice import BuilderChoice
 from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
 from pytest_manylinux.run.outcomes import (
     Built,
     Judged,
+    Observed,
     Read,
+    audited,
     declared,
     failed,
-    index_refusals,
-    library_findings,
-    rebuild_findings,
+    judged,
+    tags_fit,
     wheel_record,
 )
 from pytest_manylinux.run.session import Run
@@ -71,15 +65,6 @@ from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What was seen of a trial; `key` is what is kept of it under. `survey` is that of its image."""
-
-    key: str
-    observation: Observation
-    survey: Survey | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,11 +141,11 @@ class Flow:
         if tries.wanted == 1 and request is not None:
             known = await self._tasks.in_thread(self._recalled, job, request)
             if known is not None:
-                return await self._tasks.in_thread(_judged, job, read, known)
+                return await self._tasks.in_thread(judged, job, read, known)
         while tries.left:
             try:
                 seen = await self._observed(inputs, request, more=tries.left - 1)
-                verdict = await self._tasks.in_thread(_judged, job, read, seen)
+                verdict = await self._tasks.in_thread(judged, job, read, seen)
                 await self._tasks.in_thread(tries.add, seen.key, verdict)
             except ManylinuxError:
                 if tries.failed:  # that is shown, whatever the others would have come to
@@ -294,7 +279,7 @@ class Flow:
 
     async def _audit(self, origin: Origin) -> Judged:
         read = await self.facts(origin)
-        return await self._tasks.in_thread(_audited, origin, read)
+        return await self._tasks.in_thread(audited, origin, read)
 
     def facts(self, origin: Origin) -> Task[Read]:
         """The reading of a wheel, after its build if this run builds it."""
@@ -504,26 +489,3 @@ class Flow:
     def _install_tools(self, target: Target, image: Image) -> None:
         place, python = self._workspace, target.interpreter.version
         prepare_build_tools(place.build_cache, image, python, place.engine(), say=place.say)
-
-
-def _judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
-    """On the Python that answered, which may be another one than was planned for."""
-    observation = seen.observation
-    pip = observation.install.pip_version if observation.install else ""
-    target = job.target.answered_by(observation.python, pip)
-    return judge(read.facts, observation, target, wheel=read.wheel, survey=seen.survey)
-
-
-def _audited(origin: Origin, read: Read) -> Judged:
-    audit, settings = audit_wheel(read.facts), settings_of(origin)
-    also = index_refusals(read.facts.wheel.path, settings.gate.index)
-    also += library_findings(read.facts, settings.library_bounds)
-    also += rebuild_findings(read.record)
-    verdict = declared(judge_audit(read.facts, audit, also=also), settings, "audit")
-    return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
-
-
-def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
-    """Whether a wheel with these tags serves the build's Python on the policy's own C library."""
-    own = installable_tags(build.python, build.policy.libc, build.arch, build.python.abi)
-    return not own.isdisjoint(tags)

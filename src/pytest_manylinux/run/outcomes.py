@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.tags import Tag
+
 from pytest_manylinux.config.readers import nearest
 from pytest_manylinux.config.settings import IndexChoice, Settings
 from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.diagnose.grafts import old_libraries
-from pytest_manylinux.diagnose.judge import apply_expectations, apply_ignores, judge_unreadable
+from pytest_manylinux.diagnose.judge import (
+    apply_expectations,
+    apply_ignores,
+    judge,
+    judge_audit,
+    judge_unreadable,
+)
 from pytest_manylinux.errors import (
     DependencyError,
     EngineError,
@@ -22,11 +30,16 @@ from pytest_manylinux.errors import (
     TrialTimeoutError,
     UsageError,
 )
+from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.known_libraries import KNOWN_LIBRARIES
+from pytest_manylinux.model.distro import Survey
+from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
-from pytest_manylinux.run.subjects import Origin, group_of, name_of
+from pytest_manylinux.model.wheel_tags import installable_tags
+from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.run.subjects import Origin, TrialJob, group_of, name_of, settings_of
 from pytest_manylinux.upload_rules.index_rules import index_rules, rule_text
 from pytest_manylinux.upload_rules.review import review
 
@@ -58,6 +71,15 @@ class Judged:
 
     verdict: Verdict
     wheel: WheelRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What was seen of a trial; `key` is what is kept of it under. `survey` is that of its image."""
+
+    key: str
+    observation: Observation
+    survey: Survey | None
 
 
 def wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
@@ -171,3 +193,27 @@ def index_refusals(path: Path, choice: IndexChoice) -> list[Finding]:
         for breach in review(path, rules).breaches
         if breach.rule.refuses
     ]
+
+
+def judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
+    """What a trial amounts to, on the Python that answered: perhaps another than was planned for."""
+    observation = seen.observation
+    pip = observation.install.pip_version if observation.install else ""
+    target = job.target.answered_by(observation.python, pip)
+    return judge(read.facts, observation, target, wheel=read.wheel, survey=seen.survey)
+
+
+def audited(origin: Origin, read: Read) -> Judged:
+    """What the wheel's tag, bytes and build amount to."""
+    audit, settings = audit_wheel(read.facts), settings_of(origin)
+    also = index_refusals(read.facts.wheel.path, settings.gate.index)
+    also += library_findings(read.facts, settings.library_bounds)
+    also += rebuild_findings(read.record)
+    verdict = declared(judge_audit(read.facts, audit, also=also), settings, "audit")
+    return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
+
+
+def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
+    """Whether a wheel with these tags serves the build's Python on the policy's own C library."""
+    own = installable_tags(build.python, build.policy.libc, build.arch, build.python.abi)
+    return not own.isdisjoint(tags)

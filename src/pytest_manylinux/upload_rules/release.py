@@ -24,6 +24,8 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from pytest_manylinux.model.wheel import is_grafted
+
 Found = Iterator[tuple[str, str]]
 
 FAULTS = {
@@ -38,6 +40,7 @@ FAULTS = {
     "never-chosen": ("IX609", "correct the tags or requires-python, or leave the file out"),
     "metadata-differs": ("IX610", "build all files from one state of the project"),
     "missing-since-last": ("IX611", "build the wheels that the last release had"),
+    "sdist-differs": ("IX612", "have the sdist hold all of it, and build the wheels from the sdist"),
 }
 """The code of each fault, and what to do."""
 
@@ -73,6 +76,20 @@ class ReleaseFault:
     def refuses(self) -> bool:
         """Whether a gate that judges releases says no."""
         return self.name not in TOLD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdistBuild:
+    """A wheel that was built from the source distribution, and the given wheel for the same Python.
+
+    `built` and `given` are the names of the files in them. `failure` says why nothing was built.
+    """
+
+    sdist: str
+    wheel: str
+    built: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,19 +165,41 @@ def _serves(tag: Tag, minor: int) -> bool:
 
 
 def release_faults(
-    files: Sequence[ReleaseFile], *, last: Sequence[str] = ()
+    files: Sequence[ReleaseFile], *, last: Sequence[str] = (), build: SdistBuild | None = None
 ) -> tuple[ReleaseFault, ...]:
     """What is wrong with the files together, each once, in the order of codes.
 
-    `last` are the names of the last release's files, where they were asked for.
+    `last` are the names of the last release's files, `build` what the source distribution builds to,
+    where they were asked for.
     """
     found = [*_one_release(files), *_sdists(files), *_promised(files), *_twice(files)]
     found += [*_shadowed(files), *_unchosen(files), *_metadata(files), *_since(files, last)]
+    found += [*_from_sdist(build)]
     faults = [
         ReleaseFault(code=FAULTS[name][0], name=name, text=text, remedy=FAULTS[name][1])
         for name, text in dict.fromkeys(found)
     ]
     return tuple(sorted(faults, key=lambda fault: fault.code))
+
+
+def _from_sdist(build: SdistBuild | None) -> Found:
+    """Files that only one of the two wheels has; what repair puts in depends on the build image."""
+    if build is None:
+        return
+    if build.failure:
+        yield "sdist-differs", f"{build.sdist} does not build: {build.failure}"
+        return
+    built, given = ({*filter(_is_projects_own, names)} for names in (build.built, build.given))
+    if lacking := given - built:
+        words = f"a wheel built from {build.sdist} lacks {_some(lacking)}, which {build.wheel} has"
+        yield "sdist-differs", words
+    if more := built - given:
+        words = f"a wheel built from {build.sdist} has {_some(more)}, which {build.wheel} lacks"
+        yield "sdist-differs", words
+
+
+def _is_projects_own(name: str) -> bool:
+    return not is_grafted(name) and ".dist-info/sboms/" not in name
 
 
 def _some(words: Iterable[str]) -> str:

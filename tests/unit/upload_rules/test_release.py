@@ -26,8 +26,10 @@ from pytest_manylinux.upload_rules.index_rules import index_rules
 from pytest_manylinux.upload_rules.release import (
     FAULTS,
     ReleaseFault,
+    SdistBuild,
     last_release,
     release_fault_lines,
+    release_faults,
     release_file,
 )
 from pytest_manylinux.upload_rules.review import review
@@ -172,6 +174,26 @@ def test_what_the_last_release_had_and_this_one_has_not(folder: Path, sound: Pat
     assert [fault.text for fault in found] == [
         "cp313 musllinux_aarch64 was there in 0.9 and is missing"
     ]
+
+
+def test_what_the_sdist_builds_to_is_held_against_the_wheel() -> None:
+    given = (
+        "demo/a.py",
+        "demo/b.py",
+        "demo.libs/libx-0a1b2c3d.so.1",
+        "demo-1.0.dist-info/sboms/x.json",
+    )
+    build = SdistBuild(sdist="demo-1.0.tar.gz", wheel="demo.whl", built=("demo/a.py",), given=given)
+    (lacking,) = release_faults([], build=build)
+    assert (lacking.code, lacking.name, lacking.refuses) == ("IX612", "sdist-differs", True)
+    assert lacking.text == "a wheel built from demo-1.0.tar.gz lacks demo/b.py, which demo.whl has"
+    more = replace(build, built=("demo/a.py", "demo/b.py", "demo/c.py"))
+    assert [fault.text for fault in release_faults([], build=more)] == [
+        "a wheel built from demo-1.0.tar.gz has demo/c.py, which demo.whl lacks"
+    ]
+    assert release_faults([], build=replace(build, built=("demo/b.py", "demo/a.py"))) == ()
+    (failed,) = release_faults([], build=replace(build, failure="no compiler"))
+    assert failed.text == "demo-1.0.tar.gz does not build: no compiler"
 
 
 def test_another_wheel_may_serve_what_the_last_release_had(tmp_path: Path) -> None:
