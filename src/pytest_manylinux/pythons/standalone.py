@@ -171,6 +171,14 @@ class StandalonePythons:
                 remedy=f"name a mirror in {MIRRORS}, or {_OTHERWISE}",
             ) from error
         came, prefix = work / download.key, place / "prefix"
+        # Its library's folder has a t since the first of them: "What's New in Python 3.13", PEP 703.
+        name = f"python{version.dotted}t"
+        if (came / "lib" / name).is_dir() is not version.free_threaded:
+            raise ImageError(
+                f"{download.key} is not {version.title}",
+                why=f"it has {'no' if version.free_threaded else 'a'} folder lib/{name}",
+                remedy="see that the list in UV_PYTHON_DOWNLOADS_JSON_URL names the right builds",
+            )
         _settle(came, added_prefix(version))
         came.rename(prefix)
         shutil.rmtree(work)

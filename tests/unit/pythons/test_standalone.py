@@ -24,6 +24,7 @@ case "$2" in
     for key; do :; done
     {broken}
     mkdir -p "$4/$key/bin" "$4/$key/lib/pkgconfig"
+    case "$key" in *{free}*) mkdir "$4/$key/lib/python3.14t" ;; esac
     echo python > "$4/$key/bin/{program}"
     echo "prefix=$4/$key" > "$4/$key/lib/pkgconfig/python3.pc" ;;
 esac
@@ -76,12 +77,18 @@ LISTED = (
 class Machine:
     """A machine with a stand-in for uv, and a cache folder."""
 
-    def __init__(self, folder: Path, *, down: bool = False, program: str = "python3") -> None:
+    def __init__(
+        self, folder: Path, *, down: bool = False, program: str = "python3", free: str = "freethreaded"
+    ) -> None:
         self.folder, self.said = folder, list[str]()
         (folder / "list.json").write_text(json.dumps(LISTED))
         self.log = folder / "log"
         text = UV.format(
-            log=self.log, list=folder / "list.json", broken=DOWN if down else "", program=program
+            log=self.log,
+            list=folder / "list.json",
+            broken=DOWN if down else "",
+            program=program,
+            free=free,
         )
         (folder / "uv").write_text(text)
         (folder / "uv").chmod(0o755)
@@ -130,6 +137,29 @@ def test_it_is_kept_with_its_own_prefix_and_program(tmp_path: Path) -> None:
     prefix = Path(first.folder)
     assert (prefix / "bin/python3").read_text() == "python\n"
     assert (prefix / "lib/pkgconfig/python3.pc").read_text() == "prefix=/opt/python/cp312\n"
+
+
+@pytest.mark.parametrize(
+    ("python", "free", "why"),
+    [
+        ("cp314t", "none", "it has no folder lib/python3.14t"),
+        ("cp314", "cpython", "it has a folder lib/python3.14t"),
+    ],
+)
+def test_a_python_of_the_other_kind_is_not_taken(
+    tmp_path: Path, python: str, free: str, why: str
+) -> None:
+    with pytest.raises(ImageError, match=why):
+        Machine(tmp_path, free=free).pythons.provide(parse_python(python), "x86_64")
+
+
+def test_what_is_only_listed_is_not_fetched(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, down=True)
+    uv = tmp_path / "uv"
+    listed = StandalonePythons(tmp_path / "cache", say=print, uv=lambda: uv, only_listed=True)
+    assert listed.why_not(parse_python("cp312"), "x86_64") == ""
+    assert "uv has no" in listed.why_not(parse_python("cp39"), "x86_64")
+    assert machine.installed == []
 
 
 @pytest.mark.parametrize(("python", "arch"), [("cp39", "x86_64"), ("cp312", "loongarch64")])
