@@ -102,7 +102,7 @@ class Trigger:
         except MalformedWheelError as error:
             return judge_unreadable("demo.whl", error).findings
         if self.observation is None and self.target is None:
-            also = index_refusals(facts.wheel.path, IndexChoice()) if self.index else []
+            also = index_refusals(facts, IndexChoice()) if self.index else []
             also += library_findings(facts, self.bounds)
             return judge_audit(facts, audit_wheel(facts), also=also).findings
         target = make_target(**(self.target or {}))
@@ -307,6 +307,7 @@ TRIGGERS = (
     Trigger(finding="wrong-architecture", files=native(arch="aarch64", align=0x10000)),
     Trigger(finding="module-not-native", files={**native(), "demo/_y.abi3.so": ""}),
     Trigger(finding="packed-unusually", files=native(), made={"method": zipfile.ZIP_BZIP2}),
+    Trigger(finding="policy-mismatch", files=native(), tag="cp311-cp311-linux_x86_64", index=True),
     Trigger(finding="index-refusal", files=native(), made={"metadata": BY_FTP}, index=True),
     Trigger(finding="graft-unaccounted", files=FOO_GRAFTED, lesson="no bill of materials"),
     Trigger(finding="graft-license", files=FOO_GRAFTED),

@@ -11,6 +11,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -341,6 +342,128 @@ def modules_at_top(name: str) -> Callable[[Path], Path]:
 def ends(init: str) -> Callable[[Path], Path]:
     """A package whose interpreter ends in some way of its own."""
     return lambda folder: packed(folder, "ends", {"ends/_x.abi3.so": module(folder, "_x")}, init=init)
+
+
+def marked(mark: str) -> Callable[[Path], Path]:
+    """A module whose need of glibc carries a mark, a version that no symbol of glibc is of."""
+
+    def make(folder: Path) -> Path:
+        (folder / "marks.map").write_text(f"GLIBC_ABI_{mark} {{ mark; }};\n")
+        stub = folder / "stub"
+        flags = ("-nostdlib", "-Wl,-soname,libc.so.6", f"-Wl,--version-script,{folder}/marks.map")
+        compiled(folder, "stub/libmark.so", "int mark;", *flags)
+        before = "extern int mark __attribute__((weak)); static void *volatile kept;"
+        native = module(
+            folder,
+            "_x",
+            "-Wl,--no-as-needed",
+            f"-L{stub}",
+            "-lmark",
+            before=before,
+            body="kept = &mark",
+        )
+        return packed(folder, "marked", {"marked/_x.abi3.so": native})
+
+    return make
+
+
+def packed_with_zstandard(folder: Path) -> Path:
+    """A sound wheel whose files are frames of Zstandard (RFC 8878): one raw block each."""
+    path = packed(folder, "frames", {"frames/_x.abi3.so": module(folder, "_x")})
+    with zipfile.ZipFile(path) as archive:
+        content = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in content:
+            archive.writestr(name, _frame(data))
+    raw = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        at = archive.start_dir
+        for entry, (_, data) in zip(archive.infolist(), content, strict=True):
+            crc, size = zlib.crc32(data).to_bytes(4, "little"), len(data).to_bytes(4, "little")
+            for start, method in ((entry.header_offset, 8), (at, 10)):  # APPNOTE 4.3.7, 4.3.12
+                raw[start + method : start + method + 2] = ZSTANDARD.to_bytes(2, "little")
+                raw[start + method + 6 : start + method + 10] = crc
+                raw[start + method + 14 : start + method + 18] = size
+            at += 46 + len(entry.filename.encode()) + len(entry.extra) + len(entry.comment)
+    path.write_bytes(raw)
+    return path
+
+
+def _frame(data: bytes) -> bytes:
+    head = b"\x28\xb5\x2f\xfd" + bytes([0b10100000]) + len(data).to_bytes(4, "little")
+    blocks = [data[place : place + _BLOCK] for place in range(0, len(data), _BLOCK)] or [b""]
+    sizes = [len(block) << 3 | (number == len(blocks) - 1) for number, block in enumerate(blocks)]
+    return head + b"".join(
+        size.to_bytes(3, "little") + block for size, block in zip(sizes, blocks, strict=True)
+    )
+
+
+ZSTANDARD = 93
+_BLOCK = 1 << 16
+
+
+def tool_alone(*flags: str, text: str = "") -> Callable[[Path], Path]:
+    """A wheel of one program and no module."""
+
+    def make(folder: Path) -> Path:
+        program: bytes | str = text
+        if not text:
+            program = compiled(folder, "program", START, "-nostdlib", *flags, shared=False)
+        path = "alone-1.0.data/scripts/alone"
+        made = build_wheel(folder, {path: program}, name="alone", tag="py3-none-manylinux_2_17_x86_64")
+        return with_mode(made, path, 0o100755)
+
+    return make
+
+
+def program_with(library: bytes | None, *, place: str = "scripts") -> Callable[[Path], Path]:
+    """A sound module, and a program with a library beside it: another file in its place, or none."""
+
+    def make(folder: Path) -> Path:
+        sound = compiled(folder, "libpg.so.1", "int pg(void) { return 1; }", "-Wl,-soname,libpg.so.1")
+        (folder / "libpg.so").write_bytes(sound)
+        source = START.replace("{", "{ pg();", 1)
+        flags = ("-nostdlib", "-pie", "-lpg", "-Wl,-rpath,$ORIGIN/../beside-libs")
+        program = compiled(folder, "program", f"int pg(void); {source}", *flags, shared=False)
+        files: dict[str, bytes | str] = {"beside/_x.abi3.so": module(folder, "_x")}
+        inside = place != "scripts"
+        at = "beside/tools/program" if inside else "beside-1.0.data/scripts/program"
+        files[at] = program
+        where = "beside/far/libpg.so.1" if inside else "beside-1.0.data/data/beside-libs/libpg.so.1"
+        files[where] = sound if library is None else library
+        return with_mode(packed(folder, "beside", files), at, 0o100755)
+
+    return make
+
+
+def waiting_for_a_driver(folder: Path) -> Path:
+    """A module that is linked with the library of a driver."""
+    driver = compiled(
+        folder, "libcuda.so", "int cuInit(int f) { return f; }", "-Wl,-soname,libcuda.so.1"
+    )
+    del driver
+    native = module(folder, "_x", "-lcuda", before="int cuInit(int);", body="cuInit(0)")
+    return packed(folder, "driven", {"driven/_x.abi3.so": native})
+
+
+def arriving_by(scheme: str, extra: Mapping[str, str] | None = None) -> Callable[[Path], Path]:
+    """A sound package, and a module that arrives by a folder of `.data`, or with a `.pth` beside it."""
+
+    def make(folder: Path) -> Path:
+        files: dict[str, bytes | str] = {"arrive/_x.abi3.so": module(folder, "_x")}
+        files[f"arrive-1.0.data/{scheme}/late.py"] = "x = 1\n"
+        return packed(
+            folder, "arrive", {**files, **(extra or {})}, init="from . import _x\nimport late\n"
+        )
+
+    return make
+
+
+def missing_symbol(folder: Path) -> Path:
+    """A wheel of libraries alone, one of which needs a symbol that nobody has."""
+    broken = compiled(folder, "libbroken.so.1", "int gone(void); int f(void) { return gone(); }")
+    files: dict[str, bytes | str] = {"stock/lib/libbroken.so.1": broken}
+    return build_wheel(folder, files, name="stock", tag="py3-none-manylinux_2_17_x86_64")
 
 
 _LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"
@@ -692,5 +815,90 @@ KINDS: tuple[WheelKind, ...] = (
         name="abort-at-the-interpreters-end",
         make=ends("import atexit, os\natexit.register(os.abort)\n"),
         seen="crash",
+    ),
+    WheelKind(
+        name="marked-relr",
+        make=marked("DT_RELR"),
+        audit=_MISMATCH,
+        predicted=("relr-relocations", WORKS, WORKS, WORKS),
+    ),
+    WheelKind(
+        name="marked-tls-descriptors",
+        make=marked("GNU2_TLS"),
+        audit=_MISMATCH,
+        predicted=("symbol-too-new", "symbol-too-new", WORKS, WORKS),
+    ),
+    WheelKind(
+        name="marked-plt",
+        make=marked("DT_X86_64_PLT"),
+        audit=_MISMATCH,
+        predicted=("symbol-too-new", "symbol-too-new", WORKS, WORKS),
+    ),
+    WheelKind(
+        name="packed-with-zstandard",
+        make=packed_with_zstandard,
+        audit={"packed-unusually": "warning"},
+        predicted=("packed-unusually", "packed-unusually", "packed-unusually", WORKS),
+    ),
+    WheelKind(name="tool-alone-static", make=tool_alone("-static-pie")),
+    WheelKind(
+        name="tool-alone-of-nix",
+        make=tool_alone("-pie", "-Wl,--dynamic-linker,/nix/store/a-glibc/lib/ld-linux-x86-64.so.2"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="tool-alone-of-musl",
+        make=tool_alone("-pie", "-Wl,--dynamic-linker,/lib/ld-musl-x86_64.so.1"),
+        audit={**_NO_START, **_MISMATCH},
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="tool-alone-script-of-the-build-machine",
+        make=tool_alone(text="#!/opt/python/cp311-cp311/bin/python\nprint(1)\n"),
+        audit={**_NO_START, "platform-tag-needless": "warning"},
+        predicted="program-not-started",
+    ),
+    WheelKind(name="program-beside-its-library", make=program_with(None), audit=_MISMATCH),
+    WheelKind(
+        name="program-beside-a-text",
+        make=program_with(b"INPUT(libpg.so.2)\n"),
+        audit={**_MISMATCH, **_NOTHING},
+        predicted="missing-library",
+        seen="loader-refusal",
+    ),
+    WheelKind(
+        name="program-inside-that-a-wrapper-starts",
+        make=program_with(None, place="package"),
+        audit=_LOST,
+    ),
+    WheelKind(
+        name="module-of-a-driver",
+        make=waiting_for_a_driver,
+        audit=_MISMATCH,
+        predicted="needs-driver",
+    ),
+    WheelKind(name="module-by-data-purelib", make=arriving_by("purelib")),
+    WheelKind(
+        name="looks-up-its-own-host",
+        make=ends("import socket\nsocket.gethostbyname(socket.gethostname())\n"),
+    ),
+    WheelKind(
+        name="looks-up-localhost", make=ends("import socket\nsocket.getaddrinfo('localhost', 80)\n")
+    ),
+    WheelKind(
+        name="library-without-a-symbol",
+        make=missing_symbol,
+        predicted=WORKS,
+    ),
+    WheelKind(name="requires-python-with-a-comma", make=described("Requires-Python: >=3.6,\n")),
+    WheelKind(
+        name="program-dynamic-of-the-wrong-kind-in-a-package",
+        make=file_called("bin/tool", "#!/nowhere/python\n"),
+    ),
+    WheelKind(
+        name="tag-of-indexes-that-take-none",
+        make=suffixed(".abi3", "cp36-abi3-linux_x86_64"),
+        audit={"policy-mismatch": "warning"},
     ),
 )

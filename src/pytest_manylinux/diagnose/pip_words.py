@@ -115,3 +115,15 @@ def _kind(kind: PipRefusal, match: re.Match[str], facts: WheelFacts, target: Tar
 def _kept(lines: list[str]) -> tuple[str, ...]:
     telling = [line for line in lines if re.search(r"error|warning|not |requires", line, re.IGNORECASE)]
     return tuple((telling or lines)[-_KEPT_LINES:])
+
+
+# What zipfile unpacks (PEP 784 for Zstandard); every distro's Python has bz2 and lzma.
+_ALWAYS = frozenset({"stored", "deflated", "bzip2", "LZMA"})
+_ZSTANDARD, _SINCE = "Zstandard", (3, 14)
+
+
+def not_unpacked(facts: WheelFacts, target: Target) -> list[str]:
+    """The methods of packing in a wheel that the target's Python, and so its pip, does not unpack."""
+    release = target.interpreter.version.release
+    known = _ALWAYS | ({_ZSTANDARD} if release >= _SINCE else set())
+    return [method for method in facts.packed_by if method not in known]

@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 from pytest_manylinux.model.distro import Interpreter, Target
 from pytest_manylinux.model.policy import ALIASES, policy_of_platform_tag
 from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.model.wheel_tags import oldest_policy, python_tags
 
 # The first pip that knows each kind of platform tag: pip's changelog; the same table is in the
@@ -22,6 +23,9 @@ FIRST_PIP_PERENNIAL = "20.3"
 FIRST_PIP_MUSL = "21.2"
 # pip 24.1 came with packaging 24.1; before packaging 23.2 no manylinux tag was made for these.
 FIRST_PIP_OF_ARCH = {"riscv64": "24.1", "loongarch64": "24.1"}
+
+# Platform tags of no policy that PyPI takes (warehouse/forklift/legacy.py).
+_TAKEN = frozenset({"linux_armv6l", "linux_armv7l"})
 
 
 class Misfit(enum.Enum):
@@ -51,6 +55,12 @@ _DISTANCE = {
     Misfit.LIBC_VERSION: 2,
     Misfit.PIP: 1,
 }
+
+
+def is_plain_linux(facts: WheelFacts) -> bool:
+    """Whether native code is under names alone that say nothing of the glibc, and that PyPI refuses."""
+    plain = {name for name in facts.wheel.platforms if name.startswith("linux_")}
+    return bool(facts.elf and plain - _TAKEN) and len(plain) == len(facts.wheel.platforms)
 
 
 def best_fit(tags: frozenset[Tag], target: Target) -> Fit:

@@ -19,6 +19,7 @@ from pytest_manylinux.diagnose.judge import (
     judge_audit,
     judge_unreadable,
 )
+from pytest_manylinux.diagnose.tags import is_plain_linux
 from pytest_manylinux.errors import (
     DependencyError,
     EngineError,
@@ -180,8 +181,12 @@ def check_bounds(settings: Settings) -> None:
             )
 
 
-def index_refusals(path: Path, choice: IndexChoice) -> list[Finding]:
-    """What the package index of the settings would refuse the wheel for, a finding a rule."""
+def index_refusals(facts: WheelFacts, choice: IndexChoice) -> list[Finding]:
+    """What the package index of the settings would refuse the wheel for, a finding a rule.
+
+    Native code under `linux_ARCH` is told by `policy-mismatch`, which knows the better tag.
+    """
+    told = {"platform-tag"} if is_plain_linux(facts) else set()
     rules = index_rules(choice)
     return [
         make_finding(
@@ -190,8 +195,8 @@ def index_refusals(path: Path, choice: IndexChoice) -> list[Finding]:
             evidence=[breach.rule.says],
             remedy=breach.rule.remedy,
         )
-        for breach in review(path, rules).breaches
-        if breach.rule.refuses
+        for breach in review(facts.wheel.path, rules).breaches
+        if breach.rule.refuses and breach.rule.name not in told
     ]
 
 
@@ -206,7 +211,7 @@ def judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
 def audited(origin: Origin, read: Read) -> Judged:
     """What the wheel's tag, bytes and build amount to."""
     audit, settings = audit_wheel(read.facts), settings_of(origin)
-    also = index_refusals(read.facts.wheel.path, settings.gate.index)
+    also = index_refusals(read.facts, settings.gate.index)
     also += library_findings(read.facts, settings.library_bounds)
     also += rebuild_findings(read.record)
     verdict = declared(judge_audit(read.facts, audit, also=also), settings, "audit")

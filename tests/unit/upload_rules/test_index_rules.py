@@ -18,6 +18,7 @@ from pytest_manylinux.config.readers import gate_rule
 from pytest_manylinux.config.settings import GateRule, IndexChoice
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.gate import decide
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.run.outcomes import index_refusals
 from pytest_manylinux.upload_rules import core_metadata
@@ -107,7 +108,7 @@ def test_a_setting_that_means_nothing(raw: object) -> None:
 
 
 def test_the_audit_warns_of_what_the_gate_will_refuse(tmp_path: Path) -> None:
-    (finding,) = index_refusals(tagged("linux_x86_64")(tmp_path), IndexChoice())
+    (finding,) = index_refusals(read_wheel(open_wheel(tagged("linux_x86_64")(tmp_path))), IndexChoice())
     assert (finding.code, finding.severity) == ("ML132", Severity.WARNING)
     assert finding.message == (
         "PyPI would refuse it: the platform tag linux_x86_64 is not taken (IX103 platform-tag)"
@@ -120,7 +121,7 @@ def test_what_is_only_told_does_not_refuse(tmp_path: Path) -> None:
     found = review(path, PYPI)
     assert [breach.rule.name for breach in found.breaches] == ["record-differs"]
     assert not found.refused
-    assert index_refusals(path, IndexChoice()) == []
+    assert index_refusals(read_wheel(open_wheel(path)), IndexChoice()) == []
 
 
 @pytest.mark.parametrize(

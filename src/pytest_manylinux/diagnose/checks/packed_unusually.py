@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.pip_words import PipRefusal, not_unpacked, refusal_of
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
-
-# What zipfile unpacks (PEP 784 for Zstandard); every distro's Python has bz2 and lzma.
-_ALWAYS = frozenset({"stored", "deflated", "bzip2", "LZMA"})
-_ZSTANDARD, _SINCE = "Zstandard", (3, 14)
 
 
 def _wheel(facts: WheelFacts) -> Findings:
@@ -22,13 +20,20 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    version = target.interpreter.version
-    for method in facts.packed_by:
-        known = method in _ALWAYS or (method == _ZSTANDARD and version.release >= _SINCE)
-        if not known:
-            yield CHECK.finding(
-                f"files are packed with {method}, which Python {version.dotted} does not unpack"
-            )
+    for method in not_unpacked(facts, target):
+        yield CHECK.finding(_words(method, target))
+
+
+def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    refusal = refusal_of(facts, observation, target)
+    if refusal is not None and refusal.kind is PipRefusal.MALFORMED:
+        for method in not_unpacked(facts, target):
+            yield CHECK.finding(_words(method, target), evidence=refusal.lines)
+
+
+def _words(method: str, target: Target) -> str:
+    version = target.interpreter.version.dotted
+    return f"files are packed with {method}, which Python {version} does not unpack"
 
 
 CHECK = Check(
@@ -37,4 +42,5 @@ CHECK = Check(
     severity=Severity.ERROR,
     wheel=_wheel,
     static=_static,
+    dynamic=_dynamic,
 )

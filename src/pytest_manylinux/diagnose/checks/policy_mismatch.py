@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.elf_index import is_misplaced
-from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.diagnose.tags import is_plain_linux
+from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import Audit, WheelFacts
 
 
 def _audit(facts: WheelFacts, audit: Audit) -> Findings:
-    if audit.true and facts.elf:
-        yield from _plain_linux(facts, audit)
+    if audit.true and is_plain_linux(facts):
+        yield _plain_linux(facts, audit)
     if audit.true or is_misplaced(facts):
         return
     promised = ".".join(audit.promised)
@@ -20,18 +21,17 @@ def _audit(facts: WheelFacts, audit: Audit) -> Findings:
     )
 
 
-def _plain_linux(facts: WheelFacts, audit: Audit) -> Findings:
+def _plain_linux(facts: WheelFacts, audit: Audit) -> Finding:
     """Pip takes `linux_ARCH`, and indexes do not: it says nothing of the glibc (PEP 513)."""
-    plain = [name for name in facts.wheel.platforms if name.startswith("linux_")]
-    if plain and len(plain) == len(facts.wheel.platforms):
-        better = audit.deserved if audit.deserved and audit.deserved not in plain else ""
-        yield CHECK.finding(
-            f"package indexes take no wheel whose name says {plain[0]}"
-            + (f"; the files keep {better}" if better else ""),
-            evidence=audit.reasons,
-            severity=Severity.WARNING,
-            remedy="let auditwheel repair name it, which also brings the libraries that it needs",
-        )
+    plain = facts.wheel.platforms
+    better = audit.deserved if audit.deserved and audit.deserved not in plain else ""
+    return CHECK.finding(
+        f"package indexes take no wheel whose name says {plain[0]}"
+        + (f"; the files keep {better}" if better else ""),
+        evidence=audit.reasons,
+        severity=Severity.WARNING,
+        remedy="let auditwheel repair name it, which also brings the libraries that it needs",
+    )
 
 
 CHECK = Check(

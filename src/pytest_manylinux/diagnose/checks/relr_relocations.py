@@ -7,7 +7,7 @@ from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.observation import Observation
-from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
 # glibc 2.36, NEWS: support for DT_RELR; files that have it must depend on GLIBC_ABI_DT_RELR. Some
@@ -49,6 +49,8 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     known, libc = _knows(target.distro), target.distro.libc
     found = [] if known and libc.is_musl() else _files(facts)
     files = [elf for elf in found if _is_refused(elf, known=known)]
+    if not files and not known and libc.is_glibc():  # the mark alone is refused too
+        yield from (_asking(elf, target) for elf in loaded_files(facts) if _is_marked(elf))
     if files:
         why = f"wants the mark {_MARK} beside it" if known else "does not know it"
         yield CHECK.finding(
@@ -56,6 +58,12 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
             evidence=[_line(elf) for elf in files],
             files=[elf.path for elf in files],
         )
+
+
+def _asking(elf: ElfFacts, target: Target) -> Finding:
+    return CHECK.finding(
+        f"{elf.path} asks for {_MARK}, which {target.distro.libc} does not have", files=[elf.path]
+    )
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
+from pytest_manylinux.diagnose.pip_words import PipRefusal, not_unpacked, refusal_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -21,6 +21,8 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     refusal = refusal_of(facts, observation, target)
+    if not_unpacked(facts, target):
+        return  # `packed-unusually` tells it
     if refusal is not None and refusal.kind is PipRefusal.MALFORMED:
         yield CHECK.finding(
             f"pip {refusal.pip} finds the wheel invalid: {refusal.line}",
