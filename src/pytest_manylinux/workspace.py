@@ -32,6 +32,7 @@ from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
+from pytest_manylinux.trials.uv_program import UvProgram, uv_program
 from pytest_manylinux.trials.venv import prepared_venv
 
 _T = TypeVar("_T")
@@ -98,6 +99,7 @@ class Workspace:
         self._store = OnFirstUse(ImageStore)
         self._facts = OnFirstUse(self._open_facts)
         self._surveys = OnFirstUse(lambda: Surveys(self.store.root / "surveys"))
+        self._uv = OnFirstUse(uv_program)
         self._pool = OnFirstUse(lambda: PreloadedPool(self.engine()))
 
     def engine(self) -> Engine:
@@ -239,6 +241,10 @@ class Workspace:
             lacking = " ".join(f"{error.what}: {error.why}".split())
             return replace(suite, settings=replace(suite.settings, lacking=lacking))
         return replace(suite, required=required)
+
+    def uv(self, settings: Settings) -> UvProgram | None:
+        """The uv of the run, if these settings want it; raises UsageError if there is none."""
+        return self._uv() if "uv" in settings.installer else None
 
     def observe(self, request: TrialRequest, more: int = 0) -> Observation:
         """Do a trial; `more` trials on the same target are known to come. Raises as run_trial does."""

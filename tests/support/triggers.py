@@ -38,6 +38,7 @@ from pytest_manylinux.model.observation import (
     ProgramOutcome,
     SuiteOutcome,
     SyntaxFault,
+    UvInstall,
 )
 from pytest_manylinux.model.policy import musl
 from pytest_manylinux.model.verdict import Expectation, Finding, Tries
@@ -440,6 +441,20 @@ TRIGGERS = (
         observation=make_observation(
             imported(),
             syntax=(SyntaxFault(path="lib/site-packages/demo/x.py", line=3, message="invalid syntax"),),
+        ),
+    ),
+    Trigger(
+        finding="installers-disagree",
+        tag=PURE,
+        observation=make_observation(
+            imported(),
+            uv=UvInstall(
+                ok=False,
+                version="0.13.9",
+                exit_code=2,
+                output="error: no\n  cause: bad\n",
+                duration=0.1,
+            ),
         ),
     ),
     Trigger(

@@ -41,6 +41,7 @@ from pytest_manylinux.model.distro import Distro, Image
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
+from pytest_manylinux.trials.uv_program import UvProgram
 from pytest_manylinux.workspace import Say, Workspace
 
 LIMIT = 20 * 1024**3
@@ -183,6 +184,7 @@ class Executor:
             timeout=order.timeout,
             cache=self._workspace.venvs,
             suite=self._suite(order, wheel, facts, image, stream),
+            uv=None if order.uv is None else self._uv(order.uv, stream),
             siblings=self._siblings(order, stream),
         )
 
@@ -249,6 +251,12 @@ class Executor:
 
     def _siblings(self, order: Order, stream: Stream) -> tuple[Wheel, ...]:
         return tuple(self._read(self._files.wheel(part, stream))[0] for part in order.siblings)
+
+    def _uv(self, part: Part, stream: Stream) -> UvProgram:
+        """The uv of the machine where the run was started; what is brought is not executable yet."""
+        path = self._files.wheel(part, stream)
+        path.chmod(0o755)
+        return UvProgram(path=path, sha256=part.sha256)
 
     def _suite(
         self, order: Order, wheel: Wheel, facts: WheelFacts, image: Image, stream: Stream

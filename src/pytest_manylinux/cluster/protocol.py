@@ -79,6 +79,7 @@ class Order(_Message, frozen=True):
     programs: tuple[tuple[str, ...], ...]
     timeout: float
     suite: SuiteOrder | None = None
+    uv: Part | None = None
     siblings: tuple[Part, ...] = ()
 
 

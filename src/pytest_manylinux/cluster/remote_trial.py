@@ -28,6 +28,7 @@ from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.wheel import Wheel
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
+from pytest_manylinux.trials.uv_program import UvProgram
 
 if TYPE_CHECKING:
     from pytest_manylinux.cluster.byte_transfer import Supply
@@ -40,6 +41,7 @@ class TrialOrder:
 
     `request` is what this machine has prepared for it; None where the worker prepares all of it, and
     `suite` are the project's own tests. `siblings` are wheels of the run that meet requirements.
+    `uv` is this machine's, if it is to install too.
     """
 
     wheel: Wheel
@@ -48,6 +50,7 @@ class TrialOrder:
     engine: str
     request: TrialRequest | None
     suite: SuiteRequest | None = None
+    uv: UvProgram | None = None
     siblings: tuple[Wheel, ...] = ()
 
 
@@ -72,6 +75,7 @@ def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answe
         programs=tuple(tuple(line.split()) for line in settings.programs),
         timeout=settings.trial_timeout,
         suite=_offered_suite(trial.suite if request is None else request.suite, cluster.supply),
+        uv=None if trial.uv is None else _offered(trial.uv.path, trial.uv.sha256, cluster.supply),
         siblings=tuple(_offered(one.path, one.sha256, cluster.supply) for one in trial.siblings),
     )
     needed = needs(

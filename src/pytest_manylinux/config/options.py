@@ -135,6 +135,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="COMMAND",
     ),
     Option(
+        "installer",
+        "what installs each wheel: pip (the distro's own), or pip and uv, which have to agree "
+        "(default: pip)",
+        metavar="INSTALLERS",
+    ),
+    Option(
         "test-command",
         "shell command that runs the project's own tests in each trial, with {project}, {package} and "
         "{wheel}; `cibuildwheel`: the one in [tool.cibuildwheel] (default: none)",

@@ -54,6 +54,26 @@ def words(raw: object, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+INSTALLERS = ("pip", "uv")
+
+
+def installers(raw: object, where: str) -> tuple[str, ...]:
+    """The programs that install each wheel; pip is always one of them."""
+    found = words(raw, where)
+    if unknown := next((word for word in found if word not in INSTALLERS), ""):
+        hint = nearest(unknown, INSTALLERS)
+        raise UsageError(
+            f"{where}: there is no installer {unknown!r}", remedy=f"{hint}use {', '.join(INSTALLERS)}"
+        )
+    if "pip" not in found:
+        raise UsageError(
+            f"{where}: pip is missing",
+            why="what the distro's own pip has installed is what is imported; uv only installs",
+            remedy='write installer = ["pip", "uv"]',
+        )
+    return tuple(word for word in INSTALLERS if word in found)
+
+
 def package_names(raw: object, where: str) -> tuple[str, ...]:
     """Names of distro packages, in the grammar of at least one package manager."""
     return check_names(words(raw, where), where=where)

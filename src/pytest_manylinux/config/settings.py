@@ -142,6 +142,7 @@ class Settings:
     import_skip: tuple[str, ...]
     import_depth: ImportDepth
     programs: tuple[str, ...]
+    installer: tuple[str, ...]
     test_command: tuple[str, ...]
     before_test: tuple[str, ...]
     test_requires: tuple[str, ...]

@@ -333,6 +333,23 @@ class InstallOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UvInstall:
+    """uv with the same wheel and the same Python, in a folder of its own.
+
+    `version` is empty where uv did not start there; `output`, its words, say why then. `unlike` are the
+    wheel's files that pip and uv did not install alike: (path below the environment, what pip made of
+    it, what uv made of it).
+    """
+
+    ok: bool
+    version: str
+    exit_code: int
+    output: str
+    duration: Seconds
+    unlike: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """All that one trial saw. `started` is seconds since the epoch (UTC), durations are seconds.
 
@@ -343,6 +360,7 @@ class Observation:
     from source`, and `added_python_digest` that of its files; empty for the distro's own.
     `siblings` are wheels that this run built or was given, or that lay with them, and that were taken
     for what the wheel or its tests require: (file name, SHA-256).
+    `uv` is None where only pip was to install.
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
     `tests` is None where no `test-command` is set, and where the wheel itself failed.
@@ -358,6 +376,7 @@ class Observation:
     python: str
     libc: str
     install: InstallOutcome | None = None
+    uv: UvInstall | None = None
     imports: tuple[ImportOutcome, ...] = ()
     loader: tuple[LoaderCheck, ...] = ()
     programs: tuple[ProgramOutcome, ...] = ()

@@ -213,6 +213,8 @@ def _details(seen: Observation | None) -> Iterator[str]:
         yield f"Python {plain_line(seen.python)}"
     if seen.install is not None and seen.install.pip_version:
         yield f"pip {plain_line(seen.install.pip_version)}"
+    if seen.uv is not None and seen.uv.version:
+        yield f"uv {plain_line(seen.uv.version)}"
     if seen.libc:
         yield plain_line(seen.libc)
     if seen.emulator:

@@ -388,9 +388,13 @@ def _observation(seen: Observation, *, passes: bool) -> Observation:
             output="" if passes else _tail(install.output),
             installed=tuple(sorted(install.installed)),
         )
+    uv = seen.uv
+    if uv is not None:
+        uv = replace(uv, output="" if passes else _tail(uv.output))
     return replace(
         seen,
         install=install,
+        uv=uv,
         imports=_imports(seen.imports),
         loader=tuple(check for check in seen.loader if not check.resolved),
         programs=tuple(replace(p, output=_tail(p.output)) for p in seen.programs),

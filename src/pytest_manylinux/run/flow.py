@@ -181,6 +181,7 @@ class Flow:
             settings=settings_of(job.origin),
             engine=self._run.settings.engine,
             request=request,
+            uv=await self._tasks.in_thread(self._workspace.uv, settings_of(job.origin)),
             suite=inputs.suite if request is None else None,
             siblings=inputs.siblings,
         )
@@ -266,6 +267,7 @@ class Flow:
             timeout=settings.trial_timeout,
             cache=place.venvs,
             suite=suite,
+            uv=place.uv(settings),
             siblings=inputs.siblings,
         )
 

@@ -170,6 +170,7 @@ def observation_key(request: TrialRequest, engine: str) -> str:
         request.timeout,
         _wheels_in(request.dependencies),
         _suite_parts(request.suite),
+        "" if request.uv is None else request.uv.sha256,
     )
 
 
@@ -190,6 +191,7 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
         settings.programs,
         settings.trial_timeout,
         settings.test_command,
+        settings.installer,
         settings.dependencies,
         () if seen.install is None else sorted(seen.install.installed),
     )

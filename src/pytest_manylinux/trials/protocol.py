@@ -74,6 +74,18 @@ class PipEnd(Told, frozen=True, tag="pip"):
     changed: tuple[str, ...] = ()
 
 
+class UvEnd(Told, frozen=True, tag="uv"):
+    """uv has ended, too; `version` is empty where it did not start.
+
+    `unlike` are files of which the two made different things: (path below the venv, what pip made of
+    it, what uv made of it).
+    """
+
+    version: str
+    ending: Ending
+    unlike: tuple[tuple[str, str, str], ...]
+
+
 class ToldDifference(msgspec.Struct, frozen=True, array_like=True):
     """A file of the wheel that is not as it was judged: `size` None if it is not there.
 
@@ -209,6 +221,7 @@ class End(Told, frozen=True, tag="end"):
 _DECODER = msgspec.json.Decoder(
     Start
     | PipEnd
+    | UvEnd
     | Files
     | Elf
     | Begin
@@ -230,6 +243,7 @@ class Answers:
 
     start: Start | None = None
     pip: PipEnd | None = None
+    uv: UvEnd | None = None
     files: Files | None = None
     elf: list[Elf] = field(default_factory=list)
     begun: list[str] = field(default_factory=list)
@@ -306,6 +320,8 @@ def _take_offered(answers: Answers, told: Told) -> None:
     match told:
         case Files():
             answers.files = told
+        case UvEnd():
+            answers.uv = told
         case Program():
             answers.programs.append(told)
         case Launch():

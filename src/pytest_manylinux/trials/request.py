@@ -41,6 +41,7 @@ _MODULES = (
     "launch.py",
     "examine.py",
     "run_suite.py",
+    "install_by_uv.py",
     "suite_results.py",
 )
 # The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
@@ -67,6 +68,13 @@ class SuiteSteps(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
 
 
+class UvSteps(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent is to install by uv (inside/install_by_uv.py): its path inside, and arguments."""
+
+    program: str
+    arguments: tuple[str, ...]
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What the agent is asked, as it reads it from a JSON file.
 
@@ -82,7 +90,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     first word is in the venv's folder of scripts. `launches` are (installed path, whether it is ELF) of
     programs to start, `libraries` installed paths of shared libraries to open, `sources` those of
     Python files to compile. `suite` are the project's own tests; they come last, and have time limits
-    of their own.
+    of their own. `uv` installs the same before pip does.
     """
 
     timeout: float
@@ -103,6 +111,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     libraries: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     suite: SuiteSteps | None = None
+    uv: UvSteps | None = None
     parallel: int = _PARALLEL
 
 
@@ -167,7 +176,8 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
 def _time(request: Request) -> float:
     """Seconds for all of it: installing what the tests require may take as long as a trial does."""
     suite = request.suite
-    return request.timeout if suite is None else 2 * request.timeout + 2 * suite.timeout
+    whole = request.timeout if request.uv is None else 2 * request.timeout
+    return whole if suite is None else whole + request.timeout + 2 * suite.timeout
 
 
 def library_mounts() -> tuple[Mount, ...]:

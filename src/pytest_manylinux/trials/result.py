@@ -26,6 +26,7 @@ from pytest_manylinux.model.observation import (
     ProgramOutcome,
     SuiteOutcome,
     SyntaxFault,
+    UvInstall,
 )
 from pytest_manylinux.trials.judged_files import JudgedFiles
 from pytest_manylinux.trials.protocol import (
@@ -39,6 +40,7 @@ from pytest_manylinux.trials.protocol import (
     PipEnd,
     Program,
     Report,
+    UvEnd,
     read_answers,
 )
 from pytest_manylinux.trials.suite import suite_outcome
@@ -149,6 +151,7 @@ class Seen:
     libraries: tuple[OpenedLibrary, ...] = ()
     syntax: tuple[SyntaxFault, ...] = ()
     tests: SuiteOutcome | None = None
+    uv: UvInstall | None = None
 
 
 def look(completed: Completed, asked: Asked) -> Seen:
@@ -184,6 +187,19 @@ def look(completed: Completed, asked: Asked) -> Seen:
         libraries=_opened(answers, asked),
         syntax=_syntax(answers),
         tests=suite_outcome(answers, completed, asked.suite) if asked.suite else None,
+        uv=None if answers.uv is None else _uv(answers.uv),
+    )
+
+
+def _uv(told: UvEnd) -> UvInstall:
+    code = told.ending.exit_code
+    return UvInstall(
+        ok=code == 0,
+        version=told.version,
+        exit_code=-(told.ending.signal or 0) if code is None else code,
+        output=_own_words(told.ending.output),
+        duration=told.ending.duration,
+        unlike=told.unlike,
     )
 
 

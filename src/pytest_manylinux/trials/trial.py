@@ -36,6 +36,7 @@ from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, Seen, look
 from pytest_manylinux.trials.suite import SuiteRequest
+from pytest_manylinux.trials.uv_program import UvProgram
 from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout, prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
@@ -58,7 +59,8 @@ class TrialRequest:
     `import_skip` are names or patterns (fnmatch) that are left out, with everything inside them.
     `programs` are command lines, the first word in the venv's folder of scripts. `timeout` is
     seconds for all of it; one import may take half of them. `cache` holds prepared venvs. `suite` are
-    the project's own tests, which come after all of that, within time limits of their own.
+    the project's own tests, which come after all of that, within time limits of their own. `uv` is the
+    program that is to install the same wheel besides, within the same time once more.
     `siblings` are the wheels of the same run among what was resolved.
     """
 
@@ -74,6 +76,7 @@ class TrialRequest:
     timeout: float = 300.0
     cache: Path | None = None
     suite: SuiteRequest | None = None
+    uv: UvProgram | None = None
     siblings: tuple[Wheel, ...] = ()
 
 
@@ -97,7 +100,8 @@ def run_trial(
     errand = _errand(request, venv, asked)
     emulator, added = _emulator(request.target.arch), request.image.added
     # Tests may do anything, and take what they like: never in a process that serves other trials too.
-    attempt = None if pool is None or errand.request.suite else pool.attempt(errand, more)
+    alone = pool is None or errand.request.suite or errand.request.uv
+    attempt = None if pool is None or alone else pool.attempt(errand, more)
     seen = _see(errand, asked, engine, attempt)
     check_python(seen.python, request.target, request.image)
     return Observation(
@@ -114,6 +118,7 @@ def run_trial(
         python=seen.python,
         libc=seen.libc,
         install=seen.install,
+        uv=seen.uv,
         imports=seen.imports,
         loader=seen.loader,
         programs=seen.programs,
@@ -241,6 +246,8 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         where = ("--find-links", str(DEPENDENCIES))
     arguments = ("install", *QUIET, *_OFFLINE, *where, str(inside))
     mounts += suite.mounts() if suite else ()
+    if request.uv is not None:
+        mounts.append(request.uv.mount())
     tested = suite.required if suite else None
     return Errand(
         image=request.image,
@@ -260,6 +267,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
             suite=suite.steps(("install", *QUIET, *_OFFLINE), str(inside)) if suite else None,
+            uv=request.uv.steps((*where, str(inside))) if request.uv else None,
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",
         mounts=tuple(mounts),
@@ -299,6 +307,8 @@ def _limits(request: TrialRequest) -> Limits:
     room = _ROOM * (request.facts.unpacked_size + _UNPACKED * packed)
     if suite and suite.tree:
         room += _ROOM * suite.tree.stat().st_size
+    if request.uv is not None:
+        room *= 2
     scratch = max(least.scratch, 2 * room)
     processes = _PROCESSES_OF_TESTS if suite else least.processes
     memory = least.memory + scratch - least.scratch

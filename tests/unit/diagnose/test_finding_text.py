@@ -65,6 +65,7 @@ NAMES = [
     "tests-not-run",
     "abi3-free-threaded",
     "gil-enabled",
+    "installers-disagree",
     "symbol-not-in-musl",
     "built-for-glibc",
     "graft-unaccounted",

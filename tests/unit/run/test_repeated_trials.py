@@ -54,7 +54,7 @@ def tried(folder: Path, monkeypatch: pytest.MonkeyPatch, workers: Workers, *, re
     monkeypatch.setattr(module, "receive", workers.receive)
     settings = replace(merge(()), repeat=repeat, dask="tcp://192.0.2.7:8786")
     tasks = Tasks(1)
-    workspace = SimpleNamespace(store=SimpleNamespace(root=folder))
+    workspace = SimpleNamespace(store=SimpleNamespace(root=folder), uv=lambda _: None)
     run: Any = SimpleNamespace(
         memory=Memory(folder),
         settings=settings,

@@ -102,6 +102,9 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     yield "Python", seen.added_python or seen.python
     if seen.install is not None:
         yield "pip", seen.install.pip_version
+    if seen.uv is not None:
+        ended = "" if seen.uv.ok else " (did not install it)"
+        yield "uv", f"{seen.uv.version or 'did not start'}{ended}"
     yield "C library", seen.libc
     yield "image", " ".join(filter(None, (seen.image_name, seen.image_source, seen.image)))
     if seen.image_note:
@@ -172,6 +175,8 @@ def _blocks(seen: Observation) -> Iterable[tuple[str, str]]:
         yield f"program: {plain_line(' '.join(program.command))}", program.output
     if seen.install is not None and seen.install.output.strip():
         yield f"pip install: exit code {seen.install.exit_code}", seen.install.output
+    if seen.uv is not None and not seen.uv.ok:
+        yield f"uv pip install: exit code {seen.uv.exit_code}", seen.uv.output
 
 
 def _suite_blocks(suite: SuiteOutcome) -> Iterable[tuple[str, str]]:

@@ -24,6 +24,7 @@ import os
 import sys
 import time
 
+from pytest_manylinux.trials.inside import install_by_uv
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.inside.launch import examiner, launch, shared_files
 from pytest_manylinux.trials.inside.processes import WORK, Task, protect_agent, random_word, run
@@ -107,6 +108,19 @@ class Trial:
             self.tell("files", **compare(VENV, self.request))
         own.restore_interpreter()
         return task.status == 0
+
+    def install_twice(self) -> bool:
+        """Install by pip, and before that by uv if that is asked for; return whether pip went well."""
+        if "uv" not in self.request or self.request["uv"] is None:
+            return self.pip()
+        whole = float(self.request["timeout"])
+        by_uv = install_by_uv.install(self.request["uv"], VENV, whole)
+        self.deadline = time.monotonic() + whole
+        fine = self.pip()
+        both = fine and by_uv["ending"]["exit_code"] == 0
+        files = install_by_uv.unlike(self.request["files"], VENV) if both else []
+        self.tell("uv", unlike=files, **by_uv)
+        return fine
 
     def distributions(self) -> "list[str]":
         """The names of all .dist-info folders."""
@@ -459,7 +473,7 @@ def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) ->
     os.mkdir(WORK)
     trial = Trial(request, channel.tell, run_pip)
     lay_out(request["venv"], request["copies"])
-    if trial.pip():
+    if trial.install_twice():
         trial.resolve()
         trial.compile_sources()
         trial.load_one_by_one(request["imports"])
