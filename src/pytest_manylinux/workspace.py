@@ -25,7 +25,7 @@ from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.inspect.facts_cache import FactsCache
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Survey, Target
 from pytest_manylinux.model.observation import Observation
-from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.pythons.added import with_added_python
 from pytest_manylinux.pythons.source_package import PACKAGES
 from pytest_manylinux.trials.dependencies import resolve_dependencies
@@ -212,7 +212,8 @@ class Workspace:
         timeout: float,
         extras: tuple[str, ...] = (),
         also: tuple[str, ...] = (),
-        siblings: tuple[Wheel, ...] = (),
+        siblings: tuple[SiblingWheel, ...] = (),
+        lowest: bool = False,
     ) -> Path | None:
         """See `resolve_dependencies`; folders are kept below the cache."""
         return resolve_dependencies(
@@ -226,6 +227,7 @@ class Workspace:
             extras=extras,
             also=also,
             siblings=siblings,
+            lowest=lowest,
         )
 
     def prepared_suite(self, suite: SuiteRequest, resolve: Callable[..., Path | None]) -> SuiteRequest:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wheels import build_wheel
@@ -18,6 +19,7 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import ImportStatus, Observation
+from pytest_manylinux.model.wheel import SiblingWheel
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
@@ -65,7 +67,7 @@ def place(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(target=target, image=image, engine=engine, cache=cache)
 
 
-def resolve(path: Path, place: Place) -> Path | None:
+def resolve(path: Path, place: Place, **how: Any) -> Path | None:  # noqa: ANN401
     wheel = open_wheel(path)
     return resolve_dependencies(
         wheel,
@@ -75,6 +77,7 @@ def resolve(path: Path, place: Place) -> Path | None:
         place.engine,
         cache=place.cache,
         timeout=120.0,
+        **how,
     )
 
 
@@ -110,6 +113,64 @@ def test_dependencies_are_resolved_kept_and_installed(
     dates = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert resolve(path, place) == folder
     assert {file: file.stat().st_mtime_ns for file in folder.iterdir()} == dates
+
+
+def taken(folder: Path | None) -> list[str]:
+    assert folder is not None
+    return sorted(file.name.removesuffix("-py3-none-any.whl") for file in folder.iterdir())
+
+
+@pytest.fixture(params=["debian-11", "debian-12"])
+def any_place(request: pytest.FixtureRequest, place: Place) -> Place:
+    """pip 20.3, whose resolver does not say which versions there are, and a later one."""
+    distro = load_catalogue().get(request.param)
+    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    image = ArchiveImages(ImageStore()).provide(
+        distro, target.arch, ImagePurpose.TRIAL, interpreter=target.interpreter
+    )
+    return replace(place, target=target, image=image)
+
+
+def test_the_oldest_that_a_wheel_admits_is_taken_of_what_it_requires_itself(
+    index: Path, tmp_path: Path, any_place: Place
+) -> None:
+    for version in ("1.0", "1.2", "2.0"):
+        build_wheel(index, {"one.py": ""}, name="one", version=version, requires=["deep>=1"])
+        build_wheel(index, {"two.py": ""}, name="two", version=version)
+        build_wheel(index, {"deep.py": ""}, name="deep", version=version)
+        build_wheel(index, {"free.py": ""}, name="free", version=version)
+    requires = ["one>1.0", "two>=1.1", "free", "free!=2.0; extra == 'more'"]
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=requires)
+    assert taken(resolve(path, any_place)) == ["deep-2.0", "free-2.0", "one-2.0", "two-2.0"]
+    lowest = taken(resolve(path, any_place, lowest=True))
+    assert lowest == ["deep-2.0", "free-2.0", "one-1.2", "two-1.2"]
+
+
+def test_a_sibling_is_taken_whatever_the_index_has_and_extras_are_resolved(
+    index: Path, tmp_path: Path, any_place: Place
+) -> None:
+    for name in ("sibling", "more"):
+        build_wheel(index, {f"{name}.py": ""}, name=name, version="9")
+    (tmp_path / "siblings").mkdir()
+    metadata = b"Metadata-Version: 2.1\nName: sibling\nVersion: 1.0.dev1\nProvides-Extra: fast\n"
+    metadata += b"Requires-Dist: more; extra == 'fast'\n"
+    sibling = open_wheel(
+        build_wheel(
+            tmp_path / "siblings",
+            {"sibling.py": ""},
+            name="sibling",
+            version="1.0.dev1",
+            metadata=metadata,
+        )
+    )
+    requires = ["sibling", "sibling[fast]; extra == 'all'"]
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=requires)
+    assert taken(resolve(path, any_place, siblings=(SiblingWheel(wheel=sibling),))) == [
+        "sibling-1.0.dev1"
+    ]
+    fast = SiblingWheel(wheel=sibling, extras=("fast",))
+    both = resolve(path, any_place, siblings=(fast,), extras=("all",))
+    assert taken(both) == ["more-9", "sibling-1.0.dev1"]
 
 
 def test_a_missing_dependency_is_told_in_pips_words(index: Path, tmp_path: Path, place: Place) -> None:

@@ -20,7 +20,7 @@ from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import LibcKind, Policy
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.run import BuildRecord
-from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SiblingWheel, WheelFacts
 
 Say = Callable[[str], None]
 Pairs = tuple[tuple[str, str], ...]
@@ -80,7 +80,7 @@ class BuildRequest:
     cache: Path
     log: Path
     fresh: bool = False
-    siblings: tuple[Wheel, ...] = ()
+    siblings: tuple[SiblingWheel, ...] = ()
     surroundings: BuildSurroundings = USUAL
 
 

@@ -67,8 +67,8 @@ class FrontEnd:
     """Builds one project in one sandbox. `environment` is what the project's own code sees.
 
     `packages` is the site-packages folder of the isolated environment; `image` the name of the root.
-    `siblings` are wheels in the sandbox that are installed with the build requirements: pip then takes
-    them for what requires their projects.
+    `siblings` are wheels in the sandbox, as pip takes them, that are installed with the build
+    requirements and stand for what requires their projects.
     `source` is where the project's copy lies, `around_hooks` what calls of the back end start with.
     """
 
@@ -79,7 +79,7 @@ class FrontEnd:
     environment: Mapping[str, str]
     packages: PurePosixPath
     image: str
-    siblings: tuple[PurePosixPath, ...] = ()
+    siblings: tuple[str, ...] = ()
     source: PurePosixPath = SOURCE
     around_hooks: tuple[str, ...] = ()
 
@@ -119,7 +119,7 @@ class FrontEnd:
         if not wanted:
             return
         # pip looks for what it is asked for in turn: files are to be known before the names they meet
-        wanted = (*map(str, self.siblings), *wanted)
+        wanted = (*self.siblings, *wanted)
         title, command = "installing build requirements", self._pip(again=again)
         environment = {**self.environment, **self.index.environment, **pip_environment()}
         environment |= self.toolchain.pip_environment

@@ -149,7 +149,7 @@ def _record_of(
         wheel_sha256=facts.wheel.sha256,
         log=str(request.log),
         started=time.time(),
-        siblings=tuple((one.filename, one.sha256) for one in request.siblings),
+        siblings=tuple((one.wheel.filename, one.wheel.sha256) for one in request.siblings),
     )
 
 
@@ -215,7 +215,7 @@ class _Job:
 
     def _spec(self, source: Snapshot) -> SandboxSpec:
         mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]
-        siblings = self.request.siblings
+        siblings = [one.wheel for one in self.request.siblings]
         mounts += [Mount(source=one.path.resolve(), target=SIBLINGS / one.filename) for one in siblings]
         if source.objects is not None:
             mounts.append(Mount(source=source.objects, target=OBJECTS))
@@ -269,7 +269,11 @@ class _Job:
             environment=environment,
             packages=ENVIRONMENT / "lib" / library / "site-packages",
             image=self.request.image.name,
-            siblings=tuple(SIBLINGS / one.filename for one in self.request.siblings),
+            siblings=tuple(
+                part
+                for one in self.request.siblings
+                for part in one.arguments(str(SIBLINGS / one.wheel.filename))
+            ),
             source=self.request.surroundings.source,
             around_hooks=_ELSEWHERE if self.request.surroundings.elsewhere else (),
         )

@@ -168,7 +168,7 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: Build
         request.before_build,
         request.build_packages,
         request.network,
-        sorted((one.filename, one.sha256) for one in request.siblings),
+        sorted((one.wheel.sha256, one.arguments(one.wheel.filename)) for one in request.siblings),
     )
 
 

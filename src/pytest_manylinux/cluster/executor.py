@@ -38,7 +38,7 @@ from pytest_manylinux.images.run_images import uses_registries
 from pytest_manylinux.images.store import receive
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Distro, Image
-from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 from pytest_manylinux.trials.uv_program import UvProgram
@@ -186,6 +186,8 @@ class Executor:
             suite=self._suite(order, wheel, facts, image, stream),
             uv=None if order.uv is None else self._uv(order.uv, stream),
             siblings=self._siblings(order, stream),
+            extras=order.extras,
+            lowest=order.taken_lowest,
         )
 
     @contextlib.contextmanager
@@ -234,7 +236,7 @@ class Executor:
             return (
                 None if order.dependencies is None else self._files.folder(order.dependencies, stream)
             )
-        return self._resolve(order, wheel, facts, image, stream)()
+        return self._resolve(order, wheel, facts, image, stream)(extras=order.extras)
 
     def _resolve(
         self, order: Order, wheel: Wheel, facts: WheelFacts, image: Image, stream: Stream
@@ -247,10 +249,14 @@ class Executor:
             image,
             timeout=order.timeout,
             siblings=self._siblings(order, stream),
+            lowest=order.lowest,
         )
 
-    def _siblings(self, order: Order, stream: Stream) -> tuple[Wheel, ...]:
-        return tuple(self._read(self._files.wheel(part, stream))[0] for part in order.siblings)
+    def _siblings(self, order: Order, stream: Stream) -> tuple[SiblingWheel, ...]:
+        return tuple(
+            SiblingWheel(wheel=self._read(self._files.wheel(one.part, stream))[0], extras=one.extras)
+            for one in order.siblings
+        )
 
     def _uv(self, part: Part, stream: Stream) -> UvProgram:
         """The uv of the machine where the run was started; what is brought is not executable yet."""

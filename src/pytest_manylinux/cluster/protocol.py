@@ -17,7 +17,7 @@ from pytest_manylinux import errors
 from pytest_manylinux.errors import ClusterError, EngineError, ManylinuxError
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.model.distro import Image, Survey, Target
-from pytest_manylinux.model.observation import ImportDepth, Observation
+from pytest_manylinux.model.observation import ImportDepth, Observation, Pairs
 from pytest_manylinux.trials.suite import SuiteSettings
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
@@ -59,6 +59,13 @@ class SuiteOrder(_Message, frozen=True):
     required: tuple[Part, ...] | None
 
 
+class SiblingPart(_Message, frozen=True):
+    """A wheel that is taken for what requires it, with these extras."""
+
+    part: Part
+    extras: tuple[str, ...] = ()
+
+
 class Order(_Message, frozen=True):
     """One trial. `run` names who asks.
 
@@ -80,7 +87,10 @@ class Order(_Message, frozen=True):
     timeout: float
     suite: SuiteOrder | None = None
     uv: Part | None = None
-    siblings: tuple[Part, ...] = ()
+    siblings: tuple[SiblingPart, ...] = ()
+    extras: tuple[str, ...] = ()
+    lowest: bool = False
+    taken_lowest: Pairs = ()
 
 
 class RemoteResult(_Message, frozen=True, tag="seen"):

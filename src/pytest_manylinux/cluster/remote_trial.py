@@ -15,6 +15,7 @@ from pytest_manylinux.cluster.protocol import (
     Part,
     RemoteResult,
     Root,
+    SiblingPart,
     SuiteOrder,
     error_of,
     root_of,
@@ -25,7 +26,7 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.distro import Image, Target
-from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 from pytest_manylinux.trials.uv_program import UvProgram
@@ -51,7 +52,9 @@ class TrialOrder:
     request: TrialRequest | None
     suite: SuiteRequest | None = None
     uv: UvProgram | None = None
-    siblings: tuple[Wheel, ...] = ()
+    siblings: tuple[SiblingWheel, ...] = ()
+    extras: tuple[str, ...] = ()
+    lowest: bool = False
 
 
 def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answer]:
@@ -76,7 +79,10 @@ def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answe
         timeout=settings.trial_timeout,
         suite=_offered_suite(trial.suite if request is None else request.suite, cluster.supply),
         uv=None if trial.uv is None else _offered(trial.uv.path, trial.uv.sha256, cluster.supply),
-        siblings=tuple(_offered(one.path, one.sha256, cluster.supply) for one in trial.siblings),
+        siblings=tuple(_offered_sibling(one, cluster.supply) for one in trial.siblings),
+        extras=trial.extras,
+        lowest=trial.lowest,
+        taken_lowest=() if request is None else request.lowest,
     )
     needed = needs(
         arch=trial.target.arch,
@@ -126,6 +132,11 @@ def _offered_suite(suite: SuiteRequest | None, supply: Supply) -> SuiteOrder | N
         tree=tree,
         required=None if suite.required is None else _offered_folder(suite.required, supply),
     )
+
+
+def _offered_sibling(sibling: SiblingWheel, supply: Supply) -> SiblingPart:
+    part = _offered(sibling.wheel.path, sibling.wheel.sha256, supply)
+    return SiblingPart(part=part, extras=sibling.extras)
 
 
 def _offered_folder(folder: Path, supply: Supply) -> tuple[Part, ...]:

@@ -50,6 +50,7 @@ AUTO = "auto"
 ENGINES = ("auto", "bubblewrap", "docker", "podman")
 BUILDERS = ("auto", "zig", "official")
 DEPENDENCIES = ("resolve", "none")
+RESOLUTIONS = ("highest", "lowest-direct")
 BUILD_NETWORKS = ("host", "none")
 NETWORKS_OF_TESTS = ("none", "host")
 OTHER_PYTHONS = ("standalone", "source", "any", "none")
@@ -85,6 +86,8 @@ _READING: dict[str, tuple[Reader, object]] = {
     "test-timeout": (seconds, 600.0),
     "test-network": (choice("network of tests", NETWORKS_OF_TESTS), "none"),
     "dependencies": (choice("way with dependencies", DEPENDENCIES), "resolve"),
+    "extras": (words, ()),
+    "resolution": (choice("resolution", RESOLUTIONS), "highest"),
     "build-timeout": (seconds, 1800.0),
     "trial-timeout": (seconds, 300.0),
     "repeat": (repetitions, 1),

@@ -199,6 +199,18 @@ OPTIONS: tuple[Option, ...] = (
         metavar="HOW",
     ),
     Option(
+        "extras",
+        "extras to try too, each in a trial of its own: names of extras; each, for each by itself; "
+        "all, for all of them together (default: none)",
+        metavar="NAMES",
+    ),
+    Option(
+        "resolution",
+        "highest, what users get today; lowest-direct, for what a wheel itself requires the oldest "
+        "release that it admits (default: highest)",
+        metavar="WAY",
+    ),
+    Option(
         "build-timeout",
         "limit of one build (default: 1800)",
         metavar="SECONDS",

@@ -123,7 +123,8 @@ class Settings:
     `jobs` 0 means one per core; `dask` empty
     means that all is done on this machine; `library_bounds` are the oldest versions of libraries that a
     wheel may hold, by upstream's names (inspect/known_libraries.py). `packages` are
-    patterns of folders below the root.
+    patterns of folders below the root; `extras` are names, `each` and `all`; `resolution` is `highest`
+    or `lowest-direct`.
     """
 
     packages: tuple[str, ...]
@@ -154,6 +155,8 @@ class Settings:
     test_timeout: float
     test_network: str
     dependencies: str
+    extras: tuple[str, ...]
+    resolution: str
     build_timeout: float
     trial_timeout: float
     repeat: int

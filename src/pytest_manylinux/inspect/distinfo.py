@@ -64,6 +64,7 @@ class DistInfo:
     version: str
     requires_python: str
     requires_dist: tuple[str, ...]
+    extras: tuple[str, ...]
     root_is_purelib: bool
     generator: str
     tags: tuple[str, ...]
@@ -79,7 +80,7 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
     folder = _folder(archive)
     _check_places(archive)
     metadata = _metadata(archive, folder, problems)
-    _check_name(wheel, folder, metadata)
+    _check_name(wheel, folder, *metadata[:2])
     purelib, generator, tags = _wheel_file(archive, folder, wheel, problems)
     entry_points = _entry_points(archive, folder, problems)
     return DistInfo(
@@ -88,6 +89,7 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
         version=metadata[1],
         requires_python=metadata[2],
         requires_dist=metadata[3],
+        extras=metadata[4],
         root_is_purelib=purelib,
         generator=generator,
         tags=tags,
@@ -127,8 +129,8 @@ def _check_places(archive: Archive) -> None:
 
 def _metadata(
     archive: Archive, folder: str, problems: list[str]
-) -> tuple[str, str, str, tuple[str, ...]]:
-    """Name, version, requires-python and requirements of METADATA."""
+) -> tuple[str, str, str, tuple[str, ...], tuple[str, ...]]:
+    """Name, version, requires-python, requirements and extras of METADATA."""
     place = f"{folder}/METADATA"
     message = _headers(archive, place)
     name, version = _once(message, "Name"), _once(message, "Version")
@@ -150,7 +152,8 @@ def _metadata(
         Version(version)
     except InvalidVersion:
         problems.append(f"METADATA: Version {version!r} is not one of PEP 440; indexes refuse it")
-    return name, version, requires_python, requires
+    extras = (str(line).strip() for line in message.get_all("Provides-Extra", []))
+    return name, version, requires_python, requires, tuple(dict.fromkeys(extras))
 
 
 def _headers(archive: Archive, place: str) -> email.message.Message:
@@ -168,9 +171,8 @@ def _once(message: email.message.Message, key: str) -> str:
     return str(values[0]).strip() if len(values) == 1 else ""
 
 
-def _check_name(wheel: Wheel, folder: str, metadata: tuple[str, str, str, tuple[str, ...]]) -> None:
+def _check_name(wheel: Wheel, folder: str, name: str, version: str) -> None:
     """File name, folder and METADATA must mean the same project and version."""
-    name, version = metadata[:2]
     if canonicalize_name(name) != wheel.name:
         why = f"METADATA says Name: {name}, the file's name says {wheel.name}"
         raise malformed(wheel.path, "name and metadata disagree", why)

@@ -273,6 +273,7 @@ def _facts(
         metadata_version=info.version,
         requires_python=info.requires_python,
         requires_dist=info.requires_dist,
+        extras=info.extras,
         root_is_purelib=info.root_is_purelib,
         files=tuple(dict.fromkeys((*(n for n in info.record if n in archive.files), *archive.files))),
         elf=elf,

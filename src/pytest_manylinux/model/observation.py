@@ -360,6 +360,9 @@ class Observation:
     from source`, and `added_python_digest` that of its files; empty for the distro's own.
     `siblings` are wheels that this run built or was given, or that lay with them, and that were taken
     for what the wheel or its tests require: (file name, SHA-256).
+    `extras` are sets of the wheel's extras, such as `fast,cli`: of a fault the one that it was seen
+    with, else those that were tried too, each in a trial of its own. `lowest` are (name, version) of
+    what was taken as old as the wheel admits it (the setting `resolution`).
     `uv` is None where only pip was to install.
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
@@ -394,3 +397,5 @@ class Observation:
     added_python: str = ""
     added_python_digest: str = ""
     siblings: Pairs = ()
+    extras: tuple[str, ...] = ()
+    lowest: Pairs = ()

@@ -46,6 +46,22 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SiblingWheel:
+    """A wheel that is taken for what requires its project, and the extras that it is required with."""
+
+    wheel: Wheel
+    extras: tuple[str, ...] = ()
+
+    def arguments(self, path: str) -> tuple[str, ...]:
+        """What pip is given for it, if it lies at `path`, before any requirement that it meets.
+
+        pip takes a file with extras for requirements with them, and one without for those without;
+        asked with the one alone, it looks for the other in the index.
+        """
+        return (path, f"{path}[{','.join(self.extras)}]") if self.extras else (path,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolWant:
     """An undefined dynamic symbol of an ELF file; `version` such as `GLIBC_2.14`, or empty."""
 
@@ -287,6 +303,7 @@ class WheelFacts:
     `packed_by` are the methods that files are packed with (`deflated`, `bzip2`), sorted.
     `syntax` are files that not every Python compiles which the wheel's tags and Requires-Python admit.
     `import_order` are the dotted names that packages' `__init__` files import, in their order.
+    `extras` are the names of Provides-Extra, as they are written.
     `sboms` are the bills of materials that it carries, `licensed_libraries` the grafted libraries that
     its licence files speak of.
     """
@@ -296,6 +313,7 @@ class WheelFacts:
     metadata_version: str
     requires_python: str = ""
     requires_dist: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
     root_is_purelib: bool = False
     files: tuple[str, ...] = field(default=(), repr=False)
     elf: tuple[ElfFacts, ...] = ()

@@ -219,6 +219,22 @@ def _details(seen: Observation | None) -> Iterator[str]:
         yield plain_line(seen.libc)
     if seen.emulator:
         yield f"under {plain_line(seen.emulator)}"
+    if seen.lowest:
+        yield f"with {plain_line(lowest_words(seen))}"
+
+
+def lowest_words(seen: Observation) -> str:
+    """What was taken as old as the wheel admits it: `numpy 1.26.0 (lowest-direct)`."""
+    return f"{', '.join(' '.join(pair) for pair in seen.lowest)} (lowest-direct)"
+
+
+def extras_words(verdict: Verdict) -> str:
+    """The extras of a trial: `with [fast]` of a fault, `passed with [fast], [cli] too`."""
+    seen = verdict.observation
+    if seen is None or not seen.extras:
+        return ""
+    sets = plain_line(", ".join(f"[{names}]" for names in seen.extras))
+    return f"passed with {sets} too" if verdict.outcome is Outcome.PORTABLE else f"with {sets}"
 
 
 def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
@@ -244,6 +260,8 @@ def _heading(verdict: Verdict) -> Iterator[str]:
     else:  # nothing was planned for it: there is no place
         where = "" if verdict.cause is Cause.NO_TARGET else f" on {place_words(verdict)}"
     yield f"{wheel}: {outcome_words(verdict.outcome)}{where}"
+    if words := extras_words(verdict):
+        yield f"  {words}"
     if verdict.cause is not None:
         yield f"  because {cause_words(verdict.cause)}"
     if verdict.reason and verdict.reason not in {finding.message for finding in verdict.findings}:

@@ -31,8 +31,7 @@ from pytest_manylinux.errors import ManylinuxError, StoreError, ToolchainError
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.policy import Policy
-from pytest_manylinux.model.verdict import Verdict
-from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.run.builder_choice import BuilderChoice
 from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
 from pytest_manylinux.run.outcomes import (
@@ -61,20 +60,10 @@ from pytest_manylinux.run.subjects import (
     tags_of_name,
 )
 from pytest_manylinux.run.tracebacks import foreseen
-from pytest_manylinux.trials.suite import SuiteRequest
+from pytest_manylinux.run.trial_inputs import TrialInputs, deciding, extra_sets
 from pytest_manylinux.trials.trial import TrialRequest
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _TrialInputs:
-    """What a trial is of: the wheel as it was read, its project's tests, wheels of the run for it."""
-
-    job: TrialJob
-    read: Read
-    suite: SuiteRequest | None = None
-    siblings: tuple[Wheel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +106,21 @@ class Flow:
         with self._expected(job):
             read = await facts
             inputs = await self._inputs(job, read)
-            request = await self._request(inputs, await image)
-            verdict = await self._tried(inputs, request)
+            verdict = await self._with_extras(inputs, await image)
         verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
         return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
 
-    async def _inputs(self, job: TrialJob, read: Read) -> _TrialInputs:
+    async def _with_extras(self, inputs: TrialInputs, image: Image | None) -> Verdict:
+        """Without extras, and then with each set of them that the settings ask for."""
+        sets = extra_sets(inputs.settings, inputs.read.facts)
+        verdict = await self._tried(inputs, await self._request(inputs, image))
+        verdicts: dict[tuple[str, ...], Verdict] = {(): verdict}
+        for extras in sets if verdict.outcome is Outcome.PORTABLE else ():
+            more = inputs.with_extras(extras)
+            verdicts[extras] = await self._tried(more, await self._request(more, image))
+        return deciding(verdicts)
+
+    async def _inputs(self, job: TrialJob, read: Read) -> TrialInputs:
         """Raises DependencyError where another wheel of this run is required and could not be built."""
         settings, own = settings_of(job.origin), read.facts.requires_dist
         suite = None
@@ -130,11 +128,14 @@ class Flow:
             suite = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
         wanted = own if settings.dependencies == "resolve" or suite else ()
         wanted += suite.wanted(read.wheel.name) if suite else ()
+        wanted += tuple(
+            f"{read.wheel.name}[{','.join(extras)}]" for extras in extra_sets(settings, read.facts)
+        )
         consumer = consumer_on(job.target, job.origin, read.wheel)
         siblings = await self.siblings.meet(wanted, consumer, own)
-        return _TrialInputs(job=job, read=read, suite=suite, siblings=siblings)
+        return TrialInputs(job=job, read=read, suite=suite, siblings=siblings)
 
-    async def _tried(self, inputs: _TrialInputs, request: TrialRequest | None) -> Verdict:
+    async def _tried(self, inputs: TrialInputs, request: TrialRequest | None) -> Verdict:
         """As many tries as are wanted; one alone may be an earlier run's."""
         job, read = inputs.job, inputs.read
         tries = TryCount(self._run.memory, settings_of(job.origin).repeat)
@@ -154,7 +155,7 @@ class Flow:
         return tries.verdict()
 
     async def _observed(
-        self, inputs: _TrialInputs, request: TrialRequest | None, *, more: int
+        self, inputs: TrialInputs, request: TrialRequest | None, *, more: int
     ) -> Observed:
         """One try, here or by a worker of the cluster."""
         if self._run.settings.dask:
@@ -173,18 +174,10 @@ class Flow:
                 survey=self._workspace.survey(job.target.distro, request.image),
             )
 
-    async def _observed_elsewhere(self, inputs: _TrialInputs, request: TrialRequest | None) -> Observed:
+    async def _observed_elsewhere(self, inputs: TrialInputs, request: TrialRequest | None) -> Observed:
         job, read = inputs.job, inputs.read
-        order = TrialOrder(
-            wheel=read.wheel,
-            target=job.target,
-            settings=settings_of(job.origin),
-            engine=self._run.settings.engine,
-            request=request,
-            uv=await self._tasks.in_thread(self._workspace.uv, settings_of(job.origin)),
-            suite=inputs.suite if request is None else None,
-            siblings=inputs.siblings,
-        )
+        uv = await self._tasks.in_thread(self._workspace.uv, inputs.settings)
+        order = inputs.order(self._run.settings.engine, request, uv)
         sent = await self._tasks.in_thread(self._sent, order)
         seen = receive(await self._tasks.elsewhere(sent))
         if request is None:
@@ -230,46 +223,11 @@ class Flow:
         finally:
             self._coming[job.target.id].discard(key_of(job.origin))
 
-    async def _request(self, inputs: _TrialInputs, image: Image | None) -> TrialRequest | None:
+    async def _request(self, inputs: TrialInputs, image: Image | None) -> TrialRequest | None:
         """What the trial takes; None where a worker prepares all of it."""
         if image is None:
             return None
-        return await self._tasks.in_thread(self._prepared_request, inputs, image)
-
-    def _prepared_request(self, inputs: _TrialInputs, image: Image) -> TrialRequest:
-        job, read, suite = inputs.job, inputs.read, inputs.suite
-        settings, place = settings_of(job.origin), self._workspace
-        dependencies = None
-        resolve = partial(
-            place.dependencies,
-            read.wheel,
-            read.facts,
-            job.target,
-            image,
-            timeout=settings.trial_timeout,
-            siblings=inputs.siblings,
-        )
-        with room_errors(place.store.root):
-            if settings.dependencies == "resolve":
-                dependencies = resolve()
-            if suite is not None:
-                suite = place.prepared_suite(suite, resolve)
-        return TrialRequest(
-            wheel=read.wheel,
-            facts=read.facts,
-            target=job.target,
-            image=image,
-            imports=settings.imports,
-            import_skip=settings.import_skip,
-            import_depth=settings.import_depth,
-            dependencies=dependencies,
-            programs=tuple(tuple(line.split()) for line in settings.programs),
-            timeout=settings.trial_timeout,
-            cache=place.venvs,
-            suite=suite,
-            uv=place.uv(settings),
-            siblings=inputs.siblings,
-        )
+        return await self._tasks.in_thread(inputs.request, self._workspace, image)
 
     # Audits, facts, and where an error becomes a verdict.
 

@@ -171,6 +171,8 @@ def observation_key(request: TrialRequest, engine: str) -> str:
         _wheels_in(request.dependencies),
         _suite_parts(request.suite),
         "" if request.uv is None else request.uv.sha256,
+        request.extras,
+        request.lowest,
     )
 
 
@@ -193,6 +195,7 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
         settings.test_command,
         settings.installer,
         settings.dependencies,
+        (seen.extras, seen.lowest),
         () if seen.install is None else sorted(seen.install.installed),
     )
 

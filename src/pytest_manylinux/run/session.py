@@ -49,6 +49,7 @@ from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 from pytest_manylinux.run.outcomes import check_bounds
 from pytest_manylinux.run.project_tests import Suites, cores_of
 from pytest_manylinux.run.tasks import Overview, Tasks
+from pytest_manylinux.run.trial_inputs import check_resolution
 from pytest_manylinux.workspace import OnFirstUse, Workspace
 
 if TYPE_CHECKING:
@@ -343,6 +344,7 @@ class Run:
         for arch in named_architectures(settings.archs):
             for policy in self.policies(settings, arch):
                 check_policy(policy, arch, where=str(settings.source("policy")))
+        check_resolution(settings)
         self.extensions.require(settings)
         check_bounds(settings)
         if settings.dask:

@@ -22,7 +22,7 @@ from pytest_manylinux.errors import DependencyError, ManylinuxError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.python import PythonVersion
-from pytest_manylinux.model.wheel import Wheel
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel
 from pytest_manylinux.model.wheel_tags import installable_tags, supported_tags
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.run.outcomes import Read
@@ -120,7 +120,7 @@ class Siblings:
 
     async def meet(
         self, lines: Iterable[str], consumer: Consumer, own: Iterable[str] = ()
-    ) -> tuple[Wheel, ...]:
+    ) -> tuple[SiblingWheel, ...]:
         """The wheels that meet these requirements, and what those require, as far as there are any.
 
         `own` is what the consumer's wheel requires, for a requirement of its own extras. Raises
@@ -144,7 +144,12 @@ class Siblings:
                 found[name] = await self._read(name, requirement, consumer)
             if read := found[name]:
                 asked += [(line, extras) for line in read.facts.requires_dist]
-        return tuple(read.wheel for read in found.values() if read is not None)
+        wanted = {name: sorted({e for n, some in done if n == name for e in some}) for name in found}
+        return tuple(
+            SiblingWheel(wheel=read.wheel, extras=tuple(wanted[name]))
+            for name, read in found.items()
+            if read is not None
+        )
 
     async def _read(self, name: str, requirement: Requirement, consumer: Consumer) -> Read | None:
         """The wheel for a requirement, with its facts; None if there is none that fits."""

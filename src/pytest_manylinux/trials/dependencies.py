@@ -7,26 +7,30 @@ would be for a user. The trial then installs from the folder without any network
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.integrity import file_digest, is_whole
-from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount
+from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount, Sandbox
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome
 from pytest_manylinux.model.python import PythonVersion
-from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, look
 from pytest_manylinux.trials.venv import prepared_venv
@@ -52,6 +56,12 @@ _OWN_FAULT = re.compile(
     r"|Could not install packages due to an (?:OSError|EnvironmentError): \[Errno 2\]"
     r"|FileNotFoundError: \[Errno 2\]|Requirement .* looks like a filename, but the file does not exist"
 )
+_NOT_SATISFIED = re.compile(r"satisfies the requirement (?P<name>[A-Za-z0-9][\w.-]*?)(?=[^\w.-]|$)")
+# pip, src/pip/_internal/resolution/resolvelib/factory.py; newer ones add who wants it: `(from x)`.
+_VERSIONS = re.compile(
+    r"satisfies the requirement (?P<name>[A-Za-z0-9][\w.-]*?)(?=[^\w.-])"
+    r".*?\(from versions: (?P<versions>[^)]*)\)"
+)
 _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
 _UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
 
@@ -67,7 +77,8 @@ def resolve_dependencies(
     timeout: float,
     extras: tuple[str, ...] = (),
     also: tuple[str, ...] = (),
-    siblings: tuple[Wheel, ...] = (),
+    siblings: tuple[SiblingWheel, ...] = (),
+    lowest: bool = False,
 ) -> Path | None:
     """Give a folder with the wheels of everything that `wheel` depends on, on this target.
 
@@ -77,6 +88,8 @@ def resolve_dependencies(
     too, so nobody changes them.
     `extras` of the wheel and `also`, more requirements, are resolved with it. `siblings` are wheels
     that are taken for what requires them, whatever the index has. `timeout` is in seconds.
+    `lowest` takes what the wheel itself requires as old as it admits it and the target can install it;
+    what has no lower bound stays the newest.
     Raises DependencyError with the resolver's decisive words, and the engine's, image's and store's
     errors.
     """
@@ -88,21 +101,26 @@ def resolve_dependencies(
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.content, index.identity)
     words += (target.interpreter.executable,)
     words += (f"[{','.join(sorted(extras))}]", *sorted(also)) if extras or also else ()
-    words += tuple(sorted(f"{one.filename}:{one.sha256}" for one in siblings))
+    words += tuple(
+        sorted(f"{one.wheel.sha256}:{one.arguments(one.wheel.filename)}" for one in siblings)
+    )
+    words += ("lowest",) if lowest else ()
+    spared = {wheel.name, *(one.wheel.name for one in siblings)}
+    direct = needed_requirements(facts.requires_dist, target, extras) if lowest else ()
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
-    venvs = cache.parent / "venvs"
-    resolve = partial(
-        _resolve,
-        wheel,
-        target,
-        image,
-        engine,
+    resolver = _Resolver(
+        wheel=wheel,
+        target=target,
+        image=image,
+        engine=engine,
         index=index,
-        venvs=venvs,
+        venvs=cache.parent / "venvs",
         timeout=timeout,
-        wanted=(f"[{','.join(extras)}]" if extras else "", *also),
+        extras=f"[{','.join(extras)}]" if extras else "",
+        also=also,
         siblings=siblings,
     )
+    resolve = partial(resolver.resolve, lowest_pins(direct, spared))
     return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
 
 
@@ -157,61 +175,157 @@ def _is_fresh(folder: Path) -> bool:
     return folder.is_dir() and 0 <= time.time() - folder.stat().st_mtime < MAX_AGE
 
 
-def _resolve(
-    wheel: Wheel,
-    target: Target,
-    image: Image,
-    engine: Engine,
-    folder: Path,
-    *,
-    index: IndexAccess,
-    venvs: Path,
-    timeout: float,
-    wanted: tuple[str, ...],
-    siblings: tuple[Wheel, ...],
-) -> None:
-    """Have the target's pip get everything but the wheel itself into `folder`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resolver:
+    """Has the target's pip get everything but the wheel itself.
 
-    `wanted` begins with the wheel's extras in brackets, or nothing; other requirements follow.
+    `extras` are the wheel's in brackets, or nothing; `also` are further requirements.
     """
-    venv = prepared_venv(image, target.interpreter, engine, venvs)
-    inside = INPUTS / "wheel" / wheel.filename
-    taken = {one.path.resolve(): INPUTS / "siblings" / one.filename for one in siblings}
-    # pip takes a file for whatever requires its project, and asks no index, if it knows the file first.
-    wanted = (wanted[0], *map(str, taken.values()), *wanted[1:])
-    sources = [(wheel.path.resolve(), inside), *taken.items(), *index.mounts]
-    mounts = tuple(Mount(source=source, target=place) for source, place in sources)
-    for way in _WAYS:
+
+    wheel: Wheel
+    target: Target
+    image: Image
+    engine: Engine
+    index: IndexAccess
+    venvs: Path
+    timeout: float
+    extras: str
+    also: tuple[str, ...]
+    siblings: tuple[SiblingWheel, ...]
+
+    def resolve(self, pins: tuple[Pin, ...], folder: Path) -> None:
+        """Fill `folder`; raises DependencyError, and what engine, image and store raise."""
+        ways = [(way, pins) for way in _WAYS]
+        while ways:
+            way, pins = ways.pop(0)
+            with self._asked(way, *self._wanted(pins)) as (sandbox, outcome, words):
+                if outcome.ok:
+                    sandbox.copy_out(_OUT, folder / _WHEELS)
+                    (folder / _WHEELS / self.wheel.filename).unlink(missing_ok=True)
+                    _check_siblings(folder / _WHEELS, self.siblings, self.wheel)
+                    return
+            if refuses_wheel(words):
+                (folder / _WHEELS).mkdir()
+                return
+            lacking = _LACKING.search(words) and not OUT_OF_REACH.search(words)
+            if lacking and (nearer := nearer_pins(pins, self._with_versions(way, pins, words))):
+                ways.insert(0, (way, nearer))
+            elif not (lacking and ways):
+                raise _unavailable(f"{self.wheel.filename}{self.extras}", self.target, words)
+
+    def _wanted(self, pins: Iterable[Pin]) -> tuple[str, ...]:
+        # pip takes a file for whatever requires its project, and asks no index, if it knows it first
+        siblings = (part for one in self.siblings for part in one.arguments(_sibling_inside(one.wheel)))
+        return (f"{_wheel_inside(self.wheel)}{self.extras}", *siblings, *map(str, pins), *self.also)
+
+    def _with_versions(self, way: tuple[str, ...], pins: Iterable[Pin], words: str) -> str:
+        """Pip's words, with the versions that there are of what it did not find.
+
+        The resolver of pip 20.3 does not name them, the one before it does.
+        """
+        found = _NOT_SATISFIED.search(words)
+        pin = next((p for p in pins if found and p.name == canonicalize_name(found["name"])), None)
+        if pin is None or _VERSIONS.search(words):
+            return words
+        with self._asked(way, "--no-deps", "--use-deprecated=legacy-resolver", str(pin)) as asked:
+            return asked[2]
+
+    @contextlib.contextmanager
+    def _asked(
+        self, way: tuple[str, ...], *wanted: str
+    ) -> Iterator[tuple[Sandbox, InstallOutcome, str]]:
+        """Ask pip in a sandbox; its words hold no credentials."""
+        venv = prepared_venv(self.image, self.target.interpreter, self.engine, self.venvs)
+        files = {self.wheel: _wheel_inside(self.wheel)}
+        files |= {one.wheel: _sibling_inside(one.wheel) for one in self.siblings}
+        mounts = [(one.path.resolve(), PurePosixPath(place)) for one, place in files.items()]
         errand = Errand(
-            image=image,
-            interpreter=target.interpreter,
+            image=self.image,
+            interpreter=self.target.interpreter,
             venv=venv,
-            request=make_request(venv, (*way, f"{inside}{wanted[0]}", *wanted[1:]), timeout),
-            label=f"dependencies of {wheel.filename} on {target.id}",
-            mounts=mounts,
+            request=make_request(venv, (*way, *wanted), self.timeout),
+            label=f"dependencies of {self.wheel.filename} on {self.target.id}",
+            mounts=tuple(Mount(source=s, target=t) for s, t in (*mounts, *self.index.mounts)),
             network=True,
-            environment=index.environment,
+            environment=self.index.environment,
             limits=Limits(memory=_ROOM, scratch=_ROOM),
         )
-        with sent(errand, engine) as (sandbox, completed):
-            outcome = _ending(completed, wheel, target, timeout)
-            words = redact(outcome.output)
-            if not outcome.ok and not refuses_wheel(words):
-                if way is _WAYS[0] and _LACKING.search(words) and not OUT_OF_REACH.search(words):
-                    continue
-                raise _unavailable(wheel, target, words)
-            if outcome.ok:
-                sandbox.copy_out(_OUT, folder / _WHEELS)
-                (folder / _WHEELS / wheel.filename).unlink(missing_ok=True)
-                _check_siblings(folder / _WHEELS, siblings, wheel)
-            else:
-                (folder / _WHEELS).mkdir()
-            return
+        with sent(errand, self.engine) as (sandbox, completed):
+            outcome = _ending(completed, self.wheel, self.target, self.timeout)
+            yield sandbox, outcome, redact(outcome.output)
 
 
-def _check_siblings(folder: Path, siblings: Iterable[Wheel], wheel: Wheel) -> None:
+def _wheel_inside(wheel: Wheel) -> str:
+    return str(INPUTS / "wheel" / wheel.filename)
+
+
+def _sibling_inside(wheel: Wheel) -> str:
+    return str(INPUTS / "siblings" / wheel.filename)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A requirement of the wheel's own, and the oldest version of its project that may do."""
+
+    name: str
+    specifier: SpecifierSet
+    version: str
+
+    def __str__(self) -> str:
+        """As pip takes it."""
+        return f"{self.name}=={self.version},{self.specifier}"
+
+
+def lowest_pins(lines: Iterable[str], spared: Collection[str]) -> tuple[Pin, ...]:
+    """A pin for each requirement with a lower bound, in its name's order, all its lines together.
+
+    `spared` are names that are decided otherwise.
+    """
+    found: dict[str, SpecifierSet] = {}
+    for line in lines:
+        with contextlib.suppress(InvalidRequirement):
+            requirement = Requirement(line)
+            name = canonicalize_name(requirement.name)
+            if not requirement.url and name not in spared:
+                found[name] = found.get(name, SpecifierSet()) & requirement.specifier
+    pins = ((name, specifier, _bound(specifier)) for name, specifier in sorted(found.items()))
+    return tuple(Pin(name=n, specifier=s, version=bound) for n, s, bound in pins if bound)
+
+
+def _bound(specifier: SpecifierSet) -> str:
+    """The highest of the lower bounds; empty if there is none."""
+    lower = [one.version for one in specifier if one.operator in {">=", ">", "~=", "=="}]
+    versions = [Version(text.removesuffix(".*")) for text in lower]
+    return str(max(versions)) if versions else ""
+
+
+def nearer_pins(pins: tuple[Pin, ...], words: str) -> tuple[Pin, ...]:
+    """The pins once pip has said which versions there are for this target; none if that helps not.
+
+    A bound need not be a release, and a release need not be there for every Python: the oldest version
+    that pip names, and the requirement admits, takes its place.
+    """
+    for found in _VERSIONS.finditer(words):
+        name = canonicalize_name(found["name"])
+        for place, pin in enumerate(pins):
+            versions = [version for text in found["versions"].split(", ") if (version := _read(text))]
+            fitting = sorted(pin.specifier.filter(versions))
+            if pin.name == name and fitting and str(fitting[0]) != pin.version:
+                nearer = replace(pin, version=str(fitting[0]))
+                return (*pins[:place], nearer, *pins[place + 1 :])
+    return ()
+
+
+def _read(text: str) -> Version | None:
+    try:
+        return Version(text.strip())
+    except InvalidVersion:
+        return None
+
+
+def _check_siblings(folder: Path, siblings: Iterable[SiblingWheel], wheel: Wheel) -> None:
     """Raise DependencyError unless pip gave the siblings back with their bytes."""
-    for one in siblings:
+    for one in (sibling.wheel for sibling in siblings):
         path = folder / one.filename
         if not path.is_file() or file_digest(path) != one.sha256:
             raise DependencyError(
@@ -241,17 +355,17 @@ def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) 
         ) from error
 
 
-def _unavailable(wheel: Wheel, target: Target, output: str) -> DependencyError:
+def _unavailable(wheel: str, target: Target, output: str) -> DependencyError:
     remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
     if (unbuilt := _UNBUILT.search(output)) and not remote:
         return DependencyError(
-            f"{unbuilt['name']}, which {wheel.filename} requires, has no wheel for {target.id} and "
+            f"{unbuilt['name']}, which {wheel} requires, has no wheel for {target.id} and "
             "cannot be built there",
             why=last_real_line(output),
             remedy="require a release that has wheels; a user's pip builds it without a compiler too",
         )
     return DependencyError(
-        f"the dependencies of {wheel.filename} cannot be had on {target.id}",
+        f"the dependencies of {wheel} cannot be had on {target.id}",
         why=decisive_words(output),
         remedy="is the index within reach? `pip config list` shows which one is asked"
         if remote

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
+
+from packaging.utils import canonicalize_name
 
 from pytest_manylinux.model.wheel import ElfKind, WheelFacts
 from pytest_manylinux.trials.judged_files import installed_path, within
@@ -19,14 +21,24 @@ _MARKER = 1024
 """Bytes of an `__init__.py` up to which it marks a folder as a package and does nothing else."""
 
 
-def entry_references(facts: WheelFacts) -> tuple[str, ...]:
+def entry_references(facts: WheelFacts, extras: Iterable[str] = ()) -> tuple[str, ...]:
     """The object references of the wheel's programs, `module:attribute`, each once.
 
-    Those with extras are left out: what they need is not installed.
+    Those with extras that are not among `extras` are left out: what they need is not installed.
     """
+    installed = {canonicalize_name(name) for name in extras}
     matches = (_REFERENCE.fullmatch(text.strip()) for _, text in facts.entry_references)
-    found = (f"{m['module']}:{m['attribute']}" for m in matches if m is not None and not m["extras"])
+    found = (
+        f"{m['module']}:{m['attribute']}"
+        for m in matches
+        if m is not None and _named(m["extras"] or "") <= installed
+    )
     return tuple(dict.fromkeys(found))
+
+
+def _named(extras: str) -> set[str]:
+    """The names in the brackets."""
+    return {canonicalize_name(word.strip()) for word in extras.strip("[]").split(",") if word.strip()}
 
 
 def launched_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, bool], ...]:

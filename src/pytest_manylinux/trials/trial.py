@@ -20,8 +20,8 @@ from pytest_manylinux.errors import ImageError, SandboxError
 from pytest_manylinux.host.architecture import emulation_of
 from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
-from pytest_manylinux.model.observation import ImportDepth, Observation
-from pytest_manylinux.model.wheel import ElfKind, Wheel, WheelFacts
+from pytest_manylinux.model.observation import ImportDepth, Observation, Pairs
+from pytest_manylinux.model.wheel import ElfKind, SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
 from pytest_manylinux.trials.offered import (
@@ -61,7 +61,8 @@ class TrialRequest:
     seconds for all of it; one import may take half of them. `cache` holds prepared venvs. `suite` are
     the project's own tests, which come after all of that, within time limits of their own. `uv` is the
     program that is to install the same wheel besides, within the same time once more.
-    `siblings` are the wheels of the same run among what was resolved.
+    `siblings` are the wheels of the same run among what was resolved, `extras` those of the wheel to
+    install, `lowest` are (name, version) of what was taken as old as the wheel admits it.
     """
 
     wheel: Wheel
@@ -77,7 +78,9 @@ class TrialRequest:
     cache: Path | None = None
     suite: SuiteRequest | None = None
     uv: UvProgram | None = None
-    siblings: tuple[Wheel, ...] = ()
+    siblings: tuple[SiblingWheel, ...] = ()
+    extras: tuple[str, ...] = ()
+    lowest: Pairs = ()
 
 
 def run_trial(
@@ -114,7 +117,9 @@ def run_trial(
         emulator=emulator,
         added_python=added.title if added is not None else "",
         added_python_digest=added.digest if added is not None else "",
-        siblings=tuple(sorted((one.filename, one.sha256) for one in request.siblings)),
+        siblings=tuple(sorted((one.wheel.filename, one.wheel.sha256) for one in request.siblings)),
+        extras=(",".join(request.extras),) if request.extras else (),
+        lowest=request.lowest,
         python=seen.python,
         libc=seen.libc,
         install=seen.install,
@@ -191,7 +196,8 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     offered = dict.fromkeys((*facts.top_level, *names_by_data(facts, layout)))
     imports = [name for name in request.imports or offered if not is_skipped(name, skip)]
     extensions = [name for name in facts.extension_modules if not is_skipped(name, skip)]
-    references = [name for name in entry_references(facts) if not is_skipped(_module(name), skip)]
+    named = entry_references(facts, request.extras)
+    references = [name for name in named if not is_skipped(_module(name), skip)]
     known = {*imports, *extensions}
     deeper = submodules(facts.files, imports, request.import_depth.levels)
     return Asked(
@@ -244,7 +250,8 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
     if folder is not None:
         mounts.append(Mount(source=folder.resolve(), target=DEPENDENCIES))
         where = ("--find-links", str(DEPENDENCIES))
-    arguments = ("install", *QUIET, *_OFFLINE, *where, str(inside))
+    extras = f"[{','.join(request.extras)}]" if request.extras else ""
+    arguments = ("install", *QUIET, *_OFFLINE, *where, f"{inside}{extras}")
     mounts += suite.mounts() if suite else ()
     if request.uv is not None:
         mounts.append(request.uv.mount())

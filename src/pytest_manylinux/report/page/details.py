@@ -14,6 +14,8 @@ from pytest_manylinux.report.phrases import (
     build_words,
     cause_words,
     counted,
+    extras_words,
+    lowest_words,
     outcome_words,
     prediction_words,
     remembered_words,
@@ -94,6 +96,8 @@ def _facts(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "tries", tries_words(verdict.tries)
     if verdict.expectation is not None:
         yield "declared", f"{verdict.expectation.finding}: {verdict.expectation.reason}"
+    if words := extras_words(verdict):
+        yield "extras", words
     if verdict.observation is not None:
         yield from _observed(verdict.observation)
 
@@ -124,6 +128,8 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     )
     if seen.install is not None and seen.install.installed:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
+    if seen.lowest:
+        yield "as old as admitted", lowest_words(seen)
     if seen.siblings:
         rows = (f"{wheel_words(name)} (sha256 {digest[:12]})" for name, digest in seen.siblings)
         yield "with wheels of this run", ", ".join(rows)
