@@ -6,8 +6,8 @@ Opt-in (`-m index`): it downloads some gigabytes with this machine's own pip set
 from __future__ import annotations
 
 import pytest
-from agreement import DISTROS, PROJECTS, cells, summary
-from naive_truth import comparisons
+from agreement import DISTROS, MUSL, PROJECTS, cells, summary
+from naive_truth import LISTS_FOR_MUSL, comparisons
 from naive_truth import summary as naive_summary
 
 from pytest_manylinux.engines.select import select_engine
@@ -43,3 +43,16 @@ def test_verdicts_agree_with_what_is_seen_by_hand(capsys: pytest.CaptureFixture[
     engine.close()
     assert {one.distro for one in found} == set(DISTROS)
     assert [str(one) for one in found if one.is_false] == []
+
+
+def test_verdicts_on_musl_agree_with_what_is_seen_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = select_engine("bubblewrap")
+    found = []
+    for one in comparisons((), engine, MUSL, LISTS_FOR_MUSL):
+        found.append(one)
+        with capsys.disabled():
+            print(one, flush=True)  # noqa: T201 - a table for people, as it grows
+    engine.close()
+    assert len(found) == 15
+    assert [str(one) for one in found if one.is_false] == []
+    assert {one.prediction for one in found} == {Foretold.RIGHT}

@@ -32,6 +32,7 @@ from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 DISTROS = ("debian-11", "debian-12", "debian-13", "debian-testing")
+MUSL = ("musl-1.2.5",)
 ARCH = "x86_64"
 TIMEOUT = 600.0
 PROJECTS = [
@@ -105,11 +106,11 @@ class Cell:
 _MARKS = {Foretold.RIGHT: "=", Foretold.BEYOND: "~", Foretold.WRONG: "!"}
 
 
-def places(engine: Engine) -> Iterator[Place]:
+def places(engine: Engine, words: Sequence[str] = DISTROS) -> Iterator[Place]:
     """The distros, made from the archive if they are not there yet."""
     catalogue, store = load_catalogue(), ImageStore()
     images, surveys = ArchiveImages(store, say=print), Surveys(store.root / "surveys")
-    for word in DISTROS:
+    for word in words:
         distro = catalogue.get(word)
         interpreter = distro.interpreters[0]
         image = images.provide(distro, ARCH, ImagePurpose.TRIAL, interpreter=interpreter)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from agreement import TIMEOUT, Place, download, places
+from agreement import DISTROS, TIMEOUT, Place, download, places
 
 from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Mount, SandboxSpec
@@ -33,6 +33,7 @@ from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 DATA = Path(__file__).parents[1] / "data"
 LISTS = ("other-wheels.txt", "popular-wheels.txt")
+LISTS_FOR_MUSL = ("musl-wheels.txt",)
 _FILES = PurePosixPath("/tmp/wheels")  # noqa: S108 - inside a sandbox
 _REQUIRED = PurePosixPath("/tmp/required")  # noqa: S108 - the same
 _BY_HAND = r"""
@@ -74,9 +75,9 @@ class Comparison:
         return f"{mark} {self.distro:14} {self.wheel}: {by_hand}, {self.outcome.value} {self.words}"
 
 
-def requirements(names: Sequence[str] = ()) -> list[str]:
+def requirements(names: Sequence[str] = (), lists: Sequence[str] = LISTS) -> list[str]:
     """The listed `NAME==VERSION --hash=…` lines; only those of some names if there are any."""
-    lines = [line for one in LISTS for line in (DATA / one).read_text("utf-8").splitlines()]
+    lines = [line for one in lists for line in (DATA / one).read_text("utf-8").splitlines()]
     wanted = [line for line in lines if line and not line.startswith("#")]
     return [line for line in wanted if not names or line.partition("==")[0] in names]
 
@@ -132,11 +133,16 @@ def compare(wheel: Path, place: Place, engine: Engine, cache: Path) -> Compariso
     )
 
 
-def comparisons(names: Sequence[str], engine: Engine) -> Iterator[Comparison]:
+def comparisons(
+    names: Sequence[str],
+    engine: Engine,
+    words: Sequence[str] = DISTROS,
+    lists: Sequence[str] = LISTS,
+) -> Iterator[Comparison]:
     """One for each listed wheel and distro that the index has it for."""
-    here = list(places(engine))
+    here = list(places(engine, words))
     with tempfile.TemporaryDirectory() as cache:
-        for requirement in requirements(names):
+        for requirement in requirements(names, lists):
             for place in here:
                 with tempfile.TemporaryDirectory() as folder:
                     wheel = download(requirement.partition(" ")[0], place.target, Path(folder))
