@@ -98,6 +98,14 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--index", choices=("pypi", "none"), help="the package index whose rules the files must keep"
     )
+    _add_release_rules(rules)
+    rules.add_argument(
+        "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
+    )
+
+
+def _add_release_rules(rules: argparse._ArgumentGroup) -> None:
+    """Add what judges the files together, as one release."""
     rules.add_argument(
         "--release", action="store_true", help="refuse what is wrong with the files together"
     )
@@ -111,9 +119,6 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="as --release, and the source distribution is built in a sandbox: its wheel must have "
         "the files that the given one has",
-    )
-    rules.add_argument(
-        "--config", type=Path, metavar="FILE", help="where the rules are (default: ./pyproject.toml)"
     )
 
 

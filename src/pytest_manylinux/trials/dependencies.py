@@ -99,12 +99,7 @@ def resolve_dependencies(
         return None
     index = host_index()
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.content, index.identity)
-    words += (target.interpreter.executable,)
-    words += (f"[{','.join(sorted(extras))}]", *sorted(also)) if extras or also else ()
-    words += tuple(
-        sorted(f"{one.wheel.sha256}:{one.arguments(one.wheel.filename)}" for one in siblings)
-    )
-    words += ("lowest",) if lowest else ()
+    words += (target.interpreter.executable, *_asked(extras, also, siblings, lowest=lowest))
     spared = {wheel.name, *(one.wheel.name for one in siblings)}
     direct = needed_requirements(facts.requires_dist, target, extras) if lowest else ()
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
@@ -122,6 +117,17 @@ def resolve_dependencies(
     )
     resolve = partial(resolver.resolve, lowest_pins(direct, spared))
     return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
+
+
+def _asked(
+    extras: tuple[str, ...], also: tuple[str, ...], siblings: Iterable[SiblingWheel], *, lowest: bool
+) -> tuple[str, ...]:
+    """What tells one resolution of a wheel's requirements from another; empty for the usual one."""
+    words = (f"[{','.join(sorted(extras))}]", *sorted(also)) if extras or also else ()
+    words += tuple(
+        sorted(f"{one.wheel.sha256}:{one.arguments(one.wheel.filename)}" for one in siblings)
+    )
+    return (*words, "lowest") if lowest else words
 
 
 def needed_requirements(
