@@ -204,7 +204,7 @@ def test_a_symbol_of_a_newer_glibc_names_the_policy_that_would_do(
 def test_a_function_that_the_policys_headers_lack_names_the_policy_too(
     build: Build, demo: Callable[..., Path]
 ) -> None:
-    with pytest.raises(BuildError, match="newer glibc than this policy") as caught:
+    with pytest.raises(BuildError, match="newer C library than this policy") as caught:
         build(demo(declarations="#include <sys/mman.h>", body='memfd_create("x", 0);'))
     assert caught.value.finding == "symbol-too-new"
     assert "it uses memfd_create, which needs glibc 2.27 or newer" in caught.value.why

@@ -153,8 +153,11 @@ def test_the_commands_pin_and_check_go_through_the_mirror_of_the_settings(
     capsys.readouterr()
     words = ["catalogue", "check", "debian-13", "--engine", "docker", "--json"]
     assert main(words) == ExitCode.NOT_PORTABLE
-    (told,) = json.loads(capsys.readouterr().out)
-    assert (told["distro"], told["drift"]) == ("debian-13", [["glibc", "2.40", "2.41"]])
+    told = json.loads(
+        capsys.readouterr().out
+    )  # one row for each of the distro's roots: PyPy has its own
+    assert [row["distro"] for row in told] == ["debian-13"] * len(told) != []
+    assert all(row["drift"] == [["glibc", "2.40", "2.41"]] for row in told), told
     assert registry.client.api.containers(all=True) == []
 
 
