@@ -93,9 +93,8 @@ def resolve_dependencies(
     Raises DependencyError with the resolver's decisive words, and the engine's, image's and store's
     errors.
     """
-    if not (extras or also or needed_requirements(facts.requires_dist, target)):
-        return None
-    if refuses_python(facts.requires_python, target):
+    nothing = not (extras or also or needed_requirements(facts.requires_dist, target))
+    if nothing or refuses_python(facts.requires_python, target):
         return None
     index = host_index()
     words = (wheel.name, wheel.version, *sorted(facts.requires_dist), image.content, index.identity)
