@@ -23,10 +23,14 @@ def _check(capsys: pytest.CaptureFixture[str], *ids: str) -> tuple[int, str]:
 
 
 def test_rows_of_debian_are_as_their_roots(capsys: pytest.CaptureFixture[str]) -> None:
-    ids = ("debian-11", "debian-12", "debian-13")
-    code, words = _check(capsys, *ids)
+    code, words = _check(capsys, "debian-11", "debian-12", "debian-13")
     assert [line.partition(" (")[0] for line in words.splitlines()] == [
-        f"{name}: as the row says" for name in ids
+        "debian-11 3.9: as the row says",
+        "debian-11 pp37: as the row says",
+        "debian-12 3.11: as the row says",
+        "debian-12 pp39: as the row says",
+        "debian-13 3.13: as the row says",
+        "debian-13 pp311: as the row says",
     ]
     assert code == ExitCode.OK
 
@@ -47,11 +51,11 @@ packages = ["python3", "python3-pip", "python3-venv"]
     (tmp_path / "pyproject.toml").write_text('[tool.pytest-manylinux]\ncatalogue = "own.toml"\n')
     code, words = _check(capsys, "debian-12")
     assert [line.partition(" (")[0] for line in words.splitlines()] == [
-        "debian-12: glibc: the row says 2.35, the image 2.36",
-        "debian-12: GLIBCXX: the row says 3.4.31, the image 3.4.30",
-        "debian-12: libz.so.1: the row says absent, the image present",
-        "debian-12: python3: the row says 3.12, the image 3.11.2",
-        "debian-12: python3's pip: the row says 24.0, the image 23.0.1",
+        "debian-12 3.12: glibc: the row says 2.35, the image 2.36",
+        "debian-12 3.12: GLIBCXX: the row says 3.4.31, the image 3.4.30",
+        "debian-12 3.12: libz.so.1: the row says absent, the image present",
+        "debian-12 3.12: python3: the row says 3.12, the image 3.11.2",
+        "debian-12 3.12: python3's pip: the row says 24.0, the image 23.0.1",
     ]
     assert code == ExitCode.NOT_PORTABLE
 
@@ -62,5 +66,5 @@ def test_what_could_not_be_looked_at_is_no_agreement(
     monkeypatch.setenv("PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD", "http://127.0.0.1:9/debian")
     code, words = _check(capsys, "debian-10", "debian-12")
     assert "debian-10: not seen: debian-10 could not be made: the mirror is out of reach" in words
-    assert "debian-12: as the row says" in words
+    assert "debian-12 3.11: as the row says" in words
     assert code == ExitCode.NOT_PROVEN

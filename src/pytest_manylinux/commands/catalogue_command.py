@@ -216,37 +216,37 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         for distro in distros:
             try:
-                for interpreter in distro.interpreters:
+                for name, interpreter in zip(distro.pythons, distro.interpreters, strict=True):
                     image = sources.provide(distro, arch, ImagePurpose.TRIAL, interpreter=interpreter)
                     live = survey_image(distro, image, (interpreter,), engine)
                     drifts = [(item.figure, item.row, item.live) for item in drift(distro, live)]
-                    found.append((distro.id, image.digest, drifts))
+                    found.append((distro.id, name, image.digest, drifts))
             except ManylinuxError as error:
                 unseen += 1
-                found.append((distro.id, "", [("not seen", error.what, error.why or error.remedy)]))
+                found.append((distro.id, "", "", [("not seen", error.what, error.why or error.remedy)]))
     finally:
         engine.close()
     _show_drift(found, as_json=arguments.json)
-    drifted = any(drifts for _, digest, drifts in found if digest)
+    drifted = any(drifts for *_, digest, drifts in found if digest)
     return ExitCode.NOT_PROVEN if unseen else ExitCode.NOT_PORTABLE if drifted else ExitCode.OK
 
 
 def _show_drift(
-    found: Sequence[tuple[str, str, Sequence[tuple[str, str, str]]]], *, as_json: bool
+    found: Sequence[tuple[str, str, str, Sequence[tuple[str, str, str]]]], *, as_json: bool
 ) -> None:
     if as_json:
-        keys = ("distro", "image", "drift")
+        keys = ("distro", "python", "image", "drift")
         print(
             plain_json(json.dumps([dict(zip(keys, entry, strict=True)) for entry in found], indent=2))
         )
         return
-    for distro, digest, drifts in found:
+    for distro, python, digest, drifts in found:
         if not digest:
             print(plain_line(f"{distro}: not seen: {'; '.join(filter(None, drifts[0][1:]))}"))
         elif not drifts:
-            print(f"{distro}: as the row says ({digest[:19]})")
+            print(f"{distro} {python}: as the row says ({digest[:19]})")
         for figure, row, live in drifts if digest else ():
-            words = f"{distro}: {figure}: the row says {row}, the image {live} ({digest[:19]})"
+            words = f"{distro} {python}: {figure}: the row says {row}, the image {live} ({digest[:19]})"
             print(plain_line(words))
 
 
