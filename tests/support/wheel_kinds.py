@@ -111,21 +111,27 @@ def need(path: str) -> Callable[[Path], Path]:
 
 
 def search(
-    *folders: str, where: str = "search", low: str = "", new: bool = False
+    *folders: str,
+    where: str = "search",
+    low: str = "",
+    new: bool = False,
+    tag: str = TAG,
+    link: tuple[str, ...] = (),
 ) -> Callable[[Path], Path]:
     """A module that finds a library by its search path, and that one another; `low` is its place."""
 
     def make(folder: Path) -> Path:
-        far = compiled(folder, "liblow.so.1", "int low(void) { return 1; }", "-Wl,-soname,liblow.so.1")
+        soname = "-Wl,-soname,liblow.so.1"
+        far = compiled(folder, "liblow.so.1", "int low(void) { return 1; }", soname, *link)
         (folder / "liblow.so").write_bytes(far)
         source = "int low(void); int answer(void) { return low(); }"
-        near = compiled(folder, "liba.so.1", source, "-llow", "-Wl,-soname,liba.so.1")
+        near = compiled(folder, "liba.so.1", source, "-llow", "-Wl,-soname,liba.so.1", *link)
         (folder / "liba.so").write_bytes(near)
         kind = "--enable-new-dtags" if new else "--disable-new-dtags"
         flags = (f"-Wl,-rpath-link,{folder}", f"-Wl,-rpath,{':'.join(folders)}", f"-Wl,{kind}")
-        native = _calling(folder, "-la", *flags)
+        native = _calling(folder, "-la", *flags, *link)
         files = {f"{where}/liba.so.1": near, f"{low or where}/liblow.so.1": far}
-        return packed(folder, "search", {"search/_x.abi3.so": native, **files})
+        return packed(folder, "search", {"search/_x.abi3.so": native, **files}, tag=tag)
 
     return make
 

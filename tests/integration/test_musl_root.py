@@ -1,0 +1,92 @@
+"""The embedded root of musl: wheels for both C libraries in it and in a Debian root, one file for both.
+
+The root is made if the cache has none: some minutes of a compiler. So these are marked `musl`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agreement import Place, places
+from musl_kinds import BOTH, GLIBC_ROOT, MUSL_KINDS, MUSL_ROOT, MuslKind
+from wheel_kinds import WORKS
+from whole_runs import Place as Folders
+from whole_runs import WholeRun
+
+from pytest_manylinux.cache.paths import cache_root
+from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.diagnose.predict import predict_target, surveyed
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.verdict import Foretold, Outcome
+from pytest_manylinux.report.proof import read_proof
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
+
+pytestmark = [pytest.mark.integration, pytest.mark.musl]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    engine = select_engine("bubblewrap")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def roots(engine: Engine) -> dict[str, Place]:
+    return {place.target.distro.id: place for place in places(engine, (GLIBC_ROOT, MUSL_ROOT))}
+
+
+@pytest.mark.parametrize("root", [MUSL_ROOT, GLIBC_ROOT])
+@pytest.mark.parametrize("kind", MUSL_KINDS, ids=lambda kind: kind.name)
+def test_one_file_is_judged_by_the_c_library_of_each_root(
+    kind: MuslKind, root: str, roots: dict[str, Place], engine: Engine, tmp_path: Path
+) -> None:
+    wheel, place = open_wheel(kind.make(tmp_path, BOTH)), roots[root]
+    facts = read_wheel(wheel)
+    request = TrialRequest(
+        wheel=wheel, facts=facts, target=place.target, image=place.image, timeout=120.0
+    )
+    seen = run_trial(request, engine)
+    verdict = judge(facts, seen, place.target, wheel=wheel, survey=place.survey)
+    assert place.survey is not None
+    predicted = predict_target(facts, surveyed(place.target, place.survey)).errors
+    names = [found[0].name if found else WORKS for found in (predicted, verdict.errors)]
+    assert tuple(names) == kind.on(root), verdict.findings
+    wanted = Foretold.RIGHT if names[0] == names[1] else Foretold.BEYOND
+    assert verdict.prediction is wanted, verdict.findings
+
+
+SAMPLES = Path(__file__).parents[2] / "sample_projects"
+
+
+def test_a_project_is_built_for_both_and_a_wheel_of_glibc_is_found_out(tmp_path: Path) -> None:
+    """A library is put into each of the two wheels; a third wheel is only named for musl."""
+    folders = Folders(folder=tmp_path).make()
+    shutil.copytree(SAMPLES / "portable/vendored_library", folders.project / "sample")
+    (folders.project / "dist").mkdir()
+    [fortified] = [kind for kind in MUSL_KINDS if kind.name == "fortified-copy"]
+    wheel = fortified.make(tmp_path / "tmp", BOTH)
+    shutil.copy(wheel, folders.project / "dist")
+    arguments = ["--manylinux-policy=manylinux2014,musllinux_1_2", "sample", "dist"]
+    arguments += [f"--manylinux-distros=debian-13,{MUSL_ROOT}", "--manylinux-engine=bubblewrap"]
+    run = WholeRun(folders, arguments, {"PYTEST_MANYLINUX_CACHE": str(cache_root())})
+    assert run.end() == 1, run.words
+    run.must_say_no_tracebacks()
+    builds = read_proof(run.proof).record.builds
+    assert {build.policy for build in builds} == {"manylinux2014", "musllinux_1_2"}
+    seen = {
+        (v.wheel == wheel.name, v.subject.split("-cp")[0]): (v.outcome, [f.name for f in v.errors])
+        for v in run.trials()
+    }
+    sound: tuple[Outcome, list[str]] = (Outcome.PORTABLE, [])
+    assert seen == {
+        (False, "debian-13"): sound,
+        (False, MUSL_ROOT): sound,
+        (True, "debian-13"): sound,
+        (True, MUSL_ROOT): (Outcome.NOT_PORTABLE, ["symbol-not-in-musl"]),
+    }
