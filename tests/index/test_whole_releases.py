@@ -9,12 +9,12 @@ and `OTHER_PYTHONS` overrules `any`, which builds some Pythons from source.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from real_wheels import download_wheel
 
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import ExitCode
@@ -40,16 +40,7 @@ def names_of(project: str) -> list[str]:
 def downloaded(name: str, folder: Path) -> Path:
     """The file of exactly this name, from this machine's own index."""
     if not (path := folder / name).is_file():
-        project, version, python, abi, platform = name.removesuffix(".whl").split("-")
-        match = re.fullmatch(r"([a-z]+)(\d)(\d*)", python.partition(".")[0])
-        assert match is not None, name
-        words = [f"--implementation={match[1]}", f"--python-version={match[2]}{match[3]}"]
-        words += [f"--abi={one}" for one in abi.split(".")]
-        words += [f"--platform={one}" for one in platform.split(".")]
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-        command += ["--dest", str(folder), *words, f"{project}=={version}"]
-        subprocess.run(command, check=True, capture_output=True)
-    assert path.is_file(), f"the index has {sorted(folder.iterdir())}, not {name}"
+        download_wheel(name, folder)
     return path
 
 

@@ -26,6 +26,7 @@ from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Survey, Target
+from pytest_manylinux.model.python import Implementation
 from pytest_manylinux.model.verdict import Foretold
 from pytest_manylinux.model.wheel_tags import platform_tags
 from pytest_manylinux.trials.dependencies import resolve_dependencies
@@ -106,16 +107,20 @@ class Cell:
 _MARKS = {Foretold.RIGHT: "=", Foretold.BEYOND: "~", Foretold.WRONG: "!"}
 
 
-def places(engine: Engine, words: Sequence[str] = DISTROS) -> Iterator[Place]:
-    """The distros, made from the archive if they are not there yet."""
+def places(engine: Engine, words: Sequence[str] = DISTROS, *, every: bool = False) -> Iterator[Place]:
+    """The distros, made from the archive if they are not there yet, with their Python.
+
+    With `every` there is a place for each CPython that a distro packages.
+    """
     catalogue, store = load_catalogue(), ImageStore()
     images, surveys = ArchiveImages(store, say=print), Surveys(store.root / "surveys")
     for word in words:
         distro = catalogue.get(word)
-        interpreter = distro.interpreters[0]
-        image = images.provide(distro, ARCH, ImagePurpose.TRIAL, interpreter=interpreter)
-        target = Target(distro=distro, arch=ARCH, interpreter=interpreter)
-        yield Place(target, image, surveys.of(distro, image, engine))
+        for interpreter in distro.interpreters if every else distro.interpreters[:1]:
+            if interpreter.version.implementation is Implementation.CPYTHON:
+                image = images.provide(distro, ARCH, ImagePurpose.TRIAL, interpreter=interpreter)
+                target = Target(distro=distro, arch=ARCH, interpreter=interpreter)
+                yield Place(target, image, surveys.of(distro, image, engine))
 
 
 def download(project: str, target: Target, folder: Path) -> Path | None:

@@ -1,50 +1,54 @@
 """Verdicts against what a user would see who tries a wheel by hand; for the suite marked `index`, or:
 
-    python tests/support/naive_truth.py [NAME…]
+    python tests/support/naive_truth.py [--again] [--on=DISTRO…] [PROJECT…]
 
-For each listed wheel (`tests/data/other-wheels.txt`, `tests/data/popular-wheels.txt`: name, version and
-digest, so that wheels for one Python are tried where that is) and each distro: a virtual environment by
-`python3 -m venv`, an installation by its pip from the same dependencies, and the import of each name, a
-start of each program, a dlopen of each library where the wheel has nothing else. None of the trial's
-own code has a part in it.
+For each listed wheel (`tests/data/real-wheels.txt`) and each target that takes it: an environment
+by `python3 -m venv`, an installation by its pip with network, from this machine's own index, and the
+import of each name, a start of each program, a dlopen of each library where the wheel has nothing
+else. None of the trial's own code has a part in it. Then the same wheel in a trial.
+
+What was found is kept in `REAL_WHEELS` (default: a folder of the cache), wheel by wheel, and not done
+again; with `--again` the verdict is, and what was seen by hand in the same root stays.
 """
 
 from __future__ import annotations
 
-import hashlib
+import os
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from agreement import DISTROS, TIMEOUT, Place, download, places
+from agreement import DISTROS, TIMEOUT, Place, places
+from real_wheels import LIST, Cell, ListedWheel, Results, listed_wheels
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.diagnose.judge import judge
-from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Mount, SandboxSpec
+from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Limits, Mount, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError
+from pytest_manylinux.indexes import host_index, redact
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.verdict import Foretold, Outcome
 from pytest_manylinux.model.wheel import WheelFacts
-from pytest_manylinux.trials.dependencies import resolve_dependencies
+from pytest_manylinux.trials.dependencies import refuses_python, resolve_dependencies
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
-DATA = Path(__file__).parents[1] / "data"
-LISTS = ("other-wheels.txt", "popular-wheels.txt")
-LISTS_FOR_MUSL = ("musl-wheels.txt",)
+FOLDER = Path(os.environ.get("REAL_WHEELS") or cache_root() / "real-wheels")
 _FILES = PurePosixPath("/tmp/wheels")  # noqa: S108 - inside a sandbox
-_REQUIRED = PurePosixPath("/tmp/required")  # noqa: S108 - the same
+_ROOM = 8 * 1024**3  # bytes: what GPU wheels depend on
+_VENV = PurePosixPath("/tmp/venv.tar")  # noqa: S108 - the same
 _BY_HAND = r"""
 set -e
 cd {scratch}
-python3 -m venv by-hand
-by-hand/bin/python -m pip install --quiet --no-index --find-links {required} {files}/*.whl
-for name in {names}; do by-hand/bin/python -c "import $name" </dev/null; done
+tar xf {venv}
+by-hand/bin/python -m pip install --quiet --no-compile {files}/*.whl
+for name in {names}; do timeout 120 by-hand/bin/python -c "import $name" </dev/null; done
 for program in {programs}; do
+    code=0
     timeout 20 by-hand/bin/$program --version </dev/null >/dev/null 2>&1 || code=$?
-    case "${{code:-0}}" in 126|127|13[0-9]|14[0-9]) echo "$program ended with $code"; exit 1;; esac
+    case "$code" in 126|127|13[0-9]|14[0-9]) echo "$program ended with $code"; exit 1;; esac
 done
 for library in {libraries}; do
     place=$(find by-hand -path "*/$library")
@@ -53,128 +57,159 @@ done
 """
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A wheel on a distro: whether it works by hand, and the verdict."""
-
-    distro: str
-    wheel: str
-    works: bool
-    outcome: Outcome
-    prediction: Foretold | None
-    words: str
-
-    @property
-    def is_false(self) -> bool:
-        """Whether the verdict says the opposite of what was seen by hand."""
-        return self.outcome is (Outcome.NOT_PORTABLE if self.works else Outcome.PORTABLE)
-
-    def __str__(self) -> str:
-        mark = "!" if self.is_false else "?" if self.outcome is Outcome.NOT_PROVEN else "="
-        by_hand = "works" if self.works else "fails"
-        return f"{mark} {self.distro:14} {self.wheel}: {by_hand}, {self.outcome.value} {self.words}"
+def fresh_venv(place: Place, engine: Engine, folder: Path) -> Path:
+    """An archive of what `python3 -m venv` makes there, which each wheel unpacks for itself."""
+    made = folder / place.image.content.replace(":", "-") / f"{place.target.id}.tar"
+    if not made.is_file():
+        python, packed = place.target.interpreter.executable, SCRATCH / "venv.tar"
+        script = f"cd {SCRATCH} && {python} -m venv by-hand && tar cf {packed} by-hand"
+        with engine.open(SandboxSpec(image=place.image, label="by hand")) as sandbox:
+            done = sandbox.exec(Command(argv=("/bin/sh", "-c", script)))
+            assert done.ok, done.stderr.decode(errors="replace")
+            made.parent.mkdir(parents=True, exist_ok=True)
+            sandbox.copy_out(packed, made)
+    return made
 
 
-def requirements(names: Sequence[str] = (), lists: Sequence[str] = LISTS) -> list[str]:
-    """The listed `NAME==VERSION --hash=…` lines; only those of some names if there are any."""
-    lines = [line for one in lists for line in (DATA / one).read_text("utf-8").splitlines()]
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    return [line for line in wanted if not names or line.partition("==")[0] in names]
-
-
-def by_hand(wheel: Path, facts: WheelFacts, place: Place, required: Path, engine: Engine) -> str:
+def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str:
     """What went wrong; empty if the wheel works."""
     alone = not facts.top_level and not facts.programs and not facts.scripts
     libraries = [elf.path.rpartition("/")[2] for elf in facts.elf] if alone else []
     programs = [path.rpartition("/")[2] for path in facts.programs if "/scripts/" in path]
     script = _BY_HAND.format(
         scratch=SCRATCH,
-        required=_REQUIRED,
+        venv=_VENV,
         files=_FILES,
         names=" ".join(facts.top_level),
         programs=" ".join(programs),
         libraries=" ".join(libraries),
     )
-    mounts = (
-        Mount(source=wheel, target=_FILES / wheel.name),
-        Mount(source=required, target=_REQUIRED),
-    )
-    with engine.open(SandboxSpec(image=place.image, mounts=mounts, label="by hand")) as sandbox:
-        done = sandbox.exec(Command(argv=("/bin/sh", "-c", script), timeout=TIMEOUT))
-    words = (done.stdout + done.stderr).decode(errors="replace").strip()
-    return "" if done.ok else (words[-300:] or done.status.value)
-
-
-def compare(wheel: Path, place: Place, engine: Engine, cache: Path) -> Comparison:
-    """Try by hand, then by a trial, with the same dependencies."""
-    facts = read_wheel(open_wheel(wheel))
-    folder = resolve_dependencies(
-        facts.wheel, facts, place.target, place.image, engine, cache=cache, timeout=TIMEOUT
-    )
-    wrong = by_hand(wheel, facts, place, folder or cache, engine)
-    request = TrialRequest(
-        wheel=facts.wheel,
-        facts=facts,
-        target=place.target,
+    index = host_index()
+    venv = fresh_venv(place, engine, FOLDER / "venvs")
+    mounts = [(wheel, _FILES / wheel.name), (venv, _VENV), *index.mounts]
+    spec = SandboxSpec(
         image=place.image,
-        dependencies=folder,
-        timeout=TIMEOUT,
+        mounts=tuple(Mount(source=source, target=target) for source, target in mounts),
+        network=True,
+        limits=Limits(memory=_ROOM, scratch=_ROOM),
+        label="by hand",
     )
-    seen = run_trial(request, engine)
+    command = Command(argv=("/bin/sh", "-c", script), environment=index.environment, timeout=TIMEOUT)
+    with engine.open(spec) as sandbox:
+        done = sandbox.exec(command)
+    words = redact((done.stdout + done.stderr).decode(errors="replace")).split()
+    return "" if done.ok else (" ".join(words)[-300:] or done.status.value)
+
+
+def trial(facts: WheelFacts, place: Place, engine: Engine, cell: Cell) -> Cell:
+    """The cell with what a trial comes to."""
+    try:
+        folder = resolve_dependencies(
+            facts.wheel,
+            facts,
+            place.target,
+            place.image,
+            engine,
+            cache=cache_root() / "dependencies",
+            timeout=TIMEOUT,
+        )
+        request = TrialRequest(
+            wheel=facts.wheel,
+            facts=facts,
+            target=place.target,
+            image=place.image,
+            dependencies=folder,
+            timeout=TIMEOUT,
+        )
+        seen = run_trial(request, engine)
+    except ManylinuxError as error:
+        reason = f"{error.what}: {error.why}"
+        return replace(cell, outcome=Outcome.NOT_PROVEN.value, reason=reason)
     verdict = judge(facts, seen, place.target, wheel=facts.wheel, survey=place.survey)
-    words = [finding.name for finding in verdict.errors] or [verdict.reason]
-    return Comparison(
-        distro=place.target.distro.id,
-        wheel=wheel.name,
-        works=not wrong,
-        outcome=verdict.outcome,
-        prediction=verdict.prediction,
-        words=" | ".join(filter(None, (*words, " ".join(wrong.split())))),
+    return replace(
+        cell,
+        outcome=verdict.outcome.value,
+        prediction=verdict.prediction.value if verdict.prediction else "",
+        errors=tuple(f"{finding.name}: {finding.message}" for finding in verdict.errors),
+        others=tuple(
+            " | ".join((f"{finding.name}: {finding.message}", *finding.evidence))
+            for finding in verdict.findings
+            if finding not in verdict.errors
+        ),
+        reason=verdict.reason,
     )
+
+
+def compare(listed: ListedWheel, place: Place, engine: Engine, known: Cell | None) -> Cell | None:
+    """Try by hand, unless that is `known` of this root, then by a trial.
+
+    None where its Requires-Python refuses the Python: no pip would take the file from an index.
+    """
+    wheel = listed.downloaded(FOLDER)
+    facts = read_wheel(open_wheel(wheel))
+    if refuses_python(facts.requires_python, place.target):
+        return None
+    if known is None or known.image != place.image.content:
+        wrong = by_hand(wheel, facts, place, engine)
+    else:
+        wrong = known.wrong
+    blank = Cell(
+        sha256=listed.sha256,
+        wheel=wheel.name,
+        target=place.target.id,
+        image=place.image.content,
+        wrong=wrong,
+        outcome="",
+    )
+    return trial(facts, place, engine, blank)
 
 
 def comparisons(
-    names: Sequence[str],
     engine: Engine,
-    words: Sequence[str] = DISTROS,
-    lists: Sequence[str] = LISTS,
-) -> Iterator[Comparison]:
-    """One for each listed wheel and distro that the index has it for."""
-    here = list(places(engine, words))
-    with tempfile.TemporaryDirectory() as cache:
-        for requirement in requirements(names, lists):
-            for place in here:
-                with tempfile.TemporaryDirectory() as folder:
-                    wheel = download(requirement.partition(" ")[0], place.target, Path(folder))
-                    if wheel is None or _digest(wheel) not in requirement:
-                        continue
-                    try:
-                        yield compare(wheel, place, engine, Path(cache))
-                    except ManylinuxError as error:
-                        print(f"? {place.target.distro.id} {wheel.name}: {error.what}", flush=True)
+    *,
+    projects: Collection[str] = (),
+    distros: Sequence[str] = DISTROS,
+    path: Path = LIST,
+    again: bool = False,
+) -> Iterator[Cell]:
+    """One for each wheel of a list and each target that takes it, those from earlier runs included."""
+    results, here = Results(FOLDER / "cells.jsonl"), list(places(engine, distros, every=True))
+    for listed in listed_wheels(projects, path):
+        for place in here:
+            if not listed.is_for(place.target):
+                continue
+            cell = known = results.of(listed, place.target)
+            if known is None or again or known.image != place.image.content:
+                cell = compare(listed, place, engine, known)
+                if cell is not None:
+                    results.add(cell)
+            if cell is not None:
+                yield cell
 
 
-def _digest(wheel: Path) -> str:
-    return hashlib.sha256(wheel.read_bytes()).hexdigest()
-
-
-def summary(found: Sequence[Comparison]) -> str:
+def summary(found: Sequence[Cell]) -> str:
     """The counts in a line."""
-    passed = sum(one.is_false and one.outcome is Outcome.PORTABLE for one in found)
-    failed = sum(one.is_false and one.outcome is Outcome.NOT_PORTABLE for one in found)
-    unproven = sum(one.outcome is Outcome.NOT_PROVEN for one in found)
+    passed = sum(one.is_false and one.outcome == Outcome.PORTABLE.value for one in found)
+    failed = sum(one.is_false and one.outcome == Outcome.NOT_PORTABLE.value for one in found)
+    unproven = sum(one.outcome == Outcome.NOT_PROVEN.value for one in found)
     told = Counter(one.prediction for one in found)
+    on = Counter(one.target for one in found)
     return (
-        f"{len(found)} trials: {passed} false passes, {failed} false failures, {unproven} not proven;"
-        f" predictions: {told[Foretold.RIGHT]} right, {told[Foretold.WRONG]} wrong,"
-        f" {told[Foretold.BEYOND]} faults that no file shows"
+        f"{len({one.sha256 for one in found})} wheels, {len(found)} trials"
+        f" ({', '.join(f'{count} on {target}' for target, count in sorted(on.items()))}):"
+        f" {passed} false passes, {failed} false failures, {unproven} not proven;"
+        f" predictions: {told[Foretold.RIGHT.value]} right, {told[Foretold.WRONG.value]} wrong,"
+        f" {told[Foretold.BEYOND.value]} faults that no file shows"
     )
 
 
-def main(names: list[str]) -> int:
-    """Print a line for each wheel and distro, and the counts; exit code 1 for a false verdict."""
+def main(words: Sequence[str]) -> int:
+    """Print a line for each wheel and target, and the counts; exit code 1 for a false verdict."""
     found = []
-    for one in comparisons(names, select_engine("auto", say=print)):
+    projects = [word for word in words if not word.startswith("--")]
+    distros = [word.removeprefix("--on=") for word in words if word.startswith("--on=")]
+    engine, again = select_engine("auto", say=print), "--again" in words
+    for one in comparisons(engine, projects=projects, distros=distros or DISTROS, again=again):
         found.append(one)
         print(one, flush=True)
     print(summary(found))
