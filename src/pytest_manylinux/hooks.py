@@ -147,10 +147,17 @@ def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:
     return chosen
 
 
-def _shared_folder(config: pytest.Config) -> Path | None:
-    """The folder that all workers of one pytest-xdist run share; None outside of one."""
-    folder = getattr(config, "workerinput", {}).get(SHARED)
-    return None if folder is None else Path(folder)
+def _shared_folder(config: pytest.Config, stack: ExitStack) -> Path | None:
+    """The folder that all processes of one pytest-xdist run share; None outside of one.
+
+    The controller makes it, for as long as `stack` is open: it asks questions too, in the header.
+    """
+    given = getattr(config, "workerinput", None)
+    if given is not None:
+        return Path(given[SHARED]) if SHARED in given else None
+    if config.getoption("dist", "no") == "no":
+        return None
+    return stack.enter_context(temporary_folder())
 
 
 class Hooks:
@@ -166,7 +173,7 @@ class Hooks:
         self.outputs = self._outputs()
         self.shard = self._parsed_shard()
         self.common = ExitStack()
-        self.common_folder: Path | None = None
+        self.common_folder = _shared_folder(config, self.common)
         self.selection = _split_selection(config)
         here = config.invocation_params.dir
         bare = config.args_source is not pytest.Config.ArgsSource.ARGS
@@ -187,7 +194,7 @@ class Hooks:
             here=here,
             show=self._show,
             watch=self._watch,
-            shared=_shared_folder(config),
+            shared=self.common_folder,
             fresh=config.getoption("manylinux_fresh"),
             rebuild=config.getoption("manylinux_rebuild"),
             extensions=extensions,
@@ -223,9 +230,8 @@ class Hooks:
     @guarded
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - pytest-xdist's, untyped
         """Give pytest-xdist's workers a folder in common, so that each wheel is built once."""
-        if self.common_folder is None:
-            self.common_folder = self.common.enter_context(temporary_folder())
-        node.workerinput[SHARED] = str(self.common_folder)
+        if self.common_folder is not None:
+            node.workerinput[SHARED] = str(self.common_folder)
 
     def _show(self, line: str) -> None:
         reporter = self.config.pluginmanager.getplugin("terminalreporter")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 
 import pytest
 from lxml import etree
@@ -243,3 +248,42 @@ def test_workers_of_xdist_give_one_record(pytester: pytest.Pytester) -> None:
     )
     result.assert_outcomes(passed=1)
     assert len(read_proof(pytester.path / "proof.json").record.verdicts) == 1
+
+
+@pytest.mark.parametrize("processes", [(), ("-p", "xdist", "-n2")], ids=["one", "three"])
+def test_a_silent_registry_is_asked_one_question_in_a_run(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: tuple[str, ...]
+) -> None:
+    """By all processes together; one line says that it had its two seconds, and what is taken now."""
+    for name in ("skopeo", "bsdtar"):  # the machine may have none
+        tool = pytester.mkdir(name) / name
+        tool.touch(0o755)
+        monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    good_wheel(pytester.path / "dist")
+    with silent_server() as (address, questions):
+        mirror = f"--manylinux-registry-mirror={address}/hub"
+        words = ("--manylinux", "--manylinux-engine=bubblewrap", mirror, "-k", "audit", *processes)
+        result = pytester.runpytest_subprocess(*words, "dist")
+    assert result.ret == pytest.ExitCode.OK
+    told = f"(auto: group embedded: the registry {address} does not answer: not within 2 s)"
+    (line,) = (line for line in result.outlines if "does not answer" in line)
+    assert line == f"manylinux distros: debian-11 debian-12 debian-13 debian-testing  {told}"
+    assert questions == ["GET /v2/ HTTP/1.1"]
+
+
+@contextmanager
+def silent_server() -> Iterator[tuple[str, list[str]]]:
+    """A server on loopback that takes connections and says nothing; the first line of each."""
+    questions: list[str] = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            questions.append(self.rfile.readline().decode().rstrip())
+            self.rfile.read()  # until the other side hangs up
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}", questions
+        server.shutdown()
+        thread.join()

@@ -216,27 +216,36 @@ def why_silent(registry: str, *, within: float = ANSWER_WITHIN) -> str:
     try:
         words = answer.get(timeout=within)
     except queue.Empty:
-        words = f"not within {within:g} s"
+        words = _late(within)
     return f"the registry {registry} does not answer: {words}" if words else ""
 
 
 def _ask(registry: str, within: float) -> str:
     host = API_HOSTS.get(registry, registry)
-    scheme = "http" if urlsplit(f"//{host}").hostname in LOOPBACK else "https"
+    near = urlsplit(f"//{host}").hostname in LOOPBACK
     bundle = host_certificates()
     context = ssl.create_default_context(cafile=None if bundle is None else str(bundle))
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+    if near:  # which skopeo asks without a proxy, whatever the environment says (Go's net/http)
+        handlers.append(urllib.request.ProxyHandler({}))
+    opener = urllib.request.build_opener(*handlers)
     try:
-        opener.open(f"{scheme}://{host}/v2/", timeout=within).close()
+        opener.open(f"{'http' if near else 'https'}://{host}/v2/", timeout=within).close()
     except urllib.error.HTTPError as error:
         error.close()
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            return _late(within)
         # Something is there; what skopeo makes of it depends on its own settings.
         return (
             "" if isinstance(reason, ssl.SSLError) else str(getattr(reason, "strerror", "") or reason)
         )
     return ""
+
+
+def _late(within: float) -> str:
+    return f"not within {within:g} s"
 
 
 def registry_of(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import queue
 import shutil
 import socket
 import threading
@@ -151,8 +152,39 @@ def test_a_registry_that_is_silent_is_not_waited_for() -> None:
         silent.listen()
         name = f"127.0.0.1:{silent.getsockname()[1]}"
         said = f"the registry {name} does not answer: "
-        assert why_silent(name, within=0.3).startswith(said)
+        assert why_silent(name, within=0.3) == f"{said}not within 0.3 s"
     assert why_silent(name) == f"{said}Connection refused"
+
+
+def test_the_question_has_two_seconds_names_included(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And whoever waits has no more, should looking up the name take longer than the question may."""
+    asked: list[tuple[str, float]] = []
+    waited: list[float] = []
+
+    class Queue(queue.SimpleQueue[str]):
+        def get(self, block: bool = True, timeout: float | None = None) -> str:  # noqa: FBT001, FBT002 - as the base class
+            waited.append(timeout or 0.0)
+            return super().get(block, timeout)
+
+    def ask(name: str, within: float) -> str:
+        asked.append((name, within))
+        return "no route"
+
+    monkeypatch.setattr(run_images, "_ask", ask)
+    monkeypatch.setattr(queue, "SimpleQueue", Queue)
+    assert why_silent("registry.example") == "the registry registry.example does not answer: no route"
+    assert asked == [("registry.example", 2.0)]
+    assert waited == [2.0]
+
+
+def test_a_registry_on_loopback_is_asked_without_a_proxy(
+    answering: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As skopeo asks it: Go's net/http takes no proxy for loopback."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert why_silent(answering) == ""
 
 
 def test_what_tags_led_to_is_kept_for_the_next_run(tmp_path: Path) -> None:
