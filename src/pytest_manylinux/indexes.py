@@ -33,7 +33,7 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.errors import PackageIndexError, UsageError
-from pytest_manylinux.host.subprocesses import module_command
+from pytest_manylinux.host.subprocesses import module_command, reason_of
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(
@@ -245,7 +245,7 @@ def _pip_settings() -> dict[str, str]:
         if "No module named pip" not in done.stderr:
             raise UsageError(
                 "pip cannot read its own configuration",
-                why=redact(done.stderr.strip()[-500:]),
+                why=redact(reason_of(done.returncode, done.stderr[-500:])),
                 remedy="mend what `pip config debug` shows",
             )
     return dict(_from_environment(os.environ))

@@ -14,6 +14,7 @@ from pytest_manylinux.host.architecture import (
     Machine,
     Qemu,
     Support,
+    allowed_time,
     emulation_of,
     host_arch,
     named_architectures,
@@ -119,3 +120,11 @@ def test_words_for_architectures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert named_architectures(["auto32", "native", "x86_64"]) == ("i686", "x86_64")
     assert named_architectures(["all"]) == ARCHITECTURES
     assert sister_of("s390x") == ""
+
+
+def test_time_limits_are_longer_under_an_emulator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an emulator makes fifteen times slower gets fifteen times as long."""
+    _pretend(monkeypatch, (7, 2, 22))
+    monkeypatch.setattr(architecture, "_runs", _where_registered)
+    assert allowed_time(300, host_arch()) == 300
+    assert allowed_time(300, "ppc64le") == 4500

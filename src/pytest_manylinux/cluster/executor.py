@@ -32,7 +32,7 @@ from pytest_manylinux.cluster.scheduling import Offer
 from pytest_manylinux.cluster.worker import MARGIN, PREPARING, Limit
 from pytest_manylinux.config.merge import environment_layer, merge
 from pytest_manylinux.errors import ImageError, StoreError
-from pytest_manylinux.host.architecture import host_arch
+from pytest_manylinux.host.architecture import allowed_time, host_arch
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.run_images import uses_registries
 from pytest_manylinux.images.store import receive
@@ -152,7 +152,8 @@ class Executor:
         with self._prepared(limit):
             request = self._request(order, lambda digest: self._heard(stream(digest)), limit)
         tests = 0.0 if order.suite is None else 2 * order.suite.settings.timeout
-        limit.stage("end a trial", 2 * order.timeout + tests + MARGIN)  # twice: warm, and then anew
+        whole = allowed_time(2 * order.timeout + tests, order.target.arch)  # 2: preloaded, then again
+        limit.stage("end a trial", whole + MARGIN)
         observation = self._workspace.observe(request)
         survey = None
         if order.root is None:
@@ -170,7 +171,8 @@ class Executor:
         wheel, facts = self._read(self._files.wheel(order.wheel, stream))
         limit.stage(f"prepare the image of {order.target.distro.id}", PREPARING)
         image = self._image(order, stream)
-        limit.stage("prepare the dependencies", PREPARING + order.timeout)
+        whole = allowed_time(order.timeout, order.target.arch)
+        limit.stage("prepare the dependencies", PREPARING + whole)
         return TrialRequest(
             wheel=wheel,
             facts=facts,

@@ -217,7 +217,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "trial-timeout",
-        "limit of one trial (default: 300)",
+        "limit of one trial (default: 300; under an emulator fifteen times as long)",
         metavar="SECONDS",
     ),
     Option(

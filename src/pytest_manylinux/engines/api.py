@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Protocol, runtime_checkable
 
 from pytest_manylinux.model.distro import Image
+from pytest_manylinux.model.observation import how_it_ended
 
 MIB = 1024 * 1024
 SCRATCH = PurePosixPath("/scratch")
@@ -126,6 +127,25 @@ class Completed:
     def ok(self) -> bool:
         """Whether the command ended by itself with exit code 0, and all of its output is there."""
         return self.status is Status.EXITED and self.exit_code == 0 and self.output_complete
+
+    @property
+    def ending(self) -> str:
+        """How it ended, for an error's reason: `it did not end within 60 s`, `exit code 1`."""
+        match self.status:
+            case Status.TIMED_OUT:
+                return f"it did not end within {self.duration:.0f} s"
+            case Status.LOST:
+                return "the sandbox was lost"
+            case _:
+                return how_it_ended(self.exit_code, self.signal)
+
+    def reason(self, *outputs: bytes, bound: int = 2000) -> str:
+        """The end of what it said (of `stderr` unless other `outputs` are named) and how it ended.
+
+        Up to `bound` characters of output; never empty, since a command that is killed says nothing.
+        """
+        said = b"\n".join(outputs or (self.stderr,)).decode(errors="replace").strip()[-bound:]
+        return f"{said} ({self.ending})" if said else f"{self.ending}, without a word"
 
 
 OutputListener = Callable[[bytes], None]

@@ -190,7 +190,7 @@ def _first_that_exists(
         completed = run(Command(argv=argv, cwd=PurePosixPath("/"), timeout=_TIMEOUT), stdin, sink)
         if completed.ok:
             return
-        words = completed.stderr.decode(errors="replace").strip() or completed.status.value
+        words = completed.reason()
         if completed.exit_code not in _NO_SUCH_PROGRAM:
             break
     raise SandboxError(f"copying {what} in or out of the sandbox failed", why=words)

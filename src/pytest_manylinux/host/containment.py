@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.subprocesses import as_root, install_command
+from pytest_manylinux.host.subprocesses import as_root, install_command, reason_of
 
 SETTINGS = Path("/proc/sys")
 # A setting, the value that forbids, and the one that allows.
@@ -103,7 +103,7 @@ def _probe(unshare: str) -> None:
     if done.returncode != 0:
         raise ImageError(
             "this user may not make a user namespace, which making a root takes",
-            why=done.stderr.strip(),
+            why=reason_of(done.returncode, done.stderr),
             remedy=allowing_namespaces() or "run as root, or allow unprivileged user namespaces",
         )
 

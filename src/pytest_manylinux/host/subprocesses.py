@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_manylinux.host.shutdown import lifetime
+from pytest_manylinux.model.observation import how_it_ended
 
 _RUN = (
     "import sys; sys.path[:] = [path for path in sys.path if path]; import runpy; del sys.argv[0]; "
@@ -61,6 +62,15 @@ def run_program(
             _kill(process.pid)
             raise
     return subprocess.CompletedProcess(argv, process.returncode, output)
+
+
+def reason_of(returncode: int, words: str) -> str:
+    """What a program that failed said, or how it ended if it said nothing (a kill does not).
+
+    `returncode` as subprocess has it: the negative number of the signal that killed it.
+    """
+    ending = how_it_ended(None, -returncode) if returncode < 0 else how_it_ended(returncode, None)
+    return words.strip() or f"{ending}, without a word"
 
 
 def start_time(pid: int) -> int:

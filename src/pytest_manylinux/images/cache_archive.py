@@ -22,6 +22,7 @@ from pytest_manylinux.cache.integrity import NAME as SEAL
 from pytest_manylinux.cache.paths import room_errors, store_errors
 from pytest_manylinux.errors import StoreError, UsageError
 from pytest_manylinux.host.containment import contained
+from pytest_manylinux.host.subprocesses import reason_of
 from pytest_manylinux.images.dpkg import changed_files, identity, installed_packages
 from pytest_manylinux.images.store import ImageRecord, ImageStore, StoredImage, folder_size
 from pytest_manylinux.model.distro import ImageSource
@@ -137,7 +138,9 @@ def _tar(argv: Sequence[str], names: bytes) -> Iterator[bytes]:
             process.kill()
             raise
     if process.returncode:
-        raise StoreError("the cache could not be packed", why=words.strip()[-_KEPT:])
+        raise StoreError(
+            "the cache could not be packed", why=reason_of(process.returncode, words[-_KEPT:])
+        )
 
 
 def read_archive(

@@ -41,7 +41,7 @@ _MEASURED = {
 _MARK = "GLIBC_ABI_"
 _VERSION = re.compile(r"(?P<namespace>GLIBC|GLIBCXX|CXXABI|GCC|ZLIB|LIBATOMIC)_(?P<number>\d[\d.]*)")
 _ENTRY = re.compile(r"\s+(?P<soname>\S+) \((?P<flags>[^)]*)\) => (?P<path>\S+)")
-_TIMEOUT = 120.0
+_TIMEOUT = 600.0  # seconds; under an emulator on a busy machine a Python may take one to start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +205,7 @@ def _versions(sandbox: Sandbox, path: str, here: Path) -> frozenset[str]:
 def _ask(sandbox: Sandbox, *argv: str, must: bool = True) -> str:
     done = sandbox.exec(Command(argv=argv, timeout=_TIMEOUT))
     if must and not done.ok:
-        words = done.stderr.decode("utf-8", "replace").strip()
-        raise ImageError(f"the image does not answer: {argv[-1]}", why=words)
+        raise ImageError(f"the image does not answer: {argv[-1]}", why=done.reason())
     return done.stdout.decode("utf-8", "replace") if done.ok else ""
 
 

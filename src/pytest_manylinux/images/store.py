@@ -31,6 +31,7 @@ from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.cache.paths import cache_root, store_errors
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.host.containment import contained
+from pytest_manylinux.host.subprocesses import reason_of
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import words_of
 from pytest_manylinux.images.dpkg import Packages, changed_files, identity, installed_packages
@@ -385,7 +386,9 @@ def _unpack(folder: Path, chunks: Iterable[bytes]) -> None:
             raise
     if process.returncode != 0:
         words = (folder / "log").read_text("utf-8", errors="replace")[-_KEPT:]
-        raise StoreError("a root that was received could not be unpacked", why=words.strip())
+        raise StoreError(
+            "a root that was received could not be unpacked", why=reason_of(process.returncode, words)
+        )
 
 
 def _feed(process: subprocess.Popen[bytes], chunks: Iterator[bytes]) -> None:

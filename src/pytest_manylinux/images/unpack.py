@@ -20,7 +20,7 @@ from pathlib import Path
 from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
-from pytest_manylinux.host.subprocesses import install_command
+from pytest_manylinux.host.subprocesses import install_command, reason_of
 from pytest_manylinux.images.user_namespace import InsideRequest, running_inside
 
 UNPACKER = "bsdtar"
@@ -113,7 +113,7 @@ def _ask(
         raise full(store, answer["refused"])
     raise ImageError(
         f"{title}: the image is refused: its layers cannot be unpacked into a root",
-        why=answer["refused"].strip(),
+        why=reason_of(process.returncode, answer["refused"]),
         remedy="see where the image comes from; a registry that keeps it unharmed gives it whole",
     )
 
@@ -189,7 +189,7 @@ def _copy(source: Path, target: Path, how: str = "--link", *, store: Path) -> No
     if done.returncode != 0:
         if _NO_ROOM in done.stderr:
             raise full(store, done.stderr.strip())
-        raise ImageError("a root could not be copied", why=done.stderr.strip())
+        raise ImageError("a root could not be copied", why=reason_of(done.returncode, done.stderr))
 
 
 def share_files(root: Path, below: Path, *, unchanged_since: int) -> int:

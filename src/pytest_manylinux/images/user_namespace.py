@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.subprocesses import install_command, watched
+from pytest_manylinux.host.subprocesses import install_command, reason_of, watched
 
 _SEARCH = ":/usr/sbin:/sbin"
 _NAMESPACES = (
@@ -222,7 +222,7 @@ def _by_helper(program: str, child: int, own: int, path: Path) -> None:
     if done.returncode != 0:
         raise ImageError(
             f"{program} gave a namespace none of the subordinate ids of {path}",
-            why=done.stderr.strip(),
+            why=reason_of(done.returncode, done.stderr),
             remedy=f"see that {program} is installed as its package has it, and the ranges in {path}",
         )
 

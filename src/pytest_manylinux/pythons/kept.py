@@ -10,6 +10,7 @@ import msgspec
 
 from pytest_manylinux.cache.integrity import content_of, is_whole
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.host.subprocesses import reason_of
 from pytest_manylinux.model.distro import AddedPython, InterpreterOrigin
 from pytest_manylinux.model.python import PythonVersion, parse_python
 
@@ -55,7 +56,9 @@ def keep_python(
     command = ("tar", "--extract", "--no-same-owner", f"--file={archive}", f"--directory={prefix}")
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)
     if done.returncode:
-        raise StoreError(f"{archive.name} cannot be unpacked", why=done.stderr.strip()[-500:])
+        raise StoreError(
+            f"{archive.name} cannot be unpacked", why=reason_of(done.returncode, done.stderr[-500:])
+        )
     write_record(folder, version=version, release=release, origin=origin, source=source, pip=pip)
 
 

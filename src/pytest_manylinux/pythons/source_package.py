@@ -283,9 +283,9 @@ def _build(
 
 
 def _failed(target: Target, source: SourceArchive, done: Completed) -> ManylinuxError:
-    words = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+    words = done.reason(done.stderr or done.stdout).splitlines()
     return ToolchainError(
         f"CPython {source.release} could not be built from source on {target.distro.id}",
-        why="\n".join(words[-_KEPT_LINES:]) or f"it ended as {done.status.value} without a word",
+        why="\n".join(words[-_KEPT_LINES:]),
         remedy=_STANDALONE,
     )

@@ -167,7 +167,7 @@ def look(completed: Completed, asked: Asked) -> Seen:
     if answers.pip.ending.overdue:
         raise TrialTimeoutError(
             "pip did not end in time",
-            why=answers.pip.ending.output[-1000:],
+            why=answers.pip.ending.output[-1000:].strip() or "it had not said anything",
             remedy="give trials more time (trial-timeout)",
         )
     if answers.pip.ending.exit_code != 0:
@@ -226,7 +226,7 @@ def _check_room(output: str) -> None:
 
 
 def _lost(completed: Completed, when: str) -> SandboxError:
-    why = completed.stderr.decode(errors="replace").strip()[-1000:]
+    why = completed.reason(bound=1000)
     match completed.status:
         case Status.TIMED_OUT:
             return TrialTimeoutError(f"the trial did not end in time, {when}", why=why)

@@ -17,7 +17,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
 from pytest_manylinux.errors import ImageError, SandboxError
-from pytest_manylinux.host.architecture import emulation_of
+from pytest_manylinux.host.architecture import allowed_time, emulation_of
 from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import ImportDepth, Observation, Pairs
@@ -33,7 +33,7 @@ from pytest_manylinux.trials.offered import (
     own_places,
 )
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
+from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, SuiteSteps, make_request, sent
 from pytest_manylinux.trials.result import Asked, Seen, look
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.uv_program import UvProgram
@@ -215,6 +215,11 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     )
 
 
+def _suite_steps(request: TrialRequest, suite: SuiteRequest, wheel: str) -> SuiteSteps:
+    steps = suite.steps(("install", *QUIET, *_OFFLINE), wheel)
+    return replace(steps, timeout=allowed_time(steps.timeout, request.target.arch))
+
+
 def _module(reference: str) -> str:
     return reference.partition(":")[0]
 
@@ -261,7 +266,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         interpreter=request.target.interpreter,
         venv=venv,
         request=replace(
-            make_request(venv, arguments, request.timeout),
+            make_request(venv, arguments, allowed_time(request.timeout, request.target.arch)),
             files=asked.judged.files if asked.judged else (),
             own=asked.judged.metadata if asked.judged else "",
             elf=loader_files(request.facts, venv.layout),
@@ -273,7 +278,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             libraries=asked.libraries,
             sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
-            suite=suite.steps(("install", *QUIET, *_OFFLINE), str(inside)) if suite else None,
+            suite=_suite_steps(request, suite, str(inside)) if suite else None,
             uv=request.uv.steps((*where, str(inside))) if request.uv else None,
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",

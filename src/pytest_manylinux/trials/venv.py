@@ -21,15 +21,18 @@ from packaging.utils import canonicalize_name
 
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.paths import store_errors
-from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec
+from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.model.distro import Image, Interpreter
 
 VENV = PurePosixPath("/scratch/venv")
 _FORMAT = 1  # of the record; part of the key
 _ARCHIVE = PurePosixPath("/scratch/venv.tar")
 _RECORD = "layout.json"
-_TIMEOUT = 300.0
+_TIMEOUT = 300.0  # seconds; two to three pass on an idle machine
+_SLOW = "run again when the machine has less to do"
+_LACKING = "the image needs Python with its venv module and pip (python3-venv on Debian)"
 # In a venv of Debian 11's PyPy sysconfig names folders outside of it; pip goes by distutils there.
 _PATHS = """
 import json, sys, sysconfig
@@ -113,12 +116,12 @@ def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) 
 
 
 def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:
-    done = sandbox.exec(Command(argv=argv, timeout=_TIMEOUT))
+    done = sandbox.exec(Command(argv=argv, timeout=allowed_time(_TIMEOUT, image.arch)))
     if not done.ok:
         raise ImageError(
             f"no virtual environment can be made in image {image.name}",
-            why=(done.stderr + done.stdout).decode(errors="replace").strip()[-2000:],
-            remedy="the image needs Python with its venv module and pip (python3-venv on Debian)",
+            why=done.reason(done.stderr, done.stdout),
+            remedy=_SLOW if done.status is Status.TIMED_OUT else _LACKING,
         )
     return done.stdout.decode(errors="replace")
 
