@@ -57,8 +57,10 @@ def _rebuild(kind: type[ManylinuxError], what: str, why: str, remedy: str) -> Ma
     return kind(what, why=why, remedy=remedy)
 
 
-def _rebuild_build(what: str, why: str, remedy: str, finding: str) -> BuildError:
-    return BuildError(what, why=why, remedy=remedy, finding=finding)
+def _rebuild_build(  # noqa: PLR0917 - as BuildError.__reduce__ lists them
+    what: str, why: str, remedy: str, finding: str, policy: str, because: str
+) -> BuildError:
+    return BuildError(what, why=why, remedy=remedy, finding=finding, policy=policy, because=because)
 
 
 class InternalError(ManylinuxError):
@@ -86,20 +88,31 @@ class ProjectError(ManylinuxError):
 class BuildError(ManylinuxError):
     """The project's build or repair failed; the log says how.
 
-    `finding` is the kebab-case name of the finding that the failure amounts to.
+    `finding` is the kebab-case name of the finding that the failure amounts to. `policy` is the oldest
+    one that would do, where a newer one would help, and `because` a line on what asks for it.
     """
 
     exit_code = ExitCode.NOT_PORTABLE
 
     def __init__(
-        self, what: str, *, why: str = "", remedy: str = "", finding: str = "build-failed"
+        self,
+        what: str,
+        *,
+        why: str = "",
+        remedy: str = "",
+        finding: str = "build-failed",
+        policy: str = "",
+        because: str = "",
     ) -> None:
         super().__init__(what, why=why, remedy=remedy)
         self.finding = finding
+        self.policy = policy
+        self.because = because
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Survive pickling with the finding's name."""
-        return (_rebuild_build, (self.what, self.why, self.remedy, self.finding))
+        """Survive pickling with all that is in it."""
+        words = (self.what, self.why, self.remedy, self.finding, self.policy, self.because)
+        return (_rebuild_build, words)
 
 
 class ToolchainError(ManylinuxError):

@@ -20,7 +20,7 @@ from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.run import WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
-from pytest_manylinux.plan import PlannedBuild, ProjectPlan
+from pytest_manylinux.plan import PlannedBuild, ProjectPlan, takes
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.matrix import is_unbuilt
 from pytest_manylinux.report.terminal import verdict_text
@@ -117,7 +117,9 @@ class PortabilityItem(pytest.Item):
         """Say what failed in words; only our own bugs show a traceback."""
         error = excinfo.value
         if isinstance(error, VerdictError):
-            return verdict_text(error.verdict, full=self.config.get_verbosity() > 1)
+            wheel = self.entry.wheel if self.entry is not None else None
+            build = wheel.build if wheel is not None else None
+            return verdict_text(error.verdict, build=build, full=self.config.get_verbosity() > 1)
         if isinstance(error, ManylinuxError):
             return str(error)
         if isinstance(error, pytest.xfail.Exception):
@@ -210,7 +212,17 @@ class TrialItem(PortabilityItem):
         judged = self.awaited(self.start())
         if judged.verdict.observation is not None:
             self.own_duration = judged.verdict.observation.duration
+        if judged.verdict.cause is Cause.NO_TARGET and self._others_take(judged.wheel):
+            raise pytest.skip.Exception(plain_line(judged.verdict.reason))
         self.judged_by(judged, self.job.origin)
+
+    def _others_take(self, wheel: WheelRecord | None) -> bool:
+        """Whether the wheel, whose policy was found out by its build, is for another target of it."""
+        others = (one.job for one in self.session.items if isinstance(one, TrialItem))
+        return wheel is not None and any(
+            key_of(job.origin) == key_of(self.job.origin) and takes(job.target, wheel.platforms)
+            for job in others
+        )
 
 
 class UnplannedItem(PortabilityItem):
@@ -258,7 +270,7 @@ class UnplannedItem(PortabilityItem):
 
 
 def _build_words(build: PlannedBuild) -> set[str]:
-    return {build.id, build.python.id, str(build.policy)}
+    return {build.id, build.python.id, build.choice.name}
 
 
 def _project_items(

@@ -18,7 +18,7 @@ from pytest_manylinux.model.distro import (
     added_prefix,
 )
 from pytest_manylinux.model.packages import PackageManager
-from pytest_manylinux.model.policy import Policy, policy_of_platform_tag
+from pytest_manylinux.model.policy import Policy, PolicyChoice, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel_tags import (
     asking,
@@ -31,20 +31,25 @@ from pytest_manylinux.model.wheel_tags import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedBuild:
-    """One build of a project: `cp311-manylinux1_x86_64`.
+    """One build of a project: `cp311-manylinux1_x86_64`, or `cp311-manylinux_auto_x86_64`.
 
     `root` is the target in whose distro's root it is built; None if only a builder image will do.
     """
 
     python: PythonVersion
-    policy: Policy
+    choice: PolicyChoice
     arch: str
     root: Target | None
 
     @property
+    def policy(self) -> Policy:
+        """The policy to build for; with `auto` the first to try."""
+        return self.choice.policy
+
+    @property
     def id(self) -> str:
         """As in node ids; cibuildwheel's build identifiers look the same."""
-        return f"{self.python.id}-{self.policy}_{self.arch}"
+        return f"{self.python.id}-{self.choice.name}_{self.arch}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +253,7 @@ def _admitted(
 
 def plan_project(
     *,
-    policy: Policy,
+    policy: PolicyChoice,
     requires_python: str,
     targets: Sequence[Target],
     builders: Sequence[Distro],
@@ -264,7 +269,7 @@ def plan_project(
     """
     targets = [target for target in targets if target.distro.libc.kind is policy.kind]
     if not targets and not pythons:
-        return ProjectPlan(builds=(), without_target=(policy,))
+        return ProjectPlan(builds=(), without_target=(policy.policy,))
     targets = [target for target in targets if not target.interpreter.only_named]
     wanted = sorted(set(pythons) or {target.interpreter.version for target in targets})
     wanted = [version for version in wanted if accepts_python(requires_python, version)]
@@ -275,7 +280,7 @@ def plan_project(
         if root is None and not in_image:
             unbuildable.append(version)
             continue
-        build = PlannedBuild(python=version, policy=policy, arch=arch, root=root)
+        build = PlannedBuild(python=version, choice=policy, arch=arch, root=root)
         builds.append((build, _targets_for(build, targets)))
     return ProjectPlan(builds=tuple(builds), unbuildable=tuple(unbuildable))
 
@@ -300,6 +305,12 @@ def _targets_for(build: PlannedBuild, targets: Iterable[Target]) -> tuple[Target
         for target in targets
         if target.interpreter.version == build.python and target.distro.libc.keeps(build.policy)
     )
+
+
+def takes(target: Target, platforms: Iterable[str]) -> bool:
+    """Whether a target's C library keeps one of the policies that platform tags name; `any` is none."""
+    named = [found[0] for name in platforms if (found := policy_of_platform_tag(name)) is not None]
+    return not named or any(target.distro.libc.keeps(policy) for policy in named)
 
 
 def check_policy(policy: Policy, arch: str, *, where: str) -> None:

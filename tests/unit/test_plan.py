@@ -22,6 +22,7 @@ from pytest_manylinux.model.policy import (
     Libc,
     LibcKind,
     Policy,
+    PolicyChoice,
     musl,
     parse_policy,
     policy_of_platform_tag,
@@ -131,7 +132,7 @@ def test_no_build_is_planned_for_a_python_that_only_names_bring() -> None:
         replace(one, interpreter=replace(one.interpreter, only_named=True)) for one in TARGETS[1:]
     )
     plan = plan_project(
-        policy=parse_policy("manylinux2014"),
+        policy=PolicyChoice(parse_policy("manylinux2014")),
         requires_python="",
         targets=(TARGETS[0], *others),
         builders=DEBIANS,
@@ -289,7 +290,7 @@ def plan(
     policy: Policy = MANYLINUX1, requires: str = "", pythons: tuple[PythonVersion, ...] = ()
 ) -> ProjectPlan:
     return plan_project(
-        policy=policy,
+        policy=PolicyChoice(policy),
         requires_python=requires,
         targets=TARGETS,
         builders=DEBIANS,
@@ -323,7 +324,7 @@ def test_a_policy_is_for_targets_of_its_own_c_library() -> None:
     alpine = replace(distro("alpine-3.24", 0, 13), libc=musl(1, 2, 6), archive=None)
     policy = parse_policy("musllinux_1_2")
     found = plan_project(
-        policy=policy,
+        policy=PolicyChoice(policy),
         requires_python="",
         targets=(*TARGETS, *targets_of([alpine], "x86_64", ())),
         builders=DEBIANS,
@@ -351,7 +352,7 @@ def test_every_trial_of_a_plan_can_take_its_wheel(
     pythons = tuple(PythonVersion(3, minor) for minor in sorted(minors))
     targets = targets_of(chosen, "x86_64", pythons)
     found = plan_project(
-        policy=Policy((2, glibc)),
+        policy=PolicyChoice(Policy((2, glibc))),
         requires_python="",
         targets=targets,
         builders=DEBIANS,

@@ -62,6 +62,7 @@ class BuildRequest:
     `cache` is a folder of ours that may be shared by builds at the same time. `log` is overwritten.
     `fresh` builds even if an earlier build of the same source in the same way is remembered. A build in
     other `surroundings` than the usual is neither recalled nor remembered.
+    With `auto` a failure that a newer policy would cure is remembered too: that one is built for next.
     `siblings` are wheels that are taken for what is required to build, whatever the index has.
     """
 
@@ -80,6 +81,7 @@ class BuildRequest:
     cache: Path
     log: Path
     fresh: bool = False
+    auto: bool = False
     siblings: tuple[SiblingWheel, ...] = ()
     surroundings: BuildSurroundings = USUAL
 
@@ -165,8 +167,8 @@ class KnownFailure:
     """What a pattern in the log of a failed build means.
 
     Either a `remedy`, or code that is too new for the policy: `what` says so, `feature` is what it
-    uses and `since` the first glibc that has it. Without a `feature`, the pattern's group is the name
-    of a symbol, and the toolchain's table says which glibc offers it.
+    uses and `since` the first glibc that has it. Without a `feature`, the pattern's groups tell; see
+    newer_libc.py.
     """
 
     pattern: re.Pattern[str]
@@ -197,8 +199,9 @@ class Toolchain:
 
     `symbols` is the table of the symbols that each glibc offers (see glibc_symbols.py) and `target` the
     name in it; without a table none are known. musl's symbols are known always. `exports` is a
-    file with the names that the interpreter offers to extension modules. `before_cxx` is called on
-    this machine before a build of C++ sources.
+    file with the names that the interpreter offers to extension modules. `aligned_new` is the C library
+    from which on the compiler's own C++ library has aligned new (C++17); empty where it always has.
+    `before_cxx` is called on this machine before a build of C++ sources.
 
     A target of another architecture is a value too: the compiler is this machine's own, aimed at it,
     with the headers of the target's root among the `mounts`. No compiler is ever emulated.
@@ -227,6 +230,7 @@ class Toolchain:
     symbols: Path | None = None
     target: str = ""
     exports: Path | None = None
+    aligned_new: Version = ()
     known_failures: tuple[KnownFailure, ...] = ()
     before_cxx: Callable[[], None] | None = None
 
@@ -246,6 +250,14 @@ class Toolchain:
         """The oldest policy that promises this version of the C library; None if none is known."""
         return next((policy for policy in self.policies if policy.version >= version), None)
 
+    def next_usual(self) -> Policy | None:
+        """The policy that is commonly built for next, where nothing says which one is needed."""
+        newer = (policy for policy in self.policies if policy > self.policy)
+        return next((policy for policy in newer if policy.version in _USUAL), None)
+
+
+_USUAL: frozenset[Version] = frozenset({(2, 12), (2, 17), (2, 28), (2, 34)})
+"""glibcs of the policies that official images are made for (pypa/manylinux)."""
 
 MakeToolchain = Callable[[BuildRequest, Engine, IndexAccess, Say], Toolchain]
 """Makes the toolchain for a build, fetching what is missing; raises ToolchainError and StoreError."""

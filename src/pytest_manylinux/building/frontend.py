@@ -21,16 +21,16 @@ from pytest_manylinux.building.api import (
     INSIDE,
     NO_BYTECODE,
     SOURCE,
-    KnownFailure,
     Pairs,
     Toolchain,
 )
-from pytest_manylinux.building.glibc_symbols import Version
+from pytest_manylinux.building.newer_libc import NewerLibc, newer_libc
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.steps import BuildSteps, TimeOverError
 from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError, ToolchainError
 from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess
+from pytest_manylinux.model.policy import Libc
 
 ASKS_FOR_MORE = 75
 """The exit code of inside/build_hooks.py where the back end names requirements."""
@@ -204,36 +204,25 @@ class FrontEnd:
         """The error for a hook that failed: what is known of the words in the log decides."""
         log = self.steps.log
         text = f"{log.errors(60)}\n{log.tail(400)}"
-        remedies = []
-        for known in self.toolchain.known_failures:
-            if known.remedy:
-                remedies += [known.remedy] if known.pattern.search(text) else []
-            elif known.feature and known.pattern.search(text):
-                return self._too_new(known.what, known.feature, known.since)
-            elif not known.feature and (newer := self._newer_names(known)):
-                worst = max(newer, key=newer.__getitem__)
-                return self._too_new(known.what, worst, newer[worst])
+        known = self.toolchain.known_failures
+        if newer := newer_libc(self.toolchain, log.errors(60), text):
+            return self._too_new(newer)
+        remedies = [one.remedy for one in known if one.remedy and one.pattern.search(text)]
         failure = self.steps.failure(what, done)
         failure.remedy = "; ".join([*remedies, failure.remedy])
         return failure
 
-    def _newer_names(self, known: KnownFailure) -> dict[str, Version]:
-        """Names that the compiler did not know, and that only a newer libc than the policy's has."""
-        offered = self.toolchain.offered()
-        names = known.pattern.findall(self.steps.log.errors(60))
-        since = {name: min(offered[name]) for name in names if name in offered}
-        return {name: first for name, first in since.items() if first > self.toolchain.policy.version}
-
-    def _too_new(self, what: str, feature: str, since: Version) -> BuildError:
-        enough = str(self.toolchain.enough_for(since) or "a newer one")
+    def _too_new(self, newer: NewerLibc) -> BuildError:
+        enough = self.toolchain.enough_for(newer.since)
         return BuildError(
-            f"{self.steps.what}: {what}",
-            why=f"it uses {feature}, which needs {self.toolchain.policy.kind.value} "
-            f"{'.'.join(map(str, since))} or newer\n"
+            f"{self.steps.what}: {newer.what}",
+            why=f"it uses {newer.feature}, which needs {Libc(newer.libc, newer.since)} or newer\n"
             f"{self.steps.log.errors(4)}",
-            remedy=f"set policy = {enough!r}, the lowest that will do; "
+            remedy=f"set policy = {str(enough or 'a newer one')!r}, the lowest that will do; "
             f"the whole log is {self.steps.log.path}",
             finding="symbol-too-new",
+            policy=str(enough or ""),
+            because=newer.because,
         )
 
 

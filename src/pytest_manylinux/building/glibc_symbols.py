@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.errors import StoreError
-from pytest_manylinux.model.policy import LibcKind, Policy
+from pytest_manylinux.model.policy import Libc, LibcKind, Policy
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, SymbolWant, WheelFacts
 
 Version = tuple[int, ...]
@@ -122,6 +122,8 @@ _RELR = {"GLIBC_ABI_DT_RELR": (2, 36)}
 _OF_GLIBC = re.compile(
     r"(?:lib(?:c|m|pthread|dl|rt|util|resolv|crypt|nsl|anl|BrokenLocale|thread_db)\.so\.\d+|ld-linux.*|ld64\.so\.\d)"
 )
+_ALIGNED_NEW = re.compile(r"_Z(?:n[wa][jm]|d[la]Pv[jm]?)St11align_val_t(?:RKSt9nothrow_t)?")
+_OF_CXX = re.compile(r"lib(?:std)?c\+\+\.so(?:\.\d+)*")
 _OF_MUSL = re.compile(r"libc\.so|(?:libc\.|ld-)musl-\w+\.so\.1")
 
 
@@ -132,17 +134,32 @@ def is_of_glibc(library: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TooNew:
-    """A symbol that the policy's C library does not offer. `since` is the first version that does."""
+    """A symbol that the policy's C library does not offer. `since` is the first version that does.
+
+    `aligned_new` tells that it is C++17's, for which the compiler's C++ library wants that version.
+    """
 
     file: str
     symbol: str
     since: Version
     versioned: bool
     libc: LibcKind = LibcKind.GLIBC
+    aligned_new: bool = False
+
+    @property
+    def because(self) -> str:
+        """Without the file: `getrandom wants glibc 2.25`."""
+        name = "std::align_val_t" if self.aligned_new else self.symbol
+        return f"{name} wants {Libc(self.libc, self.since)}"
 
     def __str__(self) -> str:
         """One line of evidence."""
         since = ".".join(map(str, self.since))
+        if self.aligned_new:
+            return (
+                f"{self.file} wants {self.symbol} (aligned new, C++17), which the compiler's C++ "
+                f"library offers from {self.libc.value} {since} on"
+            )
         how = f"{self.symbol}@GLIBC_{since}" if self.versioned else f"{self.symbol} (without a version)"
         if self.libc is LibcKind.MUSL:
             how = self.symbol
@@ -154,18 +171,23 @@ def too_new_symbols(
     policy: Policy,
     offered: Mapping[str, frozenset[Version]],
     python: Collection[str],
+    aligned_new: Version = (),
 ) -> tuple[TooNew, ...]:
     """The symbols that rule the policy out, worst first.
 
     `offered` are its C library's symbols with the versions that offer them, `python` what the
-    interpreter exports. A weak symbol may stay undefined. A symbol that nobody known offers is no
-    matter of a version: the trial's loader judges that.
+    interpreter exports. `aligned_new` is the version from which the compiler's own C++ library offers
+    aligned new; empty where it always does. A weak symbol may stay undefined. A symbol that nobody
+    known offers is no matter of a version: the trial's loader judges that.
     """
     found = (
         problem
         for file in facts.elf
         if file.kind in {ElfKind.SHARED, ElfKind.PROGRAM}
-        for problem in _of_file(file, facts.elf, policy, offered, python)
+        for problem in (
+            *_of_file(file, facts.elf, policy, offered, python),
+            *_aligned_new(file, facts.elf, policy, aligned_new),
+        )
     )
     return tuple(sorted(found, key=lambda item: (item.since, item.file, item.symbol), reverse=True))
 
@@ -198,6 +220,24 @@ def _of_file(
         for version in versions:
             if (since := _RELR.get(version, ())) > oldest:
                 yield TooNew(file=file.path, symbol=version, since=since, versioned=False)
+
+
+def _aligned_new(
+    file: ElfFacts, files: Iterable[ElfFacts], policy: Policy, since: Version
+) -> Iterator[TooNew]:
+    """Aligned new and delete, left undefined: no C++ library that the file needs has them."""
+    if since <= policy.version:
+        return
+    reached = list(_reached(file, files))
+    needed = {name for other in reached for name in other.needed}
+    if any(_OF_CXX.fullmatch(name) for name in needed):
+        return
+    beside = {name.partition("@")[0] for other in reached for name in other.exports}
+    for want in file.wants:
+        if _ALIGNED_NEW.fullmatch(want.name) and not want.weak and want.name not in beside:
+            yield TooNew(
+                file=file.path, symbol=want.name, since=since, versioned=False, aligned_new=True
+            )
 
 
 def _stated(want: SymbolWant) -> Version:

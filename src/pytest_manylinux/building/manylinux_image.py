@@ -22,11 +22,13 @@ from pytest_manylinux.building.api import (
     ENVIRONMENT,
     ENVIRONMENT_PYTHON,
     BuildRequest,
+    KnownFailure,
     Pip,
     Say,
     Toolchain,
 )
 from pytest_manylinux.building.compiler import TARGETS, known_symbols
+from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
 from pytest_manylinux.errors import DeadImageError, SandboxError, ToolchainError
@@ -234,6 +236,17 @@ def _first_manager(listing: str) -> str:
     return "apt" if name == "apt-get" else name
 
 
+_KNOWN_FAILURES = (
+    KnownFailure(  # GCC 4.8 in manylinux1's image and its kin
+        pattern=re.compile(r"unrecognized command line option \W?-std=(?:c|gnu)\+\+(?:17|1z|20|2a|23)"),
+        what="its C++ is too new for the compiler of this policy's image",
+        feature="C++17",
+        since=(2, 17),
+    ),
+    *LIBC_FAILURES,
+)
+
+
 def image_builder(name: str, layout: Layout) -> Pipeline:
     """The builder for an image; `name` is `official`, or the image as it was named."""
     return Pipeline(name=name, toolchain=ImageToolchain(layout=layout))
@@ -276,6 +289,7 @@ class ImageToolchain:
             auditwheel_name=f"auditwheel of {self.layout.image.name}",
             symbols=known_symbols(request.cache) if target else None,
             target=target.triple if target else "",
+            known_failures=_KNOWN_FAILURES,
         )
 
 

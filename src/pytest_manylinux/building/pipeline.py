@@ -37,6 +37,7 @@ from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot, turn_a
 from pytest_manylinux.building.steps import BuildLog, BuildSteps
 from pytest_manylinux.building.wheelhouse import (
     BuildMemory,
+    PolicyMemory,
     build_key,
     fingerprint,
     forget_old_projects,
@@ -88,19 +89,22 @@ class Pipeline:
         )
         usual = request.surroundings == USUAL
         memory = BuildMemory(request.cache / "wheels", fresh=request.fresh or not usual)
+        refusals = PolicyMemory(request)
         try:
             with temporary_folder() as here:
                 archive = here / "source.tar"
                 ours = (request.wheelhouse, request.cache, request.log)
                 below = str(request.surroundings.source.relative_to(SCRATCH))
                 source = snapshot(project, archive, below=below, leave_out=ours, say=say)
-                key = build_key(request, fingerprint(archive), source, inputs)
+                digest = fingerprint(archive)
+                key = build_key(request, digest, source, inputs)
                 if found := memory.recall(key):
                     kept, record = found
                     wheel = put(kept, request.wheelhouse)
                     record = _as_now(record, request, source, started)
                     return BuildOutcome(wheel=wheel, record=record)
-                facts, requirements = job.make(engine, here, archive, source)
+                with refusals.of(digest, source, inputs):
+                    facts, requirements = job.make(engine, here, archive, source)
                 wheel = put(facts.wheel.path, request.wheelhouse)
                 record = _record_of(request, source, inputs, requirements, facts)
                 if usual:
@@ -281,7 +285,9 @@ class _Job:
     def _check_symbols(self, facts: WheelFacts) -> None:
         chain = self.toolchain
         exports = chain.python_exports()
-        found = too_new_symbols(facts, chain.policy, chain.offered(), exports)
+        found = too_new_symbols(
+            facts, chain.policy, chain.offered(), exports, aligned_new=chain.aligned_new
+        )
         check_symbols(self.what, chain, found)
 
 

@@ -168,12 +168,17 @@ class Repair:
                 finding="missing-library",
             )
         if _TOO_RECENT in words and (guilty := self._too_new(self._libraries(facts))):
-            return symbols_error(what, chain, [str(library) for library in guilty], guilty[0].glibc)
+            worst = guilty[0]
+            because = f"{worst.symbol} of {worst.name} wants glibc {'.'.join(map(str, worst.glibc))}"
+            return symbols_error(what, chain, [str(one) for one in guilty], worst.glibc, because)
+        recent = _TOO_RECENT in words
         return BuildError(
             f"{what}: {chain.auditwheel_name} cannot repair the wheel for {chain.policy}",
             why=_last_sentence(words),
             remedy=log,
             finding="elf-in-purelib" if _PURELIB in words else "build-failed",
+            policy=str(chain.next_usual() or "") if recent else "",
+            because=f"auditwheel found {_TOO_RECENT}" if recent else "",
         )
 
     def _too_new(self, libraries: Sequence[_Library]) -> list[_Library]:
@@ -213,7 +218,8 @@ class Repair:
 def check_symbols(what: str, toolchain: Toolchain, found: Sequence[TooNew]) -> None:
     """Raise BuildError if files want symbols (worst first) that the policy's glibc does not offer."""
     if found:
-        raise symbols_error(what, toolchain, [str(problem) for problem in found], found[0].since)
+        worst, evidence = found[0], [str(problem) for problem in found]
+        raise symbols_error(what, toolchain, evidence, worst.since, worst.because)
 
 
 def check_libc(what: str, policy: Policy, facts: WheelFacts) -> None:
@@ -245,7 +251,7 @@ def _linked_with_glibc(what: str, marks: Sequence[str]) -> BuildError:
 
 
 def symbols_error(
-    what: str, toolchain: Toolchain, evidence: Sequence[str], glibc: Version
+    what: str, toolchain: Toolchain, evidence: Sequence[str], glibc: Version, because: str
 ) -> BuildError:
     """The error that says which symbol forces which policy."""
     enough = toolchain.enough_for(glibc)
@@ -258,6 +264,8 @@ def symbols_error(
         if enough
         else "no policy that auditwheel knows is new enough; do without that symbol",
         finding="symbol-too-new",
+        policy=str(enough or ""),
+        because=because,
     )
 
 

@@ -24,7 +24,8 @@ import hashlib
 import os
 import shutil
 import tarfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -37,8 +38,8 @@ from pytest_manylinux.cache.atomic import draft
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.integrity import file_digest, sealed, unsealed
 from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
-from pytest_manylinux.cache.values import code_version, key_of
-from pytest_manylinux.errors import StoreError
+from pytest_manylinux.cache.values import ValueCache, code_version, key_of
+from pytest_manylinux.errors import BuildError, StoreError
 from pytest_manylinux.model.run import BuildRecord
 
 
@@ -144,6 +145,69 @@ class BuildMemory:
             make_once(self._root / key, fill, usable=lambda _: False)
             kept = (path.parent for path in self._root.glob(f"*/{_RECORD}"))
             remove_surplus(entries(kept), max_size=self._limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """A BuildError that named a newer policy."""
+
+    what: str
+    why: str
+    remedy: str
+    finding: str
+    policy: str
+    because: str
+
+
+class PolicyMemory:
+    """What sources, by their digests, were not built for a policy for, where a newer one would do.
+
+    Only for a request with `auto`: the second run then begins with the policy that the first came to,
+    and so does each further Python of one run.
+    """
+
+    def __init__(self, request: BuildRequest) -> None:
+        self._request = request
+        self._kept = ValueCache(
+            request.cache / "policies", _Refusal, limit=_REFUSALS, fresh=request.fresh
+        )
+
+    @contextlib.contextmanager
+    def of(self, source: str, snapshot: Snapshot, how: BuildInputs) -> Iterator[None]:
+        """Raise what an earlier build of this source raised; keep what this one raises."""
+        if not self._request.auto:
+            yield
+            return
+        key = self._key(source, snapshot, how)
+        if known := self._kept.recall(key):
+            raise BuildError(**{name: getattr(known, name) for name in _Refusal.__slots__})
+        try:
+            yield
+        except BuildError as error:
+            if error.policy:
+                words = {name: getattr(error, name) for name in _Refusal.__slots__}
+                self._kept.keep(key, _Refusal(**words))
+                self._kept.prune()
+            raise
+
+    def _key(self, source: str, snapshot: Snapshot, how: BuildInputs) -> str:
+        """Neither the Python nor the image is in it: one policy is for all of a release."""
+        request = self._request
+        return key_of(
+            code_version("building", "building.inside"),
+            how.builder,
+            source,
+            (snapshot.commit, snapshot.dirty) if snapshot.objects is not None else (),
+            how.policy,
+            request.arch,
+            how.index,
+            request.before_build,
+            request.build_packages,
+            request.network,
+        )
+
+
+_REFUSALS = 1024 * 1024  # bytes; a thousand or so
 
 
 def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: BuildInputs) -> str:

@@ -44,6 +44,7 @@ from pytest_manylinux.building.compiler import (
 )
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
+from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
@@ -228,17 +229,12 @@ _KNOWN_FAILURES = (
         pattern=re.compile(
             r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
         ),
-        what="its C++ is too new for this policy",
-        feature="aligned new (std::align_val_t, C++17)",
+        what="its C++17 (aligned new) is too new for this policy",
+        feature="std::align_val_t",
         since=CXX17_SINCE,
     ),
     # zig's headers hide what the policy's glibc does not offer, and its linker does not find it.
-    KnownFailure(
-        pattern=re.compile(
-            r"(?:undeclared (?:function|identifier) '|undefined symbol: |no member named ')(\w+)"
-        ),
-        what="it needs a newer C library than this policy promises",
-    ),
+    *LIBC_FAILURES,
 )
 
 
@@ -282,6 +278,7 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         symbols=symbol_table(kit.zig),
         target=target.triple,
         exports=kit.exports,
+        aligned_new=() if musl else CXX17_SINCE,
         known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature)),
         before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True),
     )

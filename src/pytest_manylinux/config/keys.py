@@ -41,7 +41,7 @@ from pytest_manylinux.config.readers import (
 from pytest_manylinux.config.settings import GateRule
 from pytest_manylinux.config.suite_readers import inner_paths, patterns, requirements, variables
 from pytest_manylinux.model.observation import ImportDepth
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, PolicyChoice
 from pytest_manylinux.model.selection import EVERYTHING, PythonChoice
 
 Reader = Callable[[object, str], object]
@@ -59,7 +59,7 @@ IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
     "packages": (inner_paths, ()),
-    "policy": (policies, (Policy((2, 5)),)),
+    "policy": (policies, (PolicyChoice(Policy((2, 5))),)),
     "distros": (words, (AUTO,)),
     "python": (pythons, PythonChoice()),
     "build": (build_patterns, EVERYTHING),

@@ -21,7 +21,7 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
-from pytest_manylinux.model.policy import Policy, parse_policy
+from pytest_manylinux.model.policy import AUTO_POLICY, LibcKind, PolicyChoice, parse_policy_choice
 from pytest_manylinux.model.selection import EVERYTHING, PythonChoice, parse_patterns, parse_pythons
 from pytest_manylinux.model.verdict import Expectation
 
@@ -102,11 +102,19 @@ def path(raw: object, where: str) -> Path:
     return Path(text(raw, where)).expanduser()
 
 
-def policies(raw: object, where: str) -> tuple[Policy, ...]:
-    """Policies by any of their names; several are for one run, of one C library or of two."""
-    found = tuple(dict.fromkeys(parse_policy(word, where=where) for word in words(raw, where)))
+def policies(raw: object, where: str) -> tuple[PolicyChoice, ...]:
+    """Policies by any name, or `auto`; several are for one run, of one C library or of two."""
+    found = tuple(dict.fromkeys(parse_policy_choice(word, where=where) for word in words(raw, where)))
     if not found:
         raise _wrong(where, raw, "name a policy, or several with commas between")
+    chosen = [choice for choice in found if choice.auto]
+    others = [str(choice) for choice in found if not choice.auto and choice.kind is LibcKind.GLIBC]
+    if chosen and others:
+        raise UsageError(
+            f"{where}: {AUTO_POLICY!r} stands beside {', '.join(others)}",
+            why=f"{AUTO_POLICY!r} chooses the manylinux policy, which may be the same one",
+            remedy=f"leave one of them out; a musllinux policy may stand beside {AUTO_POLICY!r}",
+        )
     return found
 
 

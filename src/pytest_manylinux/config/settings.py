@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.observation import ImportDepth
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import PolicyChoice
 from pytest_manylinux.model.selection import PythonChoice
 from pytest_manylinux.model.verdict import Expectation
 
@@ -128,7 +128,7 @@ class Settings:
     """
 
     packages: tuple[str, ...]
-    policy: tuple[Policy, ...]
+    policy: tuple[PolicyChoice, ...]
     distros: tuple[str, ...]
     python: PythonChoice
     build: tuple[str, ...]

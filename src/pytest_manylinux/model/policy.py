@@ -113,8 +113,40 @@ class Policy:
         return tuple(f"{name}_{arch}" for name in names)
 
 
-def parse_policy(text: str, *, where: str = "") -> Policy:
-    """Read a policy from any of its names.
+AUTO_POLICY = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChoice:
+    """The policy to build for. With `auto` it is the first that is tried."""
+
+    policy: Policy
+    auto: bool = False
+
+    @property
+    def kind(self) -> LibcKind:
+        """The C library that wheels are built for."""
+        return self.policy.kind
+
+    @property
+    def name(self) -> str:
+        """In identifiers of builds: the policy's, or `manylinux_auto` while nobody knows it."""
+        return f"{self.policy.kind.policies}_{AUTO_POLICY}" if self.auto else str(self.policy)
+
+    def __str__(self) -> str:
+        """As it is written in settings."""
+        return AUTO_POLICY if self.auto else str(self.policy)
+
+
+def parse_policy_choice(text: str, *, where: str = "") -> PolicyChoice:
+    """Read `auto`, which begins with manylinux1, or a policy. Raises UsageError."""
+    if text.strip() == AUTO_POLICY:
+        return PolicyChoice(Policy(ALIASES["manylinux1"]), auto=True)
+    return PolicyChoice(parse_policy(text, where=where, also=AUTO_POLICY))
+
+
+def parse_policy(text: str, *, where: str = "", also: str = "") -> Policy:
+    """Read a policy from any of its names; `also` is a word that may stand in its place.
 
     Raises UsageError, with the nearest right word, for anything else. `where` names the setting.
     """
@@ -123,11 +155,12 @@ def parse_policy(text: str, *, where: str = "") -> Policy:
         return Policy(ALIASES[word])
     if policy := _by_name(word):
         return policy
-    near = difflib.get_close_matches(word, _LIKELY, n=1)
+    near = difflib.get_close_matches(word, [*_LIKELY, *filter(None, [also])], n=1)
     hint = f"perhaps you meant {near[0]!r}; " if near else ""
     raise UsageError(
         f"{where + ': ' if where else ''}{text!r} is not a policy",
-        remedy=f"{hint}use manylinux1, manylinux2010, manylinux2014, manylinux_X_Y or musllinux_X_Y",
+        remedy=f"{hint}use {also and also + ', '}manylinux1, manylinux2010, manylinux2014, "
+        "manylinux_X_Y or musllinux_X_Y",
     )
 
 

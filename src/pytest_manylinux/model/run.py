@@ -42,6 +42,7 @@ class BuildRecord:
     was that one. `siblings` are wheels of the run that were taken as build requirements: (file name,
     SHA-256). `reproducible` tells whether a second build in other surroundings gave the same wheel,
     byte for byte, None if there was none; `differences` are what differed, a sentence each.
+    `policy_why` is what asked for this policy where an older one was tried first.
     """
 
     project: str
@@ -65,6 +66,7 @@ class BuildRecord:
     siblings: Pairs = ()
     reproducible: bool | None = None
     differences: tuple[str, ...] = ()
+    policy_why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ def properties(
         "wheel": wheel.file if wheel is not None else "",
         "wheel.sha256": wheel.sha256 if wheel is not None else "",
         "policy": _policy(wheel, made),
+        "policy.why": made.policy_why if made is not None else "",
         **dict.fromkeys(("distro", "python", "pip", "libc"), ""),
         **dict.fromkeys(("image", "image.source", "image.name", "image.note"), ""),
         "engine": engine,

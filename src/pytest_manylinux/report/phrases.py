@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import PurePath
 
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
@@ -145,6 +146,20 @@ def remembered_words(verdicts: Iterable[Verdict]) -> str:
     return f"{count} of {counted(len(seen), 'trial')}, seen by earlier runs" if count else ""
 
 
+def policy_words(builds: Iterable[BuildRecord]) -> list[str]:
+    """A line for each policy that builds came to: `demo: built for manylinux2014: …`."""
+    lines = [
+        plain_line(f"{PurePath(build.project).name}: {_built_for(build)}")
+        for build in builds
+        if build.policy_why and not build.error
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def _built_for(build: BuildRecord) -> str:
+    return f"built for {build.policy}: {build.policy_why}"
+
+
 def seen_words(seen: Observation) -> str:
     """When it was seen, and whether by an earlier run; empty if nobody knows when."""
     if not seen.started:
@@ -237,12 +252,13 @@ def extras_words(verdict: Verdict) -> str:
     return f"passed with {sets} too" if verdict.outcome is Outcome.PORTABLE else f"with {sets}"
 
 
-def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
+def verdict_text(verdict: Verdict, *, build: BuildRecord | None = None, full: bool = False) -> str:
     """What a failing item prints: what failed and where, the decisive line, evidence, remedy.
 
-    `full` adds every line of evidence, the tracebacks and pip's words. Ends without a line break.
+    `build` made the wheel; that `auto` chose another policy than the oldest is said. `full` adds every
+    line of evidence, the tracebacks and pip's words. Ends without a line break.
     """
-    sections = ["\n".join(_heading(verdict))]
+    sections = ["\n".join(_heading(verdict, build))]
     sections += ["\n".join(_finding(finding, full=full)) for finding in _by_weight(verdict.findings)]
     sections += ["\n".join(_ignored(ignored)) for ignored in verdict.ignored]
     seen = verdict.observation
@@ -253,7 +269,7 @@ def verdict_text(verdict: Verdict, *, full: bool = False) -> str:
     return "\n\n".join(sections)
 
 
-def _heading(verdict: Verdict) -> Iterator[str]:
+def _heading(verdict: Verdict, build: BuildRecord | None) -> Iterator[str]:
     wheel = wheel_words(verdict.wheel)
     if verdict.subject == "audit":
         where = " by its audit"
@@ -262,6 +278,8 @@ def _heading(verdict: Verdict) -> Iterator[str]:
     yield f"{wheel}: {outcome_words(verdict.outcome)}{where}"
     if words := extras_words(verdict):
         yield f"  {words}"
+    if build is not None and build.policy_why:
+        yield _indented(_built_for(build))
     if verdict.cause is not None:
         yield f"  because {cause_words(verdict.cause)}"
     if verdict.reason and verdict.reason not in {finding.message for finding in verdict.findings}:

@@ -18,6 +18,7 @@ from pytest_manylinux.report.matrix import Grid, Row, distinct, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
     counted,
     outcome_words,
+    policy_words,
     prediction_words,
     remembered_words,
     repeated_words,
@@ -121,6 +122,8 @@ def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) 
         console.print(f"prediction: {words}")
     if words := suites_words(verdicts):
         console.print(f"tests: {words}")
+    for words in policy_words(record.builds):
+        console.print(f"policy: {words}")
     if words := repeated_words(verdicts):
         console.print(f"repeated: {words}")
     if words := remembered_words(verdicts):

@@ -1,11 +1,13 @@
-"""Which builder makes a wheel, and why: decided once per run for each builder image."""
+"""Which builder makes a wheel, for which policy, and why; the builder once for each builder image."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from packaging.tags import Tag
 
 from pytest_manylinux.building.api import Builder, MakeToolchain, Say
 from pytest_manylinux.building.manylinux_image import Layout, image_builder, read_layout
@@ -21,11 +23,21 @@ from pytest_manylinux.catalogue.builder_images import (
 )
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
-from pytest_manylinux.errors import EngineError, ManylinuxError, SandboxError, ToolchainError
+from pytest_manylinux.errors import (
+    BuildError,
+    EngineError,
+    ManylinuxError,
+    SandboxError,
+    ToolchainError,
+)
 from pytest_manylinux.images.references import parse_reference
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Image
+from pytest_manylinux.model.policy import PolicyChoice, parse_policy
+from pytest_manylinux.model.wheel_tags import installable_tags
 from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.run.outcomes import Built
+from pytest_manylinux.run.subjects import BuildJob
 from pytest_manylinux.workspace import Workspace
 
 AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
@@ -34,11 +46,16 @@ _LIMIT = 1024 * 1024  # bytes of what images were seen to hold; some hundreds of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuilderChoice:
-    """A builder and why it is the one. `image` is where it builds; None: in a Debian root."""
+    """A builder and why it is the one. `image` is where it builds; None: in a Debian root.
+
+    `policy` is what it builds for, empty while that is not decided; `policy_why` as in BuildRecord.
+    """
 
     builder: Builder
     why: str
     image: Image | None = None
+    policy: str = ""
+    policy_why: str = ""
 
 
 class Builders:
@@ -206,3 +223,54 @@ def layout_of(image: Image, engine: Engine, *, prefix: tuple[str, ...], root: Pa
     kept.keep(key, layout)
     kept.prune()
     return layout
+
+
+async def for_the_policy_it_needs(
+    job: BuildJob, first: Built | None, attempt: Callable[[BuildJob, str], Awaitable[Built]], say: Say
+) -> Built:
+    """Build for the job's policy; with `auto`, once, for the next one that a failure asks for.
+
+    A project's `first` build decides for its other Pythons. `attempt` makes one build; its second
+    argument is what kept the older policy from being built for. Raises what the last attempt raises.
+    """
+    choice, old = job.build.choice, job.build.policy
+    if first is not None and first.record.policy_why and (same := _newer(choice, first.record.policy)):
+        return await attempt(_for_policy(job, same), first.record.policy_why)
+    try:
+        return await attempt(job, "")
+    except BuildError as error:
+        newer = _newer(choice, error.policy)
+        if newer is None:
+            raise
+        why = error.because
+    say(f"{job.subject.group}: {job.build.id}: {why}: building for {newer.policy}, not for {old}")
+    try:
+        return await attempt(_for_policy(job, newer), why)
+    except BuildError as error:
+        error.why = "\n".join(filter(None, (error.why, f"{old} was tried first: {why}")))
+        raise
+
+
+def _for_policy(job: BuildJob, choice: PolicyChoice) -> BuildJob:
+    return replace(job, build=replace(job.build, choice=choice))
+
+
+def _newer(choice: PolicyChoice, policy: str) -> PolicyChoice | None:
+    """The choice of a policy that is asked for; None if the choice is strict, or it would not help."""
+    if not choice.auto or not policy:
+        return None
+    wanted = parse_policy(policy)
+    helps = wanted.kind is choice.kind and wanted > choice.policy
+    return replace(choice, policy=wanted) if helps else None
+
+
+def tags_fit(build: PlannedBuild, policy: str, tags: frozenset[Tag]) -> bool:
+    """Whether a wheel with these tags, built for `policy`, serves another build's Python too.
+
+    A build that `auto` chooses the policy for takes it for what the first one came to.
+    """
+    came_to = parse_policy(policy)
+    follows = build.choice.auto and came_to.kind is build.choice.kind
+    libc = (came_to if follows else build.policy).libc
+    own = installable_tags(build.python, libc, build.arch, build.python.abi)
+    return not own.isdisjoint(tags)

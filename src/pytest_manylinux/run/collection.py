@@ -183,7 +183,8 @@ class Context:
         return BuildRecord(
             project=job.subject.group,
             python=job.build.python.id,
-            policy=str(job.build.policy),
+            policy=(chosen.policy if chosen else "") or str(job.build.policy),
+            policy_why=chosen.policy_why if chosen else "",
             builder=chosen.builder.name if chosen else job.subject.settings.builder,
             builder_why=chosen.why if chosen else "",
             image=chosen.image.digest if chosen and chosen.image else "",

@@ -32,7 +32,8 @@ from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.run.builder_choice import BuilderChoice
+from pytest_manylinux.model.wheel import SiblingWheel
+from pytest_manylinux.run.builder_choice import BuilderChoice, for_the_policy_it_needs, tags_fit
 from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
 from pytest_manylinux.run.outcomes import (
     Built,
@@ -43,7 +44,7 @@ from pytest_manylinux.run.outcomes import (
     declared,
     failed,
     judged,
-    tags_fit,
+    too_old,
     wheel_record,
 )
 from pytest_manylinux.run.session import Run
@@ -105,6 +106,8 @@ class Flow:
         facts, image = self.facts(job.origin), self._prepared(job.target)
         with self._expected(job):
             read = await facts
+            if left_out := too_old(job, read):
+                return left_out
             inputs = await self._inputs(job, read)
             verdict = await self._with_extras(inputs, await image)
         verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
@@ -286,33 +289,42 @@ class Flow:
         root = job.build.root
         if root is not None and await self._tasks.in_thread(run.builders.wants_root, settings):
             self._root(job, root)  # begins now, for it is certain to be wanted
-        if job.earlier and (reused := await self._reused(job)):
+        first = await self._first(job)
+        if first is not None and (reused := _reused(job, first)):
             return reused
         requires = job.subject.project.build_requires
         siblings = await self.siblings.meet(requires, consumer_building(job))
+        attempt = partial(self._attempt, siblings=siblings)
+        return await for_the_policy_it_needs(job, first, attempt, self._workspace.say)
+
+    async def _attempt(self, job: BuildJob, why: str, siblings: tuple[SiblingWheel, ...]) -> Built:
+        """One build for one policy; `why` is what kept an older one from being built for."""
+        settings, run = job.subject.settings, self._run
         chosen = await self._tasks.in_thread(run.builders.choose, settings, job.build)
+        chosen = replace(chosen, policy=str(job.build.policy), policy_why=why)
         run.builders.chosen[key_of(job)] = chosen
         request = self._build_request(job, *await self._build_images(job, chosen))
         request = replace(request, siblings=siblings)
-        self._workspace.say(f"{job.subject.group}: building {job.build.id} in {request.image.name}")
+        policy = f" for {job.build.policy}" if job.build.choice.auto else ""
+        self._workspace.say(
+            f"{job.subject.group}: building {job.build.id}{policy} in {request.image.name}"
+        )
         built = await self._tasks.in_thread(self._built, job, request, chosen)
+        built = replace(built, record=replace(built.record, policy_why=why))
         if run.rebuild:
             built = await self._rebuilt(job, request, chosen, built)
         how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
         self._workspace.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
         return built
 
-    async def _reused(self, job: BuildJob) -> Built | None:
-        """The project's first wheel, if its tags fit this Python under the policy too."""
-        first = job.earlier[0]
+    async def _first(self, job: BuildJob) -> Built | None:
+        """The project's first wheel, which may serve this Python; None if there is none."""
+        if not job.earlier:
+            return None
         try:
-            built = await self.build(BuildJob(subject=job.subject, build=first))
+            return await self.build(BuildJob(subject=job.subject, build=job.earlier[0]))
         except Exception:  # noqa: BLE001 - it is the first build's own, and told of there
             return None
-        if not tags_fit(job.build, tags_of_name(built.wheel)):
-            return None
-        record = replace(built.record, python=job.build.python.id, reused=first.id, duration=0.0)
-        return replace(built, record=record)
 
     async def _build_images(self, job: BuildJob, chosen: BuilderChoice) -> tuple[Image, Image | None]:
         """The image to build in, and the plain one that it was grown from."""
@@ -343,13 +355,16 @@ class Flow:
             cache=place.build_cache,
             log=log,
             fresh=self._run.fresh,
+            auto=job.build.choice.auto,
         )
 
     def _built(self, job: BuildJob, request: BuildRequest, chosen: BuilderChoice) -> Built:
         """Build in one process of the run for all."""
         place = self._workspace
         build = partial(chosen.builder.build, request, place.engine(), say=place.say)
-        outcome: BuildOutcome = once_per_run(self._run.shared, ("build", *key_of(job)), build)
+        outcome: BuildOutcome = once_per_run(
+            self._run.shared, ("build", *key_of(job), str(job.build.policy)), build
+        )
         record = replace(outcome.record, builder_why=chosen.why)
         return Built(wheel=outcome.wheel, record=record, facts=outcome.facts)
 
@@ -449,3 +464,11 @@ class Flow:
     def _install_tools(self, target: Target, image: Image) -> None:
         place, python = self._workspace, target.interpreter.version
         prepare_build_tools(place.build_cache, image, python, place.engine(), say=place.say)
+
+
+def _reused(job: BuildJob, first: Built) -> Built | None:
+    """An earlier build, if its wheel's tags fit this Python under the policy too."""
+    if not tags_fit(job.build, first.record.policy, tags_of_name(first.wheel)):
+        return None
+    earlier, python = job.earlier[0].id, job.build.python.id
+    return replace(first, record=replace(first.record, python=python, reused=earlier, duration=0.0))

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.tags import Tag
-
 from pytest_manylinux.config.readers import nearest
 from pytest_manylinux.config.settings import IndexChoice, Settings
 from pytest_manylinux.diagnose.check_registry import make_finding
@@ -38,8 +36,7 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
-from pytest_manylinux.model.wheel_tags import installable_tags
-from pytest_manylinux.plan import PlannedBuild
+from pytest_manylinux.plan import takes
 from pytest_manylinux.run.subjects import Origin, TrialJob, group_of, name_of, settings_of
 from pytest_manylinux.upload_rules.index_rules import index_rules, rule_text
 from pytest_manylinux.upload_rules.review import review
@@ -107,6 +104,26 @@ def failed(error: ManylinuxError, subject: str, origin: Origin, read: Read | Non
         return Judged(verdict=judge_unreadable(name, error, subject=subject))
     cause = Cause.BUILD if isinstance(error, StoreError) else None  # that of the wheelhouse
     return Judged(verdict=not_proven(error, subject, name, cause=cause))
+
+
+def too_old(job: TrialJob, read: Read) -> Judged | None:
+    """The verdict for a distro that is too old for the policy that `auto` came to; None if it is not.
+
+    It was planned for before anybody knew; with that policy in the settings it would not have been.
+    """
+    target, record, wheel = job.target, read.record, read.wheel
+    if record is None or not record.policy_why or takes(target, wheel.platforms):
+        return None
+    verdict = Verdict(
+        outcome=Outcome.NOT_PROVEN,
+        subject=target.id,
+        wheel=wheel.filename,
+        wheel_sha256=wheel.sha256,
+        cause=Cause.NO_TARGET,
+        reason=f"{target.distro.id} has {target.distro.libc}, which is too old for the wheel: "
+        f"it is built for {record.policy} ({record.policy_why})",
+    )
+    return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
 
 
 def not_proven(
@@ -216,9 +233,3 @@ def audited(origin: Origin, read: Read) -> Judged:
     also += rebuild_findings(read.record)
     verdict = declared(judge_audit(read.facts, audit, also=also), settings, "audit")
     return Judged(verdict=verdict, wheel=wheel_record(origin, read, audit))
-
-
-def tags_fit(build: PlannedBuild, tags: frozenset[Tag]) -> bool:
-    """Whether a wheel with these tags serves the build's Python on the policy's own C library."""
-    own = installable_tags(build.python, build.policy.libc, build.arch, build.python.abi)
-    return not own.isdisjoint(tags)

@@ -31,7 +31,7 @@ from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Interpreter, InterpreterOrigin, Target
-from pytest_manylinux.model.policy import LibcKind, Policy
+from pytest_manylinux.model.policy import LibcKind, Policy, PolicyChoice
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import oldest_glibc, python_of_tag
@@ -209,7 +209,7 @@ class Run:
         """A word of `distros`; `auto` has roots of musl where wheels are built for it."""
         if word != AUTO:
             return (word,)
-        builds_for_musl = any(policy.kind is LibcKind.MUSL for policy in settings.policy)
+        builds_for_musl = any(choice.kind is LibcKind.MUSL for choice in settings.policy)
         return (self.usual_group(), *([MUSL] if builds_for_musl else []))
 
     def usual_group(self) -> str:
@@ -327,11 +327,14 @@ class Run:
             return tuple(arch for arch in named if arch in wanted or "any" in platforms)
         return tuple(arch for arch in wanted if settings.dask or emulation_of(arch).works)
 
-    def policies(self, settings: Settings, arch: str) -> tuple[Policy, ...]:
-        """The policies to build for on an architecture: as they were set, or the oldest there is."""
-        if settings.source("policy").kind is SourceKind.DEFAULT:
-            return tuple(max(policy, Policy(oldest_glibc(arch))) for policy in settings.policy)
-        return settings.policy
+    def policies(self, settings: Settings, arch: str) -> tuple[PolicyChoice, ...]:
+        """The policies to build for on an architecture: as set; `auto` begins with the oldest."""
+        oldest = Policy(oldest_glibc(arch))
+        default = settings.source("policy").kind is SourceKind.DEFAULT
+        return tuple(
+            replace(choice, policy=max(choice.policy, oldest)) if choice.auto or default else choice
+            for choice in settings.policy
+        )
 
     def build_distros(self, settings: Settings) -> Sequence[Distro]:
         """Distros whose roots can build: chosen ones first, released before rolling."""
@@ -342,8 +345,8 @@ class Run:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for settings that make no sense together or on this machine."""
         for arch in named_architectures(settings.archs):
-            for policy in self.policies(settings, arch):
-                check_policy(policy, arch, where=str(settings.source("policy")))
+            for choice in self.policies(settings, arch):
+                check_policy(choice.policy, arch, where=str(settings.source("policy")))
         check_resolution(settings)
         self.extensions.require(settings)
         check_bounds(settings)

@@ -141,6 +141,42 @@ def test_no_library_named_is_no_excuse(tmp_path: Path) -> None:
     ]
 
 
+ALIGNED = "_ZnwmSt11align_val_t"
+
+
+def test_aligned_new_that_the_compilers_own_library_lacks(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, a=ElfSpec(needed=("libz.so.1",), wants=(Want(ALIGNED), Want("_Znwm"))))
+    [found] = too_new_symbols(facts, MANYLINUX1, OFFERED, frozenset(), aligned_new=(2, 16))
+    assert (found.symbol, found.because) == (ALIGNED, "std::align_val_t wants glibc 2.16")
+    with pytest.raises(BuildError) as caught:
+        check_symbols("demo", toolchain(MANYLINUX1, MANYLINUX2014, NEW), [found])
+    assert caught.value.why.startswith("a.so wants _ZnwmSt11align_val_t (aligned new, C++17), which ")
+    assert (caught.value.policy, caught.value.because) == ("manylinux2014", found.because)
+    assert too_new_symbols(facts, MANYLINUX2014, OFFERED, frozenset(), aligned_new=(2, 16)) == ()
+    assert too_new_symbols(facts, MANYLINUX1, OFFERED, frozenset()) == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["_ZdlPvSt11align_val_t", "_ZdaPvjSt11align_val_t", ALIGNED + "RKSt9nothrow_t"]
+)
+def test_every_form_of_aligned_new_and_delete(tmp_path: Path, name: str) -> None:
+    facts = facts_of(tmp_path, a=ElfSpec(wants=(Want(name),)))
+    assert len(too_new_symbols(facts, MANYLINUX1, OFFERED, frozenset(), aligned_new=(2, 16))) == 1
+
+
+def test_aligned_new_from_another_library(tmp_path: Path) -> None:
+    beside = ElfSpec(exports=(ALIGNED,), soname="libb.so.1")
+    for number, (one, other) in enumerate(
+        [
+            (ElfSpec(wants=(Want(ALIGNED, weak=True),)), ElfSpec()),
+            (ElfSpec(wants=(Want(ALIGNED),), needed=("libstdc++.so.6",)), ElfSpec()),
+            (ElfSpec(wants=(Want(ALIGNED),), needed=("libb.so.1",)), beside),
+        ]
+    ):
+        facts = facts_of(tmp_path / str(number), a=one, b=other)
+        assert too_new_symbols(facts, MANYLINUX1, OFFERED, frozenset(), aligned_new=(2, 16)) == ()
+
+
 def test_who_else_may_offer_a_symbol(tmp_path: Path) -> None:
     want = (Want("memfd_create"),)
     assert problems(facts_of(tmp_path / "1", a=ElfSpec(wants=want)), "memfd_create") == []
@@ -180,7 +216,7 @@ def test_the_worst_symbol_names_the_policy_that_would_do() -> None:
 
 
 def test_much_evidence_is_counted_and_no_policy_invented() -> None:
-    error = symbols_error("demo", toolchain(MANYLINUX1, NEW), [str(i) for i in range(9)], (2, 99))
+    error = symbols_error("demo", toolchain(MANYLINUX1, NEW), [str(i) for i in range(9)], (2, 99), "it")
     assert error.why.splitlines()[-1] == "… and 4 more"
     assert "no policy" in error.remedy
 

@@ -17,7 +17,7 @@ from pytest_manylinux.config.merge import (
 from pytest_manylinux.config.settings import FIELD_NAMES, SourceKind
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, PolicyChoice
 
 VALUES: dict[str, list[object]] = {
     "policy": ["manylinux1", ["manylinux2014", "musllinux_1_2"], "manylinux_2_28 musllinux_1_1"],
@@ -50,7 +50,7 @@ def test_every_key_is_a_setting_and_every_setting_a_key() -> None:
 
 def test_without_layers_everything_is_default() -> None:
     settings = merge([])
-    assert settings.policy == (Policy((2, 5)),)
+    assert settings.policy == (PolicyChoice(Policy((2, 5))),)
     assert settings.distros == ("auto",)
     assert all(settings.source(key.name).kind is SourceKind.DEFAULT for key in KEYS)
 
@@ -61,6 +61,13 @@ def test_without_layers_everything_is_default() -> None:
 def test_several_policies_each_once_in_their_order(raw: object) -> None:
     settings = merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"policy": raw})])
     assert list(map(str, settings.policy)) == ["manylinux2014", "musllinux_1_2"]
+
+
+def test_auto_and_a_policy_of_musl_stand_beside_each_other() -> None:
+    raw = ["auto", "musllinux_1_2", "auto"]
+    settings = merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"policy": raw})])
+    assert list(map(str, settings.policy)) == ["auto", "musllinux_1_2"]
+    assert settings.policy[0] == PolicyChoice(Policy((2, 5)), auto=True)
 
 
 @given(layers)
@@ -93,6 +100,9 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
         ("policy", [], "name a policy"),
         ("policy", ["manylinux2014", "manylinux2"], "not a policy"),
         ("policy", "musllinux1", "perhaps you meant 'musllinux_1_2'"),
+        ("policy", "atuo", "perhaps you meant 'auto'"),
+        ("policy", ["auto", "manylinux2014"], "a musllinux policy may stand beside 'auto'"),
+        ("policy", "musllinux_1_2 manylinux1 auto", "leave one of them out"),
         ("engine", "dokcer", "perhaps you meant 'docker'"),
         ("python", "311", "not a Python version"),
         ("python", "3.14-3.11", "not a range"),

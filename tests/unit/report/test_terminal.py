@@ -18,7 +18,7 @@ from run_records import (
 )
 
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
-from pytest_manylinux.model.run import RunRecord
+from pytest_manylinux.model.run import BuildRecord, RunRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity, Tries
 from pytest_manylinux.report.matrix import grid
 from pytest_manylinux.report.phrases import tries_words
@@ -217,6 +217,22 @@ def test_a_failure_says_what_where_why_and_what_to_do() -> None:
     assert "  demo/_native.so: PT_GNU_STACK is RWE" in lines
     assert "  remedy: link with -Wl,-z,noexecstack" in lines
     assert "  more: pytest-manylinux explain executable-stack" in lines
+
+
+def test_the_policy_that_auto_came_to_is_said_with_its_cause() -> None:
+    build = BuildRecord(
+        project="/here/demo",
+        python="cp311",
+        policy="manylinux2014",
+        builder="zig",
+        policy_why="std::align_val_t wants glibc 2.16",
+    )
+    said = "built for manylinux2014: std::align_val_t wants glibc 2.16"
+    verdict = make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)
+    assert verdict_text(verdict, build=build).splitlines()[1] == f"  {said}"
+    builds = (build, replace(build, python="cp312"), replace(build, project="other", policy_why=""))
+    lines = matrix(replace(make_run([WHEEL], [verdict]), builds=builds), width=100, color=False)
+    assert [line for line in lines.splitlines() if "policy" in line] == [f"policy: demo: {said}"]
 
 
 def _failed_import() -> ImportOutcome:

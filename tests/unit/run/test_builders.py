@@ -23,7 +23,7 @@ from pytest_manylinux.errors import (
 from pytest_manylinux.images import run_images
 from pytest_manylinux.images.official_images import Pulled
 from pytest_manylinux.model.distro import Image, ImageSource
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, PolicyChoice
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run import builder_choice
@@ -63,7 +63,7 @@ class FakeImages:
 
 
 def plan(python: PythonVersion = CP39, policy: tuple[int, int] = (2, 5)) -> PlannedBuild:
-    return PlannedBuild(python=python, policy=Policy(policy), arch="x86_64", root=None)
+    return PlannedBuild(python=python, choice=PolicyChoice(Policy(policy)), arch="x86_64", root=None)
 
 
 def settings(**options: str) -> Settings:

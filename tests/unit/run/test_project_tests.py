@@ -15,7 +15,7 @@ from pytest_manylinux.config.cibuildwheel import suite_values
 from pytest_manylinux.config.merge import Layer, file_layer, merge
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, PolicyChoice
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run.project_tests import Suites, grouped, identifier
@@ -42,7 +42,10 @@ def job(path: Path, settings: Settings | None = None) -> BuildJob:
         project=read_project(path), settings=settings or settings_of(path), group=path.name
     )
     build = PlannedBuild(
-        python=parse_python("cp311", where=""), policy=Policy((2, 5)), root=None, arch="x86_64"
+        python=parse_python("cp311", where=""),
+        choice=PolicyChoice(Policy((2, 5))),
+        root=None,
+        arch="x86_64",
     )
     return BuildJob(subject=subject, build=build)
 

@@ -14,7 +14,7 @@ from trial_values import make_facts, make_target, make_wheel
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import BuildError, DependencyError
-from pytest_manylinux.model.policy import Policy
+from pytest_manylinux.model.policy import Policy, PolicyChoice
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.run.outcomes import Read
@@ -44,7 +44,9 @@ def project(
     )
     subject = replace(subject, project=replace(subject.project, **fields))
     planned = tuple(
-        PlannedBuild(python=parse_python(one), policy=Policy((2, 17)), arch="x86_64", root=None)
+        PlannedBuild(
+            python=parse_python(one), choice=PolicyChoice(Policy((2, 17))), arch="x86_64", root=None
+        )
         for one in builds
     )
     return subject, ProjectPlan(builds=tuple((one, ()) for one in planned))

@@ -283,7 +283,7 @@ def run_builds(record: RunRecord) -> tuple[tuple[str, ...], ...]:
         (
             build.project,
             build.python,
-            build.policy,
+            f"{build.policy}: {build.policy_why}" if build.policy_why else build.policy,
             build.builder,
             f"{build.commit[:12]}{' with changes' if build.dirty else ''}",
             ", ".join(f"{name} {version}" for name, version in build.tools),
