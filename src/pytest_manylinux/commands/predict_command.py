@@ -70,6 +70,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="WORDS",
         help="with --strict: the distros that count, by ids, aliases, groups (default: supported)",
     )
+    parser.add_argument(
+        "--policies",
+        action="store_true",
+        help="what each policy would cost: distros won and lost, what stands in the way, what would "
+        "win most (--distros: default supported)",
+    )
+    parser.add_argument(
+        "--shares",
+        type=Path,
+        metavar="FILE",
+        help="with --policies: users by distro, TOML or JSON (default: the setting distro-shares)",
+    )
     parser.set_defaults(func=_predict)
 
 
@@ -82,6 +94,8 @@ def _predict(arguments: argparse.Namespace) -> int:
     try:
         _check_flags(arguments)
         with _subjects(arguments) as subjects:
+            if arguments.policies:
+                return _policies(arguments, subjects)
             return (_strict if arguments.strict else _answer)(arguments, subjects)
     finally:
         sys.setswitchinterval(interval)
@@ -100,7 +114,12 @@ def _check_flags(arguments: argparse.Namespace) -> None:
             "--index-url says where releases are, and none is named",
             remedy="name one: NAME==VERSION, or leave --index-url out",
         )
-    for flag in ("distros", "json"):
+    if arguments.shares is not None and not arguments.policies:
+        raise UsageError(
+            "--shares says how many users each distro has, for --policies, which is not here",
+            remedy="add --policies, or leave --shares out",
+        )
+    for flag in ("distros", "json", "policies"):
         if arguments.strict and getattr(arguments, flag):
             raise UsageError(
                 f"--strict and --{flag} do not go together",
@@ -201,6 +220,23 @@ def _answer(arguments: argparse.Namespace, subjects: _Subjects) -> int:
         print(words, file=sys.stderr)
     served = all(forecast.reach.served for forecast in found)
     return ExitCode.OK if served else ExitCode.NOT_PORTABLE
+
+
+def _policies(arguments: argparse.Namespace, subjects: _Subjects) -> int:
+    if not subjects.readers:
+        raise _not_for_linux(subjects.foreign)
+    from pytest_manylinux.commands.predict_policies import show_policies  # noqa: PLC0415
+
+    code = show_policies(
+        _ours((read() for read in subjects.readers), subjects.foreign),
+        distros=_words(arguments.distros),
+        shares=arguments.shares,
+        as_json=arguments.json,
+        left_out=subjects.foreign,
+    )
+    if words := subjects.fetched():
+        print(words, file=sys.stderr)
+    return code
 
 
 def _show_release(found: Sequence[Forecast]) -> None:

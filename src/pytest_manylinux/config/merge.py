@@ -99,7 +99,8 @@ def parse_toml(text: str) -> Mapping[str, Any]:
     return tomllib.loads(text)
 
 
-def _text_of(file: Path, shown: str) -> str:
+def text_of(file: Path, shown: str) -> str:
+    """A file's text; raises UsageError where it is a link out of its folder, or above MAX_TEXT."""
     if not is_file_of(file.parent, file):
         raise UsageError(
             f"{shown} is not a file in that folder", why="links out of it are not followed"
@@ -120,7 +121,7 @@ def file_layer(file: Path, *, shown: str, kind: SourceKind = SourceKind.PYPROJEC
     if not os.path.lexists(file):
         return Layer(kind, shown, {})
     try:
-        document = parse_toml(_text_of(file, shown))
+        document = parse_toml(text_of(file, shown))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{shown} cannot be read", why=str(error)) from error
     tool = document.get("tool", {})

@@ -284,6 +284,11 @@ OPTIONS: tuple[Option, ...] = (
         metavar="NAME=VERSION",
     ),
     Option(
+        "distro-shares",
+        "how many users each distro has, for `pytest-manylinux predict --policies`",
+        per_run=True,
+    ),
+    Option(
         "expect",
         "faults that must happen",
     ),

@@ -6,6 +6,7 @@ All raise UsageError with the place, the value and what would be right.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -255,6 +256,19 @@ def library_bounds(raw: object, where: str) -> Mapping[str, str]:
         if not isinstance(value, str) or not _LIBRARY_VERSION.fullmatch(value):
             raise _wrong(f"{where}: {name}", value, 'give a version as a string, such as "3.0.16"')
     return {name.lower(): value for name, value in pairs}
+
+
+def distro_shares(raw: object, where: str) -> Mapping[str, float]:
+    """A table of distros and numbers from 0 on, in any unit; not all of them 0."""
+    if not isinstance(raw, dict):
+        raise _wrong(where, raw, 'write it as a table: { "debian-12" = 31.5, other = 12 }')
+    for name, value in raw.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise _wrong(f"{where}: {name}", value, "give a number of users or of per cent, from 0 on")
+    if raw and not any(raw.values()):
+        raise _wrong(where, raw, "give at least one distro a number above 0, or leave the table out")
+    return {str(name): float(value) for name, value in raw.items()}
 
 
 def _tables(raw: object, where: str) -> list[Mapping[str, object]]:

@@ -122,7 +122,8 @@ class Settings:
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
     `jobs` 0 means one per core; `dask` empty
     means that all is done on this machine; `library_bounds` are the oldest versions of libraries that a
-    wheel may hold, by upstream's names (inspect/known_libraries.py). `packages` are
+    wheel may hold, by upstream's names (inspect/known_libraries.py); `distro_shares` are numbers of
+    users in any unit, by distro, `other` for those of no distro here. `packages` are
     patterns of folders below the root; `extras` are names, `each` and `all`; `resolution` is `highest`
     or `lowest-direct`.
     """
@@ -170,6 +171,7 @@ class Settings:
     registry_mirror: tuple[str, ...]
     catalogue: str
     library_bounds: Mapping[str, str]
+    distro_shares: Mapping[str, float]
     expect: tuple[Expectation, ...]
     ignore: tuple[IgnoreRule, ...]
     distro: tuple[Mapping[str, object], ...]

@@ -59,13 +59,21 @@ def audit_wheel(facts: WheelFacts) -> Audit:
     if misplaced:
         reasons = [f"{path}: native code in purelib; it belongs in platlib" for path in misplaced]
         return _answer(facts, "", true=False, reasons=reasons)
+    assessment = assessment_of(facts)
+    if assessment is None:
+        arch = _arch(facts, native)
+        reasons = list(_why_not_ours(native, arch, _libc(facts, arch)))
+        return _answer(facts, "", true=False, reasons=reasons)
+    return _judge(facts, assessment)
+
+
+def assessment_of(facts: WheelFacts) -> Assessment | None:
+    """A wheel's ELF files, ready to be measured against each policy; None if it has none for one."""
+    native = tuple(f for f in facts.elf if f.runs_on_linux)
     arch = _arch(facts, native)
     libc = _libc(facts, arch)
     members = tuple(f for f in native if f.arch == arch and _libc_of(f) in {None, libc})
-    if arch not in _KNOWN or not members:
-        reasons = list(_why_not_ours(native, arch, libc))
-        return _answer(facts, "", true=False, reasons=reasons)
-    return _judge(facts, assess(facts, members, arch, libc))
+    return assess(facts, members, arch, libc) if members and arch in _KNOWN else None
 
 
 def _why_not_ours(native: tuple[ElfFacts, ...], arch: str, libc: Libc) -> Iterator[str]:

@@ -13,6 +13,7 @@ wheel alone: what is not in it is outside, whatever libraries this machine happe
 
 from __future__ import annotations
 
+import enum
 import functools
 import logging
 import posixpath
@@ -180,12 +181,30 @@ class PolicyRules:
         return library in self.libraries or is_loader(library)
 
 
+class ObstacleKind(enum.Enum):
+    """The rule of a policy that a file breaks."""
+
+    VERSION = "symbol version"
+    LIBRARY = "library"
+    FORBIDDEN = "forbidden symbol"
+    PROCESSOR = "processor level"
+    PYTHON = "old Python"
+    LIBC = "C library"
+
+
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a wheel does not keep a policy: the file, and a clause that names symbol or library."""
+    """Why a wheel does not keep a policy: the file, and a clause that names symbol or library.
+
+    `subject` is the version (`GLIBC_2.28`), the soname, the level (`x86-64-v3`) or the symbol;
+    `symbols` are those of a version, all of them.
+    """
 
     path: str
     clause: str
+    kind: ObstacleKind
+    subject: str
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +235,7 @@ class Assessment:
         """What keeps the wheel from a policy, file by file; nothing for plain `linux`."""
         if rules.priority:
             for subject in self.subjects:
-                for clause in _clauses(subject, rules):
-                    yield Obstacle(subject.file.path, clause)
+                yield from _breaches(subject, rules)
 
 
 def assess(facts: WheelFacts, members: tuple[ElfFacts, ...], arch: str, libc: Libc) -> Assessment:
@@ -304,21 +322,23 @@ def _version_key(version: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
 
 
-def _clauses(subject: _JudgedFile, rules: PolicyRules) -> Iterator[str]:
+def _breaches(subject: _JudgedFile, rules: PolicyRules) -> Iterator[Obstacle]:
     """What one file does that a policy does not allow; cheapest to find out first."""
-    file = subject.file
+    file, tree = subject.file, subject.tree
     yield from _versions(file, rules)
-    if subject.tree is not None:
-        for library in sorted(subject.tree.outside(rules.allows)):
-            yield _outside(subject.tree, library)
+    if tree is not None:
+        for library in sorted(tree.outside(rules.allows)):
+            yield Obstacle(file.path, _outside(tree, library), ObstacleKind.LIBRARY, library)
         yield from _forbidden(file, rules)
         if file.isa_level > 1:
-            yield f"states that it needs x86-64-v{file.isa_level} instructions"
+            level = f"x86-64-v{file.isa_level}"
+            clause = f"states that it needs {level} instructions"
+            yield Obstacle(file.path, clause, ObstacleKind.PROCESSOR, level)
     if subject.extension:
         yield from _old_pythons(file)
 
 
-def _versions(file: ElfFacts, rules: PolicyRules) -> Iterator[str]:
+def _versions(file: ElfFacts, rules: PolicyRules) -> Iterator[Obstacle]:
     for library, versions in file.version_needs:
         if library.startswith("ld-linux") or library in _LOADERS:
             continue
@@ -327,7 +347,8 @@ def _versions(file: ElfFacts, rules: PolicyRules) -> Iterator[str]:
             if allowed is not None and version not in allowed:
                 symbols = [w.name for w in file.wants if (w.library, w.version) == (library, version)]
                 limit = f"allowed up to {allowed[-1]}" if allowed else "no version is allowed"
-                yield f"wants {_symbols(symbols, version)} from {library}; {limit}"
+                clause = f"wants {_symbols(symbols, version)} from {library}; {limit}"
+                yield Obstacle(file.path, clause, ObstacleKind.VERSION, version, tuple(symbols))
 
 
 def _symbols(names: list[str], version: str) -> str:
@@ -345,17 +366,21 @@ def _outside(tree: LibraryTree, library: str) -> str:
     return f"needs {library} through {through}; it is not found in the wheel, and not allowed"
 
 
-def _forbidden(file: ElfFacts, rules: PolicyRules) -> Iterator[str]:
+def _forbidden(file: ElfFacts, rules: PolicyRules) -> Iterator[Obstacle]:
     for library in sorted(rules.forbidden.keys() & set(file.needed)):
         names = rules.forbidden[library]
         used = sorted({want.name for want in file.wants if not want.weak} & names)
         if used or "*" in names:
-            yield f"uses {', '.join(used) or 'any symbol'} of {library}, which the policy forbids"
+            symbols = ", ".join(used) or "any symbol"
+            clause = f"uses {symbols} of {library}, which the policy forbids"
+            yield Obstacle(file.path, clause, ObstacleKind.FORBIDDEN, f"{symbols} of {library}")
 
 
-def _old_pythons(file: ElfFacts) -> Iterator[str]:
+def _old_pythons(file: ElfFacts) -> Iterator[Obstacle]:
     names = {want.name for want in file.wants}
     if used := sorted(names & _PYFPE):
-        yield f"uses {used[0]}: made for a Python with fpectl, which others lack (PEP 513)"
+        clause = f"uses {used[0]}: made for a Python with fpectl, which others lack (PEP 513)"
+        yield Obstacle(file.path, clause, ObstacleKind.PYTHON, used[0])
     if used := sorted(name for name in names if name.startswith("PyUnicodeUCS2_")):
-        yield f"uses {used[0]}: made for a narrow-Unicode Python 2 (PEP 513)"
+        clause = f"uses {used[0]}: made for a narrow-Unicode Python 2 (PEP 513)"
+        yield Obstacle(file.path, clause, ObstacleKind.PYTHON, used[0])
