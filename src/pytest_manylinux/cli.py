@@ -14,7 +14,7 @@ from pytest_manylinux.errors import ExitCode, ManylinuxError
 
 
 def build_parser(first: str = "") -> argparse.ArgumentParser:
-    """Make the parser; each module in `commands` registers its own.
+    """Make the parser; each module in `commands` that is called `…_command` registers its own.
 
     If `first`, the first word of the command line, is a command, only its module is imported: the
     others would take longer than many a command does.
@@ -26,7 +26,8 @@ def build_parser(first: str = "") -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pytest-manylinux {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    known = sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+    names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+    known = sorted(name for name in names if name.endswith("_command"))
     own = f"{first}_command"
     for name in [own] if own in known else known:
         importlib.import_module(f"{commands.__name__}.{name}").register(subparsers)
