@@ -452,6 +452,24 @@ def waiting_for_a_driver(folder: Path) -> Path:
     return packed(folder, "driven", {"driven/_x.abi3.so": native})
 
 
+def opened_by_code(code: str) -> Callable[[Path], Path]:
+    """A library that the package opens by ctypes, and that needs one of the desktop's."""
+
+    def make(folder: Path) -> Path:
+        soname = "-Wl,-soname,libX11.so.6"
+        compiled(folder, "libX11.so", "int XFree(void *p) { return 0; }", soname)
+        native = "int XFree(void *); int answer(void) { return XFree(0); }"
+        files: dict[str, bytes | str] = {
+            "opens/_x.abi3.so": module(folder, "_x"),
+            "opens/libopened.so": compiled(folder, "libopened.so", native, "-lX11"),
+        }
+        init = "import ctypes\nimport os\nfrom . import _x\n"
+        init += "NAME = os.path.join(os.path.dirname(__file__), 'libopened.so')\n"
+        return packed(folder, "opens", files, init=f"{init}{code}\n")
+
+    return make
+
+
 def arriving_by(scheme: str, extra: Mapping[str, str] | None = None) -> Callable[[Path], Path]:
     """A sound package, and a module that arrives by a folder of `.data`, or with a `.pth` beside it."""
 
@@ -786,6 +804,33 @@ KINDS: tuple[WheelKind, ...] = (
         name="module-of-pythons-own-name",
         make=modules_at_top("statistics"),
         seen="module-shadowed",
+    ),
+    WheelKind(
+        name="imports-what-left-python",
+        make=source("import re, imp\n", "old.py"),
+        predicted=(WORKS, WORKS, "removed-module", "removed-module"),
+    ),
+    WheelKind(
+        name="imports-what-setuptools-brought",
+        make=source("from pkg_resources import resource_filename\n", "old.py"),
+        predicted=(WORKS, WORKS, "removed-module", "removed-module"),
+    ),
+    WheelKind(
+        name="imports-what-left-python-if-it-is-there",
+        make=source("try:\n    import imp\nexcept ImportError:\n    imp = None\n", "old.py"),
+    ),
+    WheelKind(
+        name="speaks-of-what-left-python",
+        make=source('"""Once:\n\nimport imp\n"""\n# import imp\n', "old.py"),
+    ),
+    WheelKind(
+        name="opens-a-library-on-import",
+        make=opened_by_code("lib = ctypes.CDLL(NAME)"),
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="opens-a-library-when-asked",
+        make=opened_by_code("def start():\n    return ctypes.CDLL(NAME)"),
     ),
     WheelKind(
         name="policy-with-zeros",

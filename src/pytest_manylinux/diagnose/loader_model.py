@@ -17,6 +17,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
@@ -85,6 +86,32 @@ def _is_for_musl(facts: WheelFacts, target: Target | None) -> bool:
 def _is_for(elf: ElfFacts, wheel: Wheel) -> bool:
     """Whether a program is for a machine of the wheel's name; others are data there."""
     return wheel.is_pure or any(tag.endswith(f"_{elf.arch}") for tag in wheel.platforms)
+
+
+def opened_by_code(facts: WheelFacts, target: Target) -> tuple[tuple[Loading, ...], ...]:
+    """The wheel's libraries that its Python code opens by ctypes for certain, with what they load.
+
+    Of each group the code takes one. What importing the wheel opens always is a group for each name;
+    the libraries of a wheel without extension modules and commands are one, since nothing else is there
+    to be used.
+    """
+    shelf = {installed_path(elf.path): elf for elf in facts.elf}
+    loader = _Loader(shelf, lib_folder(target), musl=target.distro.libc.is_musl())
+    modules = {path for _, path in facts.extension_paths}
+    shared = [
+        elf
+        for elf in facts.elf
+        if elf.kind is ElfKind.SHARED and elf.arch == target.arch and elf.path not in modules
+    ]
+    names = [(effect.name,) for effect in facts.on_import if effect.opens]
+    if not modules and not any(map(is_command, facts.programs)):
+        names.append(facts.opened_by_path)
+    groups = ([elf for elf in shared if _is_called(elf.path, patterns)] for patterns in names)
+    return tuple(tuple(loader.load(elf, program=False) for elf in group) for group in groups if group)
+
+
+def _is_called(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(posixpath.basename(path), pattern) for pattern in patterns)
 
 
 @once_per_wheel

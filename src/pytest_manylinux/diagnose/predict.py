@@ -1,7 +1,7 @@
 """Where a wheel will work, from its bytes and the catalogue alone.
 
 Pure: facts and rows in, findings out; no sandbox, no file. What bytes cannot show (a crash, a module
-that nobody declared, a library that code loads by name) is not predicted.
+that nobody declared, a library that code finds by a name of its own making) is not predicted.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 Which libraries they open by ctypes or cffi: a search for the calls and for the names of libraries near
 them; code that computes a name is told as the pattern `*`. It is a hint that a library may be in the
 process before a module needs it, no more. Which Python they are for: they are compiled, and parsed for
-older versions where they look as if they used newer syntax. What a package's `__init__` imports first.
+older versions where they look as if they used newer syntax. What a package's `__init__` imports first,
+and what every import of the wheel imports and opens: what stands unindented in the modules that its
+top-level names lead to, and so is in no function, condition or `try`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import marshal
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from pytest_manylinux.model.wheel import SyntaxNeed
+from pytest_manylinux.inspect.names import module_place
+from pytest_manylinux.model.wheel import ImportEffect, SyntaxNeed
 
 MAX_SOURCE = 1024 * 1024
 """Bytes of a source that is looked at; tables of generated data are larger, code is not."""
@@ -91,6 +95,16 @@ _IMPORT = re.compile(
     r"|import[ \t]+(?P<whole>[\w., \t]+))",
     re.MULTILINE,
 )
+_ALWAYS = re.compile(
+    r"^(?:from[ \t]*(?P<dots>\.*)[ \t]*(?P<where>[\w.]*)[ \t]+import\b[ \t]*(?P<what>\([^)]*\)|[^\n]+)"
+    r"|import[ \t]+(?P<whole>[^\n;]+))",
+    re.MULTILINE,
+)
+_OPENING = re.compile(
+    rb"^(?!def\b|class\b|from\b|import\b|async\b)\w[^#\n]*(?:CDLL|LoadLibrary|dlopen)\s*\(",
+    re.MULTILINE,
+)
+_TEXT = re.compile(rb"(?P<quotes>\"\"\"|'{3}).*?(?P=quotes)", re.DOTALL)
 
 
 @cache
@@ -154,13 +168,65 @@ def imported_modules(package: str, data: bytes) -> Iterator[str]:
     """Dotted names that a package's `__init__` may import from itself, by its unindented imports."""
     for match in _IMPORT.finditer(data.decode("utf-8", "replace")):
         if match["whole"]:
-            yield from (word.split()[0] for word in match["whole"].split(",") if word.split())
+            yield from _words(match["whole"])
+        elif match["where"].startswith(".") and not match["where"].startswith(".."):
+            yield from _imported_from(f"{package}.{match['where'][1:]}".rstrip("."), match["what"])
+
+
+def _imported_from(base: str, what: str) -> Iterator[str]:
+    yield base
+    yield from (f"{base}.{word}" for word in _words(re.sub(r"#.*|[()\\]", " ", what)))
+
+
+def _words(names: str) -> Iterator[str]:
+    return (word.split()[0] for word in names.split(",") if word.split())
+
+
+def import_effects(sources: Mapping[str, bytes], top_level: Iterable[str]) -> tuple[ImportEffect, ...]:
+    """What importing these names always does: modules from outside, and libraries that are opened.
+
+    `sources` are the modules of the wheel by their paths. Of a module from outside the first part of
+    its name is told, of libraries the patterns of `opened_libraries`; each once.
+    """
+    places = {place: path for path in sources if (place := module_place(path))}
+    modules = {_dotted(place): (place, path) for place, path in places.items()}
+    waiting = deque(name for name in top_level if name in modules)
+    seen, found = set(waiting), dict[tuple[str, bool], ImportEffect]()
+    while waiting:
+        place, path = modules[waiting.popleft()]
+        code = _TEXT.sub(lambda text: b'""' + b"\n" * text[0].count(b"\n"), sources[path])
+        for line, name in _always_imported(place, code.decode("utf-8", "replace")):
+            steps = [name.rsplit(".", up)[0] for up in range(name.count("."), -1, -1)]
+            own = [step for step in steps if step in modules]
+            if not own:
+                found.setdefault((steps[0], False), ImportEffect(path=path, line=line, name=steps[0]))
+            waiting.extend(step for step in own if step not in seen)
+            seen.update(own)
+        if (opening := _OPENING.search(code)) is not None:
+            line = code.count(b"\n", 0, opening.start()) + 1
+            for name in opened_libraries(sources[path]):
+                effect = ImportEffect(path=path, line=line, name=name, opens=True)
+                found.setdefault((name, True), effect)
+    return tuple(found.values())
+
+
+def _dotted(place: str) -> str:
+    return place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _always_imported(place: str, text: str) -> Iterator[tuple[int, str]]:
+    """Line and absolute name of each import; of `from x import y` both `x` and `x.y` may be modules."""
+    package = place.rpartition("/")[0].replace("/", ".")
+    for match in _ALWAYS.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        if match["whole"]:
+            yield from ((line, name) for name in _words(match["whole"].partition("#")[0]))
             continue
-        where = match["where"]
-        level = len(where) - len(where.lstrip("."))
-        if level > 1:
-            continue
-        base = f"{package}.{where[1:]}".rstrip(".")
-        yield base
-        words = re.sub(r"#.*|[()\\]", " ", match["what"]).split(",")
-        yield from (f"{base}.{word.split()[0]}" for word in words if word.split())
+        dots, name = match["dots"], match["where"]
+        if dots:
+            parents = (
+                package.rsplit(".", len(dots) - 1)[0] if len(dots) <= package.count(".") + 1 else ""
+            )
+            name = f"{parents}.{name}".strip(".")
+        if name:
+            yield from ((line, one) for one in _imported_from(name, match["what"]))

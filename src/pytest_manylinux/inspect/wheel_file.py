@@ -35,6 +35,7 @@ from pytest_manylinux.inspect.names import (
 )
 from pytest_manylinux.inspect.python_code import (
     MAX_SOURCE,
+    import_effects,
     imported_modules,
     opened_libraries,
     syntax_needs,
@@ -267,6 +268,7 @@ def _facts(
     places, inits = _places(archive, elf, folders)
     native = ((name, places[place]) for name, place in extension_modules(wheel.tags, inits))
     extensions = _with_broken(tuple(native), modules, wheel, opened)
+    top_level = top_level_names(places, wheel.tags, inits)
     return WheelFacts(
         wheel=wheel,
         metadata_name=info.name,
@@ -277,7 +279,7 @@ def _facts(
         root_is_purelib=info.root_is_purelib,
         files=tuple(dict.fromkeys((*(n for n in info.record if n in archive.files), *archive.files))),
         elf=elf,
-        top_level=top_level_names(places, wheel.tags, inits),
+        top_level=top_level,
         extension_modules=tuple(sorted({name for name, _ in extensions})),
         programs=tuple(f.path for f in elf if f.kind is ElfKind.PROGRAM and f.runs_on_linux),
         problems=(*info.problems, *problems),
@@ -294,6 +296,7 @@ def _facts(
         script_files=tuple(_scripts(archive)),
         syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
+        on_import=import_effects(code, top_level),
         no_code=tuple(sorted(contents.items())),
         sboms=read_sboms(archive, info.folder),
         licensed_libraries=licensed_libraries(archive, info.folder),

@@ -281,6 +281,20 @@ class SbomDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportEffect:
+    """Something that every import of a wheel's own names does, and the line of its source that does it.
+
+    `name` is that of a module from outside the wheel that is imported, or with `opens` a pattern of the
+    file name of a library that is opened.
+    """
+
+    path: str
+    line: int
+    name: str
+    opens: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
     """Everything read once from a wheel.
 
@@ -303,6 +317,7 @@ class WheelFacts:
     `packed_by` are the methods that files are packed with (`deflated`, `bzip2`), sorted.
     `syntax` are files that not every Python compiles which the wheel's tags and Requires-Python admit.
     `import_order` are the dotted names that packages' `__init__` files import, in their order.
+    `on_import` is what importing its top-level names does whatever the circumstances.
     `extras` are the names of Provides-Extra, as they are written.
     `sboms` are the bills of materials that it carries, `licensed_libraries` the grafted libraries that
     its licence files speak of.
@@ -334,6 +349,7 @@ class WheelFacts:
     script_files: tuple[ScriptFile, ...] = ()
     syntax: tuple[SyntaxNeed, ...] = ()
     import_order: tuple[str, ...] = ()
+    on_import: tuple[ImportEffect, ...] = ()
     mismatches: tuple[str, ...] = ()
     packed_by: tuple[str, ...] = ()
     no_code: tuple[tuple[str, FileContent], ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped, library_of
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
@@ -13,10 +15,10 @@ from pytest_manylinux.diagnose.libraries import (
     is_on,
     system_libraries,
 )
-from pytest_manylinux.diagnose.loader_model import unreached
+from pytest_manylinux.diagnose.loader_model import opened_by_code, unreached
 from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -30,16 +32,45 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
             unsure = needs_others(facts) and library not in system_libraries()
             severity = Severity.WARNING if unsure or library not in needed else Severity.ERROR
             yield _finding(library, [], severity, facts, target)
+    for library in _missing_to_code(facts, target):
+        unsure = needs_others(facts) and library not in system_libraries()
+        yield _finding(library, [], Severity.WARNING if unsure else Severity.ERROR, facts, target)
+
+
+def _missing_to_code(
+    facts: WheelFacts, target: Target, enough: Callable[[list[bool]], bool] = all
+) -> dict[str, None]:
+    """What keeps code from opening the libraries of the wheel: `all` that it may take, or `any`."""
+    found: dict[str, None] = {}
+    for group in opened_by_code(facts, target):
+        lacking = [
+            [
+                need.library
+                for need in loading.unreached
+                if _is_plainly_missing(need.library, facts)
+                and is_on(need.library, target.distro) is False
+            ]
+            for loading in group
+        ]
+        if enough(list(map(bool, lacking))):
+            found |= dict.fromkeys(library for libraries in lacking for library in libraries)
+    return found
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
-    found = blamed("missing-library", facts, observation, target)
+    found = list(blamed("missing-library", facts, observation, target))
     for library, members in grouped(found, lambda failure: library_of(failure, facts)):
         lines = [failure.line for failure in members]
         yield _finding(library, lines, members[0].severity, facts, target)
     for problem in loader_missing(facts, observation):
         if _is_plainly_missing(problem.text, facts):
             yield _finding(problem.text, [problem.line], problem.severity, facts, target)
+    told = {library_of(failure, facts) for failure in found}
+    if any(outcome.status is ImportStatus.RAISED for outcome in observation.imports):
+        # The package's own words may not say that a library could not be opened, and why.
+        for library in _missing_to_code(facts, target, any):
+            if library not in told:
+                yield _finding(library, [], Severity.WARNING, facts, target)
 
 
 def _is_plainly_missing(library: str, facts: WheelFacts) -> bool:
