@@ -8,7 +8,8 @@ import pytest
 from agreement import Place, places
 from wheel_kinds import KINDS, NOT_PROVEN, ROOTS, WORKS, WheelKind
 
-from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.config.readers import expectations
+from pytest_manylinux.diagnose.judge import apply_expectations, judge
 from pytest_manylinux.diagnose.predict import predict_target, surveyed
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
@@ -54,6 +55,20 @@ def test_each_kind_is_judged_as_it_is(
         assert verdict.prediction is Foretold.RIGHT, verdict.findings
     else:
         assert verdict.prediction is not Foretold.WRONG, verdict.findings
+
+
+def test_a_driver_that_is_missing_can_be_declared_by_its_name(
+    roots: dict[str, Place], engine: Engine, tmp_path: Path
+) -> None:
+    kind = next(kind for kind in KINDS if kind.name == "module-of-a-driver")
+    wheel, place = open_wheel(kind.make(tmp_path)), roots[OFTEN]
+    facts = read_wheel(wheel)
+    request = TrialRequest(
+        wheel=wheel, facts=facts, target=place.target, image=place.image, timeout=120.0
+    )
+    verdict = judge(facts, run_trial(request, engine), place.target, wheel=wheel)
+    declared = apply_expectations(verdict, expectations("needs-driver", "expect"), OFTEN)
+    assert declared.outcome is Outcome.EXPECTED, verdict.findings
 
 
 def _outcome(verdict: Verdict) -> str:

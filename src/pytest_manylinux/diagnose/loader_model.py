@@ -103,7 +103,7 @@ def opened_by_code(facts: WheelFacts, target: Target) -> tuple[tuple[Loading, ..
         for elf in facts.elf
         if elf.kind is ElfKind.SHARED and elf.arch == target.arch and elf.path not in modules
     ]
-    names = [(effect.name,) for effect in facts.on_import if effect.opens]
+    names: list[tuple[str, ...]] = [(effect.name,) for effect in facts.on_import if effect.opens]
     if not modules and not any(map(is_command, facts.programs)):
         names.append(facts.opened_by_path)
     groups = ([elf for elf in shared if _is_called(elf.path, patterns)] for patterns in names)

@@ -184,6 +184,27 @@ def test_one_expectation_with_several_distros_becomes_several() -> None:
     assert [found.distro for found in settings.expect] == ["debian-13", "debian-testing"]
 
 
+@pytest.mark.parametrize("raw", ["needs-driver", ["needs-driver"]])
+def test_a_ready_made_expectation_needs_its_name_alone(raw: object) -> None:
+    settings = merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"expect": raw})])
+    (found,) = settings.expect
+    assert (found.distro, found.finding) == ("*", "needs-driver")
+    assert found.reason
+
+
+def test_ready_made_expectations_stand_beside_tables() -> None:
+    row = {"distro": "debian-13", "finding": "crash", "reason": "known"}
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"expect": ["needs-driver", row]})
+    assert [found.finding for found in merge([layer]).expect] == ["needs-driver", "crash"]
+
+
+def test_an_expectation_that_is_not_ready_made_names_those_that_are() -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"expect": ["crash"]})
+    with pytest.raises(UsageError, match="no ready-made expectation is called 'crash'") as caught:
+        merge([layer])
+    assert "needs-driver" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
