@@ -4,8 +4,9 @@
 
 For each listed wheel (`tests/data/real-wheels.txt`) and each target that takes it: an environment
 by `python3 -m venv`, an installation by its pip with network, from this machine's own index, and the
-import of each name, a start of each program, a dlopen of each library where the wheel has nothing
-else. None of the trial's own code has a part in it. Then the same wheel in a trial.
+import of each name and of each extension module, a start of each program, a dlopen of each library
+where the wheel has nothing else, with LD_LIBRARY_PATH for its siblings and those of what it requires.
+None of the trial's own code has a part in it. Then the same wheel in a trial.
 
 What was found is kept in `REAL_WHEELS` (default: a folder of the cache), wheel by wheel, and not done
 again; with `--again` the verdict is, and what was seen by hand in the same root stays.
@@ -45,15 +46,32 @@ cd {scratch}
 tar xf {venv}
 by-hand/bin/python -m pip install --quiet --no-compile {files}/*.whl
 for name in {names}; do timeout 120 by-hand/bin/python -c "import $name" </dev/null; done
+timeout 300 by-hand/bin/python -c "$MODULES" {modules} </dev/null >/dev/null 2>refused || {{
+    cat refused; exit 1
+}}
 for program in {programs}; do
     code=0
     timeout 20 by-hand/bin/$program --version </dev/null >/dev/null 2>&1 || code=$?
     case "$code" in 126|127|13[0-9]|14[0-9]) echo "$program ended with $code"; exit 1;; esac
 done
+folders=$(find "$PWD/by-hand" -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
 for library in {libraries}; do
-    place=$(find by-hand -path "*/$library")
-    by-hand/bin/python -c "import ctypes, sys; ctypes.CDLL(sys.argv[1])" "$place"
+    place=$(find by-hand -path "*/$library" | head -n 1)
+    LD_LIBRARY_PATH=$folders by-hand/bin/python \
+        -c "import ctypes, sys; ctypes.CDLL(sys.argv[1])" "$place"
 done
+"""
+
+
+# A submodule may have reasons not to be imported alone; what the loader refuses is the wheel's fault.
+_MODULES = r"""
+import importlib, re, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        if re.search("cannot open shared object|undefined symbol|not found .required by", str(error)):
+            sys.exit("import %s: %s" % (name, error))
 """
 
 
@@ -81,6 +99,7 @@ def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str
         venv=_VENV,
         files=_FILES,
         names=" ".join(facts.top_level),
+        modules=" ".join(facts.extension_modules),
         programs=" ".join(programs),
         libraries=" ".join(libraries),
     )
@@ -94,7 +113,8 @@ def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str
         limits=Limits(memory=_ROOM, scratch=_ROOM),
         label="by hand",
     )
-    command = Command(argv=("/bin/sh", "-c", script), environment=index.environment, timeout=TIMEOUT)
+    environment = {**index.environment, "MODULES": _MODULES}
+    command = Command(argv=("/bin/sh", "-c", script), environment=environment, timeout=TIMEOUT)
     with engine.open(spec) as sandbox:
         done = sandbox.exec(command)
     words = redact((done.stdout + done.stderr).decode(errors="replace")).split()

@@ -34,6 +34,7 @@ _UNVERSIONED_GONE = frozenset(
     {"debian", "ubuntu"}
 )  # python is a package of its own (python-is-python3)
 _OTHER_LOADER = "link statically, or with the distros' loader (patchelf --set-interpreter)"
+_OF_MUSL = "link it statically (musl-gcc -static), or name a wheel of such programs alone musllinux"
 _SCRIPT = "let the first line be #!python, which installers replace by the environment's own Python"
 _NO_MARK = "save it as UTF-8 without the mark"
 _LINE_ENDS = "save it with Unix line ends"
@@ -66,8 +67,13 @@ def unstartable(facts: WheelFacts, family: str = "") -> Iterator[StartFault]:
                 words=f"the loader that it names, {elf.interpreter}, is on no distro with "
                 f"{'musl' if musl else 'glibc'}",
                 severity=Severity.ERROR if is_command(elf.path) else Severity.WARNING,
-                remedy=_OTHER_LOADER,
+                remedy=_OF_MUSL if names_musls_loader(elf) else _OTHER_LOADER,
             )
+
+
+def names_musls_loader(elf: ElfFacts) -> bool:
+    """Whether a program is for musl, by the loader that it names."""
+    return _MUSL.fullmatch(elf.interpreter) is not None
 
 
 def _lacks_loader(elf: ElfFacts, *, musl: bool) -> bool:

@@ -17,6 +17,8 @@ from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path, is_
 
 _PROGRAM = re.compile(r"(?:python|pypy|pip)w?\d*(?:\.\d+)*t?")
 _ACTIVATION = re.compile(r"activate(?:\.(?:csh|fish|nu|bat|ps1)|_this\.py)?", re.IGNORECASE)
+# What comes and goes with setuptools, which a wheel may require; easy_install left it in release 52.
+_OF_SETUPTOOLS = re.compile(r"distutils-precedence\.pth|easy_install(?:-[\d.]+)?")
 _SEEDED = {
     "pip": "pip",
     "setuptools": "setuptools",
@@ -98,13 +100,13 @@ def _is_foreign(name: str, path: str, facts: WheelFacts) -> bool:
 def changed_by_others(
     facts: WheelFacts, changed: tuple[str, ...], *, pip_changed: bool
 ) -> Iterator[str]:
-    """Which changed files of the environment are not explained: by the wheel's being pip, say.
+    """Which changed files of the environment are not explained: by another pip or setuptools, say.
 
     `changed` are paths below the environment; `pip_changed` tells that another pip was installed.
     """
     for path in changed:
         name = path.rpartition("/")[2]
-        free = name == "distutils-precedence.pth" or (
+        free = _OF_SETUPTOOLS.fullmatch(name) is not None or (
             (pip_changed or facts.wheel.name == "pip") and _owner(f"bin/{name}") == "pip"
         )
         if not free:

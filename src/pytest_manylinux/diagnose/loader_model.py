@@ -88,12 +88,13 @@ def _is_for(elf: ElfFacts, wheel: Wheel) -> bool:
     return wheel.is_pure or any(tag.endswith(f"_{elf.arch}") for tag in wheel.platforms)
 
 
-def opened_by_code(facts: WheelFacts, target: Target) -> tuple[tuple[Loading, ...], ...]:
-    """The wheel's libraries that its Python code opens by ctypes for certain, with what they load.
+def opened_by_code(
+    facts: WheelFacts, target: Target, *, always: bool
+) -> tuple[tuple[Loading, ...], ...]:
+    """The wheel's libraries that its Python code opens by ctypes, with what they load.
 
-    Of each group the code takes one. What importing the wheel opens always is a group for each name;
-    the libraries of a wheel without extension modules and commands are one, since nothing else is there
-    to be used.
+    Of each group the code takes one. With `always` what importing the wheel opens whatever the
+    circumstances, a group for each name; else all that it may open.
     """
     shelf = {installed_path(elf.path): elf for elf in facts.elf}
     loader = _Loader(shelf, lib_folder(target), musl=target.distro.libc.is_musl())
@@ -103,10 +104,10 @@ def opened_by_code(facts: WheelFacts, target: Target) -> tuple[tuple[Loading, ..
         for elf in facts.elf
         if elf.kind is ElfKind.SHARED and elf.arch == target.arch and elf.path not in modules
     ]
-    names: list[tuple[str, ...]] = [(effect.name,) for effect in facts.on_import if effect.opens]
-    if not modules and not any(map(is_command, facts.programs)):
-        names.append(facts.opened_by_path)
-    groups = ([elf for elf in shared if _is_called(elf.path, patterns)] for patterns in names)
+    names = [(effect.name,) for effect in facts.on_import if effect.opens]
+    groups = [[elf for elf in shared if _is_called(elf.path, n)] for n in names]
+    if not always:
+        groups = [[elf] for elf in shared if _is_called(elf.path, facts.opened_by_path)]
     return tuple(tuple(loader.load(elf, program=False) for elf in group) for group in groups if group)
 
 

@@ -15,6 +15,7 @@ from trial_values import (
 )
 
 from pytest_manylinux.diagnose.check_registry import checks, make_finding
+from pytest_manylinux.diagnose.environment_files import changed_by_others
 from pytest_manylinux.diagnose.judge import judge, judge_audit, judge_unreadable
 from pytest_manylinux.diagnose.predict import merged
 from pytest_manylinux.errors import MalformedWheelError
@@ -310,3 +311,19 @@ def test_codes_and_names_are_unique_and_well_formed() -> None:
         assert check.code.startswith("ML")
         assert check.code[2:].isdigit()
         assert check.name == check.name.lower().replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("path", "explained"),
+    [
+        ("bin/easy_install", True),
+        ("bin/easy_install-3.9", True),
+        ("lib/python3.9/site-packages/distutils-precedence.pth", True),
+        ("bin/python3", False),
+        ("bin/easy_installer", False),
+        ("bin/pip", False),
+    ],
+)
+def test_another_setuptools_explains_what_belongs_to_it(path: str, explained: bool) -> None:  # noqa: FBT001
+    changed = tuple(changed_by_others(make_facts(), (path,), pip_changed=False))
+    assert changed == (() if explained else (path,))

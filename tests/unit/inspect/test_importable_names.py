@@ -11,6 +11,7 @@ from packaging.tags import Tag, parse_tag
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.inspect.names import NOT_NAMESPACES, extension_modules, top_level_names
+from pytest_manylinux.inspect.python_code import import_effects
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 ABI3 = "cp38-abi3-manylinux_2_17_x86_64"
@@ -131,3 +132,67 @@ def test_every_name_is_backed_by_a_file_and_order_is_nothing(files: list[str], p
         assert top not in NOT_NAMESPACES or any(
             file.startswith((f"{top}.", f"{top}/__init__.")) for file in files
         )
+
+
+def always(sources: dict[str, str], *tops: str) -> set[str]:
+    data = {path: text.encode() for path, text in sources.items()}
+    return {effect.name for effect in import_effects(data, tops or ("demo",))}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import gone",
+        "import os, gone.inner as x",
+        "from gone import x",
+        "from gone.inner import (\n    x,\n    y,\n)",
+    ],
+)
+def test_what_stands_unindented_is_always_imported(text: str) -> None:
+    assert "gone" in always({"demo.py": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "try:\n    import gone\nexcept ImportError:\n    pass",
+        "def f():\n    import gone",
+        "if False:\n    from gone import x",
+        '"""\nimport gone\n"""',
+        "# import gone",
+        "x = 1; y = 'import gone'",
+        "from .gone import x",
+    ],
+)
+def test_what_may_not_run_is_not_always_imported(text: str) -> None:
+    assert always({"demo/__init__.py": text}) <= {"demo"}
+
+
+def test_imports_are_followed_through_the_wheels_own_modules() -> None:
+    sources = {
+        "demo/__init__.py": "from .a import x",
+        "demo/a.py": "from demo.inner import b",
+        "demo/inner/__init__.py": "",
+        "demo/inner/b.py": "from .. import c",
+        "demo/c.py": "import gone",
+        "demo/never.py": "import other",
+    }
+    assert always(sources) == {"gone"}
+
+
+def test_a_source_in_data_lies_where_it_is_installed() -> None:
+    assert always({"demo-1.0.data/purelib/demo.py": "import gone"}) == {"gone"}
+
+
+@given(st.text(alphabet="imporfta .\n\"'(),_#;x", max_size=80))
+@settings(max_examples=50)
+def test_any_text_has_effects_or_none(text: str) -> None:
+    for effect in import_effects({"demo/__init__.py": text.encode()}, ("demo",)):
+        assert effect.name
+        assert 1 <= effect.line <= text.count("\n") + 1
+
+
+def test_a_library_that_is_opened_on_import_is_told_with_its_line() -> None:
+    text = b"import ctypes\nlib = ctypes.CDLL('libdemo.so.1')\n"
+    (effect,) = (e for e in import_effects({"demo.py": text}, ("demo",)) if e.opens)
+    assert (effect.name, effect.line) == ("libdemo.so.1", 2)

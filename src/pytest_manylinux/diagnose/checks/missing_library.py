@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped, library_of
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
@@ -18,7 +16,7 @@ from pytest_manylinux.diagnose.libraries import (
 from pytest_manylinux.diagnose.loader_model import opened_by_code, unreached
 from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.observation import ImportStatus, Observation
+from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -32,17 +30,15 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
             unsure = needs_others(facts) and library not in system_libraries()
             severity = Severity.WARNING if unsure or library not in needed else Severity.ERROR
             yield _finding(library, [], severity, facts, target)
-    for library in _missing_to_code(facts, target):
+    for library in _missing_to_code(facts, target, always=True):
         unsure = needs_others(facts) and library not in system_libraries()
         yield _finding(library, [], Severity.WARNING if unsure else Severity.ERROR, facts, target)
 
 
-def _missing_to_code(
-    facts: WheelFacts, target: Target, enough: Callable[[list[bool]], bool] = all
-) -> dict[str, None]:
-    """What keeps code from opening the libraries of the wheel: `all` that it may take, or `any`."""
+def _missing_to_code(facts: WheelFacts, target: Target, *, always: bool) -> dict[str, None]:
+    """What keeps code from opening libraries of the wheel, whichever of a group it takes."""
     found: dict[str, None] = {}
-    for group in opened_by_code(facts, target):
+    for group in opened_by_code(facts, target, always=always):
         lacking = [
             [
                 need.library
@@ -52,7 +48,7 @@ def _missing_to_code(
             ]
             for loading in group
         ]
-        if enough(list(map(bool, lacking))):
+        if all(lacking):
             found |= dict.fromkeys(library for libraries in lacking for library in libraries)
     return found
 
@@ -66,9 +62,9 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
         if _is_plainly_missing(problem.text, facts):
             yield _finding(problem.text, [problem.line], problem.severity, facts, target)
     told = {library_of(failure, facts) for failure in found}
-    if any(outcome.status is ImportStatus.RAISED for outcome in observation.imports):
+    if any(blamed("import-error", facts, observation, target)):
         # The package's own words may not say that a library could not be opened, and why.
-        for library in _missing_to_code(facts, target, any):
+        for library in _missing_to_code(facts, target, always=False):
             if library not in told:
                 yield _finding(library, [], Severity.WARNING, facts, target)
 

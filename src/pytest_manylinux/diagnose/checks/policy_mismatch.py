@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.command_files import names_musls_loader
 from pytest_manylinux.diagnose.elf_index import is_misplaced
+from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.diagnose.tags import is_plain_linux
 from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import Audit, WheelFacts
@@ -12,13 +14,22 @@ from pytest_manylinux.model.wheel import Audit, WheelFacts
 def _audit(facts: WheelFacts, audit: Audit) -> Findings:
     if audit.true and is_plain_linux(facts):
         yield _plain_linux(facts, audit)
-    if audit.true or is_misplaced(facts):
+    if audit.true or is_misplaced(facts) or _is_of_musl_programs(facts):
         return
     promised = ".".join(audit.promised)
     deserved = audit.deserved or "no policy at all"
     yield CHECK.finding(
         f"the name promises {promised}, the files keep {deserved}", evidence=audit.reasons
     )
+
+
+def _is_of_musl_programs(facts: WheelFacts) -> bool:
+    """Whether programs for musl alone break the promise: `program-not-started` tells of those."""
+    if any(tag.startswith("musllinux") for tag in facts.wheel.platforms):
+        return False
+    dynamic = [elf for elf in facts.elf if elf.interpreter or elf.needed]
+    commands = [elf for elf in dynamic if is_command(elf.path) and names_musls_loader(elf)]
+    return bool(dynamic) and dynamic == commands
 
 
 def _plain_linux(facts: WheelFacts, audit: Audit) -> Finding:
