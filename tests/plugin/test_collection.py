@@ -34,9 +34,9 @@ def test_a_project_collects_a_build_an_audit_and_trials_for_each_python(
             ("cp314", "debian-testing"),
         ]
         for kind in (
-            f"build[{python}-manylinux1_x86_64]",
-            f"audit[{python}-manylinux1_x86_64]",
-            f"trial[{python}-manylinux1_x86_64-{distro}]",
+            f"build[{python}-manylinux_auto_x86_64]",
+            f"audit[{python}-manylinux_auto_x86_64]",
+            f"trial[{python}-manylinux_auto_x86_64-{distro}]",
         )
     ]
     assert result.ret == pytest.ExitCode.OK
@@ -66,7 +66,7 @@ def test_an_sdist_collects_like_a_project(pytester: pytest.Pytester) -> None:
     with tarfile.open(pytester.path / "sdists" / "sample-1.0.tar.gz", "w:gz") as archive:
         archive.add(project, "sample-1.0")
     found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "sdists"))
-    assert found[0] == "sdists/sample-1.0.tar.gz::build[cp311-manylinux1_x86_64]"
+    assert found[0] == "sdists/sample-1.0.tar.gz::build[cp311-manylinux_auto_x86_64]"
     assert len(found) == 3
 
 
@@ -78,9 +78,9 @@ def test_bare_means_the_root_project_and_only_its_portability_items(
     pytester.makepyfile(test_ordinary="def test_one(): pass")
     found = ids(collect(pytester, FOUR, "--manylinux-python=cp311"))
     assert [name.partition("::")[2] for name in found] == [
-        "build[cp311-manylinux1_x86_64]",
-        "audit[cp311-manylinux1_x86_64]",
-        "trial[cp311-manylinux1_x86_64-debian-12]",
+        "build[cp311-manylinux_auto_x86_64]",
+        "audit[cp311-manylinux_auto_x86_64]",
+        "trial[cp311-manylinux_auto_x86_64-debian-12]",
     ]
 
 
@@ -90,7 +90,7 @@ def test_ordinary_tests_are_collected_where_they_are_asked_for(pytester: pytest.
     assert "test_ordinary" not in str(ids(collect(pytester, FOUR, "sample")))
     found = ids(collect(pytester, FOUR, "--manylinux-python=cp311", "--manylinux-with-tests", "sample"))
     assert "sample/test_ordinary.py::test_one" in found
-    assert "sample::build[cp311-manylinux1_x86_64]" in found
+    assert "sample::build[cp311-manylinux_auto_x86_64]" in found
 
 
 def test_bare_in_a_folder_without_a_project_is_a_usage_error(pytester: pytest.Pytester) -> None:
@@ -120,7 +120,7 @@ def test_selection_by_keyword_and_marker(
 
 def test_an_id_as_printed_selects_that_item(pytester: pytest.Pytester) -> None:
     make_project(pytester.path / "sample")
-    wanted = "sample::audit[cp313-manylinux1_x86_64]"
+    wanted = "sample::audit[cp313-manylinux_auto_x86_64]"
     assert ids(collect(pytester, FOUR, wanted)) == [wanted]
 
 
@@ -318,7 +318,7 @@ def test_the_header_says_what_is_used_and_where_it_came_from(pytester: pytest.Py
     )
     result.stdout.fnmatch_lines(
         [
-            "manylinux policy: manylinux1",
+            "manylinux policy: auto",
             "manylinux distros: debian-12  (from --manylinux-distros)",
             "manylinux engine: auto",
             "manylinux builder: auto",

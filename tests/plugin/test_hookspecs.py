@@ -141,7 +141,7 @@ def test_a_build_with_a_toolchain_of_ones_own_is_planned_in_a_root(pytester: pyt
     make_project(pytester.path / "project")
     result = run(pytester, "--manylinux-builder=acme.marked", "--collect-only", "-q", "project")
     assert result.ret == ExitCode.OK
-    result.stdout.fnmatch_lines(["project::build?cp311-manylinux1_x86_64?"])
+    result.stdout.fnmatch_lines(["project::build?cp311-manylinux_auto_x86_64?"])
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_a_path_s_table_does_not_speak_for_the_run(pytester: pytest.Pytester, st
     project = make_project(stranger / "project", text)
     (project / "manylinux-lock.json").write_text("not a lock")
     result = run(pytester, "--collect-only", "--manylinux-python=cp311", project)
-    result.stdout.fnmatch_lines(["manylinux policy: manylinux1", "manylinux engine: auto"])
+    result.stdout.fnmatch_lines(["manylinux policy: auto", "manylinux engine: auto"])
     assert "build[cp311-manylinux2014_x86_64]" in result.stdout.str()  # its own items heed it
 
 

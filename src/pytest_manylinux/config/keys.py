@@ -60,7 +60,7 @@ IMAGE_SOURCES = ("auto", "archive", "registry")
 
 _READING: dict[str, tuple[Reader, object]] = {
     "packages": (inner_paths, ()),
-    "policy": (policies, (PolicyChoice(Policy((2, 5))),)),
+    "policy": (policies, (PolicyChoice(Policy((2, 5)), auto=True),)),
     "distros": (words, (AUTO,)),
     "python": (pythons, PythonChoice()),
     "build": (build_patterns, EVERYTHING),

@@ -53,7 +53,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "policy",
         "the policy to build for, or several: manylinux1, manylinux2010, manylinux2014, manylinux_X_Y, "
-        "musllinux_X_Y, or auto: manylinux1 first, then what the code needs (default: manylinux1)",
+        "musllinux_X_Y, or auto: manylinux1 first, then what the code needs (default: auto)",
         metavar="POLICY",
     ),
     Option(

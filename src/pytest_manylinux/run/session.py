@@ -17,7 +17,7 @@ from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import DEFAULT, EMBEDDED, MUSL, Catalogue, load_catalogue
 from pytest_manylinux.cluster import require_library
 from pytest_manylinux.config.keys import AUTO
-from pytest_manylinux.config.settings import Settings, SourceKind
+from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import ManylinuxError, UsageError
 from pytest_manylinux.host.architecture import (
     ARCHITECTURES,
@@ -330,9 +330,8 @@ class Run:
     def policies(self, settings: Settings, arch: str) -> tuple[PolicyChoice, ...]:
         """The policies to build for on an architecture: as set; `auto` begins with the oldest."""
         oldest = Policy(oldest_glibc(arch))
-        default = settings.source("policy").kind is SourceKind.DEFAULT
         return tuple(
-            replace(choice, policy=max(choice.policy, oldest)) if choice.auto or default else choice
+            replace(choice, policy=max(choice.policy, oldest)) if choice.auto else choice
             for choice in settings.policy
         )
 

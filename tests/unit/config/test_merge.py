@@ -50,7 +50,7 @@ def test_every_key_is_a_setting_and_every_setting_a_key() -> None:
 
 def test_without_layers_everything_is_default() -> None:
     settings = merge([])
-    assert settings.policy == (PolicyChoice(Policy((2, 5))),)
+    assert settings.policy == (PolicyChoice(Policy((2, 5)), auto=True),)
     assert settings.distros == ("auto",)
     assert all(settings.source(key.name).kind is SourceKind.DEFAULT for key in KEYS)
 
