@@ -27,6 +27,7 @@ from pytest_manylinux.nodes import (
 )
 from pytest_manylinux.report.junit import (
     InnerCase,
+    case_name,
     case_output,
     class_name,
     describe_case,
@@ -372,11 +373,12 @@ class Hooks:
             self._pass_on(report.nodeid, entry)
         junit = self.config.stash.get(xml_key, None)
         if junit is not None and GROUP in vars(report) and (report.when == "call" or report.failed):
+            wheel, build = (entry.wheel, entry.build) if entry else (None, None)
             describe_case(
                 junit.node_reporter(report),
                 prefix=junit.prefix or "",
                 group=vars(report)[GROUP],
-                name=report.nodeid.rpartition("::")[2],
+                name=case_name(report.nodeid, wheel, build),
                 output=""
                 if entry is None or (report.passed and not junit.log_passing_tests)
                 else case_output(entry.verdict, entry.build),

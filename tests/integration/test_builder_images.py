@@ -129,10 +129,10 @@ def check(here: Path, builder: str, targets: dict[str, str], engine: str) -> Non
     assert len(found) == len(PROJECTS) * len(targets) * 3
     for project in PROJECTS:
         for python, distro in targets.items():
-            build = found[f"{project}::build[{python}-manylinux_auto_x86_64]"]
+            build = found[f"{project}::build[{python}-manylinux1_x86_64]"]
             assert build["manylinux.verdict"] == "built"
             assert build["manylinux.image"] == digest
-            trial = found[f"{project}::trial[{python}-manylinux_auto_x86_64-{distro}]"]
+            trial = found[f"{project}::trial[{python}-manylinux1_x86_64-{distro}]"]
             assert trial["manylinux.verdict"] == "portable"
             assert trial["manylinux.builder"] == builder
             assert trial["manylinux.builder.image"] == digest

@@ -114,6 +114,8 @@ class Policy:
 
 
 AUTO_POLICY = "auto"
+AUTO_NAME = "manylinux_auto"
+"""In identifiers of builds, which are older than the policy that `auto` comes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,8 @@ class PolicyChoice:
 
     @property
     def name(self) -> str:
-        """In identifiers of builds: the policy's, or `manylinux_auto` while nobody knows it."""
-        return f"{self.policy.kind.policies}_{AUTO_POLICY}" if self.auto else str(self.policy)
+        """In identifiers of builds."""
+        return AUTO_NAME if self.auto else str(self.policy)
 
     def __str__(self) -> str:
         """As it is written in settings."""

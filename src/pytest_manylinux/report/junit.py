@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.observation import CaseStatus
-from pytest_manylinux.model.policy import policy_of_platform_tag
+from pytest_manylinux.model.policy import AUTO_NAME, policy_of_platform_tag
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Outcome, Severity, Verdict
 from pytest_manylinux.report.phrases import (
@@ -252,6 +252,13 @@ def describe_case(
         element = ET.Element("system-out")
         element.text = tail
         reporter.append(element)
+
+
+def case_name(nodeid: str, wheel: WheelRecord | None = None, build: BuildRecord | None = None) -> str:
+    """An item's name as the report has it: with the policy that `auto` came to, where it is known."""
+    name = nodeid.rpartition("::")[2]
+    made = build or (wheel.build if wheel is not None else None)
+    return name if made is None else name.replace(AUTO_NAME, made.policy)
 
 
 def case_output(verdict: Verdict | None, build: BuildRecord | None) -> str:

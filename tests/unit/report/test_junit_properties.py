@@ -23,6 +23,7 @@ from pytest_manylinux.report.junit import (
     TAIL_BOUND,
     TAIL_LINES,
     InnerCase,
+    case_name,
     class_name,
     inner_cases,
     log_tail,
@@ -71,6 +72,17 @@ NAMES = [
         "warnings",
     )
 ]
+
+
+def test_a_testcase_is_named_with_the_policy_that_auto_came_to() -> None:
+    build = BuildRecord(project="demo", python="cp311", policy="manylinux2014", builder="zig")
+    name = "build[cp311-manylinux_auto_x86_64]"
+    assert case_name(f"a::b::{name}", None, build) == "build[cp311-manylinux2014_x86_64]"
+    made = replace(WHEEL, build=build)
+    trial = case_name("trial[cp311-manylinux_auto_x86_64-debian-12]", made, None)
+    assert trial == "trial[cp311-manylinux2014_x86_64-debian-12]"
+    assert case_name(name, None, None) == case_name(name, replace(WHEEL, build=None), None) == name
+    assert case_name("build[cp311-musllinux_1_2_x86_64]", None, build).startswith("build[cp311-musl")
 
 
 def test_a_trial_has_all_its_properties() -> None:
