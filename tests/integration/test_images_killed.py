@@ -47,7 +47,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     with _make(root) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if "installing the base system" in line:
+            if "configuring packages" in line:
                 break
         half_made = tuple(entry for entry in (root / "aside").iterdir() if entry.is_dir())
         was_running = bool(_traces(str(root)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
+from root_trees import differences, seen_inside
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.images import ArchiveImages, ImageStore, debian_archive
+from pytest_manylinux.images.mmdebstrap import Making
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose
 
 pytestmark = pytest.mark.integration
@@ -63,3 +66,24 @@ def test_nothing_of_the_host_is_in_a_root(word: str) -> None:
     assert list((root / "var/lib/apt/lists").glob("*_*")) == []
     assert not (root / "etc/apt/apt.conf.d/00pytest-manylinux").exists()
     assert list((root / "proc").iterdir()) == []
+
+
+@pytest.mark.parametrize("word", DEBIANS)
+def test_a_root_that_is_installed_at_one_go_is_as_mmdebstrap_makes_it(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distro = CATALOGUE.get(word)
+    said: list[str] = []
+    roots: list[Path] = []
+    for name, at_one_go in (("go", True), ("steps", False)):
+        monkeypatch.setattr(debian_archive, "Making", partial(Making, at_one_go=at_one_go))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "apt").symlink_to(tmp_path / "apt")  # nothing is fetched twice
+        (tmp_path / "apt").mkdir(exist_ok=True)
+        images = ArchiveImages(ImageStore(tmp_path / name), say=said.append)
+        image = images.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
+        roots.append(Path(str(image.root)))
+    assert sum("installing the base system" in words for words in said) == 1, said
+    assert roots[0].parent.name == roots[1].parent.name  # the digest
+    assert differences(*roots) == []
+    assert seen_inside(roots[0]) == seen_inside(roots[1])

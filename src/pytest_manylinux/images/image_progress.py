@@ -56,6 +56,8 @@ class Pace:
 _STAGES = (
     ("I: running apt-get update", "reading package lists"),
     ("I: extracting archives", "unpacking the base system"),
+    ("I: unpacking packages as they come", "unpacking packages as they come"),
+    ("I: configuring packages", "configuring packages"),
     ("I: installing essential packages", "installing the base system"),
     ("I: installing remaining packages", "installing Python"),
     ("I: laying the root out", "laying the root out"),

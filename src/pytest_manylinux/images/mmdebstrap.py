@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_manylinux.cache.directories import remove_tree
@@ -22,6 +22,8 @@ from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.host.subprocesses import install_command, watched
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
+from pytest_manylinux.images.configure_main import FAILED as CONFIGURE_FAILED
+from pytest_manylinux.images.fetch_main import FAILED as FETCH_FAILED
 from pytest_manylinux.images.image_progress import WHAT, Pace
 from pytest_manylinux.images.no_fsync import without_fsync, write_out
 from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, MUSL_TOOLS, UNPACKED, Recipe
@@ -30,7 +32,10 @@ from pytest_manylinux.model.packages import PackageManager, check_names
 _APT = PackageManager.APT
 _HOOKS = Path(__file__).with_name("hooks")
 _MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+_MERGE_USR = _MERGED_USR / "setup00.sh"
 _UNPACK = Path(__file__).with_name("unpack_main.py")
+_FETCH = Path(__file__).with_name("fetch_main.py")
+_CONFIGURE = Path(__file__).with_name("configure_main.py")
 # What minbase is, as apt's patterns (apt-patterns(7)): mmdebstrap has no name for it when it unpacks.
 _BASE_SYSTEM = ("?essential", "?priority(required)", "apt")
 # Suites whose official images have /bin beside /usr/bin; later ones are merged by packages' scripts.
@@ -51,7 +56,11 @@ _RUN = 'mmdebstrap "$@" && { [ -z "$PM_OWN" ] || chown --no-dereference --recurs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """One run of mmdebstrap. `folder` gets root/ and log; `base` is the root to grow, if any."""
+    """One run of mmdebstrap. `folder` gets root/ and log; `base` is the root to grow, if any.
+
+    With `at_one_go`, packages are installed by fetch_main.py and configure_main.py, where that can be;
+    by mmdebstrap's own steps otherwise, and where that fails. The root is the same.
+    """
 
     recipe: Recipe
     sources: tuple[str, ...]
@@ -60,6 +69,7 @@ class Making:
     folder: Path
     apt_cache: Path
     base: Path | None = None
+    at_one_go: bool = True
 
 
 class MmdebstrapFailedError(Exception):
@@ -81,16 +91,26 @@ def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
             "mmdebstrap is missing, which makes Debian roots", remedy=install_command("mmdebstrap")
         )
     _prepare(making)
+    try:
+        _run(making, listener)
+    except MmdebstrapFailedError as error:
+        if not any(line.startswith((FETCH_FAILED, CONFIGURE_FAILED)) for line in error.lines):
+            raise
+        remove_tree(making.folder / "root")
+        _run(replace(making, at_one_go=False), listener)
+    if making.recipe.variant == MUSL:
+        _keep_what_was_built(making.folder)
+    write_out(making.folder)
+
+
+def _run(making: Making, listener: Callable[[str], None]) -> None:
     with (
-        (making.folder / "log").open("w", encoding="utf-8") as log,
+        (making.folder / "log").open("a", encoding="utf-8") as log,
         contextlib.closing(_output(making)) as lines,
     ):
         for line in lines:
             log.write(line + "\n")
             listener(line)
-    if making.recipe.variant == MUSL:
-        _keep_what_was_built(making.folder)
-    write_out(making.folder)
 
 
 def _keep_what_was_built(folder: Path) -> None:
@@ -173,14 +193,32 @@ def _arguments(making: Making) -> Iterator[str]:
         yield "--variant=custom"
         yield f"--customize-hook={_hook('install.sh')} {shlex.join(packages)}"
         yield f"--customize-hook={_hook('finish.sh')}"
+    elif _is_at_one_go(making):
+        yield "--variant=custom"
+        yield from (f"--customize-hook={hook}" for hook in _at_one_go(recipe, packages))
+        yield f"--customize-hook={_hook('finish.sh')}"
     else:
         yield f"--variant={recipe.variant}"
         yield f"--include={','.join(packages)}"
         yield f"--customize-hook={_hook('finish.sh')}"
     merged = recipe.merged_usr or (recipe.variant == UNPACKED and recipe.suite not in _SPLIT_USR)
     if making.base is None and merged and _MERGED_USR.is_dir():
-        yield f"--hook-dir={_MERGED_USR}"
+        own = _is_at_one_go(making)
+        yield f"--setup-hook={_MERGE_USR}" if own else f"--hook-dir={_MERGED_USR}"
     yield from (recipe.suite, str(making.folder / "root"), *making.sources)
+
+
+def _is_at_one_go(making: Making) -> bool:
+    return making.at_one_go and making.base is None and making.recipe.variant == "minbase"
+
+
+def _at_one_go(recipe: Recipe, packages: tuple[str, ...]) -> Iterator[str]:
+    """The hooks that install the packages; what merges /usr has left a stand-in for one of them."""
+    merged = ("usr-is-merged",) if recipe.merged_usr and _MERGED_USR.is_dir() else ()
+    words = (recipe.suite, DEBIAN_ARCHITECTURES[recipe.arch], *packages, *merged)
+    python = shlex.join((sys.executable, "-I"))
+    yield f'{python} {shlex.quote(str(_FETCH))} "$1" {shlex.join(words)}'
+    yield f'{python} {shlex.quote(str(_CONFIGURE))} "$1"'
 
 
 def _environment(making: Making) -> Mapping[str, str]:

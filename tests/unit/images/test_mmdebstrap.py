@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.errors import ImageError, UsageError
-from pytest_manylinux.images import image_progress, mmdebstrap
+from pytest_manylinux.images import configure_main, fetch_main, image_progress, mmdebstrap
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
 from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, Recipe
 
@@ -99,10 +99,35 @@ def test_the_recipe_becomes_arguments(making: Making, program: Callable[[str], N
     heard: list[str] = []
     run_mmdebstrap(making, heard.append)
     assert "--architectures=i386" in heard
-    assert "--include=python3,python3-pip" in heard
+    assert "--variant=custom" in heard
+    (fetch,) = (line for line in heard if "fetch_main.py" in line)
+    assert fetch.endswith('"$1" bookworm i386 python3 python3-pip')
     assert '--aptopt=Acquire::Check-Valid-Until "false"' in heard
     assert "bookworm" in heard
     assert "deb http://m.example/debian bookworm main" in heard
+
+
+@pytest.mark.parametrize("words", [fetch_main.FAILED, configure_main.FAILED])
+def test_what_cannot_be_done_at_one_go_is_left_to_mmdebstraps_own_steps(
+    making: Making, program: Callable[[str], None], words: str
+) -> None:
+    script = (
+        f'mkdir root; case "$*" in *fetch_main*) touch root/half; echo "{words}: why"; exit 1;; esac'
+    )
+    program(f"{script}; echo whole")
+    heard: list[str] = []
+    run_mmdebstrap(making, heard.append)
+    assert heard == [f"{words}: why", "whole"]
+    assert list((making.folder / "root").iterdir()) == []
+    assert (making.folder / "log").read_text() == f"{words}: why\nwhole\n"
+
+
+def test_a_failure_of_apts_is_not_tried_again(making: Making, program: Callable[[str], None]) -> None:
+    program('echo "E: Failed to fetch x"; exit 100')
+    heard: list[str] = []
+    with pytest.raises(MmdebstrapFailedError):
+        run_mmdebstrap(making, heard.append)
+    assert heard == ["E: Failed to fetch x"]
 
 
 # What mmdebstrap does with a hook that is no program's name: a shell's line, the root as its `$1`.
