@@ -363,7 +363,8 @@ def _needed(packages: Sequence[ListedPackage]) -> set[str]:
 
 def _names(relation: str) -> list[str]:
     """The names in a relation between packages (deb-control(5))."""
-    return [re.split(r"[\s(:\[<]", word.strip(), maxsplit=1)[0] for word in re.split(r"[,|]", relation)]
+    words = (word.strip() for word in re.split(r"[,|]", relation))
+    return [re.split(r"[\s(:\[<]", word, maxsplit=1)[0] for word in words if word]
 
 
 if __name__ == "__main__":

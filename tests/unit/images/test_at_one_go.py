@@ -154,11 +154,11 @@ def test_apt_knows_what_only_came_for_others(tmp_path: Path) -> None:
     register(
         tmp_path,
         [
+            package("libpython"),
             package("base", fields={"Essential": "yes", "Depends": "none | libbase (>= 1), virtual"}),
             package("libbase"),
             package("real", fields={"Provides": "virtual (= 1)"}),
             package("python3", fields={"Depends": "libpython, media"}),
-            package("libpython"),
             package("media", fields={"Architecture": "all"}),
         ],
     )
