@@ -2,9 +2,10 @@
 
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
-Parts: trials, whole, samples, builds, predict, start, growth, cluster; without any, all of them, which
-takes most of an hour. Wheels, the builder image and the last figures of each part are kept in the
-folder, and page and picture have them all. Wants what the test suite wants, and the dependency group
+Parts: trials, cold, whole, samples, builds, predict, start, growth, cluster; without any, all of them,
+which takes most of an hour. `cold` has a build from before beside it where --before names its Python.
+Wheels, the builder image and the last figures of each part are kept in the folder, and page and picture
+have them all. Wants what the test suite wants, and the dependency group
 `bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy
 one too, limits in seconds do not.
 """
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from builds import builds
+from cold import cold
 from collection import growth, start_up
 from figures import Part, machine, picture
 from kept import Measured, days, load, measured, save
@@ -42,6 +44,7 @@ def _predictions(options: argparse.Namespace) -> Sequence[Part]:
 
 PARTS: dict[str, Measure] = {
     "trials": _trials,
+    "cold": lambda options: cold(options.folder, before=options.before, rounds=options.rounds),
     "whole": lambda options: [whole(options.folder, docker=not options.without_docker)],
     "samples": lambda _: [samples()],
     "builds": lambda options: [builds(options.folder, rounds=options.rounds)],
@@ -76,6 +79,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=HERE / "reports/bench/figures.md")
     parser.add_argument("--picture", type=Path, default=HERE / "reports/bench/figures.svg")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", default="", metavar="PYTHON")
     parser.add_argument("--without-docker", action="store_true")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
