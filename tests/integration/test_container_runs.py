@@ -24,6 +24,7 @@ from engine_daemons import docker_daemon, engine_running
 from loopback_registry import registry_running
 from sandboxes import OWN, eventually, processes_with
 from wheels import build_wheel
+from whole_runs import folder_of_wheels, look
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.container.engine import reference_of
@@ -102,25 +103,6 @@ class Run:
         (found,) = ET.parse(self.folder / "junit.xml").findall(f".//testcase[@name='{case}']")  # noqa: S314
         values = {str(p.get("name")): str(p.get("value")) for p in found.iter("property")}
         return values[f"manylinux.{name}"]
-
-
-def look(verdict: Verdict) -> tuple[object, ...]:
-    """What engines must agree on."""
-    seen = verdict.observation
-    findings = sorted((finding.name, finding.message) for finding in verdict.findings)
-    if seen is None:
-        return verdict.outcome, findings
-    imports = [(outcome.name, outcome.status, outcome.message) for outcome in seen.imports]
-    assert seen.install is not None
-    places = (seen.image, seen.python, seen.libc, seen.install.pip_version, seen.install.installed)
-    return verdict.outcome, findings, imports, places
-
-
-def folder_of_wheels(folder: Path) -> None:
-    """One wheel that works, and two that do not."""
-    build_wheel(folder, {"good.py": "x = 1\n"}, name="good")
-    build_wheel(folder, {"absent.py": "import no_such_module\n"}, name="absent")
-    build_wheel(folder, {"library.py": "import ctypes\nctypes.CDLL('libGL.so.1')\n"}, name="library")
 
 
 class Daemon:

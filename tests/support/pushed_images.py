@@ -107,22 +107,30 @@ def push(
     return digest
 
 
-def push_root(name: str, archive: Path, *, environment: Sequence[str] = ()) -> str:
-    """Push the root in a tar archive as an image of one layer, not compressed; gives its digest."""
+def push_root(name: str, archive: Path, *upper: bytes, environment: Sequence[str] = ()) -> str:
+    """Push the root in a tar archive as an image, with layers over it; gives its digest."""
     with tempfile.TemporaryDirectory(prefix="pushed-", dir=archive.parent) as folder:
         layout = Path(folder, "layout")
         layout.mkdir()
-        with archive.open("rb") as file:
-            layer_digest = f"sha256:{_sha256(file)}"
-        (layout / "blobs/sha256").mkdir(parents=True)
-        os.link(archive, layout / "blobs/sha256" / layer_digest.partition(":")[2])
-        config = _config([layer_digest], "amd64", environment)
-        entry = _blob(_LAYER.removesuffix("+gzip"), layer_digest, archive.stat().st_size)
-        digest = _write_manifest(layout, config, [entry])
+        digest = root_layout(layout, archive, *upper, environment=environment)
         skopeo(
             "copy", "--preserve-digests", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{name}"
         )
     return digest
+
+
+def root_layout(folder: Path, archive: Path, *upper: bytes, environment: Sequence[str] = ()) -> str:
+    """An OCI layout of a root in a tar archive, not compressed, with layers over it; its digest."""
+    with archive.open("rb") as file:
+        lowest = f"sha256:{_sha256(file)}"
+    (folder / "blobs/sha256").mkdir(parents=True)
+    os.link(archive, folder / "blobs/sha256" / lowest.partition(":")[2])
+    entries = [_blob(_LAYER.removesuffix("+gzip"), lowest, archive.stat().st_size)]
+    for content in upper:
+        (folder / "blobs/sha256" / _digest(content).partition(":")[2]).write_bytes(content)
+        entries.append(_blob(_LAYER, _digest(content), len(content)))
+    diffs = [lowest, *(_digest(gzip.decompress(content)) for content in upper)]
+    return _write_manifest(folder, _config(diffs, "amd64", environment), entries)
 
 
 def push_index(name: str, digests: dict[str, str]) -> str:

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wheels import build_wheel
+
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.images.store import ImageStore
 from pytest_manylinux.model.verdict import Outcome, Verdict
@@ -312,3 +314,22 @@ def leftovers(run: WholeRun) -> list[str]:
 
     wait_for(lambda: not look(), seconds=20)
     return look()
+
+
+def look(verdict: Verdict) -> tuple[object, ...]:
+    """What engines must agree on."""
+    seen = verdict.observation
+    findings = sorted((finding.name, finding.message) for finding in verdict.findings)
+    if seen is None:
+        return verdict.outcome, findings
+    imports = [(outcome.name, outcome.status, outcome.message) for outcome in seen.imports]
+    assert seen.install is not None
+    places = (seen.image, seen.python, seen.libc, seen.install.pip_version, seen.install.installed)
+    return verdict.outcome, findings, imports, places
+
+
+def folder_of_wheels(folder: Path) -> None:
+    """One wheel that works, and two that do not."""
+    build_wheel(folder, {"good.py": "x = 1\n"}, name="good")
+    build_wheel(folder, {"absent.py": "import no_such_module\n"}, name="absent")
+    build_wheel(folder, {"library.py": "import ctypes\nctypes.CDLL('libGL.so.1')\n"}, name="library")

@@ -54,6 +54,7 @@ from pytest_manylinux.model.distro import Image
 REPOSITORY = "localhost/pytest-manylinux"
 """Our images' name in a container engine. `localhost` keeps Podman from looking for a registry."""
 
+_LONGEST = 64  # characters of a name; the whole may have 255
 _IMPORT_TIMEOUT = 600  # seconds: hundreds of megabytes are written
 
 
@@ -67,13 +68,24 @@ def reference_of(client: docker.DockerClient, image: Image) -> str:
             why=f"neither a reference nor a folder: {image.root}",
             remedy="run again; the image is then made anew",
         )
-    tag = re.sub(r"[^\w.-]", "-", image.digest)[:128]
-    reference = f"{REPOSITORY}/{re.sub(r'[^a-z0-9._-]', '-', image.name.lower())}:{tag}"
+    reference = imported_name(image)
     try:
         client.images.get(reference)
     except ImageNotFound:
         _import(client, Path(image.root), reference)
     return reference
+
+
+def imported_name(image: Image) -> str:
+    """What a root in a folder is called in an engine once it is imported: by digest and architecture.
+
+    A digest may be that of a list of images, which has one for each architecture. The rest is for
+    people: the first word of the image's name, as the grammar of github.com/distribution/reference
+    has parts of paths.
+    """
+    word = re.sub(r"[^a-z0-9]+", "-", image.name.partition(" ")[0].lower())[:_LONGEST].strip("-")
+    tag = re.sub(r"[^\w.-]", "-", image.digest)[:128]
+    return f"{REPOSITORY}/{word or 'root'}-{image.arch.replace('_', '-')}:{tag}"
 
 
 def _import(client: docker.DockerClient, root: Path, reference: str) -> None:
