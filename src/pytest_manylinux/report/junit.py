@@ -255,10 +255,12 @@ def describe_case(
 
 
 def case_name(nodeid: str, wheel: WheelRecord | None = None, build: BuildRecord | None = None) -> str:
-    """An item's name as the report has it: with the policy that `auto` came to, where it is known."""
+    """An item's name in the report: with the policy that `auto` came to, if that gave a wheel."""
     name = nodeid.rpartition("::")[2]
     made = build or (wheel.build if wheel is not None else None)
-    return name if made is None else name.replace(AUTO_NAME, made.policy)
+    if made is None or not made.wheel_sha256:  # like its audit and trials, which never begin
+        return name
+    return name.replace(AUTO_NAME, made.policy)
 
 
 def case_output(verdict: Verdict | None, build: BuildRecord | None) -> str:

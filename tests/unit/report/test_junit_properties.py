@@ -75,9 +75,12 @@ NAMES = [
 
 
 def test_a_testcase_is_named_with_the_policy_that_auto_came_to() -> None:
-    build = BuildRecord(project="demo", python="cp311", policy="manylinux2014", builder="zig")
+    build = BuildRecord(
+        project="demo", python="cp311", policy="manylinux2014", builder="zig", wheel_sha256="1" * 64
+    )
     name = "build[cp311-manylinux_auto_x86_64]"
     assert case_name(f"a::b::{name}", None, build) == "build[cp311-manylinux2014_x86_64]"
+    assert case_name(f"a::b::{name}", None, replace(build, wheel_sha256="")) == name
     made = replace(WHEEL, build=build)
     trial = case_name("trial[cp311-manylinux_auto_x86_64-debian-12]", made, None)
     assert trial == "trial[cp311-manylinux2014_x86_64-debian-12]"
