@@ -23,10 +23,10 @@ from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
     parse_sdist_filename,
-    parse_wheel_filename,
 )
 
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.wheel_tags import parse_wheel_name
 
 _SUFFIX = ".attestation"
 _ATTESTATION = re.compile(r"(.+\.(?:whl|tar\.gz|zip))\.\w+\.attestation")
@@ -180,7 +180,7 @@ def _read_attestation(path: Path, sha256: str, stream: BinaryIO) -> Artifact:
 
 def _read_wheel(path: Path, sha256: str, stream: BinaryIO) -> Artifact:
     try:
-        tags = parse_wheel_filename(path.name)[3]
+        tags = parse_wheel_name(path.name)[3]
         requires = _requires_python(stream)
     except InvalidWheelFilename as error:
         return Artifact(path=path, sha256=sha256, kind=ArtifactKind.OTHER, problem=str(error))

@@ -28,12 +28,12 @@ from packaging.utils import (
     InvalidWheelFilename,
     NormalizedName,
     canonicalize_name,
-    parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.errors import PackageIndexError, UsageError
 from pytest_manylinux.host.subprocesses import module_command, reason_of
+from pytest_manylinux.model.wheel_tags import parse_wheel_name
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(
@@ -403,7 +403,7 @@ def _pinned(text: str) -> tuple[NormalizedName, Version]:
 
 def _version_of(filename: str) -> Version | None:
     try:
-        return parse_wheel_filename(filename)[1]
+        return parse_wheel_name(filename)[1]
     except InvalidWheelFilename:
         return None
 

@@ -17,7 +17,12 @@ from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.selection import Selection
-from pytest_manylinux.model.wheel_tags import python_of_tag, python_tags, supported_tags
+from pytest_manylinux.model.wheel_tags import (
+    VARIANTS_TAKEN,
+    python_of_tag,
+    python_tags,
+    supported_tags,
+)
 
 _LINUX = re.compile(
     r"(?:linux|manylinux1|manylinux2010|manylinux2014|(?:many|musl)linux_\d+_\d+)_(?P<arch>\w+)"
@@ -29,6 +34,8 @@ _NAMED = 3  # distros named as a next step
 class Want(enum.Enum):
     """What a wheel wants that no target of the run has, the most general first."""
 
+    INSTALLER = "installer"
+    """An installer that knows its kind of name."""
     SYSTEM = "system"
     """Another operating system than Linux."""
     ARCHITECTURE = "architecture"
@@ -77,6 +84,15 @@ class Surroundings:
     selection: Selection = field(default_factory=Selection)
     missing: dict[str, str]
     otherwise: str = ""
+
+
+def why_variant_untargeted(label: str) -> Untargeted:
+    """Say why a wheel variant (PEP 825) is not tried in a run whose only installer is pip."""
+    return Untargeted(
+        want=Want.INSTALLER,
+        why=f"it is a wheel variant (PEP 825) with the label {label}, and {VARIANTS_TAKEN}",
+        remedy='set installer = ["pip", "uv"] to try it by uv',
+    )
 
 
 def why_untargeted(tags: Collection[Tag], around: Surroundings) -> Untargeted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -63,6 +64,37 @@ def test_they_agree_on_a_usual_wheel(judged: Judge, tmp_path: Path) -> None:
     assert verdict.observation.uv is not None
     assert verdict.observation.uv.ok
     assert verdict.observation.uv.version[0].isdigit()
+
+
+def variant_of(folder: Path, label: str) -> Path:
+    """A wheel variant (PEP 825); `null` is the one without properties, which fits everywhere."""
+    properties = {} if label == "null" else {"x86_64": {"level": ["v3"]}}
+    document = {
+        "$schema": "https://variants-schema.wheelnext.dev/peps/825/v0.1.1.json",
+        "default-priorities": {"namespace": ["x86_64"]},
+        "variants": {label: properties},
+    }
+    files = {
+        "demo/__init__.py": "VALUE = 1\n",
+        "demo-1.0.dist-info/variant.json": json.dumps(document),
+    }
+    return build_wheel(folder, files, filename=f"demo-1.0-py3-none-any-{label}.whl")
+
+
+def test_uv_takes_a_wheel_variant_that_fits(judged: Judge, tmp_path: Path) -> None:
+    verdict = judged(variant_of(tmp_path, "null"))
+    assert verdict.outcome is Outcome.PORTABLE
+    assert verdict.observation is not None
+    assert verdict.observation.uv is not None
+    assert verdict.observation.uv.ok
+    assert NAME not in {finding.name for finding in verdict.findings}
+
+
+def test_a_wheel_variant_that_uv_finds_unfit_is_no_fault(judged: Judge, tmp_path: Path) -> None:
+    verdict = judged(variant_of(tmp_path, "x86_64_v3"))
+    finding = finding_of(verdict)
+    assert (verdict.outcome, finding.severity) == (Outcome.PORTABLE, Severity.INFORMATION)
+    assert "the wheel variant x86_64_v3" in finding.message
 
 
 def test_a_wheel_version_that_uv_does_not_know(judged: Judge, tmp_path: Path) -> None:

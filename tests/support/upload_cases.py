@@ -213,7 +213,22 @@ NAMES = (
         rules=("file-name",),
     ),
     UploadCase(
-        name="seven parts", make=wheel(filename="demo-1.0-1-py3-none-any-x.whl"), rules=("file-name",)
+        name="seven parts",
+        make=wheel(filename="demo-1.0-1-py3-none-any-x.whl"),
+        rules=("wheel-variant",),
+    ),
+    UploadCase(
+        name="eight parts", make=wheel(filename="demo-1.0-1-py3-none-any-x-y.whl"), rules=("file-name",)
+    ),
+    UploadCase(
+        name="wheel variant",
+        make=wheel(filename="demo-1.0-py3-none-any-x86_64_v3.whl"),
+        rules=("wheel-variant",),
+    ),
+    UploadCase(
+        name="variant label in capitals",
+        make=wheel(filename="demo-1.0-py3-none-any-X86.whl"),
+        rules=("file-name",),
     ),
     UploadCase(
         name="two parts",

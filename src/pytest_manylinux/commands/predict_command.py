@@ -363,6 +363,8 @@ def _judge_strictly(facts: WheelFacts, counted: Sequence[Distro], words: str) ->
         print(f"  {_why_none(wheel)}")
         return ExitCode.NOT_PROVEN
     failing = [prediction for prediction in predict(facts, targets) if not prediction.works]
+    if wheel.variant:
+        print(f"{name}: {variant_note(wheel)}")
     if not failing:
         print(f"{name}: works on every distro that its tags promise: {total} ({words})")
         return ExitCode.OK
@@ -410,6 +412,9 @@ def _show(forecast: Forecast) -> None:
     console.print(f"[bold]{forecast.title}[/]", highlight=False)
     for wheel in forecast.wheels:
         console.print(f"  {plain_line(wheel.filename)}", highlight=False, markup=False, soft_wrap=True)
+    for wheel in forecast.wheels:
+        if wheel.variant:
+            console.print(variant_note(wheel), highlight=False, markup=False)
     console.print(_table(forecast))
     shown = (served for family in reach.families for served in (family.oldest, family.first_unserved))
     if any(served and _by_figures(served) for served in shown):
@@ -428,6 +433,14 @@ def _show(forecast: Forecast) -> None:
             markup=False,
         )
     console.print()
+
+
+def variant_note(wheel: Wheel) -> str:
+    """A sentence on a wheel variant, which is judged by its bytes and tags."""
+    from pytest_manylinux.model.wheel_tags import VARIANTS_TAKEN  # noqa: PLC0415
+
+    what = f"A wheel variant (PEP 825) with the label {wheel.variant}"
+    return f"{what}: {VARIANTS_TAKEN}. Judged by its bytes."
 
 
 def _table(forecast: Forecast) -> Table:

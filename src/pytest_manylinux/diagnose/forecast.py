@@ -251,6 +251,7 @@ def _project(forecast: Forecast) -> dict[str, object]:
             {
                 "file": wheel.filename,
                 "sha256": wheel.sha256,
+                **({"variant": wheel.variant} if wheel.variant else {}),
                 "predictions": [_prediction(p) for p in forecast.predictions[wheel.filename]],
             }
             for wheel in forecast.wheels

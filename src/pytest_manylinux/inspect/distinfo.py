@@ -16,9 +16,10 @@ import email.parser
 import hashlib
 import io
 import itertools
+import json
 import math
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,6 +84,8 @@ def read_distinfo(archive: Archive, wheel: Wheel) -> DistInfo:
     _check_name(wheel, folder, *metadata[:2])
     purelib, generator, tags = _wheel_file(archive, folder, wheel, problems)
     entry_points = _entry_points(archive, folder, problems)
+    if wheel.variant:
+        problems += _variant_problems(archive, folder, wheel.variant)
     return DistInfo(
         folder=folder,
         name=metadata[0],
@@ -209,6 +212,22 @@ def _wheel_file(
     if stated != {str(tag) for tag in wheel.tags}:
         problems.append("WHEEL: its tags are not those of the file's name")
     return purelib, str(message.get("Generator", "")).strip(), tags
+
+
+def _variant_problems(archive: Archive, folder: str, label: str) -> Iterator[str]:
+    """Whether `variant.json` states the label of a variant's name, and no other (PEP 825)."""
+    place = f"{folder}/variant.json"
+    if place not in archive.files:
+        yield f"variant.json is missing, which a wheel variant (PEP 825), here {label}, has to have"
+        return
+    try:
+        document = json.loads(archive.read(place, limit=MAX_METADATA))
+    except (ValueError, RecursionError) as error:
+        yield f"variant.json: no JSON: {error}"
+        return
+    stated = document.get("variants") if isinstance(document, dict) else None
+    if not isinstance(stated, dict) or list(stated) != [label]:
+        yield f"variant.json: its variants are not the label {label} of the file's name alone (PEP 825)"
 
 
 def _expanded(tag: str) -> list[str]:

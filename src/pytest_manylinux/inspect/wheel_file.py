@@ -53,6 +53,7 @@ from pytest_manylinux.model.wheel import (
     WheelFacts,
     WheelFile,
 )
+from pytest_manylinux.model.wheel_tags import split_variant
 
 TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked
 if TYPE_CHECKING:
@@ -160,12 +161,13 @@ def named_wheel(path: Path) -> Wheel:
         version=_version(path.name),
         build="".join(str(part) for part in build),
         tags=tags,
+        variant=split_variant(path.name)[1],
     )
 
 
 def _parsed(filename: str) -> tuple[str, tuple[()] | tuple[int, str], frozenset[Tag]]:
     """Project, build and tags of a file name, whose version may be any: pip before 24.1 takes those."""
-    project, _, rest = filename.partition("-")
+    project, _, rest = split_variant(filename)[0].partition("-")
     _, dash, rest = rest.partition("-")
     name, _, build, tags = parse_wheel_filename(f"{project}-0{dash}{rest}")
     return name, build, tags

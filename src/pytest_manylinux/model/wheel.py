@@ -18,7 +18,8 @@ from packaging.tags import Tag
 class Wheel:
     """A wheel file: its bytes' digest and what its name says.
 
-    `name` is the normalized project name; `tags` the expanded compatibility tags of the file name.
+    `name` is the normalized project name; `tags` the expanded compatibility tags of the file name;
+    `variant` the label of a wheel variant (PEP 825), empty for other wheels.
     """
 
     path: Path
@@ -28,11 +29,21 @@ class Wheel:
     version: str
     build: str
     tags: frozenset[Tag]
+    variant: str = ""
 
     @property
     def filename(self) -> str:
         """The file's name, with tags."""
         return self.path.name
+
+    @property
+    def plain_filename(self) -> str:
+        """The file's name without a variant's label, as an installer takes it that knows none."""
+        return (
+            self.filename.removesuffix(f"-{self.variant}.whl") + ".whl"
+            if self.variant
+            else self.filename
+        )
 
     @property
     def platforms(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, groupby
 
+from pytest_manylinux.model.wheel_tags import split_variant
 from pytest_manylinux.report.phrases import wheel_words
 
 _LEAST = 8
@@ -103,13 +104,14 @@ def wheel_name(wheel: str) -> WheelName | None:
 
 
 def _parse(wheel: str) -> WheelName | str:
-    parts = wheel.removesuffix(".whl").split("-")
+    plain, variant = split_variant(wheel)
+    parts = plain.removesuffix(".whl").split("-")
     if not wheel.endswith(".whl") or len(parts) not in {_PARTS, _PARTS + 1}:
         return wheel
     project, version, *build, python, abi, platform = parts
     policy, arch = _platform(platform)
     tag = {python: python, "none": python, f"{python}t": abi}.get(abi, f"{python}-{abi}")
-    return WheelName(project, "-".join([version, *build]), tag, policy, arch)
+    return WheelName(project, "-".join(filter(None, [version, *build, variant])), tag, policy, arch)
 
 
 def _platform(tags: str) -> tuple[str, str]:

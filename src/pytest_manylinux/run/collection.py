@@ -17,6 +17,7 @@ from pytest_manylinux.host.architecture import ARCHITECTURES, emulation_of, name
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.model.selection import build_identifier
+from pytest_manylinux.model.wheel_tags import split_variant
 from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
 from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.monorepo import projects_of_root
@@ -30,7 +31,12 @@ from pytest_manylinux.run.subjects import (
     key_of,
     tags_of_name,
 )
-from pytest_manylinux.untargeted import Surroundings, Untargeted, why_untargeted
+from pytest_manylinux.untargeted import (
+    Surroundings,
+    Untargeted,
+    why_untargeted,
+    why_variant_untargeted,
+)
 
 
 class Context:
@@ -134,6 +140,8 @@ class Context:
         settings = self.run.settings
         tags = tags_of_name(path)
         subject = WheelSubject(path=path, settings=settings, group=self.shown(path), tags=tags)
+        if split_variant(path.name)[1] and "uv" not in settings.installer:
+            return subject, ()
         self.flow.siblings.add_wheel(subject)
         archs = self.run.architectures(settings, tags)
         targets = tuple(one for arch in archs for one in self.run.targets(settings, arch))
@@ -144,6 +152,9 @@ class Context:
     def why_untargeted(self, subject: WheelSubject) -> Untargeted:
         """Why a wheel has no target in this run."""
         settings = subject.settings
+        label = split_variant(subject.path.name)[1]
+        if label and "uv" not in settings.installer:
+            return why_variant_untargeted(label)
         distros = self.run.distros(settings)
         archs = {arch for distro in distros for arch in distro.architectures}
         found = {

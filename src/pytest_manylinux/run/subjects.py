@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename
 
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.escape import printable
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.wheel_tags import parse_wheel_name
 from pytest_manylinux.plan import PlannedBuild
 
 
@@ -80,6 +81,6 @@ def key_of(origin: Origin) -> tuple[str, str]:
 def tags_of_name(path: Path) -> frozenset[Tag]:
     """The tags in a wheel's file name; empty where the name breaks the specification."""
     try:
-        return parse_wheel_filename(path.name)[3]
+        return parse_wheel_name(path.name)[3]
     except InvalidWheelFilename:
         return frozenset()

@@ -207,7 +207,7 @@ class _Resolver:
             with self._asked(way, *self._wanted(pins)) as (sandbox, outcome, words):
                 if outcome.ok:
                     sandbox.copy_out(_OUT, folder / _WHEELS)
-                    (folder / _WHEELS / self.wheel.filename).unlink(missing_ok=True)
+                    (folder / _WHEELS / self.wheel.plain_filename).unlink(missing_ok=True)
                     _check_siblings(folder / _WHEELS, self.siblings, self.wheel)
                     return
             if refuses_wheel(words):
@@ -262,7 +262,7 @@ class _Resolver:
 
 
 def _wheel_inside(wheel: Wheel) -> str:
-    return str(INPUTS / "wheel" / wheel.filename)
+    return str(INPUTS / "wheel" / wheel.plain_filename)
 
 
 def _sibling_inside(wheel: Wheel) -> str:

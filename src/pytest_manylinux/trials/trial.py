@@ -249,8 +249,8 @@ def loader_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, str]
 
 def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
     wheel, folder, suite = request.wheel, request.dependencies, _active(request)
-    inside = _WHEEL / wheel.filename
-    mounts = [Mount(source=wheel.path.resolve(), target=inside)]
+    inside, named = _WHEEL / wheel.plain_filename, _WHEEL / wheel.filename
+    mounts = [Mount(source=wheel.path.resolve(), target=place) for place in {inside, named}]
     where: tuple[str, ...] = ("--no-deps",)
     if folder is not None:
         mounts.append(Mount(source=folder.resolve(), target=DEPENDENCIES))
@@ -279,7 +279,9 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
             suite=_suite_steps(request, suite, str(inside)) if suite else None,
-            uv=request.uv.steps((*where, str(inside))) if request.uv else None,
+            uv=request.uv.steps((*where, str(named)), variant=bool(wheel.variant))
+            if request.uv
+            else None,
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",
         mounts=tuple(mounts),

@@ -35,9 +35,13 @@ class UvProgram:
         """Where the sandbox has it."""
         return Mount(source=self.path, target=_INSIDE)
 
-    def steps(self, what: tuple[str, ...]) -> UvSteps:
-        """What the agent is asked: to install `what`, a wheel with options on where others are."""
-        return UvSteps(program=str(_INSIDE), arguments=(*_ALONE, *_QUIET, *what))
+    def steps(self, what: tuple[str, ...], *, variant: bool = False) -> UvSteps:
+        """What the agent is asked: to install `what`, a wheel with options on where others are.
+
+        A wheel `variant` (PEP 825) is behind a preview feature.
+        """
+        preview = ("--preview-features", "wheel-variants") if variant else ()
+        return UvSteps(program=str(_INSIDE), arguments=(*_ALONE, *_QUIET, *preview, *what))
 
 
 def uv_program() -> UvProgram:

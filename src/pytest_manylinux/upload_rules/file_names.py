@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from packaging.utils import (
     InvalidWheelFilename,
     canonicalize_name,
-    parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
 
+from pytest_manylinux.model.wheel_tags import parse_wheel_name, split_variant
 from pytest_manylinux.upload_rules.index_rules import IndexRules
 
 Found = Iterator[tuple[str, str]]
@@ -37,8 +37,11 @@ def any_name(filename: str) -> Found:
 
 def wheel_name(filename: str, rules: IndexRules) -> Found:
     """Rules for the name of a wheel alone."""
+    label = split_variant(filename)[1]
+    if label:
+        yield "wheel-variant", f"it is a wheel variant (PEP 825) with the label {label}"
     try:
-        *_, tags = parse_wheel_filename(filename)
+        *_, tags = parse_wheel_name(filename)
     except InvalidWheelFilename as error:
         yield "file-name", str(error)
         return
@@ -50,7 +53,7 @@ def wheel_name(filename: str, rules: IndexRules) -> Found:
 def wheel_stands_for(filename: str, name: str, version: str) -> Found:
     """Rules for a wheel's name beside the name and version of its metadata."""
     try:
-        found, stated, *_ = parse_wheel_filename(filename)
+        found, stated, *_ = parse_wheel_name(filename)
     except InvalidWheelFilename:
         return  # wheel_name says so
     if found != canonicalize_name(name):

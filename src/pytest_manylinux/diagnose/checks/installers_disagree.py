@@ -16,6 +16,8 @@ _CAUSE = re.compile(
     r"^(?:\s*cause: |\s*Caused by: |error: )(?P<words>.+)$", re.MULTILINE | re.IGNORECASE
 )
 
+_OTHER_VARIANT = "unsupported wheel variant"  # uv 0.13.9
+
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     pip, uv = observation.install, observation.uv
@@ -26,6 +28,9 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
             f"uv was not tried: it does not start there ({last_lines(uv.output, 1)})",
             severity=Severity.WARNING,
         )
+        return
+    if facts.wheel.variant and pip.ok and not uv.ok and _OTHER_VARIANT in uv.output:
+        yield _other_variant(facts.wheel.variant, uv)
         return
     by_pip, by_uv = f"pip {pip.pip_version} installs it", f"uv {uv.version} installs it"
     evidence: list[str] = []
@@ -48,6 +53,16 @@ def uv_sentence(uv: UvInstall) -> str:
     """The decisive sentence of uv: the last cause that it gives (its errors name one below another)."""
     causes = _CAUSE.findall(uv.output)
     return causes[-1].strip() if causes else last_lines(uv.output, 1)
+
+
+def _other_variant(label: str, uv: UvInstall) -> Finding:
+    """The finding on a wheel variant (PEP 825) whose properties uv does not find on the machine."""
+    return CHECK.finding(
+        f"uv {uv.version} takes the wheel variant {label} only where the machine has its properties; "
+        "pip was given the same file without the label in its name",
+        evidence=[f"uv said: {line}" for line in last_lines(uv.output).splitlines()],
+        severity=Severity.INFORMATION,
+    )
 
 
 def _unlike(uv: UvInstall) -> Finding:
