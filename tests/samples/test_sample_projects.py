@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sample_table import rows
 
+from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import read_proof
 
 pytestmark = pytest.mark.samples
@@ -29,21 +30,37 @@ def _projects() -> Iterator[Path]:
         yield from inner or [path / "pyproject.toml"]
 
 
+def _run(folder: Path, proof: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command of a README, in its folder, with a proof."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "--manylinux", f"--manylinux-proof={proof}", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_c_plus_plus_17_by_the_bare_command_of_its_readme(tmp_path: Path) -> None:
+    """Nothing is set: the build for manylinux1 fails once, and what it wants decides."""
+    name = "sample_projects/portable/cpp17_extension"
+    readme = (ROOT / name / "README.md").read_text(encoding="utf-8")
+    assert f"$ pytest --manylinux {name}\n" in readme
+    shutil.copytree(ROOT / name, tmp_path / name)
+    done = _run(tmp_path, tmp_path / "proof.json", name)
+    assert done.returncode == 0, done.stdout[-4000:]
+    record = read_proof(tmp_path / "proof.json").record
+    why = "std::align_val_t wants glibc 2.16"
+    assert {(one.policy, one.policy_why) for one in record.builds} == {("manylinux2014", why)}
+    assert {verdict.outcome for verdict in record.verdicts} == {Outcome.PORTABLE}
+    assert done.stdout.count(f"{why}: building for manylinux2014, not for manylinux1") == 1
+    assert f"cpp17_extension: built for manylinux2014: {why}" in " ".join(done.stdout.split())
+    assert f"cpp17_extension: built for manylinux2014: {why}" in readme
+
+
 def test_the_monorepo_by_the_bare_command_of_its_readme(tmp_path: Path) -> None:
     folder = tmp_path / "monorepo"
     shutil.copytree(ROOT / "sample_projects/portable/monorepo", folder)
     assert "\n    pytest --manylinux\n" in (folder / "README.md").read_text(encoding="utf-8")
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--manylinux",
-        f"--manylinux-proof={tmp_path}/proof.json",
-    ]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    done = _run(folder, tmp_path / "proof.json")
     assert done.returncode == 0, done.stdout[-4000:]
     record = read_proof(tmp_path / "proof.json").record
     core = {(w.file, w.sha256) for w in record.wheels if w.name == "measure-core"}
@@ -58,12 +75,8 @@ def test_the_monorepo_by_the_bare_command_of_its_readme(tmp_path: Path) -> None:
 def test_each_fault_is_found_and_no_false_one(
     tmp_path: Path, show_table: Callable[[str], None]
 ) -> None:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "--manylinux", "sample_projects", "-q"]
-    command += [f"--manylinux-wheelhouse={tmp_path}", f"--manylinux-proof={tmp_path}/proof.json"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    arguments = ("sample_projects", "-q", f"--manylinux-wheelhouse={tmp_path}")
+    done = _run(ROOT, tmp_path / "proof.json", *arguments)
     found = list(rows(read_proof(tmp_path / "proof.json").record))
     show_table("\n".join(map(str, found)))
     projects = {path.parent.relative_to(ROOT).as_posix() for path in _projects()}
