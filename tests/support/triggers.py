@@ -183,6 +183,7 @@ NEW = {"glibc": (2, 41), "id": "debian-13"}
 MUSL = {"libc": musl(1, 2, 5), "id": "musl-1.2.5", "family": "musl"}
 MUSLLINUX = "cp311-abi3-musllinux_1_2_x86_64"
 MUSL_MODULE = "demo/_x.abi3.so"
+ALPINE = ("libc.musl-x86_64.so.1",)
 STATIC_TLS = 0x10
 NEWER = Want("fcntl64", "GLIBC_2.28", "libc.so.6")
 FORTIFIED = {MUSL_MODULE: wanting(Want("__memcpy_chk", "GLIBC_2.3.4", "libc.so.6"))[MODULE]}
@@ -280,6 +281,21 @@ TRIGGERS = (
         files={MUSL_MODULE: native(needed=("ld-linux-x86-64.so.2", *LIBC))[MODULE]},
         tag=MUSLLINUX,
         also=frozenset({"policy-mismatch"}),
+    ),
+    *(
+        Trigger(
+            finding="differs-on-musl",
+            files={
+                MUSL_MODULE: native(needed=ALPINE, wants=(Want("PyModule_Create2"), Want(name)))[MODULE]
+            },
+            tag=MUSLLINUX,
+            lesson=lesson,
+        )
+        for name, lesson in (
+            ("pthread_create", "stacks of 128 KiB"),
+            ("iconv_open", "fewer character sets"),
+            ("setlocale", "one locale"),
+        )
     ),
     Trigger(finding="executable-stack", files=native(stack="rwx"), target=NEW),
     Trigger(

@@ -68,6 +68,7 @@ NAMES = [
     "installers-disagree",
     "symbol-not-in-musl",
     "built-for-glibc",
+    "differs-on-musl",
     "graft-unaccounted",
     "sbom-wrong",
     "graft-license",

@@ -21,6 +21,7 @@ from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.policy import LibcKind, musl
 from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
 MUSL = replace(make_target(), distro=replace(make_distro(), libc=musl(1, 2, 5), family="musl"))
@@ -233,3 +234,26 @@ def test_a_file_that_was_linked_with_glibc_is_told(
     facts = _wanting(tmp_path, *wants, needed=needed)
     found = [f for f in judge_audit(facts, audit_wheel(facts)).findings if f.name == "built-for-glibc"]
     assert [line for f in found for line in f.evidence] == [f"{MUSL_MODULE} {mark}" for mark in marks]
+
+
+@pytest.mark.parametrize(
+    ("wants", "words"),
+    [
+        (("pthread_create",), ["128 KiB"]),
+        (("pthread_create", "pthread_attr_setstacksize"), []),
+        (("iconv_open", "iconv", "setlocale", "localeconv"), ["//TRANSLIT", "localeconv, setlocale"]),
+        (("malloc", "strlen"), []),
+    ],
+)
+@pytest.mark.parametrize("platform", ["musllinux_1_2", "manylinux_2_17"])
+def test_what_an_import_does_not_show_is_told_of_wheels_for_musl(
+    wants: tuple[str, ...], words: list[str], platform: str, tmp_path: Path
+) -> None:
+    files = _module(wants=(Want("PyModule_Create2"), *map(Want, wants)))
+    facts = Trigger(finding="", files=files, tag=f"cp311-abi3-{platform}_x86_64").facts(tmp_path)
+    told = [f for f in judge_audit(facts, audit_wheel(facts)).findings if f.name == "differs-on-musl"]
+    assert all(f.severity is Severity.INFORMATION for f in told)
+    lines = [line for f in told for line in f.evidence]
+    wanted = words if platform.startswith("musl") else []
+    assert len(lines) == len(wanted)
+    assert all(word in line for word, line in zip(wanted, lines, strict=True)), lines
