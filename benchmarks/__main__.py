@@ -2,12 +2,12 @@
 
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
-Parts: trials, cold, whole, samples, builds, predict, start, growth, cluster; without any, all of them,
-which takes most of an hour. `cold` has a build from before beside it where --before names its Python.
-Wheels, the builder image and the last figures of each part are kept in the folder, and page and picture
-have them all. Wants what the test suite wants, and the dependency group
-`bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy
-one too, limits in seconds do not.
+Parts: trials, libcs, cold, whole, samples, builds, predict, start, growth, cluster; without any, all
+of them, which takes most of an hour. `cold` has a build from before beside it where --before names its
+Python. Wheels, the builder image and the last figures of each part are kept in the folder, and page and
+picture have them all. Wants what the test suite wants, and the dependency group `bench` (`make bench`
+sees to both). Run it on a machine that does nothing else: ratios hold on a busy one too, limits in
+seconds do not.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from figures import Part, machine, picture
 from kept import Measured, days, load, measured, save
 from predict import predictions
 from runs import cluster, samples, whole
-from subjects import LARGE, SMALL, download
-from trials import beside_the_naive_way
+from subjects import LARGE, MUSLLINUX, SMALL, download
+from trials import beside_the_naive_way, on_both_libcs
 
 HERE = Path(__file__).parents[1]
 HUGE = "vtk"
@@ -37,6 +37,15 @@ def _trials(options: argparse.Namespace) -> Sequence[Part]:
     return beside_the_naive_way(wheels, rounds=options.rounds, docker=not options.without_docker)
 
 
+def _libcs(options: argparse.Namespace) -> Sequence[Part]:
+    pairs = zip(
+        download([SMALL, LARGE], options.folder / "glibc", ["3.13"]),
+        download([SMALL, LARGE], options.folder / "musl", ["3.13"], MUSLLINUX),
+        strict=True,
+    )
+    return [on_both_libcs(*pair, rounds=options.rounds) for pair in pairs]
+
+
 def _predictions(options: argparse.Namespace) -> Sequence[Part]:
     wheels = download([LARGE, HUGE], options.folder / "large", ["3.11"])
     return [predictions(wheels)]
@@ -44,6 +53,7 @@ def _predictions(options: argparse.Namespace) -> Sequence[Part]:
 
 PARTS: dict[str, Measure] = {
     "trials": _trials,
+    "libcs": _libcs,
     "cold": lambda options: cold(options.folder, before=options.before, rounds=options.rounds),
     "whole": lambda options: [whole(options.folder, docker=not options.without_docker)],
     "samples": lambda _: [samples()],

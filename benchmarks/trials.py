@@ -230,6 +230,32 @@ def beside_the_naive_way(
     return parts
 
 
+GLIBC, MUSL = "debian-13", "musl-1.2.5"
+"""Two roots with one CPython, 3.13, of which one has glibc and the other musl."""
+
+
+def on_both_libcs(manylinux: Path, musllinux: Path, *, rounds: int) -> Part:
+    """A release's two wheels for one Python, each in a fork of its root's preloaded process."""
+    progress(f"trials of {musllinux.name} beside {manylinux.name}")
+    with contextlib.ExitStack() as stack:
+        engine = select_engine("bubblewrap")
+        stack.callback(engine.close)
+        warm = PreloadedPool(engine)
+        stack.callback(warm.close)
+        pairs = {GLIBC: manylinux, MUSL: musllinux}
+        subjects = {distro: subject_of(wheel, distro) for distro, wheel in pairs.items()}
+        rows = in_turns({name: trial(one, engine, warm) for name, one in subjects.items()}, rounds)
+    medians = {row.name: row.value for row in rows}
+    wheel = subjects[MUSL].request.wheel
+    return Part(
+        title=f"A trial of {wheel.name} {wheel.version} on musl and on glibc",
+        rows=rows,
+        base=GLIBC,
+        asked="a trial on musl takes at most 1.1 times one on glibc",
+        note=f"On musl {medians[MUSL] / medians[GLIBC]:.2f} times the trial on glibc.",
+    )
+
+
 def _in_containers(subject: Subject, engine: Engine, stack: contextlib.ExitStack) -> dict[str, Cell]:
     reference = imported_reference(engine, subject.request.image)
     stays = stack.enter_context(container(reference, subject.wheel.parent))

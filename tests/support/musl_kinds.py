@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheel_kinds import WORKS, compiled, module, packed, search
+from wheel_kinds import WORKS, compiled, module, packed, search, tool_alone
 
 GLIBC_ROOT, MUSL_ROOT = "debian-12", "musl-1.2.5"
 BOTH = "cp36-abi3-manylinux_2_17_x86_64.musllinux_1_2_x86_64"
 MUSL_ALONE = "cp36-abi3-musllinux_1_2_x86_64"
+UNIVERSAL = "cp36-abi3-linux_x86_64"  # promises no C library; any pip on that processor takes it
 
 _AS_WRITTEN = "-fno-builtin"  # GCC turns a checked call that it can see through into a plain one
 Maker = Callable[[Path, str], Path]
@@ -71,6 +72,15 @@ def grafted(source: str, *flags: str) -> Maker:
     return make
 
 
+def program(*flags: str) -> Maker:
+    """A wheel of one program and no module, for any Python 3."""
+
+    def make(folder: Path, tag: str) -> Path:
+        return tool_alone(*flags, tag=tag.replace("cp36-abi3", "py3-none"))(folder)
+
+    return make
+
+
 def by_runpath_of_the_outer(folder: Path, tag: str) -> Path:
     """A module that finds a library by its RUNPATH, and that one another, with no path of its own."""
     return search("$ORIGIN", new=True, tag=tag, link=("-nostdlib",))(folder)
@@ -91,6 +101,7 @@ _BUILT = {"built-for-glibc": "warning"}
 _LINKED = {"policy-mismatch": "error", **_BUILT}  # libc.so.6 is no library of musllinux
 _LACKS = {"symbol-not-in-musl": "warning", **_LINKED}
 _GRAFT = {"graft-license": "information", "graft-unaccounted": "information"}
+_NO_START = ("program-not-started", "program-not-started")
 _REFUSED = ("symbol-not-in-musl", "symbol-not-in-musl")
 
 MUSL_KINDS: tuple[MuslKind, ...] = (
@@ -153,5 +164,17 @@ MUSL_KINDS: tuple[MuslKind, ...] = (
         ),
         audit={"differs-on-musl": "information"},
         on_musl=(WORKS, "crash"),
+    ),
+    MuslKind(name="program-static", make=program("-static-pie")),
+    MuslKind(
+        name="program-of-musl",
+        make=program("-pie", "-Wl,--dynamic-linker,/lib/ld-musl-x86_64.so.1"),
+        on_glibc=_NO_START,
+    ),
+    MuslKind(
+        name="program-of-glibc",
+        make=program("-pie"),
+        audit={"program-not-started": "error", "policy-mismatch": "error"},
+        on_musl=_NO_START,
     ),
 )

@@ -408,7 +408,9 @@ ZSTANDARD = 93
 _BLOCK = 1 << 16
 
 
-def tool_alone(*flags: str, text: str = "") -> Callable[[Path], Path]:
+def tool_alone(
+    *flags: str, text: str = "", tag: str = "py3-none-manylinux_2_17_x86_64"
+) -> Callable[[Path], Path]:
     """A wheel of one program and no module."""
 
     def make(folder: Path) -> Path:
@@ -416,7 +418,7 @@ def tool_alone(*flags: str, text: str = "") -> Callable[[Path], Path]:
         if not text:
             program = compiled(folder, "program", START, "-nostdlib", *flags, shared=False)
         path = "alone-1.0.data/scripts/alone"
-        made = build_wheel(folder, {path: program}, name="alone", tag="py3-none-manylinux_2_17_x86_64")
+        made = build_wheel(folder, {path: program}, name="alone", tag=tag)
         return with_mode(made, path, 0o100755)
 
     return make

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_manylinux.diagnose.loader_model import is_command
+from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import ElfFacts, ScriptFile, WheelFacts
 
@@ -51,21 +52,27 @@ class StartFault:
     remedy: str
 
 
-def unstartable(facts: WheelFacts, family: str = "") -> Iterator[StartFault]:
-    """Programs that cannot be started on a family of distros, or, without one, on none of them."""
+def unstartable(
+    facts: WheelFacts, family: str = "", libc: LibcKind | None = None
+) -> Iterator[StartFault]:
+    """Programs that cannot be started on a family of distros with a C library.
+
+    Without one: on none of those that the wheel's tags are for. A static program names no loader, and
+    starts on all.
+    """
     for script in facts.script_files:
         fault = _of_script(script, family)
         if fault is not None:
             words, severity, remedy = fault
             yield StartFault(path=script.path, words=words, severity=severity, remedy=remedy)
-    musl = any(tag.startswith("musllinux") for tag in facts.wheel.platforms)
+    kinds = _kinds(facts) if libc is None else {libc}
+    place = f" with {next(iter(kinds)).value}" if len(kinds) == 1 else ""
     programs = set(facts.programs)
     for elf in facts.elf:
-        if elf.path in programs and _lacks_loader(elf, musl=musl):
+        if elf.path in programs and not any(_has_loader(elf, kind) for kind in kinds):
             yield StartFault(
                 path=elf.path,
-                words=f"the loader that it names, {elf.interpreter}, is on no distro with "
-                f"{'musl' if musl else 'glibc'}",
+                words=f"the loader that it names, {elf.interpreter}, is on no distro{place}",
                 severity=Severity.ERROR if is_command(elf.path) else Severity.WARNING,
                 remedy=_OF_MUSL if names_musls_loader(elf) else _OTHER_LOADER,
             )
@@ -76,11 +83,18 @@ def names_musls_loader(elf: ElfFacts) -> bool:
     return _MUSL.fullmatch(elf.interpreter) is not None
 
 
-def _lacks_loader(elf: ElfFacts, *, musl: bool) -> bool:
+def _kinds(facts: WheelFacts) -> set[LibcKind]:
+    """The C libraries that the tags are for: both for `linux_ARCH` and `any`, which promise none."""
+    found = {
+        kind for kind in LibcKind if any(tag.startswith(kind.policies) for tag in facts.wheel.platforms)
+    }
+    return found or set(LibcKind)
+
+
+def _has_loader(elf: ElfFacts, kind: LibcKind) -> bool:
     if not elf.interpreter:
-        return False
-    known = _MUSL.fullmatch(elf.interpreter) if musl else elf.interpreter in _LOADERS
-    return not known
+        return True
+    return names_musls_loader(elf) if kind is LibcKind.MUSL else elf.interpreter in _LOADERS
 
 
 def _of_script(script: ScriptFile, family: str) -> tuple[str, Severity, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from musl_kinds import BOTH, GLIBC_ROOT, MUSL_ALONE, MUSL_KINDS, MUSL_ROOT, MuslKind
+from musl_kinds import BOTH, GLIBC_ROOT, MUSL_ALONE, MUSL_KINDS, MUSL_ROOT, UNIVERSAL, MuslKind
 from wheel_kinds import WORKS
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -23,9 +23,12 @@ def test_the_audit_of_a_wheel_for_musl_alone(kind: MuslKind, tmp_path: Path) -> 
     assert {f.name: f.severity.value for f in verdict.findings} == kind.audit
 
 
+@pytest.mark.parametrize("tag", [BOTH, UNIVERSAL], ids=["both", "universal"])
 @pytest.mark.parametrize("kind", MUSL_KINDS, ids=lambda kind: kind.name)
-def test_one_file_is_foretold_by_the_c_library_of_each_root(kind: MuslKind, tmp_path: Path) -> None:
-    path = kind.make(tmp_path, BOTH)
+def test_one_file_is_foretold_by_the_c_library_of_each_root(
+    kind: MuslKind, tag: str, tmp_path: Path
+) -> None:
+    path = kind.make(tmp_path, tag)
     for root in (GLIBC_ROOT, MUSL_ROOT):
         distro = load_catalogue().get(root)
         target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])

@@ -11,6 +11,7 @@ from pytest_manylinux.diagnose.command_files import unstartable
 from pytest_manylinux.diagnose.installed import same_file
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import LaunchOutcome, Observation
+from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -20,15 +21,15 @@ _ABSENT = "No such file or directory"
 
 
 def _wheel(facts: WheelFacts) -> Findings:
-    return _found(facts, "")
+    return _found(facts)
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    return _found(facts, target.distro.family)
+    return _found(facts, target.distro.family, target.distro.libc.kind)
 
 
-def _found(facts: WheelFacts, family: str) -> Findings:
-    for fault in unstartable(facts, family):
+def _found(facts: WheelFacts, family: str = "", libc: LibcKind | None = None) -> Findings:
+    for fault in unstartable(facts, family, libc):
         yield CHECK.finding(
             f"{fault.path} cannot be started: {fault.words}",
             severity=fault.severity,
