@@ -494,3 +494,24 @@ def test_a_bound_on_an_unknown_library_says_which_are_known() -> None:
 
 def validate(document: object, version: SchemaVersion = SchemaVersion.V1_6) -> object:
     return JsonStrictValidator(version).validate_str(json.dumps(document))
+
+
+@pytest.mark.parametrize("policy", ["manylinux_2_17", "musllinux_1_2"])
+def test_a_written_document_accounts_for_what_before_build_grafted(policy: str, tmp_path: Path) -> None:
+    """auditwheel names packages that libraries are from; what none brought is in no document of its."""
+    tag = f"cp311-cp311-{policy}_x86_64"
+    libc = ("libc.musl-x86_64.so.1",) if policy.startswith("musl") else LIBC
+    files = {
+        "demo/__init__.py": "",
+        **native(needed=("libfoo-0a1b2c3d.so.1", *libc), runpath="$ORIGIN/../demo.libs"),
+        GRAFTED: library(soname="libfoo-0a1b2c3d.so.1", needed=libc),
+    }
+    (tmp_path / "with").mkdir()
+    bare = read_wheel(open_wheel(build_wheel(tmp_path, files, tag=tag)))
+    assert [hole.severity for hole in found("graft-unaccounted", bare)] == [Severity.INFORMATION]
+    written = json.dumps(sbom([bare], written=0.0))
+    whole = read_wheel(open_wheel(build_wheel(tmp_path / "with", {**files, OWN: written}, tag=tag)))
+    assert found("sbom-wrong", whole) == ()
+    [graft] = grafts(whole)
+    assert graft.component is not None
+    assert graft.component.name == "libfoo"
