@@ -5,8 +5,9 @@
 For each listed wheel (`tests/data/real-wheels.txt`) and each target that takes it: an environment
 by `python3 -m venv`, an installation by its pip with network, from this machine's own index, and the
 import of each name and of each extension module, a start of each program, a dlopen of each library
-where the wheel has nothing else, with LD_LIBRARY_PATH for its siblings and those of what it requires.
-None of the trial's own code has a part in it. Then the same wheel in a trial.
+where the wheel has nothing else, with LD_LIBRARY_PATH for its siblings and those of what it requires
+(one that only a driver would let open is passed over where others do). None of the trial's own code has
+a part in it. Then the same wheel in a trial.
 
 What was found is kept in `REAL_WHEELS` (default: a folder of the cache), wheel by wheel, and not done
 again; with `--again` the verdict is, and what was seen by hand in the same root stays.
@@ -15,6 +16,7 @@ again; with `--again` the verdict is, and what was seen by hand in the same root
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -55,11 +57,20 @@ for program in {programs}; do
     case "$code" in 126|127|13[0-9]|14[0-9]) echo "$program ended with $code"; exit 1;; esac
 done
 folders=$(find "$PWD/by-hand" -name '*.so*' -printf '%h\n' | sort -u | tr '\n' ':')
+opened= driver=
 for library in {libraries}; do
     place=$(find by-hand -path "*/$library" | head -n 1)
-    LD_LIBRARY_PATH=$folders by-hand/bin/python \
-        -c "import ctypes, sys; ctypes.CDLL(sys.argv[1])" "$place"
+    if words=$(LD_LIBRARY_PATH=$folders by-hand/bin/python \
+            -c "import ctypes, sys; ctypes.CDLL(sys.argv[1])" "$place" 2>&1); then
+        opened=yes
+    else
+        case "$words" in
+            *libcuda.so*|*libnvidia-ml.so*|*libmlx5.so*|*libibverbs.so*|*librdmacm.so*) driver=$words;;
+            *) echo "$words"; exit 1;;
+        esac
+    fi
 done
+[ -n "$opened" ] || [ -z "$driver" ] || {{ echo "$driver"; exit 1; }}
 """
 
 
@@ -91,14 +102,15 @@ def fresh_venv(place: Place, engine: Engine, folder: Path) -> Path:
 
 def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str:
     """What went wrong; empty if the wheel works."""
-    alone = not facts.top_level and not facts.programs and not facts.scripts
+    names = (*facts.top_level, *_names_of_cmeel(facts))
+    alone = not names and not facts.programs and not facts.scripts
     libraries = [elf.path.rpartition("/")[2] for elf in facts.elf] if alone else []
     programs = [path.rpartition("/")[2] for path in facts.programs if "/scripts/" in path]
     script = _BY_HAND.format(
         scratch=SCRATCH,
         venv=_VENV,
         files=_FILES,
-        names=" ".join(facts.top_level),
+        names=" ".join(names),
         modules=" ".join(facts.extension_modules),
         programs=" ".join(programs),
         libraries=" ".join(libraries),
@@ -119,6 +131,11 @@ def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str
         done = sandbox.exec(command)
     words = redact((done.stdout + done.stderr).decode(errors="replace")).split()
     return "" if done.ok else (" ".join(words)[-300:] or done.status.value)
+
+
+def _names_of_cmeel(facts: WheelFacts) -> list[str]:
+    found = (re.fullmatch(r"cmeel\.prefix/.*/site-packages/(\w+)/__init__\.py", p) for p in facts.files)
+    return [match[1] for match in found if match]
 
 
 def trial(facts: WheelFacts, place: Place, engine: Engine, cell: Cell) -> Cell:

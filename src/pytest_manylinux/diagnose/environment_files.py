@@ -18,7 +18,7 @@ from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path, is_
 _PROGRAM = re.compile(r"(?:python|pypy|pip)w?\d*(?:\.\d+)*t?")
 _ACTIVATION = re.compile(r"activate(?:\.(?:csh|fish|nu|bat|ps1)|_this\.py)?", re.IGNORECASE)
 # What comes and goes with setuptools, which a wheel may require; easy_install left it in release 52.
-_OF_SETUPTOOLS = re.compile(r"distutils-precedence\.pth|easy_install(?:-[\d.]+)?")
+_OF_SETUPTOOLS = re.compile(r"distutils-precedence\.pth|easy_install(?:-[\d.]+|\.py|\..*\.pyc)?")
 _SEEDED = {
     "pip": "pip",
     "setuptools": "setuptools",

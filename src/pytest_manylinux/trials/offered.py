@@ -105,5 +105,18 @@ def names_by_data(facts: WheelFacts, layout: VenvLayout) -> Iterator[str]:
             yield head
 
 
+def names_by_dependency(facts: WheelFacts) -> Iterator[str]:
+    """Names in a `site-packages` within the wheel, which a dependency's `.pth` may add to sys.path.
+
+    Cmeel's wheels are of that kind: cmeel.prefix/lib/python3.11/site-packages, which cmeel itself adds.
+    """
+    for path in facts.files:
+        outside, inside, rest = path.rpartition("/site-packages/")
+        if inside and not outside.partition("/")[0].endswith(".data"):
+            name = rest.removesuffix(".py").removesuffix("/__init__")
+            if rest.endswith(".py") and _is_name(name):
+                yield name
+
+
 def _is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text)

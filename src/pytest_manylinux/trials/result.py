@@ -120,7 +120,8 @@ class Asked:
     """What the agent was to import, and where the wheel's own files are then (absolute paths).
 
     `offered` are the top-level names that the wheel's own files stand behind, `left_out` those of them
-    that are not imported. `judged` are those files as they were judged; None: they are not compared.
+    that are not imported, `perhaps` those that may lie where Python does not look: they count if it
+    finds them. `judged` are those files as they were judged; None: they are not compared.
     `suite` is the command that runs the project's own tests; empty without one.
     """
 
@@ -132,6 +133,7 @@ class Asked:
     libraries: tuple[str, ...] = ()
     offered: frozenset[str] = frozenset()
     left_out: tuple[str, ...] = ()
+    perhaps: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
     judged: JudgedFiles | None = None
     suite: str = ""
@@ -281,6 +283,9 @@ def _imports(answers: Answers, completed: Completed, asked: Asked) -> tuple[Impo
     if completed.status in {Status.TIMED_OUT, Status.SIGNALLED}:
         found |= {name: _cut(name, kinds[name], completed) for name in answers.unfinished}
     found |= {name: _outcome(told, kinds[name], asked) for name, told in answers.imports.items()}
+    for name in asked.perhaps:
+        if name in found and found[name].missing_module == name:  # it is nowhere on sys.path
+            del found[name], kinds[name]
     done = answers.complete or answers.suite_begun
     if done and answers.pip and answers.pip.ending.exit_code == 0:
         _insist(kinds, found)

@@ -29,6 +29,7 @@ from pytest_manylinux.trials.offered import (
     entry_references,
     launched_files,
     names_by_data,
+    names_by_dependency,
     opened_libraries,
     own_places,
 )
@@ -193,7 +194,9 @@ def check_python(answered: str, target: Target, image: Image) -> None:
 def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     """What is to be imported: an extension module at the top is a top-level name already."""
     facts, skip = request.facts, request.import_skip
-    offered = dict.fromkeys((*facts.top_level, *names_by_data(facts, layout)))
+    certain = dict.fromkeys((*facts.top_level, *names_by_data(facts, layout)))
+    perhaps = frozenset(names_by_dependency(facts)) - certain.keys()
+    offered = certain | dict.fromkeys(sorted(perhaps))
     imports = [name for name in request.imports or offered if not is_skipped(name, skip)]
     extensions = [name for name in facts.extension_modules if not is_skipped(name, skip)]
     named = entry_references(facts, request.extras)
@@ -208,6 +211,7 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
         entry_points=tuple(references),
         libraries=opened_libraries(facts, layout, request.target.arch),
         offered=frozenset(offered),
+        perhaps=perhaps.difference(request.imports),
         left_out=tuple(name for name in offered if name not in imports),
         files=own_places(facts, layout),
         judged=judged_files(facts, layout),

@@ -318,6 +318,8 @@ def test_codes_and_names_are_unique_and_well_formed() -> None:
     [
         ("bin/easy_install", True),
         ("bin/easy_install-3.9", True),
+        ("lib/python3.9/site-packages/easy_install.py", True),
+        ("lib/python3.9/site-packages/__pycache__/easy_install.cpython-39.pyc", True),
         ("lib/python3.9/site-packages/distutils-precedence.pth", True),
         ("bin/python3", False),
         ("bin/easy_installer", False),

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from trial_values import make_facts
 
 from pytest_manylinux.engines.api import Completed, Status
 from pytest_manylinux.errors import SandboxError, TrialTimeoutError
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus
+from pytest_manylinux.trials.offered import names_by_dependency
 from pytest_manylinux.trials.result import Asked, Seen, look
 
 SITE = "/scratch/venv/lib/python3.11/site-packages"
@@ -245,3 +247,24 @@ def test_listings_become_checks_with_paths_below_the_venv() -> None:
     assert seen.loader[0].missing == ("libabsent.so.1",)
     assert seen.loader[0].problems == ()
     assert seen.loader[1].problems == ("the file is not there after the installation",)
+
+
+@pytest.mark.parametrize(("missing", "counted"), [("inner", False), ("numpy", True)])
+def test_a_name_that_may_be_nowhere_counts_once_python_finds_it(missing: str, counted: bool) -> None:  # noqa: FBT001
+    absent = RAISED | {"exception": "ModuleNotFoundError", "missing": missing}
+    lines = [*imported("demo", OK), *imported("inner", absent)]
+    asked = Asked(imports=("demo", "inner"), perhaps=frozenset({"inner"}))
+    seen = look(done(START, PIP, *lines, END), asked)
+    assert [one.name for one in seen.imports] == ["demo", *(["inner"] if counted else [])]
+
+
+def test_names_in_a_site_packages_within_the_wheel() -> None:
+    files = (
+        "prefix/lib/python3.11/site-packages/inner/__init__.py",
+        "prefix/lib/python3.11/site-packages/inner/more.py",
+        "prefix/lib/python3.11/site-packages/single.py",
+        "prefix/lib/python3.11/site-packages/not-a-name.py",
+        "demo-1.0.data/data/lib/python3.11/site-packages/late.py",
+        "demo/__init__.py",
+    )
+    assert list(names_by_dependency(make_facts(files=files))) == ["inner", "single"]
