@@ -6,6 +6,7 @@ Wants qemu-user-static (Debian). The wheels' modules are compiled by zig for eac
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -18,10 +19,19 @@ from pytest_manylinux.building.compiler import fetch_compiler
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.host.architecture import Support, emulation_of, host_arch
+from pytest_manylinux.model.distro import split_target_id
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.report.proof import read_proof
 
 pytestmark = pytest.mark.integration
+
+PORTABLE = Path(__file__).parents[2] / "sample_projects/portable"
+PROJECTS = ("c_extension", "abi3_extension", "cpp_extension")
+# Debian has riscv64 from 13 on.
+FOREIGN = (
+    *(("i686", "debian-12"), ("aarch64", "debian-12"), ("armv7l", "debian-12")),
+    *(("riscv64", "debian-13"), ("s390x", "debian-12"), ("ppc64le", "debian-12")),
+)
 
 # Python.h of each architecture is not at hand, and of the stable ABI a module without functions wants
 # only this: PyModuleDef and PyModule_Create2 (CPython's Include/moduleobject.h).
@@ -53,10 +63,11 @@ def compile_module(zig: Path, folder: Path, source: str, arch: str) -> bytes:
 
 
 class OneRun:
-    """A run in `folder` over the wheels in its dist, on debian-12 with bubblewrap."""
+    """A run in `folder` over `what` is in it, on debian-12 with bubblewrap unless told otherwise."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, what: str = "dist") -> None:
         self.folder = folder
+        self.what = what
         self.words = ""
         (folder / "pytest.ini").write_text("[pytest]\n")
 
@@ -68,7 +79,7 @@ class OneRun:
             "-p",
             "no:cacheprovider",
             "--manylinux",
-            "dist",
+            self.what,
             "-v",
         ]
         command += ["--manylinux-distros=debian-12", "--manylinux-engine=bubblewrap"]
@@ -119,6 +130,28 @@ def test_a_crash_under_qemu_is_the_wheels(zig: Path, tmp_path: Path) -> None:
     assert "crash" in {finding.name for finding in verdict.errors}
     assert "SIGSEGV" in run.words
     assert "uncaught target signal" not in run.words
+
+
+@pytest.mark.emulated
+@pytest.mark.parametrize("project", PROJECTS)
+@pytest.mark.parametrize(("arch", "distro"), FOREIGN)
+def test_a_project_is_built_for_another_architecture(
+    arch: str, distro: str, project: str, tmp_path: Path
+) -> None:
+    """zig, which runs natively, compiles it in a root of that architecture; it is proven there."""
+    shutil.copytree(PORTABLE / project, tmp_path / project)
+    run = OneRun(tmp_path, project)
+    code = run(f"--manylinux-archs={arch}", f"--manylinux-distros={distro}")
+    assert code == ExitCode.OK, run.words
+    record = read_proof(tmp_path / "proof.json").record
+    (build,), (wheel,) = record.builds, record.wheels
+    assert dict(build.tools)["zig"]
+    assert wheel.sha256 == build.wheel_sha256
+    assert wheel.file.endswith(f"_{arch}.whl")
+    trials = [one for one in record.verdicts if split_target_id(one.subject)]
+    assert {(one.outcome, one.observation.emulator) for one in trials if one.observation} == {
+        (Outcome.PORTABLE, "" if arch == "i686" else emulation_of(arch).emulator)
+    }
 
 
 def test_wheels_for_others_are_skipped_with_the_reason(tmp_path: Path) -> None:

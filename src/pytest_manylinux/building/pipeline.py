@@ -49,6 +49,7 @@ from pytest_manylinux.building.wheelhouse import (
 from pytest_manylinux.cache.paths import refusal
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, SandboxSpec
 from pytest_manylinux.errors import BuildError
+from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.inspect.wheel_file import open_wheel
@@ -184,7 +185,7 @@ class _Job:
                 sandbox,
                 log,
                 self.what,
-                timeout=self.request.timeout,
+                timeout=allowed_time(self.request.timeout, self.request.arch),
                 prefix=self.toolchain.prefix,
             )
             environment = self._environment(source)

@@ -48,7 +48,7 @@ from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
-from pytest_manylinux.host.architecture import host_arch
+from pytest_manylinux.host.architecture import allowed_time, host_arch
 from pytest_manylinux.indexes import IndexAccess, host_index
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
@@ -203,15 +203,14 @@ class _Maker:
             label="build-tools",
         )
         environment = {**self.index.environment, **pip_environment()}
+        limit = allowed_time(_TIMEOUT, self.image.arch)
         with self.engine.open(spec) as sandbox:
             for argv in commands:
-                command = Command(argv=argv, environment=environment, timeout=_TIMEOUT)
+                command = Command(argv=argv, environment=environment, timeout=limit)
                 completed = sandbox.exec(command)
                 if not completed.ok:
                     words = completed.stdout + completed.stderr
-                    raise not_had(
-                        f"{what} for builds in {self.image.name}", words, completed.status.value
-                    )
+                    raise not_had(f"{what} for builds in {self.image.name}", words, completed.ending)
 
 
 _TOOLCHAIN, _NATIVE_TOOLCHAIN = SCRATCH / "toolchain", SCRATCH / "native"
