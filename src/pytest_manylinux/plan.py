@@ -22,7 +22,7 @@ from pytest_manylinux.model.policy import Policy, PolicyChoice, policy_of_platfo
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel_tags import (
     asking,
-    oldest_policy,
+    oldest_built,
     python_of_tag,
     python_tags,
     supported_tags,
@@ -314,8 +314,8 @@ def takes(target: Target, platforms: Iterable[str]) -> bool:
 
 
 def check_policy(policy: Policy, arch: str, *, where: str) -> None:
-    """Raise UsageError for a policy that does not exist on the architecture."""
-    oldest = oldest_policy(policy.kind, arch)
+    """Raise UsageError for a policy that does not exist on the architecture, or has no rules there."""
+    oldest = oldest_built(policy.kind, arch)
     if policy < oldest:
         raise UsageError(
             f"{where}: there is no {policy} on {arch}",

@@ -4,12 +4,15 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
+from auditwheel.libc import Libc as AuditLibc
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging import _musllinux
 from packaging.tags import Tag, parse_tag
 
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.host.architecture import ARCHITECTURES
+from pytest_manylinux.inspect.audit_policies import load_rules
 from pytest_manylinux.model.distro import (
     ArchiveRecipe,
     Distro,
@@ -30,6 +33,7 @@ from pytest_manylinux.model.policy import (
 from pytest_manylinux.model.policy import glibc as glibc_of
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.wheel_tags import (
+    oldest_built,
     platform_tags,
     supported_tags,
 )
@@ -371,6 +375,17 @@ def test_every_trial_of_a_plan_can_take_its_wheel(
 def test_manylinux1_is_refused_where_it_was_never_defined() -> None:
     with pytest.raises(UsageError, match="manylinux2014"):
         check_policy(Policy((2, 5)), "aarch64", where="--manylinux-policy")
+
+
+def test_builds_begin_where_auditwheel_has_rules() -> None:
+    """riscv64 is younger than manylinux2014; pip's tags there begin with it all the same."""
+    with pytest.raises(UsageError, match="manylinux_2_31"):
+        check_policy(Policy((2, 17)), "riscv64", where="--manylinux-policy")
+    for arch in ARCHITECTURES:
+        rules = {rule.name for rule in load_rules(AuditLibc.GLIBC, arch)}
+        oldest = oldest_built(LibcKind.GLIBC, arch)
+        check_policy(oldest, arch, where="--manylinux-policy")
+        assert f"{oldest.name}_{arch}" in rules
 
 
 def from_source(version: PythonVersion, place: Target) -> Interpreter | None:

@@ -64,19 +64,22 @@ class ZigTarget:
 
     zig's triple ends with the C library; with glibc, the version to link against is added to it. With
     musl there is one version, zig's own. `alpine` is Alpine's name of the architecture, and `musl` the
-    macros for zig's list of musl's symbols (lib/libc/musl/libc.S; zig, src/libs/musl.zig).
+    macros for zig's list of musl's symbols (lib/libc/musl/libc.S; zig, src/libs/musl.zig). `since` is
+    the oldest glibc that zig links with (lib/std/zig/target.zig). Policies below it are aimed at with
+    that one: whether the symbols that a wheel really uses are old enough is looked at after the build.
     """
 
     triple: str
     triplet: str
     alpine: str
     musl: str
+    since: tuple[int, int] = (2, 5)
 
     def aimed_at(self, policy: Policy) -> str:
         """What zig's option `-target` takes: such as `x86_64-linux-gnu.2.5`, `x86_64-linux-musl`."""
         if policy.kind is LibcKind.MUSL:
             return self.triple.replace("-gnu", "-musl")
-        return f"{self.triple}.{policy.libc.number}"
+        return f"{self.triple}.{max(policy.libc, glibc(*self.since)).number}"
 
     def set_up_environment(self, policy: Policy, zig: PurePosixPath) -> dict[str, str]:
         """What inside/toolchain.sh asks for; `zig` is the program."""
@@ -121,12 +124,14 @@ TARGETS: Mapping[str, ZigTarget] = {
         triplet="powerpc64le-linux-gnu",
         alpine="ppc64le",
         musl="PTR64 ARCH_powerpc64 FAMILY_powerpc",
+        since=(2, 19),
     ),
     "riscv64": ZigTarget(
         triple="riscv64-linux-gnu",
         triplet="riscv64-linux-gnu",
         alpine="riscv64",
         musl="PTR64 ARCH_riscv64 FAMILY_riscv",
+        since=(2, 27),
     ),
     "s390x": ZigTarget(
         triple="s390x-linux-gnu",

@@ -23,6 +23,8 @@ _INTERPRETER = re.compile(r"(?:cp|pp)\d\d+")
 # i686 only, every other architecture begins with PEP 599.
 _FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}
 _OTHER_FLOOR = (2, 17)
+# Where auditwheel's rules begin later (policy/manylinux-policy.json): the port is younger than PEP 599.
+_FIRST_RULES = {"riscv64": (2, 31), "loongarch64": (2, 36)}
 
 
 # PEP 825: NAME-VERSION(-BUILD)?-PYTHON-ABI-PLATFORM(-LABEL)?.whl. A build begins with a digit, a tag
@@ -60,6 +62,12 @@ def oldest_policy(kind: LibcKind, arch: str) -> Policy:
     """The oldest policy that is defined for a C library on an architecture."""
     version = oldest_glibc(arch) if kind is LibcKind.GLIBC else _OLDEST_MUSL
     return Policy(version, kind)
+
+
+def oldest_built(kind: LibcKind, arch: str) -> Policy:
+    """The oldest policy that wheels are built for: auditwheel has no rules for older ones."""
+    oldest = oldest_policy(kind, arch)
+    return Policy(_FIRST_RULES.get(arch, oldest.version)) if kind is LibcKind.GLIBC else oldest
 
 
 def platform_tags(libc: Libc, arch: str) -> tuple[str, ...]:

@@ -31,10 +31,10 @@ from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Interpreter, InterpreterOrigin, Target
-from pytest_manylinux.model.policy import LibcKind, Policy, PolicyChoice
+from pytest_manylinux.model.policy import LibcKind, PolicyChoice
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.selection import Selection
-from pytest_manylinux.model.wheel_tags import oldest_glibc, python_of_tag
+from pytest_manylinux.model.wheel_tags import oldest_built, python_of_tag
 from pytest_manylinux.plan import (
     added_interpreter,
     check_policy,
@@ -329,7 +329,7 @@ class Run:
 
     def policies(self, settings: Settings, arch: str) -> tuple[PolicyChoice, ...]:
         """The policies to build for on an architecture: as set; `auto` begins with the oldest."""
-        oldest = Policy(oldest_glibc(arch))
+        oldest = oldest_built(LibcKind.GLIBC, arch)
         return tuple(
             replace(choice, policy=max(choice.policy, oldest)) if choice.auto else choice
             for choice in settings.policy

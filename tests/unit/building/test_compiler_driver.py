@@ -1,4 +1,4 @@
-"""inside/driver.sh with a zig that only tells its arguments."""
+"""inside/driver.sh with a zig that only tells its arguments, and what zig is aimed at."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.building.api import INSIDE_SOURCE
+from pytest_manylinux.building.compiler import target_of
+from pytest_manylinux.model.policy import parse_policy
 
 Driver = Callable[..., list[str]]
 
@@ -130,3 +132,18 @@ def test_archives_go_to_zigs_own_tools(driver: Driver, name: str, tool: str) -> 
 
 def test_strip_does_nothing(driver: Driver) -> None:
     assert driver("strip", "a.so") == []
+
+
+@pytest.mark.parametrize(
+    ("arch", "policy", "target"),
+    [
+        ("x86_64", "manylinux1", "x86_64-linux-gnu.2.5"),
+        ("armv7l", "manylinux2014", "arm-linux-gnueabihf.2.17"),
+        ("ppc64le", "manylinux2014", "powerpc64le-linux-gnu.2.19"),
+        ("ppc64le", "manylinux_2_28", "powerpc64le-linux-gnu.2.28"),
+        ("riscv64", "manylinux_2_31", "riscv64-linux-gnu.2.31"),
+        ("s390x", "musllinux_1_2", "s390x-linux-musl"),
+    ],
+)
+def test_zig_is_aimed_no_lower_than_it_can_link(arch: str, policy: str, target: str) -> None:
+    assert target_of(arch).aimed_at(parse_policy(policy)) == target
