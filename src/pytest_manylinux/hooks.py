@@ -41,7 +41,7 @@ from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.extensions import gather
 from pytest_manylinux.run.header import header_lines
 from pytest_manylinux.run.monorepo import projects_of_root
-from pytest_manylinux.run.progress import Live
+from pytest_manylinux.run.progress import Lines, Live
 from pytest_manylinux.run.record import ItemRecord, load_item_record
 from pytest_manylinux.run.reports import (
     Outputs,
@@ -76,7 +76,9 @@ def activate(config: pytest.Config) -> None:
     """Make the run's context and register its hooks; a wrong setting is a usage error."""
     try:
         with foreseen("the start of the session"):
-            config.pluginmanager.register(Hooks(config), "manylinux-run")
+            hooks = Hooks(config)
+            config.pluginmanager.register(hooks, "manylinux-run")
+            config.pluginmanager.register(hooks.lines, "manylinux-lines")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
     except ManylinuxError as error:
@@ -170,6 +172,7 @@ class Hooks:
         self.record: RunRecord | None = None
         self.notes: list[str] = []
         self.live = Live()
+        self.lines = Lines(config, lambda report: GROUP in vars(report))
         self.annotations: Sequence[str] = ()
         self.outputs = self._outputs()
         self.shard = self._parsed_shard()
@@ -322,6 +325,7 @@ class Hooks:
             return
         self.context.flow.usual = self.outputs.usual()
         items = [item for item in session.items if isinstance(item, PortabilityItem)]
+        self.lines.begin([item.nodeid for item in items], session.items[0].nodeid if items else "")
         first = next((n for n, item in enumerate(items) if isinstance(item, TrialItem)), len(items))
         self.run.tasks.begin(
             [item.start for item in items[: first + 1]], [item.start for item in items[first + 1 :]]
