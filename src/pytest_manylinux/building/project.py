@@ -10,7 +10,6 @@ import configparser
 import lzma
 import os
 import re
-import sys
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,10 +20,10 @@ from typing import IO, Any
 
 from packaging.utils import canonicalize_name
 
-from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.errors import ProjectError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
+from pytest_manylinux.toml import TomlError, parse_toml
 
 SDIST_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 """PEP 625 knows .tar.gz only; the others are what older indexes still hold."""
@@ -231,11 +230,6 @@ def _member(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Member:
     )
 
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 LEGACY_BACKEND = "setuptools.build_meta:__legacy__"
 """The back end of a project that names none (PEP 517, "Build system backend")."""
 
@@ -352,7 +346,7 @@ def _pyproject(tree: Tree) -> Mapping[str, Any]:
         return {}
     try:
         return parse_toml(text)
-    except tomllib.TOMLDecodeError as error:
+    except TomlError as error:
         raise ProjectError(
             f"{tree.path / 'pyproject.toml'} is not valid TOML",
             why=str(error),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +10,7 @@ import msgspec
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.policy import Policy, parse_policy
+from pytest_manylinux.toml import parse_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +47,6 @@ def prefix_of(arch: str) -> tuple[str, ...]:
     return ("linux32",) if arch in {"i686", "armv7l"} else ()
 
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
 class BuilderRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """One `[[builder]]`: a policy on several architectures; `repository` may hold `{arch}`."""
 
@@ -74,7 +68,7 @@ def load_builders(
     """
     own = [image for raw in overrides for image in _parse(raw, where=where)]
     text = (files("pytest_manylinux.catalogue") / "builders.toml").read_text("utf-8")
-    packaged = tomllib.loads(text)["builder"]
+    packaged = parse_toml(text)["builder"]
     return (*own, *(image for raw in packaged for image in _parse(raw, where="packaged builders")))
 
 

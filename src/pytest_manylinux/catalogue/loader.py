@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from importlib.resources import files
@@ -25,6 +24,7 @@ from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Int
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.toml import TomlError, parse_toml
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9-]*")
@@ -223,11 +223,6 @@ def _hint(message: str) -> str:
     return f"perhaps you meant {near[0]!r}" if near else ""
 
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 _Raw = dict[str, object]
 
 
@@ -277,14 +272,14 @@ def _anchored(row: Mapping[str, object], folder: Path | None) -> Mapping[str, ob
     return {**row, "image": f"{kind}:{folder.absolute() / Path(path).expanduser()}"}
 
 
-def _packaged_files() -> list[dict[str, Any]]:
+def _packaged_files() -> list[Mapping[str, Any]]:
     folder = files("pytest_manylinux.catalogue") / "distros"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return [_packaged(f"distros/{name}") for name in names]
 
 
-def _packaged(name: str) -> dict[str, Any]:
-    return tomllib.loads((files("pytest_manylinux.catalogue") / name).read_text("utf-8"))
+def _packaged(name: str) -> Mapping[str, Any]:
+    return parse_toml((files("pytest_manylinux.catalogue") / name).read_text("utf-8"))
 
 
 def _packaged_rows(packaged: Sequence[Mapping[str, Any]]) -> Iterator[_Raw]:
@@ -298,8 +293,8 @@ def _rows_of(file: Path | None) -> list[_Raw]:
     if file is None:
         return []
     try:
-        data = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = dict(parse_toml(file.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, TomlError) as error:
         raise UsageError(
             f"{file} cannot be read",
             why=str(error),

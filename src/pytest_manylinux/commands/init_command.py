@@ -11,9 +11,10 @@ from typing import Any
 
 from pytest_manylinux.building.project import Project, read_project
 from pytest_manylinux.config.keys import BY_NAME
-from pytest_manylinux.config.merge import TABLE, parse_toml
+from pytest_manylinux.config.merge import TABLE
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.run.monorepo import is_project, projects_below
+from pytest_manylinux.toml import parse_toml
 
 CI_FILES = {
     "github": Path(".github/workflows/portability.yml"),
@@ -153,7 +154,7 @@ def _line_break(text: str) -> str:
 def _document(file: Path, text: str) -> Mapping[str, Any]:
     try:
         return parse_toml(text)
-    except ValueError as error:  # tomllib's own is one
+    except ValueError as error:  # TomlError is one
         raise UsageError(
             f"{file} cannot be read", why=str(error), remedy="correct the file at that place"
         ) from error

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pytest_manylinux.catalogue import Catalogue, load_catalogue
-from pytest_manylinux.config.merge import environment_layer, file_layer, merge, parse_toml, text_of
+from pytest_manylinux.config.merge import environment_layer, file_layer, merge, text_of
 from pytest_manylinux.config.readers import distro_shares
 from pytest_manylinux.diagnose.policy_costs import (
     PolicyCosts,
@@ -27,6 +27,7 @@ from pytest_manylinux.inspect.audit_policies import Obstacle
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.toml import parse_toml
 
 OTHER = "other"
 """The key of shares for users of distros that the catalogue does not have."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +14,7 @@ from pytest_manylinux.config.readers import check_keys
 from pytest_manylinux.config.settings import Settings, Source, SourceKind
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from pytest_manylinux.toml import TomlError, parse_toml
 
 TABLE = "pytest-manylinux"
 
@@ -90,15 +84,6 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
     return Layer(SourceKind.ENVIRONMENT, "environment", given)
 
 
-@functools.lru_cache(maxsize=32)
-def parse_toml(text: str) -> Mapping[str, Any]:
-    """A TOML document: collection, settings and planning ask for the same one, which is parsed once.
-
-    Nobody may change it. Raises tomllib.TOMLDecodeError.
-    """
-    return tomllib.loads(text)
-
-
 def text_of(file: Path, shown: str) -> str:
     """A file's text; raises UsageError where it is a link out of its folder, or above MAX_TEXT."""
     if not is_file_of(file.parent, file):
@@ -122,7 +107,7 @@ def file_layer(file: Path, *, shown: str, kind: SourceKind = SourceKind.PYPROJEC
         return Layer(kind, shown, {})
     try:
         document = parse_toml(text_of(file, shown))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, TomlError) as error:
         raise UsageError(f"{shown} cannot be read", why=str(error)) from error
     tool = document.get("tool", {})
     table = tool.get(TABLE, {}) if isinstance(tool, dict) else {}

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 from pytest_manylinux.diagnose.loader_model import is_loader, is_of_musl
 from pytest_manylinux.model.distro import Distro, Target
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from pytest_manylinux.toml import parse_toml
 
 _SYSTEM_FOLDER = re.compile(r"(?:/usr)?/lib(?:64|32)?(?:/[a-z0-9_]+-linux-gnu\w*)?")
 # Package managers that take the packages of another one.
@@ -78,7 +73,7 @@ def system_libraries() -> dict[str, SystemLibrary]:
             packages=row["packages"],
             former=row.get("former", False),
         )
-        for name, row in tomllib.loads(text)["libraries"].items()
+        for name, row in parse_toml(text)["libraries"].items()
     }
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from pytest_manylinux.toml import TomlError, parse_toml
 
 _WILD = frozenset("*?[")
 
@@ -101,7 +95,7 @@ def _has_build_system(file: Path) -> bool:
             return True
         text = file.read_text(encoding="utf-8")
         return "build-system" in text and "build-system" in parse_toml(text)
-    except tomllib.TOMLDecodeError:
+    except TomlError:
         return True
     except (OSError, UnicodeDecodeError):
         return False

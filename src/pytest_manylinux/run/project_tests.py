@@ -19,13 +19,13 @@ from pytest_manylinux.building.project import Project, open_tree
 from pytest_manylinux.building.source import pack
 from pytest_manylinux.config.cibuildwheel import WORD, suite_values
 from pytest_manylinux.config.keys import BY_NAME
-from pytest_manylinux.config.merge import parse_toml
 from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.run.subjects import Origin, WheelSubject, settings_of
+from pytest_manylinux.toml import parse_toml
 from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings, speaks_of_tree
 
 _FIELDS = (

@@ -11,9 +11,10 @@ from collecting import make_project
 
 from pytest_manylinux.cli import main
 from pytest_manylinux.commands.init_command import CI_FILES
-from pytest_manylinux.config.merge import file_layer, flag_layer, merge, parse_toml
+from pytest_manylinux.config.merge import file_layer, flag_layer, merge
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.toml import parse_toml
 
 CIBUILDWHEEL = """
 [tool.cibuildwheel]

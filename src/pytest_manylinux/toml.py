@@ -1,0 +1,25 @@
+"""TOML as text becomes data: one parser for every file, whichever Python it runs on."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TomlError = tomllib.TOMLDecodeError
+"""A text is not TOML; its words say where."""
+
+
+@functools.lru_cache(maxsize=32)
+def parse_toml(text: str) -> Mapping[str, Any]:
+    """A TOML document: collection, settings and planning ask for the same one, which is parsed once.
+
+    Nobody may change it. Raises TomlError.
+    """
+    return tomllib.loads(text)
