@@ -27,6 +27,7 @@ from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, Survey, T
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.pythons.added import with_added_python
+from pytest_manylinux.pythons.answered import AnsweredPythons
 from pytest_manylinux.pythons.source_package import PACKAGES
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
@@ -98,6 +99,7 @@ class Workspace:
         self._engine = OnFirstUse(self._select_engine)
         self._store = OnFirstUse(ImageStore)
         self._facts = OnFirstUse(self._open_facts)
+        self._answered = OnFirstUse(lambda: AnsweredPythons(self.store.root, self._pins))
         self._surveys = OnFirstUse(lambda: Surveys(self.store.root / "surveys"))
         self._uv = OnFirstUse(uv_program)
         self._pool = OnFirstUse(lambda: PreloadedPool(self.engine()))
@@ -200,7 +202,15 @@ class Workspace:
 
     def prepare_venv(self, target: Target, image: Image) -> None:
         """Make the virtual environment of an image's Python ahead of the first trial in it."""
-        prepared_venv(image, target.interpreter, self.engine(), self.venvs)
+        venv = prepared_venv(image, target.interpreter, self.engine(), self.venvs)
+        self._answered().keep(target, venv.layout.python)
+
+    def as_answered(self, target: Target) -> Target:
+        """The target with the Python that was there when its distro was last tried."""
+        try:
+            return self._answered().target(target)
+        except StoreError:  # planning needs no cache
+            return target
 
     def dependencies(
         self,

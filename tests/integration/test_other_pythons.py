@@ -116,6 +116,30 @@ def test_a_source_that_does_not_build_proves_nothing(tmp_path: Path, cache: Path
     assert outcomes["debian-13+cp313-x86_64"] is Outcome.NOT_PROVEN
 
 
+ROW = """
+[[distro]]
+id = "debian-12"
+[[distro.interpreters]]
+version = "3.12"
+packages = ["python3", "python3-pip", "python3-venv"]
+"""
+
+
+@pytest.mark.integration
+def test_a_row_that_lags_behind_is_planned_by_what_is_there(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "rows.toml").write_text(ROW)
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest-manylinux]\ncatalogue = "rows.toml"\n')
+    build_wheel(tmp_path / "dist", {"new.py": b"import sys\n"}, name="new", tag="cp312-none-any")
+    code, words = run(tmp_path, cache, "--manylinux-distros=debian-12")
+    assert code == ExitCode.NOT_PROVEN, words
+    assert "new-1.0-cp312-none-any.whl is not for it" in " ".join(words.split())
+    build_wheel(tmp_path / "dist", {"old.py": b"import sys\n"}, name="old", tag="cp311-none-any")
+    _, words = run(tmp_path, cache, "--manylinux-distros=debian-12")
+    outcomes = {v.subject: v.outcome for v in read_proof(tmp_path / "proof.json").record.verdicts}
+    assert outcomes["debian-12-cp311-x86_64"] is Outcome.PORTABLE, words
+    assert "debian-12-cp312-x86_64" not in outcomes, words
+
+
 @pytest.fixture(scope="module")
 def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the program uv, from the index."""

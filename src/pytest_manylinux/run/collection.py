@@ -18,7 +18,7 @@ from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
 from pytest_manylinux.model.selection import build_identifier
 from pytest_manylinux.model.wheel_tags import split_variant
-from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, targets_of, wheel_targets
+from pytest_manylinux.plan import ProjectPlan, accepts_python, plan_project, wheel_targets
 from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.monorepo import projects_of_root
 from pytest_manylinux.run.record import Recorder
@@ -166,7 +166,7 @@ class Context:
                 targets=[
                     target
                     for arch in self.run.architectures(settings, subject.tags)
-                    for target in targets_of(distros, arch, ())
+                    for target in self.run.packaged(settings, arch)
                 ],
                 chosen=distros,
                 distros=self.run.catalogue.distros,

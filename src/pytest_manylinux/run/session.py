@@ -239,8 +239,12 @@ class Run:
     def _planned(self, settings: Settings, arch: str) -> tuple[Target, ...]:
         """Pythons that the chosen distros package, and those that are named with a distro."""
         plain = replace(settings, distros=tuple(w for w in settings.distros if "+" not in w))
-        packaged = targets_of(self.distros(plain), arch, ())
-        return packaged + tuple(self._places(settings, arch))
+        return self.packaged(plain, arch) + tuple(self._places(settings, arch))
+
+    def packaged(self, settings: Settings, arch: str) -> tuple[Target, ...]:
+        """All Pythons that the chosen distros package, as they answered when they were last tried."""
+        by_row = targets_of(self.distros(settings), arch, ())
+        return tuple({one.id: one for one in map(self.workspace.as_answered, by_row)}.values())
 
     def _places(self, settings: Settings, arch: str) -> Iterator[Target]:
         """Pythons that are named with a distro; raises UsageError where none can be provided."""
@@ -303,7 +307,7 @@ class Run:
         """Targets for those of a wheel's Pythons that no chosen distro packages; see plan."""
         if settings.other_pythons == "none":
             return ()
-        chosen = [one for arch in archs for one in targets_of(self.distros(settings), arch, ())]
+        chosen = [one for arch in archs for one in self.packaged(settings, arch)]
 
         def add(version: PythonVersion, place: Target) -> Interpreter | None:
             if settings.other_pythons == "standalone" and self._standalone.why_not(version, place.arch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -41,7 +40,6 @@ from pytest_manylinux.trials.uv_program import UvProgram
 from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout, prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
-_PYTHON = re.compile(r"/(?:python|pypy)(\d+\.\d+t?)/")
 _WHEEL = INPUTS / "wheel"
 # Bytecode changes no verdict: pip compiles what it can and goes on where it cannot, and the imports
 # compile what they need.
@@ -162,8 +160,7 @@ def answering(request: TrialRequest, layout: VenvLayout) -> TrialRequest:
 
     Raises ImageError if it is another one and the wheel is not for it.
     """
-    found = _PYTHON.search(layout.platlib)
-    target = request.target if found is None else request.target.answered_by(found[1])
+    target = request.target.answered_by(layout.python)
     if target is request.target:
         return request
     own = request.target.interpreter
@@ -172,7 +169,8 @@ def answering(request: TrialRequest, layout: VenvLayout) -> TrialRequest:
         raise ImageError(
             f"{words}, not {own.version.dotted}, and {request.wheel.filename} is not for it",
             why=f"the catalogue's row of {target.distro.id} does not speak of what is there any more",
-            remedy=f"name the program in the row (executable = '/usr/bin/python{own.version.dotted}'), "
+            remedy="run it again: the next run plans for what is there; or name the program in the row "
+            f"(executable = '/usr/bin/python{own.version.dotted}'), "
             "or see what `pytest-manylinux catalogue check` says",
         )
     note = f"{words}, not {own.version.dotted} as in the catalogue: tried as {target.id}"

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _RECORD = "layout.json"
 _TIMEOUT = 300.0  # seconds; two to three pass on an idle machine
 _SLOW = "run again when the machine has less to do"
 _LACKING = "the image needs Python with its venv module and pip (python3-venv on Debian)"
+_PYTHON = re.compile(r"/(?:python|pypy)(\d+\.\d+)t?/")
 # In a venv of Debian 11's PyPy sysconfig names folders outside of it; pip goes by distutils there.
 _PATHS = """
 import json, sys, sysconfig
@@ -70,6 +72,12 @@ class VenvLayout(msgspec.Struct, frozen=True, kw_only=True):
     scripts: str
     data: str
     seeded: frozenset[str]
+
+    @property
+    def python(self) -> str:
+        """The release of its Python, such as `3.14`; empty where its folders do not tell."""
+        found = _PYTHON.search(self.platlib)
+        return found[1] if found is not None else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
