@@ -310,6 +310,11 @@ TRIGGERS = (
         lesson="auditwheel grafts the library of a free-threaded Python",
     ),
     Trigger(finding="isa-level", files=native(isa=3), also=frozenset({"policy-mismatch"})),
+    Trigger(
+        finding="system-call-too-new",
+        files=wanting(Want("close_range", "GLIBC_2.34", "libc.so.6")),
+        target={"kernel": (4, 18)},
+    ),
     Trigger(finding="page-alignment", files=native(align=0x800), target=OLD),
     Trigger(finding="static-tls", files=native(flags=STATIC_TLS, tls_size=4096), target={}),
     Trigger(finding="relr-relocations", files=native(relr=True), target=OLD),

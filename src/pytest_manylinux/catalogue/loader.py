@@ -24,6 +24,7 @@ from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Int
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
 from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.model.system_calls import parse_kernel
 from pytest_manylinux.toml import TomlError, parse_toml
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._]*(-[a-z0-9._]+)*")
@@ -92,6 +93,7 @@ class DistroRow(_CommonKeys, frozen=True, kw_only=True):
     image_architectures: tuple[str, ...] | None = None
     target_release: str = ""
     archive: ArchiveRow | None = None
+    kernel: str = ""
     symbols: dict[str, str] = {}
     symbols_on: dict[str, dict[str, str]] = {}
     absent: tuple[str, ...] = ()
@@ -147,6 +149,7 @@ def _distro(row: DistroRow, *, where: str) -> Distro:
         end_of_life=row.end_of_life,
         rolling=row.rolling,
         source=row.source,
+        kernel=parse_kernel(row.kernel, f"{where}: kernel") if row.kernel else None,
     )
 
 

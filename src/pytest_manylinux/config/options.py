@@ -141,6 +141,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="INSTALLERS",
     ),
     Option(
+        "kernel",
+        "the kernel that trials are to find, such as 4.18, or `distro` for each distro's own: calls to "
+        "newer ones fail as there (default: this machine's)",
+        metavar="VERSION",
+    ),
+    Option(
         "test-command",
         "shell command that runs the project's own tests in each trial, with {project}, {package} and "
         "{wheel}; `cibuildwheel`: the one in [tool.cibuildwheel] (default: none)",

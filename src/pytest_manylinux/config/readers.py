@@ -24,6 +24,7 @@ from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import AUTO_POLICY, LibcKind, PolicyChoice, parse_policy_choice
 from pytest_manylinux.model.selection import EVERYTHING, PythonChoice, parse_patterns, parse_pythons
+from pytest_manylinux.model.system_calls import DISTRO_KERNEL, kernel_number, parse_kernel
 from pytest_manylinux.model.verdict import Expectation
 
 
@@ -191,6 +192,12 @@ def builder(known: tuple[str, ...]) -> Callable[[object, str], str]:
             raise
 
     return read
+
+
+def kernel(raw: object, where: str) -> str:
+    """A kernel's version, `distro` for that of each distro's row, or empty for this machine's."""
+    word = "" if raw == "" else text(raw, where)
+    return word if word in {"", DISTRO_KERNEL} else kernel_number(parse_kernel(word, where))
 
 
 def seconds(raw: object, where: str) -> float:

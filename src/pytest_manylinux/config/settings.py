@@ -116,16 +116,15 @@ class Settings:
     """Every setting, typed. Field names are the keys of the table with `-` as `_`.
 
     Timeouts are in seconds. `python` empty means every Python that the chosen distros have; `build`
-    and `skip` are patterns of model/selection.py, `other_pythons` is `standalone`,
-    `source`, `any` or `none`;
-    `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
-    `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is done;
-    `jobs` 0 means one per core; `dask` empty
-    means that all is done on this machine; `library_bounds` are the oldest versions of libraries that a
-    wheel may hold, by upstream's names (inspect/known_libraries.py); `distro_shares` are numbers of
-    users in any unit, by distro, `other` for those of no distro here. `packages` are
-    patterns of folders below the root; `extras` are names, `each` and `all`; `resolution` is `highest`
-    or `lowest-direct`.
+    and `skip` are patterns of model/selection.py, `other_pythons` is `standalone`, `source`, `any`
+    or `none`; `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
+    `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is
+    done; `kernel` is a version, `distro`, or empty for this machine's; `jobs` 0 means one per core;
+    `dask` empty means that all is done on this machine; `library_bounds` are the oldest versions of
+    libraries that a wheel may hold, by upstream's names (inspect/known_libraries.py);
+    `distro_shares` are numbers of users in any unit, by distro, `other` for those of no distro
+    here. `packages` are patterns of folders below the root; `extras` are names, `each` and `all`;
+    `resolution` is `highest` or `lowest-direct`.
     """
 
     packages: tuple[str, ...]
@@ -145,6 +144,7 @@ class Settings:
     import_depth: ImportDepth
     programs: tuple[str, ...]
     installer: tuple[str, ...]
+    kernel: str
     test_command: tuple[str, ...]
     before_test: tuple[str, ...]
     test_requires: tuple[str, ...]

@@ -26,6 +26,12 @@ from dataclasses import dataclass
 
 from pytest_manylinux.errors import EngineError
 from pytest_manylinux.host.subprocesses import install_command
+from pytest_manylinux.model.system_calls import (
+    CALL_NUMBERS,
+    SAME_EVERYWHERE,
+    KernelVersion,
+    younger_calls,
+)
 
 LIBRARY = "libseccomp.so.2"
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000  # linux/seccomp.h
@@ -88,7 +94,9 @@ DENIED = frozenset(
 """What fails with EPERM whatever its arguments."""
 _OF_PRELOADED = frozenset({"mount", "unshare"})
 _WRITING_OUT = frozenset({"fsync", "fdatasync", "sync", "syncfs", "sync_file_range"})
-_SINCE_LIBSECCOMP_2_5 = {"mount_setattr": 442, "quotactl_fd": 443, "open_tree_attr": 467}
+_SINCE_LIBSECCOMP_2_5 = {
+    name: number for name, number in CALL_NUMBERS.items() if number >= SAME_EVERYWHERE
+}
 """Numbers of calls that a libseccomp in use may not know: the same on all that is in `Abi`."""
 
 
@@ -151,6 +159,17 @@ def no_sync_program() -> bytes:
     Raises EngineError if libseccomp is missing.
     """
     return _program({abi: [_Rule(names=_WRITING_OUT, error=0)] for abi in _family()})
+
+
+@functools.cache
+def kernel_program(version: KernelVersion) -> bytes:
+    """A program that answers calls younger than a kernel's version as that kernel does, with ENOSYS.
+
+    All calls of model/system_calls.py that came later; those that are newer than its table go through.
+    Raises EngineError if libseccomp is missing.
+    """
+    names = frozenset(younger_calls(version))
+    return _program({abi: [_Rule(names=names, error=errno.ENOSYS)] for abi in _family()})
 
 
 def profile_of_preloaded() -> dict[str, object]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect import symbols as sym
 from pytest_manylinux.inspect.known_libraries import library_versions
+from pytest_manylinux.inspect.numbered_calls import numbered_calls
 from pytest_manylinux.inspect.symbols import (
     Data,
     Dynamic,
@@ -31,7 +32,7 @@ from pytest_manylinux.inspect.symbols import (
     baked_paths,
     library_names,
 )
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment
+from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment, SymbolWant
 
 MAX_SEGMENTS = 1024
 """Program headers of one file; real ones have 5 to 20."""
@@ -294,7 +295,15 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         libraries_by_name=library_names(data, rodata) if dlopens else (),
         baked_paths=baked_paths(data, rodata),
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
+        system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
     )
+
+
+def _system_calls(
+    layout: ElfLayout, dynamic: Dynamic, loads: Iterable[LoadSegment], wants: Iterable[SymbolWant]
+) -> tuple[str, ...]:
+    by_function = any(want.name == "syscall" for want in wants)
+    return numbered_calls(layout, dynamic, loads, by_function=by_function)
 
 
 def _versions_inside(

@@ -36,7 +36,7 @@ TIMEOUT = 30.0
 TAIL = 16 * 1024
 """Bytes at a wheel's end that are asked for first; the directory of some 150 files fits."""
 
-NEAR = 4 * 1024
+NEAR = 64 * 1024
 """A gap of so many bytes is fetched too: on most ways a request costs more."""
 
 AT_ONCE = 8

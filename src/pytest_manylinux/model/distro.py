@@ -9,6 +9,7 @@ from datetime import date
 
 from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.model.system_calls import KernelVersion
 
 
 class InterpreterOrigin(enum.Enum):
@@ -102,7 +103,8 @@ class Distro:
     installed. `libraries` are the sonames that a surveyed image of it has, all of them, and
     `version_names` all versions of symbols that they define (`libc.so.6:GLIBC_2.36`); None where no
     image was surveyed. `symbol_maxima` are those of x86_64, `arch_symbol_maxima` what differs
-    elsewhere.
+    elsewhere. `kernel` is the oldest kernel that the makers support the release with, None where it is
+    not known.
     """
 
     id: str
@@ -126,6 +128,7 @@ class Distro:
     libraries: frozenset[str] | None = field(default=None, repr=False)
     version_names: frozenset[str] | None = field(default=None, repr=False)
     arch_symbol_maxima: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    kernel: KernelVersion | None = None
 
     @property
     def glibc(self) -> tuple[int, ...] | None:

@@ -362,7 +362,8 @@ class Observation:
     for what the wheel or its tests require: (file name, SHA-256).
     `extras` are sets of the wheel's extras, such as `fast,cli`: of a fault the one that it was seen
     with, else those that were tried too, each in a trial of its own. `lowest` are (name, version) of
-    what was taken as old as the wheel admits it (the setting `resolution`).
+    what was taken as old as the wheel admits it (the setting `resolution`). `kernel` is the version of
+    Linux that it was to find, such as `4.18`: newer calls failed; empty for this machine's.
     `uv` is None where only pip was to install.
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
@@ -399,3 +400,4 @@ class Observation:
     siblings: Pairs = ()
     extras: tuple[str, ...] = ()
     lowest: Pairs = ()
+    kernel: str = ""

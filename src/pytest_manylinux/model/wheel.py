@@ -144,6 +144,8 @@ class ElfFacts:
     calls dlopen (it may look for them at run time); `baked_paths` absolute paths among the strings
     that OpenSSL-like libraries look at for certificates and configuration. `library_versions` are
     (library, version) of known libraries that are linked into the file, or that it is, by their texts.
+    `system_calls` are calls that x86_64 code makes by number rather than by a function of the C
+    library, of those in model/system_calls.py, by name.
     """
 
     path: str
@@ -178,6 +180,7 @@ class ElfFacts:
     libraries_by_name: tuple[str, ...] = ()
     baked_paths: tuple[str, ...] = ()
     library_versions: tuple[tuple[str, str], ...] = ()
+    system_calls: tuple[str, ...] = ()
 
     @property
     def runs_on_linux(self) -> bool:

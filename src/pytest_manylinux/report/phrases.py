@@ -234,6 +234,8 @@ def _details(seen: Observation | None) -> Iterator[str]:
         yield plain_line(seen.libc)
     if seen.emulator:
         yield f"under {plain_line(seen.emulator)}"
+    if seen.kernel:
+        yield f"as on Linux {plain_line(seen.kernel)}"
     if seen.lowest:
         yield f"with {plain_line(lowest_words(seen))}"
 

@@ -173,6 +173,7 @@ def observation_key(request: TrialRequest, engine: str) -> str:
         "" if request.uv is None else request.uv.sha256,
         request.extras,
         request.lowest,
+        request.kernel,
     )
 
 
@@ -195,6 +196,7 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
         settings.test_command,
         settings.installer,
         settings.dependencies,
+        settings.kernel,
         (seen.extras, seen.lowest),
         () if seen.install is None else sorted(seen.install.installed),
     )

@@ -15,6 +15,7 @@ from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import DependencyError, UsageError
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.observation import Pairs
+from pytest_manylinux.model.system_calls import DISTRO_KERNEL, KernelVersion, parse_kernel
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.model.wheel import SiblingWheel, WheelFacts
 from pytest_manylinux.run.outcomes import Read
@@ -104,7 +105,15 @@ class TrialInputs:
             siblings=self.siblings,
             extras=self.extras,
             lowest=self._taken_lowest(dependencies),
+            kernel=self._kernel(),
         )
+
+    def _kernel(self) -> KernelVersion | None:
+        """The kernel that the trial is to find, by the setting; None for this machine's."""
+        word, where = self.settings.kernel, str(self.settings.source("kernel"))
+        if word == DISTRO_KERNEL:
+            return self.job.target.distro.kernel
+        return parse_kernel(word, where) if word else None
 
     def _taken_lowest(self, folder: Path | None) -> Pairs:
         """Of what was resolved, what was to be as old as possible."""

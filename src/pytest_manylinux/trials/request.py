@@ -90,7 +90,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     first word is in the venv's folder of scripts. `launches` are (installed path, whether it is ELF) of
     programs to start, `libraries` installed paths of shared libraries to open, `sources` those of
     Python files to compile. `suite` are the project's own tests; they come last, and have time limits
-    of their own. `uv` installs the same before pip does.
+    of their own. `uv` installs the same before pip does. `system_calls` is a filter for the kernel, in
+    hexadecimal, that all of it runs under.
     """
 
     timeout: float
@@ -112,6 +113,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     suite: SuiteSteps | None = None
     uv: UvSteps | None = None
+    system_calls: str = ""
     parallel: int = _PARALLEL
 
 

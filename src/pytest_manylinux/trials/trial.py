@@ -15,11 +15,13 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.engines.api import Completed, Engine, Limits, Mount
-from pytest_manylinux.errors import ImageError, SandboxError
+from pytest_manylinux.engines.seccomp import kernel_program
+from pytest_manylinux.errors import EngineError, ImageError, SandboxError
 from pytest_manylinux.host.architecture import allowed_time, emulation_of
 from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import ImportDepth, Observation, Pairs
+from pytest_manylinux.model.system_calls import KernelVersion, kernel_number
 from pytest_manylinux.model.wheel import ElfKind, SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
@@ -61,7 +63,8 @@ class TrialRequest:
     the project's own tests, which come after all of that, within time limits of their own. `uv` is the
     program that is to install the same wheel besides, within the same time once more.
     `siblings` are the wheels of the same run among what was resolved, `extras` those of the wheel to
-    install, `lowest` are (name, version) of what was taken as old as the wheel admits it.
+    install, `lowest` are (name, version) of what was taken as old as the wheel admits it. `kernel` is
+    the version of Linux that all of it is to find; None for this machine's.
     """
 
     wheel: Wheel
@@ -80,6 +83,7 @@ class TrialRequest:
     siblings: tuple[SiblingWheel, ...] = ()
     extras: tuple[str, ...] = ()
     lowest: Pairs = ()
+    kernel: KernelVersion | None = None
 
 
 def run_trial(
@@ -102,7 +106,7 @@ def run_trial(
     errand = _errand(request, venv, asked)
     emulator, added = _emulator(request.target.arch), request.image.added
     # Tests may do anything, and take what they like: never in a process that serves other trials too.
-    alone = pool is None or errand.request.suite or errand.request.uv
+    alone = errand.request.suite or errand.request.uv or errand.request.system_calls
     attempt = None if pool is None or alone else pool.attempt(errand, more)
     seen = _see(errand, asked, engine, attempt)
     check_python(seen.python, request.target, request.image)
@@ -119,6 +123,7 @@ def run_trial(
         siblings=tuple(sorted((one.wheel.filename, one.wheel.sha256) for one in request.siblings)),
         extras=(",".join(request.extras),) if request.extras else (),
         lowest=request.lowest,
+        kernel="" if request.kernel is None else kernel_number(request.kernel),
         python=seen.python,
         libc=seen.libc,
         install=seen.install,
@@ -280,6 +285,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             libraries=asked.libraries,
             sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
+            system_calls=_filter(request),
             suite=_suite_steps(request, suite, str(inside)) if suite else None,
             uv=request.uv.steps((*where, str(named)), variant=bool(wheel.variant))
             if request.uv
@@ -296,6 +302,19 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         network=suite is not None and suite.settings.network,
         limits=_limits(request),
     )
+
+
+def _filter(request: TrialRequest) -> str:
+    """The filter of an older kernel, in hexadecimal; raises EngineError where there can be none."""
+    if request.kernel is None:
+        return ""
+    if emulator := _emulator(request.target.arch):
+        raise EngineError(
+            f"kernel = {kernel_number(request.kernel)} is not possible on {request.target.id}",
+            why=f"{emulator} makes the calls of this machine's kernel itself, and takes no filter",
+            remedy="leave the setting kernel out there, or try it on a machine of that architecture",
+        )
+    return kernel_program(request.kernel).hex()
 
 
 def _distributions(folder: Path | None) -> Iterator[str]:

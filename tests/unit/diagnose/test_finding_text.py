@@ -74,6 +74,7 @@ NAMES = [
     "graft-license",
     "old-library",
     "not-reproducible",
+    "system-call-too-new",
 ]
 
 

@@ -121,6 +121,7 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
                 (
                     seen.engine,
                     f"under {seen.emulator}" if seen.emulator else "",
+                    f"with the system calls of Linux {seen.kernel}" if seen.kernel else "",
                     f"on worker {seen.worker}" if seen.worker else "",
                 ),
             )

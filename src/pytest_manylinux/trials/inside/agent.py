@@ -27,7 +27,14 @@ import time
 from pytest_manylinux.trials.inside import install_by_uv
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.inside.launch import examiner, launch, shared_files
-from pytest_manylinux.trials.inside.processes import WORK, Task, protect_agent, random_word, run
+from pytest_manylinux.trials.inside.processes import (
+    WORK,
+    Task,
+    filter_calls,
+    protect_agent,
+    random_word,
+    run,
+)
 from pytest_manylinux.trials.inside.run_suite import SuiteRun
 
 TYPE_CHECKING = False  # `typing` is not free to import
@@ -469,6 +476,7 @@ def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) ->
         request = json.load(file)
     channel = Channel()
     protect_agent()
+    filter_calls(bytes.fromhex(request.get("system_calls", "")))
     channel.tell("start", python=sys.version.split()[0], libc=c_library())
     os.mkdir(WORK)
     trial = Trial(request, channel.tell, run_pip)
