@@ -23,7 +23,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ ADDITIONAL = "run/pytest-manylinux-additional"
 """A file of the root that names the packages that apt added to those it was asked for, a line each."""
 
 _LOOK_UP = 0.05
+# apt's own package has the folder that apt downloads to, as user _apt; unpacked, it would be root's.
+_APT = "apt_"
 _CORES = os.cpu_count() or 1
 _VERSION = re.compile(r"\d[\w.+~:-]*")
 # Scripts outside of the base system that do the same after unpacking as before, where the package was
@@ -146,7 +148,7 @@ def _fetch_and_unpack(
         with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as apt:
             hearing = pool.submit(_hear, apt.stdout or ())
             while apt.poll() is None:
-                for deb in sorted(set(archives.glob("*.deb")) - earlier):
+                for deb in ready(archives, earlier):
                     unpacking.add(deb)
                 time.sleep(_LOOK_UP)
             additional = hearing.result()
@@ -158,6 +160,12 @@ def _fetch_and_unpack(
     packages = unpacking.packages(debs)
     (root / ADDITIONAL).write_text("\n".join(additional))
     return packages
+
+
+def ready(archives: Path, earlier: Container[Path]) -> list[Path]:
+    """Packages that apt has verified, and that can be unpacked while it fetches others."""
+    found = (deb for deb in sorted(archives.glob("*.deb")) if deb not in earlier)
+    return [deb for deb in found if not deb.name.startswith(_APT)]
 
 
 def _apt_get(names: Path, wanted: Sequence[str]) -> tuple[str, ...]:

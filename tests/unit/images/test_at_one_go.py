@@ -12,7 +12,7 @@ import pytest
 
 from pytest_manylinux.images import configure_main, fetch_main
 from pytest_manylinux.images.configure_main import listed_packages, mark_automatic
-from pytest_manylinux.images.fetch_main import UnpackedPackage, digest_of, path_of, register
+from pytest_manylinux.images.fetch_main import UnpackedPackage, digest_of, path_of, ready, register
 
 HELPER = b"""#!/bin/sh
 set -e
@@ -84,6 +84,15 @@ def test_only_a_script_that_is_not_known_leaves_its_package_to_dpkg(
         else package("demo", fields=fields, preinst=script)
     )
     assert demo.is_left_to_dpkg is left
+
+
+def test_apts_own_package_waits_for_the_end_of_apt(tmp_path: Path) -> None:
+    """It has the folder that apt downloads to, with another owner than the user that downloads."""
+    names = ("apt_2.6.2_amd64.deb", "adduser_3.134_all.deb", "base-files_12.4_amd64.deb", "lock")
+    for name in names:
+        (tmp_path / name).touch()
+    earlier = {tmp_path / "base-files_12.4_amd64.deb"}
+    assert [deb.name for deb in ready(tmp_path, earlier)] == ["adduser_3.134_all.deb"]
 
 
 def test_a_scripts_digest_does_not_depend_on_versions_and_does_on_all_else() -> None:
