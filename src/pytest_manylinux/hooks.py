@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -57,9 +57,6 @@ from pytest_manylinux.run.strangers import (
     check_kinds,
     given_paths,
     is_own_root,
-    own_conftest,
-    require_own_configuration,
-    root_above,
 )
 from pytest_manylinux.run.tasks import Overview
 from pytest_manylinux.run.tracebacks import foreseen, guarded, tell
@@ -109,30 +106,6 @@ def inner_reports(outer: str, case: InnerCase) -> Iterator[pytest.TestReport]:
         longrepr=None,
         when="teardown",
     )
-
-
-@contextmanager
-def own_conftests(config: pytest.Config) -> Iterator[None]:
-    """While pytest looks for `conftest.py` files: with paths, let it find the caller's own only.
-
-    It looks for none later either. Raises pytest.UsageError if its configuration is a stranger's.
-    """
-    known, here = config.known_args_namespace, config.invocation_params.dir
-    paths = given_paths(known.file_or_dir, here)
-    if not paths:
-        yield
-        return
-    try:
-        require_own_configuration(config)
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from error
-    if not is_own_root(config) and (root := root_above(paths, here)):
-        config._rootpath = root  # noqa: SLF001 - what --rootdir sets: ids are to tell the paths apart
-    own = own_conftest(paths, here)
-    known.noconftest = known.noconftest or own is None
-    known.file_or_dir = [os.fspath(own or here)]  # pytest looks next to these, and above
-    yield
-    config.pluginmanager._noconftest = True  # noqa: SLF001 - what --noconftest sets
 
 
 def _split_selection(config: pytest.Config) -> dict[Path, set[str]]:

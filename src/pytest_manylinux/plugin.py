@@ -39,7 +39,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     """Keep pytest from importing the `conftest.py` of trees that are given as paths."""
     known = early_config.known_args_namespace
     if known.manylinux and not known.manylinux_with_tests:
-        from pytest_manylinux.hooks import own_conftests  # noqa: PLC0415 - the whole tool comes with it
+        from pytest_manylinux.run.strangers import own_conftests  # noqa: PLC0415 - only if it is asked for
 
         with own_conftests(early_config):
             return (yield)

@@ -9,7 +9,8 @@ current one and those above it, unless they are at or below a path themselves.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -168,3 +169,27 @@ class Links:
 def _some(words: Sequence[str]) -> str:
     more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
     return f"{', '.join(words[:_SHOWN])}{more}"
+
+
+@contextmanager
+def own_conftests(config: pytest.Config) -> Iterator[None]:
+    """While pytest looks for `conftest.py` files: with paths, let it find the caller's own only.
+
+    It looks for none later either. Raises pytest.UsageError if its configuration is a stranger's.
+    """
+    known, here = config.known_args_namespace, config.invocation_params.dir
+    paths = given_paths(known.file_or_dir, here)
+    if not paths:
+        yield
+        return
+    try:
+        require_own_configuration(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
+    if not is_own_root(config) and (root := root_above(paths, here)):
+        config._rootpath = root  # noqa: SLF001 - what --rootdir sets: ids are to tell the paths apart
+    own = own_conftest(paths, here)
+    known.noconftest = known.noconftest or own is None
+    known.file_or_dir = [os.fspath(own or here)]  # pytest looks next to these, and above
+    yield
+    config.pluginmanager._noconftest = True  # noqa: SLF001 - what --noconftest sets
