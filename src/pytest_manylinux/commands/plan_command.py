@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -87,9 +86,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _plan(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.config.settings import as_percentage  # noqa: PLC0415
+    from pytest_manylinux.run.collection import context_here  # noqa: PLC0415
 
     least = as_percentage(arguments.require_coverage, "--require-coverage")
-    context = _context(arguments)
+    context = context_here(vars(arguments), show=print, only_planned=True)
     found = planned_wheels(context, _names(arguments))
     share = 100 * sum(bool(wheel.targets) for wheel in found) / len(found)
     if arguments.json:
@@ -101,29 +101,6 @@ def _plan(arguments: argparse.Namespace) -> int:
     if share == 0 or share < least:
         return ExitCode.NOT_PROVEN
     return ExitCode.OK
-
-
-def _context(arguments: argparse.Namespace) -> Context:
-    """A run in this folder, as `pytest --manylinux` would begin it."""
-    from pytest_manylinux.config.merge import merge  # noqa: PLC0415
-    from pytest_manylinux.run.collection import Context, read_layers  # noqa: PLC0415
-    from pytest_manylinux.run.session import Run  # noqa: PLC0415
-
-    here = Path.cwd()
-    layers = read_layers(root=here, options=vars(arguments), environment=os.environ)
-    settings = merge(layers)
-    run = Run(
-        settings=settings,
-        root=here,
-        own=here,
-        here=here,
-        show=print,
-        shared=None,
-        fresh=False,
-        only_planned=True,
-    )
-    run.check(settings)
-    return Context(run=run, layers=layers, alone=frozenset(), with_tests=False)
 
 
 def planned_wheels(context: Context, names: Iterable[str]) -> list[PlannedWheel]:

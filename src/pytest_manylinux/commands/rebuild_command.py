@@ -9,9 +9,8 @@ from pathlib import Path
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_line
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.run.collection import Context
+from pytest_manylinux.run.collection import Context, context_here
 from pytest_manylinux.run.outcomes import Built
-from pytest_manylinux.run.sdist_build import building_context
 from pytest_manylinux.run.subjects import BuildJob
 
 _FLAGS = {
@@ -52,8 +51,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _rebuild(arguments: argparse.Namespace) -> int:
     with temporary_folder() as nowhere:
         arguments.manylinux_wheelhouse = arguments.manylinux_wheelhouse or str(nowhere)
-        context = building_context(
-            vars(arguments), say=lambda line: print(plain_line(line), flush=True), rebuild=True
+        context = context_here(
+            vars(arguments), show=lambda line: print(plain_line(line), flush=True), rebuild=True
         )
         try:
             codes = [_compare(context, job) for job in _jobs(context, arguments)]

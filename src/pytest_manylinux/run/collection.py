@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -218,3 +219,32 @@ def read_layers(
         environment_layer(environment),
         flag_layer(options),
     )
+
+
+def context_here(
+    options: Mapping[str, str | None],
+    *,
+    show: Callable[[str], None],
+    rebuild: bool = False,
+    only_planned: bool = False,
+) -> Context:
+    """A run in the current folder, as `pytest --manylinux` would begin it; its `run` is to be closed.
+
+    `options` are values of flags by their names in pytest; for the others see `Run`. Raises UsageError.
+    """
+    here = Path.cwd()
+    layers = read_layers(root=here, options=options, environment=os.environ)
+    settings = merge(layers)
+    run = Run(
+        settings=settings,
+        root=here,
+        own=here,
+        here=here,
+        show=show,
+        shared=None,
+        fresh=False,
+        rebuild=rebuild,
+        only_planned=only_planned,
+    )
+    run.check(settings)
+    return Context(run=run, layers=layers, alone=frozenset(), with_tests=False)

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from packaging.tags import Tag
 
-from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import BuildError, UsageError
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.inspect.zip_archive import Archive
 from pytest_manylinux.model.wheel_tags import python_of_tag
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.run.collection import Context, read_layers
-from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.collection import context_here
 from pytest_manylinux.run.subjects import BuildJob, tags_of_name
 from pytest_manylinux.upload_rules.release import SdistBuild
-
-
-def building_context(
-    options: Mapping[str, str | None], *, say: Callable[[str], None], rebuild: bool = False
-) -> Context:
-    """A run in this folder, as `pytest --manylinux` would begin it; its `run` is to be closed."""
-    here = Path.cwd()
-    layers = read_layers(root=here, options=options, environment=os.environ)
-    settings = merge(layers)
-    run = Run(
-        settings=settings,
-        root=here,
-        own=here,
-        here=here,
-        show=say,
-        shared=None,
-        fresh=False,
-        rebuild=rebuild,
-    )
-    run.check(settings)
-    return Context(run=run, layers=layers, alone=frozenset(), with_tests=False)
 
 
 def build_sdist(sdist: Path, wheels: Sequence[Path], *, say: Callable[[str], None]) -> SdistBuild:
@@ -48,7 +24,7 @@ def build_sdist(sdist: Path, wheels: Sequence[Path], *, say: Callable[[str], Non
     themselves.
     """
     with temporary_folder() as nowhere:
-        context = building_context({"manylinux_wheelhouse": str(nowhere)}, say=say)
+        context = context_here({"manylinux_wheelhouse": str(nowhere)}, show=say)
         try:
             subject, plan = context.plan_project(sdist.resolve())
             build, wheel = _pair([one for one, _ in plan.builds], wheels)
