@@ -472,20 +472,6 @@ def opened_by_code(code: str) -> Callable[[Path], Path]:
     return make
 
 
-def variants(folder: Path) -> Path:
-    """A module for each of two libraries, of which code of the wheel's own would take one."""
-    files: dict[str, bytes | str] = {}
-    for name in ("one", "two"):
-        compiled(
-            folder, f"lib{name}.so", f"int {name}(void) {{ return 1; }}", f"-Wl,-soname,lib{name}.so.1"
-        )
-        before = f"int {name}(void);"
-        native = module(folder, f"_x{name}", f"-l{name}", before=before, body=f"{name}()")
-        files[f"picks/_x.{name}.abi3.so"] = native
-    init = "import ctypes\n\n\ndef pick(path):\n    return ctypes.CDLL(path)\n"
-    return packed(folder, "picks", files, init=init)
-
-
 def arriving_by(scheme: str, extra: Mapping[str, str] | None = None) -> Callable[[Path], Path]:
     """A sound package, and a module that arrives by a folder of `.data`, or with a `.pth` beside it."""
 
@@ -848,7 +834,6 @@ KINDS: tuple[WheelKind, ...] = (
         name="opens-a-library-when-asked",
         make=opened_by_code("def start():\n    return ctypes.CDLL(NAME)"),
     ),
-    WheelKind(name="variants-that-code-picks", make=variants, audit=_MISMATCH),
     WheelKind(
         name="policy-with-zeros",
         make=suffixed(".abi3", "cp36-abi3-manylinux_2_017_x86_64"),
