@@ -260,7 +260,6 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     debug = tuple(s for s in sections if s.name.startswith((".debug_", ".zdebug_")))
-    dlopens = any(want.name in {"dlopen", "dlmopen"} for want in symbols.wants)
     stack = next((s for s in segments if s.kind == PT_GNU_STACK), None)
     return ElfFacts(
         path=path,
@@ -292,11 +291,15 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         symbol_table=any(s.kind == SHT_SYMTAB for s in sections),
         debug_sections=tuple(s.name for s in debug),
         debug_size=sum(s.size for s in debug),
-        libraries_by_name=library_names(data, rodata) if dlopens else (),
+        libraries_by_name=library_names(data, rodata) if _dlopens(symbols.wants) else (),
         baked_paths=baked_paths(data, rodata),
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
     )
+
+
+def _dlopens(wants: Iterable[SymbolWant]) -> bool:
+    return any(want.name in {"dlopen", "dlmopen"} for want in wants)
 
 
 def _system_calls(

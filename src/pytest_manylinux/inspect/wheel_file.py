@@ -251,12 +251,7 @@ def _info(archive: Archive, wheel: Wheel) -> DistInfo:
     return read_distinfo(archive, wheel)
 
 
-def _facts(
-    wheel: Wheel,
-    archive: Archive,
-    info: DistInfo,
-    found: Sequence[Found],
-) -> WheelFacts:
+def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found]) -> WheelFacts:
     elf = tuple(one for _, one in found if isinstance(one, ElfFacts))
     problems = tuple(one for _, one in found if isinstance(one, str))
     sources = {path: one for path, one in found if isinstance(one, _PythonSource)}

@@ -138,12 +138,7 @@ class Run:
             fresh=fresh,
             engines=self.extensions.engines,
         )
-        self.builders = Builders(
-            self.workspace,
-            pins={} if self.lock is None else {k: v.digest for k, v in self.lock.builders.items()},
-            shared=shared,
-            toolchains=self.extensions.toolchains,
-        )
+        self.builders = self._make_builders()
         cores = cores_of(settings.jobs or os.cpu_count() or 1)
         self.suites = Suites(own=own, wheelhouse=self.wheelhouse, say=self.messages.say, cores=cores)
         self._lifetime = Shutdown()
@@ -154,6 +149,15 @@ class Run:
             cache_root(), say=self.messages.say, only_listed=only_planned
         )
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
+
+    def _make_builders(self) -> Builders:
+        locked = {} if self.lock is None else self.lock.builders
+        return Builders(
+            self.workspace,
+            pins={name: image.digest for name, image in locked.items()},
+            shared=self.shared,
+            toolchains=self.extensions.toolchains,
+        )
 
     @property
     def wheelhouse(self) -> Path:

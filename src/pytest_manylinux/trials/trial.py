@@ -103,12 +103,9 @@ def run_trial(
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     request = answering(request, venv.layout)
     asked = _asked(request, venv.layout)
-    errand = _errand(request, venv, asked)
     emulator, added = _emulator(request.target.arch), request.image.added
-    # Tests may do anything, and take what they like: never in a process that serves other trials too.
-    alone = errand.request.suite or errand.request.uv or errand.request.system_calls
-    attempt = None if pool is None or alone else pool.attempt(errand, more)
-    seen = _see(errand, asked, engine, attempt)
+    errand = _errand(request, venv, asked)
+    seen = _see(errand, asked, engine, _attempt(errand, pool, more))
     check_python(seen.python, request.target, request.image)
     return Observation(
         target=request.target.id,
@@ -139,6 +136,13 @@ def run_trial(
         started=started,
         duration=time.monotonic() - clock,
     )
+
+
+def _attempt(errand: Errand, pool: PreloadedPool | None, more: int) -> Completed | None:
+    """What a process that is ready makes of it; None where a sandbox of its own is wanted."""
+    # Tests may do anything, and take what they like: never in a process that serves other trials too.
+    alone = errand.request.suite or errand.request.uv or errand.request.system_calls
+    return None if pool is None or alone else pool.attempt(errand, more)
 
 
 def _active(request: TrialRequest) -> SuiteRequest | None:
