@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from agreement import Place, places
+from kinds_of_wheels import WORKS
 from musl_kinds import BOTH, GLIBC_ROOT, MUSL_KINDS, MUSL_ROOT, MuslKind
-from wheel_kinds import WORKS
 from whole_runs import Place as Folders
 from whole_runs import WholeRun
 

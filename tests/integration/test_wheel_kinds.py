@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from agreement import Place, places
-from wheel_kinds import KINDS, NOT_PROVEN, ROOTS, WORKS, WheelKind
+from kinds_of_wheels import NOT_PROVEN, ROOTS, WORKS, WheelKind
+from wheel_kinds import KINDS
 
 from pytest_manylinux.config.readers import expectations
 from pytest_manylinux.diagnose.judge import apply_expectations, judge

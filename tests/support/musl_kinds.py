@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wheel_kinds import WORKS, compiled, module, packed, search, tool_alone
+from kinds_of_wheels import WORKS, compiled, module, packed
+from library_kinds import search
+from program_kinds import tool_alone
 
 GLIBC_ROOT, MUSL_ROOT = "debian-12", "musl-1.2.5"
 BOTH = "cp36-abi3-manylinux_2_17_x86_64.musllinux_1_2_x86_64"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kinds_of_wheels import WORKS
 from musl_kinds import BOTH, GLIBC_ROOT, MUSL_ALONE, MUSL_KINDS, MUSL_ROOT, UNIVERSAL, MuslKind
-from wheel_kinds import WORKS
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.judge import judge_audit

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from wheel_kinds import KINDS, ROOTS, WORKS, WheelKind
+from kinds_of_wheels import ROOTS, WORKS, WheelKind
+from wheel_kinds import KINDS
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.judge import judge_audit

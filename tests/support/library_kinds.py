@@ -1,0 +1,317 @@
+"""Kinds of wheels with libraries: where they are searched, what they need, who opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kinds_of_wheels import TAG, WORKS, WheelKind, compiled, module, packed
+from wheels import build_wheel
+
+CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183  # e_machine, elf(5) and the registry of ELF
+_MISMATCH = {"policy-mismatch": "error"}
+_LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
+_BY_PATH = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libpre.so.1'))"
+
+
+def _calling(folder: Path, library: str, *flags: str) -> bytes:
+    return module(folder, "_x", library, *flags, before="int answer(void);", body="answer()")
+
+
+def need(path: str) -> Callable[[Path], Path]:
+    """A module that needs a library by a path: the library's soname at link time is that path."""
+
+    def make(folder: Path) -> Path:
+        source = "int answer(void) { return 42; }"
+        plain = compiled(folder, "libplain.so", source)
+        compiled(folder, "libpath.so", source, f"-Wl,-soname,{path}")
+        native = _calling(folder, "-lpath")
+        return packed(folder, "need", {"need/_x.abi3.so": native, "need/libplain.so": plain})
+
+    return make
+
+
+def search(
+    *folders: str,
+    where: str = "search",
+    low: str = "",
+    new: bool = False,
+    tag: str = TAG,
+    link: tuple[str, ...] = (),
+) -> Callable[[Path], Path]:
+    """A module that finds a library by its search path, and that one another; `low` is its place."""
+
+    def make(folder: Path) -> Path:
+        soname = "-Wl,-soname,liblow.so.1"
+        far = compiled(folder, "liblow.so.1", "int low(void) { return 1; }", soname, *link)
+        (folder / "liblow.so").write_bytes(far)
+        source = "int low(void); int answer(void) { return low(); }"
+        near = compiled(folder, "liba.so.1", source, "-llow", "-Wl,-soname,liba.so.1", *link)
+        (folder / "liba.so").write_bytes(near)
+        kind = "--enable-new-dtags" if new else "--disable-new-dtags"
+        flags = (f"-Wl,-rpath-link,{folder}", f"-Wl,-rpath,{':'.join(folders)}", f"-Wl,{kind}")
+        native = _calling(folder, "-la", *flags, *link)
+        files = {f"{where}/liba.so.1": near, f"{low or where}/liblow.so.1": far}
+        return packed(folder, "search", {"search/_x.abi3.so": native, **files}, tag=tag)
+
+    return make
+
+
+def preloaded(init: str) -> Callable[[Path], Path]:
+    """A module whose library is opened by its path before."""
+
+    def make(folder: Path) -> Path:
+        source = "int answer(void) { return 42; }"
+        library = compiled(folder, "libpre.so.1", source, "-Wl,-soname,libpre.so.1")
+        (folder / "libpre.so").write_bytes(library)
+        files = {"pre/_x.abi3.so": _calling(folder, "-lpre"), "pre/lib/libpre.so.1": library}
+        return packed(folder, "pre", files, init=f"import ctypes, os\n{init}\nfrom . import _x\n")
+
+    return make
+
+
+def one_soname(init: str) -> Callable[[Path], Path]:
+    """Two modules, each with its own library of one name; only the second's has all symbols."""
+
+    def make(folder: Path) -> Path:
+        one, both = "int one(void) { return 1; }", "int two(void) { return 2; }"
+        files: dict[str, bytes | str] = {}
+        for place, name, code in (("a", "one", one), ("b", "two", one + both)):
+            library = compiled(folder, f"{place}/libs.so", code, "-Wl,-soname,libs.so.1")
+            flags = (f"-L{folder}/{place}", "-ls", f"-Wl,-rpath,$ORIGIN/{place}")
+            native = module(folder, f"_{name}", *flags, before=f"int {name}(void);", body=f"{name}()")
+            files |= {f"twice/_{name}.abi3.so": native, f"twice/{place}/libs.so.1": library}
+        return packed(folder, "twice", files, init=init)
+
+    return make
+
+
+def for_others(**kinds: int) -> Callable[[Path], Path]:
+    """A sound module beside data files for other machines: name to e_machine, a program where odd."""
+
+    def make(folder: Path) -> Path:
+        shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
+        files: dict[str, bytes | str] = {"others/_x.abi3.so": module(folder, "_x")}
+        for name, machine in kinds.items():
+            e_type = 2 if machine == CUDA else 3
+            head = e_type.to_bytes(2, "little") + machine.to_bytes(2, "little")
+            files[f"others/data/{name}"] = shared[:16] + head + shared[20:]
+        return packed(folder, "others", files)
+
+    return make
+
+
+def libraries(*flags: str, code: str = "", text: str = "") -> Callable[[Path], Path]:
+    """A wheel of libraries alone: one that others use, one of `code`, and a text called like one."""
+
+    def make(folder: Path) -> Path:
+        source = "int low(void) { return 1; }"
+        files: dict[str, bytes | str] = {}
+        low = compiled(folder, "liblow.so.1", source, "-Wl,-soname,liblow.so.1")
+        (folder / "liblow.so").write_bytes(low)
+        files["stock/lib/liblow.so.1"] = low
+        if code:
+            cuda = compiled(folder, "libcuda.so.1", "int cuInit(void) { return 0; }")
+            (folder / "libcuda.so").write_bytes(cuda)
+            files["stock/lib/libhigh.so.1"] = compiled(folder, "libhigh.so.1", code, *flags)
+        if text:
+            files["stock/lib/libtext.so.1"] = text
+        return build_wheel(folder, files, name="stock", tag="py3-none-manylinux_2_17_x86_64")
+
+    return make
+
+
+def missing_symbol(folder: Path) -> Path:
+    """A wheel of libraries alone, one of which needs a symbol that nobody has."""
+    broken = compiled(folder, "libbroken.so.1", "int gone(void); int f(void) { return gone(); }")
+    files: dict[str, bytes | str] = {"stock/lib/libbroken.so.1": broken}
+    return build_wheel(folder, files, name="stock", tag="py3-none-manylinux_2_17_x86_64")
+
+
+def opened_by_code(code: str) -> Callable[[Path], Path]:
+    """A library that the package opens by ctypes, and that needs one of the desktop's."""
+
+    def make(folder: Path) -> Path:
+        soname = "-Wl,-soname,libX11.so.6"
+        compiled(folder, "libX11.so", "int XFree(void *p) { return 0; }", soname)
+        native = "int XFree(void *); int answer(void) { return XFree(0); }"
+        files: dict[str, bytes | str] = {
+            "opens/_x.abi3.so": module(folder, "_x"),
+            "opens/libopened.so": compiled(folder, "libopened.so", native, "-lX11"),
+        }
+        init = "import ctypes\nimport os\nfrom . import _x\n"
+        init += "NAME = os.path.join(os.path.dirname(__file__), 'libopened.so')\n"
+        return packed(folder, "opens", files, init=f"{init}{code}\n")
+
+    return make
+
+
+def waiting_for_a_driver(folder: Path) -> Path:
+    """A module that is linked with the library of a driver."""
+    driver = compiled(
+        folder, "libcuda.so", "int cuInit(int f) { return f; }", "-Wl,-soname,libcuda.so.1"
+    )
+    del driver
+    native = module(folder, "_x", "-lcuda", before="int cuInit(int);", body="cuInit(0)")
+    return packed(folder, "driven", {"driven/_x.abi3.so": native})
+
+
+def marked(mark: str) -> Callable[[Path], Path]:
+    """A module whose need of glibc carries a mark, a version that no symbol of glibc is of."""
+
+    def make(folder: Path) -> Path:
+        (folder / "marks.map").write_text(f"GLIBC_ABI_{mark} {{ mark; }};\n")
+        stub = folder / "stub"
+        flags = ("-nostdlib", "-Wl,-soname,libc.so.6", f"-Wl,--version-script,{folder}/marks.map")
+        compiled(folder, "stub/libmark.so", "int mark;", *flags)
+        before = "extern int mark __attribute__((weak)); static void *volatile kept;"
+        native = module(
+            folder,
+            "_x",
+            "-Wl,--no-as-needed",
+            f"-L{stub}",
+            "-lmark",
+            before=before,
+            body="kept = &mark",
+        )
+        return packed(folder, "marked", {"marked/_x.abi3.so": native})
+
+    return make
+
+
+KINDS: tuple[WheelKind, ...] = (
+    WheelKind(
+        name="need-absolute",
+        make=need("/home/builder/build/libplain.so"),
+        audit=_MISMATCH,
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="need-relative",
+        make=need("build/libplain.so"),
+        audit=_MISMATCH,
+        predicted="missing-library",
+    ),
+    WheelKind(name="need-by-origin", make=need("$ORIGIN/libplain.so"), audit=_MISMATCH),
+    WheelKind(
+        name="need-by-origin-and-lib",
+        make=need("$ORIGIN/../$LIB/libplain.so"),
+        audit=_MISMATCH,
+        predicted="missing-library",
+    ),
+    WheelKind(name="search-origin", make=search("$ORIGIN")),
+    WheelKind(name="search-braces", make=search("${ORIGIN}")),
+    WheelKind(name="search-slashes", make=search("$ORIGIN//./")),
+    WheelKind(
+        name="search-two-folders",
+        make=search("$ORIGIN/a", "$ORIGIN/b", where="search/a", low="search/b"),
+    ),
+    WheelKind(
+        name="search-lib-token",
+        make=search("$ORIGIN/$LIB", where="search/lib/x86_64-linux-gnu"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(
+        name="search-lib64-is-not-debians",
+        make=search("$ORIGIN/$LIB", where="search/lib64"),
+        audit=_LOST,
+        predicted="rpath-lost",
+    ),
+    WheelKind(name="search-empty", make=search("/nowhere", ""), audit=_LOST, predicted="rpath-lost"),
+    WheelKind(name="search-working-folder", make=search("."), audit=_LOST, predicted="rpath-lost"),
+    WheelKind(
+        name="search-origin-inside", make=search("/opt/$ORIGIN"), audit=_LOST, predicted="rpath-lost"
+    ),
+    WheelKind(
+        name="search-runpath-is-not-handed-on",
+        make=search("$ORIGIN", new=True),
+        audit={"rpath-lost": "warning"},
+        predicted="rpath-lost",
+    ),
+    WheelKind(
+        name="search-data-scheme",
+        make=search("$ORIGIN/../../../../lib", where="search-1.0.data/data/lib"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(name="preloaded-by-path", make=preloaded(_BY_PATH), audit=_LOST),
+    WheelKind(
+        name="not-preloaded",
+        make=preloaded("ctypes.CDLL('libm.so.6')"),
+        audit=_LOST,
+        predicted="rpath-lost",
+    ),
+    WheelKind(
+        name="soname-twice-poorer-first",
+        make=one_soname("from . import _one, _two\n"),
+        audit={"soname-twice": "error"},
+        predicted="soname-twice",
+    ),
+    WheelKind(
+        name="soname-twice-richer-first",
+        make=one_soname("from . import (\n    _two,  # has all\n    _one,\n)\n"),
+    ),
+    WheelKind(name="cuda-program-as-data", make=for_others(kernel=CUDA)),
+    WheelKind(name="amd-code-as-data", make=for_others(kernel=AMDGPU)),
+    WheelKind(name="bpf-code-as-data", make=for_others(kernel=BPF)),
+    WheelKind(
+        name="agent-for-another-processor",
+        make=for_others(agent=AARCH64, kernel=CUDA),
+        audit={"wrong-architecture": "information"},
+    ),
+    WheelKind(name="libraries-alone", make=libraries()),
+    WheelKind(
+        name="library-beside-its-sibling",
+        make=libraries("-llow", code="int low(void); int high(void) { return low(); }"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(
+        name="library-that-crashes",
+        make=libraries(
+            code="void abort(void); __attribute__((constructor)) void start(void) { abort(); }"
+        ),
+        seen="crash",
+    ),
+    WheelKind(
+        name="library-of-a-driver",
+        make=libraries("-lcuda", code="int cuInit(int); int high(void) { return cuInit(0); }"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(
+        name="library-without-a-symbol",
+        make=missing_symbol,
+        predicted=WORKS,
+    ),
+    WheelKind(
+        name="opens-a-library-on-import",
+        make=opened_by_code("lib = ctypes.CDLL(NAME)"),
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="opens-a-library-when-asked",
+        make=opened_by_code("def start():\n    return ctypes.CDLL(NAME)"),
+    ),
+    WheelKind(
+        name="module-of-a-driver",
+        make=waiting_for_a_driver,
+        audit=_MISMATCH,
+        predicted="needs-driver",
+    ),
+    WheelKind(
+        name="marked-relr",
+        make=marked("DT_RELR"),
+        audit=_MISMATCH,
+        predicted=("relr-relocations", WORKS, WORKS, WORKS),
+    ),
+    WheelKind(
+        name="marked-tls-descriptors",
+        make=marked("GNU2_TLS"),
+        audit=_MISMATCH,
+        predicted=("symbol-too-new", "symbol-too-new", WORKS, WORKS),
+    ),
+    WheelKind(
+        name="marked-plt",
+        make=marked("DT_X86_64_PLT"),
+        audit=_MISMATCH,
+        predicted=("symbol-too-new", "symbol-too-new", WORKS, WORKS),
+    ),
+)
