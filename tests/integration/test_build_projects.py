@@ -252,6 +252,45 @@ def test_a_library_in_the_source_is_put_in(build: Build, demo: Callable[..., Pat
     assert facts.wheel.platforms == ("manylinux1_x86_64", "manylinux_2_5_x86_64")
 
 
+def test_arguments_that_only_gnu_ld_knows_have_their_effect(
+    build: Build, demo: Callable[..., Path]
+) -> None:
+    arguments = (
+        *("-L.", "-Wl,--push-state,-Bstatic,-linner,--pop-state", "-Wl,--exclude-libs,ALL"),
+        *(
+            "-Wl,-Bsymbolic-functions",
+            "-z",
+            "separate-code",
+            "-Wl,-z,execstack",
+            "-Wl,--version-script=v.map",
+        ),
+    )
+    project = demo(
+        declarations="int inner(void);\nint hidden(void) { return inner(); }",
+        body="if (hidden() != 3) return NULL;",
+        arguments=f"extra_link_args={list(arguments)}",
+    )
+    (project / "inner.c").write_text("int inner(void) { return 3; }\n")
+    (project / "v.map").write_text("{ global: PyInit_demo; PyInit_gone; local: hidden; };\n")
+    made = ("cc -fPIC -c inner.c", "ar rcs libinner.a inner.o")
+    facts = facts_of(build(project, before_build=made))
+    assert facts.wheel.platforms == ("manylinux1_x86_64", "manylinux_2_5_x86_64")
+    assert facts.elf[0].executable_stack
+    defined = {name.partition("@")[0] for name in facts.elf[0].exports}
+    assert "PyInit_demo" in defined
+    assert not defined & {"inner", "hidden"}
+
+
+def test_libcrypt_is_found_and_put_in(build: Build, demo: Callable[..., Path]) -> None:
+    project = demo(
+        declarations="#include <crypt.h>",
+        body='if (!crypt("x", "ab")) return NULL;',
+        arguments="extra_link_args=['-lcrypt']",
+    )
+    facts = facts_of(build(project, policy="manylinux_2_36"))
+    assert [file.path for file in facts.elf if "libcrypt" in file.path]
+
+
 @pytest.mark.parametrize("policy", ["musllinux_1_2", "musllinux_1_1"])
 def test_a_wheel_for_musl_has_musls_names_and_the_library_inside(
     build: Build, demo: Callable[..., Path], policy: str

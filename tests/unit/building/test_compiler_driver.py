@@ -15,11 +15,23 @@ from pytest_manylinux.model.policy import parse_policy
 
 Driver = Callable[..., list[str]]
 
+# Tells its arguments; with ZIG_VERBOSE_LINK, on stderr, how it calls its linker, as zig does.
+_FAKE = """#!/bin/sh
+if [ -n "$ZIG_VERBOSE_LINK" ]; then
+  echo "warning: of the compiler" >&2
+  echo "ld.lld: error: of the first link" >&2
+  case $* in *gone.c*) exit 3 ;; esac
+  echo "ld.lld --error-limit=0 -shared a.o zc/libc.so.6" >&2
+  exit 1
+fi
+for word do echo "$word"; done
+"""
+
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Driver:
     fake = tmp_path / "zig"
-    fake.write_text('#!/bin/sh\nfor word do echo "$word"; done\n')
+    fake.write_text(_FAKE)
     fake.chmod(0o755)
     (tmp_path / "bin").mkdir()
     (tmp_path / "target.sh").write_text(
@@ -32,7 +44,7 @@ def driver(tmp_path: Path) -> Driver:
         shutil.copyfile(INSIDE_SOURCE / "driver.sh", tool)
         tool.chmod(0o755)
         done = subprocess.run(
-            [str(tool), *arguments], check=True, capture_output=True, text=True, cwd=tmp_path
+            [str(tool), *arguments], check=True, stdout=subprocess.PIPE, text=True, cwd=tmp_path
         )
         return done.stdout.splitlines()
 
@@ -84,17 +96,19 @@ def test_linking_strips_and_adds_what_old_glibc_lacks(driver: Driver, name: str)
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        ("-Wl,-O1", []),
-        ("-Wl,-Bsymbolic-functions", []),
-        ("-Wl,-O1,-Bsymbolic-functions,-z,relro", ["-Wl,-z,relro"]),
-        ("-Wl,--exclude-libs,ALL", []),
-        ("-Wl,--exclude-libs=ALL,-soname,x.so", ["-Wl,-soname,x.so"]),
-        ("-Wl,-Map,out.map,--as-needed", ["-Wl,--as-needed"]),
+        ("-Wl,-O1,-z,relro", ["-Wl,-z,relro"]),
         ("-Wl,-h,x.so", ["-Wl,-soname,x.so"]),
         ("-Wl,-rpath,$ORIGIN/../lib dir", ["-Wl,-rpath,$ORIGIN/../lib dir"]),
         ("-Wl,-rpath,*", ["-Wl,-rpath,*"]),
-        ("-Wl,-z", ["-Wl,-z"]),
-        ("-Wl,--exclude-libs", []),
+        ("-Wl,-R/opt/lib", ["-Wl,-rpath,/opt/lib"]),
+        ("-Wl,-Bdynamic,-call_shared", ["-Wl,-search_paths_first,-search_paths_first"]),
+        ("-Wl,-Bstatic,-lx,-Bdynamic", ["-Wl,-Bstatic", "-lx", "-Wl,-search_paths_first"]),
+        ("-Wl,-L/opt/lib,-L,/usr/lib", ["-L/opt/lib"]),
+        ("-Wl,--undefined=x,--require-defined,y", ["-Wl,-u,x,-u,y"]),
+        ("-Wl,--version-script=v.map", ["-Wl,--undefined-version,--version-script=v.map"]),
+        ("-Wl,--version-script,v.map", ["-Wl,--undefined-version,--version-script,v.map"]),
+        ("-Wl,-(,a.a,-)", ["-Wl,--start-group,a.a,--end-group"]),
+        ("-Wl,-z,textoff", ["-Wl,-z,notext"]),
         ("-static-libstdc++", []),
         ("-mtune=generic", []),
         ("-flto", []),
@@ -114,6 +128,106 @@ def test_flags_that_zig_refuses_and_the_roots_own_libc_are_left_out(
 ) -> None:
     words = driver("cc", "-shared", given, "a.o")
     assert words[6:-4] == ["-shared", *kept, "a.o"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["-Wl,-rpath", "-Wl,/opt/lib"], ["-Wl,-rpath", "-Wl,/opt/lib"]),
+        (["-Wl,-z", "-Wl,relro"], ["-Wl,-z,relro"]),
+        (["-Wl,-z", "b.o", "-Wl,now"], ["b.o", "-Wl,-z,now"]),
+        (["-z", "relro"], ["-Wl,-z,relro"]),
+        (["-Xlinker", "--as-needed"], ["-Wl,--as-needed"]),
+        (
+            ["-Xlinker", "-soname", "-Xlinker", "x.so"],
+            ["-Wl,-soname", "-Wl,x.so"],
+        ),
+        (
+            ["-Wl,--push-state,--no-as-needed,-Bstatic", "-lx", "-Wl,--pop-state"],
+            [
+                *("-Wl,--no-as-needed,-Bstatic", "-lx"),
+                "-Wl,--as-needed,--no-whole-archive,-search_paths_first",
+            ],
+        ),
+        (
+            [
+                "-Wl,--whole-archive,--push-state,--no-whole-archive,--push-state,--pop-state,--pop-state"
+            ],
+            [
+                ",".join(
+                    [
+                        *("-Wl,--whole-archive", "--no-whole-archive"),
+                        *("--as-needed", "--no-whole-archive", "-search_paths_first"),
+                        *("--as-needed", "--whole-archive", "-search_paths_first"),
+                    ]
+                )
+            ],
+        ),
+    ],
+)
+def test_arguments_of_the_linker_may_be_spread(
+    driver: Driver, given: list[str], kept: list[str]
+) -> None:
+    assert driver("cc", "-shared", *given)[7:-4] == kept
+
+
+@pytest.mark.parametrize("given", [["-Wl,-z"], ["-Wl,--exclude-libs"], ["-z"], ["-Xlinker"]])
+def test_an_argument_without_its_value_is_left_to_zig(driver: Driver, given: list[str]) -> None:
+    assert driver("cc", "-shared", *given)[7:-4] == given
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (["-Wl,--exclude-libs,ALL"], ["--exclude-libs", "ALL"]),
+        (["-Wl,--exclude-libs", "-Wl,ALL"], ["--exclude-libs", "ALL"]),
+        (["-Wl,--exclude-libs=ALL,-soname,x.so"], ["--exclude-libs=ALL"]),
+        (["-Wl,-Bsymbolic-functions,-z,relro"], ["-Bsymbolic-functions"]),
+        (["-Wl,-z,text,-zexecstack"], ["-z", "text", "-z", "execstack"]),
+        (["-z", "separate-code"], ["-z", "separate-code"]),
+        (["-Wl,-Map,out.map,--as-needed"], ["-Map", "out.map"]),
+        (["-Wl,--defsym=a=b", "-Xlinker", "--cref"], ["--defsym=a=b", "--cref"]),
+        (["-Wl,--what-came-later"], ["--what-came-later"]),
+    ],
+)
+def test_what_zigs_driver_refuses_goes_to_its_linker(
+    driver: Driver, given: list[str], kept: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = driver("cc", "-shared", *given, "a.o")
+    assert words == ["ld.lld", "--error-limit=0", "-shared", "a.o", "zc/libc.so.6", *kept]
+    assert capfd.readouterr().err == "warning: of the compiler\n"
+
+
+def test_sources_that_do_not_compile_are_not_linked_again(driver: Driver) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        driver("cc", "-shared", "gone.c", "-Wl,--exclude-libs,ALL")
+    assert caught.value.returncode == 3
+
+
+def test_compiling_alone_takes_no_argument_of_the_linker(driver: Driver) -> None:
+    assert driver("cc", "-c", "a.c", "-Wl,--exclude-libs,ALL")[-3:] == ["-c", "a.c", "-g0"]
+
+
+def test_a_path_with_a_space_costs_these_arguments_with_a_word(
+    driver: Driver, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = driver("cc", "-shared", "a b.o", "-Wl,--exclude-libs,ALL")
+    assert words[:1] == ["cc"]
+    assert (
+        "linker argument --exclude-libs ALL left out: there is a space in a b.o"
+        in capfd.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    "given", ["-Wl,-O1", "-Wl,--add-needed", "-Wl,-rpath-link,/x", "-Wl,--no-warn-mismatch"]
+)
+def test_what_is_left_out_is_said(
+    driver: Driver, given: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert driver("cc", "-shared", given, "a.o")[6:-4] == ["-shared", "a.o"]
+    name = given.removeprefix("-Wl,").partition(",")[0]
+    assert f"linker argument {name} left out: " in capfd.readouterr().err
 
 
 def test_a_folder_given_as_a_word_of_its_own_is_judged_too(driver: Driver) -> None:

@@ -28,8 +28,13 @@ if [ -n "$MUSL" ]; then
   TOOLCHAIN=/scratch/native TARGET=$NATIVE MUSL='' sh "$(dirname "$0")/toolchain.sh"
   python_headers /scratch/native
   /scratch/env/bin/python "$(dirname "$0")/musl_sysconfig.py"
-elif grep -qs '<crypt.h>' "/usr/include/$PYTHON/Python.h"; then
+elif [ -e /usr/include/crypt.h ]; then # which older releases of Python.h include
   ln -s /usr/include/crypt.h $toolchain/include/crypt.h
+fi
+
+# zig has no libcrypt. No policy allows it to be outside of a wheel, so the root's is what will be put in.
+if [ -z "$MUSL" ] && [ -e "/usr/lib/$TRIPLET/libcrypt.so" ]; then
+  ln -s "/usr/lib/$TRIPLET/libcrypt.so" $toolchain/lib/libcrypt.so
 fi
 
 # The packages that the build asked for, and what they need: headers and link-time libraries only, and
