@@ -191,7 +191,7 @@ class FolderImages(OfficialImages):
         record = stored.record
         return Pulled(
             id=key,
-            digest=derived_digest(base, record.contents) if record.contents else key,
+            digest=derived_digest(base, plan, record.contents),
             reference=base.reference,
             source=base.source,
             note=derived_note(distro, record.way),

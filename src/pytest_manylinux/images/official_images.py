@@ -240,12 +240,13 @@ class OfficialImages(ABC):
         )
 
 
-def derived_digest(base: Pulled, packages: str) -> str:
+def derived_digest(base: Pulled, plan: ProvisionPlan, packages: str) -> str:
     """A derived image by what it was made from and what is in it, so that it is the same elsewhere.
 
-    `packages` is a digest of its packages with their versions.
+    `packages` is a digest of its packages with their versions. Where none could be listed and it is
+    empty, the plan stands in: what was asked for, whichever engine installed it.
     """
-    return "sha256:" + hashlib.sha256(f"{base.digest} {packages}".encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(f"{base.digest} {packages or plan.key}".encode()).hexdigest()
 
 
 def derived_note(distro: Distro, way: str) -> str:

@@ -43,9 +43,9 @@ class ProvisionPlan:
 
     `way` are words for where they take packages from, empty for the image's own sources; `otherwise`
     are commands, with such words, for when that place lacks something. `listing` prints the packages
-    that are there then, with their versions, a line each. `environment` is for these commands alone
-    and never part of the image that comes out. `key` is a digest of what gets installed and how; the
-    user's network (proxies, certificates) has no part in it.
+    that are there then, with their versions, a line each, and nothing else. `environment` is for these
+    commands alone and never part of the image that comes out. `key` is a digest of what gets installed
+    and how; the user's network (proxies, certificates) has no part in it.
     """
 
     commands: Commands
@@ -112,8 +112,19 @@ def _listing(manager: PackageManager) -> tuple[str, ...]:
             | PackageManager.YUM
             | PackageManager.ZYPPER
         ):
-            words = ("rpm", "--query", "--all")
-    return words
+            return ("sh", "-c", _BY_RPM)
+    return ("sh", "-c", _WITHOUT_WARNINGS, "sh", *words)
+
+
+_WITHOUT_WARNINGS = 'exec "$@" 2>/dev/null'
+"""Warnings are of the machine and not of the image."""
+_BY_RPM = (
+    'for where in "" --dbpath=/var/lib/rpm; do '
+    "listed=$(rpm $where --query --all 2>/dev/null) || continue; "
+    '[ -z "$listed" ] || { printf "%s\\n" "$listed"; exit; }; '
+    "done"
+)
+"""Debian 12's rpm looks into ~/.rpmdb, and zypper, which hands it --dbpath, keeps to /var/lib/rpm."""
 
 
 def _key(commands: Commands) -> str:

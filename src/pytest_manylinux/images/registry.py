@@ -89,7 +89,7 @@ class RegistryImages(OfficialImages):
             described = self._inspect(reference) or self._install(distro, base, plan, reference)
         return Pulled(
             id=str(described["Id"]),
-            digest=_identity(base, described),
+            digest=derived_digest(base, plan, _label(described, PACKAGES)),
             reference=reference,
             note=derived_note(distro, unquote(_label(described, WAY))),
         )
@@ -110,12 +110,6 @@ class RegistryImages(OfficialImages):
                 say=self.say,
             )
             return inspect(self.api, reference)
-
-
-def _identity(base: Pulled, described: Mapping[str, Any]) -> str:
-    """Its own id has the time of its making in it; that stands in where no packages could be listed."""
-    packages = _label(described, PACKAGES)
-    return derived_digest(base, packages) if packages else str(described["Id"])
 
 
 def _label(described: Mapping[str, Any], name: str) -> str:

@@ -180,6 +180,37 @@ def test_every_row_can_be_provisioned(distro: Distro, interpreter: Interpreter) 
     assert plan.listing
 
 
+RPM = """#!/bin/sh
+echo "warning: of this machine" >&2
+case "$*" in
+{cases}
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("cases", "listed"),
+    [
+        ('--query*) printf "b-1\\na-1\\n";; *) exit 1;;', "b-1\na-1\n"),
+        ("--query*) ;; --dbpath=/var/lib/rpm*) echo a-1;;", "a-1\n"),
+        ("--query*) echo half; exit 1;; *) echo a-1;;", "a-1\n"),
+        ("--query*) ;;", ""),
+        ("*) exit 1;;", ""),
+    ],
+    ids=["of its own", "of zypper's", "broken", "none", "none that can be read"],
+)
+def test_what_rpm_has_installed_is_listed_without_its_warnings(
+    tmp_path: Path, cases: str, listed: str
+) -> None:
+    (tmp_path / "rpm").write_text(RPM.format(cases=cases))
+    (tmp_path / "rpm").chmod(0o755)
+    words = provision_plan("zypper", ("python311",)).listing
+    done = subprocess.run(
+        words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (listed, "")
+
+
 def test_an_unknown_manager_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="zypper"):
         provision_plan("brew", ("python3",))

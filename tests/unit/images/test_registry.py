@@ -122,7 +122,7 @@ class FakeApi:
     def exec_start(self, execution: str, *, socket: bool) -> bytes:
         assert execution
         assert socket
-        if self.commands[-1][0] == ["dpkg-query", "--show"]:
+        if self.commands[-1][0][-2:] == ["dpkg-query", "--show"]:
             return self.listed
         return b"Reading package lists\nE: no such package\n"
 
@@ -206,6 +206,16 @@ def test_a_derived_image_is_known_by_base_and_packages_wherever_it_was_made(api:
         other = FakeApi()
         vars(other).update(change)
         assert _provide(_images(other)).digest != here
+
+
+def test_where_no_packages_are_listed_it_is_known_by_base_and_plan(api: FakeApi) -> None:
+    """And not by an id of the engine's, which no other engine comes to."""
+    api.listed = b""
+    elsewhere = FakeApi()
+    elsewhere.derived, elsewhere.listed = "another id", b""
+    found = _provide(_images(api)).digest
+    assert _provide(_images(elsewhere)).digest == found
+    assert _provide(_images(api), ImagePurpose.BUILD).digest != found
 
 
 def test_a_build_image_has_headers_too(api: FakeApi) -> None:
