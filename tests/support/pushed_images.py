@@ -58,9 +58,17 @@ def write_layout(
     (folder / "blobs/sha256").mkdir(parents=True)
     for content in layers:
         (folder / "blobs/sha256" / _digest(content).partition(":")[2]).write_bytes(content)
-    config = _config([_digest(gzip.decompress(content)) for content in layers], arch, environment)
+    config = _config([_digest(_unpacked(content)) for content in layers], arch, environment)
     entries = [_blob(_LAYER, _digest(content), len(content)) for content in layers]
     return _write_manifest(folder, config, entries)
+
+
+def _unpacked(content: bytes) -> bytes:
+    """As it is where it is no compressed file, or not a whole one."""
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError):
+        return content
 
 
 def _config(diffs: list[str], arch: str, environment: Sequence[str]) -> bytes:
