@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
@@ -18,7 +18,7 @@ from pytest_manylinux.model.distro import (
     added_prefix,
 )
 from pytest_manylinux.model.packages import PackageManager
-from pytest_manylinux.model.policy import Policy, PolicyChoice, policy_of_platform_tag
+from pytest_manylinux.model.policy import LibcKind, Policy, PolicyChoice, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel_tags import (
     asking,
@@ -27,6 +27,14 @@ from pytest_manylinux.model.wheel_tags import (
     python_tags,
     supported_tags,
 )
+
+AddPython = Callable[[PythonVersion, Target], Interpreter | None]
+"""Gives a Python that no distro packages for the distro and architecture of a target, or None."""
+
+
+def no_others(_version: PythonVersion, _place: Target) -> Interpreter | None:
+    """The AddPython of a run that has no Pythons but those of distros."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,22 +212,19 @@ def added_interpreter(version: PythonVersion, distro: Distro, origin: Interprete
 
 
 def other_targets(
-    tags: Collection[Tag],
-    chosen: Sequence[Target],
-    add: Callable[[PythonVersion, Target], Interpreter | None],
+    tags: Collection[Tag], chosen: Sequence[Target], add: AddPython
 ) -> tuple[Target, ...]:
     """Targets for those of a wheel's Pythons that no chosen distro packages.
 
     Each is tried on the oldest and on the newest distro of `chosen` (targets of all Pythons that the
-    chosen distros package) that the wheel's policy admits, by architecture. `add` gives such a Python
-    for the distro and architecture of a target, or None.
+    chosen distros package) that the wheel's policy admits, by architecture.
     """
     found: dict[str, Target] = {}
     for arch in dict.fromkeys(target.arch for target in chosen):
         here = [target for target in chosen if target.arch == arch]
-        places = list({target.distro.id: target for target in here}.values())
         for version in sorted(_unpackaged(tags, here)):
-            fitting = _admitted(tags, version, places, add)
+            with_it = _with_added(version, here, add)
+            fitting = [one for one in with_it if not supported_tags(one).isdisjoint(tags)]
             for target in (fitting[0], fitting[-1]) if fitting else ():
                 found.setdefault(target.id, target)
     return tuple(found.values())
@@ -236,19 +241,14 @@ def _unpackaged(tags: Collection[Tag], targets: Sequence[Target]) -> set[PythonV
     return {version for tag in left if (version := python_of_tag(tag)) is not None}
 
 
-def _admitted(
-    tags: Collection[Tag],
-    version: PythonVersion,
-    places: Sequence[Target],
-    add: Callable[[PythonVersion, Target], Interpreter | None],
-) -> list[Target]:
-    """The places with the Python that take the wheel, the oldest glibc first."""
-    targets = [
+def _with_added(version: PythonVersion, chosen: Iterable[Target], add: AddPython) -> list[Target]:
+    """The distros of the targets, each with the Python that is added to it, the oldest glibc first."""
+    places = {target.distro.id: target for target in chosen}.values()
+    return [
         replace(place, interpreter=interpreter)
         for place in sorted(places, key=lambda place: place.distro.libc)
         if (interpreter := add(version, place)) is not None
     ]
-    return [target for target in targets if not supported_tags(target).isdisjoint(tags)]
 
 
 def plan_project(
@@ -260,12 +260,16 @@ def plan_project(
     pythons: Sequence[PythonVersion],
     arch: str,
     in_image: bool = False,
+    chosen: Sequence[Target] = (),
+    add: AddPython = no_others,
 ) -> ProjectPlan:
     """Plan one build for each Python that a target has (or that is named), with its trials.
 
     Targets of another C library than the policy's are none of its.
     `builders` are the distros whose roots can build, best first. With `in_image` no root is wanted:
     a builder image has the Pythons that it has.
+    A named Python that no distro of `chosen` packages (targets of all Pythons that they package) is
+    tried where `other_targets` has it, and built with the headers that come with it.
     """
     targets = [target for target in targets if target.distro.libc.kind is policy.kind]
     if not targets and not pythons:
@@ -276,16 +280,53 @@ def plan_project(
     builds: list[tuple[PlannedBuild, tuple[Target, ...]]] = []
     unbuildable: list[PythonVersion] = []
     for version in wanted:
-        root = None if in_image else _root_for(version, builders, arch)
+        fitting = _targets_for(version, policy.policy, targets)
+        if version not in {one.interpreter.version for one in (*targets, *chosen)}:
+            fitting = _on_added(version, policy.policy, chosen, add)
+        root = None
+        if not in_image:
+            root = _packaged_root(version, builders, arch)
+            if root is None and policy.kind is LibcKind.GLIBC:
+                root = _added_root(version, fitting, builders, arch, add)
         if root is None and not in_image:
             unbuildable.append(version)
             continue
         build = PlannedBuild(python=version, choice=policy, arch=arch, root=root)
-        builds.append((build, _targets_for(build, targets)))
+        builds.append((build, fitting))
     return ProjectPlan(builds=tuple(builds), unbuildable=tuple(unbuildable))
 
 
-def _root_for(version: PythonVersion, builders: Sequence[Distro], arch: str) -> Target | None:
+def _on_added(
+    version: PythonVersion, policy: Policy, chosen: Sequence[Target], add: AddPython
+) -> tuple[Target, ...]:
+    """The oldest and the newest chosen distro that keep the policy, each with the Python added."""
+    found = [one for one in _with_added(version, chosen, add) if one.distro.libc.keeps(policy)]
+    return tuple({one.id: one for one in (found[0], found[-1])}.values()) if found else ()
+
+
+def _added_root(
+    version: PythonVersion,
+    fitting: Sequence[Target],
+    builders: Sequence[Distro],
+    arch: str,
+    add: AddPython,
+) -> Target | None:
+    """Where to build with the headers of an added CPython: where the wheel is tried, if possible."""
+    if version.implementation is not Implementation.CPYTHON:
+        return None
+    added = (one for one in fitting if one.interpreter.origin is not InterpreterOrigin.DISTRO)
+    others = (
+        Target(distro=distro, arch=arch, interpreter=interpreter)
+        for distro in builders
+        for place in targets_of((distro,), arch, ())[:1]
+        if (interpreter := add(version, place)) is not None
+    )
+    return next(
+        (one for one in chain(added, others) if one.distro.has_archive(arch, on_mirrors=True)), None
+    )
+
+
+def _packaged_root(version: PythonVersion, builders: Sequence[Distro], arch: str) -> Target | None:
     return next(
         (
             Target(distro=distro, arch=arch, interpreter=interpreter)
@@ -298,12 +339,14 @@ def _root_for(version: PythonVersion, builders: Sequence[Distro], arch: str) -> 
     )
 
 
-def _targets_for(build: PlannedBuild, targets: Iterable[Target]) -> tuple[Target, ...]:
-    """The targets with the build's Python and a C library that keeps the policy."""
+def _targets_for(
+    version: PythonVersion, policy: Policy, targets: Iterable[Target]
+) -> tuple[Target, ...]:
+    """The targets with a build's Python and a C library that keeps its policy."""
     return tuple(
         target
         for target in targets
-        if target.interpreter.version == build.python and target.distro.libc.keeps(build.policy)
+        if target.interpreter.version == version and target.distro.libc.keeps(policy)
     )
 
 

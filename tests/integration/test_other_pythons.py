@@ -30,6 +30,7 @@ from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import read_proof
 
+PORTABLE = Path(__file__).parents[2] / "sample_projects" / "portable"
 CONFIGURE = """#!/bin/sh
 for word; do case "$word" in --prefix=*) prefix=${word#--prefix=};; esac; done
 printf 'all:\\n\\ninstall:\\n\\tmkdir -p $(DESTDIR)%s/bin\\n' "$prefix" > Makefile
@@ -240,3 +241,20 @@ def test_a_real_free_threaded_wheel_on_cpython_from_source(tmp_path: Path) -> No
     assert code == ExitCode.OK, words
     assert "trial[debian-13+cp313t] PASSED" in words
     shutil.rmtree(folder)
+
+
+@pytest.mark.index
+@pytest.mark.parametrize("python", ["cp313t", "cp314t"])
+def test_a_wheel_is_built_for_a_python_from_source_and_proven_with_it(
+    tmp_path: Path, python: str
+) -> None:
+    """Its headers come with it; no distro packages any of a free-threaded Python."""
+    shutil.copytree(PORTABLE / "c_extension", tmp_path / "dist")
+    words = "--manylinux-distros=debian-13", f"--manylinux-python={python}"
+    code, output = run(tmp_path, cache_root(), *words)
+    assert code == ExitCode.OK, output
+    record = read_proof(tmp_path / "proof.json").record
+    (wheel,) = record.wheels
+    assert f"-{python[:-1]}-{python}-manylinux1_x86_64." in wheel.file
+    (trial,) = (one for one in record.verdicts if one.observation)
+    assert (trial.subject, trial.outcome) == (f"debian-13+{python}-x86_64", Outcome.PORTABLE)

@@ -345,6 +345,65 @@ def test_a_python_that_no_root_has_headers_for_is_told() -> None:
     assert len(rows(found)) == 1
 
 
+def from_source(version: PythonVersion, place: Target) -> Interpreter | None:
+    """Every CPython can be built; PyPy cannot."""
+    if version.tag.startswith("pp"):
+        return None
+    return added_interpreter(version, place.distro, InterpreterOrigin.SOURCE)
+
+
+def plan_on_added(
+    policy: str = "manylinux2014",
+    python: str = "cp313t",
+    *,
+    builders: tuple[Distro, ...] = DEBIANS,
+    targets: tuple[Target, ...] = (),
+) -> ProjectPlan:
+    return plan_project(
+        policy=PolicyChoice(parse_policy(policy)),
+        requires_python="",
+        targets=targets,
+        builders=builders,
+        pythons=(parse_python(python),),
+        arch="x86_64",
+        chosen=TARGETS,
+        add=from_source,
+    )
+
+
+def test_a_python_that_no_distro_packages_is_built_and_tried_on_the_oldest_and_the_newest() -> None:
+    found = plan_on_added()
+    places = ["debian-11+cp313t-x86_64", "debian-testing+cp313t-x86_64"]
+    assert rows(found) == [("cp313t-manylinux2014_x86_64", places)]
+    (build, targets) = found.builds[0]
+    assert build.root == targets[0], "its headers come with it, into a root that is wanted anyway"
+    assert rows(plan_on_added("manylinux_2_40"))[0][1] == [
+        "debian-13+cp313t-x86_64",
+        "debian-testing+cp313t-x86_64",
+    ]
+
+
+def test_a_python_that_is_named_with_a_distro_is_built_there() -> None:
+    version = parse_python("cp313t")
+    added = added_interpreter(version, TARGETS[2].distro, InterpreterOrigin.SOURCE)
+    named = replace(TARGETS[2], interpreter=added)
+    found = plan_on_added(targets=(named,))
+    assert [(build.root, targets) for build, targets in found.builds] == [(named, (named,))]
+
+
+def test_a_python_of_a_chosen_distro_is_not_added() -> None:
+    """Too old a distro for the policy is the reason then, not that there was no such Python."""
+    assert rows(plan_on_added("manylinux_2_34", "cp39")) == [("cp39-manylinux_2_34_x86_64", [])]
+
+
+def test_no_wheel_for_musl_or_pypy_is_built_with_an_added_python() -> None:
+    assert plan_on_added("musllinux_1_2").unbuildable == (parse_python("cp313t"),)
+    assert plan_on_added(python="pp311").unbuildable == (parse_python("pp311"),)
+    without = tuple(replace(one, archive=None) for one in DEBIANS)
+    assert plan_on_added("manylinux_2_43", builders=without).builds, "debian-testing can be made"
+    assert plan_on_added("manylinux_2_44", builders=without).unbuildable
+
+
 @given(
     chosen=st.lists(st.sampled_from(DEBIANS), unique=True),
     minors=st.sets(st.integers(8, 15)),
@@ -386,13 +445,6 @@ def test_builds_begin_where_auditwheel_has_rules() -> None:
         oldest = oldest_built(LibcKind.GLIBC, arch)
         check_policy(oldest, arch, where="--manylinux-policy")
         assert f"{oldest.name}_{arch}" in rules
-
-
-def from_source(version: PythonVersion, place: Target) -> Interpreter | None:
-    """Every CPython can be built; PyPy cannot."""
-    if version.tag.startswith("pp"):
-        return None
-    return added_interpreter(version, place.distro, InterpreterOrigin.SOURCE)
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def build_key(request: BuildRequest, source: str, snapshot: Snapshot, how: Build
         how.policy,
         request.arch,
         request.python.id,
-        request.image.digest,
+        request.image.content,
         sorted(how.tools),
         how.index,
         request.before_build,

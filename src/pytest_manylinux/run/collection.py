@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -120,6 +121,8 @@ class Context:
                     ],
                     arch=arch,
                     in_image=self.run.builders.in_image(settings),
+                    chosen=self.run.packaged(settings, arch),
+                    add=partial(self.run.add_python, settings),
                 )
         subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
         self.flow.siblings.add_project(subject, plan)

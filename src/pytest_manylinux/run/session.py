@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -312,17 +313,22 @@ class Run:
         if settings.other_pythons == "none":
             return ()
         chosen = [one for arch in archs for one in self.packaged(settings, arch)]
-
-        def add(version: PythonVersion, place: Target) -> Interpreter | None:
-            if settings.other_pythons == "standalone" and self._standalone.why_not(version, place.arch):
-                return None
-            found = self._added(version, place.distro, place.arch, settings)
-            if found is not None and found.origin is InterpreterOrigin.SOURCE:
-                return None if emulation_of(place.arch).emulated else found  # a build takes hours there
-            return found
-
+        add = partial(self.add_python, settings)
         selection, found = selection_of(settings), other_targets(tags, chosen, add)
         return tuple(one for one in found if not selection.excluded_by(one))
+
+    def add_python(
+        self, settings: Settings, version: PythonVersion, place: Target
+    ) -> Interpreter | None:
+        """A Python that a target's distro does not package, as the settings have it; see plan."""
+        if settings.other_pythons == "none" or (
+            settings.other_pythons == "standalone" and self._standalone.why_not(version, place.arch)
+        ):
+            return None
+        found = self._added(version, place.distro, place.arch, settings)
+        if found is not None and found.origin is InterpreterOrigin.SOURCE:
+            return None if emulation_of(place.arch).emulated else found  # a build takes hours there
+        return found
 
     def architectures(self, settings: Settings, tags: frozenset[Tag]) -> tuple[str, ...]:
         """Those to try a given wheel on: of `auto`, all in its tags that run here or on a worker."""
