@@ -11,6 +11,7 @@ from wheels import build_wheel
 CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183  # e_machine, elf(5) and the registry of ELF
 _MISMATCH = {"policy-mismatch": "error"}
 _LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
+_LOW_GONE = "int gone(void); int high(void) { return gone(); }"
 _BY_PATH = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libpre.so.1'))"
 
 
@@ -113,6 +114,7 @@ def libraries(*flags: str, code: str = "", text: str = "") -> Callable[[Path], P
         if code:
             cuda = compiled(folder, "libcuda.so.1", "int cuInit(void) { return 0; }")
             (folder / "libcuda.so").write_bytes(cuda)
+            compiled(folder, "libgone.so", "int gone(void) { return 0; }", "-Wl,-soname,libgone.so.1")
             files["stock/lib/libhigh.so.1"] = compiled(folder, "libhigh.so.1", code, *flags)
         if text:
             files["stock/lib/libtext.so.1"] = text
@@ -142,6 +144,46 @@ def opened_by_code(code: str) -> Callable[[Path], Path]:
         init = "import ctypes\nimport os\nfrom . import _x\n"
         init += "NAME = os.path.join(os.path.dirname(__file__), 'libopened.so')\n"
         return packed(folder, "opens", files, init=f"{init}{code}\n")
+
+    return make
+
+
+def variants(*places: str, sound: str = "") -> Callable[[Path], Path]:
+    """A module for each of several libraries that nobody has, of which the wheel's code takes one.
+
+    `places` are their files below the package; `sound` is that of a variant without such a need.
+    """
+
+    def make(folder: Path) -> Path:
+        files: dict[str, bytes | str] = {}
+        for number, place in enumerate(places):
+            name = place.rpartition("/")[2].partition(".")[0]
+            source = f"int one{number}(void) {{ return 1; }}"
+            compiled(folder, f"libof{number}.so", source, f"-Wl,-soname,libof{number}.so.1")
+            before, body = f"int one{number}(void);", f"one{number}()"
+            native = module(folder, name, f"-lof{number}", before=before, body=body)
+            files[f"picks/{place}"] = native
+        if sound:
+            files[f"picks/{sound}"] = module(folder, sound.rpartition("/")[2].partition(".")[0])
+        init = "import ctypes\n\n\ndef pick(path):\n    return ctypes.CDLL(path)\n"
+        return packed(folder, "picks", files, init=init)
+
+    return make
+
+
+def libraries_to_pick(*names: str, sound: str = "") -> Callable[[Path], Path]:
+    """Libraries of which code takes one: those of `names` need one that nobody has."""
+
+    def make(folder: Path) -> Path:
+        compiled(folder, "libX11.so", "int XFree(void *p) { return 0; }", "-Wl,-soname,libX11.so.6")
+        needy = "int XFree(void *); int answer(void) { return XFree(0); }"
+        files: dict[str, bytes | str] = {
+            f"picks/{name}": compiled(folder, name, needy, "-lX11") for name in names
+        }
+        if sound:
+            files[f"picks/{sound}"] = compiled(folder, sound, "int answer(void) { return 1; }")
+        init = "import ctypes\n\n\ndef pick(path):\n    return ctypes.CDLL(path)\n"
+        return packed(folder, "picks", files, init=init)
 
     return make
 
@@ -313,5 +355,47 @@ KINDS: tuple[WheelKind, ...] = (
         make=marked("DT_X86_64_PLT"),
         audit=_MISMATCH,
         predicted=("symbol-too-new", "symbol-too-new", WORKS, WORKS),
+    ),
+    WheelKind(
+        name="variants-that-code-picks",
+        make=variants("_x.one.abi3.so", "_x.two.abi3.so"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(
+        name="variants-in-folders-that-no-import-names",
+        make=variants("lib-one/_x.abi3.so", "lib-two/_x.abi3.so"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(
+        name="variants-in-folders-of-which-one-loads",
+        make=variants("one/_x.abi3.so", "two/_x.abi3.so", sound="plain/_x.abi3.so"),
+        audit=_MISMATCH,
+    ),
+    WheelKind(
+        name="variants-in-folders-of-which-none-loads",
+        make=variants("one/_x.abi3.so", "two/_x.abi3.so"),
+        audit=_MISMATCH,
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="modules-that-are-not-variants",
+        make=variants("one/_x.abi3.so", sound="plain/_y.abi3.so"),
+        audit=_MISMATCH,
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="libraries-that-code-picks-of-which-one-opens",
+        make=libraries_to_pick("libfast.so", sound="libplain.so"),
+    ),
+    WheelKind(
+        name="libraries-that-code-picks-of-which-none-opens",
+        make=libraries_to_pick("libfast.so", "libslow.so"),
+        predicted="missing-library",
+    ),
+    WheelKind(
+        name="library-alone-without-what-it-needs",
+        make=libraries("-lgone", code=_LOW_GONE),
+        audit=_MISMATCH,
+        predicted="missing-library",
     ),
 )

@@ -17,8 +17,9 @@ from signal import SIGILL
 from pytest_manylinux.diagnose.abi3 import STABLE_ABIS
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
 from pytest_manylinux.diagnose.extension_files import foreign_abi3
-from pytest_manylinux.diagnose.installed import is_on_path
+from pytest_manylinux.diagnose.installed import is_on_path, spared_variants
 from pytest_manylinux.diagnose.libraries import is_driver, is_libpython
+from pytest_manylinux.diagnose.loader_model import is_optional
 from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
 from pytest_manylinux.diagnose.modules import blame_missing_module, built_for, declared
 from pytest_manylinux.diagnose.musl_symbols import is_lacked
@@ -114,19 +115,22 @@ def _afterwards(outcome: ImportOutcome) -> str:
 def failures(facts: WheelFacts, observation: Observation) -> Iterator[Failure]:
     """Everything that did not end well, in the order of the trial."""
     needed = {library for check in observation.loader for library in check.missing}
+    spared = spared_variants(facts, observation)
     for outcome in observation.imports:
         if outcome.status is not ImportStatus.OK:
             words = _words(outcome)
+            weight = _weight(outcome, words, facts)
+            unused = weight is Severity.ERROR and outcome.name in spared
             yield Failure(
                 outcome=outcome,
                 words=words,
-                severity=_weight(outcome, words, facts),
+                severity=Severity.WARNING if unused else weight,
                 subject=_subject(outcome),
                 listed=words is not None and PurePosixPath(words.library).name in needed,
                 uncompiled=outcome.exception in _UNCOMPILED and bool(observation.syntax),
             )
     yield from _refused_programs(observation)
-    yield from _refused_libraries(observation)
+    yield from _refused_libraries(facts, observation)
 
 
 def _subject(outcome: ImportOutcome) -> str:
@@ -142,16 +146,16 @@ def _refused_programs(observation: Observation) -> Iterator[Failure]:
                 yield _refused(check.path, text, Severity.ERROR, f"the loader on {check.path}")
 
 
-def _refused_libraries(observation: Observation) -> Iterator[Failure]:
+def _refused_libraries(facts: WheelFacts, observation: Observation) -> Iterator[Failure]:
     """Libraries that were opened and did not open.
 
     Where others did, a file whose name does not begin with `lib`, so that no program can be linked with
-    it, is a plug-in: nobody need have what it is for. Neither need all symbols be there at once.
+    it, is a plug-in: nobody need have what it is for; nor what a library is for where code of the wheel
+    itself picks one. Neither need all symbols be there at once.
     """
     some = any(library.opened for library in observation.libraries)
     for library in observation.libraries:
-        plugin = some and not PurePosixPath(library.path).name.startswith("lib")
-        weight = Severity.WARNING if plugin else Severity.ERROR
+        weight = Severity.WARNING if some and is_optional(library.path, facts) else Severity.ERROR
         subject = f"dlopen {library.path}"
         if library.signal is not None:
             outcome = ImportOutcome(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from pytest_manylinux.diagnose.loader_model import is_command
+from pytest_manylinux.diagnose.modules import variants
 from pytest_manylinux.model.observation import ImportStatus, LoaderCheck, Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path
@@ -33,6 +34,12 @@ class LoaderProblem:
     def line(self) -> str:
         """The problem in one line of evidence."""
         return f"the loader on {self.path}{f' ({self.note})' if self.note else ''}: {self.text}"
+
+
+def spared_variants(facts: WheelFacts, observation: Observation) -> frozenset[str]:
+    """Names of modules of which the wheel has another variant that was imported here."""
+    good = {one.name for one in observation.imports if one.status is ImportStatus.OK}
+    return frozenset(name for name, group in variants(facts).items() if not good.isdisjoint(group))
 
 
 def loader_missing(facts: WheelFacts, observation: Observation) -> Iterator[LoaderProblem]:
@@ -59,6 +66,8 @@ def _weight(check: LoaderCheck, facts: WheelFacts, observation: Observation) -> 
             return Severity.ERROR, ""
         return Severity.WARNING, "a wrapper may start it with a search path of its own"
     name = next((n for n, file in facts.extension_paths if same_file(path, file)), "")
+    if name in spared_variants(facts, observation):
+        return Severity.WARNING, "another variant of it was imported"
     if _import_failed(name, observation):
         return Severity.ERROR, ""
     return Severity.WARNING, "yet it was imported"

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pytest_manylinux.diagnose.loader_model import is_loader, is_of_musl
+from pytest_manylinux.diagnose.elf_index import files_named
+from pytest_manylinux.diagnose.loader_model import (
+    is_loader,
+    is_of_musl,
+    is_optional,
+    lone_loadings,
+)
+from pytest_manylinux.diagnose.modules import declared, needs_others
 from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.toml import parse_toml
 
 _SYSTEM_FOLDER = re.compile(r"(?:/usr)?/lib(?:64|32)?(?:/[a-z0-9_]+-linux-gnu\w*)?")
@@ -85,6 +93,42 @@ def is_driver(library: str) -> bool:
     user-space runtimes are ordinary packages.
     """
     return library.partition(".so")[0] in _DRIVER and ".so" in library
+
+
+_OF_COMPILERS = re.compile(r"lib(?:gomp|quadmath|gfortran)\.so\.\d+")
+
+
+def may_be_of_dependency(library: str, facts: WheelFacts) -> bool:
+    """Whether a library that the wheel lacks may lie in a dependency's folder, or be loaded before.
+
+    That is what PyTorch's and PyQt's parts do with libraries that no policy lists: the bytes of this
+    wheel alone do not tell. The runtime libraries of GCC come in wheels under names that repair gave
+    them, so that nobody else's are found by the plain name; but for PyTorch, which repairs itself.
+    """
+    if not needs_others(facts) or library in system_libraries():
+        return False
+    return _OF_COMPILERS.fullmatch(library) is None or declared("torch", facts) is not None
+
+
+def lacked_alone(facts: WheelFacts, target: Target) -> tuple[dict[str, bool], bool]:
+    """What the libraries of a wheel of libraries alone need that neither it nor the distro has.
+
+    Each with whether it keeps a library from being opened that has to be there; and whether any of them
+    can be opened all the same. An opener has the wheel's own libraries within reach.
+    """
+    found: dict[str, bool] = {}
+    some = False
+    for loading in lone_loadings(facts, target):
+        needs = [need.library for need in loading.unreached]
+        lacked = [
+            library
+            for library in needs
+            if not files_named(library, facts) and not is_on(library, target.distro)
+        ]
+        some = some or not lacked
+        for library in lacked:
+            found[library] = found.get(library, False) or not is_optional(loading.root.path, facts)
+    return {library: decides or not some for library, decides in found.items()}, some
 
 
 def is_on(library: str, distro: Distro) -> bool | None:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.diagnose.modules import needs_others
+from pytest_manylinux.inspect.names import python_of_folder
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.wheel import SITE, ElfFacts, ElfKind, Wheel, WheelFacts, environment_path
 
@@ -59,7 +61,11 @@ class Loading:
 
 
 def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, ...]:
-    """What each extension module and program of the wheel loads, on a target or on most distros."""
+    """What each extension module and program of the wheel loads, on a target or on most distros.
+
+    A module that only a `.pth` of a required project can make importable counts if the wheel requires
+    any project, for the Python whose folder it lies in.
+    """
     folder, musl = lib_folder(target), _is_for_musl(facts, target)
     known = _loadings(facts)
     if (folder, musl) not in known:
@@ -73,7 +79,14 @@ def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, 
         )
         loader = _Loader(shelf, folder, musl=musl)
         known[folder, musl] = tuple(loader.load(elf, program=elf.path in programs) for elf in roots)
-    return known[folder, musl]
+    return tuple(one for one in known[folder, musl] if _is_in_reach(one.root.path, facts, target))
+
+
+def _is_in_reach(path: str, facts: WheelFacts, target: Target | None) -> bool:
+    version = python_of_folder(path)
+    if not version:
+        return True
+    return needs_others(facts) and (target is None or target.interpreter.version.dotted == version)
 
 
 def _is_for_musl(facts: WheelFacts, target: Target | None) -> bool:
@@ -109,6 +122,21 @@ def opened_by_code(
     if not always:
         groups = [[elf] for elf in shared if _is_called(elf.path, facts.opened_by_path)]
     return tuple(tuple(loader.load(elf, program=False) for elf in group) for group in groups if group)
+
+
+def lone_loadings(facts: WheelFacts, target: Target) -> tuple[Loading, ...]:
+    """What each library loads of a wheel that consists of libraries alone; else none."""
+    shelf = {installed_path(elf.path): elf for elf in facts.elf}
+    loader = _Loader(shelf, lib_folder(target), musl=target.distro.libc.is_musl())
+    return tuple(loader.load(elf, program=False) for elf in facts.lone_libraries(target.arch))
+
+
+def is_optional(path: str, facts: WheelFacts) -> bool:
+    """Whether a library of a wheel of libraries alone may do without where others can be opened.
+
+    A plug-in, which no program can be linked with, or one of those that the wheel's code picks from.
+    """
+    return bool(facts.opened_by_path) or not posixpath.basename(path).startswith("lib")
 
 
 def _is_called(path: str, patterns: tuple[str, ...]) -> bool:

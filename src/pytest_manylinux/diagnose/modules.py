@@ -86,6 +86,21 @@ def built_for(module: str, facts: WheelFacts) -> tuple[str, ...]:
     return tuple(f for f in facts.files if f.startswith(prefix) and _EXTENSION.search(f))
 
 
+def variants(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
+    """Extension modules that are made several times, of which code of the wheel picks one.
+
+    By dotted name, with the names of all: files of one name in folders side by side that hold no Python
+    code, `picks/mpich/_x.abi3.so` and `picks/openmpi/_x.abi3.so`.
+    """
+    with_code = {path.rpartition("/")[0] for path in facts.files if path.endswith((".py", ".pyc"))}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, path in facts.extension_paths:
+        folder, _, file = path.rpartition("/")
+        if "/" in folder and folder not in with_code:
+            groups.setdefault((folder.rpartition("/")[0], file), []).append(name)
+    return {name: tuple(names) for names in groups.values() if len(names) > 1 for name in names}
+
+
 def needs_others(facts: WheelFacts) -> bool:
     """Whether the wheel declares dependencies that are not only an extra's."""
     for line in facts.requires_dist:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
+from pytest_manylinux.diagnose.loader_model import loadings
 from pytest_manylinux.diagnose.memo import once_per_survey
+from pytest_manylinux.diagnose.modules import variants
 from pytest_manylinux.diagnose.versioned_symbols import NAMESPACES
 from pytest_manylinux.inspect.python_code import NEWEST
 from pytest_manylinux.model.distro import Distro, Survey, Target
@@ -68,7 +70,34 @@ def predict_target(facts: WheelFacts, target: Target) -> Prediction:
         if check.static is not None
         for finding in check.static(facts, target)
     )
-    return Prediction(target=target, findings=merged(found), certainty=_certainty(target))
+    findings = _spared(merged(found), facts, target)
+    return Prediction(target=target, findings=findings, certainty=_certainty(target))
+
+
+def _spared(findings: tuple[Finding, ...], facts: WheelFacts, target: Target) -> tuple[Finding, ...]:
+    """The findings; a warning is what concerns one variant of a module while another has no fault."""
+    groups = variants(facts)
+    if not groups:
+        return findings
+    names = {path: name for name, path in facts.extension_paths}
+    users: dict[str, set[str]] = {}
+    for loading in loadings(facts, target):
+        for file in loading.files:
+            users.setdefault(file.path, set()).add(names.get(loading.root.path, ""))
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    faulty = {name for finding in errors for path in finding.files for name in users.get(path, ())}
+
+    def has_another(path: str) -> bool:
+        using = users.get(path, {""})
+        return all(name in groups and not faulty.issuperset(groups[name]) for name in using)
+
+    spared = (
+        replace(finding, severity=Severity.WARNING)
+        if finding in errors and finding.files and all(map(has_another, finding.files))
+        else finding
+        for finding in findings
+    )
+    return tuple(sorted(spared, key=lambda finding: WEIGHT[finding.severity]))
 
 
 def targets_on(distros: Iterable[Distro], arch: str) -> tuple[Target, ...]:

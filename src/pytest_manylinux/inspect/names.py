@@ -20,6 +20,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
@@ -47,9 +48,11 @@ NOT_MODULES = _PROGRAMS | {"setup", "conftest"}
 _TESTS = re.compile(r"tests?|conftest|test_.*|.*_tests?")
 _EXTENSION = re.compile(r"(?P<stem>[^.]+)(?:\.(?P<abi>[^.]+))?\.so")
 _INTERPRETER = re.compile(r"(?:py|cp)3(?P<minor>\d*)t?")
+_MARKER = 1024  # bytes of an `__init__.py` up to which it marks a folder as a package and does no more
 _FUTURE = 40  # no bound of a Requires-Python in use is higher
 _SUFFIX = re.compile(r"abi3t?(?:-[\w-]+)?|cpython-\d+[a-z]*(?:-[\w-]+)?|pypy\d[\w-]*|graalpy[\w-]+")
 _CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)(?:-.+)?")
+_NESTED = re.compile(r"(?![^/]+\.data/)(?:[^/]+/)+lib(?:64)?/python(?P<version>3\.\d+)/site-packages/")
 _DATA = re.compile(r"[^/]+\.data/(?P<scheme>purelib|platlib)/(?P<rest>.+)")
 
 
@@ -95,6 +98,28 @@ def below_search_folder(path: str, folders: Iterable[str]) -> str:
     place = installed_path(path) or ""
     found = max((one for one in folders if place.startswith(f"{one}/")), key=len, default="")
     return place[len(found) + 1 :] if found else path
+
+
+def is_code(path: str, size: int) -> bool:
+    """Whether a file of a wheel is Python code that does more than make its folder a package."""
+    file = path.rpartition("/")[2]
+    return file.endswith(".py") and not (file == "__init__.py" and size <= _MARKER)
+
+
+def nested_folders(files: Iterable[str]) -> tuple[str, ...]:
+    """Folders of a wheel that are laid out like an environment's site-packages, sorted.
+
+    A `.pth` of a required project may add them to sys.path: cmeel's adds the folder of the wheels that
+    it builds, `cmeel.prefix/lib/python3.11/site-packages`.
+    """
+    matches = (_NESTED.match(path) for path in files)
+    return tuple(sorted({match[0].rstrip("/") for match in matches if match}))
+
+
+def python_of_folder(path: str) -> str:
+    """The version, `3.11`, of the Python that a file in a nested folder is for; else empty."""
+    match = _NESTED.match(path)
+    return match["version"] if match else ""
 
 
 def top_level_names(
@@ -227,6 +252,27 @@ def module_files(
         if _SUFFIX.fullmatch(suffix) if suffix else plain:
             found.append(one)
     return tuple(found)
+
+
+def with_broken(
+    extensions: Iterable[tuple[str, str]],
+    modules: Iterable[ModuleFile],
+    tags: Iterable[Tag],
+    opened: Iterable[str],
+) -> tuple[tuple[str, str], ...]:
+    """The extension modules, and those that are some by their names only: an import shows it.
+
+    A file without an init function that the wheel's own code opens by ctypes (`opened`, patterns of
+    file names) is not one.
+    """
+    tags, patterns = tuple(tags), tuple(opened)
+    found = set(extensions)
+    for one in modules:
+        file = one.path.rpartition("/")[2]
+        by_path = any(fnmatchcase(file, pattern) for pattern in patterns)
+        if extension_stem(file, tags) is not None and not by_path:
+            found.add((one.name, one.path))
+    return tuple(sorted(found))
 
 
 def _defines(elf: ElfFacts, prefix: str, names: set[str]) -> bool:

@@ -14,7 +14,6 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -26,12 +25,14 @@ from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import (
     below_search_folder,
     extension_modules,
-    extension_stem,
+    is_code,
     lowest_python,
     module_files,
     module_place,
+    nested_folders,
     search_folders,
     top_level_names,
+    with_broken,
 )
 from pytest_manylinux.inspect.python_code import (
     MAX_SOURCE,
@@ -47,7 +48,6 @@ from pytest_manylinux.model.wheel import (
     ElfFacts,
     ElfKind,
     FileContent,
-    ModuleFile,
     ScriptFile,
     Wheel,
     WheelFacts,
@@ -264,7 +264,9 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
     folders = [name for _, one in found if isinstance(one, _Folders) for name in one.names]
     places, inits = _places(archive, elf, folders)
     native = ((name, places[place]) for name, place in extension_modules(wheel.tags, inits))
-    extensions = _with_broken(tuple(native), modules, wheel, opened)
+    extensions = with_broken(native, modules, wheel.tags, opened)
+    below, nested = _places(archive, elf, nested_folders(archive.files))
+    hidden = ((name, below[place]) for name, place in extension_modules(wheel.tags, nested))
     top_level = top_level_names(places, wheel.tags, inits)
     return WheelFacts(
         wheel=wheel,
@@ -286,7 +288,8 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
         unpacked_size=archive.unpacked_size,
         generator=info.generator,
         wheel_tags=info.tags,
-        extension_paths=extensions,
+        extension_paths=tuple(sorted({*extensions, *hidden})),
+        has_code=any(is_code(name, entry.file_size) for name, entry in archive.files.items()),
         opened_by_path=tuple(sorted(opened)),
         packed_by=archive.methods,
         module_files=modules,
@@ -307,26 +310,6 @@ def _places(
     places = {below_search_folder(path, folders): path for path in archive.files}
     exports = {file.path: file.exports_init for file in elf if file.exports_init}
     return places, {place: exports[path] for place, path in places.items() if path in exports}
-
-
-def _with_broken(
-    extensions: tuple[tuple[str, str], ...],
-    modules: Iterable[ModuleFile],
-    wheel: Wheel,
-    opened: Iterable[str],
-) -> tuple[tuple[str, str], ...]:
-    """The extension modules, and those that are some by their names only: an import shows it.
-
-    A file without an init function that the wheel's own code opens by ctypes is none.
-    """
-    patterns = tuple(opened)
-    found = set(extensions)
-    for one in modules:
-        file = one.path.rpartition("/")[2]
-        by_path = any(fnmatchcase(file, pattern) for pattern in patterns)
-        if extension_stem(file, wheel.tags) is not None and not by_path:
-            found.add((one.name, one.path))
-    return tuple(sorted(found))
 
 
 def _scripts(archive: Archive) -> Iterator[ScriptFile]:

@@ -323,7 +323,9 @@ class WheelFacts:
 
     `files` are all files, in RECORD's form; `unpacked_size` is their bytes together. `generator`
     and `wheel_tags` are as in the WHEEL file. `extension_paths` are (dotted name, path in the
-    wheel) of the extension modules. `contents` are all files with what they hold; none at a glance.
+    wheel) of the extension modules, those included that only a `.pth` of a required project makes
+    importable; `has_code` tells of Python code other than what makes folders packages. `contents` are
+    all files with what they hold; none at a glance.
     `opened_by_path` are patterns of library file names that the wheel's Python code opens by ctypes;
     `*` for code that computes the name. `module_files` and `script_files` are what Python and the shell
     find by name, whatever is in them; `no_code` are other files called like libraries that are none.
@@ -357,6 +359,7 @@ class WheelFacts:
     generator: str = ""
     wheel_tags: tuple[str, ...] = ()
     extension_paths: tuple[tuple[str, str], ...] = ()
+    has_code: bool = False
     contents: tuple[WheelFile, ...] = field(default=(), repr=False)
     opened_by_path: tuple[str, ...] = ()
     module_files: tuple[ModuleFile, ...] = ()
@@ -369,6 +372,17 @@ class WheelFacts:
     no_code: tuple[tuple[str, FileContent], ...] = ()
     sboms: tuple[SbomDocument, ...] = ()
     licensed_libraries: tuple[str, ...] = ()
+
+    def lone_libraries(self, arch: str) -> tuple[ElfFacts, ...]:
+        """The shared libraries of a wheel that has nothing else to offer, for others to link or load.
+
+        None where the wheel has modules or code. Libraries for other machines are data, and a file with
+        an init function is a module, which code of the wheel picks by its path.
+        """
+        if self.extension_paths or self.has_code:
+            return ()
+        shared = (elf for elf in self.elf if elf.kind is ElfKind.SHARED and elf.arch == arch)
+        return tuple(elf for elf in shared if not elf.exports_init)
 
     @property
     def grafted(self) -> tuple[ElfFacts, ...]:

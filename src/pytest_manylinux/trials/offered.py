@@ -17,8 +17,6 @@ from pytest_manylinux.trials.venv import VENV, VenvLayout
 _REFERENCE = re.compile(
     r"(?P<module>\w+(?:\.\w+)*)\s*:\s*(?P<attribute>\w+(?:\.\w+)*)\s*(?P<extras>\[.*\])?"
 )
-_MARKER = 1024
-"""Bytes of an `__init__.py` up to which it marks a folder as a package and does nothing else."""
 
 
 def entry_references(facts: WheelFacts, extras: Iterable[str] = ()) -> tuple[str, ...]:
@@ -58,20 +56,9 @@ def launched_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, bo
 
 
 def opened_libraries(facts: WheelFacts, layout: VenvLayout, arch: str) -> tuple[str, ...]:
-    """Where the shared libraries lie of a wheel that consists of libraries alone; else none.
-
-    So are wheels that others link with or load: no extension module, and no Python code but the
-    files that make folders packages. Libraries for other machines are data.
-    """
-    if facts.extension_paths or any(_is_code(file.path, file.size) for file in facts.contents):
-        return ()
-    shared = (elf.path for elf in facts.elf if elf.kind is ElfKind.SHARED and elf.arch == arch)
-    return tuple(place for path in shared if (place := installed_path(path, facts, layout)))
-
-
-def _is_code(path: str, size: int) -> bool:
-    name = PurePosixPath(path)
-    return name.suffix == ".py" and not (name.name == "__init__.py" and size <= _MARKER)
+    """Where the libraries lie of a wheel that consists of libraries alone; else none."""
+    places = (installed_path(elf.path, facts, layout) for elf in facts.lone_libraries(arch))
+    return tuple(place for place in places if place)
 
 
 def compiled_sources(facts: WheelFacts, layout: VenvLayout) -> tuple[str, ...]:

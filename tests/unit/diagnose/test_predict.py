@@ -316,3 +316,34 @@ def test_what_cannot_be_predicted_is_told(tmp_path: Path, capsys: pytest.Capture
     assert "Reach: 1 of 1" in said
     assert main(["predict", str(windows), str(pure), "--json", "--distros", "debian-12"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out)["left-out"] == [windows.name]
+
+
+_NESTED = "cmeel.prefix/lib/python3.11/site-packages/inner/_x.abi3.so"
+
+
+@pytest.mark.parametrize(
+    ("requires", "python", "predicted"),
+    [
+        (("cmeel",), "3.11", ["missing-library"]),
+        (("cmeel",), "3.13", []),  # the folder is another Python's
+        ((), "3.11", []),  # nothing that could lead there
+        (("torch",), "3.11", []),  # may bring that library
+    ],
+)
+def test_modules_that_a_dependency_leads_to(
+    tmp_path: Path, requires: tuple[str, ...], python: str, predicted: list[str]
+) -> None:
+    lines = "".join(f"Requires-Dist: {name}\n" for name in requires)
+    spec = replace(extension_spec("_x"), needed=("libc.so.6", "libgomp.so.1"))
+    wheel = build_wheel(
+        tmp_path,
+        {_NESTED: spec.build(), "demo/__init__.py": ""},
+        tag="cp36-abi3-manylinux_2_17_x86_64",
+        metadata=f"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n{lines}".encode(),
+    )
+    facts = glance(wheel)
+    assert facts.extension_paths == (("inner._x", _NESTED),)
+    assert facts.extension_modules == ()
+    assert facts.top_level == ("demo",)
+    target = make_target(python=python, libraries=frozenset({"libc.so.6"}))
+    assert [finding.name for finding in predict_target(facts, target).errors] == predicted

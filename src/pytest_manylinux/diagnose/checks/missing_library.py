@@ -11,10 +11,10 @@ from pytest_manylinux.diagnose.libraries import (
     is_driver,
     is_libpython,
     is_on,
-    system_libraries,
+    lacked_alone,
+    may_be_of_dependency,
 )
 from pytest_manylinux.diagnose.loader_model import opened_by_code, unreached
-from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
@@ -25,14 +25,15 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     needed = unreached(facts, target, wrapped=False)
     for library in unreached(facts, target):
         if _is_plainly_missing(library, facts) and not is_on(library, target.distro):
-            # A library that no policy lists may lie in a dependency's folder, found there or loaded
-            # before (what PyTorch's and PyQt's parts do): the bytes of this wheel alone do not tell.
-            unsure = needs_others(facts) and library not in system_libraries()
-            severity = Severity.WARNING if unsure or library not in needed else Severity.ERROR
+            unsure = library not in needed or may_be_of_dependency(library, facts)
+            severity = Severity.WARNING if unsure else Severity.ERROR
             yield _finding(library, [], severity, facts, target)
-    for library in _missing_to_code(facts, target, always=True):
-        unsure = needs_others(facts) and library not in system_libraries()
-        yield _finding(library, [], Severity.WARNING if unsure else Severity.ERROR, facts, target)
+    opened = dict.fromkeys(_missing_to_code(facts, target, always=True), True)
+    for library, decides in (lacked_alone(facts, target)[0] | opened).items():
+        if _is_plainly_missing(library, facts):
+            unsure = not decides or may_be_of_dependency(library, facts)
+            severity = Severity.WARNING if unsure else Severity.ERROR
+            yield _finding(library, [], severity, facts, target)
 
 
 def _missing_to_code(facts: WheelFacts, target: Target, *, always: bool) -> dict[str, None]:

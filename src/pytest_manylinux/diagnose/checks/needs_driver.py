@@ -6,7 +6,7 @@ from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped, library_of
 from pytest_manylinux.diagnose.elf_index import needing
 from pytest_manylinux.diagnose.installed import loader_missing
-from pytest_manylinux.diagnose.libraries import is_driver, is_on
+from pytest_manylinux.diagnose.libraries import is_driver, is_on, lacked_alone
 from pytest_manylinux.diagnose.loader_model import unreached
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -20,13 +20,17 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
         if not is_on(library, target.distro):
             severity = Severity.ERROR if library in needed else Severity.WARNING
             yield _finding(library, [], severity, facts, target)
+    # Of a wheel of libraries alone, others open: a machine without the device can use those.
+    lacked, some = lacked_alone(facts, target)
+    for library in filter(is_driver, lacked):
+        yield _finding(library, [], Severity.WARNING if some else Severity.ERROR, facts, target)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("needs-driver", facts, observation, target)
     for library, members in grouped(found, lambda failure: library_of(failure, facts)):
         lines = [failure.line for failure in members]
-        # Of a wheel of libraries alone, others opened: a machine without the device can use those.
+        # As in a prediction: what opened can be used.
         least = Severity.WARNING if any(one.opened for one in observation.libraries) else Severity.ERROR
         severity = max(least, members[0].severity, key=list(Severity).index)
         yield _finding(library, lines, severity, facts, target)
