@@ -230,6 +230,11 @@ KINDS: tuple[WheelKind, ...] = (
         predicted=(WORKS, WORKS, "removed-module", "removed-module"),
     ),
     WheelKind(
+        name="imports-what-nothing-declares",
+        make=source("from absent.part import b\n", "old.py"),
+        predicted="undeclared-dependency",
+    ),
+    WheelKind(
         name="imports-what-left-python-if-it-is-there",
         make=source("try:\n    import imp\nexcept ImportError:\n    imp = None\n", "old.py"),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from kinds_of_wheels import START, WheelKind, compiled, module, packed, with_mode
+from kinds_of_wheels import START, WORKS, WheelKind, compiled, module, packed, with_mode
 from wheels import build_wheel
 
 _NOTHING = {"module-not-native": "error"}
@@ -32,14 +32,14 @@ def command(data: str | tuple[str, ...], *, mode: int = 0o100755) -> Callable[[P
 
 
 def tool_alone(
-    *flags: str, text: str = "", tag: str = "py3-none-manylinux_2_17_x86_64"
+    *flags: str, text: str = "", code: str = START, tag: str = "py3-none-manylinux_2_17_x86_64"
 ) -> Callable[[Path], Path]:
     """A wheel of one program and no module."""
 
     def make(folder: Path) -> Path:
         program: bytes | str = text
         if not text:
-            program = compiled(folder, "program", START, "-nostdlib", *flags, shared=False)
+            program = compiled(folder, "program", code, "-nostdlib", *flags, shared=False)
         path = "alone-1.0.data/scripts/alone"
         made = build_wheel(folder, {path: program}, name="alone", tag=tag)
         return with_mode(made, path, 0o100755)
@@ -104,6 +104,18 @@ KINDS: tuple[WheelKind, ...] = (
         predicted="program-not-started",
     ),
     WheelKind(
+        name="script-of-one-systems-python",
+        make=command("#!/usr/bin/python3.11\nprint(1)\n"),
+        audit=_NO_START,
+        predicted=("program-not-started", WORKS, "program-not-started", "program-not-started"),
+    ),
+    WheelKind(
+        name="script-of-a-python-that-was-built-by-hand",
+        make=command("#!/usr/local/bin/python3\nprint(1)\n"),
+        audit={"program-not-started": "warning"},
+        predicted="program-not-started",
+    ),
+    WheelKind(
         name="script-without-mode",
         make=command("#!/bin/sh\nexit 0\n", mode=0o100644),
         audit=_NO_START,
@@ -128,6 +140,12 @@ KINDS: tuple[WheelKind, ...] = (
         predicted="program-not-started",
     ),
     WheelKind(name="tool-alone-static", make=tool_alone("-static-pie")),
+    WheelKind(
+        name="tool-alone-that-traps",
+        make=tool_alone("-static-pie", code='void _start(void) { __asm__ volatile("ud2"); }'),
+        predicted=WORKS,
+        seen="program-not-started",
+    ),
     WheelKind(
         name="tool-alone-of-nix",
         make=tool_alone("-pie", "-Wl,--dynamic-linker,/nix/store/a-glibc/lib/ld-linux-x86-64.so.2"),
@@ -165,7 +183,15 @@ KINDS: tuple[WheelKind, ...] = (
     WheelKind(
         name="entry-point-without-module",
         make=offering("offer = offer.cli:main"),
-        seen="entry-point-broken",
+        audit={"entry-point-broken": "error"},
+        predicted="entry-point-broken",
+    ),
+    WheelKind(
+        name="entry-point-without-callable",
+        make=offering("offer = offer"),
+        audit={"entry-point-broken": "error"},
+        predicted="entry-point-broken",
+        seen="install-failed",
     ),
     WheelKind(
         name="entry-point-without-attribute",

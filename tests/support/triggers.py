@@ -437,6 +437,19 @@ TRIGGERS = (
         observation=make_observation(raised("ImportError", "/v/demo/_native.so: invalid ELF header")),
     ),
     Trigger(
+        finding="entry-point-broken",
+        tag=PURE,
+        files={"demo-1.0.dist-info/entry_points.txt": "[console_scripts]\ndemo = demo\n"},
+        lesson="names no callable",
+    ),
+    Trigger(
+        finding="undeclared-dependency",
+        tag=PURE,
+        files={"demo/__init__.py": "import absent\n"},
+        target={"python": "3.11"},
+        lesson="predicted",
+    ),
+    Trigger(
         finding="program-not-started",
         tag=PURE,
         observation=make_observation(

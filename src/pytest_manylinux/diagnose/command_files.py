@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pytest_manylinux.diagnose.extension_files import lowest_versions
 from pytest_manylinux.diagnose.loader_model import is_command
+from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import ElfFacts, ScriptFile, WheelFacts
@@ -34,6 +36,7 @@ _USUAL = frozenset({"/bin", "/usr/bin", "/usr/local/bin"})
 _UNVERSIONED_GONE = frozenset(
     {"debian", "ubuntu"}
 )  # python is a package of its own (python-is-python3)
+_SYSTEMS_OWN = "its interpreter is the system's Python, not the environment's"
 _OTHER_LOADER = "link statically, or with the distros' loader (patchelf --set-interpreter)"
 _OF_MUSL = "link it statically (musl-gcc -static), or name a wheel of such programs alone musllinux"
 _SCRIPT = "let the first line be #!python, which installers replace by the environment's own Python"
@@ -52,16 +55,15 @@ class StartFault:
     remedy: str
 
 
-def unstartable(
-    facts: WheelFacts, family: str = "", libc: LibcKind | None = None
-) -> Iterator[StartFault]:
-    """Programs that cannot be started on a family of distros with a C library.
+def unstartable(facts: WheelFacts, target: Target | None = None) -> Iterator[StartFault]:
+    """Programs that cannot be started on a target.
 
     Without one: on none of those that the wheel's tags are for. A static program names no loader, and
     starts on all.
     """
+    libc = None if target is None else target.distro.libc.kind
     for script in facts.script_files:
-        fault = _of_script(script, family)
+        fault = _of_script(script, facts, target)
         if fault is not None:
             words, severity, remedy = fault
             yield StartFault(path=script.path, words=words, severity=severity, remedy=remedy)
@@ -97,7 +99,9 @@ def _has_loader(elf: ElfFacts, kind: LibcKind) -> bool:
     return names_musls_loader(elf) if kind is LibcKind.MUSL else elf.interpreter in _LOADERS
 
 
-def _of_script(script: ScriptFile, family: str) -> tuple[str, Severity, str] | None:
+def _of_script(
+    script: ScriptFile, facts: WheelFacts, target: Target | None
+) -> tuple[str, Severity, str] | None:
     line = script.interpreter
     faults = (
         (not script.executable, "its mode in the archive does not let it be executed", _MODE),
@@ -113,10 +117,12 @@ def _of_script(script: ScriptFile, family: str) -> tuple[str, Severity, str] | N
     for found, words, remedy in faults[:3] if replaced else faults:
         if found:
             return words, Severity.ERROR, remedy
-    return None if line is None or replaced else _of_interpreter(line.split(), family)
+    return None if line is None or replaced else _of_interpreter(line.split(), facts, target)
 
 
-def _of_interpreter(words: list[str], family: str) -> tuple[str, Severity, str] | None:
+def _of_interpreter(
+    words: list[str], facts: WheelFacts, target: Target | None
+) -> tuple[str, Severity, str] | None:
     path = words[0] if words else ""
     folder, name = posixpath.split(path)
     asked = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
@@ -129,12 +135,29 @@ def _of_interpreter(words: list[str], family: str) -> tuple[str, Severity, str] 
         return None
     if folder not in _USUAL:
         return f"its interpreter {path or '(none)'} is on no distro", Severity.ERROR, _SCRIPT
-    if path == "/usr/bin/python3":
-        return (
-            "its interpreter is the system's Python, not the environment's",
-            Severity.WARNING,
-            _SCRIPT,
-        )
-    gone = _PYTHON.fullmatch(name) is not None and (family in _UNVERSIONED_GONE or name != "python")
-    severity = Severity.ERROR if gone and folder != "/usr/local/bin" else Severity.WARNING
+    if _PYTHON.fullmatch(name) is not None and _is_there(path, facts, target):
+        return _SYSTEMS_OWN, Severity.WARNING, _SCRIPT
+    severity = Severity.WARNING if _PYTHON.fullmatch(name) is None else _lack(path, target)
     return f"its interpreter {path} is not installed with Python", severity, _SCRIPT
+
+
+def _is_there(path: str, facts: WheelFacts, target: Target | None) -> bool:
+    """Whether that is the target's Python, or the tags' one as distros that have it call it."""
+    if path == "/usr/bin/python3":
+        return True
+    if target is None:
+        return any(path == f"/usr/bin/python{one.dotted}" for one in lowest_versions(facts))
+    executable = target.interpreter.executable
+    named = f"python{target.interpreter.version.dotted}"
+    return path in {executable, posixpath.join(posixpath.dirname(executable), named)}
+
+
+def _lack(path: str, target: Target | None) -> Severity:
+    """Of a Python that is not the target's, or not that of every distro."""
+    if path == "/usr/bin/python":
+        gone = target is None or target.distro.family not in _UNVERSIONED_GONE
+        return Severity.WARNING if gone else Severity.ERROR
+    folder = posixpath.dirname(path)
+    if folder == "/bin":  # a link to /usr/bin on most distros
+        return Severity.WARNING
+    return Severity.WARNING if target is None and folder == "/usr/local/bin" else Severity.ERROR

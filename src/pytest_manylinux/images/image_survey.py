@@ -26,6 +26,9 @@ _LIBC = (
     "getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version"
 )
 _LIBRARIES = "PATH=$PATH:/sbin:/usr/sbin ldconfig -p"
+# What the loader finds without its cache: the folders that glibc itself searches (ld.so(8)).
+_SYSTEM_FOLDER = re.compile(r"(?:/usr)?/lib(?:64)?(?:/[a-z0-9_]+-linux-gnu\w*)?")
+_FILES = 'for file in "$@"; do [ ! -f "$file" ] || echo "$file"; done'
 _MUSL_FOLDERS = (
     "folders=$(cat /etc/ld-musl-{arch}.path 2>/dev/null || echo /lib:/usr/local/lib:/usr/lib); "
     "echo $folders | tr ':' '\\n' | while read folder; do "
@@ -173,7 +176,7 @@ def _python(sandbox: Sandbox, executable: str) -> LivePython:
 
 def _libraries(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
     listing = _ask(sandbox, "sh", "-c", _LIBRARIES)
-    seen: set[str] = set()
+    seen, paths = set[str](), list[str]()
     with temporary_folder() as folder:
         for match in _ENTRY.finditer(listing):
             soname, flags, path = match["soname"], match["flags"], match["path"]
@@ -181,8 +184,22 @@ def _libraries(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
             if soname in seen or (arch == "x86_64" and "x86-64" not in flags):
                 continue
             seen.add(soname)
+            paths.append(path)
             versions = _versions(sandbox, path, folder / soname) if soname in _MEASURED else None
             yield SurveyedLibrary(soname=soname, path=path, versions=versions or frozenset())
+    # ldconfig lists a library by its soname; the loader finds it by other names of the file too.
+    folders = {str(PurePosixPath(path).parent) for path in paths}
+    for path in _named(sandbox, sorted(filter(_SYSTEM_FOLDER.fullmatch, folders))):
+        if path.name not in seen:
+            seen.add(path.name)
+            yield SurveyedLibrary(soname=path.name, path=str(path))
+
+
+def _named(sandbox: Sandbox, folders: Iterable[str]) -> Iterator[PurePosixPath]:
+    """The files there that are called like libraries with a version."""
+    globs = " ".join(f"{folder}/*.so.[0-9]*" for folder in folders)
+    words = _ask(sandbox, "sh", "-c", f"set -- {globs}; {_FILES}") if globs else ""
+    return map(PurePosixPath, words.splitlines())
 
 
 def _libraries_of_musl(sandbox: Sandbox, arch: str) -> Iterator[SurveyedLibrary]:
@@ -209,7 +226,7 @@ def _ask(sandbox: Sandbox, *argv: str, must: bool = True) -> str:
     return done.stdout.decode("utf-8", "replace") if done.ok else ""
 
 
-FORM = 2  # of the files: another procedure or form gets another number, and looks again
+FORM = 3  # of the files: another procedure or form gets another number, and looks again
 LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand images
 
 

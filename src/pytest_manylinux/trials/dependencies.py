@@ -55,6 +55,7 @@ _OWN_FAULT = re.compile(
     r"has invalid metadata|Invalid requirement|InvalidRequirement|InvalidSpecifier|InvalidVersion"
     r"|RequirementParseError|is not a supported wheel on this platform|requires a different Python"
     r"|Could not install packages due to an (?:OSError|EnvironmentError): \[Errno 2\]"
+    r"|is not a valid wheel filename|does not appear to be a Python project"
     r"|FileNotFoundError: \[Errno 2\]|Requirement .* looks like a filename, but the file does not exist"
 )
 _NOT_SATISFIED = re.compile(r"satisfies the requirement (?P<name>[A-Za-z0-9][\w.-]*?)(?=[^\w.-]|$)")

@@ -29,6 +29,8 @@ pip._vendor.packaging.requirements.InvalidRequirement: .* suffix can only be use
         (TRACEBACK, True),
         ("ERROR: Could not install packages due to an OSError: [Errno 2] No such file: '/b'", True),
         ("FileNotFoundError: [Errno 2] No such file or directory: '/home/b/x.whl'", True),
+        ("ERROR: six.whl is not a valid wheel filename.", True),
+        ("ERROR: six@ file:///b from file:///b does not appear to be a Python project", True),
         ("ERROR: No matching distribution found for srt", False),
         ("ERROR: ResolutionImpossible: for help visit", False),
     ],

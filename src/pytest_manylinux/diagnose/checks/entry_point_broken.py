@@ -2,12 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, spoken
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
+
+
+def _wheel(facts: WheelFacts) -> Findings:
+    for program, text in facts.entry_references:
+        reference, _, extras = text.partition("[")
+        module, colon, attribute = (part.strip() for part in reference.partition(":"))
+        if not (colon and attribute):
+            yield CHECK.finding(
+                f"{program} names no callable: {text.strip()!r}; every pip refuses to install it",
+                remedy="name module and callable, as in package.module:main",
+            )
+        elif not extras and _is_absent(module, facts.files):
+            yield CHECK.finding(
+                f"{program} calls {module}:{attribute}, and {module} is not in the wheel",
+                evidence=[f"its package {module.partition('.')[0]} is"],
+            )
+
+
+def _static(facts: WheelFacts, _: Target) -> Findings:
+    return _wheel(facts)
+
+
+def _is_absent(module: str, files: Sequence[str]) -> bool:
+    """Whether a module is not in the wheel though the package that it names is, with its `__init__`.
+
+    Namespace packages are shared, and an extension module can make modules of its own.
+    """
+    steps = module.split(".")
+    folders = ["/".join(steps[:depth]) for depth in range(1, len(steps) + 1)]
+    if not _has(f"{folders[0]}/__init__.py", files) or _has(f"{folders[0]}.py", files):
+        return False
+    if any(_native(folder, files) for folder in folders):
+        return False
+    last = folders[-1]
+    here = (f"/{last}/", f"/{last}.py")
+    return not any(f"/{path}".endswith(here[1]) or here[0] in f"/{path}" for path in files)
+
+
+def _has(place: str, files: Sequence[str]) -> bool:
+    return any(f"/{path}".endswith(f"/{place}") for path in files)
+
+
+def _native(place: str, files: Sequence[str]) -> bool:
+    return any(path.endswith(".so") and f"/{place}." in f"/{path}" for path in files)
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -34,5 +80,7 @@ CHECK = Check(
     code="ML314",
     name="entry-point-broken",
     severity=Severity.ERROR,
+    wheel=_wheel,
+    static=_static,
     dynamic=_dynamic,
 )

@@ -31,12 +31,17 @@ def _wheel(facts: WheelFacts) -> Findings:
         )
 
 
+def _or_else(files: tuple[ElfFacts, ...]) -> str:
+    """Compilers place such an instruction (ud2) themselves where code must not come."""
+    return "" if files else ", or a trap of the code itself (ud2, __builtin_trap)"
+
+
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = list(blamed("isa-level", facts, observation, target))
     if found:
         files = _files(facts)
         yield CHECK.finding(
-            f"{found[0].subject}: an instruction that this processor does not have",
+            f"{found[0].subject}: an instruction that this processor does not have{_or_else(files)}",
             evidence=[*(failure.line for failure in found), *_lines(files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],

@@ -11,7 +11,6 @@ from pytest_manylinux.diagnose.command_files import unstartable
 from pytest_manylinux.diagnose.installed import same_file
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import LaunchOutcome, Observation
-from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -25,11 +24,11 @@ def _wheel(facts: WheelFacts) -> Findings:
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
-    return _found(facts, target.distro.family, target.distro.libc.kind)
+    return _found(facts, target)
 
 
-def _found(facts: WheelFacts, family: str = "", libc: LibcKind | None = None) -> Findings:
-    for fault in unstartable(facts, family, libc):
+def _found(facts: WheelFacts, target: Target | None = None) -> Findings:
+    for fault in unstartable(facts, target):
         yield CHECK.finding(
             f"{fault.path} cannot be started: {fault.words}",
             severity=fault.severity,
@@ -50,7 +49,8 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
             f"{launch.path} cannot be started: {_words(launch, interpreter, target)}",
             evidence=launch.output.strip().splitlines()[-4:] if launch.signal is not None else (),
             severity=_severity(launch),
-            files=[path for path in facts.files if same_file(launch.path, path)],
+            # of one that was killed no file shows why
+            files=[path for path in facts.files if launch.refused and same_file(launch.path, path)],
         )
 
 
