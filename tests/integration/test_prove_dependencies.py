@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +206,61 @@ def test_conflicting_requirements_are_told_with_their_parties(
         resolve(path, place)
     assert "demo 1.0 depends on two<2" in caught.value.why
     assert "one 1.0 depends on two>=2" in caught.value.why
+
+
+_BACKEND = """
+import subprocess
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    {before}
+    name = "one-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(folder + "/" + name, "w") as archive:
+        archive.writestr("one.py", "")
+        info = "one-1.0.dist-info/"
+        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: one\\nVersion: 1.0\\n")
+        wheel = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        archive.writestr(info + "WHEEL", wheel)
+        archive.writestr(info + "RECORD", "one.py,,\\n")
+    return name
+"""
+
+
+def source_only(index: Path, *, before: str) -> None:
+    """A project of which the index has the source alone; it needs nothing to be built."""
+    settings = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    files = {
+        "pyproject.toml": settings,
+        "backend.py": _BACKEND.format(before=before),
+        "PKG-INFO": "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n",
+    }
+    with tarfile.open(index / "one-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"one-1.0/{name}")
+            entry.size = len(text)
+            archive.addfile(entry, BytesIO(text.encode()))
+
+
+def test_a_dependency_that_is_a_source_only_is_built(
+    index: Path, tmp_path: Path, any_place: Place
+) -> None:
+    source_only(index, before="pass")
+    path = build_wheel(tmp_path, {"demo.py": "import one"}, requires=["one"])
+    folder = resolve(path, any_place)
+    assert taken(folder) == ["one-1.0"]
+    seen = attempt(path, any_place, folder)
+    assert seen.imports[0].status is ImportStatus.OK
+
+
+def test_a_source_that_wants_a_compiler_is_told_by_its_last_line(
+    index: Path, tmp_path: Path, any_place: Place
+) -> None:
+    source_only(index, before='subprocess.run(["cc", "--version"])')
+    path = build_wheel(tmp_path, {"demo.py": "import one"}, requires=["one"])
+    with pytest.raises(DependencyError) as caught:
+        resolve(path, any_place)
+    assert "one" in caught.value.what
+    assert "No such file or directory: 'cc'" in caught.value.why
 
 
 def test_a_trial_with_too_few_dependencies_ends_at_pip(tmp_path: Path, place: Place) -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.tags import Tag
-from trial_values import make_target, make_wheel
+from trial_values import make_distro, make_facts, make_target, make_wheel
 
+from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.diagnose.tags import Misfit, best_fit, misfit_of
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.wheel_tags import supported_tags
 
 _INTERPRETERS = st.sampled_from(
@@ -68,6 +73,49 @@ def test_what_fits_is_what_the_specification_supports(tag: Tag) -> None:
 )
 def test_an_old_pip_does_not_know_a_new_tag(pip: str, platform: str, misfit: Misfit | None) -> None:
     assert misfit_of(Tag("cp311", "cp311", platform), make_target(pip=pip)) is misfit
+
+
+@pytest.mark.parametrize(
+    ("pip", "platform", "misfit"),
+    [
+        ("23.0.1", "manylinux_2_31_riscv64", Misfit.PIP),
+        ("24.0", "manylinux_2_36_riscv64", Misfit.PIP),
+        ("24.1", "manylinux_2_31_riscv64", None),
+        ("23.0.1", "linux_riscv64", None),  # any pip takes its own platform
+        ("23.0.1", "manylinux_2_36_loongarch64", Misfit.PIP),
+        ("25.1.1", "manylinux_2_36_loongarch64", None),
+        ("23.0.1", "manylinux_2_17_aarch64", None),
+        ("25.1.1", "manylinux_2_12_aarch64", Misfit.PIP),  # no pip counts down to it
+        ("25.1.1", "manylinux2010_s390x", Misfit.PIP),
+    ],
+)
+def test_pips_learned_of_some_processors_late(pip: str, platform: str, misfit: Misfit | None) -> None:
+    arch = platform.rpartition("_")[2]
+    target = replace(make_target(pip=pip), arch=arch)
+    tag = Tag("cp311", "cp311", platform)
+    assert misfit_of(tag, target) is misfit
+    facts = make_facts(filename=f"demo-1.0-cp311-cp311-{platform}.whl")
+    told = [finding.name for finding in predict_target(facts, target).errors]
+    assert ("tag-unsupported-by-pip" in told) == (misfit is not None)
+
+
+@pytest.mark.parametrize(
+    ("packages", "misfit"),
+    [
+        (("python3.13", "python3-pip"), Misfit.PIP),  # the default Python's pip, which is old
+        (("python3.13", "python3.13-pip"), None),  # another one, of which nothing is known
+    ],
+)
+def test_a_second_python_without_a_recorded_pip(
+    packages: tuple[str, ...], misfit: Misfit | None
+) -> None:
+    distro = make_distro(pip="19.0")
+    [first] = distro.interpreters
+    first = replace(first, packages=("python3", "python3-pip"))
+    second = replace(first, version=parse_python("3.13"), packages=packages, pip="")
+    distro = replace(distro, interpreters=(first, second))
+    target = Target(distro=distro, arch="x86_64", interpreter=second)
+    assert misfit_of(Tag("cp313", "cp313", "manylinux2014_x86_64"), target) is misfit
 
 
 def test_the_nearest_miss_is_told() -> None:
