@@ -113,6 +113,22 @@ def needs_others(facts: WheelFacts) -> bool:
     return False
 
 
+def required(name: str, facts: WheelFacts, target: Target) -> tuple[Requirement, ...]:
+    """What the wheel requires of a project on a target, without extras."""
+    version = target.interpreter.version.dotted
+    environment = {"python_version": version, "python_full_version": f"{version}.0", "extra": ""}
+    found = []
+    for line in facts.requires_dist:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        asked = requirement.marker is None or requirement.marker.evaluate(environment)
+        if asked and canonicalize_name(requirement.name) == canonicalize_name(name):
+            found.append(requirement)
+    return tuple(found)
+
+
 def declared(module: str, facts: WheelFacts) -> Requirement | None:
     """The Requires-Dist that is named like the module, if any; markers and extras unregarded."""
     wanted = canonicalize_name(module)

@@ -31,6 +31,7 @@ from pytest_manylinux.inspect.symbols import (
     Strings,
     baked_paths,
     library_names,
+    numpy_headers,
 )
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment, SymbolWant
 
@@ -293,6 +294,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         debug_size=sum(s.size for s in debug),
         libraries_by_name=library_names(data, rodata) if _dlopens(symbols.wants) else (),
         baked_paths=baked_paths(data, rodata),
+        numpy_headers=numpy_headers(data, rodata),
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
     )

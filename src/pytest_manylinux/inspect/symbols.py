@@ -371,6 +371,17 @@ def baked_paths(data: Data, spans: Iterable[tuple[int, int]]) -> tuple[str, ...]
     return tuple(sorted(found)[:MAX_FOUND])
 
 
+def numpy_headers(data: Data, spans: Iterable[tuple[int, int]]) -> int:
+    """The major version of the NumPy that a file was compiled for; 0 if it does not use its C API.
+
+    NumPy 2's headers (`import_array`), pybind11 2.12 and rust-numpy look for the module numpy._core.
+    """
+    found = [data.find(b"_ARRAY_API\0", offset, offset + size) >= 0 for offset, size in spans]
+    if not any(found):
+        return 0
+    return 2 if any(data.find(b"numpy._core", o, o + size) >= 0 for o, size in spans) else 1
+
+
 def _around(
     data: Data, spans: Iterable[tuple[int, int]], needles: tuple[bytes, ...]
 ) -> Iterator[bytes | bytearray]:

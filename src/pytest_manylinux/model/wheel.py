@@ -144,6 +144,7 @@ class ElfFacts:
     calls dlopen (it may look for them at run time); `baked_paths` absolute paths among the strings
     that OpenSSL-like libraries look at for certificates and configuration. `library_versions` are
     (library, version) of known libraries that are linked into the file, or that it is, by their texts.
+    `numpy_headers` is the major version of NumPy that it was compiled for, 0 without NumPy's C API.
     `system_calls` are calls that x86_64 code makes by number rather than by a function of the C
     library, of those in model/system_calls.py, by name.
     """
@@ -179,6 +180,7 @@ class ElfFacts:
     debug_size: int = 0
     libraries_by_name: tuple[str, ...] = ()
     baked_paths: tuple[str, ...] = ()
+    numpy_headers: int = 0
     library_versions: tuple[tuple[str, str], ...] = ()
     system_calls: tuple[str, ...] = ()
 

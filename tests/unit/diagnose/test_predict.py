@@ -347,3 +347,37 @@ def test_modules_that_a_dependency_leads_to(
     assert facts.top_level == ("demo",)
     target = make_target(python=python, libraries=frozenset({"libc.so.6"}))
     assert [finding.name for finding in predict_target(facts, target).errors] == predicted
+
+
+_OF_NUMPY_1 = b"numpy.core._multiarray_umath\0_ARRAY_API\0"
+_OF_NUMPY_2 = b"numpy._core._multiarray_umath\0" + _OF_NUMPY_1
+
+
+@pytest.mark.parametrize(
+    ("rodata", "requires", "python", "told"),
+    [
+        (_OF_NUMPY_1, ("numpy>=1.19",), "3.11", True),
+        (_OF_NUMPY_1, ("numpy>=1.12; python_version<'3.9'", "numpy>=1.23"), "3.13", True),
+        (_OF_NUMPY_1, ("numpy<2,>=1.19",), "3.11", False),
+        (_OF_NUMPY_1, ("numpy~=1.21",), "3.11", False),
+        (_OF_NUMPY_1, ("numpy; extra == 'arrays'",), "3.11", False),
+        (_OF_NUMPY_1, (), "3.11", False),
+        (_OF_NUMPY_1, ("numpy>=1.19",), "3.8", False),  # NumPy 2 is not for it
+        (_OF_NUMPY_2, ("numpy>=1.19",), "3.11", False),
+        (b"numpy.core.multiarray failed to import\0", ("numpy>=1.19",), "3.11", False),
+    ],
+)
+def test_modules_for_numpy_1_under_numpy_2(
+    tmp_path: Path,
+    rodata: bytes,
+    requires: tuple[str, ...],
+    python: str,
+    told: bool,  # noqa: FBT001
+) -> None:
+    native = extension_spec("_x", rodata=rodata).build()
+    files = {"demo/__init__.py": "", "demo/_x.abi3.so": native}
+    tag = "cp36-abi3-manylinux_2_17_x86_64"
+    facts = glance(build_wheel(tmp_path, files, tag=tag, requires=list(requires)))
+    found = predict_target(facts, make_target(python=python)).findings
+    weights = [one.severity for one in found if one.name == "dependency-abi"]
+    assert weights == [Severity.WARNING] * told

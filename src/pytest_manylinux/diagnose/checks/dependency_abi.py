@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
+from packaging.requirements import Requirement
+
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
-from pytest_manylinux.diagnose.modules import declared
+from pytest_manylinux.diagnose.modules import declared, required
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
+_WITH_NUMPY_2 = (3, 9)  # NumPy 2.0.0 requires Python 3.9
 _DOTTED = re.compile(
     r"\b([a-z_][a-z0-9_]*)\.[\w.]+ size changed|\b(numpy|libxml2|scipy)\b", re.IGNORECASE
 )
@@ -31,6 +34,24 @@ def _bound(name: str, facts: WheelFacts, observation: Observation) -> list[str]:
     return [f"the wheel declares {asked}", *got]
 
 
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    files = [elf.path for elf in facts.elf if elf.numpy_headers == 1]
+    asked = required("numpy", facts, target) if files else ()
+    version = (target.interpreter.version.major, target.interpreter.version.minor)
+    if asked and version >= _WITH_NUMPY_2 and all(map(_admits_numpy_2, asked)):
+        # Another requirement may keep NumPy below 2: only a trial shows what pip chooses.
+        yield CHECK.finding(
+            "compiled with the headers of NumPy 1, which NumPy 2 does not load, and not bounded to it",
+            evidence=[f"the wheel declares {one}" for one in asked],
+            severity=Severity.WARNING,
+            files=files,
+        )
+
+
+def _admits_numpy_2(requirement: Requirement) -> bool:
+    return any(requirement.specifier.contains(version) for version in ("2.0.2", "2.99"))
+
+
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     for failure in blamed("dependency-abi", facts, observation, target):
         outcome = failure.outcome
@@ -47,5 +68,6 @@ CHECK = Check(
     code="ML308",
     name="dependency-abi",
     severity=Severity.ERROR,
+    static=_static,
     dynamic=_dynamic,
 )
