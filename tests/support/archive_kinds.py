@@ -30,20 +30,25 @@ def repacked(method: int) -> Callable[[Path], Path]:
     return make
 
 
-def packed_with_zstandard(folder: Path) -> Path:
-    """A sound wheel whose files are frames of Zstandard (RFC 8878): one raw block each."""
+def packed_with_zstandard(suffix: str = "") -> Callable[[Path], Path]:
+    """A sound wheel whose files, or some of them, are frames of Zstandard (RFC 8878)."""
+    return lambda folder: _in_frames(folder, suffix)
+
+
+def _in_frames(folder: Path, suffix: str) -> Path:
     path = packed(folder, "frames", {"frames/_x.abi3.so": module(folder, "_x")})
     with zipfile.ZipFile(path) as archive:
         content = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in content:
-            archive.writestr(name, _frame(data))
+            archive.writestr(name, _frame(data) if name.endswith(suffix) else data)
     raw = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         at = archive.start_dir
-        for entry, (_, data) in zip(archive.infolist(), content, strict=True):
+        for entry, (name, data) in zip(archive.infolist(), content, strict=True):
             crc, size = zlib.crc32(data).to_bytes(4, "little"), len(data).to_bytes(4, "little")
-            for start, method in ((entry.header_offset, 8), (at, 10)):  # APPNOTE 4.3.7, 4.3.12
+            heads = ((entry.header_offset, 8), (at, 10))  # APPNOTE 4.3.7, 4.3.12
+            for start, method in heads if name.endswith(suffix) else ():
                 raw[start + method : start + method + 2] = ZSTANDARD.to_bytes(2, "little")
                 raw[start + method + 6 : start + method + 10] = crc
                 raw[start + method + 14 : start + method + 18] = size
@@ -114,7 +119,13 @@ KINDS: tuple[WheelKind, ...] = (
     ),
     WheelKind(
         name="packed-with-zstandard",
-        make=packed_with_zstandard,
+        make=packed_with_zstandard(),
+        audit={"packed-unusually": "warning"},
+        predicted=("packed-unusually", "packed-unusually", "packed-unusually", WORKS),
+    ),
+    WheelKind(
+        name="module-packed-with-zstandard",
+        make=packed_with_zstandard(".so"),
         audit={"packed-unusually": "warning"},
         predicted=("packed-unusually", "packed-unusually", "packed-unusually", WORKS),
     ),

@@ -54,6 +54,7 @@ _SENTENCES: tuple[tuple[PipRefusal, str], ...] = (
             r"|wheel-version|metadata .* inconsistent|inconsistent (?:name|version)"
             r"|\.dist-info directory .* does not start with"
             r"|outside (?:of )?(?:the )?(?:destination|target)|missing record"
+            r"|that compression method is not supported|compression type \d+"
             r"|no record file|requested .* has (?:invalid metadata|inconsistent)"
         ),
     ),

@@ -375,7 +375,7 @@ def test_modules_for_numpy_1_under_numpy_2(
     told: bool,  # noqa: FBT001
 ) -> None:
     native = extension_spec("_x", rodata=rodata).build()
-    files = {"demo/__init__.py": "", "demo/_x.abi3.so": native}
+    files: dict[str, bytes | str] = {"demo/__init__.py": "", "demo/_x.abi3.so": native}
     tag = "cp36-abi3-manylinux_2_17_x86_64"
     facts = glance(build_wheel(tmp_path, files, tag=tag, requires=list(requires)))
     found = predict_target(facts, make_target(python=python)).findings
