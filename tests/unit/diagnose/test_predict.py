@@ -381,3 +381,29 @@ def test_modules_for_numpy_1_under_numpy_2(
     found = predict_target(facts, make_target(python=python)).findings
     weights = [one.severity for one in found if one.name == "dependency-abi"]
     assert weights == [Severity.WARNING] * told
+
+
+@pytest.mark.parametrize(
+    ("needs", "told"),
+    [
+        ((("libX11.so.6",), ("libwayland-client.so.0",)), True),
+        ((("libX11.so.6",), ()), False),  # one of them opens
+        (((),), False),
+    ],
+)
+def test_libraries_that_only_code_opens(
+    tmp_path: Path,
+    needs: tuple[tuple[str, ...], ...],
+    told: bool,  # noqa: FBT001
+) -> None:
+    files: dict[str, bytes | str] = {
+        f"demo/{number}/libdemo.so": extension_spec("_x", needed=needed, exports=("f",)).build()
+        for number, needed in enumerate(needs)
+    }
+    files["demo/__init__.py"] = "import ctypes\n\n\ndef load(path):\n    return ctypes.CDLL(path)\n"
+    files["demo/more.py"] = "x = 1\n"
+    facts = glance(build_wheel(tmp_path, files, tag="py3-none-manylinux_2_17_x86_64"))
+    target = make_target(libraries=frozenset({"libc.so.6"}))
+    prediction = predict_target(facts, target)
+    assert prediction.works
+    assert any(finding.name == "missing-library" for finding in prediction.findings) == told

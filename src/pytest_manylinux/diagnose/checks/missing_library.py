@@ -14,7 +14,7 @@ from pytest_manylinux.diagnose.libraries import (
     lacked_alone,
     may_be_of_dependency,
 )
-from pytest_manylinux.diagnose.loader_model import opened_by_code, unreached
+from pytest_manylinux.diagnose.loader_model import Loading, opened_by_code, unreached
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
@@ -28,6 +28,8 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
             unsure = library not in needed or may_be_of_dependency(library, facts)
             severity = Severity.WARNING if unsure else Severity.ERROR
             yield _finding(library, [], severity, facts, target)
+    for library in _missing_to_all(facts, target):  # the code may do so on import, or when asked
+        yield _finding(library, [], Severity.WARNING, facts, target)
     opened = dict.fromkeys(_missing_to_code(facts, target, always=True), True)
     for library, decides in (lacked_alone(facts, target)[0] | opened).items():
         if _is_plainly_missing(library, facts):
@@ -38,20 +40,26 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
 
 def _missing_to_code(facts: WheelFacts, target: Target, *, always: bool) -> dict[str, None]:
     """What keeps code from opening libraries of the wheel, whichever of a group it takes."""
-    found: dict[str, None] = {}
-    for group in opened_by_code(facts, target, always=always):
-        lacking = [
-            [
-                need.library
-                for need in loading.unreached
-                if _is_plainly_missing(need.library, facts)
-                and is_on(need.library, target.distro) is False
-            ]
-            for loading in group
-        ]
-        if all(lacking):
-            found |= dict.fromkeys(library for libraries in lacking for library in libraries)
-    return found
+    groups = opened_by_code(facts, target, always=always)
+    lacking = [[_lacking(loading, facts, target) for loading in group] for group in groups]
+    refused = (libraries for group in lacking if all(group) for libraries in group)
+    return dict.fromkeys(library for libraries in refused for library in libraries)
+
+
+def _missing_to_all(facts: WheelFacts, target: Target) -> dict[str, None]:
+    """What keeps code from opening any library of a wheel that has no module that could do without."""
+    groups = () if facts.extension_paths else opened_by_code(facts, target, always=False)
+    lacking = [_lacking(loading, facts, target) for group in groups for loading in group]
+    found = (library for libraries in lacking for library in libraries)
+    return dict.fromkeys(found) if all(lacking) else {}
+
+
+def _lacking(loading: Loading, facts: WheelFacts, target: Target) -> list[str]:
+    return [
+        need.library
+        for need in loading.unreached
+        if _is_plainly_missing(need.library, facts) and is_on(need.library, target.distro) is False
+    ]
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
