@@ -104,7 +104,7 @@ class Cell:
         return "\n      ".join([words, *self.sides])
 
 
-_MARKS = {Foretold.RIGHT: "=", Foretold.BEYOND: "~", Foretold.WRONG: "!"}
+_MARKS = {Foretold.RIGHT: "=", Foretold.UNSURE: "~", Foretold.BEYOND: "~", Foretold.WRONG: "!"}
 
 
 def places(engine: Engine, words: Sequence[str] = DISTROS, *, every: bool = False) -> Iterator[Place]:
@@ -194,10 +194,13 @@ def main(projects: list[str]) -> int:
 def summary(found: Sequence[Cell]) -> str:
     """The counts in a line."""
     counts = Counter(cell.prediction for cell in found)
-    right, wrong, beyond = (counts[how] for how in (Foretold.RIGHT, Foretold.WRONG, Foretold.BEYOND))
+    right, wrong, unsure, beyond = (
+        counts[how] for how in (Foretold.RIGHT, Foretold.WRONG, Foretold.UNSURE, Foretold.BEYOND)
+    )
     return (
         f"{right} of {right + wrong} predictions agree with the trial;"
-        f" {beyond} faults that no file shows, {counts[None]} trials that proved nothing"
+        f" {unsure} faults foretold as possible, {beyond} faults that no file shows,"
+        f" {counts[None]} trials that proved nothing"
     )
 
 

@@ -236,6 +236,7 @@ def summary(found: Sequence[Cell]) -> str:
         f" ({', '.join(f'{count} on {target}' for target, count in sorted(on.items()))}):"
         f" {passed} false passes, {failed} false failures, {unproven} not proven;"
         f" predictions: {told[Foretold.RIGHT.value]} right, {told[Foretold.WRONG.value]} wrong,"
+        f" {told[Foretold.UNSURE.value]} faults foretold as possible,"
         f" {told[Foretold.BEYOND.value]} faults that no file shows"
     )
 

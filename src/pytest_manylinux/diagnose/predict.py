@@ -172,9 +172,20 @@ def _failed(
     missed = [f for f in observed if _could_be_predicted(f) and f.name not in told]
     missed = [f for f in missed if not (newer and f.name == "syntax-error")]  # nobody asked that Python
     if not missed:
-        return Foretold.BEYOND, ()
+        return Foretold.UNSURE if _was_possible(prediction, observed) else Foretold.BEYOND, ()
     seen = [f"seen: {finding.name}: {finding.message}" for finding in missed]
     return Foretold.WRONG, (_wrong("success was predicted, and it failed", prediction, seen),)
+
+
+def _was_possible(prediction: Prediction, observed: tuple[Finding, ...]) -> bool:
+    """Whether a warning of the prediction names what the trial failed by.
+
+    Code that could not open a library may say so in words of its own: an import error beside it.
+    """
+    warned = {f.name for f in prediction.findings if f.severity is Severity.WARNING}
+    names = {f.name for f in observed}
+    errors = {f.name for f in observed if f.severity is Severity.ERROR}
+    return bool(warned & errors) or ("import-error" in errors and "missing-library" in warned & names)
 
 
 def _could_be_predicted(finding: Finding) -> bool:

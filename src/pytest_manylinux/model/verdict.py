@@ -51,11 +51,13 @@ class Cause(enum.Enum):
 class Foretold(enum.Enum):
     """How a trial went, held against what the wheel's bytes had led one to expect.
 
-    BEYOND: it failed in a way that bytes do not show (a crash, an exception of its own code).
+    UNSURE: it failed in a way that the bytes showed as possible, by a warning. BEYOND: it failed in a
+    way that bytes do not show (a crash, an exception of its own code).
     """
 
     RIGHT = "right"
     WRONG = "wrong"
+    UNSURE = "unsure"
     BEYOND = "beyond"
 
 

@@ -81,13 +81,18 @@ def cause_words(cause: Cause) -> str:
     return _CAUSES.get(cause, cause.value)
 
 
+_FORETOLD = (Foretold.RIGHT, Foretold.WRONG, Foretold.UNSURE, Foretold.BEYOND)
+
+
 def prediction_words(verdicts: Iterable[Verdict]) -> str:
     """How trials went by their predictions: `38 of 40 trials as predicted`; empty without any."""
     counts = Counter(v.prediction for v in verdicts if v.prediction is not None)
-    right, wrong, beyond = (counts[how] for how in (Foretold.RIGHT, Foretold.WRONG, Foretold.BEYOND))
+    right, wrong, unsure, beyond = (counts[how] for how in _FORETOLD)
     parts = []
     if right + wrong:
         parts.append(f"{right} of {counted(right + wrong, 'trial')} as predicted")
+    if unsure:
+        parts.append(f"{counted(unsure, 'fault')} foretold as possible")
     if beyond:
         parts.append(f"{counted(beyond, 'fault')} that no file shows")
     return ", ".join(parts)

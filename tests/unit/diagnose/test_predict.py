@@ -407,3 +407,28 @@ def test_libraries_that_only_code_opens(
     prediction = predict_target(facts, target)
     assert prediction.works
     assert any(finding.name == "missing-library" for finding in prediction.findings) == told
+
+
+@pytest.mark.parametrize(
+    ("rodata", "words", "foretold"),
+    [
+        (_OF_NUMPY_1, "numpy.dtype size changed, may indicate binary incompatibility", Foretold.UNSURE),
+        (_OF_NUMPY_2, "numpy.dtype size changed, may indicate binary incompatibility", Foretold.BEYOND),
+        (_OF_NUMPY_1, "something else", Foretold.BEYOND),
+    ],
+)
+def test_a_fault_that_a_warning_foretold(
+    tmp_path: Path, rodata: bytes, words: str, foretold: Foretold
+) -> None:
+    native = extension_spec("_x", rodata=rodata).build()
+    files: dict[str, bytes | str] = {"demo/__init__.py": "", "demo/_x.abi3.so": native}
+    tag = "cp36-abi3-manylinux_2_17_x86_64"
+    facts = glance(build_wheel(tmp_path, files, tag=tag, requires=["numpy>=1.19"]))
+    seen = make_observation(raised("ValueError", words))
+    verdict = judge(facts, seen, make_target(), wheel=facts.wheel)
+    assert verdict.prediction is foretold
+    told = {
+        Foretold.UNSURE: "1 fault foretold as possible",
+        Foretold.BEYOND: "1 fault that no file shows",
+    }
+    assert prediction_words([verdict]) == told[foretold]
