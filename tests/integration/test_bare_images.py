@@ -1,7 +1,8 @@
 """Images without Python: pulled, provisioned by their own package managers, and proven on.
 
-By docker and by bubblewrap, each from an empty cache. Only with `-m managers`; wants root, `dockerd`,
-`containerd` and `docker-registry`.
+By docker, by bubblewrap as root, and by bubblewrap as an ordinary user with subordinate ids and
+without: each from an empty cache. Only with `-m managers`; wants root, `dockerd`, `containerd` and
+`docker-registry`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import ordinary_user
 import pytest
 from bare_images import IMAGES, publish
 from engine_daemons import engine_running
@@ -27,6 +29,8 @@ from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.verdict import Outcome, Verdict
 
 pytestmark = [pytest.mark.integration, pytest.mark.managers]
+
+SUBORDINATE, ONE = "subordinate", "one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +78,22 @@ def registry() -> Iterator[Registry]:
         yield Registry(address=address, digests=digests, folder=folder)
 
 
-def place_of(registry: Registry, name: str) -> Place:
-    """Folders of a run's own; the project's table has the rows."""
+def place_of(registry: Registry, name: str, *, user: bool) -> Place:
+    """Folders of a run's own, a user's if it is one's; the project's table has the rows."""
     place = Place(folder=registry.folder / name).make()
     folder_of_wheels(place.project / "dist")
     (place.project / "pytest.ini").write_text("[pytest]\n")
     (place.project / "pyproject.toml").write_text("".join(image.row for image in IMAGES))
+    (place.folder / "home").mkdir()
+    if user:
+        for path in (place.folder, *place.folder.rglob("*")):
+            os.chown(path, ordinary_user.USER, ordinary_user.USER)
     return place
 
 
-def verdicts(registry: Registry, engine: str) -> list[Verdict]:
-    """The trials of a whole run from an empty cache by one engine."""
-    place = place_of(registry, engine)
+def verdicts(registry: Registry, engine: str, ids: str = "") -> list[Verdict]:
+    """The trials of a whole run from an empty cache by one engine, as root or as an ordinary user."""
+    place = place_of(registry, f"{engine}-{ids or 'root'}", user=bool(ids))
     distros = ",".join(image.distro for image in IMAGES)
     run = WholeRun(
         place,
@@ -94,7 +102,8 @@ def verdicts(registry: Registry, engine: str) -> list[Verdict]:
             *("--manylinux-image-source=registry", "-rA", "dist"),
             f"--manylinux-registry-mirror=docker.io={registry.address}",
         ],
-        {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        {"HOME": str(place.folder / "home"), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        wrapped_by=ordinary_user.command(ids) if ids else (),
     )
     code = run.end(within=1800)
     run.must_say_no_tracebacks()
@@ -123,10 +132,11 @@ def test_docker_proves_on_each_of_them(registry: Registry, by_docker: list[Verdi
         assert registry.digests[image.distro] in seen.image_name
 
 
-def test_bubblewrap_comes_to_the_same(registry: Registry, by_docker: list[Verdict]) -> None:
+@pytest.mark.parametrize("ids", ["", SUBORDINATE, ONE], ids=["root", "user", "user with one id"])
+def test_bubblewrap_comes_to_the_same(registry: Registry, by_docker: list[Verdict], ids: str) -> None:
     """Item for item: outcome, findings in their words, imports, versions, and the image's digest."""
     wanted = {(one.wheel, one.subject): look(one) for one in by_docker}
-    found = verdicts(registry, "bubblewrap")
+    found = verdicts(registry, "bubblewrap", ids)
     assert {one.observation.engine for one in found if one.observation} == {"bubblewrap"}
     assert {(one.wheel, one.subject): look(one) for one in found} == wanted
     assert {one.observation.image_name for one in found if one.observation} == {
