@@ -270,7 +270,7 @@ class IndexFile:
     sha256: str = ""
 
 
-class _Links(HTMLParser):
+class _PageFiles(HTMLParser):
     """The files of a page of the simple index (PEP 503): its links, with digests in their fragments."""
 
     def __init__(self, page: str, base: str) -> None:
@@ -342,7 +342,7 @@ def project_files(
 
 def _listed(answer: requests.Response) -> Iterable[IndexFile]:
     if "json" not in answer.headers.get("Content-Type", ""):
-        return _Links(answer.text, answer.url).files
+        return _PageFiles(answer.text, answer.url).files
     return [
         IndexFile(
             filename=str(file["filename"]),

@@ -148,7 +148,7 @@ class BuildMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Refusal:
+class _KnownRefusal:
     """A BuildError that named a newer policy."""
 
     what: str
@@ -169,7 +169,7 @@ class PolicyMemory:
     def __init__(self, request: BuildRequest) -> None:
         self._request = request
         self._kept = ValueCache(
-            request.cache / "policies", _Refusal, limit=_REFUSALS, fresh=request.fresh
+            request.cache / "policies", _KnownRefusal, limit=_REFUSALS, fresh=request.fresh
         )
 
     @contextlib.contextmanager
@@ -180,13 +180,13 @@ class PolicyMemory:
             return
         key = self._key(source, snapshot, how)
         if known := self._kept.recall(key):
-            raise BuildError(**{name: getattr(known, name) for name in _Refusal.__slots__})
+            raise BuildError(**{name: getattr(known, name) for name in _KnownRefusal.__slots__})
         try:
             yield
         except BuildError as error:
             if error.policy:
-                words = {name: getattr(error, name) for name in _Refusal.__slots__}
-                self._kept.keep(key, _Refusal(**words))
+                words = {name: getattr(error, name) for name in _KnownRefusal.__slots__}
+                self._kept.keep(key, _KnownRefusal(**words))
                 self._kept.prune()
             raise
 

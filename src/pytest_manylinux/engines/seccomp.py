@@ -111,7 +111,7 @@ class _Rule:
     value: int = 0
 
 
-class _Comparison(ctypes.Structure):
+class _ArgumentTest(ctypes.Structure):
     """`struct scmp_arg_cmp` of libseccomp."""
 
     _fields_ = (
@@ -287,11 +287,11 @@ def _context(library: ctypes.CDLL, abi: int, rules: Sequence[_Rule]) -> ctypes.c
     return context
 
 
-def _condition(rule: _Rule) -> tuple[int, ctypes.Array[_Comparison] | None]:
+def _condition(rule: _Rule) -> tuple[int, ctypes.Array[_ArgumentTest] | None]:
     """How many conditions a rule has, and an array of them."""
     if rule.argument is None:
         return 0, None
-    return 1, (_Comparison * 1)(_Comparison(rule.argument, _MASKED_EQ, rule.mask, rule.value))
+    return 1, (_ArgumentTest * 1)(_ArgumentTest(rule.argument, _MASKED_EQ, rule.mask, rule.value))
 
 
 def _number(library: ctypes.CDLL, name: str) -> int | None:
