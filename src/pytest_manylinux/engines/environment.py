@@ -23,6 +23,7 @@ _BASE = {
     "LANG": "C.UTF-8",
     "TMPDIR": "/tmp",  # noqa: S108 - the sandbox's own
 }
+_OWN_NAME = "127.0.1.1 sandbox\n"  # a machine resolves its own name (Debian Reference, 5.1.1)
 _HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost\n"
 
 
@@ -48,12 +49,14 @@ def _without(table: str, number: int) -> str:
 def generated_files(root: Path, *, network: bool) -> dict[str, str]:
     """Small files that a root needs to be a machine: users, host names, name servers.
 
-    With `network` the host's own name servers and host names, since its network is used.
+    With `network` the host's own name servers and host names, since its network is used, and beside
+    them the sandbox's name.
     """
     files = user_database(_read(root / "etc/passwd"), _read(root / "etc/group"))
     if network:
         files["/etc/resolv.conf"] = _read(Path("/etc/resolv.conf"))
-        files["/etc/hosts"] = _read(Path("/etc/hosts")) or _HOSTS
+        names = _read(Path("/etc/hosts")).rstrip("\n")
+        files["/etc/hosts"] = f"{names}\n{_OWN_NAME}" if names else _HOSTS
     elif (root / "etc/hosts").is_file():
         files["/etc/hosts"] = _HOSTS
     return files
