@@ -214,29 +214,45 @@ import zipfile
 
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     {before}
-    name = "one-1.0-py3-none-any.whl"
+    name = "{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(folder + "/" + name, "w") as archive:
-        archive.writestr("one.py", "")
-        info = "one-1.0.dist-info/"
-        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: one\\nVersion: 1.0\\n")
+        archive.writestr("{name}.py", "")
+        info = "{name}-1.0.dist-info/"
+        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n")
         wheel = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
         archive.writestr(info + "WHEEL", wheel)
-        archive.writestr(info + "RECORD", "one.py,,\\n")
+        archive.writestr(info + "RECORD", "{name}.py,,\\n")
     return name
 """
 
 
-def source_only(index: Path, *, before: str) -> None:
-    """A project of which the index has the source alone; it needs nothing to be built."""
+_DESCRIBES = """
+import os
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    info = "{name}-1.0.dist-info"
+    os.makedirs(folder + "/" + info)
+    with open(folder + "/" + info + "/METADATA", "w") as file:
+        file.write("Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n")
+    return info
+"""
+
+
+def source_only(index: Path, name: str, *, before: str, describes: bool = True) -> None:
+    """A project of which the index has the source alone; it needs nothing to be built.
+
+    Unless it `describes` itself, it is built for its metadata too.
+    pip keeps what it built by the address of the source: a name stands for one content.
+    """
     settings = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     files = {
         "pyproject.toml": settings,
-        "backend.py": _BACKEND.format(before=before),
-        "PKG-INFO": "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n",
+        "backend.py": f"{_BACKEND}{_DESCRIBES * describes}".format(before=before, name=name),
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
     }
-    with tarfile.open(index / "one-1.0.tar.gz", "w:gz") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(f"one-1.0/{name}")
+    with tarfile.open(index / f"{name}-1.0.tar.gz", "w:gz") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(f"{name}-1.0/{path}")
             entry.size = len(text)
             archive.addfile(entry, BytesIO(text.encode()))
 
@@ -244,10 +260,10 @@ def source_only(index: Path, *, before: str) -> None:
 def test_a_dependency_that_is_a_source_only_is_built(
     index: Path, tmp_path: Path, any_place: Place
 ) -> None:
-    source_only(index, before="pass")
-    path = build_wheel(tmp_path, {"demo.py": "import one"}, requires=["one"])
+    source_only(index, "sourceonly", before="pass")
+    path = build_wheel(tmp_path, {"demo.py": "import sourceonly"}, requires=["sourceonly"])
     folder = resolve(path, any_place)
-    assert taken(folder) == ["one-1.0"]
+    assert taken(folder) == ["sourceonly-1.0"]
     seen = attempt(path, any_place, folder)
     assert seen.imports[0].status is ImportStatus.OK
 
@@ -255,12 +271,23 @@ def test_a_dependency_that_is_a_source_only_is_built(
 def test_a_source_that_wants_a_compiler_is_told_by_its_last_line(
     index: Path, tmp_path: Path, any_place: Place
 ) -> None:
-    source_only(index, before='subprocess.run(["cc", "--version"])')
-    path = build_wheel(tmp_path, {"demo.py": "import one"}, requires=["one"])
+    source_only(index, "needscompiler", before='subprocess.run(["cc", "--version"])')
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["needscompiler"])
     with pytest.raises(DependencyError) as caught:
         resolve(path, any_place)
-    assert "one" in caught.value.what
-    assert "No such file or directory: 'cc'" in caught.value.why
+    assert "needscompiler, which demo-1.0-py3-none-any.whl requires, has no wheel" in caught.value.what
+    assert caught.value.why.endswith("No such file or directory: 'cc'")
+
+
+def test_a_source_that_wants_a_tool_for_its_metadata_is_told_by_its_last_line(
+    index: Path, tmp_path: Path, any_place: Place
+) -> None:
+    source_only(index, "needstool", before='subprocess.run(["cmake"])', describes=False)
+    path = build_wheel(tmp_path, {"demo.py": ""}, requires=["needstool"])
+    with pytest.raises(DependencyError) as caught:
+        resolve(path, any_place)
+    assert "has no wheel for" in caught.value.what
+    assert caught.value.why.endswith("No such file or directory: 'cmake'")
 
 
 def test_a_trial_with_too_few_dependencies_ends_at_pip(tmp_path: Path, place: Place) -> None:

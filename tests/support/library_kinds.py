@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,8 +103,16 @@ def for_others(**kinds: int) -> Callable[[Path], Path]:
     return make
 
 
-def libraries(*flags: str, code: str = "", text: str = "") -> Callable[[Path], Path]:
-    """A wheel of libraries alone: one that others use, one of `code`, and a text called like one."""
+def libraries(
+    *flags: str,
+    code: str = "",
+    text: str = "",
+    symbols: bool = False,
+) -> Callable[[Path], Path]:
+    """A wheel of libraries alone: one that others use, one of `code`, and a text called like one.
+
+    With `symbols` the first one's debug information lies beside it, in a file of its own.
+    """
 
     def make(folder: Path) -> Path:
         source = "int low(void) { return 1; }"
@@ -116,6 +125,10 @@ def libraries(*flags: str, code: str = "", text: str = "") -> Callable[[Path], P
             (folder / "libcuda.so").write_bytes(cuda)
             compiled(folder, "libgone.so", "int gone(void) { return 0; }", "-Wl,-soname,libgone.so.1")
             files["stock/lib/libhigh.so.1"] = compiled(folder, "libhigh.so.1", code, *flags)
+        if symbols:
+            command = ["objcopy", "--only-keep-debug", "liblow.so.1", "liblow.dbg"]
+            subprocess.run(command, check=True, cwd=folder)
+            files["stock/lib/liblow.dbg"] = (folder / "liblow.dbg").read_bytes()
         if text:
             files["stock/lib/libtext.so.1"] = text
         return build_wheel(folder, files, name="stock", tag="py3-none-manylinux_2_17_x86_64")
@@ -301,6 +314,7 @@ KINDS: tuple[WheelKind, ...] = (
         audit={"wrong-architecture": "information"},
     ),
     WheelKind(name="libraries-alone", make=libraries()),
+    WheelKind(name="library-beside-its-symbols", make=libraries(symbols=True)),
     WheelKind(
         name="library-beside-its-sibling",
         make=libraries("-llow", code="int low(void); int high(void) { return low(); }"),

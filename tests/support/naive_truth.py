@@ -34,7 +34,7 @@ from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.indexes import host_index, redact
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.verdict import Foretold, Outcome
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import ElfKind, WheelFacts
 from pytest_manylinux.trials.dependencies import refuses_python, resolve_dependencies
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
@@ -104,7 +104,8 @@ def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str
     """What went wrong; empty if the wheel works."""
     names = (*facts.top_level, *_names_of_cmeel(facts))
     alone = not names and not facts.programs and not facts.scripts
-    libraries = [elf.path.rpartition("/")[2] for elf in facts.elf] if alone else []
+    shared = [elf.path for elf in facts.elf if elf.kind is ElfKind.SHARED] if alone else []
+    libraries = [path.rpartition("/")[2] for path in shared]
     programs = [path.rpartition("/")[2] for path in facts.programs if "/scripts/" in path]
     script = _BY_HAND.format(
         scratch=SCRATCH,

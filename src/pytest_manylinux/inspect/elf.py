@@ -358,6 +358,8 @@ def _kind(e_type: int, segments: tuple[Segment, ...], dynamic: Dynamic, interpre
         return ElfKind.OBJECT
     if not loaded or e_type not in {ET_DYN, ET_EXEC}:
         return ElfKind.OTHER
+    if e_type == ET_DYN and not dynamic.tags:
+        return ElfKind.OTHER  # debug information on its own: no loader opens it
     pie = bool(dynamic.value(sym.FLAGS_1) & _DF_1_PIE)
     runs = interpreter and sym.SONAME not in dynamic.tags
     return ElfKind.PROGRAM if e_type == ET_EXEC or pie or runs else ElfKind.SHARED

@@ -64,6 +64,12 @@ _VERSIONS = re.compile(
     r"satisfies the requirement (?P<name>[A-Za-z0-9][\w.-]*?)(?=[^\w.-])"
     r".*?\(from versions: (?P<versions>[^)]*)\)"
 )
+# What a source's build says is about that source, whatever words its tools have.
+_OF_BUILD = re.compile(
+    r"Failed building wheel|Failed to build|subprocess-exited-with-error|did not run successfully"
+    r"|Command errored out with exit status"
+)
+_END = re.compile(r"\[end of output\]|-{30,}")
 _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
 _UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
 
@@ -347,7 +353,7 @@ def refuses_wheel(output: str) -> bool:
 
     Then there is nothing to resolve, and what the trial's pip says of it decides.
     """
-    return _OWN_FAULT.search(output) is not None
+    return _OWN_FAULT.search(output) is not None and _OF_BUILD.search(output) is None
 
 
 def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) -> InstallOutcome:
@@ -364,10 +370,12 @@ def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) 
 
 def _unavailable(wheel: str, target: Target, output: str) -> DependencyError:
     remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
-    if (unbuilt := _UNBUILT.search(output)) and not remote:
+    if _OF_BUILD.search(output) and not remote:
+        # While it makes the metadata, not every pip says which source it is at.
+        unbuilt = _UNBUILT.search(output)
+        name = unbuilt["name"] if unbuilt else "a project"
         return DependencyError(
-            f"{unbuilt['name']}, which {wheel} requires, has no wheel for {target.id} and "
-            "cannot be built there",
+            f"{name}, which {wheel} requires, has no wheel for {target.id} and cannot be built there",
             why=last_real_line(output),
             remedy="require a release that has wheels; a user's pip builds it without a compiler too",
         )
@@ -382,9 +390,12 @@ def _unavailable(wheel: str, target: Target, output: str) -> DependencyError:
 
 
 def last_real_line(output: str) -> str:
-    """What a build said last: before pip's `[end of output]`, or else its last line of an error."""
+    """What a build said last: before pip's mark of its end, or else its last line of an error.
+
+    The mark is `[end of output]`, before pip 21.3 a row of hyphens.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    ends = [number for number, line in enumerate(lines) if line == "[end of output]" and number > 0]
+    ends = [number for number, line in enumerate(lines) if _END.fullmatch(line) and number > 0]
     if ends:
         return lines[ends[-1] - 1]
     errors = [line for line in lines if "rror" in line and not line.startswith("ERROR: Failed")]

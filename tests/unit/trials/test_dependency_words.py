@@ -11,6 +11,7 @@ from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.trials.dependencies import last_real_line, refuses_wheel
 from pytest_manylinux.trials.trial import check_python
 
+_NO_TOOL = "FileNotFoundError: [Errno 2] No such file or directory: 'cc'"
 IMAGE = Image(digest="sha256:0", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
 TRACEBACK = """ERROR: Exception:
 Traceback (most recent call last):
@@ -31,6 +32,9 @@ pip._vendor.packaging.requirements.InvalidRequirement: .* suffix can only be use
         ("FileNotFoundError: [Errno 2] No such file or directory: '/home/b/x.whl'", True),
         ("ERROR: six.whl is not a valid wheel filename.", True),
         ("ERROR: six@ file:///b from file:///b does not appear to be a Python project", True),
+        (f"{_NO_TOOL}\n  ERROR: Failed building wheel for srt\nFailed to build srt", False),
+        (f"error: subprocess-exited-with-error\n{_NO_TOOL}", False),
+        (f"  ERROR: Command errored out with exit status 1:\n{_NO_TOOL}", False),
         ("ERROR: No matching distribution found for srt", False),
         ("ERROR: ResolutionImpossible: for help visit", False),
     ],
