@@ -72,11 +72,14 @@ def consumer_on(target: Target, origin: Origin, wheel: Wheel) -> Consumer:
 
 
 def consumer_building(job: BuildJob) -> Consumer:
-    """A build, with what its back end requires; its Python sees what the policy's own glibc takes."""
+    """A build, with what its back end requires; its Python sees what the policy's own glibc takes.
+
+    In a root of the other C library what the back end requires is the root's own.
+    """
     build, project = job.build, job.subject.project
-    tags = installable_tags(build.python, build.policy.libc, build.arch, build.python.abi)
-    if build.root is not None:
-        tags = frozenset((*tags, *supported_tags(build.root)))
+    tags = set() if build.root is None else set(supported_tags(build.root))
+    if build.root is None or build.root.distro.libc.kind is build.policy.kind:
+        tags |= installable_tags(build.python, build.policy.libc, build.arch, build.python.abi)
     return Consumer(
         what=f"{job.subject.group} ({build.id})",
         name=project.name,
@@ -283,11 +286,16 @@ def _may_fit(version: str, requirement: Requirement) -> bool:
 
 
 def _build_for(consumer: Consumer, subject: ProjectSubject, plan: ProjectPlan) -> BuildJob:
-    """The build of a project whose wheel is for the consumer's Python, else its first one."""
-    builds = [build for build, _ in plan.builds]
+    """The build of a project whose wheel is for the consumer's platform and Python, else its first one.
 
-    def rank(build: PlannedBuild) -> tuple[bool, bool]:
-        return (build.python != consumer.python, build.arch != consumer.arch)
+    The platform counts first: a wheel may be for several Pythons, but never for the other C library.
+    """
+    builds = [build for build, _ in plan.builds]
+    platforms = {tag.platform for tag in consumer.tags}
+
+    def rank(build: PlannedBuild) -> tuple[bool, bool, bool]:
+        apart = platforms.isdisjoint(build.policy.platform_tags(build.arch))
+        return (apart, build.python != consumer.python, build.arch != consumer.arch)
 
     position = min(range(len(builds)), key=lambda number: (rank(builds[number]), number))
     return BuildJob(subject=subject, build=builds[position], earlier=tuple(builds[:position]))

@@ -14,7 +14,7 @@ from trial_values import make_facts, make_target, make_wheel
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.config.merge import merge
 from pytest_manylinux.errors import BuildError, DependencyError
-from pytest_manylinux.model.policy import Policy, PolicyChoice
+from pytest_manylinux.model.policy import Libc, LibcKind, Policy, PolicyChoice
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
 from pytest_manylinux.run.outcomes import Read
@@ -23,6 +23,7 @@ from pytest_manylinux.run.subjects import BuildJob, Origin, ProjectSubject, Whee
 
 TAGS = "cp311-cp311-manylinux_2_17_x86_64"
 SETTINGS = merge(())
+GLIBC, NEWER, MUSL = Policy((2, 17)), Policy((2, 34)), Policy((1, 2), LibcKind.MUSL)
 
 
 def given(name: str, version: str = "1.0", *, tags: str = TAGS, folder: str = "in") -> WheelSubject:
@@ -35,6 +36,7 @@ def project(
     *,
     version: str = "",
     builds: tuple[str, ...] = ("3.11",),
+    policies: tuple[Policy, ...] = (GLIBC,),
     **fields: Any,  # noqa: ANN401 - of a Project
 ) -> tuple[ProjectSubject, ProjectPlan]:
     subject = ProjectSubject(
@@ -44,9 +46,8 @@ def project(
     )
     subject = replace(subject, project=replace(subject.project, **fields))
     planned = tuple(
-        PlannedBuild(
-            python=parse_python(one), choice=PolicyChoice(Policy((2, 17))), arch="x86_64", root=None
-        )
+        PlannedBuild(python=parse_python(one), choice=PolicyChoice(policy), arch="x86_64", root=None)
+        for policy in policies
         for one in builds
     )
     return subject, ProjectPlan(builds=tuple((one, ()) for one in planned))
@@ -72,7 +73,9 @@ class Made:
             if name not in self.built:
                 raise BuildError(f"{name} does not build", why="no compiler")
             python = origin.build.python.id
-            filename = f"{name}-{self.built[name]}-{python}-{python}-manylinux_2_17_x86_64.whl"
+            filename = (
+                f"{name}-{self.built[name]}-{python}-{python}-{origin.build.policy.name}_x86_64.whl"
+            )
         else:
             filename = origin.path.name
         wheel = make_wheel(filename)
@@ -80,8 +83,14 @@ class Made:
         facts = make_facts(filename=filename, requires_dist=self.requires.get(wheel.name, ()))
         return Read(wheel=wheel, facts=facts)
 
-    def met(self, *lines: str, own: tuple[str, ...] = (), python: str = "3.11") -> list[str]:
-        target = make_target(python=python)
+    def met(
+        self,
+        *lines: str,
+        own: tuple[str, ...] = (),
+        python: str = "3.11",
+        **fields: Any,  # noqa: ANN401 - of a distro
+    ) -> list[str]:
+        target = make_target(python=python, **fields)
         consumer = consumer_on(target, given("plugin"), make_wheel(f"plugin-1.0-{TAGS}.whl"))
         found = asyncio.run(self.siblings.meet(lines, consumer, own))
         return [one.arguments(one.wheel.filename)[-1] for one in found]
@@ -137,6 +146,30 @@ def test_a_project_of_the_run_comes_before_wheels_and_is_built_for_the_target_s_
     made.siblings.add_project(*project("core", builds=("3.9", "3.11", "3.12")))
     assert made.met("core") == ["core-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"]
     assert made.met("core>=2") == [f"core-9.0-{TAGS}.whl"]
+
+
+@pytest.mark.parametrize("policies", [(GLIBC, NEWER, MUSL), (MUSL, NEWER, GLIBC)])
+@pytest.mark.parametrize(
+    ("libc", "wanted"),
+    [(Libc(LibcKind.GLIBC, (2, 31)), GLIBC), (Libc(LibcKind.MUSL, (1, 2, 5)), MUSL)],
+    ids=["glibc", "musl"],
+)
+def test_of_a_project_s_builds_the_one_for_the_consumer_s_c_library_is_taken(
+    policies: tuple[Policy, ...], libc: Libc, wanted: Policy
+) -> None:
+    made = Made(built={"core": "1.0"})
+    made.siblings.add_project(*project("core", builds=("3.9", "3.11"), policies=policies))
+    assert made.met("core", libc=libc) == [f"core-1.0-cp311-cp311-{wanted.name}_x86_64.whl"]
+
+
+def test_what_a_build_for_musl_requires_is_for_the_root_that_it_runs_in() -> None:
+    subject, plan = project("plugin", policies=(MUSL,))
+    build = replace(plan.builds[0][0], root=make_target())
+    platforms = {tag.platform for tag in consumer_building(BuildJob(subject=subject, build=build)).tags}
+    assert "manylinux_2_17_x86_64" in platforms
+    assert not any(platform.startswith("musllinux") for platform in platforms)
+    alone = BuildJob(subject=subject, build=plan.builds[0][0])
+    assert "musllinux_1_2_x86_64" in {tag.platform for tag in consumer_building(alone).tags}
 
 
 def test_a_project_whose_version_is_known_not_to_fit_is_not_built() -> None:
