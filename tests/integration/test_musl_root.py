@@ -6,13 +6,15 @@ The root is made if the cache has none: some minutes of a compiler. So these are
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from agreement import Place, places
-from kinds_of_wheels import WORKS
+from kinds_of_wheels import WORKS, with_mode
 from musl_kinds import BOTH, GLIBC_ROOT, MUSL_KINDS, MUSL_ROOT, MuslKind
+from wheels import build_wheel
 from whole_runs import Place as Folders
 from whole_runs import WholeRun
 
@@ -62,6 +64,7 @@ def test_one_file_is_judged_by_the_c_library_of_each_root(
 
 
 SAMPLES = Path(__file__).parents[2] / "sample_projects"
+_BUBBLEWRAP = "--manylinux-engine=bubblewrap"
 
 
 def test_a_project_is_built_for_both_and_a_wheel_of_glibc_is_found_out(tmp_path: Path) -> None:
@@ -73,7 +76,7 @@ def test_a_project_is_built_for_both_and_a_wheel_of_glibc_is_found_out(tmp_path:
     wheel = fortified.make(tmp_path / "tmp", BOTH)
     shutil.copy(wheel, folders.project / "dist")
     arguments = ["--manylinux-policy=manylinux2014,musllinux_1_2", "sample", "dist"]
-    arguments += [f"--manylinux-distros=debian-13,{MUSL_ROOT}", "--manylinux-engine=bubblewrap"]
+    arguments += [f"--manylinux-distros=debian-13,{MUSL_ROOT}", _BUBBLEWRAP]
     run = WholeRun(folders, arguments, {"PYTEST_MANYLINUX_CACHE": str(cache_root())})
     assert run.end() == 1, run.words
     run.must_say_no_tracebacks()
@@ -90,3 +93,32 @@ def test_a_project_is_built_for_both_and_a_wheel_of_glibc_is_found_out(tmp_path:
         (True, "debian-13"): sound,
         (True, MUSL_ROOT): (Outcome.NOT_PORTABLE, ["symbol-not-in-musl"]),
     }
+
+
+def test_a_static_program_of_musl_whose_tag_names_no_c_library_runs_on_both(tmp_path: Path) -> None:
+    """Built for musl, and tagged `linux_*` then, which says for which processor it is and no more."""
+    folders = Folders(folder=tmp_path).make()
+    shutil.copytree(SAMPLES / "portable/command_line_program", folders.project / "sample")
+    cache = {"PYTEST_MANYLINUX_CACHE": str(cache_root())}
+    built = WholeRun(
+        folders,
+        ["--manylinux-policy=musllinux_1_2", f"--manylinux-distros={MUSL_ROOT}", _BUBBLEWRAP, "sample"],
+        cache,
+    )
+    assert built.end() == 0, built.words
+    (made,) = (folders.out / "wheelhouse").glob("*musllinux*.whl")
+    (program,) = read_wheel(open_wheel(made)).elf
+    assert (program.interpreter, program.needed) == ("", ())
+    with zipfile.ZipFile(made) as archive:
+        content = archive.read(program.path)
+    path, tag = "static-1.0.data/scripts/checksum", "py3-none-linux_x86_64"
+    (folders.project / "universal").mkdir()
+    wheel = build_wheel(folders.project / "universal", {path: content}, name="static", tag=tag)
+    with_mode(wheel, path, 0o100755)
+    roots = ("debian-11", GLIBC_ROOT, MUSL_ROOT)
+    arguments = [f"--manylinux-distros={','.join(roots)}", _BUBBLEWRAP, "universal"]
+    run = WholeRun(folders, arguments, cache, name="universal")
+    assert run.end() == 0, run.words
+    run.must_say_no_tracebacks()
+    seen = [(v.subject.split("-cp")[0], v.outcome, v.prediction) for v in run.trials()]
+    assert seen == [(root, Outcome.PORTABLE, Foretold.RIGHT) for root in roots]
