@@ -1,0 +1,209 @@
+"""Images of a registry on loopback by bubblewrap and by docker: the first verdict, a trial, the disk.
+
+Both get the same images from one registry, and begin with nothing of them: Debian's roots with Python,
+the same with what builds want, and those without Python that have other distros' package managers.
+Wants `dockerd`, `docker-registry` and root.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from figures import MIB, Part, Row, in_turns, progress, spent
+from subjects import DISTROS, SMALL, download
+from trials import Subject, docker_row, subject_of, trial
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.config.merge import Layer, merge
+from pytest_manylinux.config.settings import SourceKind
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.engines.transfer import pack_root
+from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.images.run_images import RunImages
+from pytest_manylinux.model.distro import Image, ImagePurpose
+from pytest_manylinux.trials.pool import PreloadedPool
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
+
+from bare_images import IMAGES, root
+from engine_grounds import engine_grounds
+from loopback_registry import registry_running
+from pushed_images import root_layout, skopeo
+
+ENGINES = ("docker", "bubblewrap")
+FIRST = "debian-12"
+_PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--manylinux")
+_ROW = """
+[[tool.pytest-manylinux.distro]]
+id = "bench"
+like = "{like}"
+image = "{image}"
+interpreters = [{{ version = "{version}", packages = [] }}]
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """A registry with the images, and what each engine keeps of them.
+
+    `images` are their names, the one of FIRST first; `data` is the folder of docker's daemon.
+    """
+
+    images: tuple[str, ...]
+    place: Path
+    data: Path
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder of runs, and the store of images."""
+        return self.place / "cache"
+
+    def forget(self) -> None:
+        """Leave both engines without any image."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+        subprocess.run(["docker", "system", "prune", "-af"], check=True, capture_output=True)
+
+    def image(self, reference: str, engine: Engine) -> Image:
+        """One of them as the engine has it from the registry."""
+        distro = load_catalogue().get(FIRST)
+        interpreter = replace(distro.interpreters[0], packages=())
+        row = replace(distro, image=reference, interpreters=(interpreter,))
+        settings = merge([Layer(SourceKind.FLAG, "benchmark", {"image-source": "registry"})])
+        images = RunImages(
+            engine=engine, settings=settings, store=ImageStore(self.cache), pins={}, say=progress
+        )
+        return images.sources.provide(row, "x86_64", ImagePurpose.TRIAL, interpreter=interpreter)
+
+
+def images(folder: Path, *, rounds: int) -> list[Part]:
+    """The first verdict, and a trial."""
+    (wheel,) = download([SMALL], folder / "first", [DISTROS[FIRST]])
+    with _ground([next(_roots())]) as ground:
+        return [_first_verdict(wheel, ground, rounds), _trials(wheel, ground, rounds)]
+
+
+def disk() -> Part:
+    """What each engine keeps when it has all images."""
+    with _ground(_roots()) as ground:
+        sizes = tuple(Row(name=name, value=_kept_by(name, ground) / MIB) for name in ENGINES)
+    return Part(
+        title=f"Disk for {len(ground.images)} images from a registry",
+        rows=sizes,
+        base="docker",
+        unit="MiB",
+        asked="no more than docker takes",
+        note="As du counts it: what has two names counts once.",
+    )
+
+
+@contextmanager
+def _ground(roots: Iterable[tuple[str, Path]]) -> Iterator[Ground]:
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        address = stack.enter_context(registry_running(place))
+        names = tuple(_push(name, path, address, place) for name, path in roots)
+        daemon = stack.enter_context(engine_grounds("docker"))
+        yield Ground(images=names, place=place, data=Path(str(daemon.folder)) / "data")
+
+
+def _roots() -> Iterator[tuple[str, Path]]:
+    """Of different distros' kind: by name, where they are."""
+    store = ArchiveImages(ImageStore(), say=progress)
+    for purpose in (ImagePurpose.TRIAL, ImagePurpose.BUILD):
+        for name in sorted(DISTROS, key=lambda name: name != FIRST):
+            distro = load_catalogue().get(name)
+            image = store.provide(distro, "x86_64", purpose, interpreter=distro.interpreters[0])
+            yield f"{name}-{purpose.value}", Path(str(image.root))
+    for bare in IMAGES:
+        yield bare.distro, root(bare.debian, bare.manager)
+
+
+def _push(name: str, path: Path, address: str, place: Path) -> str:
+    """Push a root as an image of one compressed layer, as most have theirs; gives its name."""
+    archive, layout = place / f"{name}.tar", place / f"{name}-layout"
+    progress(f"packing and pushing {name}")
+    with archive.open("wb") as stream:
+        pack_root(path, stream)
+    layout.mkdir()
+    root_layout(layout, archive)
+    skopeo("copy", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{address}/bench:{name}")
+    shutil.rmtree(layout)
+    archive.unlink()
+    return f"{address}/bench:{name}"
+
+
+def _first_verdict(wheel: Path, ground: Ground, rounds: int) -> Part:
+    """A whole run of one wheel on one image, which neither has."""
+    project = ground.place / "project"
+    project.mkdir()
+    row = _ROW.format(like=FIRST, image=ground.images[0], version=DISTROS[FIRST])
+    (project / "pytest.ini").write_text("[pytest]\n")
+    (project / "pyproject.toml").write_text(row)
+    shutil.copy(wheel, project)
+    words = [sys.executable, *_PYTEST, "--manylinux-distros=bench", "--manylinux-image-source=registry"]
+    seen: dict[str, list[float]] = {engine: [] for engine in ENGINES}
+    for number in range(rounds):
+        for engine, times in seen.items():
+            ground.forget()
+            progress(f"first verdict by {engine}, {number + 1} of {rounds}")
+            command = [*words, f"--manylinux-engine={engine}", wheel.name]
+            done = spent(command, folder=project, PYTEST_MANYLINUX_CACHE=str(ground.cache))
+            if done.code:
+                raise SystemExit(f"the run is not green:\n{done.output[-3000:]}")
+            times.append(done.clock)
+    return Part(
+        title=f"From an empty cache to the first verdict, {FIRST} from a registry",
+        rows=tuple(
+            Row(name=engine, value=statistics.median(times), rounds=rounds)
+            for engine, times in seen.items()
+        ),
+        base="docker",
+        asked="3 times as fast as docker",
+    )
+
+
+def _trials(wheel: Path, ground: Ground, rounds: int) -> Part:
+    """A warm trial, ten in a row by either engine, on the same image of the registry."""
+    progress("warm trials")
+    ground.forget()
+    usual = subject_of(wheel, FIRST)
+    with ExitStack() as stack:
+        cells: dict[str, Callable[[], object]] = {}
+        for name in ENGINES:
+            engine = select_engine(name)
+            stack.callback(engine.close)
+            subject = Subject(replace(usual.request, image=ground.image(ground.images[0], engine)))
+            cells[f"{name}, in a row"] = docker_row(subject, engine)
+        warm = PreloadedPool(engine)
+        stack.callback(warm.close)
+        cells[f"{name}, the next one"] = trial(subject, engine, warm)
+        rows = in_turns(cells, rounds)
+    return Part(
+        title=f"A trial of {SMALL.partition('==')[0]} on that image, warm",
+        rows=rows,
+        base="docker, in a row",
+        asked="1.5 times as fast as docker",
+        note="In a row: ten, which share the time that it takes until the first can begin.",
+    )
+
+
+def _kept_by(name: str, ground: Ground) -> int:
+    """Bytes on disk, each file once; mounts of other file systems aside."""
+    ground.forget()
+    engine = select_engine(name)
+    for number, reference in enumerate(ground.images, start=1):
+        progress(f"disk by {name}: image {number} of {len(ground.images)}")
+        ground.image(reference, engine)
+    engine.close()
+    folder = ground.data if name == "docker" else ground.cache
+    words = ["du", "-s", "-x", "-B1", str(folder)]
+    return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[0])
