@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from wheels import build_wheel
+from zig_modules import CRASHES, SOUND, compile_module
 
 from pytest_manylinux.building.compiler import fetch_compiler
 from pytest_manylinux.cache.paths import cache_root
@@ -33,33 +34,10 @@ FOREIGN = (
     *(("riscv64", "debian-13"), ("s390x", "debian-12"), ("ppc64le", "debian-12")),
 )
 
-# Python.h of each architecture is not at hand, and of the stable ABI a module without functions wants
-# only this: PyModuleDef and PyModule_Create2 (CPython's Include/moduleobject.h).
-MODULE = """
-typedef struct { long refcount; void *type; void *init; long index; void *copy;
-                 const char *name; const char *doc; long size; void *rest[5]; } Def;
-extern void *PyModule_Create2(Def *, int);
-static Def def = { 1, 0, 0, 0, 0, "demo", 0, -1, { 0 } };
-%s
-void *PyInit_demo(void) { %s return PyModule_Create2(&def, 1013); }
-"""
-SOUND = MODULE % ("", "")
-CRASHES = MODULE % ("", "*(volatile int *)0 = 1;")
-
 
 @pytest.fixture(scope="module")
 def zig() -> Path:
     return fetch_compiler(cache_root() / "build", host_arch(), say=print) / "zig"
-
-
-def compile_module(zig: Path, folder: Path, source: str, arch: str) -> bytes:
-    """A module for the stable ABI, by zig for manylinux2014 of an architecture."""
-    names = {"i686": "x86-linux-gnu", "armv7l": "arm-linux-gnueabihf"}
-    target = f"{names.get(arch, f'{arch}-linux-gnu')}.2.17"
-    (folder / "demo.c").write_text(source)
-    command = [str(zig), "cc", "-target", target, "-fno-sanitize=all", "-O1", "-fPIC", "-shared", "-s"]
-    subprocess.run([*command, "demo.c", "-o", "demo.so"], cwd=folder, check=True)
-    return (folder / "demo.so").read_bytes()
 
 
 class OneRun:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ci_pages import BLOCK, HOW_TO, blocks
 from run_records import make_run, make_verdict, make_wheel
 from wheels import build_wheel
 
@@ -22,24 +23,17 @@ from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import write_proof
 
 ROOT = Path(__file__).parents[2]
-HOW_TO = ROOT / "docs" / "how-to"
 PAGES = [
     *(HOW_TO / f"{name}.md" for name in ("github-actions", "gitlab-ci", "jenkins", "cron", "pre-push")),
     ROOT / "docs" / "reference" / "gate.md",
     ROOT / "docs" / "reference" / "proof.md",
 ]
 BIN = Path(sys.executable).parent
-_BLOCK = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path, kind: str) -> list[str]:
-    text = page.read_text(encoding="utf-8")
-    return [match["text"] for match in _BLOCK.finditer(text) if match["kind"] == kind]
 
 
 def commands(page: Path) -> list[list[str]]:
     """Every `pytest-manylinux` command line on the page, as words."""
-    text = "\n".join(match["text"] for match in _BLOCK.finditer(page.read_text(encoding="utf-8")))
+    text = "\n".join(match["text"] for match in BLOCK.finditer(page.read_text(encoding="utf-8")))
     text = text.replace("\\\n", " ")
     found = re.findall(
         r"(?:^|[ /'])(pytest-manylinux (?:gate|upload|proof|diff)\b[^|&;>\n']*)", text, re.MULTILINE

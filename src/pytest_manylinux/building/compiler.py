@@ -119,6 +119,13 @@ TARGETS: Mapping[str, ZigTarget] = {
         alpine="armv7",
         musl="TIME32 ARCH_arm FAMILY_arm",
     ),
+    "loongarch64": ZigTarget(
+        triple="loongarch64-linux-gnu",
+        triplet="loongarch64-linux-gnu",
+        alpine="loongarch64",
+        musl="PTR64 ARCH_loongarch64 FAMILY_loongarch",
+        since=(2, 36),
+    ),
     "ppc64le": ZigTarget(
         triple="powerpc64le-linux-gnu",
         triplet="powerpc64le-linux-gnu",

@@ -256,6 +256,7 @@ def test_strip_does_nothing(driver: Driver) -> None:
         ("ppc64le", "manylinux2014", "powerpc64le-linux-gnu.2.19"),
         ("ppc64le", "manylinux_2_28", "powerpc64le-linux-gnu.2.28"),
         ("riscv64", "manylinux_2_31", "riscv64-linux-gnu.2.31"),
+        ("loongarch64", "manylinux_2_38", "loongarch64-linux-gnu.2.38"),
         ("s390x", "musllinux_1_2", "s390x-linux-musl"),
     ],
 )
