@@ -236,7 +236,9 @@ class _Gate:
         elif artifact.is_foreign and self.rule.other_platforms == "allow":
             yield Reason(ExitCode.OK, "not for Linux: let through unproven (other-platforms = allow)")
         elif artifact.is_foreign:
-            yield _unproven("not for Linux, so nothing can be proven (other-platforms = refuse)")
+            yield _unproven(
+                "not for Linux, so nothing can be proven: `--other-platforms=allow` lets it through"
+            )
         else:
             yield from self._wheel(artifact)
 

@@ -50,6 +50,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _BUNDLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _SECTIONS = ("global", "install", ":env:")  # the later wins, as in pip
 _LINE = re.compile(r"(?P<section>:env:|[\w-]+)\.(?P<key>[\w-]+)=(?P<value>['\"].*['\"])")
+_DEFAULT_INDEX = re.compile(r"--index-url\s[^()]*\(default\s+(https?://[^\s)]+)\)")
 _USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]+@")
 
 
@@ -119,6 +120,7 @@ def forget_host_index() -> None:
     """Read the configuration anew when it is asked for next."""
     _host_index.cache_clear()
     _pip_settings.cache_clear()
+    _index_of_pip.cache_clear()
 
 
 def host_proxies() -> dict[str, str]:
@@ -228,10 +230,7 @@ def _pip_settings() -> dict[str, str]:
 
     A Python without pip is no mistake: then only the environment speaks.
     """
-    commands = (module_command("pip"), [shutil.which("pip") or ""])
-    for command in commands:
-        if not command[0]:
-            continue
+    for command in _pip_commands():
         done = subprocess.run(
             [*command, "config", "list", "--disable-pip-version-check"],
             capture_output=True,
@@ -246,7 +245,7 @@ def _pip_settings() -> dict[str, str]:
             raise UsageError(
                 "pip cannot read its own configuration",
                 why=redact(reason_of(done.returncode, done.stderr[-500:])),
-                remedy="mend what `pip config debug` shows",
+                remedy="correct what `pip config debug` shows",
             )
     return dict(_from_environment(os.environ))
 
@@ -305,9 +304,13 @@ def index_session() -> requests.Session:
 
 
 def index_urls() -> tuple[str, ...]:
-    """The addresses of the indexes that pip is set to; raises UsageError if it has none."""
+    """The addresses of the indexes that pip asks, its own default included.
+
+    Raises UsageError if there are none: all are folders of this machine, or `no-index` is set.
+    """
     environment = host_index().environment
-    words = " ".join(environment.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"))
+    first = environment.get("PIP_INDEX_URL") or _index_of_pip()
+    words = f"{first} {environment.get('PIP_EXTRA_INDEX_URL', '')}"
     urls = tuple(word for word in words.split() if word.startswith(("http://", "https://")))
     if not urls or "PIP_NO_INDEX" in environment:
         raise UsageError(
@@ -315,6 +318,31 @@ def index_urls() -> tuple[str, ...]:
             remedy="set it: PIP_INDEX_URL=https://…/simple, or `pip config set global.index-url …`",
         )
     return urls
+
+
+@functools.cache
+def _index_of_pip() -> str:
+    """The index that pip asks unless it is told of another, as its help names it; empty without pip."""
+    for command in _pip_commands():
+        done = subprocess.run(
+            [*command, "install", "--help", "--disable-pip-version-check"],
+            capture_output=True,
+            text=True,
+            timeout=_CONFIG_TIMEOUT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "COLUMNS": "1000"},
+        )
+        if found := _DEFAULT_INDEX.search(done.stdout):
+            return found[1]
+    return ""
+
+
+def _pip_commands() -> Iterator[list[str]]:
+    """Ways to start pip: this Python's, which may lack it, then the one on PATH."""
+    yield module_command("pip")
+    if program := shutil.which("pip"):
+        yield [program]
 
 
 def project_files(

@@ -16,7 +16,7 @@ from pytest_manylinux.config.merge import file_layer, merge
 from pytest_manylinux.config.settings import GateRule, IndexChoice, as_percentage
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_json, plain_line
-from pytest_manylinux.gate import Decision, Ruling, decide
+from pytest_manylinux.gate import Decision, Reason, Ruling, decide
 from pytest_manylinux.indexes import listed_files
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.report.proof import Proof, Trusted, load_trusted, read_proof
@@ -292,19 +292,32 @@ def _index_lines(index: IndexRules) -> list[str]:
 
 
 def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -> None:
-    """One line a file and below it the reasons: those against it, all with `explain`."""
-    for ruling in decision.rulings:
-        file = str(ruling.artifact.path) if folders else ruling.artifact.filename
-        print(f"{_WORDS[ruling.code]}: {plain_line(file)}{_because(ruling)}")
-        for reason in ruling.reasons:
-            if explain or reason.code is not ExitCode.OK:
-                sign = "+" if reason.code is ExitCode.OK else "-"
-                print(f"  {sign} {plain_line(reason.text)}")
+    """One line a file and below it the reasons: those against it, all with `explain`.
+
+    Files with the same reasons stand together, and the reasons once below the last of them; what is
+    refused comes last.
+    """
+    for reasons, rulings in _by_reasons(decision, explain=explain).items():
+        for ruling in rulings:
+            file = str(ruling.artifact.path) if folders else ruling.artifact.filename
+            print(f"{_WORDS[ruling.code]}: {plain_line(file)}{_because(ruling)}")
+        those = f"all {len(rulings)}: " if len(rulings) > 1 else ""
+        for reason in reasons:
+            sign = "+" if reason.code is ExitCode.OK else "-"
+            print(f"  {sign} {those}{plain_line(reason.text)}")
     for line in (*decision.coverage_lines(), *release_fault_lines(decision.release)):
         print(plain_line(line))
     allowed = sum(ruling.code is ExitCode.OK for ruling in decision.rulings)
     if allowed < len(decision.rulings):
         print(f"{len(decision.rulings) - allowed} of {len(decision.rulings)} refused", file=sys.stderr)
+
+
+def _by_reasons(decision: Decision, *, explain: bool) -> dict[tuple[Reason, ...], list[Ruling]]:
+    found: dict[tuple[Reason, ...], list[Ruling]] = {}
+    for ruling in sorted(decision.rulings, key=lambda ruling: ruling.code is not ExitCode.OK):
+        shown = (one for one in ruling.reasons if explain or one.code is not ExitCode.OK)
+        found.setdefault(tuple(shown), []).append(ruling)
+    return found
 
 
 def _because(ruling: Ruling) -> str:

@@ -20,7 +20,7 @@ from pytest_manylinux.cli import main
 from pytest_manylinux.commands.gate_command import whole_release
 from pytest_manylinux.config.settings import IndexChoice
 from pytest_manylinux.errors import ExitCode, PackageIndexError, UsageError
-from pytest_manylinux.indexes import IndexAccess, listed_files
+from pytest_manylinux.indexes import IndexAccess, index_urls, listed_files
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.upload_rules.index_rules import index_rules
 from pytest_manylinux.upload_rules.release import (
@@ -312,10 +312,25 @@ def test_an_index_that_does_not_tell(
             listed_files("demo")
 
 
-def test_no_index_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_manylinux.indexes.host_index", IndexAccess)
+@pytest.mark.parametrize(
+    "environment",
+    [{"PIP_NO_INDEX": "1"}, {"PIP_INDEX_URL": "file:///mirror/simple"}],
+)
+def test_no_index_to_ask(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pytest_manylinux.indexes.host_index", lambda: IndexAccess(environment=environment)
+    )
     with pytest.raises(UsageError, match="no index-url"):
         listed_files("demo")
+
+
+def test_a_pip_that_is_set_to_no_index_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"PIP_EXTRA_INDEX_URL": "https://wheels.example/simple file:///mirror/simple"}
+    monkeypatch.setattr("pytest_manylinux.indexes.host_index", lambda: IndexAccess(environment=extra))
+    own, further = index_urls()
+    assert own.startswith("https://")
+    assert own.endswith("/simple")
+    assert further == "https://wheels.example/simple"
 
 
 @contextmanager
