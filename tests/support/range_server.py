@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,23 +77,24 @@ class _Handler(BaseHTTPRequestHandler):
     def file(self, data: bytes) -> None:
         wanted = _RANGE.fullmatch(self.headers.get("Range", "")) if self.of.ranges else None
         if wanted is None:
-            self.of.sent += len(data)
-            return self.answer(200, data, {})
+            return self.answer(200, data, {}, counted=True)
         if wanted[1]:
             begin, end = int(wanted[1]), min(int(wanted[2]) + 1, len(data))
         else:
             begin, end = max(len(data) - int(wanted[2]), 0), len(data)
-        self.of.sent += end - begin
-        return self.answer(
-            206, data[begin:end], {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
-        )
+        place = {"Content-Range": f"bytes {begin}-{end - 1}/{len(data)}"}
+        return self.answer(206, data[begin:end], place, counted=True)
 
-    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+    def answer(
+        self, status: int, body: bytes, headers: dict[str, str], *, counted: bool = False
+    ) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # a client may have seen enough by the head
+            self.wfile.write(body)
+            self.of.sent += len(body) if counted else 0
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
         pass
