@@ -162,3 +162,11 @@ def test_failed_and_skipped_items_have_their_words(pytester: pytest.Pytester) ->
     result.stdout.fnmatch_lines(
         ["dist/bad-1.0-*::audit FAILED *[[] 50%]", f"dist/{old}::trial[[]no-target] SKIPPED*[[]100%]"]
     )
+
+
+def test_without_pytests_terminal_plugin_the_run_goes_on(pytester: pytest.Pytester) -> None:
+    """`-p no:terminal` takes the reporter away, and the option --verbose with it."""
+    done = pytester.runpytest_subprocess("-p", "no:terminal", "--junitxml=junit.xml", *AUDITS)
+    assert done.ret == pytest.ExitCode.OK, str(done.stderr)
+    junit = (pytester.path / "junit.xml").read_text("utf-8")
+    assert all(f"{name}-1.0" in junit for name in WHEELS)

@@ -64,8 +64,10 @@ class Lines:
     def _reporter(self) -> pytest.TerminalReporter | None:
         """The terminal reporter of pytest, where it is to write whole lines."""
         found: pytest.TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
+        if found is None:  # -p no:terminal, which takes --verbose away too
+            return None
         verbosity = self._config.option.verbose
-        return found if found and (verbosity > 0 or (verbosity == 0 and not found.isatty)) else None
+        return found if verbosity > 0 or (verbosity == 0 and not found.isatty) else None
 
     @contextmanager
     def _by_line(self, *, mine: bool) -> Iterator[None]:
