@@ -89,7 +89,8 @@ def make_image(archive: Path) -> None:
     try:
         client.api.timeout = 600
         answer = client.api.import_image(src=str(archive), changes=changes(POLICY))
-        client.api.tag(json.loads(answer.strip().splitlines()[-1])["status"], *IMAGE.split(":"))
+        name, _, tag = IMAGE.partition(":")
+        client.api.tag(json.loads(answer.strip().splitlines()[-1])["status"], name, tag)
     finally:
         client.close()
     archive.unlink()

@@ -112,6 +112,7 @@ def test_the_page_says_what_of_the_release_can_be_tried(
     assert done.stdout.count("cp314t-musllinux") == len(ARCHS), "what is left, by its name"
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize("crashes", ["", "cp313-cp313-manylinux2014_x86_64"])
 def test_the_job_ends_green_for_sound_wheels_and_red_for_a_bad_one(
     tmp_path: Path, modules: dict[tuple[str, str], bytes], crashes: str
