@@ -251,8 +251,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     headers = read_headers(data)
     segments, sections = headers.segments, headers.sections
     loads = tuple(s.load for s in segments if s.kind == PT_LOAD)
-    spans = tuple(Span(load.address, load.offset, load.file_size) for load in loads)
-    layout = ElfLayout(data, headers.bits, headers.order, spans)
+    layout = ElfLayout(data, headers.bits, headers.order, _spans(loads))
     dynamic = _dynamic(layout, segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     interpreter = _interpreter(layout, segments)
@@ -298,6 +297,10 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
     )
+
+
+def _spans(loads: Iterable[LoadSegment]) -> tuple[Span, ...]:
+    return tuple(Span(load.address, load.offset, load.file_size) for load in loads)
 
 
 def _dlopens(wants: Iterable[SymbolWant]) -> bool:
