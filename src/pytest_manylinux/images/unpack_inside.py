@@ -53,13 +53,20 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
                 _make_room(root, _names(request["tar"], layer))
             _extract(request, layer, upper=number > 0)
         if "upper" not in request:
-            return {"size": _tidy(root, own=own)}
-        size = _tidy(request["upper"], own=own, whiteouts=True)
+            return {"size": _within(request, _tidy(root, own=own))}
+        size = _within(request, _tidy(request["upper"], own=own, whiteouts=True))
         _lay_over(os.fsencode(root), os.fsencode(request["upper"]))
         shutil.rmtree(request["work"])  # a folder that its owner may not look into
         return {"size": size}  # noqa: TRY300 - what may be refused is above it
     except RefusedError as error:
         return {"refused": str(error)}
+
+
+def _within(request: dict[str, Any], size: int) -> int:
+    """The bytes of what was unpacked; a small one is done before anybody looks how much it writes."""
+    if request["layers"] and size > request["bytes"]:
+        raise RefusedError(f"it unpacks to more than {request['bytes']} bytes")
+    return size
 
 
 def _extract(request: dict[str, Any], layer: str, *, upper: bool) -> None:
