@@ -2,12 +2,12 @@
 
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
-Parts: trials, libcs, cold, whole, samples, builds, predict, start, growth, cluster, images, disk;
-without any, all of them, which takes an hour. `cold` has a build from before beside it where --before
-names its Python. Wheels, the builder image and the last figures of each part are kept in the folder,
-and page and picture have them all. Wants what the test suite wants, and the dependency group `bench`
-(`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy one too,
-limits in seconds do not.
+Parts: trials, libcs, cold, whole, samples, builds, predict, release, start, growth, cluster, images,
+disk; without any, all of them, which takes an hour. `cold` has a build from before beside it where
+--before names its Python. Wheels, the builder image and the last figures of each part are kept in the
+folder, and page and picture have them all. Wants what the test suite wants, and the dependency group
+`bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy
+one too, limits in seconds do not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collection import growth, start_up
 from figures import Part, machine, picture
 from images import disk, images
 from kept import Measured, days, load, measured, save
-from predict import predictions
+from predict import predictions, release
 from runs import cluster, samples, whole
 from subjects import LARGE, MUSLLINUX, SMALL, download
 from trials import beside_the_naive_way, on_both_libcs
@@ -60,6 +60,7 @@ PARTS: dict[str, Measure] = {
     "samples": lambda _: [samples()],
     "builds": lambda options: [builds(options.folder, rounds=options.rounds)],
     "predict": _predictions,
+    "release": lambda _: release(),
     "start": lambda options: [start_up(8 * options.rounds)],
     "growth": lambda _: growth(),
     "cluster": lambda options: [cluster(options.folder)],

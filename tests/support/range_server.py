@@ -19,18 +19,23 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 class RangeServer:
     """`folder`'s files at /files/, their pages at /simple/NAME/; the fields say how it behaves.
 
-    `sent` counts bytes of files. `login` is the value of Authorization that it wants.
+    `sent` counts bytes of files, `asked` are requests for files: the name, and the range or nothing.
+    With `meeting`, requests for the ends of files but the first are answered when so many are there.
+    `refusal` is the status of its answer to a range; `login` the value of Authorization that it wants.
     """
 
     folder: Path
     url: str = ""
     sent: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
     ranges: bool = True
+    refusal: int = 0
     html: bool = False
     digests: dict[str, str] = field(default_factory=dict)
     login: str = ""
     redirects: dict[str, str] = field(default_factory=dict)
     stalls: threading.Event | None = None
+    meeting: threading.Barrier | None = None
 
     def page(self) -> tuple[bytes, str]:
         """The project's page, in the form that was asked for."""
@@ -75,6 +80,12 @@ class _Handler(BaseHTTPRequestHandler):
         return self.file(path.read_bytes())
 
     def file(self, data: bytes) -> None:
+        self.of.asked.append((self.path.rpartition("/")[2], self.headers.get("Range", "")))
+        ends = [wanted for _, wanted in self.of.asked if wanted.startswith("bytes=-")]
+        if self.of.meeting is not None and self.headers["Range"] in ends and len(ends) > 1:
+            self.of.meeting.wait(60)
+        if self.of.refusal and "Range" in self.headers:
+            return self.answer(self.of.refusal, b"", {})
         wanted = _RANGE.fullmatch(self.headers.get("Range", "")) if self.of.ranges else None
         if wanted is None:
             return self.answer(200, data, {}, counted=True)

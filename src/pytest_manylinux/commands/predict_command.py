@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pytest_manylinux.escape import plain_json, plain_line
 
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
+    from requests import Session
     from rich.table import Table
 
     from pytest_manylinux.diagnose.forecast import CoveredDistro, FamilyReach, Forecast
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 _OURS = ("manylinux", "musllinux", "linux_", "any")
 _SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 _INTERVAL = 0.02  # seconds that a thread may keep the interpreter while others wait
+_WIDEST = 10_000  # columns of a table that is not to be folded
 _SHOWN = 8  # distros named in a line; --json has all
 
 
@@ -129,13 +129,31 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 
 
 class _Subjects:
-    """The wheels that were named: `readers` gives the facts of each; `foreign` are other systems'."""
+    """The wheels that were named, on disk and on servers; `foreign` are other systems'."""
 
     def __init__(self) -> None:
-        self.readers: list[Callable[[], WheelFacts]] = []
+        self.paths: list[Path] = []
+        self.files: list[IndexFile] = []
         self.foreign: list[str] = []
         self.remote: RemoteWheels | None = None
         self.released = False
+
+    def facts(self) -> Iterator[WheelFacts]:
+        """The facts of each; raises UsageError if all are for other systems."""
+        from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
+
+        found = False
+        remote = (
+            self.remote.read((f.url, f.filename, f.sha256) for f in self.files) if self.remote else ()
+        )
+        for facts in chain(map(glance, self.paths), remote):
+            if _for_linux(facts.wheel):
+                found = True
+                yield facts
+            else:
+                self.foreign.append(facts.wheel.filename)
+        if not found:
+            raise _not_for_linux(self.foreign)
 
     def fetched(self) -> str:
         """A sentence on what was fetched; empty if everything was on disk."""
@@ -152,19 +170,23 @@ class _Subjects:
 
 @contextmanager
 def _subjects(arguments: argparse.Namespace) -> Iterator[_Subjects]:
-    from pytest_manylinux.inspect.wheel_file import glance  # noqa: PLC0415
-
     found = _Subjects()
     remote = [word for word in arguments.wheels if _is_remote(word)]
-    paths = _paths([word for word in arguments.wheels if not _is_remote(word)])
-    found.readers += [partial(glance, path) for path in paths]
+    found.paths += _paths([word for word in arguments.wheels if not _is_remote(word)])
     if not remote:
         yield found
         return
     from tempfile import TemporaryDirectory  # noqa: PLC0415
 
-    with TemporaryDirectory(prefix="pytest-manylinux-predict-") as folder:
-        _add_remote(found, remote, arguments.index_url, Path(folder))
+    from pytest_manylinux.indexes import index_session  # noqa: PLC0415
+    from pytest_manylinux.inspect.remote_wheel import RemoteWheels  # noqa: PLC0415
+
+    session = index_session()
+    with (
+        TemporaryDirectory(prefix="pytest-manylinux-predict-") as folder,
+        RemoteWheels(session, Path(folder)) as found.remote,
+    ):
+        _add_remote(found, remote, arguments.index_url, session)
         yield found
 
 
@@ -172,18 +194,10 @@ def _is_remote(word: str) -> bool:
     return word.startswith(("http://", "https://")) or ("==" in word and not Path(word).exists())
 
 
-def _add_remote(found: _Subjects, words: Sequence[str], index: str | None, folder: Path) -> None:
-    from pytest_manylinux.indexes import (  # noqa: PLC0415
-        file_at,
-        index_session,
-        index_urls,
-        release_wheels,
-    )
-    from pytest_manylinux.inspect.remote_wheel import RemoteWheels  # noqa: PLC0415
+def _add_remote(found: _Subjects, words: Sequence[str], index: str | None, session: Session) -> None:
+    from pytest_manylinux.indexes import file_at, index_urls, release_wheels  # noqa: PLC0415
     from pytest_manylinux.inspect.wheel_file import named_wheel  # noqa: PLC0415
 
-    session = index_session()
-    found.remote = RemoteWheels(session, folder)
     for word in words:
         if "://" in word:
             files: Sequence[IndexFile] = (file_at(word),)
@@ -194,17 +208,13 @@ def _add_remote(found: _Subjects, words: Sequence[str], index: str | None, folde
             found.released = True
         for file in files:
             if _for_linux(named_wheel(Path(file.filename))):
-                found.readers.append(partial(found.remote.glance, file.url, file.filename, file.sha256))
+                found.files.append(file)
             else:
                 found.foreign.append(file.filename)
 
 
 def _answer(arguments: argparse.Namespace, subjects: _Subjects) -> int:
-    if not subjects.readers:
-        raise _not_for_linux(subjects.foreign)
     found, version = _forecasts(subjects, arguments.distros)
-    if not found:
-        raise _not_for_linux(subjects.foreign)
     if arguments.json:
         from pytest_manylinux.diagnose.forecast import to_json  # noqa: PLC0415
 
@@ -223,12 +233,10 @@ def _answer(arguments: argparse.Namespace, subjects: _Subjects) -> int:
 
 
 def _policies(arguments: argparse.Namespace, subjects: _Subjects) -> int:
-    if not subjects.readers:
-        raise _not_for_linux(subjects.foreign)
     from pytest_manylinux.commands.predict_policies import show_policies  # noqa: PLC0415
 
     code = show_policies(
-        _ours((read() for read in subjects.readers), subjects.foreign),
+        subjects.facts(),
         distros=_words(arguments.distros),
         shares=arguments.shares,
         as_json=arguments.json,
@@ -240,24 +248,28 @@ def _policies(arguments: argparse.Namespace, subjects: _Subjects) -> int:
 
 
 def _show_release(found: Sequence[Forecast]) -> None:
-    """A row for each wheel: on how many distros it works of those that were looked at, and why not."""
+    """A row for each wheel: on how many distros it works or fails, how many lack its Python."""
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
+    from rich.measure import Measurement  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
+    from pytest_manylinux.diagnose.forecast import reach_of_wheel  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("wheel", "works on", "fails most by"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("wheel", "works on", "fails on", "no such Python", "fails most by"):
+        table.add_column(heading, no_wrap=True)
     for forecast in found:
-        for name, predictions in forecast.predictions.items():
-            distros = {one.target.distro.id for one in predictions}
-            works = {one.target.distro.id for one in predictions if one.works}
-            failing = [one for one in predictions if one.target.distro.id not in works]
-            reasons = Counter(one.errors[0].name for one in failing)
-            reason = reasons.most_common(1)[0][0] if reasons else ""
-            table.add_row(escape(plain_line(name)), f"{len(works)}/{len(distros)}", reason)
-    Console().print(table)
-    print()
+        for wheel in forecast.wheels:
+            reach = reach_of_wheel(wheel, forecast.predictions[wheel.filename])
+            counts = (reach.works, reach.fails, reach.without_python)
+            shown = (str(len(distros)) for distros in counts)
+            table.add_row(escape(plain_line(wheel.filename)), *shown, reach.reason)
+    console = Console()
+    unlimited = console.options.update(max_width=_WIDEST)
+    width = Measurement.get(console, unlimited, table).maximum  # a name is in one piece, to be found
+    Console(width=max(width, console.width)).print(table)
+    print("(distros, by their own Pythons; one that has none for a wheel is not a failure of it)\n")
 
 
 def _not_for_linux(names: Sequence[str]) -> UsageError:
@@ -275,8 +287,9 @@ def _forecasts(subjects: _Subjects, distros: str) -> tuple[tuple[Forecast, ...],
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
+    facts = subjects.facts()
     with ThreadPoolExecutor(1, "first-wheel") as executor:
-        first = executor.submit(subjects.readers[0])
+        first = executor.submit(next, facts)
 
         from pytest_manylinux.catalogue import load_catalogue  # noqa: PLC0415
         from pytest_manylinux.diagnose.check_registry import checks  # noqa: PLC0415
@@ -286,16 +299,7 @@ def _forecasts(subjects: _Subjects, distros: str) -> tuple[tuple[Forecast, ...],
         catalogue = load_catalogue()
         words = _words(distros)
         chosen = catalogue.select(words, where="--distros") if words else catalogue.distros
-        facts = chain((first.result(),), (read() for read in subjects.readers[1:]))
-        return forecasts(_ours(facts, subjects.foreign), chosen), catalogue.version
-
-
-def _ours(all_facts: Iterable[WheelFacts], foreign: list[str]) -> Iterator[WheelFacts]:
-    for facts in all_facts:
-        if _for_linux(facts.wheel):
-            yield facts
-        else:
-            foreign.append(facts.wheel.filename)
+        return forecasts(chain((first.result(),), facts), chosen), catalogue.version
 
 
 def _for_linux(wheel: Wheel) -> bool:
@@ -336,14 +340,8 @@ def _strict(arguments: argparse.Namespace, subjects: _Subjects) -> int:
     if not words:
         raise UsageError("--for names no distro", remedy="name ids, aliases or groups: --for supported")
     counted = load_catalogue().select(words, where="--for")
-    foreign = subjects.foreign
-    codes = [
-        _judge_strictly(facts, counted, ", ".join(words))
-        for facts in _ours((read() for read in subjects.readers), foreign)
-    ]
-    if not codes:
-        raise _not_for_linux(foreign)
-    for name in foreign:
+    codes = [_judge_strictly(facts, counted, ", ".join(words)) for facts in subjects.facts()]
+    for name in subjects.foreign:
         print(f"{plain_line(name)}: left out, not for Linux")
     if fetched := subjects.fetched():
         print(fetched, file=sys.stderr)
@@ -450,16 +448,20 @@ def _table(forecast: Forecast) -> Table:
     for heading in ("family", "works from", "on", "fails on", "because"):
         table.add_column(heading, overflow="fold")
     for family in forecast.reach.families:
-        table.add_row(*_row(family))
+        table.add_row(*_row(family, several=len(forecast.wheels) > 1))
     return table
 
 
-def _row(family: FamilyReach) -> tuple[str, str, str, str, str]:
+def _row(family: FamilyReach, *, several: bool) -> tuple[str, str, str, str, str]:
     from rich.markup import escape  # noqa: PLC0415
 
     oldest, first, reason = family.oldest, family.first_unserved, family.reason
     served = sum(row.works for row in family.served)
-    because = f"{reason.name}: {reason.message}" if reason else ""
+    message = reason.message if reason else ""
+    if several and first and reason and reason.name == "python-mismatch" and not reason.files:
+        python = first.best.target.interpreter.version.dotted
+        message = f"no wheel here is for Python {python}, the Python of {first.distro.id}"
+    because = f"{reason.name}: {message}" if reason else ""
     return (
         family.family,
         f"[green]{_release(oldest)}[/]" if oldest else "[red]none[/]",

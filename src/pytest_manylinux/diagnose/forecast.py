@@ -7,10 +7,12 @@ most. A distro is served if one of the wheels works on one of its interpreters.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_manylinux.diagnose.predict import Certainty, Prediction, predict, targets_on
+from pytest_manylinux.diagnose.tags import fits_python
 from pytest_manylinux.model.distro import Distro
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Finding
@@ -154,7 +156,48 @@ def _cure(errors: Iterable[Finding]) -> str:
 
 
 def _change(finding: Finding) -> str:
-    return _CHANGES.get(finding.name, f"mend {finding.name}: {finding.remedy.partition(';')[0]}")
+    return _CHANGES.get(finding.name, f"correct {finding.name}: {finding.remedy.partition(';')[0]}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelReach:
+    """The distros that one wheel works on, fails on, and those that have no Python that it is for.
+
+    `reason` is the finding that most failures have first; empty without failures.
+    """
+
+    works: tuple[str, ...]
+    fails: tuple[str, ...]
+    without_python: tuple[str, ...]
+    reason: str
+
+
+def reach_of_wheel(wheel: Wheel, predictions: Iterable[Prediction]) -> WheelReach:
+    """Sum up one wheel's predictions: a distro serves it by any of its Pythons."""
+    tried: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        tried.setdefault(prediction.target.distro.id, []).append(prediction)
+    works = tuple(name for name, found in tried.items() if any(one.works for one in found))
+    with_python = {
+        name: [one for one in found if _is_for_its_python(wheel, one)]
+        for name, found in tried.items()
+        if name not in works
+    }
+    fails = {name: found for name, found in with_python.items() if found}
+    reasons = Counter(one.errors[0].name for found in fails.values() for one in found)
+    return WheelReach(
+        works=works,
+        fails=tuple(fails),
+        without_python=tuple(name for name in with_python if name not in fails),
+        reason=next((name for name, _ in reasons.most_common(1)), ""),
+    )
+
+
+def _is_for_its_python(wheel: Wheel, prediction: Prediction) -> bool:
+    """Whether tags and Requires-Python admit the target's Python."""
+    python = prediction.target.interpreter
+    admitted = all(finding.name != "requires-python" for finding in prediction.errors)
+    return admitted and any(fits_python(tag, python) for tag in wheel.tags)
 
 
 SCHEMA_VERSION = 1

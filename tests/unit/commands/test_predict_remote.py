@@ -31,10 +31,11 @@ def release(folder: Path, pythons: range = range(8, 13), data: int = 400_000) ->
     noise = random.Random(0).randbytes(data)  # noqa: S311 - only has to be incompressible
     paths = []
     for minor in pythons:
+        own = extension_spec("_x", wants=(NEW,), rodata=noise[-1000 - minor : -minor])
         files: dict[str, bytes | str] = {
             "demo/__init__.py": "import json\n" * 500,
             "demo/model.bin": noise,
-            f"demo/_x.cpython-3{minor}-x86_64-linux-gnu.so": extension_spec("_x", wants=(NEW,)).build(),
+            f"demo/_x.cpython-3{minor}-x86_64-linux-gnu.so": own.build(),
             "demo.libs/libbig-0a1b2c3d.so.1": extension_spec("z", rodata=noise[:50_000]).build(),
         }
         tag = f"cp3{minor}-cp3{minor}-manylinux_2_28_x86_64"
@@ -85,7 +86,9 @@ def test_a_release_is_a_table_and_says_what_was_fetched(
     assert main(["predict", "Demo==1.0.0", *DISTROS]) == ExitCode.OK
     said = capsys.readouterr()
     rows = [line.split() for line in said.out.splitlines() if line.startswith("demo-1.0-cp311")]
-    assert rows[0][:2] == ["demo-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", "1/3"]
+    # Debian 12 has Python 3.11, Debian 11 has 3.9, Ubuntu 18.04 an older glibc and Python 3.6.
+    assert rows == [["demo-1.0-cp311-cp311-manylinux_2_28_x86_64.whl", "1", "0", "2"]]
+    assert "no wheel here is for Python 3.9, the Python of debian-11" in " ".join(said.out.split())
     assert said.err.startswith("fetched ")
     assert f"{index.sent:,} of " in said.err
 
@@ -111,7 +114,33 @@ def test_strict_takes_addresses(index: RangeServer, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.startswith(f"{path.name}: works on every distro")
 
 
-def test_a_server_without_ranges_gives_the_whole_file_and_it_is_said(
+def test_a_server_that_sends_the_file_instead_of_a_range_is_asked_once_a_wheel(
+    index: RangeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = release(index.folder, range(8, 13))
+    index.ranges = False
+    whole = predicted(capsys, "demo==1.0")
+    assert sorted(name for name, _ in index.asked) == sorted(path.name for path in paths)
+    assert index.sent == sum(path.stat().st_size for path in paths)
+    index.ranges = True
+    assert predicted(capsys, "demo==1.0") == whole
+
+
+@pytest.mark.parametrize("status", [416, 501])
+def test_a_server_that_refuses_ranges_is_asked_for_one_once(
+    status: int, index: RangeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = release(index.folder, range(8, 13))
+    index.refusal = status
+    assert main(["predict", "demo==1.0", *DISTROS]) == ExitCode.OK
+    assert len([name for name, wanted in index.asked if wanted]) == 1
+    whole = sorted(name for name, wanted in index.asked if not wanted)
+    assert whole == sorted(path.name for path in paths)
+    said = capsys.readouterr().err
+    assert f" in {len(paths) + 1} requests; whole, since ranges did not do: demo-1.0-" in said
+
+
+def test_a_whole_file_has_the_digest_that_the_index_says(
     index: RangeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (path,) = release(index.folder, range(11, 12))
@@ -121,6 +150,54 @@ def test_a_server_without_ranges_gives_the_whole_file_and_it_is_said(
     index.digests[path.name] = "0" * 64
     assert main(["predict", "demo==1.0", *DISTROS]) == ExitCode.NOT_PROVEN
     assert "another file than the index says" in capsys.readouterr().err
+
+
+def test_wheels_of_a_release_are_read_at_the_same_time(
+    index: RangeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = release(index.folder, range(11, 15))
+    index.meeting = threading.Barrier(len(paths) - 1)
+    found = predicted(capsys, "demo==1.0")
+    named = [wheel["file"] for wheel in found["projects"][0]["wheels"]]  # type: ignore[index]
+    assert named == [path.name for path in paths]
+    assert not index.meeting.broken
+
+
+def test_a_file_that_a_wheel_has_twice_is_fetched_once(
+    index: RangeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index.folder.mkdir()
+    noise = random.Random(1)  # noqa: S311 - only has to be incompressible
+    library = extension_spec("z", rodata=noise.randbytes(200_000)).build()
+    files: dict[str, bytes | str] = {
+        "demo.libs/liba.so.1": library,
+        "demo/data.bin": noise.randbytes(200_000),
+        "demo.libs/liba.so": library,
+    }
+    path = build_wheel(index.folder, files, tag="py3-none-manylinux_2_28_x86_64")
+    found = predicted(capsys, f"{index.url}/files/{path.name}#sha256={'0' * 64}")
+    assert index.sent < 260_000
+    whole = predicted(capsys, path)
+    assert found["projects"][0]["reach"] == whole["projects"][0]["reach"]  # type: ignore[index]
+
+
+def test_a_damaged_wheel_in_a_release_takes_nothing_from_the_others(
+    index: RangeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = release(index.folder, range(8, 13))
+    data = bytearray(paths[0].read_bytes())
+    with zipfile.ZipFile(paths[0]) as archive:
+        place = archive.getinfo("demo/_x.cpython-38-x86_64-linux-gnu.so").header_offset + 700
+    data[place : place + 100] = bytes(100)
+    paths[0].write_bytes(data)
+    code, told = main(["predict", "demo==1.0", *DISTROS]), capsys.readouterr().err
+    assert f"{paths[0].name}: demo/_x.cpython-38-x86_64-linux-gnu.so cannot" in told
+    said = main(["predict", *map(str, paths), *DISTROS]), capsys.readouterr().err
+    assert said == (code, told)
+    paths[0].unlink()
+    found = predicted(capsys, "demo==1.0")
+    sound = predicted(capsys, *sorted(paths[1:]))
+    assert found["projects"][0]["reach"] == sound["projects"][0]["reach"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("damage", [cut_short, not_a_zip, overlapping, two_infos, unlisted])
