@@ -30,6 +30,7 @@ from pytest_manylinux.upload_rules.review import Review
 
 DAY = 86_400.0
 _NAMES_SHOWN = 5
+_PROVE = "prove these: `pytest --manylinux FILE --manylinux-proof=PROOF`"
 # Clocks of two machines differ; a proof from further ahead than this is not believed.
 CLOCK_SLACK = 600.0
 
@@ -39,13 +40,14 @@ class Reason:
     """One sentence of a ruling. `code` is OK for what speaks for the file.
 
     `untried` tells that it is about a wheel that no target of the proven run could take, which the
-    rule `require-coverage` may let through.
+    rule `require-coverage` may let through. `unasked` is a distro that asks nothing of the wheel.
     """
 
     code: ExitCode
     text: str
     untried: bool = False
     breach: bool = False  # of a rule of the index
+    unasked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,23 @@ class Decision:
         ]
 
     @property
+    def unasked(self) -> tuple[str, ...]:
+        """The required distros that ask nothing of any of these wheels: none was to be shown there."""
+        each = [[reason.unasked for reason in ruling.reasons] for ruling in self.wheels]
+        found = dict.fromkeys(name for names in each for name in names if name)
+        return tuple(name for name in found if all(name in names for names in each))
+
+    @property
+    def refuses_release(self) -> bool:
+        """Whether the files together have a fault that refuses."""
+        return self.whole and any(fault.refuses for fault in self.release)
+
+    @property
     def code(self) -> ExitCode:
-        """The exit code: OK only if there are files and every one passes."""
+        """The exit code: OK only if there are files and every one passes, and all of them together."""
         if not self.rulings:
             return ExitCode.NOT_PROVEN
-        refused = self.whole and any(fault.refuses for fault in self.release)
-        whole = ExitCode.NOT_PORTABLE if refused else ExitCode.OK
+        whole = ExitCode.NOT_PORTABLE if self.refuses_release else ExitCode.OK
         return _worst([whole, *(ruling.code for ruling in self.rulings)])
 
 
@@ -232,7 +245,8 @@ class _Gate:
             about = f"an attestation of the bytes of {artifact.attests}"
             yield _unproven(f"an attestation: {problem}") if problem else Reason(ExitCode.OK, about)
         elif artifact.kind is ArtifactKind.OTHER:
-            yield _unproven(f"neither wheel nor source distribution: {artifact.problem}")
+            if not self.reviews.get(artifact.path, Review()).refused:  # which says the same
+                yield _unproven(f"neither wheel nor source distribution: {artifact.problem}")
         elif artifact.is_foreign and self.rule.other_platforms == "allow":
             yield Reason(ExitCode.OK, "not for Linux: let through unproven (other-platforms = allow)")
         elif artifact.is_foreign:
@@ -281,12 +295,14 @@ class _Gate:
         if (artifact.filename, artifact.sha256) in files:
             return ""
         if artifact.sha256 in digests:
+            other = digests[artifact.sha256]
             return (
-                f"proven under another name, {digests[artifact.sha256]}: the tags are part of the proof"
+                f"proven under another name, {other}: the tags are part of the proof; upload that "
+                f"file, or {_PROVE}"
             )
         if artifact.filename in digests.values():
-            return f"the proof is of other bytes under this name; these have SHA-256 {artifact.sha256}"
-        return f"the proof does not know these bytes (SHA-256 {artifact.sha256})"
+            return f"the proof is of other bytes under this name; upload those, or {_PROVE}"
+        return f"the proof does not know these bytes; {_PROVE}"
 
     def _audit(self, verdicts: Sequence[Verdict]) -> Iterator[Reason]:
         audits = [verdict for verdict in verdicts if verdict.subject == "audit"]
@@ -330,7 +346,7 @@ class _Gate:
             words = f"{distro.id}: required, but {wanted.value} (it has {distro.libc})"
             yield Reason(ExitCode.NOT_PORTABLE, words)
         else:
-            yield Reason(ExitCode.OK, f"{distro.id}: not asked, {wanted.value}")
+            yield Reason(ExitCode.OK, f"{distro.id}: not asked, {wanted.value}", unasked=distro.id)
 
     def _judge(self, verdict: Verdict, place: str) -> Reason:
         """One verdict: its outcome, what was waved through, and its age."""

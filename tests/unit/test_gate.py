@@ -72,7 +72,10 @@ def test_one_changed_byte_refuses() -> None:
     ruling = rule_on(artifact(ABI3, sha256="0" * 64), make_run([ABI3], proven(ABI3)))
     assert ruling.code is ExitCode.NOT_PROVEN
     assert against(ruling) == [
-        f"the proof is of other bytes under this name; these have SHA-256 {'0' * 64}"
+        (
+            "the proof is of other bytes under this name; upload those, or prove these: "
+            "`pytest --manylinux FILE --manylinux-proof=PROOF`"
+        )
     ]
 
 

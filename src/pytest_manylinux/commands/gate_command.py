@@ -33,6 +33,7 @@ from pytest_manylinux.upload_rules.release import (
 from pytest_manylinux.upload_rules.review import Review, review
 
 _CONFIG = Path("pyproject.toml")
+_DISTROS_SHOWN = 5  # in a line; --json and --explain have all
 _SEVERAL = 2  # files: a single one is not a release
 _WORDS = {ExitCode.OK: "allowed", ExitCode.NOT_PORTABLE: "refused", ExitCode.NOT_PROVEN: "refused"}
 
@@ -52,25 +53,36 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "gate",
         help="let files through only if a proof covers their exact bytes",
-        description="Exit codes: 0 all allowed, 1 one is not portable or the index would refuse it, "
-        "3 one is not proven, 4 usage, "
-        "5 the proof's signature or seal does not fit.",
+        description="Let files through only if a proof covers their exact bytes, and the package index "
+        "would take them. Nothing is tried here: `pytest --manylinux dist/*.whl "
+        "--manylinux-proof=proof.json` makes the proof. Exit codes: 0 all allowed; 1 one is not "
+        "portable, the index would refuse it, or, with --release, something is wrong with the files "
+        "together; 3 one is not proven; 4 a mistake in the command line or the rules; 5 the proof's "
+        "signature or seal does not fit.",
     )
     add_gate_arguments(parser)
     parser.add_argument("--explain", action="store_true", help="say every reason, and the rules")
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.add_argument("--json", action="store_true", help="print every reason as JSON")
     parser.set_defaults(func=run)
 
 
 def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the gate and the upload have in common."""
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="files, or their folders")
-    parser.add_argument("--proof", type=Path, required=True, metavar="FILE", help="the proof")
+    parser.add_argument(
+        "--proof", type=Path, required=True, metavar="FILE", help="what --manylinux-proof=FILE wrote"
+    )
     rules = parser.add_argument_group("rules, instead of those in [tool.pytest-manylinux.gate]")
     rules.add_argument(
-        "--require", action="append", metavar="DISTRO", help="a distro or group; may be repeated"
+        "--require",
+        action="append",
+        metavar="DISTRO",
+        help="a distro or group that each wheel must be proven on, if it is for a Python of the "
+        "distro; may be repeated (default: all that the proven run was asked for)",
     )
-    rules.add_argument("--max-age", type=float, metavar="DAYS", help="how old a verdict may be")
+    rules.add_argument(
+        "--max-age", type=float, metavar="DAYS", help="how old a verdict may be (default: any age)"
+    )
     rules.add_argument(
         "--allow-ignored", action="store_true", default=None, help="let declared faults through"
     )
@@ -87,7 +99,9 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         help="public key, or sigstore:ISSUER,NAME; may be repeated",
     )
     rules.add_argument(
-        "--other-platforms", choices=("allow", "refuse"), help="wheels for other systems"
+        "--other-platforms",
+        choices=("allow", "refuse"),
+        help="wheels for macOS, Windows and others, which cannot be proven (default: refuse)",
     )
     rules.add_argument(
         "--require-coverage",
@@ -107,7 +121,10 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_release_rules(rules: argparse._ArgumentGroup) -> None:
     """Add what judges the files together, as one release."""
     rules.add_argument(
-        "--release", action="store_true", help="refuse what is wrong with the files together"
+        "--release",
+        action="store_true",
+        help="refuse what is wrong with the files together: no source distribution, a Python without "
+        "a wheel, two wheels for the same tags; without this it is told only",
     )
     rules.add_argument(
         "--require-same-as-last",
@@ -178,7 +195,7 @@ def check(artifacts: Sequence[Artifact], proof: Proof, setup: GateSetup) -> Deci
     decision = decide(
         artifacts, proof.record, setup.rule, required=required, now=time.time(), reviews=reviews
     )
-    whole = setup.rule.release or setup.rule.require_same_as_last or setup.rule.build_sdist
+    whole = _is_whole(setup.rule)
     files = [artifact for artifact in artifacts if artifact.kind is not ArtifactKind.ATTESTATION]
     if not whole and len(files) < _SEVERAL:
         return decision
@@ -186,6 +203,11 @@ def check(artifacts: Sequence[Artifact], proof: Proof, setup: GateSetup) -> Deci
     build = _sdist_build(files) if setup.rule.build_sdist else None
     release = whole_release(files, reviews, last=last, build=build)
     return replace(decision, release=release, whole=whole)
+
+
+def _is_whole(rule: GateRule) -> bool:
+    """Whether what is wrong with the files together refuses them."""
+    return rule.release or rule.require_same_as_last or rule.build_sdist
 
 
 def _sdist_build(artifacts: Sequence[Artifact]) -> SdistBuild | None:
@@ -272,6 +294,7 @@ def rule_lines(setup: GateSetup, proof: Proof) -> list[str]:
         f"  the project's own tests are {tests}",
         f"  wheels for other systems: {rule.other_platforms}",
         f"  at least {rule.require_coverage:g} % of the wheels for Linux are proven",
+        f"  what is wrong with the files together is {'refused' if _is_whole(rule) else 'told only'}",
         f"  the proof is {signed}",
         *_index_lines(setup.index),
     ]
@@ -283,7 +306,7 @@ def _index_lines(index: IndexRules) -> list[str]:
         return ["  no rules of a package index are asked (index = none)"]
     snapshot, limits = index.table.snapshot, index.table.limits
     return [
-        f"  {index.name} would take each file, by {len(index.rules)} rules of PyPI's source",
+        f"  each file keeps {len(index.rules)} rules of {index.name}, read from PyPI's source",
         f"    of {snapshot.date}, commit {snapshot.commit[:7]}",
         "  not known here: whether a file of this name was ever uploaded (a name is never free",
         f"    again), and whether the release is older than {limits.release_days} days (it takes no",
@@ -301,15 +324,39 @@ def print_decision(decision: Decision, *, explain: bool, folders: bool = True) -
         for ruling in rulings:
             file = str(ruling.artifact.path) if folders else ruling.artifact.filename
             print(f"{_WORDS[ruling.code]}: {plain_line(file)}{_because(ruling)}")
+            if explain:
+                print(f"  SHA-256 {ruling.artifact.sha256}")
         those = f"all {len(rulings)}: " if len(rulings) > 1 else ""
         for reason in reasons:
             sign = "+" if reason.code is ExitCode.OK else "-"
             print(f"  {sign} {those}{plain_line(reason.text)}")
-    for line in (*decision.coverage_lines(), *release_fault_lines(decision.release)):
+    for line in (*decision.coverage_lines(), *_unasked_lines(decision), *_release_lines(decision)):
         print(plain_line(line))
     allowed = sum(ruling.code is ExitCode.OK for ruling in decision.rulings)
     if allowed < len(decision.rulings):
         print(f"{len(decision.rulings) - allowed} of {len(decision.rulings)} refused", file=sys.stderr)
+    elif decision.refuses_release:
+        print("each file alone is allowed, the release is refused", file=sys.stderr)
+
+
+def _unasked_lines(decision: Decision) -> list[str]:
+    if not decision.unasked:
+        return []
+    shown, count = decision.unasked[:_DISTROS_SHOWN], len(decision.unasked)
+    more = f" and {count - len(shown)} more distros" if count > len(shown) else ""
+    why = "no wheel here is for a Python and a machine that it has"
+    return [f"nothing was to be proven on {', '.join(shown)}{more}: {why}"]
+
+
+def _release_lines(decision: Decision) -> list[str]:
+    """Faults of the files together, those that refuse last, and which would with --release."""
+    refusing = [fault for fault in decision.release if fault.refuses]
+    told = [fault for fault in decision.release if not fault.refuses]
+    if decision.whole:
+        refused = [f"refused: the {line}" for line in release_fault_lines(refusing)]
+        return [*release_fault_lines(told), *refused]
+    lines = release_fault_lines(decision.release)
+    return [*lines, "told only: with --release these refuse"] if refusing else lines
 
 
 def _by_reasons(decision: Decision, *, explain: bool) -> dict[tuple[Reason, ...], list[Ruling]]:
@@ -335,9 +382,16 @@ def _as_json(decision: Decision) -> dict[str, object]:
     return {
         "exitCode": int(decision.code),
         "release": [
-            {"code": fault.code, "name": fault.name, "text": fault.text, "remedy": fault.remedy}
+            {
+                "code": fault.code,
+                "name": fault.name,
+                "text": fault.text,
+                "remedy": fault.remedy,
+                "refuses": decision.whole and fault.refuses,
+            }
             for fault in decision.release
         ],
+        "unasked": list(decision.unasked),
         "coverage": {
             "wheels": len(decision.wheels),
             "unproven": decision.unproven.total(),

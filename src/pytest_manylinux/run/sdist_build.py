@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.tags import Tag
 
-from pytest_manylinux.errors import BuildError, UsageError
+from pytest_manylinux.errors import BuildError, ProjectError, UsageError
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.inspect.zip_archive import Archive
 from pytest_manylinux.model.wheel_tags import python_of_tag
@@ -26,7 +26,10 @@ def build_sdist(sdist: Path, wheels: Sequence[Path], *, say: Callable[[str], Non
     with temporary_folder() as nowhere:
         context = context_here({"manylinux_wheelhouse": str(nowhere)}, show=say)
         try:
-            subject, plan = context.plan_project(sdist.resolve())
+            try:
+                subject, plan = context.plan_project(sdist.resolve())
+            except ProjectError as error:
+                return SdistBuild(sdist=sdist.name, failure=error.why or error.what)
             build, wheel = _pair([one for one, _ in plan.builds], wheels)
             job = BuildJob(subject=subject, build=build)
             with Archive(wheel) as archive:

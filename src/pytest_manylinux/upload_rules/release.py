@@ -45,7 +45,7 @@ FAULTS = {
 """The code of each fault, and what to do."""
 
 TOLD = frozenset({"abi3-shadowed"})
-"""Faults that do not refuse."""
+"""Faults that do not refuse: projects mean them, an abi3 wheel for the Pythons that are yet to come."""
 
 _MINOR = re.compile(r"Programming Language :: Python :: 3\.(\d+)")
 _CPYTHON = re.compile(r"cp3(\d+)")
@@ -82,11 +82,12 @@ class ReleaseFault:
 class SdistBuild:
     """A wheel that was built from the source distribution, and the given wheel for the same Python.
 
-    `built` and `given` are the names of the files in them. `failure` says why nothing was built.
+    `built` and `given` are the names of the files in them. `failure` says why nothing was built, by
+    whichever Python.
     """
 
     sdist: str
-    wheel: str
+    wheel: str = ""
     built: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     failure: str = ""

@@ -16,6 +16,7 @@ from run_records import (
     make_run,
     make_verdict,
     make_wheel,
+    make_wheel_record,
 )
 from wheels import build_wheel
 
@@ -79,6 +80,38 @@ def test_a_changed_byte_is_refused_with_exit_code_3(run: Run, wheel: Path, proof
     assert code == ExitCode.NOT_PROVEN
     assert out.startswith(f"refused: {wheel}: not proven\n  - ")
     assert err == "1 of 1 refused\n"
+
+
+def test_wheels_that_were_built_once_more_are_refused_for_one_reason(
+    run: Run, wheel: Path, proof: Path
+) -> None:
+    other = build_wheel(wheel.parent, {"x.py": ""}, tag="cp312-cp312-manylinux_2_17_x86_64")
+    third = build_wheel(wheel.parent, {"x.py": ""}, tag="cp313-cp313-manylinux_2_17_x86_64")
+    code, out, _ = run("gate", other, third, "--proof", proof, "--index", "none")
+    assert code == ExitCode.NOT_PROVEN
+    why = "the proof does not know these bytes; prove these: `pytest --manylinux FILE"
+    assert [line.strip() for line in out.splitlines() if why in line] == [
+        f"- all 2: {why} --manylinux-proof=PROOF`",
+        f"2: {why} --manylinux-proof=PROOF`",
+    ]
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    assert digest not in out
+    assert digest in run("gate", other, "--proof", proof, "--explain")[1]
+
+
+def test_a_required_distro_that_asks_nothing_is_said(run: Run, tmp_path: Path) -> None:
+    wheel = build_wheel(tmp_path / "dist", {"x.py": ""}, tag="cp311-cp311-manylinux_2_17_x86_64")
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    record = replace(make_wheel_record(wheel.name), sha256=sha256)
+    verdicts = [make_verdict(record, "audit"), make_verdict(record, TARGETS[1])]
+    write_proof(make_run([record], verdicts), tmp_path / "proof.json")
+    options = ("--index", "none", "--require")
+    code, out, _ = run("gate", wheel, "--proof", "proof.json", *options, "debian-12,debian-13")
+    assert code == ExitCode.OK
+    why = "no wheel here is for a Python and a machine that it has"
+    assert f"nothing was to be proven on debian-13: {why}\n" in out
+    code, out, _ = run("gate", wheel, "--proof", "proof.json", *options, "debian-12")
+    assert (code, out) == (ExitCode.OK, f"allowed: {wheel}\n")
 
 
 def test_a_faulty_wheel_is_refused_with_exit_code_1(run: Run, wheel: Path, tmp_path: Path) -> None:
@@ -174,7 +207,11 @@ def test_a_stray_file_beside_the_wheels_is_refused(run: Run, wheel: Path, proof:
     code, out, _ = run("gate", wheel.parent, "--proof", proof)
     assert code == ExitCode.NOT_PROVEN
     assert f"allowed: {wheel}" in out
-    assert "neither wheel nor source distribution" in out
+    assert f"refused: {wheel.parent / 'notes.txt'}: the index would refuse it" in out
+    assert "ends in neither .whl nor .tar.gz (IX107 file-kind); take the file out" in out
+    code, out, _ = run("gate", wheel.parent, "--proof", proof, "--index", "none")
+    assert code == ExitCode.NOT_PROVEN
+    assert "neither wheel nor source distribution: its name ends in neither .whl nor .tar.gz" in out
 
 
 def test_a_signed_proof_goes_through_with_its_key_only(run: Run, wheel: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from pytest_manylinux.config.settings import IndexChoice
 from pytest_manylinux.errors import ExitCode, PackageIndexError, UsageError
 from pytest_manylinux.indexes import IndexAccess, index_urls, listed_files
 from pytest_manylinux.report.proof import write_proof
+from pytest_manylinux.run.sdist_build import build_sdist
 from pytest_manylinux.upload_rules.index_rules import index_rules
 from pytest_manylinux.upload_rules.release import (
     FAULTS,
@@ -262,6 +263,71 @@ def test_the_gate_tells_and_refuses_only_if_asked(
     out = capsys.readouterr().out
     assert "release: there is no source distribution with the wheels (IX603 sdist-missing)" in out
     assert "release: no wheel is for Python 3.8, 3.10, 3.12, 3.13, 3.14" in out
+
+
+SHADOWED = ("cp39-abi3", "cp311-cp311")
+REBUILT = ("cp311-cp311", "1-cp311-cp311")
+
+
+@pytest.mark.parametrize(
+    ("tags", "proven", "options", "code", "said"),
+    [
+        (SHADOWED, 2, (), 0, "(IX608 abi3-shadowed)"),
+        (SHADOWED, 2, ("--release",), 0, "(IX608 abi3-shadowed)"),
+        (SHADOWED, 1, ("--release",), 3, "(IX608 abi3-shadowed)"),
+        (REBUILT, 2, (), 0, "told only: with --release these refuse"),
+        (REBUILT, 2, ("--release",), 1, "refused: the release: for the same tags: demo-1.0-1-cp311"),
+        (REBUILT, 1, (), 3, "(IX607 same-tags)"),
+        (REBUILT, 1, ("--release",), 1, "refused: the release: for the same tags: demo-1.0-1-cp311"),
+    ],
+)
+def test_wheels_that_shadow_each_other_are_named_whether_or_not_they_refuse(
+    *,
+    tags: tuple[str, ...],
+    proven: int,
+    options: tuple[str, ...],
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the proof does not cover is not proven; a fault of the release outweighs that."""
+    monkeypatch.chdir(tmp_path)
+    fields = ("Requires-Python: >=3.11", "Classifier: Programming Language :: Python :: 3.11")
+    sdist(pkg_info=metadata(*fields))(tmp_path / "dist")
+    names = [f"demo-1.0-{tag}-{X86}.whl" for tag in tags]
+    paths = [
+        make_wheel(tmp_path / "dist", f"{tag.removeprefix('1-')}-{X86}", *fields, filename=name)
+        for tag, name in zip(tags, names, strict=True)
+    ]
+    records, verdicts = [], []
+    for artifact in collect_artifacts(paths[:proven]):
+        record = replace(make_wheel_record(artifact.filename), sha256=artifact.sha256)
+        records.append(record)
+        verdicts += [make_verdict(record, "audit"), make_verdict(record, "debian-12-cp311-x86_64")]
+    write_proof(replace(make_run(records, verdicts), distros=()), tmp_path / "proof.json")
+    assert main(["gate", "dist", "--proof", "proof.json", *options]) == code
+    told = capsys.readouterr()
+    assert said in told.out
+    assert all(name in told.out for name in names)
+    alone = "each file alone is allowed, the release is refused"
+    assert (alone in told.err) == (proven == len(tags) and code == ExitCode.NOT_PORTABLE)
+
+
+def test_a_source_distribution_that_cannot_be_built_is_a_fault_of_the_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wheel = make_wheel(tmp_path, ONES)
+    sdist(pkg_info=metadata(*FIELDS))(tmp_path)
+    build = build_sdist(tmp_path / "demo-1.0.tar.gz", [wheel], say=print)
+    assert [fault.text for fault in release_faults([], build=build)] == [
+        (
+            "demo-1.0.tar.gz does not build: it has neither a [build-system] table in pyproject.toml "
+            "nor a setup.py"
+        )
+    ]
 
 
 def test_lines_for_people() -> None:
