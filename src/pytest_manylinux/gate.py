@@ -245,7 +245,8 @@ class _Gate:
             about = f"an attestation of the bytes of {artifact.attests}"
             yield _unproven(f"an attestation: {problem}") if problem else Reason(ExitCode.OK, about)
         elif artifact.kind is ArtifactKind.OTHER:
-            if not self.reviews.get(artifact.path, Review()).refused:  # which says the same
+            breaches = self.reviews.get(artifact.path, Review()).breaches
+            if all(breach.detail != artifact.problem for breach in breaches):
                 yield _unproven(f"neither wheel nor source distribution: {artifact.problem}")
         elif artifact.is_foreign and self.rule.other_platforms == "allow":
             yield Reason(ExitCode.OK, "not for Linux: let through unproven (other-platforms = allow)")
