@@ -11,6 +11,7 @@ from wheels import build_wheel
 
 CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183  # e_machine, elf(5) and the registry of ELF
 _MISMATCH = {"policy-mismatch": "error"}
+_GRAFTED = {"graft-license": "information", "graft-unaccounted": "information"}
 _LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
 _LOW_GONE = "int gone(void); int high(void) { return gone(); }"
 _BY_PATH = "ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libpre.so.1'))"
@@ -99,6 +100,35 @@ def for_others(**kinds: int) -> Callable[[Path], Path]:
             head = e_type.to_bytes(2, "little") + machine.to_bytes(2, "little")
             files[f"others/data/{name}"] = shared[:16] + head + shared[20:]
         return packed(folder, "others", files)
+
+    return make
+
+
+def object_as_data(folder: Path) -> Path:
+    """A sound module beside an object file, with symbols that nothing defines, as compiled."""
+    compiled(folder, "part.o", "int gone(void); int f(void) { return gone(); }", "-c", shared=False)
+    files = {"others/_x.abi3.so": module(folder, "_x")}
+    return packed(folder, "others", {**files, "others/build/part.o": (folder / "part.o").read_bytes()})
+
+
+def core_as_data(folder: Path) -> Path:
+    """A sound module beside the memory of a process that crashed (core(5): e_type 4, no sections)."""
+    shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
+    head = shared[:16] + (4).to_bytes(2, "little") + shared[18:]
+    core = head[:40] + bytes(8) + head[48:58] + bytes(6) + head[64:]
+    return packed(folder, "others", {"others/_x.abi3.so": module(folder, "_x"), "others/core": core})
+
+
+def symbols_by_code(mode: str) -> Callable[[Path], Path]:
+    """A module that needs symbols of a library which it does not name and which code opens before."""
+
+    def make(folder: Path) -> Path:
+        library = compiled(folder, "libpre.so.1", "int answer(void) { return 42; }")
+        native = module(folder, "_x", before="int answer(void);", body="answer()")
+        files = {"pre/_x.abi3.so": native, "pre/lib/libpre.so.1": library}
+        opening = f"{_BY_PATH[:-1]}{mode})"
+        init = f"import ctypes, os\n{opening}\nfrom . import _x\n"
+        return packed(folder, "pre", files, init=init)
 
     return make
 
@@ -288,6 +318,47 @@ KINDS: tuple[WheelKind, ...] = (
         make=search("$ORIGIN/../../../../lib", where="search-1.0.data/data/lib"),
         audit=_MISMATCH,
     ),
+    WheelKind(
+        name="search-siblings-first",
+        make=search("$ORIGIN/../x.libs", "$ORIGIN", where="search", low="x.libs"),
+        audit=_GRAFTED,
+    ),
+    WheelKind(
+        name="search-siblings-last",
+        make=search("$ORIGIN/../x.libs", "$ORIGIN", where="x.libs"),
+        audit=_GRAFTED,
+    ),
+    WheelKind(
+        name="search-word-that-only-begins-like-origin",
+        make=search("$ORIGINAL"),
+        audit=_LOST,
+        predicted="rpath-lost",
+    ),
+    WheelKind(
+        name="search-token-before-a-letter",
+        make=search("$ORIGINAL/../x.libs", where="x.libs"),
+        audit={**_GRAFTED, "rpath-lost": "warning"},  # auditwheel expands it all the same
+        predicted="rpath-lost",
+    ),
+    WheelKind(
+        name="search-token-of-a-shell",
+        make=search("$(ORIGIN)"),
+        audit=_LOST,
+        predicted="rpath-lost",
+    ),
+    WheelKind(
+        name="symbols-opened-to-all-by-code",
+        make=symbols_by_code(", ctypes.RTLD_GLOBAL"),
+        audit={"undefined-symbol": "warning"},
+    ),
+    WheelKind(
+        name="symbols-kept-apart-by-code",
+        make=symbols_by_code(""),
+        audit={"undefined-symbol": "warning"},
+        predicted="undefined-symbol",
+    ),
+    WheelKind(name="object-file-as-data", make=object_as_data),
+    WheelKind(name="core-file-as-data", make=core_as_data),
     WheelKind(name="preloaded-by-path", make=preloaded(_BY_PATH), audit=_LOST),
     WheelKind(
         name="not-preloaded",

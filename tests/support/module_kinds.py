@@ -15,6 +15,8 @@ _KNOWN_ON_3_13 = "syntax-error" if sys.version_info >= (3, 14) else WORKS
 _NOTHING = {"module-not-native": "error"}
 _SLOTS = "int PyModExport__x(void) { return 0; }"
 _MATCH = "def f(x):\n    match x:\n        case 1:\n            return 2\n"
+_FOR_38, _FOR_35 = ".cpython-38-x86_64-linux-gnu.so", ".cpython-35m-x86_64-linux-gnu.so"
+_CAN_DO_WITHOUT = "try:\n    from . import _x\nexcept ImportError:\n    _x = None\n"
 _MISMATCH = {"policy-mismatch": "error"}
 
 
@@ -34,6 +36,19 @@ def suffixed(suffix: str, tag: str = TAG, *, code: str = "") -> Callable[[Path],
     def make(folder: Path) -> Path:
         native = compiled(folder, "_x.so", code) if code else module(folder, "_x")
         return packed(folder, "suffixed", {f"suffixed/_x{suffix}.so": native}, tag=tag)
+
+    return make
+
+
+def of_two_pythons(*others: str, init: str, name: str = "twopy/_x") -> Callable[[Path], Path]:
+    """A sound module, and another one in files of these suffixes, which `init` may import."""
+
+    def make(folder: Path) -> Path:
+        native = module(folder, name.rpartition("/")[2])
+        files: dict[str, bytes | str] = {f"{name}{one}": native for one in others}
+        files |= {path: "x = 1\n" for path in files if path.endswith(".py")}
+        files["twopy/_sound.abi3.so"] = module(folder, "_sound")
+        return packed(folder, "twopy", files, init=f"from . import _sound\n{init}")
 
     return make
 
@@ -149,6 +164,42 @@ KINDS: tuple[WheelKind, ...] = (
         make=suffixed(".abi3-x86_64-linux-gnu"),
         audit={"python-mismatch": "error"},
         predicted=("python-mismatch", "python-mismatch", WORKS, WORKS),
+    ),
+    WheelKind(
+        name="leftover-of-another-python-beside-the-right-module",
+        make=of_two_pythons(".abi3.so", _FOR_38, init="from . import _x\n"),
+    ),
+    WheelKind(
+        name="leftover-that-no-python-of-the-tag-has",
+        make=of_two_pythons(".abi3.so", _FOR_35, init="from . import _x\n"),
+        audit={"python-mismatch": "warning"},
+    ),
+    WheelKind(
+        name="leftover-that-nothing-imports",
+        make=of_two_pythons(_FOR_35, init=""),
+        audit={"python-mismatch": "warning"},
+    ),
+    WheelKind(
+        name="leftover-that-code-can-do-without",
+        make=of_two_pythons(_FOR_35, init=_CAN_DO_WITHOUT),
+        audit={"python-mismatch": "warning"},
+    ),
+    WheelKind(
+        name="leftover-in-whose-place-there-is-a-source",
+        make=of_two_pythons(_FOR_35, ".py", init="from . import _x\n"),
+        audit={"python-mismatch": "warning"},
+    ),
+    WheelKind(
+        name="module-of-another-python-that-a-function-imports",
+        make=of_two_pythons(_FOR_35, init="def f():\n    from twopy import _x\n    return _x\n"),
+        audit={"python-mismatch": "error"},
+        predicted="python-mismatch",
+    ),
+    WheelKind(
+        name="module-of-another-python-at-the-top",
+        make=of_two_pythons(_FOR_35, init="", name="fast"),
+        audit={"python-mismatch": "error"},
+        predicted="python-mismatch",
     ),
     WheelKind(
         name="policy-with-zeros",

@@ -16,7 +16,7 @@ from signal import SIGILL
 
 from pytest_manylinux.diagnose.abi3 import STABLE_ABIS
 from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
-from pytest_manylinux.diagnose.extension_files import foreign_abi3
+from pytest_manylinux.diagnose.extension_files import foreign_abi3, importer
 from pytest_manylinux.diagnose.installed import is_on_path, spared_variants
 from pytest_manylinux.diagnose.libraries import is_driver, is_libpython
 from pytest_manylinux.diagnose.loader_model import is_optional
@@ -363,10 +363,17 @@ def _weight(outcome: ImportOutcome, words: LoaderWords | None, facts: WheelFacts
         return Severity.ERROR
     if outcome.status is ImportStatus.SIGNALLED:
         return Severity.ERROR
-    if NO_INIT in outcome.message:
+    if NO_INIT in outcome.message or _is_of_another_python(outcome, facts):
         return Severity.ERROR
     decides = words is not None and outcome.exception != "OSError"
     return Severity.ERROR if decides else Severity.INFORMATION
+
+
+def _is_of_another_python(outcome: ImportOutcome, facts: WheelFacts) -> bool:
+    """Whether Python did not find the very module, named for another in its file and needed."""
+    name = outcome.missing_module
+    found = bool(name) and name == outcome.name and bool(built_for(name, facts))
+    return found and bool(importer(name, facts))
 
 
 def _is_extra(module: str, facts: WheelFacts) -> bool:

@@ -31,6 +31,7 @@ _FREE_THREADED_ONLY = frozenset(
 _MUSL, _GNU = "-musl", "-gnu"
 _MUSL_SINCE = (3, 11)  # before, the suffix for musl ended as glibc's does (CPython's configure.ac)
 _M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
+_NEWEST = 40  # no minor version in sight is higher
 _TAG = re.compile(r"(?P<kind>cp|pp)3(?P<minor>\d+)")
 
 
@@ -90,6 +91,56 @@ def never_found(facts: WheelFacts) -> dict[str, list[ModuleFile]]:
             for kind in kinds
         )
     }
+
+
+def importer(name: str, facts: WheelFacts) -> str:
+    """Who needs a module that Python may not find, in words; empty where the wheel can do without.
+
+    A module at the top is there to be imported, unless its name says that it is the wheel's own. In a
+    package it is what code of the wheel imports, whatever the circumstances. A source of the same name
+    takes its place (mypyc's wheels have both).
+    """
+    place = name.replace(".", "/")
+    if any(f"/{path}".endswith((f"/{place}.py", f"/{place}/__init__.py")) for path in facts.files):
+        return ""
+    for effect in facts.foreign_imports:
+        if effect.name == name:
+            return f"{effect.path}, line {effect.line}, imports {name}"
+    public = "." not in name and not name.startswith("_")
+    return f"{name} is at the top of the wheel" if public else ""
+
+
+@once_per_wheel
+def left_over(facts: WheelFacts) -> dict[str, list[ModuleFile]]:
+    """Files of modules that are found by another file, whose own suffix no Python of the tags has."""
+    versions = tuple(_admitted(facts))
+    if not versions:
+        return {}
+
+    def is_of_some(one: ModuleFile) -> bool:
+        return any(
+            is_found(one.suffix, version, debian=True, libc=kind)
+            for version in versions
+            for kind in _kinds(facts)
+        )
+
+    found = {}
+    for name, files in _by_name(facts).items():
+        unused = [one for one in files if not is_of_some(one)]
+        if unused and len(unused) < len(files):
+            found[name] = unused
+    return found
+
+
+def _admitted(facts: WheelFacts) -> Iterator[PythonVersion]:
+    """The Pythons that install the wheel; none where a tag without an ABI admits too many to tell."""
+    if any(tag.abi == "none" for tag in facts.wheel.tags):
+        return
+    yield from _lowest(facts)
+    if any(tag.abi in {"abi3", "abi3t"} for tag in facts.wheel.tags):
+        for minor in range(min((one.minor for one in _lowest(facts)), default=_NEWEST), _NEWEST):
+            for threads in (False, True):
+                yield PythonVersion(3, minor, Implementation.CPYTHON, threads)
 
 
 def _kinds(facts: WheelFacts) -> tuple[LibcKind, ...]:

@@ -25,8 +25,10 @@ from pytest_manylinux.inspect.names import python_of_folder
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.wheel import SITE, ElfFacts, ElfKind, Wheel, WheelFacts, environment_path
 
-_ORIGIN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
-_LIB = re.compile(r"\$(?:LIB|\{LIB\})")
+# A token ends where no identifier could go on (glibc, elf/dl-load.c, is_dst); musl does not look.
+_ORIGIN = re.compile(r"\$(?:ORIGIN(?!\w)|\{ORIGIN\})", re.ASCII)
+_ORIGIN_ON_MUSL = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
+_LIB = re.compile(r"\$(?:LIB(?!\w)|\{LIB\})", re.ASCII)
 # What $LIB stands for (DL_DST_LIB of each distro's glibc): the multiarch folder where there is one.
 _MULTIARCH = frozenset({"debian", "ubuntu", "python"})
 _TRIPLETS = {
@@ -276,7 +278,8 @@ class _Loader:
 
     def _expanded(self, parts: tuple[str, ...], origin: str) -> Iterator[str]:
         """Places in the environment only: absolute ones are the build machine's, or the system's."""
+        token = _ORIGIN_ON_MUSL if self._musl else _ORIGIN
         for part in parts:
-            if _ORIGIN.match(part):
-                there = _ORIGIN.sub(lambda _: origin or ".", part)
+            if token.match(part):
+                there = token.sub(lambda _: origin or ".", part)
                 yield posixpath.normpath(_LIB.sub(lambda _: self._lib, there))

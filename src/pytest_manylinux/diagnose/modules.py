@@ -63,8 +63,10 @@ def blame_missing_module(module: str, facts: WheelFacts, target: Target) -> str:
     """The name of the finding that a ModuleNotFoundError for `module` amounts to."""
     root = module.partition(".")[0]
     version = (target.interpreter.version.major, target.interpreter.version.minor)
+    if built_for(module, facts):
+        return "python-mismatch"
     if is_own(module, facts):
-        return "python-mismatch" if built_for(module, facts) else "import-error"
+        return "import-error"
     gone = REMOVED.get(root) or SEEDED.get(root)
     if gone is not None and version >= gone and not declared(root, facts):
         return "removed-module"

@@ -254,6 +254,20 @@ def module_files(
     return tuple(found)
 
 
+def named_for_others(modules: Iterable[ModuleFile], tags: Iterable[Tag]) -> frozenset[str]:
+    """The names of modules with no file that every Python of the tags surely finds."""
+    abis = {tag.abi for tag in tags}
+    exact = next(iter(abis)) if len(abis) == 1 else ""
+    modules = tuple(modules)
+    found = {one.name for one in modules if one.suffix in {"", "abi3"} or _is_of(one.suffix, exact)}
+    return frozenset(one.name for one in modules) - found
+
+
+def _is_of(suffix: str, abi: str) -> bool:
+    match = _CPYTHON.fullmatch(suffix)
+    return match is not None and f"cp{match['version']}{match['flags']}" == abi
+
+
 def with_broken(
     extensions: Iterable[tuple[str, str]],
     modules: Iterable[ModuleFile],
@@ -292,11 +306,16 @@ def _loads(tag: Tag, abi: str) -> bool:
     version, flags = match["version"], match["flags"]
     if tag.abi.startswith("cp"):
         return tag.abi == f"cp{version}{flags}"
-    if "d" in flags:
+    if "d" in flags or (tag.abi == "abi3" and _is_before(version, tag)):
         return False
     if tag.abi == "none" and tag.interpreter.startswith("cp"):
         return tag.interpreter in {f"cp{version}", f"cp{version[0]}"}
     return True
+
+
+def _is_before(version: str, tag: Tag) -> bool:
+    match = _INTERPRETER.fullmatch(tag.interpreter)
+    return match is not None and int(version[1:] or 0) < int(match["minor"] or 0)
 
 
 def _tree(

@@ -27,6 +27,9 @@ from pytest_manylinux.model.wheel import ImportEffect, SyntaxNeed
 MAX_SOURCE = 1024 * 1024
 """Bytes of a source that is looked at; tables of generated data are larger, code is not."""
 
+OPENS_TO_ALL = (b"RTLD_GLOBAL", b"setdlopenflags", b"mode=")
+"""Words of code that may open a library for all others to find its symbols in (ctypes, sys)."""
+
 _CALLS = (b"CDLL", b"LoadLibrary", b"dlopen")
 _CALL = re.compile(rb"(?:CDLL|LoadLibrary|dlopen)\s*\(\s*(?P<what>[^\s,)]*)")
 # Arguments that name no file of the wheel: the process itself, or what the system is asked for.
@@ -95,11 +98,13 @@ _IMPORT = re.compile(
     r"|import[ \t]+(?P<whole>[\w., \t]+))",
     re.MULTILINE,
 )
-_ALWAYS = re.compile(
-    r"^(?:from[ \t]*(?P<dots>\.*)[ \t]*(?P<where>[\w.]*)[ \t]+import\b[ \t]*(?P<what>\([^)]*\)|[^\n]+)"
-    r"|import[ \t]+(?P<whole>[^\n;]+))",
-    re.MULTILINE,
+_STATEMENT = (
+    r"(?:from[ \t]*(?P<dots>\.*)[ \t]*(?P<where>[\w.]*)[ \t]+import\b[ \t]*(?P<what>\([^)]*\)|[^\n]+)"
+    r"|import[ \t]+(?P<whole>[^\n;]+))"
 )
+_ALWAYS = re.compile(f"^{_STATEMENT}", re.MULTILINE)
+_ANYWHERE = re.compile(f"^[ \\t]*{_STATEMENT}", re.MULTILINE)
+_CONDITION = re.compile(r"\s*(?:if|elif|else|try|except|finally|match|case|while)\b")
 _OPENING = re.compile(
     rb"^(?!def\b|class\b|from\b|import\b|async\b)\w[^#\n]*(?:CDLL|LoadLibrary|dlopen)\s*\(",
     re.MULTILINE,
@@ -194,8 +199,8 @@ def import_effects(sources: Mapping[str, bytes], top_level: Iterable[str]) -> tu
     seen, found = set(waiting), dict[tuple[str, bool], ImportEffect]()
     while waiting:
         place, path = modules[waiting.popleft()]
-        code = _TEXT.sub(lambda text: b'""' + b"\n" * text[0].count(b"\n"), sources[path])
-        for line, name in _always_imported(place, code.decode("utf-8", "replace")):
+        code = _without_texts(sources[path])
+        for line, name in _imported(_ALWAYS, place, code.decode("utf-8", "replace")):
             steps = [name.rsplit(".", up)[0] for up in range(name.count("."), -1, -1)]
             own = [step for step in steps if step in modules]
             if not own:
@@ -210,14 +215,53 @@ def import_effects(sources: Mapping[str, bytes], top_level: Iterable[str]) -> tu
     return tuple(found.values())
 
 
+def imports_of(names: Iterable[str], sources: Mapping[str, bytes]) -> tuple[ImportEffect, ...]:
+    """Where code imports modules of these dotted names, in functions too; each name once.
+
+    What stands under a condition or in a `try` does not count: there code can do without.
+    """
+    wanted = {name: name.rpartition(".")[2].encode() for name in names}
+    found: dict[str, ImportEffect] = {}
+    for path, source in sources.items() if wanted else ():
+        place = module_place(path)
+        if place is None or not any(word in source for word in wanted.values()):
+            continue
+        text = _without_texts(source).decode("utf-8", "replace")
+        for line, name in _imported(_ANYWHERE, place, text):
+            if name in wanted and not _is_conditional(text.split("\n"), line):
+                found.setdefault(name, ImportEffect(path=path, line=line, name=name))
+    return tuple(found.values())
+
+
+def _is_conditional(lines: list[str], number: int) -> bool:
+    """Whether the line of this number, from 1 on, is in a block that may not run or may fail."""
+    depth = _depth(lines[number - 1])
+    for line in reversed(lines[: number - 1]):
+        if line.strip() and _depth(line) < depth and not line.lstrip().startswith("#"):
+            if _CONDITION.match(line):
+                return True
+            depth = _depth(line)
+    return False
+
+
+def _depth(line: str) -> int:
+    expanded = line.expandtabs()
+    return len(expanded) - len(expanded.lstrip())
+
+
+def _without_texts(source: bytes) -> bytes:
+    """A source with empty strings for those in three quotes, its lines where they were."""
+    return _TEXT.sub(lambda text: b'""' + b"\n" * text[0].count(b"\n"), source)
+
+
 def _dotted(place: str) -> str:
     return place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def _always_imported(place: str, text: str) -> Iterator[tuple[int, str]]:
+def _imported(pattern: re.Pattern[str], place: str, text: str) -> Iterator[tuple[int, str]]:
     """Line and absolute name of each import; of `from x import y` both `x` and `x.y` may be modules."""
     package = place.rpartition("/")[0].replace("/", ".")
-    for match in _ALWAYS.finditer(text):
+    for match in pattern.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         if match["whole"]:
             yield from ((line, name) for name in _words(match["whole"].partition("#")[0]))

@@ -29,6 +29,7 @@ from pytest_manylinux.inspect.names import (
     lowest_python,
     module_files,
     module_place,
+    named_for_others,
     nested_folders,
     search_folders,
     top_level_names,
@@ -36,8 +37,10 @@ from pytest_manylinux.inspect.names import (
 )
 from pytest_manylinux.inspect.python_code import (
     MAX_SOURCE,
+    OPENS_TO_ALL,
     import_effects,
     imported_modules,
+    imports_of,
     opened_libraries,
     syntax_needs,
 )
@@ -291,12 +294,14 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
         extension_paths=tuple(sorted({*extensions, *hidden})),
         has_code=any(is_code(name, entry.file_size) for name, entry in archive.files.items()),
         opened_by_path=tuple(sorted(opened)),
+        opens_to_all=any(word in one for word in OPENS_TO_ALL for one in code.values()),
         packed_by=archive.methods,
         module_files=modules,
         script_files=tuple(_scripts(archive)),
         syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
         on_import=import_effects(code, top_level),
+        foreign_imports=imports_of(sorted(named_for_others(modules, wheel.tags)), code),
         no_code=tuple(sorted(contents.items())),
         sboms=read_sboms(archive, info.folder),
         licensed_libraries=licensed_libraries(archive, info.folder),

@@ -300,8 +300,8 @@ class SbomDocument:
 class ImportEffect:
     """Something that every import of a wheel's own names does, and the line of its source that does it.
 
-    `name` is that of a module from outside the wheel that is imported, or with `opens` a pattern of the
-    file name of a library that is opened.
+    `name` is that of a module that is imported, or with `opens` a pattern of the file name of a library
+    that is opened.
     """
 
     path: str
@@ -329,13 +329,16 @@ class WheelFacts:
     importable; `has_code` tells of Python code other than what makes folders packages. `contents` are
     all files with what they hold; none at a glance.
     `opened_by_path` are patterns of library file names that the wheel's Python code opens by ctypes;
-    `*` for code that computes the name. `module_files` and `script_files` are what Python and the shell
-    find by name, whatever is in them; `no_code` are other files called like libraries that are none.
+    `*` for code that computes the name. `opens_to_all` tells that it may open a file so that all others
+    find its symbols (RTLD_GLOBAL). `module_files` and `script_files` are what Python and the shell find
+    by name, whatever is in them; `no_code` are other files called like libraries that are none.
     `mismatches` are files, a sentence each, whose bytes are not those that RECORD states.
     `packed_by` are the methods that files are packed with (`deflated`, `bzip2`), sorted.
     `syntax` are files that not every Python compiles which the wheel's tags and Requires-Python admit.
     `import_order` are the dotted names that packages' `__init__` files import, in their order.
-    `on_import` is what importing its top-level names does whatever the circumstances.
+    `on_import` is what importing its top-level names does whatever the circumstances. `foreign_imports`
+    are imports, by code of the wheel, of its modules whose files are named for other Pythons than the
+    tags'.
     `extras` are the names of Provides-Extra, as they are written.
     `sboms` are the bills of materials that it carries, `licensed_libraries` the grafted libraries that
     its licence files speak of.
@@ -364,11 +367,13 @@ class WheelFacts:
     has_code: bool = False
     contents: tuple[WheelFile, ...] = field(default=(), repr=False)
     opened_by_path: tuple[str, ...] = ()
+    opens_to_all: bool = False
     module_files: tuple[ModuleFile, ...] = ()
     script_files: tuple[ScriptFile, ...] = ()
     syntax: tuple[SyntaxNeed, ...] = ()
     import_order: tuple[str, ...] = ()
     on_import: tuple[ImportEffect, ...] = ()
+    foreign_imports: tuple[ImportEffect, ...] = ()
     mismatches: tuple[str, ...] = ()
     packed_by: tuple[str, ...] = ()
     no_code: tuple[tuple[str, FileContent], ...] = ()

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from packaging.utils import canonicalize_name
 
+from pytest_manylinux.inspect.names import extension_stem
 from pytest_manylinux.model.wheel import ElfKind, WheelFacts
 from pytest_manylinux.trials.judged_files import installed_path, within
 from pytest_manylinux.trials.venv import VENV, VenvLayout
@@ -103,6 +104,18 @@ def names_by_dependency(facts: WheelFacts) -> Iterator[str]:
             name = rest.removesuffix(".py").removesuffix("/__init__")
             if rest.endswith(".py") and _is_name(name):
                 yield name
+
+
+def foreign_modules(facts: WheelFacts) -> Iterator[str]:
+    """Extension modules whose files are named for other Pythons, and that something needs all the same.
+
+    Code of the wheel imports them, or they are public modules at its top.
+    """
+    yield from (effect.name for effect in facts.foreign_imports)
+    for one in facts.module_files:
+        foreign = extension_stem(PurePosixPath(one.path).name, facts.wheel.tags) is None
+        if foreign and "." not in one.name and not one.name.startswith("_"):
+            yield one.name
 
 
 def _is_name(text: str) -> bool:

@@ -28,6 +28,7 @@ from pytest_manylinux.trials.judged_files import installed_path, judged_files, w
 from pytest_manylinux.trials.offered import (
     compiled_sources,
     entry_references,
+    foreign_modules,
     launched_files,
     names_by_data,
     names_by_dependency,
@@ -205,7 +206,8 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
     perhaps = frozenset(names_by_dependency(facts)) - certain.keys()
     offered = certain | dict.fromkeys(sorted(perhaps))
     imports = [name for name in request.imports or offered if not is_skipped(name, skip)]
-    extensions = [name for name in facts.extension_modules if not is_skipped(name, skip)]
+    modules = dict.fromkeys((*facts.extension_modules, *foreign_modules(facts)))
+    extensions = [name for name in modules if not is_skipped(name, skip)]
     named = entry_references(facts, request.extras)
     references = [name for name in named if not is_skipped(_module(name), skip)]
     known = {*imports, *extensions}

@@ -99,9 +99,17 @@ def test_a_symbol_that_the_interpreter_has_loaded_anyway_is_not_loose(tmp_path: 
 
 def test_a_symbol_that_another_file_of_the_wheel_has_may_be_loaded_by_then(tmp_path: Path) -> None:
     files = wanting(Want("frobnicate")) | {"demo/_core.so": library(exports=("frobnicate",))}
-    facts = Trigger(finding="", files=files, tag=NATIVE).facts(tmp_path)
+    code = {"demo/start.py": "import ctypes\nctypes.CDLL('_core.so', ctypes.RTLD_GLOBAL)\n"}
+    facts = Trigger(finding="", files={**files, **code}, tag=NATIVE).facts(tmp_path)
     (finding,) = predict_target(facts, make_target()).findings
     assert (finding.name, finding.severity) == ("undefined-symbol", Severity.WARNING)
+
+
+def test_a_symbol_of_another_file_is_not_found_if_nothing_opens_that_to_all(tmp_path: Path) -> None:
+    files = wanting(Want("frobnicate")) | {"demo/_core.so": library(exports=("frobnicate",))}
+    facts = Trigger(finding="", files=files, tag=NATIVE).facts(tmp_path)
+    (finding,) = predict_target(facts, make_target()).findings
+    assert (finding.name, finding.severity) == ("undefined-symbol", Severity.ERROR)
 
 
 @pytest.mark.parametrize(

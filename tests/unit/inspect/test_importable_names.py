@@ -11,7 +11,7 @@ from packaging.tags import Tag, parse_tag
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.inspect.names import NOT_NAMESPACES, extension_modules, top_level_names
-from pytest_manylinux.inspect.python_code import import_effects
+from pytest_manylinux.inspect.python_code import import_effects, imports_of
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 ABI3 = "cp38-abi3-manylinux_2_17_x86_64"
@@ -196,3 +196,22 @@ def test_a_library_that_is_opened_on_import_is_told_with_its_line() -> None:
     text = b"import ctypes\nlib = ctypes.CDLL('libdemo.so.1')\n"
     (effect,) = (e for e in import_effects({"demo.py": text}, ("demo",)) if e.opens)
     assert (effect.name, effect.line) == ("libdemo.so.1", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from . import _x", True),
+        ("def f():\n    from . import _y, _x\n", True),
+        ("class C:\n    def f(self):\n\n        import demo._x as x\n", True),
+        ("try:\n    from . import _x\nexcept ImportError:\n    pass\n", False),
+        ("try:\n    pass\nexcept ImportError:\n    from . import _x\n", False),
+        ("def f():\n    if C:\n        with a:\n            from . import _x\n", False),
+        ('def f():\n    """\n    from . import _x\n    """\n', False),
+        ("from . import _xy", False),
+        ("from .. import _x", False),
+    ],
+)
+def test_code_that_cannot_do_without_a_module_is_found(text: str, *, found: bool) -> None:
+    effects = imports_of(("demo._x",), {"demo/__init__.py": text.encode()})
+    assert bool(effects) is found

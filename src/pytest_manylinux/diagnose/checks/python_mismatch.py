@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped, missing_module
-from pytest_manylinux.diagnose.extension_files import never_found, unfound
+from pytest_manylinux.diagnose.extension_files import importer, left_over, never_found, unfound
 from pytest_manylinux.diagnose.modules import built_for
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import ModuleFile, WheelFacts
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
@@ -21,21 +21,42 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     if fit.misfit is None:
         version = target.interpreter.version.dotted
         for module, files in unfound(facts, target).items():
-            yield _file_finding(module, [one.path for one in files], f"Python {version}")
+            yield _file_finding(module, files, f"Python {version}", facts)
+        yield from _left_over(facts)
 
 
 def _wheel(facts: WheelFacts) -> Findings:
     for module, files in never_found(facts).items():
-        yield _file_finding(module, [one.path for one in files], "the Python of the wheel's tag")
+        yield _file_finding(module, files, "the Python of the wheel's tag", facts)
+    yield from _left_over(facts)
 
 
-def _file_finding(module: str, paths: list[str], python: str) -> Finding:
+def _file_finding(module: str, files: list[ModuleFile], python: str, facts: WheelFacts) -> Finding:
+    paths, who = [one.path for one in files], importer(module, facts)
     return CHECK.finding(
         f"{python} does not find {module} by the name of its file: {paths[0]}",
-        evidence=paths,
+        evidence=[*paths, who or "nothing in the wheel imports it without a condition"],
+        severity=Severity.ERROR if who else Severity.WARNING,
         remedy=_FILE_REMEDY,
         files=paths,
     )
+
+
+def _left_over(facts: WheelFacts) -> Findings:
+    for module, files in left_over(facts).items():
+        paths = [one.path for one in files]
+        yield CHECK.finding(
+            f"no Python of the wheel's tags finds {paths[0]}; another file is taken for {module}",
+            evidence=paths,
+            severity=Severity.WARNING,
+            remedy=_LEFT_OVER_REMEDY,
+            files=paths,
+        )
+
+
+_LEFT_OVER_REMEDY = (
+    "build in a clean folder: a file of another build, or of an in-place one, is packed with the wheel"
+)
 
 
 _FILE_REMEDY = (

@@ -28,6 +28,14 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     return _loose(facts, Severity.WARNING if by_code else Severity.ERROR)
 
 
+def _may_open_to_all(facts: WheelFacts) -> bool:
+    """Whether code of the wheel, Python's or native, may open files for all others to find symbols in.
+
+    The interpreter opens extension modules each for itself, and so does ctypes unless it is asked.
+    """
+    return facts.opens_to_all or any(want.name == "dlopen" for elf in facts.elf for want in elf.wants)
+
+
 def _loose(facts: WheelFacts, severity: Severity) -> list[Finding]:
     """Of the given severity, but a warning where another file of the wheel has all the symbols.
 
@@ -35,7 +43,8 @@ def _loose(facts: WheelFacts, severity: Severity) -> list[Finding]:
     """
     found = []
     loose = loose_symbols(facts)
-    elsewhere = {e.partition("@")[0] for elf in facts.elf for e in elf.exports} if loose else set()
+    opened = loose and _may_open_to_all(facts)
+    elsewhere = {e.partition("@")[0] for elf in facts.elf for e in elf.exports} if opened else set()
     for path, group in groupby(loose, lambda loose: loose.path):
         symbols = sorted({loose.symbol for loose in group}, key=elsewhere.__contains__)
         weight = Severity.WARNING if symbols[0] in elsewhere else severity
