@@ -12,15 +12,32 @@ pytest_plugins = ["pytester", "attack_table"]
 
 # Fast ones first, so that a mistake shows early; the folders' order by name would not do that.
 _ORDER = ("unit", "plugin", "conformance", "integration")
+# And of what is tried on real roots the files that take minutes, so that no worker is left with one
+# of them when all others have ended.
+_LONG = (
+    "test_image_files",
+    "test_flaky_wheels",
+    "test_cluster_runs",
+    "test_build_projects",
+    "test_container_runs",
+    "test_builder_images",
+    "test_architectures",
+    "test_images_roots",
+    "test_wheel_kinds",
+    "test_other_pythons",
+    "test_images_registry",
+    "test_prove_trial",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     tests = config.rootpath / "tests"
 
-    def place(item: pytest.Item) -> int:
+    def place(item: pytest.Item) -> tuple[int, int]:
         path = Path(item.path)
         kind = path.relative_to(tests).parts[0] if path.is_relative_to(tests) else ""
-        return _ORDER.index(kind) if kind in _ORDER else 0
+        long = _LONG.index(path.stem) if path.stem in _LONG else len(_LONG)
+        return (_ORDER.index(kind) if kind in _ORDER else 0, long)
 
     items.sort(key=place)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 _INTERRUPTED = 2
 _KINDS = ("failed", "passed", "skipped", "errors")
+_BY_FILE = ("--dist", "loadfile", "--no-loadscope-reorder")  # conftest.py has the long files first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ def main(words: list[str]) -> int:
     suites = {
         "unit, plugin": ["tests/unit", "tests/plugin"],
         "conformance": ["tests/conformance"],
-        "integration": ["--dist", "loadfile", "--durations=20", *(words or ["tests/integration"])],
+        "integration": [*_BY_FILE, "--durations=20", *(words or ["tests/integration"])],
     }
     outcomes = []
     for name, arguments in suites.items():

@@ -15,11 +15,12 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import docker
 import pytest
+from docker.errors import NotFound
 from engine_daemons import docker_daemon, engine_running
 from loopback_registry import registry_running
 from sandboxes import OWN, eventually, processes_with
@@ -132,8 +133,17 @@ def daemon() -> Iterator[Daemon]:
 
 
 def all_containers(daemon: Daemon) -> list[str]:
+    """What each container of a daemon is: its id, its state and its labels.
+
+    Not what it lists and, asked for it, does not have: Docker keeps its list apart, and on a busy
+    machine 20.10 was seen to list a container until it was started again.
+    """
     client = docker.DockerClient(base_url=daemon.address)
-    found = [container["Id"] for container in client.api.containers(all=True)]
+    found = []
+    for container in client.api.containers(all=True):
+        with suppress(NotFound):
+            known = client.api.inspect_container(container["Id"])
+            found.append(f"{known['Id']}: {known['State']}, {known['Config']['Labels']}")
     client.close()
     return found
 

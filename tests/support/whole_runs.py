@@ -83,12 +83,17 @@ def tree(folder: Path) -> dict[str, str]:
     return found
 
 
+_PLAIN = {"python3", "python3-pip", "python3-venv"}  # what a root for trials has of its own
+
+
 def seed(cache: Path) -> None:
-    """Begin a cache with what the usual one has for debian-12, so that it is not fetched again."""
+    """Begin a cache with what the usual one has for trials on debian-12, x86_64."""
     usual = cache_root()
     store = ImageStore(usual)
     for stored in store.images():
-        if stored.record.recipe.suite == "bookworm" and not stored.record.recipe.base:
+        recipe = stored.record.recipe
+        plain = recipe.arch == "x86_64" and set(recipe.packages) == _PLAIN and not recipe.base
+        if recipe.suite == "bookworm" and plain:
             target = cache / stored.folder.relative_to(usual)
             _copy(stored.folder, target)
     for name in ("recipes", "apt/bookworm-x86_64"):
