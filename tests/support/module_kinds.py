@@ -99,6 +99,16 @@ def arriving_by(scheme: str, extra: Mapping[str, str] | None = None) -> Callable
     return make
 
 
+def started_by(text: str, name: str = "arrive.pth", **more: Any) -> Callable[[Path], Path]:  # noqa: ANN401
+    """A sound package, and a file that every start of Python reads."""
+
+    def make(folder: Path) -> Path:
+        files: dict[str, bytes | str] = {"arrive/_x.abi3.so": module(folder, "_x"), name: text}
+        return packed(folder, "arrive", {"starts.py": "def go():\n    pass\n", **files}, **more)
+
+    return make
+
+
 KINDS: tuple[WheelKind, ...] = (
     WheelKind(
         name="module-is-lfs-pointer",
@@ -309,6 +319,32 @@ KINDS: tuple[WheelKind, ...] = (
     ),
     WheelKind(
         name="looks-up-localhost", make=ends("import socket\nsocket.getaddrinfo('localhost', 80)\n")
+    ),
+    WheelKind(name="start-file-that-works", make=started_by("import starts\n")),
+    WheelKind(
+        name="start-file-imports-what-is-not-there",
+        make=started_by("import absent_module\n"),
+        audit={"start-file-broken": "warning"},
+    ),
+    WheelKind(
+        name="start-file-that-does-not-compile",
+        make=started_by("import sys; if sys: pass\n"),
+        audit={"start-file-broken": "warning"},
+    ),
+    WheelKind(name="start-file-that-raises", make=started_by("import sys; sys.nothing\n")),
+    WheelKind(
+        name="start-file-of-a-development-installation",
+        make=started_by("/home/builder/project/src\n"),
+    ),
+    WheelKind(
+        name="start-file-of-callables-without-one",
+        make=started_by("starts\n", "arrive.start"),
+        audit={"start-file-broken": "warning"},
+    ),
+    WheelKind(
+        name="imports-what-nothing-declares-beside-a-start-file",
+        make=started_by("import starts\n", init="import absent_module\n"),
+        predicted="undeclared-dependency",
     ),
     WheelKind(name="module-by-data-purelib", make=arriving_by("purelib")),
 )

@@ -497,6 +497,7 @@ TRIGGERS = (
         target={"python": "cp313t"},
         observation=make_observation(imported(gil_enabled=True)),
     ),
+    Trigger(finding="start-file-broken", tag=PURE, files={"demo.pth": "import absent_module\n"}),
     Trigger(
         finding="names-left-out",
         tag=PURE,

@@ -56,6 +56,11 @@ REMOVED: dict[str, tuple[int, int]] = {
 # Not Python's own, but in every environment that venv seeded with setuptools: up to Python 3.11.
 SEEDED = {"pkg_resources": (3, 12), "setuptools": (3, 12)}
 
+ALWAYS_THERE = frozenset(
+    {*sys.stdlib_module_names, *REMOVED, *SEEDED, "pip", "annotationlib", "compression", "_zstd"}
+)
+"""Python's own modules, of the Python that runs this and of others, and what environments had."""
+
 _EXTENSION = re.compile(r"\.(?P<tag>cpython-\d+[a-z]*|abi3)?[^/]*\.so$|\.so$")
 
 

@@ -16,7 +16,6 @@ and folders that are no namespace in earnest (see NOT_NAMESPACES).
 from __future__ import annotations
 
 import keyword
-import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -78,19 +77,6 @@ def installed_path(path: str) -> str | None:
         match = _DATA.fullmatch(path)
         return match["rest"] if match else None
     return None if top.endswith(".dist-info") else path
-
-
-def search_folders(name: str, text: str) -> tuple[str, ...]:
-    """The folders that a `.pth` file of a wheel adds to sys.path, below the folder that it lies in.
-
-    The rules of the module site: a line a folder, but for remarks and lines that begin with `import`.
-    """
-    place = installed_path(name)
-    if place is None or "/" in place:
-        return ()
-    lines = (line.strip() for line in text.splitlines() if not re.match(r"#|import[ \t]", line))
-    folders = (posixpath.normpath(line) for line in lines if line)
-    return tuple(one for one in folders if one != "." and not one.startswith(("/", "..")))
 
 
 def below_search_folder(path: str, folders: Iterable[str]) -> str:

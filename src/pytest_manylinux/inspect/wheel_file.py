@@ -31,7 +31,6 @@ from pytest_manylinux.inspect.names import (
     module_place,
     named_for_others,
     nested_folders,
-    search_folders,
     top_level_names,
     with_broken,
 )
@@ -45,6 +44,12 @@ from pytest_manylinux.inspect.python_code import (
     syntax_needs,
 )
 from pytest_manylinux.inspect.sbom import is_license, licensed_libraries, read_sboms
+from pytest_manylinux.inspect.start_files import (
+    StartFile,
+    is_start_file,
+    read_start_file,
+    start_lines,
+)
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
 from pytest_manylinux.model.wheel import (
@@ -102,19 +107,11 @@ class _Reading:
             self.mismatches[name] = f"has {size} bytes, RECORD says {row.size}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Folders:
-    """The folders that a `.pth` file adds to sys.path."""
-
-    names: tuple[str, ...]
-
-
-# A path, and its facts, or what is wrong with it, or what a source or a .pth file tells, or what is
+# A path, and its facts, or what is wrong with it, or what a source or a start file tells, or what is
 # called a library.
-Found = tuple[str, ElfFacts | str | _PythonSource | _Folders | FileContent]
+Found = tuple[str, ElfFacts | str | _PythonSource | StartFile | FileContent]
 
 _SOURCE = ".py"
-_PATHS = ".pth"
 _LIBRARY = re.compile(r".*\.so(?:\.\d+)*")
 _LFS = b"version https://git-lfs"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -232,6 +229,7 @@ def _looked_into(archive: Archive) -> list[str]:
         name
         for name in archive.files
         if name.endswith(_SOURCE)
+        or is_start_file(name)
         or _LIBRARY.fullmatch(name)
         or archive.beginning(name, len(MAGIC)) == MAGIC
     ]
@@ -264,7 +262,8 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
     modules = module_files(contents, {file.path: file for file in elf})
     lowest = lowest_python(wheel.tags, info.requires_python)
     code = {path: one.code for path, one in sources.items() if one.code}
-    folders = [name for _, one in found if isinstance(one, _Folders) for name in one.names]
+    starts = {path: one for path, one in found if isinstance(one, StartFile)}
+    folders = [name for one in starts.values() for name in one.folders]
     places, inits = _places(archive, elf, folders)
     native = ((name, places[place]) for name, place in extension_modules(wheel.tags, inits))
     extensions = with_broken(native, modules, wheel.tags, opened)
@@ -300,6 +299,7 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
         script_files=tuple(_scripts(archive)),
         syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
+        start_lines=start_lines(starts, code, lowest),
         on_import=import_effects(code, top_level),
         foreign_imports=imports_of(sorted(named_for_others(modules, wheel.tags)), code),
         no_code=tuple(sorted(contents.items())),
@@ -418,7 +418,7 @@ def _read_batch(reading: _Reading, names: list[str]) -> list[Found]:
 
 def _read_file(
     reading: _Reading, name: str
-) -> ElfFacts | _PythonSource | _Folders | FileContent | None:
+) -> ElfFacts | _PythonSource | StartFile | FileContent | None:
     """Facts of an ELF file, what a source tells; if it has a row, its digest is checked too."""
     archive = reading.archive
     if archive.files[name].file_size <= IN_MEMORY:
@@ -428,8 +428,8 @@ def _read_file(
             return read_elf(name, data, pool=reading.pool)
         if name.endswith(_SOURCE) and len(data) <= MAX_SOURCE:
             return _source(name, data)
-        if name.endswith(_PATHS):
-            return _Folders(search_folders(name, data.decode("utf-8", "replace")))
+        if is_start_file(name):
+            return read_start_file(name, data)
         return _content(data) if _LIBRARY.fullmatch(name) else None
     pieces = reading.checked(name, archive.stream(name))
     first = next(pieces, b"")

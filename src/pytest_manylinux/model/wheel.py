@@ -311,6 +311,24 @@ class ImportEffect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartLine:
+    """A line of a file that every start of Python reads: `.pth`, or `.start` (PEP 829).
+
+    `folder`: it is a folder for sys.path; others are executed. `imports` are the dotted names that it
+    imports first, `error` says why it is not code. `changes_search` tells that it may make modules
+    importable which lie elsewhere.
+    """
+
+    path: str
+    line: int
+    text: str
+    folder: bool = False
+    imports: tuple[str, ...] = ()
+    error: str = ""
+    changes_search: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WheelFacts:
     """Everything read once from a wheel.
 
@@ -339,6 +357,7 @@ class WheelFacts:
     `on_import` is what importing its top-level names does whatever the circumstances. `foreign_imports`
     are imports, by code of the wheel, of its modules whose files are named for other Pythons than the
     tags'.
+    `start_lines` are what its `.pth` and `.start` files say.
     `extras` are the names of Provides-Extra, as they are written.
     `sboms` are the bills of materials that it carries, `licensed_libraries` the grafted libraries that
     its licence files speak of.
@@ -374,6 +393,7 @@ class WheelFacts:
     import_order: tuple[str, ...] = ()
     on_import: tuple[ImportEffect, ...] = ()
     foreign_imports: tuple[ImportEffect, ...] = ()
+    start_lines: tuple[StartLine, ...] = ()
     mismatches: tuple[str, ...] = ()
     packed_by: tuple[str, ...] = ()
     no_code: tuple[tuple[str, FileContent], ...] = ()

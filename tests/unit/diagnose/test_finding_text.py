@@ -61,6 +61,7 @@ NAMES = [
     "module-shadowed",
     "syntax-error",
     "names-left-out",
+    "start-file-broken",
     "tests-failed",
     "tests-not-run",
     "abi3-free-threaded",

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
-from pytest_manylinux.diagnose.modules import REMOVED, SEEDED, needs_others
+from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
-# Python's own modules, of the Python that runs this and of others, and what every environment has.
-_ALWAYS_THERE = frozenset(
-    {*sys.stdlib_module_names, *REMOVED, *SEEDED, "pip", "annotationlib", "compression", "_zstd"}
-)
-
 
 def _static(facts: WheelFacts, _: Target) -> Findings:
     """What every import of the wheel imports from outside, if nothing at all may bring it."""
-    if needs_others(facts) or any(path.endswith(".pth") for path in facts.files):
+    if needs_others(facts) or any(line.changes_search for line in facts.start_lines):
         return
     names = {part.partition(".")[0] for path in facts.files for part in path.split("/")}
     for effect in facts.on_import:
-        if effect.opens or effect.name in _ALWAYS_THERE or effect.name in names:
+        if effect.opens or effect.name in ALWAYS_THERE or effect.name in names:
             continue
         yield CHECK.finding(
             f"no module named {effect.name!r}, and the wheel does not declare what provides it",
