@@ -147,6 +147,12 @@ OPTIONS: tuple[Option, ...] = (
         metavar="VERSION",
     ),
     Option(
+        "processor",
+        "the processor that native code of x86_64 is imported on, emulated by qemu: x86-64-v1 or "
+        "x86-64-v2 (default: this machine's)",
+        metavar="LEVEL",
+    ),
+    Option(
         "test-command",
         "shell command that runs the project's own tests in each trial, with {project}, {package} and "
         "{wheel}; `cibuildwheel`: the one in [tool.cibuildwheel] (default: none)",

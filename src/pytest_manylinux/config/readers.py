@@ -19,7 +19,7 @@ from pytest_manylinux.config.settings import (
     as_percentage,
 )
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES
+from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES, X86_64_MODELS
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import AUTO_POLICY, LibcKind, PolicyChoice, parse_policy_choice
@@ -198,6 +198,11 @@ def kernel(raw: object, where: str) -> str:
     """A kernel's version, `distro` for that of each distro's row, or empty for this machine's."""
     word = "" if raw == "" else text(raw, where)
     return word if word in {"", DISTRO_KERNEL} else kernel_number(parse_kernel(word, where))
+
+
+def processor(raw: object, where: str) -> str:
+    """A level of x86-64 that can be emulated, or empty for this machine's processor."""
+    return "" if raw == "" else choice("processor", tuple(X86_64_MODELS))(raw, where)
 
 
 def seconds(raw: object, where: str) -> float:

@@ -119,7 +119,8 @@ class Settings:
     and `skip` are patterns of model/selection.py, `other_pythons` is `standalone`, `source`, `any`
     or `none`; `archs` are words of host/architecture.py, `untargeted` is `skip`, `warn` or `fail`;
     `imports` empty means whatever the wheel's files offer; `repeat` is how often each trial is
-    done; `kernel` is a version, `distro`, or empty for this machine's; `jobs` 0 means one per core;
+    done; `kernel` is a version, `distro`, or empty for this machine's; `processor` is a level of
+    x86-64, or empty for this machine's; `jobs` 0 means one per core;
     `dask` empty means that all is done on this machine; `library_bounds` are the oldest versions of
     libraries that a wheel may hold, by upstream's names (inspect/known_libraries.py);
     `distro_shares` are numbers of users in any unit, by distro, `other` for those of no distro
@@ -145,6 +146,7 @@ class Settings:
     programs: tuple[str, ...]
     installer: tuple[str, ...]
     kernel: str
+    processor: str
     test_command: tuple[str, ...]
     before_test: tuple[str, ...]
     test_requires: tuple[str, ...]

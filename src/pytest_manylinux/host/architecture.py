@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,15 @@ def named_architectures(words: Iterable[str]) -> tuple[str, ...]:
     }
     return tuple(dict.fromkeys(arch for word in words for arch in meaning.get(word, (word,))))
 
+
+X86_64_MODELS: Mapping[str, str] = {
+    "x86-64-v1": "qemu64,-pni,-cx16,-lahf-lm,-svm",
+    "x86-64-v2": "Nehalem",
+}
+"""qemu's models of processors that have what a level of the x86-64 psABI has, and nothing of the next.
+
+qemu64 has SSE3, CMPXCHG16B and LAHF of the second level too, and SVM; Nehalem lacks AVX.
+"""
 
 _TIMEOUT = 60.0
 # Measured with qemu 7.2: a venv, its pip and one small wheel take 8 times (armv7l) to 16 times

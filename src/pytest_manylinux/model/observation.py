@@ -364,6 +364,8 @@ class Observation:
     with, else those that were tried too, each in a trial of its own. `lowest` are (name, version) of
     what was taken as old as the wheel admits it (the setting `resolution`). `kernel` is the version of
     Linux that it was to find, such as `4.18`: newer calls failed; empty for this machine's.
+    `processor` is what its names were imported on, such as `x86-64-v1 (qemu 7.2.22)`; empty for this
+    machine's.
     `uv` is None where only pip was to install.
     `syntax` are the files that did not compile. `left_out` are top-level names that the wheel offers
     and that the configuration (`imports`, `import-skip`) keeps from being imported.
@@ -401,3 +403,4 @@ class Observation:
     extras: tuple[str, ...] = ()
     lowest: Pairs = ()
     kernel: str = ""
+    processor: str = ""

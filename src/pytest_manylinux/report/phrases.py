@@ -239,10 +239,17 @@ def _details(seen: Observation | None) -> Iterator[str]:
         yield plain_line(seen.libc)
     if seen.emulator:
         yield f"under {plain_line(seen.emulator)}"
-    if seen.kernel:
-        yield f"as on Linux {plain_line(seen.kernel)}"
+    yield from _pretended(seen)
     if seen.lowest:
         yield f"with {plain_line(lowest_words(seen))}"
+
+
+def _pretended(seen: Observation) -> Iterator[str]:
+    """What the trial was to find otherwise than this machine has it."""
+    if seen.kernel:
+        yield f"as on Linux {plain_line(seen.kernel)}"
+    if seen.processor:
+        yield f"imported on {plain_line(seen.processor)}"
 
 
 def lowest_words(seen: Observation) -> str:

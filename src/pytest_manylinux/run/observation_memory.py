@@ -174,6 +174,7 @@ def observation_key(request: TrialRequest, engine: str) -> str:
         request.extras,
         request.lowest,
         request.kernel,
+        request.processor,
     )
 
 
@@ -197,6 +198,7 @@ def afterwards_key(wheel: Wheel, seen: Observation, settings: Settings, engine: 
         settings.installer,
         settings.dependencies,
         settings.kernel,
+        settings.processor,
         (seen.extras, seen.lowest),
         () if seen.install is None else sorted(seen.install.installed),
     )

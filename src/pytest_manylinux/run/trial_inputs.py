@@ -106,6 +106,7 @@ class TrialInputs:
             extras=self.extras,
             lowest=self._taken_lowest(dependencies),
             kernel=self._kernel(),
+            processor=settings.processor,
         )
 
     def _kernel(self) -> KernelVersion | None:

@@ -119,6 +119,12 @@ class Elf(Told, frozen=True, tag="elf"):
     signal: int | None = None
 
 
+class Processor(Told, frozen=True, tag="processor"):
+    """The distro's Python was started on the emulated processor, and has ended."""
+
+    ending: Ending
+
+
 class Begin(Told, frozen=True, tag="begin"):
     """An interpreter that imports `name` is about to start."""
 
@@ -224,6 +230,7 @@ _DECODER = msgspec.json.Decoder(
     | UvEnd
     | Files
     | Elf
+    | Processor
     | Begin
     | Import
     | Beside
@@ -246,6 +253,7 @@ class Answers:
     uv: UvEnd | None = None
     files: Files | None = None
     elf: list[Elf] = field(default_factory=list)
+    processor: Processor | None = None
     begun: list[str] = field(default_factory=list)
     imports: dict[str, Import] = field(default_factory=dict)
     beside: dict[str, Beside] = field(default_factory=dict)
@@ -322,6 +330,8 @@ def _take_offered(answers: Answers, told: Told) -> None:
             answers.files = told
         case UvEnd():
             answers.uv = told
+        case Processor():
+            answers.processor = told
         case Program():
             answers.programs.append(told)
         case Launch():

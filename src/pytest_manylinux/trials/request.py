@@ -91,7 +91,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     programs to start, `libraries` installed paths of shared libraries to open, `sources` those of
     Python files to compile. `suite` are the project's own tests; they come last, and have time limits
     of their own. `uv` installs the same before pip does. `system_calls` is a filter for the kernel, in
-    hexadecimal, that all of it runs under.
+    hexadecimal, that all of it runs under. `emulator` is a command that the interpreters which import
+    are started by, where the distro's Python starts by it.
     """
 
     timeout: float
@@ -114,6 +115,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     suite: SuiteSteps | None = None
     uv: UvSteps | None = None
     system_calls: str = ""
+    emulator: tuple[str, ...] = ()
     parallel: int = _PARALLEL
 
 

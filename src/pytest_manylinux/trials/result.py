@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from signal import SIGILL
 
 from pytest_manylinux.engines.api import Completed, Status
 from pytest_manylinux.errors import SandboxError, TrialTimeoutError
@@ -38,6 +39,7 @@ from pytest_manylinux.trials.protocol import (
     Import,
     Launch,
     PipEnd,
+    Processor,
     Program,
     Report,
     UvEnd,
@@ -109,6 +111,9 @@ def is_relocated(words: str) -> bool:
 
 
 _OF_QEMU = re.compile(r"^qemu: uncaught target signal \d+ \([^)]*\) - core dumped\n?", re.MULTILINE)
+# glibc's words where it is built for a newer level itself, and where a file's note asks for one
+# (sysdeps/x86/dl-get-cpu-features.c, sysdeps/x86/dl-prop.h).
+_NEWER_PROCESSOR = re.compile(r"CPU does not support x86-64-v|CPU ISA level is lower than required")
 _NO_ROOM = re.compile(
     r"[^\n]*\[Errno (?:28|122)\] (?:No space left on device|Disk quota exceeded)[^\n]*"
 )
@@ -154,6 +159,7 @@ class Seen:
     syntax: tuple[SyntaxFault, ...] = ()
     tests: SuiteOutcome | None = None
     uv: UvInstall | None = None
+    processor_note: str = ""
 
 
 def look(completed: Completed, asked: Asked) -> Seen:
@@ -161,7 +167,8 @@ def look(completed: Completed, asked: Asked) -> Seen:
 
     Where the agent did not come to its end, that is only seen as the wheel's doing if it happened
     while the wheel was being imported (its code may kill or stop the agent). Raises
-    TrialTimeoutError if pip was not done in time, SandboxError if what was told is no full account.
+    TrialTimeoutError if pip was not done in time, SandboxError if what was told is no full account, or
+    if the distro's Python does not start under the emulator though its processor is not why.
     """
     answers = _read(completed)
     if answers.start is None or answers.pip is None:
@@ -190,6 +197,21 @@ def look(completed: Completed, asked: Asked) -> Seen:
         syntax=_syntax(answers),
         tests=suite_outcome(answers, completed, asked.suite) if asked.suite else None,
         uv=None if answers.uv is None else _uv(answers.uv),
+        processor_note=_processor_note(answers.processor),
+    )
+
+
+def _processor_note(told: Processor | None) -> str:
+    """Why the names were imported on this machine's processor after all; empty if they were not."""
+    if told is None or told.ending.exit_code == 0:
+        return ""
+    words = _own_words(told.ending.output).strip()
+    if told.ending.signal == SIGILL or _NEWER_PROCESSOR.search(words):
+        return "its own Python is built for newer processors: imported on this machine's"
+    raise SandboxError(
+        "the distro's Python does not start on the emulated processor",
+        why=words[-1000:] or "it said nothing",
+        remedy="leave the setting processor out there, or try a newer qemu",
     )
 
 

@@ -24,6 +24,11 @@ from pytest_manylinux.model.observation import ImportDepth, Observation, Pairs
 from pytest_manylinux.model.system_calls import KernelVersion, kernel_number
 from pytest_manylinux.model.wheel import ElfKind, SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.model.wheel_tags import supported_tags
+from pytest_manylinux.trials.emulated_processor import (
+    PATIENCE,
+    EmulatedProcessor,
+    emulated_processor,
+)
 from pytest_manylinux.trials.judged_files import installed_path, judged_files, within
 from pytest_manylinux.trials.offered import (
     compiled_sources,
@@ -65,7 +70,8 @@ class TrialRequest:
     program that is to install the same wheel besides, within the same time once more.
     `siblings` are the wheels of the same run among what was resolved, `extras` those of the wheel to
     install, `lowest` are (name, version) of what was taken as old as the wheel admits it. `kernel` is
-    the version of Linux that all of it is to find; None for this machine's.
+    the version of Linux that all of it is to find; None for this machine's. `processor` is the level of
+    x86-64 that native code for it is to be imported on; empty for this machine's.
     """
 
     wheel: Wheel
@@ -85,6 +91,16 @@ class TrialRequest:
     extras: tuple[str, ...] = ()
     lowest: Pairs = ()
     kernel: KernelVersion | None = None
+    processor: str = ""
+
+    @property
+    def emulated(self) -> EmulatedProcessor | None:
+        """What its names are to be imported on; None for this machine's processor.
+
+        Raises EngineError where this machine cannot emulate it.
+        """
+        native = self.target.arch == "x86_64" and self.facts.elf
+        return emulated_processor(self.processor) if self.processor and native else None
 
 
 def run_trial(
@@ -105,7 +121,7 @@ def run_trial(
     request = answering(request, venv.layout)
     asked = _asked(request, venv.layout)
     emulator, added = _emulator(request.target.arch), request.image.added
-    errand = _errand(request, venv, asked)
+    errand, processor = _errand(request, venv, asked), request.emulated
     seen = _see(errand, asked, engine, _attempt(errand, pool, more))
     check_python(seen.python, request.target, request.image)
     return Observation(
@@ -113,7 +129,7 @@ def run_trial(
         image=request.image.digest,
         image_name=request.image.name,
         image_source=request.image.source.value,
-        image_note=request.image.note,
+        image_note="; ".join(filter(None, (request.image.note, seen.processor_note))),
         engine=engine.name,
         emulator=emulator,
         added_python=added.title if added is not None else "",
@@ -122,6 +138,7 @@ def run_trial(
         extras=(",".join(request.extras),) if request.extras else (),
         lowest=request.lowest,
         kernel="" if request.kernel is None else kernel_number(request.kernel),
+        processor="" if processor is None or seen.processor_note else processor.title,
         python=seen.python,
         libc=seen.libc,
         install=seen.install,
@@ -142,7 +159,8 @@ def run_trial(
 def _attempt(errand: Errand, pool: PreloadedPool | None, more: int) -> Completed | None:
     """What a process that is ready makes of it; None where a sandbox of its own is wanted."""
     # Tests may do anything, and take what they like: never in a process that serves other trials too.
-    alone = errand.request.suite or errand.request.uv or errand.request.system_calls
+    asked = errand.request
+    alone = asked.suite or asked.uv or asked.system_calls or asked.emulator
     return None if pool is None or alone else pool.attempt(errand, more)
 
 
@@ -273,13 +291,17 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
     mounts += suite.mounts() if suite else ()
     if request.uv is not None:
         mounts.append(request.uv.mount())
-    tested = suite.required if suite else None
+    tested, processor = suite.required if suite else None, request.emulated
+    mounts += [processor.mount()] if processor else []
+    patience = PATIENCE if processor else 1
     return Errand(
         image=request.image,
         interpreter=request.target.interpreter,
         venv=venv,
         request=replace(
-            make_request(venv, arguments, allowed_time(request.timeout, request.target.arch)),
+            make_request(
+                venv, arguments, patience * allowed_time(request.timeout, request.target.arch)
+            ),
             files=asked.judged.files if asked.judged else (),
             own=asked.judged.metadata if asked.judged else "",
             elf=loader_files(request.facts, venv.layout),
@@ -292,6 +314,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             sources=compiled_sources(request.facts, venv.layout),
             programs=request.programs,
             system_calls=_filter(request),
+            emulator=processor.command if processor else (),
             suite=_suite_steps(request, suite, str(inside)) if suite else None,
             uv=request.uv.steps((*where, str(named)), variant=bool(wheel.variant))
             if request.uv

@@ -39,9 +39,9 @@ def _or_else(files: tuple[ElfFacts, ...]) -> str:
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = list(blamed("isa-level", facts, observation, target))
     if found:
-        files = _files(facts)
+        files, where = _files(facts), observation.processor or "this processor"
         yield CHECK.finding(
-            f"{found[0].subject}: an instruction that this processor does not have{_or_else(files)}",
+            f"{found[0].subject}: an instruction that {where} does not have{_or_else(files)}",
             evidence=[*(failure.line for failure in found), *_lines(files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],

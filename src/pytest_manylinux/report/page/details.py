@@ -122,6 +122,7 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
                     seen.engine,
                     f"under {seen.emulator}" if seen.emulator else "",
                     f"with the system calls of Linux {seen.kernel}" if seen.kernel else "",
+                    f"imported on {seen.processor}" if seen.processor else "",
                     f"on worker {seen.worker}" if seen.worker else "",
                 ),
             )

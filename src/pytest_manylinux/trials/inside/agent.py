@@ -16,7 +16,6 @@ told before. Code inside the same interpreter that searches the interpreter's ow
 token; nothing that runs in that process can be kept from it.
 """
 
-import ast
 import base64
 import contextlib
 import json
@@ -26,7 +25,7 @@ import time
 
 from pytest_manylinux.trials.inside import install_by_uv
 from pytest_manylinux.trials.inside.comparison import compare
-from pytest_manylinux.trials.inside.launch import examiner, launch, shared_files
+from pytest_manylinux.trials.inside.launch import examiner, launch, reports, shared_files
 from pytest_manylinux.trials.inside.processes import (
     WORK,
     Task,
@@ -86,6 +85,7 @@ class Trial:
         self.importer = importer()  # now: what lies there later may be the wheel's
         self.fine = []  # type: list[str]
         self.inner = set()  # type: set[str]
+        self.emulator = request.get("emulator") or []  # type: list[str]
         suite = request.get("suite")
         self.suite = None if suite is None else SuiteRun(suite, request["sites"], PYTHON)
 
@@ -128,6 +128,14 @@ class Trial:
         files = install_by_uv.unlike(self.request["files"], VENV) if both else []
         self.tell("uv", unlike=files, **by_uv)
         return fine
+
+    def try_emulator(self) -> None:
+        """Start Python as imports will be; a distro may be built for newer processors, then without."""
+        if self.emulator:
+            task = Task([*self.emulator, PYTHON, "-I", "-S", "-c", ""], self.left(0.25))
+            list(run([task]))
+            self.tell("processor", ending=task.ending())
+            self.emulator = self.emulator if task.status == 0 else []
 
     def distributions(self) -> "list[str]":
         """The names of all .dist-info folders."""
@@ -224,7 +232,7 @@ class Trial:
         """Prepare an interpreter that imports `name`, with the token that its reports will bear."""
         token, pipe = random_word(), f"{WORK}/{random_word()}"
         words = "\n".join((token, pipe, name, *more)).encode()
-        argv = [PYTHON, "-X", "faulthandler", "-c", self.importer]
+        argv = [*self.emulator, PYTHON, "-X", "faulthandler", "-c", self.importer]
         return Task(argv, self.left(0.5) + (EXTRA if more else 0), words, pipe), token
 
     def load_extensions(self) -> None:
@@ -265,7 +273,7 @@ class Trial:
             return
         folders = [*self.request["sites"], f"{VENV}/lib"]
         listing = [*own, "", *shared_files(folders, own)]
-        task, token = examiner([PYTHON, "-I"], "libraries", listing, self.left(0.5))
+        task, token = examiner([*self.emulator, PYTHON, "-I"], "libraries", listing, self.left(0.5))
         list(run([task]))
         for report in reports(task, token):
             self.tell("libraries", opened=report["opened"])
@@ -422,17 +430,6 @@ def remove(path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def reports(task: Task, token: str) -> "list[dict[str, Any]]":
-    """Find what an importing interpreter, or forks that the import made, reported with the token."""
-    found = []
-    for line in task.report.text().splitlines():
-        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            report = ast.literal_eval(line[len(token) + 1 :]) if line.startswith(token) else None
-            if isinstance(report, dict):
-                found.append(report)
-    return found
-
-
 def importer() -> str:
     """Read the program that importing interpreters run."""
     with open(os.path.join(os.path.dirname(__file__), "import_one.py"), encoding="utf-8") as file:
@@ -484,6 +481,7 @@ def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) ->
     if trial.install_twice():
         trial.resolve()
         trial.compile_sources()
+        trial.try_emulator()
         trial.load_one_by_one(request["imports"])
         trial.load_extensions()
         trial.launch()

@@ -1,9 +1,11 @@
-"""What a wheel offers other than names to import: programs, libraries, source files.
+"""What a wheel offers other than names to import: programs, libraries, source files; and reports.
 
 Runs inside the distro as part of the agent: Python 3.6 or later, standard library only. Nothing here
 judges.
 """
 
+import ast
+import contextlib
 import os
 import shutil
 
@@ -107,3 +109,14 @@ def examiner(python: "list[str]", work: str, paths: "list[str]", timeout: float)
     with open(program, encoding="utf-8") as file:
         argv = [*python, "-c", file.read()]
     return Task(argv, timeout, f"{token}\n{pipe}\n{work}\n{listing}".encode(), pipe), token
+
+
+def reports(task: Task, token: str) -> "list[dict[str, Any]]":
+    """Find what an importing interpreter, or forks that the import made, reported with the token."""
+    found = []
+    for line in task.report.text().splitlines():
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            report = ast.literal_eval(line[len(token) + 1 :]) if line.startswith(token) else None
+            if isinstance(report, dict):
+                found.append(report)
+    return found
