@@ -168,8 +168,8 @@ def _takers(
 
 
 def _abi(tag: Tag, version: PythonVersion) -> str:
-    """The ABI tag where the version does not tell it: PyPy's, such as `pypy311_pp73`."""
-    own = version.implementation is Implementation.PYPY and tag.abi != "none"
+    """The ABI tag where the version does not tell it: PyPy's and GraalPy's, such as `pypy311_pp73`."""
+    own = version.implementation is not Implementation.CPYTHON and tag.abi != "none"
     return tag.abi if own else ""
 
 
@@ -208,7 +208,14 @@ def added_interpreter(version: PythonVersion, distro: Distro, origin: Interprete
         executable=f"{added_prefix(version)}/bin/python3",
         packages=distro.interpreters[0].packages if distro.interpreters else (),
         origin=origin,
+        caretaker=_caretaker(version, distro),
     )
+
+
+def _caretaker(version: PythonVersion, distro: Distro) -> str:
+    """GraalPy is a process of many threads, which cannot be forked: it has no os.fork."""
+    needed = version.implementation is Implementation.GRAALPY
+    return next((one.executable for one in distro.interpreters if needed), "")
 
 
 def other_targets(

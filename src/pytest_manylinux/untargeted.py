@@ -204,21 +204,28 @@ def _never_tried(tags: Collection[Tag]) -> Untargeted | None:
         names = " or ".join(sorted({tag.interpreter for tag in tags}))
         return Untargeted(
             want=Want.PYTHON,
-            why=f"it is for {names}; CPython and PyPy are all that wheels are tried with",
+            why=f"it is for {names}; CPython, PyPy and GraalPy are all that wheels are tried with",
         )
     foreign = {
-        f"{tag.abi}, and {one.title} has {one.abi}"
+        f"{tag.abi}, and {one.title} has {one.abi}": one.title
         for tag, one in pythons.items()
-        if one is not None and one.implementation is Implementation.PYPY and _is_older_abi(tag, one)
+        if one is not None and _is_older_abi(tag, one)
     }
     if len(foreign) < len({tag.abi for tag in tags}):
         return None
     why = f"it is for the ABI {'; '.join(sorted(foreign))}"
-    return Untargeted(want=Want.PYTHON, why=why, remedy="build it with that PyPy")
+    builders = " or ".join(sorted(set(foreign.values())))
+    return Untargeted(want=Want.PYTHON, why=why, remedy=f"build it with that {builders}")
 
 
 def _is_older_abi(tag: Tag, version: PythonVersion) -> bool:
-    """Whether no release of PyPy for this Python has had the ABI: pp73 before 3.12, pp80 since 8.0."""
+    """Whether no release that is tried has the ABI.
+
+    No PyPy for Python 3.12 has had pp73, and of GraalPy the last release for each Python is tried.
+    """
+    if version.implementation is Implementation.GRAALPY:
+        known = not version.abi.startswith("graalpy_")
+        return known and tag.abi.startswith("graalpy") and tag.abi != version.abi
     return version.abi.endswith("_pp80") and tag.abi.endswith("_pp73")
 
 

@@ -41,6 +41,12 @@ build_time_vars = {
     "prefix": "/install"
 }
 """
+SHELL = b'#!/bin/sh\nexec /usr/bin/python3 "$@"\n'
+NO_AGENT = b"""#!/bin/sh
+[ "$2" = -S ] && exit 70
+exec /usr/bin/python3 "$@"
+"""
+"""A Python that does all but see to a trial, which the agent's `-I -S` begins."""
 BROKEN = "#!/bin/sh\necho 'configure: error: no acceptable C compiler' >&2; exit 77\n"
 
 
@@ -164,13 +170,13 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-def offer_python(folder: Path, address: str) -> None:
-    """A standalone CPython 3.13 in uv's own forms: an archive, and the list that names it."""
+def offer_python(folder: Path, address: str, implementation: str = "cpython") -> None:
+    """A standalone Python 3.13 in uv's own forms: an archive, and the list that names it."""
     archive = folder / "python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         # uv takes no links that lead out of the archive, and edits what sysconfig reads.
         files = {
-            "bin/python3": b'#!/bin/sh\nexec /usr/bin/python3 "$@"\n',
+            "bin/python3": NO_AGENT if implementation == "graalpy" else SHELL,
             "lib/python3.13/_sysconfigdata__linux_x86_64-linux-gnu.py": SYSCONFIG,
         }
         for name, content in files.items():
@@ -178,7 +184,7 @@ def offer_python(folder: Path, address: str) -> None:
             member.size, member.mode = len(content), 0o755
             tar.addfile(member, io.BytesIO(content))
     entry = {
-        "name": "cpython",
+        "name": implementation,
         "arch": {"family": "x86_64", "variant": None},
         "os": "linux",
         "libc": "gnu",
@@ -191,7 +197,7 @@ def offer_python(folder: Path, address: str) -> None:
         "variant": None,
         "build": "20261129",
     }
-    (folder / "list.json").write_text(json.dumps({"cpython-3.13.5-linux-x86_64-gnu": entry}))
+    (folder / "list.json").write_text(json.dumps({f"{implementation}-3.13.5-linux-x86_64-gnu": entry}))
 
 
 @pytest.mark.integration
@@ -212,6 +218,27 @@ def test_a_standalone_python_comes_from_where_uv_is_told(
     assert trial.observation.added_python == "CPython 3.13.5, standalone"
     code, output = run(tmp_path, cache, *words, "--manylinux-fresh")
     assert code == ExitCode.OK, "it is kept: " + output
+
+
+@pytest.mark.integration
+def test_a_graalpy_is_a_standalone_python_whose_trials_another_one_sees_to(
+    tmp_path: Path, cache: Path, uv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in ends where it is to be the agent, as one without os.fork would."""
+    files = {"demo/__init__.py": b"", "demo/part.py": b""}
+    build_wheel(tmp_path / "dist", files, tag="py3-none-any")
+    (tmp_path / "served").mkdir()
+    monkeypatch.setenv("PATH", f"{uv}{os.pathsep}{os.environ['PATH']}")
+    with served(tmp_path / "served") as address:
+        offer_python(tmp_path / "served", address, "graalpy")
+        monkeypatch.setenv("UV_PYTHON_DOWNLOADS_JSON_URL", f"{address}/list.json")
+        words = "--manylinux-distros=debian-13+graalpy3.13", "--manylinux-other-pythons=standalone"
+        code, output = run(tmp_path, cache, *words)
+    assert code == ExitCode.OK, output
+    (trial,) = (v for v in read_proof(tmp_path / "proof.json").record.verdicts if v.observation)
+    assert trial.subject == "debian-13+gp313_253-x86_64"
+    assert trial.observation is not None
+    assert trial.observation.added_python == "GraalPy 3.13.5, standalone"
 
 
 @pytest.mark.integration

@@ -19,6 +19,7 @@ from pytest_manylinux.model.distro import (
     Interpreter,
     InterpreterOrigin,
     Target,
+    split_target_id,
 )
 from pytest_manylinux.model.policy import (
     ALIASES,
@@ -230,6 +231,9 @@ def test_cp310_is_three_ten() -> None:
     [
         (("cp314t", "3.14t"), "cp314t", "cp314", "cp314t"),
         (("pp311", "pypy3.11"), "pp311", "pp311", "pypy311_pp73"),
+        (("gp312_250", "gp312", "graalpy3.12"), "gp312_250", "graalpy312", "graalpy250_312_native"),
+        (("gp313_253", "graalpy313"), "gp313_253", "graalpy313", "graalpy253_313_native"),
+        (("gp314", "graalpy3.14"), "gp314", "graalpy314", "graalpy_314_native"),
         (("cp37", "3.7"), "cp37", "cp37", "cp37m"),
         (("cp315", "3.15"), "cp315", "cp315", "cp315"),
     ],
@@ -240,14 +244,20 @@ def test_other_pythons_are_read(texts: tuple[str, ...], id_: str, tag: str, abi:
         assert (version.id, version.tag, version.abi) == (id_, tag, abi)
 
 
-@pytest.mark.parametrize("text", ["cp312t", "3.9t", "pp311t", "py3", "cp3", "3.11.2", "cp311-cp311"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("cp312t", "3.9t", "pp311t", "py3", "cp3", "3.11.2", "cp311-cp311"),
+        *("gp312t", "graalpy3.13t", "gp312_242", "cp312_250", "gp314_1"),
+    ],
+)
 def test_what_is_no_python_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_python(text)
 
 
 def test_pythons_are_ordered() -> None:
-    texts = ["cp39", "cp311", "pp311", "cp314", "cp314t", "cp315"]
+    texts = ["cp39", "cp311", "gp311_242", "pp311", "cp314", "cp314t", "cp315"]
     assert [one.id for one in sorted(map(parse_python, reversed(texts)))] == texts
 
 
@@ -258,6 +268,11 @@ def test_pythons_are_ordered() -> None:
         ("cp315t", "cp315-cp315t cp315-abi3t cp315-none", "cp315-cp315 cp315-abi3 pp311-pypy311_pp73"),
         ("cp315", "cp315-cp315 cp39-abi3 cp315-none", "cp315-abi3t cp315-cp315t"),
         ("pp311", "pp311-pypy311_pp73 pp311-none py3-none", "cp311-cp311 cp39-abi3 pp310-pypy310_pp73"),
+        (
+            "gp312",
+            "graalpy312-graalpy250_312_native graalpy312-none py3-none py312-none",
+            "graalpy312-graalpy242_312_native graalpy311-graalpy242_311_native cp312-cp312 cp39-abi3",
+        ),
         ("cp37", "cp37-cp37m cp36-abi3", "cp37-cp37"),
     ],
 )
@@ -346,8 +361,8 @@ def test_a_python_that_no_root_has_headers_for_is_told() -> None:
 
 
 def from_source(version: PythonVersion, place: Target) -> Interpreter | None:
-    """Every CPython can be built; PyPy cannot."""
-    if version.tag.startswith("pp"):
+    """Every CPython can be built; PyPy and GraalPy cannot."""
+    if not version.tag.startswith("cp"):
         return None
     return added_interpreter(version, place.distro, InterpreterOrigin.SOURCE)
 
@@ -396,9 +411,25 @@ def test_a_python_of_a_chosen_distro_is_not_added() -> None:
     assert rows(plan_on_added("manylinux_2_34", "cp39")) == [("cp39-manylinux_2_34_x86_64", [])]
 
 
-def test_no_wheel_for_musl_or_pypy_is_built_with_an_added_python() -> None:
+def test_no_wheel_for_musl_pypy_or_graalpy_is_built_with_an_added_python() -> None:
     assert plan_on_added("musllinux_1_2").unbuildable == (parse_python("cp313t"),)
-    assert plan_on_added(python="pp311").unbuildable == (parse_python("pp311"),)
+    for name in ("pp311", "gp312"):
+        assert plan_on_added(python=name).unbuildable == (parse_python(name),)
+
+
+@pytest.mark.parametrize(("python", "caretaker"), [("gp312", "/usr/bin/python3"), ("pp311", "")])
+def test_a_python_that_cannot_fork_has_another_see_to_its_trials(python: str, caretaker: str) -> None:
+    version = parse_python(python)
+    found = added_interpreter(version, TARGETS[2].distro, InterpreterOrigin.STANDALONE)
+    assert found.executable == f"/opt/python/{version.id}/bin/python3"
+    assert found.caretaker == caretaker
+
+
+def test_the_place_of_an_added_graalpy_is_read_back() -> None:
+    added = added_interpreter(parse_python("gp312"), TARGETS[2].distro, InterpreterOrigin.STANDALONE)
+    place = replace(TARGETS[2], interpreter=added)
+    assert place.id == "debian-13+gp312_250-x86_64"
+    assert split_target_id(place.id) == ("debian-13", "gp312_250", "x86_64")
     without = tuple(replace(one, archive=None) for one in DEBIANS)
     assert plan_on_added("manylinux_2_43", builders=without).builds, "debian-testing can be made"
     assert plan_on_added("manylinux_2_44", builders=without).unbuildable

@@ -40,6 +40,17 @@ def around(*, python: str = "", arch: str = "x86_64") -> Surroundings:
         ("cp315-abi3.abi3t-manylinux_2_17_x86_64", Want.PYTHON, "for cp315"),
         ("cp311-cp311-manylinux_2_39_x86_64", Want.LIBC_VERSION, "wants glibc 2.39"),
         ("py2-none-any", Want.PYTHON, "for py2"),
+        ("jy27-none-any", Want.PYTHON, "for jy27; CPython, PyPy and GraalPy are all"),
+        (
+            "graalpy312-graalpy250_312_native-manylinux_2_17_x86_64",
+            Want.PYTHON,
+            "for gp312_250, which no",
+        ),
+        (
+            "graalpy311-graalpy241_311_native-manylinux_2_17_x86_64",
+            Want.PYTHON,
+            "ABI graalpy241_311_native, and GraalPy 3.11 has graalpy242_311_native",
+        ),
     ],
 )
 def test_reasons(tag: str, want: Want, words: str) -> None:

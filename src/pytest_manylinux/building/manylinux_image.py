@@ -109,7 +109,7 @@ class Layout:
         Of Python 2 the one with wide characters is meant; debugging ones are never taken.
         """
         tag = version.tag
-        if version.implementation is Implementation.PYPY:
+        if version.implementation is not Implementation.CPYTHON:
             return next((PYTHONS / name for name in self.pythons if name.startswith(f"{tag}-")), None)
         usual = (f"{tag}-{version.id}", f"{tag}-{tag}m", f"{tag}-{tag}mu")
         wanted = usual[:1] if version.free_threaded else usual

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SDIST = (".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz")
 _FLAGS = {
     "distros": "ids, aliases or groups of distros, separated by commas",
-    "python": "Pythons, such as 3.11, cp314t, pp311, >=3.11",
+    "python": "Pythons, such as 3.11, cp314t, pp311, gp312, >=3.11",
     "build": "patterns of builds, such as cp3{11,12}-*",
     "skip": "patterns of builds to leave out, such as *-musllinux_*",
     "archs": "architectures: auto, native, all, or names such as aarch64",

@@ -65,7 +65,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "python",
-        "Pythons, such as cp311 or 3.11, cp314t, pp311, 3.11-3.14, >=3.11 (default: all there are)",
+        "Pythons, such as cp311, 3.11, cp314t, pp311, gp312, 3.11-3.14, >=3.11 (default: all)",
         metavar="VERSIONS",
     ),
     Option(

@@ -28,7 +28,7 @@ _LOADERS = frozenset(
     }
 )
 _MUSL = re.compile(r"/lib/ld-musl-\w+\.so\.1")
-_PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?")
+_PYTHON = re.compile(r"(?:python|pypy|graalpy)[\d.]*w?")
 _EVERYWHERE = frozenset(
     {"/bin/sh", "/usr/bin/sh", "/bin/bash", "/usr/bin/bash", "/usr/bin/env", "/bin/env"}
 )
@@ -127,7 +127,7 @@ def _of_interpreter(
     folder, name = posixpath.split(path)
     asked = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), "")
     if name == "env" and path in _EVERYWHERE:
-        if _PYTHON.fullmatch(asked) and asked.startswith(("python2", "pypy")):
+        if _PYTHON.fullmatch(asked) and asked.startswith(("python2", "pypy", "graalpy")):
             return f"{asked} is not the environment's Python", Severity.ERROR, _SCRIPT
         usual = asked in {"python", "python3", "sh", "bash"} or not asked
         return None if usual else (f"{asked} may not be installed", Severity.WARNING, _SCRIPT)

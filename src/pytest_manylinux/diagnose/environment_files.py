@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path, is_in_standard_library
 
-_PROGRAM = re.compile(r"(?:python|pypy|pip)w?\d*(?:\.\d+)*t?")
+_PROGRAM = re.compile(r"(?:python|pypy|graalpy|pip)w?\d*(?:\.\d+)*t?")
 _ACTIVATION = re.compile(r"activate(?:\.(?:csh|fish|nu|bat|ps1)|_this\.py)?", re.IGNORECASE)
 # What comes and goes with setuptools, which a wheel may require; easy_install left it in release 52.
 _OF_SETUPTOOLS = re.compile(r"distutils-precedence\.pth|easy_install(?:-[\d.]+|\.py|\..*\.pyc)?")

@@ -32,7 +32,7 @@ _MUSL, _GNU = "-musl", "-gnu"
 _MUSL_SINCE = (3, 11)  # before, the suffix for musl ended as glibc's does (CPython's configure.ac)
 _M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
 _NEWEST = 40  # no minor version in sight is higher
-_TAG = re.compile(r"(?P<kind>cp|pp)3(?P<minor>\d+)")
+_TAG = re.compile(r"(?P<kind>cp|pp|graalpy)3(?P<minor>\d+)")
 
 
 def is_found(
@@ -42,8 +42,11 @@ def is_found(
     if not suffix or _is_of_another_libc(suffix, version, libc):
         return not suffix
     suffix = suffix.replace(_MUSL, _GNU)
-    if version.implementation is Implementation.PYPY:
-        return suffix.startswith(f"pypy{version.major}{version.minor}-")
+    if version.implementation is not Implementation.CPYTHON:
+        # pypy311-pp73-x86_64-linux-gnu of any ABI, and graalpy250-312-native-x86_64-linux of its own
+        pypy = f"pypy{version.major}{version.minor}"
+        graalpy = version.implementation is Implementation.GRAALPY
+        return suffix.startswith(f"{version.abi.replace('_', '-') if graalpy else pypy}-")
     if suffix.startswith("abi3t"):
         return version.release >= SLOTS_SINCE
     if suffix.startswith("abi3"):

@@ -33,6 +33,7 @@ class Interpreter:
     package lists. `abi` is the ABI tag where the version does not tell it: PyPy's, such as
     `pypy311_pp73`. `suites` are those of the distro's archive to look for a Python's source in.
     With `only_named` it is tried with what names it: a wheel by its interpreter tag, or a setting.
+    `caretaker` is the Python that sees to a trial where this one cannot, since it has no `os.fork`.
     """
 
     version: PythonVersion
@@ -45,6 +46,7 @@ class Interpreter:
     origin: InterpreterOrigin = InterpreterOrigin.DISTRO
     suites: tuple[str, ...] = ()
     only_named: bool = False
+    caretaker: str = ""
 
     @property
     def own_abi(self) -> str:
@@ -220,7 +222,7 @@ class Target:
         return replace(self, interpreter=replace(own, version=version, abi="", pip=pip, measured=False))
 
 
-_TARGET_ID = re.compile(r"(?P<distro>.+)[-+](?P<python>(?:cp|pp)\d{2,}t?)-(?P<arch>\w+)")
+_TARGET_ID = re.compile(r"(?P<distro>.+)[-+](?P<python>(?:cp|pp|gp)\d{2,}(?:t|_\d+)?)-(?P<arch>\w+)")
 
 
 def split_target_id(text: str) -> tuple[str, str, str] | None:

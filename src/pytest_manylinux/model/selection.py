@@ -238,7 +238,7 @@ def _known_identifiers() -> tuple[str, ...]:
     """Identifiers of what cibuildwheel builds or built, and of some releases to come."""
     pythons = [f"cp3{minor}" for minor in range(6, 25)] + [f"cp3{minor}t" for minor in range(13, 25)]
     pythons += [f"pp3{minor}" for minor in range(6, 25)] + [
-        f"gp3{n}_2{m}" for n in (11, 12) for m in (42, 50)
+        f"gp3{n}_2{m}" for n in (11, 12, 13, 14) for m in (42, 50, 53)
     ]
     linux = [f"{libc}_{arch}" for libc in ("manylinux", "musllinux") for arch in _ARCHITECTURES]
     return tuple(f"{python}-{platform}" for python in pythons for platform in (*linux, *_ELSEWHERE))

@@ -18,7 +18,7 @@ from pytest_manylinux.model.python import Implementation, PythonVersion, parse_p
 
 # The first musl policy of all; packaging counts down to it (packaging/_musllinux.py).
 _OLDEST_MUSL = (1, 0)
-_INTERPRETER = re.compile(r"(?:cp|pp)\d\d+")
+_INTERPRETER = re.compile(r"(?:cp|pp|graalpy)\d\d+")
 # The oldest glibc that any policy speaks of, per architecture: PEP 513 and PEP 571 know x86_64 and
 # i686 only, every other architecture begins with PEP 599.
 _FLOORS = {"x86_64": (2, 5), "i686": (2, 5)}

@@ -1,8 +1,8 @@
 """Standalone Pythons: builds for every distro, as `uv python install` gives them to uv's users.
 
-uv itself fetches them, by its own settings: `UV_PYTHON_INSTALL_MIRROR`, `UV_PYPY_INSTALL_MIRROR` and
-`UV_PYTHON_DOWNLOADS_JSON_URL`, or their keys in uv.toml (uv's reference of settings). It checks what it
-downloads against the digests in its list.
+uv itself fetches them, by its own settings: `UV_PYTHON_INSTALL_MIRROR`, `UV_PYPY_INSTALL_MIRROR`,
+`UV_GRAALPY_INSTALL_MIRROR` and `UV_PYTHON_DOWNLOADS_JSON_URL`, or their keys in uv.toml (uv's reference
+of settings). It checks what it downloads against the digests in its list.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ from pytest_manylinux.model.distro import AddedPython, InterpreterOrigin, added_
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.pythons.kept import FOLDER, kept_python, write_record
 
-MIRRORS = "UV_PYTHON_INSTALL_MIRROR, UV_PYPY_INSTALL_MIRROR or UV_PYTHON_DOWNLOADS_JSON_URL"
-"""The variables by which uv takes Pythons from elsewhere."""
+_MIRRORS = {
+    Implementation.CPYTHON: "UV_PYTHON_INSTALL_MIRROR",
+    Implementation.PYPY: "UV_PYPY_INSTALL_MIRROR",
+    Implementation.GRAALPY: "UV_GRAALPY_INSTALL_MIRROR",
+}
+"""The variables by which uv takes the Pythons of an implementation from elsewhere."""
 
 _FORMAT = 1  # of what is kept; part of the key
 _ARCHITECTURES = {
@@ -146,7 +150,8 @@ class StandalonePythons:
         """The newest release of a Python that uv lists; raises ImageError where there is none."""
         fitting = [one for one in self._listed() if _is_of(one, version, arch)]
         if not fitting:
-            raise ImageError(f"uv has no {version.title} for {arch}", remedy=_OTHERWISE)
+            remedy = _or_otherwise(version).removeprefix(", or ")
+            raise ImageError(f"uv has no {version.title} for {arch}", remedy=remedy)
         if version.implementation is Implementation.PYPY:
             wanted = [one for one in fitting if _FIRST_ONLY_PP80 in (one.url or "")]
             fitting = wanted or fitting
@@ -168,7 +173,8 @@ class StandalonePythons:
             raise ImageError(
                 f"{version.title} cannot be fetched by uv",
                 why=error.why or error.what,
-                remedy=f"name a mirror in {MIRRORS}, or {_OTHERWISE}",
+                remedy=f"name a mirror in {_MIRRORS[version.implementation]} or "
+                f"UV_PYTHON_DOWNLOADS_JSON_URL{_or_otherwise(version)}",
             ) from error
         came, prefix = work / download.key, place / "prefix"
         # Its library's folder has a t since the first of them: "What's New in Python 3.13", PEP 703.
@@ -210,11 +216,15 @@ class StandalonePythons:
 _OTHERWISE = "use other-pythons = source, which builds CPython from the archive's source package"
 
 
+def _or_otherwise(version: PythonVersion) -> str:
+    """The other way, for what has one: only CPython is built from source."""
+    return f", or {_OTHERWISE}" if version.implementation is Implementation.CPYTHON else ""
+
+
 def _is_of(one: Download, version: PythonVersion, arch: str) -> bool:
-    names = {Implementation.CPYTHON: "cpython", Implementation.PYPY: "pypy"}
     variant = "freethreaded" if version.free_threaded else "default"
     return (
-        one.implementation == names[version.implementation]
+        one.implementation == version.implementation.full_name.lower()
         and one.os == "linux"
         and one.libc in _LIBCS
         and one.arch == _ARCHITECTURES.get(arch)

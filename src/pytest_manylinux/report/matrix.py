@@ -207,7 +207,7 @@ def wheel_order(wheel: str, sha256: str) -> tuple[object, ...]:
     return (tuple(tuple(_natural(part)) for part in parts), sha256)
 
 
-_PYTHON = re.compile(r"(?P<kind>cp|pp)(?P<major>[23])(?P<minor>[0-9]+)(?P<rest>.*)", re.DOTALL)
+_PYTHON = re.compile(r"(?P<kind>cp|pp|graalpy)(?P<major>[23])(?P<minor>[0-9]+)(?P<rest>.*)", re.DOTALL)
 
 
 def _natural(text: str) -> Iterable[tuple[int, int, str]]:

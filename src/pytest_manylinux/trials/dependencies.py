@@ -177,7 +177,7 @@ def _environment(version: PythonVersion, arch: str) -> dict[str, str]:
         "sys_platform": "linux",
         "platform_system": "Linux",
         "platform_machine": arch,
-        "platform_python_implementation": version.implementation.full_name,
+        "platform_python_implementation": version.implementation.in_markers,
         "implementation_name": version.implementation.full_name.lower(),
         "python_version": version.dotted,
     }

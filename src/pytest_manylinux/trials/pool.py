@@ -195,6 +195,7 @@ def _is_plain(errand: Errand) -> bool:
     """Whether nothing but its inputs makes an errand differ from others in the same venv."""
     return (
         not errand.network
+        and not errand.interpreter.caretaker
         and not errand.environment
         and errand.limits == Limits()
         and errand.venv.layout.seeded.isdisjoint(errand.replaced)

@@ -92,7 +92,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     Python files to compile. `suite` are the project's own tests; they come last, and have time limits
     of their own. `uv` installs the same before pip does. `system_calls` is a filter for the kernel, in
     hexadecimal, that all of it runs under. `emulator` is a command that the interpreters which import
-    are started by, where the distro's Python starts by it.
+    are started by, where the distro's Python starts by it. `examiner` is the Python that opens
+    libraries, in forks of itself; empty for the venv's.
     """
 
     timeout: float
@@ -116,6 +117,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     uv: UvSteps | None = None
     system_calls: str = ""
     emulator: tuple[str, ...] = ()
+    examiner: str = ""
     parallel: int = _PARALLEL
 
 
@@ -154,7 +156,9 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
 
     Raises the engine's errors.
     """
-    request, mounts = errand.request, errand.venv.mounts()
+    caretaker = errand.interpreter.caretaker
+    request = msgspec.structs.replace(errand.request, examiner=caretaker)
+    mounts = errand.venv.mounts()
     if not errand.venv.layout.seeded.isdisjoint(errand.replaced):
         copies = tuple(
             (str(_SEEDED / str(n)), str(m.target.relative_to(VENV))) for n, m in enumerate(mounts)
@@ -171,7 +175,7 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
             limits=errand.limits,
             label=errand.label,
         )
-        argv = (errand.interpreter.executable, "-I", "-S", "-B", "-c", _START)
+        argv = (caretaker or errand.interpreter.executable, "-I", "-S", "-B", "-c", _START)
         command = Command(argv=argv, environment=errand.environment, timeout=_time(request) + GRACE)
         with engine.open(spec) as sandbox:
             yield sandbox, sandbox.exec(command)

@@ -71,6 +71,8 @@ LISTED = (
     entry("3.11.17", implementation="pypy", url="https://example.invalid/pypy3.11-v8.0.1.tar.gz"),
     entry("3.11.15", implementation="pypy", url="https://example.invalid/pypy3.11-v7.3.23.tar.gz"),
     entry("3.12.15", implementation="pypy", url="https://example.invalid/pypy3.12-v8.0.1.tar.gz"),
+    entry("3.12.0", implementation="graalpy"),
+    entry("3.11.0", implementation="graalpy", arch="aarch64"),
 )
 
 
@@ -115,6 +117,8 @@ class Machine:
         ("cp314", "x86_64", "cpython-3.14.10-linux-x86_64-gnu"),
         ("pp311", "x86_64", "pypy-3.11.15-linux-x86_64-gnu"),
         ("pp312", "x86_64", "pypy-3.12.15-linux-x86_64-gnu"),
+        ("gp312_250", "x86_64", "graalpy-3.12.0-linux-x86_64-gnu"),
+        ("graalpy3.11", "aarch64", "graalpy-3.11.0-linux-aarch64-gnu"),
     ],
 )
 def test_the_newest_release_that_fits_is_taken(
@@ -176,8 +180,9 @@ def test_what_cannot_be_reached_is_asked_once_an_implementation(tmp_path: Path) 
     assert "UV_PYTHON_INSTALL_MIRROR" in words
     assert "other-pythons = source" in words
     assert machine.pythons.why_not(parse_python("cp314t"), "x86_64") == words
-    assert "dns error" in machine.pythons.why_not(parse_python("pp311"), "x86_64")
-    assert len(machine.installed) == 2, "one of CPython, one of PyPy"
+    assert "UV_PYPY_INSTALL_MIRROR" in machine.pythons.why_not(parse_python("pp311"), "x86_64")
+    assert "UV_GRAALPY_INSTALL_MIRROR" in machine.pythons.why_not(parse_python("gp312"), "x86_64")
+    assert len(machine.installed) == 3, "one of each implementation"
 
 
 def test_the_first_that_comes_speaks_for_the_rest(tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ def read_until(ended: threading.Event, reader: int) -> bytes:
 class Run:
     """One run of the importer: its reports, and how it ended."""
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str, first: str = "") -> None:
         pipe = folder / "pipe"
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         words = "\n".join([TOKEN, str(pipe), *names])
         environment = {"PYTHONPATH": str(folder), "LANG": "C.UTF-8"}
-        argv = [sys.executable, "-B", "-c", SOURCE]
+        argv = [sys.executable, "-B", "-c", first + SOURCE]
         with ThreadPoolExecutor(1) as pool:
             ended = threading.Event()
             reading = pool.submit(read_until, ended, reader)
@@ -88,6 +88,13 @@ def test_success_is_told_after_the_import(folder: Path) -> None:
     assert run.report["status"] == "ok"
     assert run.done.returncode == 0
     assert any("libc.so" in path for path in run.report["loaded"])
+
+
+def test_a_python_without_forks_and_locks_imports_the_first_name(folder: Path) -> None:
+    """As GraalPy is; the agent tries the other names in interpreters of their own."""
+    run = Run(folder, "demo", "demo.part", first="import os; del os.fork, os.lockf\n")
+    assert run.report["status"] == "ok"
+    assert run.done.returncode == 0
 
 
 def test_the_interpreter_looks_as_a_users_does(folder: Path) -> None:

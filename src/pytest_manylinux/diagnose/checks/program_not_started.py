@@ -76,7 +76,7 @@ def _severity(launch: LaunchOutcome) -> Severity:
         return Severity.ERROR
     folder, name = posixpath.split(match["path"])
     usual = match["env"] is not None or folder in _USUAL
-    is_python = name.startswith(("python", "pypy"))
+    is_python = name.startswith(("python", "pypy", "graalpy"))
     return Severity.WARNING if usual and not is_python else Severity.ERROR
 
 

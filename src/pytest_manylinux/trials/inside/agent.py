@@ -273,7 +273,8 @@ class Trial:
             return
         folders = [*self.request["sites"], f"{VENV}/lib"]
         listing = [*own, "", *shared_files(folders, own)]
-        task, token = examiner([*self.emulator, PYTHON, "-I"], "libraries", listing, self.left(0.5))
+        python = self.request["examiner"] or PYTHON
+        task, token = examiner([*self.emulator, python, "-I"], "libraries", listing, self.left(0.5))
         list(run([task]))
         for report in reports(task, token):
             self.tell("libraries", opened=report["opened"])

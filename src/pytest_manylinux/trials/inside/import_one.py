@@ -21,7 +21,13 @@ import sys
 LONGEST_CHAIN = 20
 LONGEST_FORK = 20  # seconds; and for all forks together
 FORKS_AT_ONCE = 2
+F_LOCK = 1  # lockf(3); a Python without forks need not have it
 FIELDS_OF_A_FILE = 6  # of a line in /proc/self/maps that has a path (proc(5))
+
+
+def do_nothing(*_: object) -> int:
+    """Stand for a call that this Python does not have."""
+    return 0
 
 
 class Importer:
@@ -35,9 +41,10 @@ class Importer:
     close = staticmethod(os.close)
     leave = staticmethod(os._exit)
     process = staticmethod(os.getpid)
-    fork = staticmethod(os.fork)
+    fork = staticmethod(getattr(os, "fork", do_nothing))
+    can_fork = hasattr(os, "fork")  # GraalPy, of many threads, cannot
     wait = staticmethod(os.waitpid)
-    lock = staticmethod(os.lockf)
+    lock = staticmethod(getattr(os, "lockf", do_nothing))
     kill = staticmethod(os.kill)
     has_gil = staticmethod(getattr(sys, "_is_gil_enabled", lambda: True))  # since 3.13
     known = frozenset()  # type: frozenset[str]
@@ -68,7 +75,7 @@ class Importer:
             self.report(refused(error))
             self.leave(1)
         self.report({"status": "ok", "inner": self.inner(), "file": self.file_of(self.name)})
-        if self.more:
+        if self.more and self.can_fork:
             try:  # noqa: SIM105 -- contextlib is not loaded by itself
                 self.watch_forks()
             except BaseException:  # noqa: BLE001, S110 -- the import is over, and was told
@@ -190,7 +197,7 @@ class Importer:
         if self.had_gil and not had_gil:
             found["gil"] = True
         channel = self.open(self.path, os.O_WRONLY)
-        self.lock(channel, os.F_LOCK, 0)  # until it is closed: forks report side by side
+        self.lock(channel, F_LOCK, 0)  # until it is closed: forks report side by side
         rest = f"\n{self.token} {found!a}\n".encode("ascii")
         while rest:
             rest = rest[self.write(channel, rest) :]
