@@ -71,7 +71,6 @@ def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, 
     folder, musl = lib_folder(target), _is_for_musl(facts, target)
     known = _loadings(facts)
     if (folder, musl) not in known:
-        shelf = {installed_path(elf.path): elf for elf in facts.elf}
         modules = {path for _, path in facts.extension_paths}
         programs = set(facts.programs)
         roots = (
@@ -79,9 +78,18 @@ def loadings(facts: WheelFacts, target: Target | None = None) -> tuple[Loading, 
             for elf in facts.elf
             if elf.path in modules or (elf.path in programs and _is_for(elf, facts.wheel))
         )
-        loader = _Loader(shelf, folder, musl=musl)
+        loader = _Loader(_shelf(facts), folder, musl=musl)
         known[folder, musl] = tuple(loader.load(elf, program=elf.path in programs) for elf in roots)
-    return tuple(one for one in known[folder, musl] if _is_in_reach(one.root.path, facts, target))
+    found = known[folder, musl]
+    if not _has_other_folders(facts):
+        return found
+    return tuple(one for one in found if _is_in_reach(one.root.path, facts, target))
+
+
+@once_per_wheel
+def _has_other_folders(facts: WheelFacts) -> bool:
+    """Whether a file lies in a folder that only one Python searches, and that by a `.pth` alone."""
+    return any(python_of_folder(elf.path) for elf in facts.elf)
 
 
 def _is_in_reach(path: str, facts: WheelFacts, target: Target | None) -> bool:
@@ -111,8 +119,7 @@ def opened_by_code(
     Of each group the code takes one. With `always` what importing the wheel opens whatever the
     circumstances, a group for each name; else all that it may open.
     """
-    shelf = {installed_path(elf.path): elf for elf in facts.elf}
-    loader = _Loader(shelf, lib_folder(target), musl=target.distro.libc.is_musl())
+    loader = _Loader(_shelf(facts), lib_folder(target), musl=target.distro.libc.is_musl())
     modules = {path for _, path in facts.extension_paths}
     shared = [
         elf
@@ -128,8 +135,7 @@ def opened_by_code(
 
 def lone_loadings(facts: WheelFacts, target: Target) -> tuple[Loading, ...]:
     """What each library loads of a wheel that consists of libraries alone; else none."""
-    shelf = {installed_path(elf.path): elf for elf in facts.elf}
-    loader = _Loader(shelf, lib_folder(target), musl=target.distro.libc.is_musl())
+    loader = _Loader(_shelf(facts), lib_folder(target), musl=target.distro.libc.is_musl())
     return tuple(loader.load(elf, program=False) for elf in facts.lone_libraries(target.arch))
 
 
@@ -143,6 +149,12 @@ def is_optional(path: str, facts: WheelFacts) -> bool:
 
 def _is_called(path: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(posixpath.basename(path), pattern) for pattern in patterns)
+
+
+@once_per_wheel
+def _shelf(facts: WheelFacts) -> dict[str, ElfFacts]:
+    """The ELF files by where they lie after installation."""
+    return {installed_path(elf.path): elf for elf in facts.elf}
 
 
 @once_per_wheel

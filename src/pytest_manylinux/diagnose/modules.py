@@ -8,6 +8,7 @@ import sys
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -93,6 +94,7 @@ def built_for(module: str, facts: WheelFacts) -> tuple[str, ...]:
     return tuple(f for f in facts.files if f.startswith(prefix) and _EXTENSION.search(f))
 
 
+@once_per_wheel
 def variants(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
     """Extension modules that are made several times, of which code of the wheel picks one.
 
