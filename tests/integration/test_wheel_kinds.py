@@ -42,9 +42,15 @@ def test_each_kind_is_judged_as_it_is(
     kind: WheelKind, root: str, roots: dict[str, Place], engine: Engine, tmp_path: Path
 ) -> None:
     wheel, place = open_wheel(kind.make(tmp_path)), roots[root]
-    facts = read_wheel(wheel)
+    facts, nothing = read_wheel(wheel), tmp_path / "nothing"
+    nothing.mkdir()  # that it could require: as for a wheel whose requirements no index can meet
     request = TrialRequest(
-        wheel=wheel, facts=facts, target=place.target, image=place.image, timeout=120.0
+        wheel=wheel,
+        facts=facts,
+        target=place.target,
+        image=place.image,
+        timeout=120.0,
+        dependencies=nothing,
     )
     seen = run_trial(request, engine)
     verdict = judge(facts, seen, place.target, wheel=wheel, survey=place.survey)

@@ -158,5 +158,29 @@ KINDS: tuple[WheelKind, ...] = (
         audit={"wheel-malformed": "warning"},
         predicted=(WORKS, WORKS, "install-failed", "install-failed"),
     ),
+    WheelKind(
+        name="requirements-that-exclude-each-other",
+        make=described("Requires-Dist: idna<1\nRequires-Dist: idna>=2; python_version > '3'\n"),
+        predicted="install-failed",
+    ),
+    WheelKind(
+        name="requirement-that-excludes-itself",
+        make=described("Requires-Dist: idna<2,>=2\n"),
+        predicted="install-failed",
+    ),
+    WheelKind(
+        name="requirement-on-another-version-of-itself",
+        make=described("Requires-Dist: described>=2\n"),
+        predicted="install-failed",
+    ),
+    WheelKind(
+        name="requirements-that-exclude-each-other-elsewhere",
+        make=described(
+            "Requires-Dist: idna<1; python_version < '3'\n"
+            "Requires-Dist: idna>=2; sys_platform == 'win32'\n"
+            "Provides-Extra: all\nRequires-Dist: described>=2; extra == 'all'\n"
+        ),
+    ),
+    WheelKind(name="requirement-on-itself", make=described("Requires-Dist: described>=1,<2\n")),
     WheelKind(name="requires-python-with-a-comma", make=described("Requires-Python: >=3.6,\n")),
 )

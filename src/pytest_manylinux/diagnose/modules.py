@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.inspect.requirements import needed_requirements
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -124,16 +125,13 @@ def needs_others(facts: WheelFacts) -> bool:
 
 def required(name: str, facts: WheelFacts, target: Target) -> tuple[Requirement, ...]:
     """What the wheel requires of a project on a target, without extras."""
-    version = target.interpreter.version.dotted
-    environment = {"python_version": version, "python_full_version": f"{version}.0", "extra": ""}
     found = []
-    for line in facts.requires_dist:
+    for line in needed_requirements(facts.requires_dist, target):
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        asked = requirement.marker is None or requirement.marker.evaluate(environment)
-        if asked and canonicalize_name(requirement.name) == canonicalize_name(name):
+        if canonicalize_name(requirement.name) == canonicalize_name(name):
             found.append(requirement)
     return tuple(found)
 

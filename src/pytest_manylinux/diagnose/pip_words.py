@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.diagnose.tags import best_fit
+from pytest_manylinux.inspect.requirements import contradictory_requirements
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import WheelFacts
@@ -27,6 +29,7 @@ class PipRefusal(enum.Enum):
     DEPENDENCY = "dependency"
     MALFORMED = "malformed"
     METADATA = "metadata"
+    CONTRADICTION = "contradiction"
     OTHER = "other"
 
 
@@ -86,7 +89,7 @@ def refusal_of(facts: WheelFacts, observation: Observation, target: Target) -> R
     for kind, pattern in _patterns():
         for line in lines:
             if match := pattern.search(line):
-                told = _kind(kind, match, facts, target)
+                told = _kind(kind, match, facts, target, observation.extra_names)
                 return Refused(kind=told, pip=install.pip_version, line=line, lines=_kept(lines))
     last = _raised(install.output)
     last = last or next((line for line in reversed(lines) if "error" in line.lower()), "")
@@ -105,9 +108,17 @@ def _raised(output: str) -> str:
     return lines[-1].strip() if marker and lines else ""
 
 
-def _kind(kind: PipRefusal, match: re.Match[str], facts: WheelFacts, target: Target) -> PipRefusal:
+def _kind(
+    kind: PipRefusal,
+    match: re.Match[str],
+    facts: WheelFacts,
+    target: Target,
+    extras: Iterable[str],
+) -> PipRefusal:
     """A wheel of ours that pip passed over in its wheelhouse looks like a missing dependency."""
     named = next((word for word in match.groupdict().values() if word), "")
+    if kind is PipRefusal.DEPENDENCY and any(contradictory_requirements(facts, target, extras)):
+        return PipRefusal.CONTRADICTION
     if kind is PipRefusal.DEPENDENCY and canonicalize_name(named) == facts.wheel.name:
         return PipRefusal.TAG if best_fit(facts.wheel.tags, target).misfit else PipRefusal.OTHER
     return kind

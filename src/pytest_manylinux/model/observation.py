@@ -404,3 +404,8 @@ class Observation:
     lowest: Pairs = ()
     kernel: str = ""
     processor: str = ""
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The names of all the wheel's extras that were tried."""
+        return tuple(name for names in self.extras for name in names.split(","))

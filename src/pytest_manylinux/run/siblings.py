@@ -20,6 +20,7 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.errors import DependencyError, ManylinuxError
 from pytest_manylinux.escape import printable
+from pytest_manylinux.inspect.requirements import applies
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.wheel import SiblingWheel, Wheel
@@ -35,7 +36,6 @@ from pytest_manylinux.run.subjects import (
     settings_of,
     tags_of_name,
 )
-from pytest_manylinux.trials.dependencies import applies
 
 OUTPUT_FOLDERS = frozenset({"dist", "wheelhouse"})
 """Where build front ends and cibuildwheel put what was built together."""

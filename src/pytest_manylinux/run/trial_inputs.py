@@ -13,6 +13,7 @@ from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.cluster.remote_trial import TrialOrder
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import DependencyError, UsageError
+from pytest_manylinux.inspect.requirements import needed_requirements
 from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.observation import Pairs
 from pytest_manylinux.model.system_calls import DISTRO_KERNEL, KernelVersion, parse_kernel
@@ -20,7 +21,7 @@ from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.model.wheel import SiblingWheel, WheelFacts
 from pytest_manylinux.run.outcomes import Read
 from pytest_manylinux.run.subjects import TrialJob, settings_of
-from pytest_manylinux.trials.dependencies import lowest_pins, needed_requirements
+from pytest_manylinux.trials.dependencies import lowest_pins
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
 from pytest_manylinux.trials.uv_program import UvProgram

@@ -28,9 +28,9 @@ from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mou
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
+from pytest_manylinux.inspect.requirements import contradictory_requirements, needed_requirements
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome
-from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, look
@@ -71,7 +71,6 @@ _OF_BUILD = re.compile(
 )
 _END = re.compile(r"\[end of output\]|-{30,}")
 _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
-_UNSURE = ("platform_release", "platform_version", "python_full_version", "implementation_version")
 
 
 def resolve_dependencies(
@@ -91,7 +90,8 @@ def resolve_dependencies(
     """Give a folder with the wheels of everything that `wheel` depends on, on this target.
 
     None if it depends on nothing there, and where its Requires-Python refuses the target's Python:
-    that is for the trial's pip to say, and no fault of what it depends on. Folders are kept below
+    that is for the trial's pip to say, and no fault of what it depends on. So are requirements that
+    contradict each other: the folder is empty then, and no index is asked. Folders are kept below
     `cache`, for a day, by wheel name, version, requirements, image and index; other runs may use them
     too, so nobody changes them.
     `extras` of the wheel and `also`, more requirements, are resolved with it. `siblings` are wheels
@@ -122,7 +122,8 @@ def resolve_dependencies(
         also=also,
         siblings=siblings,
     )
-    resolve = partial(resolver.resolve, lowest_pins(direct, spared))
+    contradictory = any(contradictory_requirements(facts, target, extras))
+    resolve = _nothing if contradictory else partial(resolver.resolve, lowest_pins(direct, spared))
     return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
 
 
@@ -137,18 +138,6 @@ def _asked(
     return (*words, "lowest") if lowest else words
 
 
-def needed_requirements(
-    requires_dist: Iterable[str], target: Target, extras: Iterable[str] = ()
-) -> tuple[str, ...]:
-    """The requirements that apply on `target` with these extras (dependency specifiers, PEP 508).
-
-    What cannot be told for certain from here, such as a marker on the kernel's release or a line
-    that breaks the specification, counts as needed: the target's own pip then decides.
-    """
-    version = target.interpreter.version
-    return tuple(line for line in requires_dist if applies(line, version, target.arch, extras))
-
-
 def refuses_python(requires_python: str, target: Target) -> bool:
     """Whether a Requires-Python admits no release of the target's Python; pip passes over a bad one."""
     try:
@@ -159,28 +148,8 @@ def refuses_python(requires_python: str, target: Target) -> bool:
     return not any(specifier.contains(f"{dotted}.{patch}", prereleases=True) for patch in range(100))
 
 
-def applies(line: str, version: PythonVersion, arch: str, extras: Iterable[str] = ()) -> bool:
-    """Whether a requirement counts for this Python; see `needed_requirements`."""
-    try:
-        marker = Requirement(line).marker
-    except InvalidRequirement:
-        return True
-    if marker is None or any(word in str(marker) for word in _UNSURE):
-        return True
-    environment = _environment(version, arch)
-    return any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
-
-
-def _environment(version: PythonVersion, arch: str) -> dict[str, str]:
-    return {
-        "os_name": "posix",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": arch,
-        "platform_python_implementation": version.implementation.in_markers,
-        "implementation_name": version.implementation.full_name.lower(),
-        "python_version": version.dotted,
-    }
+def _nothing(folder: Path) -> None:
+    (folder / _WHEELS).mkdir()
 
 
 def _is_fresh(folder: Path) -> bool:

@@ -1,10 +1,24 @@
 from __future__ import annotations
 
-import pytest
-from trial_values import make_distro
+from pathlib import Path
+from typing import cast
 
-from pytest_manylinux.model.distro import Target
-from pytest_manylinux.trials.dependencies import decisive_words, needed_requirements, refuses_python
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.specifiers import SpecifierSet
+from trial_values import make_distro, make_facts, make_observation, refused
+
+from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.inspect.requirements import contradictory_requirements, needed_requirements
+from pytest_manylinux.model.distro import Image, ImageSource, Target
+from pytest_manylinux.model.verdict import Outcome
+from pytest_manylinux.trials.dependencies import (
+    decisive_words,
+    refuses_python,
+    resolve_dependencies,
+)
 
 DISTRO = make_distro(python="3.11")
 TARGET = Target(distro=DISTRO, arch="x86_64", interpreter=DISTRO.interpreters[0])
@@ -91,3 +105,67 @@ def test_an_index_out_of_reach_is_told_once_and_first() -> None:
 
 def test_unknown_words_are_kept() -> None:
     assert decisive_words("one\ntwo") == "one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (("a<1", "a>=2"), 1),
+        (("a<1,>=2",), 1),
+        (("A_b==1.*", "a-b>=2; python_version > '3'"), 1),
+        (("a<1", "a>=0.9"), 0),
+        (("a<1; python_version < '3'", "a>=2"), 0),
+        (("a<1; platform_release > '9'", "a>=2"), 0),
+        (("a<1", "a>=2; extra == 'x'"), 0),
+        (("a @ https://example.org/a-3.whl", "a<1"), 0),
+        (("demo>=2",), 1),
+        (("demo[x]==1.0", "demo"), 0),
+        (("demo>=2; extra == 'x'",), 0),
+        (("a>=2.*", "a<1"), 0),
+    ],
+)
+def test_requirements_that_nothing_can_meet(lines: tuple[str, ...], found: int) -> None:
+    facts = make_facts(requires_dist=lines)
+    assert facts.wheel.version == "1.0"
+    assert len(list(contradictory_requirements(facts, TARGET))) == found
+
+
+def test_an_extra_may_be_what_contradicts() -> None:
+    facts = make_facts(requires_dist=("a<1", "a>=2; extra == 'x'"))
+    assert list(contradictory_requirements(facts, TARGET, ("x",))) == [facts.requires_dist]
+
+
+_VERSIONS = st.tuples(st.integers(0, 3), st.integers(0, 3)).map(lambda v: f"{v[0]}.{v[1]}")
+_LINES = st.tuples(st.sampled_from(["<", "<=", ">", ">=", "==", "!=", "~="]), _VERSIONS)
+
+
+@given(st.lists(_LINES, min_size=1, max_size=4), _VERSIONS)
+def test_what_is_called_contradictory_admits_no_version(
+    lines: list[tuple[str, str]], version: str
+) -> None:
+    words = tuple(f"a{sign}{number}" for sign, number in lines)
+    if any(contradictory_requirements(make_facts(requires_dist=words), TARGET)):
+        assert not all(SpecifierSet(f"{sign}{number}").contains(version) for sign, number in lines)
+
+
+def test_no_index_is_asked_about_what_none_can_meet(tmp_path: Path) -> None:
+    facts = make_facts(requires_dist=("a<1", "a>=2"))
+    image = Image(digest="sha256:0", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
+    engine = cast("Engine", None)
+    folder = resolve_dependencies(
+        facts.wheel, facts, TARGET, image, engine, cache=tmp_path, timeout=1.0
+    )
+    assert folder is not None
+    assert list(folder.iterdir()) == []
+
+
+def test_pips_refusal_of_contradictory_requirements_is_the_wheels_own_fault() -> None:
+    facts = make_facts(requires_dist=("far<3", "far>=3"))
+    install = refused(NO_VERSION)
+    verdict = judge(facts, make_observation(install=install), TARGET, wheel=facts.wheel)
+    assert verdict.outcome is Outcome.NOT_PORTABLE
+    assert [finding.name for finding in verdict.errors] == ["install-failed"]
+    assert "admits no version of far; pip 23.0.1: " in verdict.reason
+    sound = make_facts(requires_dist=("far>=3",))
+    lacking = judge(sound, make_observation(install=install), TARGET, wheel=sound.wheel)
+    assert lacking.outcome is Outcome.NOT_PROVEN

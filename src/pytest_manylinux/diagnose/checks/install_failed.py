@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
+from pytest_manylinux.inspect.requirements import contradictory_requirements
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -22,6 +24,18 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     pip = target.distro.pip_of(target.interpreter)
     for breach in _refused(facts, strict=_is_strict(pip)):
         yield CHECK.finding(f"{breach}; pip {pip} of {target.distro.id} refuses it", remedy=_REMEDY)
+    for words in _contradictions(facts, target):
+        yield CHECK.finding(f"{words}: no pip installs it", remedy=_CONTRADICTION)
+
+
+def _contradictions(facts: WheelFacts, target: Target, extras: Iterable[str] = ()) -> Iterator[str]:
+    """Requirements of the wheel's own that no index can meet, in words."""
+    for lines in contradictory_requirements(facts, target, extras):
+        project, told = Requirement(lines[0]).name, " and ".join(map(repr, lines))
+        if canonicalize_name(project) == facts.wheel.name:
+            yield f"Requires-Dist {told} excludes the wheel's own version, {facts.wheel.version}"
+        else:
+            yield f"Requires-Dist {told} admits no version of {project}"
 
 
 def _is_strict(pip: str) -> bool:
@@ -57,6 +71,13 @@ def _is_version(text: str) -> bool:
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     refusal = refusal_of(facts, observation, target)
+    if refusal is not None and refusal.kind is PipRefusal.CONTRADICTION:
+        for words in _contradictions(facts, target, observation.extra_names):
+            yield CHECK.finding(
+                f"{words}; pip {refusal.pip}: {refusal.line}",
+                evidence=refusal.lines,
+                remedy=_CONTRADICTION,
+            )
     if refusal is not None and refusal.kind in {PipRefusal.METADATA, PipRefusal.OTHER}:
         yield CHECK.finding(
             f"pip {refusal.pip} did not install the wheel: {refusal.line}",
@@ -69,6 +90,8 @@ _REMEDY = (
     "write versions as PEP 440 has them and >=2 for >=2.*, name requirements by project and version; a "
     "current build back end checks both"
 )
+
+_CONTRADICTION = "let the requirements on one project admit a version together, and on itself its own"
 
 CHECK = Check(
     code="ML205",
