@@ -9,7 +9,6 @@ from pathlib import Path
 from kinds_of_wheels import TAG, WORKS, WheelKind, compiled, module, packed
 from wheels import build_wheel
 
-CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183  # e_machine, elf(5) and the registry of ELF
 _MISMATCH = {"policy-mismatch": "error"}
 _GRAFTED = {"graft-license": "information", "graft-unaccounted": "information"}
 _LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
@@ -89,36 +88,6 @@ def one_soname(init: str) -> Callable[[Path], Path]:
     return make
 
 
-def for_others(**kinds: int) -> Callable[[Path], Path]:
-    """A sound module beside data files for other machines: name to e_machine, a program where odd."""
-
-    def make(folder: Path) -> Path:
-        shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
-        files: dict[str, bytes | str] = {"others/_x.abi3.so": module(folder, "_x")}
-        for name, machine in kinds.items():
-            e_type = 2 if machine == CUDA else 3
-            head = e_type.to_bytes(2, "little") + machine.to_bytes(2, "little")
-            files[f"others/data/{name}"] = shared[:16] + head + shared[20:]
-        return packed(folder, "others", files)
-
-    return make
-
-
-def object_as_data(folder: Path) -> Path:
-    """A sound module beside an object file, with symbols that nothing defines, as compiled."""
-    compiled(folder, "part.o", "int gone(void); int f(void) { return gone(); }", "-c", shared=False)
-    files = {"others/_x.abi3.so": module(folder, "_x")}
-    return packed(folder, "others", {**files, "others/build/part.o": (folder / "part.o").read_bytes()})
-
-
-def core_as_data(folder: Path) -> Path:
-    """A sound module beside the memory of a process that crashed (core(5): e_type 4, no sections)."""
-    shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
-    head = shared[:16] + (4).to_bytes(2, "little") + shared[18:]
-    core = head[:40] + bytes(8) + head[48:58] + bytes(6) + head[64:]
-    return packed(folder, "others", {"others/_x.abi3.so": module(folder, "_x"), "others/core": core})
-
-
 def symbols_by_code(mode: str) -> Callable[[Path], Path]:
     """A module that needs symbols of a library which it does not name and which code opens before."""
 
@@ -189,6 +158,40 @@ def opened_by_code(code: str) -> Callable[[Path], Path]:
         return packed(folder, "opens", files, init=f"{init}{code}\n")
 
     return make
+
+
+def looked_for_by_code(code: str) -> Callable[[Path], Path]:
+    """A package without modules in C, whose code looks for its library, which needs the desktop's."""
+
+    def make(folder: Path) -> Path:
+        compiled(folder, "libX11.so", "int XFree(void *p) { return 0; }", "-Wl,-soname,libX11.so.6")
+        native = "int XFree(void *); int answer(void) { return XFree(0); }"
+        library = compiled(folder, "libopened.so", native, "-lX11")
+        files: dict[str, bytes | str] = {"opens/lib/libopened.so": library, "opens/find.py": _FINDING}
+        tag = "py3-none-manylinux_2_17_x86_64"
+        return packed(folder, "opens", files, init=f"from .find import first\n{code}\n", tag=tag)
+
+    return make
+
+
+_FINDING = """import ctypes, glob, os
+
+
+def first():
+    for path in glob.glob(os.path.join(os.path.dirname(__file__), 'lib', '*')):
+        try:
+            return load(path)
+        except OSError:
+            pass
+    return None
+
+
+def load(path):
+    return ctypes.CDLL(path)
+
+
+found = first()
+"""
 
 
 def variants(*places: str, sound: str = "") -> Callable[[Path], Path]:
@@ -357,8 +360,6 @@ KINDS: tuple[WheelKind, ...] = (
         audit={"undefined-symbol": "warning"},
         predicted="undefined-symbol",
     ),
-    WheelKind(name="object-file-as-data", make=object_as_data),
-    WheelKind(name="core-file-as-data", make=core_as_data),
     WheelKind(name="preloaded-by-path", make=preloaded(_BY_PATH), audit=_LOST),
     WheelKind(
         name="not-preloaded",
@@ -375,14 +376,6 @@ KINDS: tuple[WheelKind, ...] = (
     WheelKind(
         name="soname-twice-richer-first",
         make=one_soname("from . import (\n    _two,  # has all\n    _one,\n)\n"),
-    ),
-    WheelKind(name="cuda-program-as-data", make=for_others(kernel=CUDA)),
-    WheelKind(name="amd-code-as-data", make=for_others(kernel=AMDGPU)),
-    WheelKind(name="bpf-code-as-data", make=for_others(kernel=BPF)),
-    WheelKind(
-        name="agent-for-another-processor",
-        make=for_others(agent=AARCH64, kernel=CUDA),
-        audit={"wrong-architecture": "information"},
     ),
     WheelKind(name="libraries-alone", make=libraries()),
     WheelKind(name="library-beside-its-symbols", make=libraries(symbols=True)),
@@ -416,6 +409,18 @@ KINDS: tuple[WheelKind, ...] = (
     WheelKind(
         name="opens-a-library-when-asked",
         make=opened_by_code("def start():\n    return ctypes.CDLL(NAME)"),
+    ),
+    WheelKind(
+        name="looks-for-a-library-and-raises-without",
+        make=looked_for_by_code("if first() is None:\n    raise ImportError('no library')"),
+        predicted="missing-library",
+        seen="import-error",
+    ),
+    WheelKind(
+        name="looks-for-a-library-and-does-without",
+        make=looked_for_by_code(
+            "def start():\n    if first() is None:\n        raise ImportError('no')"
+        ),
     ),
     WheelKind(
         name="module-of-a-driver",

@@ -4,10 +4,10 @@
 
 For each listed wheel (`tests/data/real-wheels.txt`) and each target that takes it: an environment
 by `python3 -m venv`, an installation by its pip with network, from this machine's own index, and the
-import of each name and of each extension module, a start of each program, a dlopen of each library
-where the wheel has nothing else, with LD_LIBRARY_PATH for its siblings and those of what it requires
-(one that only a driver would let open is passed over where others do). None of the trial's own code has
-a part in it. Then the same wheel in a trial.
+import of each name and of each extension module, a look at what its scripts call, a start of each
+program, a dlopen of each library where the wheel has nothing else, with LD_LIBRARY_PATH for its
+siblings and those of what it requires (one that only a driver would let open is passed over where
+others do). None of the trial's own code has a part in it. Then the same wheel in a trial.
 
 What was found is kept in `REAL_WHEELS` (default: a folder of the cache), wheel by wheel, and not done
 again; with `--again` the verdict is, and what was seen by hand in the same root stays.
@@ -51,6 +51,9 @@ for name in {names}; do timeout 120 by-hand/bin/python -c "import $name" </dev/n
 timeout 300 by-hand/bin/python -c "$MODULES" {modules} </dev/null >/dev/null 2>refused || {{
     cat refused; exit 1
 }}
+timeout 300 by-hand/bin/python -c "$ENTRY_POINTS" {project} </dev/null >/dev/null 2>refused || {{
+    cat refused; exit 1
+}}
 for program in {programs}; do
     code=0
     timeout 20 by-hand/bin/$program --version </dev/null >/dev/null 2>&1 || code=$?
@@ -86,6 +89,26 @@ for name in sys.argv[1:]:
 """
 
 
+# What console and GUI scripts call; one may want what only an extra brings.
+_ENTRY_POINTS = r"""
+import importlib.metadata, re, sys
+project = importlib.metadata.distribution(sys.argv[1])
+extra = [re.match(r"[\w.-]*", line)[0].lower().replace("-", "_")
+         for line in project.requires or () if "extra" in line]
+for entry in project.entry_points:
+    if entry.group not in ("console_scripts", "gui_scripts") or "[" in entry.value:
+        continue
+    try:
+        found = entry.load()
+    except BaseException as error:
+        if (getattr(error, "name", None) or "").partition(".")[0].lower() in extra:
+            continue
+        sys.exit("%s calls %s: %r" % (entry.name, entry.value, error))
+    if not callable(found):
+        sys.exit("%s calls %s, which is not callable" % (entry.name, entry.value))
+"""
+
+
 def fresh_venv(place: Place, engine: Engine, folder: Path) -> Path:
     """An archive of what `python3 -m venv` makes there, which each wheel unpacks for itself."""
     made = folder / place.image.content.replace(":", "-") / f"{place.target.id}.tar"
@@ -113,6 +136,7 @@ def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str
         files=_FILES,
         names=" ".join(names),
         modules=" ".join(facts.extension_modules),
+        project=facts.metadata_name,
         programs=" ".join(programs),
         libraries=" ".join(libraries),
     )
@@ -126,7 +150,7 @@ def by_hand(wheel: Path, facts: WheelFacts, place: Place, engine: Engine) -> str
         limits=Limits(memory=_ROOM, scratch=_ROOM),
         label="by hand",
     )
-    environment = {**index.environment, "MODULES": _MODULES}
+    environment = {**index.environment, "MODULES": _MODULES, "ENTRY_POINTS": _ENTRY_POINTS}
     command = Command(argv=("/bin/sh", "-c", script), environment=environment, timeout=TIMEOUT)
     with engine.open(spec) as sandbox:
         done = sandbox.exec(command)

@@ -194,6 +194,18 @@ KINDS: tuple[WheelKind, ...] = (
         seen="install-failed",
     ),
     WheelKind(
+        name="entry-point-of-the-build-script",
+        make=offering("offer = setup:main"),
+        audit={"entry-point-broken": "error"},
+        predicted="entry-point-broken",
+    ),
+    WheelKind(
+        name="entry-point-in-no-package",
+        make=offering("offer = absent_module.cli:main"),
+        audit={"entry-point-broken": "error"},
+        predicted="entry-point-broken",
+    ),
+    WheelKind(
         name="entry-point-without-attribute",
         make=offering("offer = offer.cli:main", "x = 1\n"),
         seen="entry-point-broken",

@@ -6,6 +6,7 @@ A new kind is a function that writes a wheel into an empty folder, and a row in 
 from __future__ import annotations
 
 import archive_kinds
+import data_kinds
 import library_kinds
 import module_kinds
 import program_kinds
@@ -13,6 +14,7 @@ from kinds_of_wheels import WheelKind
 
 KINDS: tuple[WheelKind, ...] = (
     *library_kinds.KINDS,
+    *data_kinds.KINDS,
     *module_kinds.KINDS,
     *program_kinds.KINDS,
     *archive_kinds.KINDS,

@@ -272,7 +272,15 @@ def _blame_exception(failure: Failure, facts: WheelFacts, target: Target) -> str
     else:
         found = "import-error"
     reference = outcome.kind is ImportKind.ENTRY_POINT
+    if reference and found == "undeclared-dependency" and _is_called(missing, outcome.name):
+        return "entry-point-broken"
     return "entry-point-broken" if reference and found == "import-error" else found
+
+
+def _is_called(missing: str, reference: str) -> bool:
+    """Whether a module that was not found is the one that an object reference names, or its package."""
+    module = reference.partition(":")[0]
+    return bool(missing) and f"{module}.".startswith(f"{missing}.")
 
 
 def _blame_loader(failure: Failure, words: LoaderWords, facts: WheelFacts, target: Target) -> str:

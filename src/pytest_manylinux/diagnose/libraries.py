@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 
@@ -14,7 +15,7 @@ from pytest_manylinux.diagnose.loader_model import (
     is_optional,
     lone_loadings,
 )
-from pytest_manylinux.diagnose.modules import declared, needs_others
+from pytest_manylinux.diagnose.modules import declared, needs_others, required_names
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.toml import parse_toml
@@ -98,6 +99,18 @@ def is_driver(library: str) -> bool:
 _OF_COMPILERS = re.compile(r"lib(?:gomp|quadmath|gfortran)\.so\.\d+")
 
 
+# What the wheels of some projects hold, with those of all that they require: read from
+# intel-cmplr-lib-ur 2026.2.0, umf 1.2.0, tcmlib 1.6.0 and tbb 2023.2.0 of the index.
+_OF_TCM = ("libtcm*.so*", "libhwloc.so*")
+_OF_UMF = ("libumf.so*", *_OF_TCM)
+_BROUGHT = {
+    "tcmlib": _OF_TCM,
+    "umf": _OF_UMF,
+    "intel-cmplr-lib-ur": ("libur_*.so*", *_OF_UMF),
+    "tbb": ("libtbb*.so*", *_OF_TCM),
+}
+
+
 def may_be_of_dependency(library: str, facts: WheelFacts) -> bool:
     """Whether a library that the wheel lacks may lie in a dependency's folder, or be loaded before.
 
@@ -107,6 +120,9 @@ def may_be_of_dependency(library: str, facts: WheelFacts) -> bool:
     """
     if not needs_others(facts) or library in system_libraries():
         return False
+    brought = [_BROUGHT.get(name) for name in required_names(facts)]
+    if all(brought):
+        return any(fnmatchcase(library, pattern) for patterns in brought for pattern in patterns or ())
     return _OF_COMPILERS.fullmatch(library) is None or declared("torch", facts) is not None
 
 

@@ -113,14 +113,20 @@ def variants(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
 
 def needs_others(facts: WheelFacts) -> bool:
     """Whether the wheel declares dependencies that are not only an extra's."""
+    return bool(required_names(facts))
+
+
+def required_names(facts: WheelFacts) -> tuple[str, ...]:
+    """The normalized names of what it requires, but for what only an extra does."""
+    found = []
     for line in facts.requires_dist:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
         if requirement.marker is None or "extra" not in str(requirement.marker):
-            return True
-    return False
+            found.append(canonicalize_name(requirement.name))
+    return tuple(found)
 
 
 def required(name: str, facts: WheelFacts, target: Target) -> tuple[Requirement, ...]:

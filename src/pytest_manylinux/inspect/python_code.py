@@ -109,6 +109,9 @@ _OPENING = re.compile(
     rb"^(?!def\b|class\b|from\b|import\b|async\b)\w[^#\n]*(?:CDLL|LoadLibrary|dlopen)\s*\(",
     re.MULTILINE,
 )
+_OPENS = re.compile(r"(?:CDLL|LoadLibrary|dlopen)[ \t]*\(")
+_RAISES = re.compile(r"^[ \t]*raise[ \t]+(?:ImportError|OSError|RuntimeError)\b", re.MULTILINE)
+_BLOCK = re.compile(r"(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)|if[ \t]+__name__\b")
 _TEXT = re.compile(rb"(?P<quotes>\"\"\"|'{3}).*?(?P=quotes)", re.DOTALL)
 
 
@@ -193,26 +196,72 @@ def import_effects(sources: Mapping[str, bytes], top_level: Iterable[str]) -> tu
     `sources` are the modules of the wheel by their paths. Of a module from outside the first part of
     its name is told, of libraries the patterns of `opened_libraries`; each once.
     """
-    places = {place: path for path in sources if (place := module_place(path))}
-    modules = {_dotted(place): (place, path) for place, path in places.items()}
-    waiting = deque(name for name in top_level if name in modules)
-    seen, found = set(waiting), dict[tuple[str, bool], ImportEffect]()
-    while waiting:
-        place, path = modules[waiting.popleft()]
-        code = _without_texts(sources[path])
-        for line, name in _imported(_ALWAYS, place, code.decode("utf-8", "replace")):
-            steps = [name.rsplit(".", up)[0] for up in range(name.count("."), -1, -1)]
-            own = [step for step in steps if step in modules]
-            if not own:
-                found.setdefault((steps[0], False), ImportEffect(path=path, line=line, name=steps[0]))
-            waiting.extend(step for step in own if step not in seen)
-            seen.update(own)
+    found = dict[tuple[str, bool], ImportEffect]()
+    for path, code, outside in _run_on_import(sources, top_level):
+        for line, name in outside:
+            found.setdefault((name, False), ImportEffect(path=path, line=line, name=name))
         if (opening := _OPENING.search(code)) is not None:
             line = code.count(b"\n", 0, opening.start()) + 1
             for name in opened_libraries(sources[path]):
                 effect = ImportEffect(path=path, line=line, name=name, opens=True)
                 found.setdefault((name, True), effect)
     return tuple(found.values())
+
+
+def _run_on_import(
+    sources: Mapping[str, bytes], top_level: Iterable[str]
+) -> Iterator[tuple[str, bytes, list[tuple[int, str]]]]:
+    """The modules that importing these names always runs: path, code, and imports from outside.
+
+    Of an import the line is told, and the first part of the name.
+    """
+    places = {place: path for path in sources if (place := module_place(path))}
+    modules = {_dotted(place): (place, path) for place, path in places.items()}
+    waiting = deque(name for name in top_level if name in modules)
+    seen = set(waiting)
+    while waiting:
+        place, path = modules[waiting.popleft()]
+        code, outside = _without_texts(sources[path]), []
+        for line, name in _imported(_ALWAYS, place, code.decode("utf-8", "replace")):
+            steps = [name.rsplit(".", up)[0] for up in range(name.count("."), -1, -1)]
+            own = [step for step in steps if step in modules]
+            if not own:
+                outside.append((line, steps[0]))
+            waiting.extend(step for step in own if step not in seen)
+            seen.update(own)
+        yield path, code, outside
+
+
+def raises_without_library(sources: Mapping[str, bytes], top_level: Iterable[str]) -> bool:
+    """Whether importing these names opens a library, perhaps in a function, and can raise on its own.
+
+    That is code which looks for a library in several places, and raises an exception of its own, not in
+    a function, where it found none.
+    """
+    opens = raises = False
+    for _, code, _ in _run_on_import(sources, top_level):
+        outer, functions = _parts(code.decode("utf-8", "replace"))
+        opening = {name for name, body in functions.items() if _OPENS.search(body)}
+        for _ in functions:  # and those that call them
+            opening |= {name for name, body in functions.items() if _calls(opening, body)}
+        opens = opens or bool(_OPENS.search(outer)) or _calls(opening, outer)
+        raises = raises or _RAISES.search(outer) is not None
+    return opens and raises
+
+
+def _calls(names: Iterable[str], text: str) -> bool:
+    return any(re.search(rf"(?<!def )\b{name}[ \t]*\(", text) for name in names)
+
+
+def _parts(text: str) -> tuple[str, dict[str, str]]:
+    """What of a module runs when it is imported, and its functions and classes by name."""
+    outer, inner, name = list[str](), dict[str, list[str]](), ""
+    for line in text.split("\n"):
+        if line[:1].strip(" \t\r#)]}"):
+            found = _BLOCK.match(line)
+            name = (found["name"] or "if") if found else ""
+        (inner.setdefault(name, []) if name else outer).append(line)
+    return "\n".join(outer), {name: "\n".join(lines) for name, lines in inner.items()}
 
 
 def imports_of(names: Iterable[str], sources: Mapping[str, bytes]) -> tuple[ImportEffect, ...]:

@@ -41,6 +41,7 @@ from pytest_manylinux.inspect.python_code import (
     imported_modules,
     imports_of,
     opened_libraries,
+    raises_without_library,
     syntax_needs,
 )
 from pytest_manylinux.inspect.sbom import is_license, licensed_libraries, read_sboms
@@ -299,6 +300,7 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
         script_files=tuple(_scripts(archive)),
         syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
+        raises_without_library=raises_without_library(code, top_level) if opened else False,
         start_lines=start_lines(starts, code, lowest),
         on_import=import_effects(code, top_level),
         foreign_imports=imports_of(sorted(named_for_others(modules, wheel.tags)), code),

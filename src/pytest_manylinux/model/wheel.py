@@ -357,6 +357,7 @@ class WheelFacts:
     `on_import` is what importing its top-level names does whatever the circumstances. `foreign_imports`
     are imports, by code of the wheel, of its modules whose files are named for other Pythons than the
     tags'.
+    `raises_without_library` tells that importing it opens a library, and raises where there is none.
     `start_lines` are what its `.pth` and `.start` files say.
     `extras` are the names of Provides-Extra, as they are written.
     `sboms` are the bills of materials that it carries, `licensed_libraries` the grafted libraries that
@@ -393,6 +394,7 @@ class WheelFacts:
     import_order: tuple[str, ...] = ()
     on_import: tuple[ImportEffect, ...] = ()
     foreign_imports: tuple[ImportEffect, ...] = ()
+    raises_without_library: bool = False
     start_lines: tuple[StartLine, ...] = ()
     mismatches: tuple[str, ...] = ()
     packed_by: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from wheels import NATIVE, build_wheel, extension_spec
 from pytest_manylinux.cli import main
 from pytest_manylinux.diagnose.forecast import forecasts, reach_of
 from pytest_manylinux.diagnose.judge import judge
+from pytest_manylinux.diagnose.libraries import may_be_of_dependency
 from pytest_manylinux.diagnose.predict import (
     Certainty,
     predict,
@@ -381,6 +382,45 @@ def test_modules_for_numpy_1_under_numpy_2(
     found = predict_target(facts, make_target(python=python)).findings
     weights = [one.severity for one in found if one.name == "dependency-abi"]
     assert weights == [Severity.WARNING] * told
+
+
+@pytest.mark.parametrize(
+    ("requires", "init", "arch", "severity"),
+    [
+        (("numpy>=1.19",), "from . import _x", "x86_64", Severity.ERROR),
+        (("numpy>=1.19", "scipy>=0.19"), "from ._x import f", "aarch64", Severity.ERROR),
+        (("numpy>=1.19", "other<3"), "from . import _x", "x86_64", Severity.WARNING),
+        (("numpy>=1.19", "other<3; extra=='x'"), "from . import _x", "x86_64", Severity.ERROR),
+        (("numpy>=1.19",), "", "x86_64", Severity.WARNING),
+        (("numpy>=1.19",), "from . import _x", "s390x", Severity.WARNING),  # no wheels of NumPy
+    ],
+)
+def test_numpy_2_is_sure_where_nothing_keeps_pip_from_it(
+    tmp_path: Path, requires: tuple[str, ...], init: str, arch: str, severity: Severity
+) -> None:
+    native = extension_spec("_x", rodata=_OF_NUMPY_1).build()
+    files: dict[str, bytes | str] = {"demo/__init__.py": f"{init}\n", "demo/_x.abi3.so": native}
+    tag = f"cp36-abi3-manylinux_2_17_{arch}"
+    facts = glance(build_wheel(tmp_path, files, tag=tag, requires=list(requires)))
+    target = replace(make_target(python="3.11"), arch=arch)
+    found = predict_target(facts, target).findings
+    assert [one.severity for one in found if one.name == "dependency-abi"] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("requires", "library", "perhaps"),
+    [
+        (("intel-cmplr-lib-ur==2026.2.0",), "libsvml.so", False),
+        (("intel-cmplr-lib-ur==2026.2.0",), "libur_loader.so.0", True),
+        (("umf", "tbb"), "libtbb.so.12", True),
+        (("umf", "other"), "libsvml.so", True),
+        ((), "libsvml.so", False),
+    ],
+)
+def test_what_the_wheels_of_known_projects_do_not_bring(
+    requires: tuple[str, ...], library: str, *, perhaps: bool
+) -> None:
+    assert may_be_of_dependency(library, make_facts(requires_dist=requires)) is perhaps
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ from packaging.tags import Tag, parse_tag
 from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.inspect.names import NOT_NAMESPACES, extension_modules, top_level_names
-from pytest_manylinux.inspect.python_code import import_effects, imports_of
+from pytest_manylinux.inspect.python_code import (
+    import_effects,
+    imports_of,
+    raises_without_library,
+)
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 ABI3 = "cp38-abi3-manylinux_2_17_x86_64"
@@ -215,3 +219,22 @@ def test_a_library_that_is_opened_on_import_is_told_with_its_line() -> None:
 def test_code_that_cannot_do_without_a_module_is_found(text: str, *, found: bool) -> None:
     effects = imports_of(("demo._x",), {"demo/__init__.py": text.encode()})
     assert bool(effects) is found
+
+
+_FIND = "import ctypes\ndef find():\n    return ctypes.CDLL(path())\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"{_FIND}lib = find()\nif lib is None:\n    raise ImportError('no')\n", True),
+        (f"{_FIND}def more():\n    return find()\nif more() is None:\n    raise OSError('no')\n", True),
+        (f"{_FIND}lib = find()\n", False),
+        (f"{_FIND}if x:\n    raise ImportError('no')\n", False),
+        (f"{_FIND}def start():\n    if find() is None:\n        raise ImportError('no')\n", False),
+        (f"{_FIND}if __name__ == '__main__':\n    find()\n    raise ImportError('no')\n", False),
+        ("lib = find()\nraise ImportError('no')\n", False),
+    ],
+)
+def test_code_that_raises_where_it_finds_no_library(text: str, *, found: bool) -> None:
+    assert raises_without_library({"demo.py": text.encode()}, ("demo",)) is found

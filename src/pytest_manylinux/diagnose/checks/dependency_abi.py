@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import Specifier
+from packaging.utils import canonicalize_name
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.modules import declared, required
+from pytest_manylinux.inspect.requirements import needed_requirements
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
 _WITH_NUMPY_2 = (3, 9)  # NumPy 2.0.0 requires Python 3.9
+_BOUNDS = frozenset({"<", "<=", "==", "===", "~="})
+_WITH_WHEELS = frozenset({"x86_64", "aarch64"})  # of NumPy, for all Pythons that NumPy 2 supports
 _DOTTED = re.compile(
     r"\b([a-z_][a-z0-9_]*)\.[\w.]+ size changed|\b(numpy|libxml2|scipy)\b", re.IGNORECASE
 )
@@ -39,13 +45,38 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     asked = required("numpy", facts, target) if files else ()
     version = (target.interpreter.version.major, target.interpreter.version.minor)
     if asked and version >= _WITH_NUMPY_2 and all(map(_admits_numpy_2, asked)):
-        # Another requirement may keep NumPy below 2: only a trial shows what pip chooses.
+        # Another requirement may keep NumPy below 2: then only a trial shows what pip chooses.
+        sure = _is_newest(facts, target) and any(map(_imported(facts).__contains__, files))
         yield CHECK.finding(
             "compiled with the headers of NumPy 1, which NumPy 2 does not load, and not bounded to it",
             evidence=[f"the wheel declares {one}" for one in asked],
-            severity=Severity.WARNING,
+            severity=Severity.ERROR if sure else Severity.WARNING,
             files=files,
         )
+
+
+def _is_newest(facts: WheelFacts, target: Target) -> bool:
+    """Whether pip gets the newest NumPy: there are wheels of it, and nothing holds others back.
+
+    The newest releases of other projects admit NumPy 2, which is from 2024; older ones may not.
+    """
+    lines = needed_requirements(facts.requires_dist, target)
+    bounded = (one.operator in _BOUNDS for line in lines for one in _specifiers(line))
+    return target.arch in _WITH_WHEELS and target.distro.libc.is_glibc() and not any(bounded)
+
+
+def _specifiers(line: str) -> Iterable[Specifier]:
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return ()
+    return () if canonicalize_name(requirement.name) == "numpy" else requirement.specifier
+
+
+def _imported(facts: WheelFacts) -> frozenset[str]:
+    """The files of the modules that an import of the wheel brings: those at the top, and packages'."""
+    names = {*facts.top_level, *facts.import_order}
+    return frozenset(path for name, path in facts.extension_paths if name in names)
 
 
 def _admits_numpy_2(requirement: Requirement) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, spoken
+from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -21,15 +22,32 @@ def _wheel(facts: WheelFacts) -> Findings:
                 f"{program} names no callable: {text.strip()!r}; every pip refuses to install it",
                 remedy="name module and callable, as in package.module:main",
             )
-        elif not extras and _is_absent(module, facts.files):
+        elif not extras and (why := _why_absent(module, facts)):
             yield CHECK.finding(
                 f"{program} calls {module}:{attribute}, and {module} is not in the wheel",
-                evidence=[f"its package {module.partition('.')[0]} is"],
+                evidence=[why],
             )
 
 
 def _static(facts: WheelFacts, _: Target) -> Findings:
     return _wheel(facts)
+
+
+def _why_absent(module: str, facts: WheelFacts) -> str:
+    """Why no module of this name can be there; empty if one is, or may be."""
+    root = module.partition(".")[0]
+    if _is_absent(module, facts.files):
+        return f"its package {root} is"
+    own = {part.partition(".")[0] for path in facts.files for part in path.split("/")}
+    if root in own or root in ALWAYS_THERE:
+        return ""
+    if module == _BUILD_SCRIPT:
+        return "setup.py builds a project, and is not installed"
+    leads = needs_others(facts) or any(line.changes_search for line in facts.start_lines)
+    return "" if leads else "the wheel requires nothing that could bring it"
+
+
+_BUILD_SCRIPT = "setup"
 
 
 def _is_absent(module: str, files: Sequence[str]) -> bool:

@@ -28,8 +28,10 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
             unsure = library not in needed or may_be_of_dependency(library, facts)
             severity = Severity.WARNING if unsure else Severity.ERROR
             yield _finding(library, [], severity, facts, target)
-    for library in _missing_to_all(facts, target):  # the code may do so on import, or when asked
-        yield _finding(library, [], Severity.WARNING, facts, target)
+    # Else the code may do so on import, or when asked.
+    weight = Severity.ERROR if facts.raises_without_library else Severity.WARNING
+    for library in _missing_to_all(facts, target):
+        yield _finding(library, [], weight, facts, target)
     opened = dict.fromkeys(_missing_to_code(facts, target, always=True), True)
     for library, decides in (lacked_alone(facts, target)[0] | opened).items():
         if _is_plainly_missing(library, facts):

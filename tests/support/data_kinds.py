@@ -1,0 +1,54 @@
+"""Kinds of wheels with native code that is data: for other machines, object files, a core file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kinds_of_wheels import WheelKind, compiled, module, packed
+
+CUDA, AMDGPU, BPF, AARCH64 = 190, 224, 247, 183  # e_machine, elf(5) and the registry of ELF
+
+
+def for_others(**kinds: int) -> Callable[[Path], Path]:
+    """A sound module beside data files for other machines: name to e_machine, a program where odd."""
+
+    def make(folder: Path) -> Path:
+        shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
+        files: dict[str, bytes | str] = {"others/_x.abi3.so": module(folder, "_x")}
+        for name, machine in kinds.items():
+            e_type = 2 if machine == CUDA else 3
+            head = e_type.to_bytes(2, "little") + machine.to_bytes(2, "little")
+            files[f"others/data/{name}"] = shared[:16] + head + shared[20:]
+        return packed(folder, "others", files)
+
+    return make
+
+
+def object_as_data(folder: Path) -> Path:
+    """A sound module beside an object file, with symbols that nothing defines, as compiled."""
+    compiled(folder, "part.o", "int gone(void); int f(void) { return gone(); }", "-c", shared=False)
+    files = {"others/_x.abi3.so": module(folder, "_x")}
+    return packed(folder, "others", {**files, "others/build/part.o": (folder / "part.o").read_bytes()})
+
+
+def core_as_data(folder: Path) -> Path:
+    """A sound module beside the memory of a process that crashed (core(5): e_type 4, no sections)."""
+    shared = compiled(folder, "f.so", "int f(void) { return 1; }", "-nostdlib")
+    head = shared[:16] + (4).to_bytes(2, "little") + shared[18:]
+    core = head[:40] + bytes(8) + head[48:58] + bytes(6) + head[64:]
+    return packed(folder, "others", {"others/_x.abi3.so": module(folder, "_x"), "others/core": core})
+
+
+KINDS: tuple[WheelKind, ...] = (
+    WheelKind(name="object-file-as-data", make=object_as_data),
+    WheelKind(name="core-file-as-data", make=core_as_data),
+    WheelKind(name="cuda-program-as-data", make=for_others(kernel=CUDA)),
+    WheelKind(name="amd-code-as-data", make=for_others(kernel=AMDGPU)),
+    WheelKind(name="bpf-code-as-data", make=for_others(kernel=BPF)),
+    WheelKind(
+        name="agent-for-another-processor",
+        make=for_others(agent=AARCH64, kernel=CUDA),
+        audit={"wrong-architecture": "information"},
+    ),
+)
