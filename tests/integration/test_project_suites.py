@@ -61,7 +61,9 @@ def root_of(distro: str) -> tuple[Target, Image]:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("wheel")
-    path = build_wheel(folder, {"demo/__init__.py": "VALUE = 1\n"}, tag="py3-none-any")
+    path = build_wheel(
+        folder, {"demo/__init__.py": "VALUE = 1\n", "demo/data.h": ""}, tag="py3-none-any"
+    )
     wheel = open_wheel(path)
     target, image = root_of("debian-12")
     request = TrialRequest(
@@ -183,6 +185,7 @@ def test_the_tree_is_there_without_what_is_installed(place: Place, tmp_path: Pat
     tree.mkdir(parents=True)
     (tree / "__init__.py").write_text("raise ImportError('the source tree')\n")
     (tree / "other.c").touch()
+    (tree / "data.h").touch()
     (tmp_path / "project" / "tests").mkdir()
     (tmp_path / "project" / "tests" / "test_a.py").touch()
     with tarfile.open(tmp_path / "tree.tar", "w") as archive:
@@ -195,7 +198,7 @@ def test_the_tree_is_there_without_what_is_installed(place: Place, tmp_path: Pat
     )
     assert verdict.outcome is Outcome.PORTABLE, suite_of(verdict).output
     lines = suite_of(verdict).output.split()
-    assert lines[:2] == ["./src/demo/other.c", "./tests/test_a.py"]
+    assert lines[:3] == ["./src/demo/data.h", "./src/demo/other.c", "./tests/test_a.py"]
     assert lines[-1].endswith("cwd/tests/test_a.py")
 
 

@@ -191,7 +191,10 @@ class PolicyMemory:
             raise
 
     def _key(self, source: str, snapshot: Snapshot, how: BuildInputs) -> str:
-        """Neither the Python nor the image is in it: one policy is for all of a release."""
+        """Not the Python, and the image only if libraries of its distro are linked.
+
+        What the sources themselves ask for is so for all of a release.
+        """
         request = self._request
         return key_of(
             code_version("building", "building.inside"),
@@ -203,6 +206,7 @@ class PolicyMemory:
             how.index,
             request.before_build,
             request.build_packages,
+            request.image.content if request.build_packages else "",
             request.network,
         )
 

@@ -198,7 +198,9 @@ def inner_cases(verdict: Verdict) -> Iterator[InnerCase]:
     place = verdict.subject.removesuffix(f"-{target[2]}")
     declared = verdict.outcome is Outcome.EXPECTED
     for case in seen.tests.cases:
-        path, _, name = case.name.replace(".py::", "::").rpartition("::")
+        address, bracket, parameters = case.name.partition("[")  # parameters may hold anything
+        path, _, name = address.replace(".py::", "::").rpartition("::")
+        name += bracket + parameters
         if not path:  # unittest's: test_b (tests.test_a.TestA)
             name, _, path = name.removesuffix(")").partition(" (")
         status = _CASES[case.status]

@@ -230,16 +230,22 @@ async def for_the_policy_it_needs(
 ) -> Built:
     """Build for the job's policy; with `auto`, once, for the next one that a failure asks for.
 
-    A project's `first` build decides for its other Pythons. `attempt` makes one build; its second
+    A project's `first` build decides what its other Pythons begin with; on another distro, a library
+    that they link can be newer, and ask for more. `attempt` makes one build; its second
     argument is what kept the older policy from being built for. Raises what the last attempt raises.
     """
-    choice, old = job.build.choice, job.build.policy
-    if first is not None and first.record.policy_why and (same := _newer(choice, first.record.policy)):
-        return await attempt(_for_policy(job, same), first.record.policy_why)
+    why = ""
+    if (
+        first is not None
+        and first.record.policy_why
+        and (same := _newer(job.build.choice, first.record.policy))
+    ):
+        job, why = _for_policy(job, same), first.record.policy_why
+    old = job.build.policy
     try:
-        return await attempt(job, "")
+        return await attempt(job, why)
     except BuildError as error:
-        newer = _newer(choice, error.policy)
+        newer = _newer(job.build.choice, error.policy)
         if newer is None:
             raise
         why = error.because

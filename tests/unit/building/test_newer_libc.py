@@ -252,6 +252,15 @@ def test_further_pythons_begin_where_the_first_ended() -> None:
     assert attempts.made == ["manylinux2014", "manylinux1", "manylinux2010"]
 
 
+def test_a_further_python_on_a_newer_distro_takes_a_newer_policy_still() -> None:
+    attempts = Attempts({"manylinux2014": "manylinux_2_28"})
+    built = attempts.built(first=built_for("manylinux2014", "it"))
+    assert attempts.made == ["manylinux2014", "manylinux_2_28"]
+    assert (built.record.policy, built.record.policy_why) == ("manylinux_2_28", "it, manylinux_2_28")
+    (said,) = attempts.said
+    assert said.endswith(": building for manylinux_2_28, not for manylinux2014")
+
+
 def request(tmp_path: Path, **changes: object) -> BuildRequest:
     image = Image(name="root", arch="x86_64", digest="sha256:0", source=ImageSource.ARCHIVE)
     values: dict[str, object] = {
@@ -266,6 +275,28 @@ def request(tmp_path: Path, **changes: object) -> BuildRequest:
         "auto": True,
     }
     return BuildRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_what_a_library_of_one_distro_asks_for_is_not_kept_for_another(tmp_path: Path) -> None:
+    how = BuildInputs(builder="zig", policy="manylinux1", tools=(), index="")
+    newer = Image(name="newer", arch="x86_64", digest="sha256:1", source=ImageSource.ARCHIVE)
+
+    def built(**changes: object) -> None:
+        with PolicyMemory(request(tmp_path, build_packages=("zlib1g-dev",), **changes)).of(
+            "abc", Snapshot(epoch=0), how
+        ):
+            pass
+
+    with (
+        pytest.raises(BuildError, match="too old"),
+        PolicyMemory(request(tmp_path, build_packages=("zlib1g-dev",), image=newer)).of(
+            "abc", Snapshot(epoch=0), how
+        ),
+    ):
+        raise BuildError("too old", policy="manylinux2014", because="b")
+    with pytest.raises(BuildError, match="too old"):
+        built(image=newer)
+    built()
 
 
 def test_a_second_run_does_not_fail_first(tmp_path: Path) -> None:

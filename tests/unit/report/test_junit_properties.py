@@ -249,6 +249,7 @@ def inner(name: str, status: CaseStatus, outcome: Outcome = Outcome.NOT_PORTABLE
     [
         ("tests/test_a.py::test_b", "tests.test_a", "test_b[debian-12-cp311]"),
         ("tests/test_a.py::T::test_b[1]", "tests.test_a.T", "test_b[1-debian-12-cp311]"),
+        ("tests/test_a.py::test_b[c.py::d/e]", "tests.test_a", "test_b[c.py::d/e-debian-12-cp311]"),
         ("test_b (tests.test_a.T)", "tests.test_a.T", "test_b[debian-12-cp311]"),
         ("tests/test_a.py", "", "tests/test_a.py[debian-12-cp311]"),
     ],

@@ -172,6 +172,7 @@ def test_requirements_are_installed_with_the_extras_of_the_wheel() -> None:
 def installed(tmp_path: Path) -> SuiteRun:
     (tmp_path / "site" / "demo").mkdir(parents=True)
     (tmp_path / "site" / "demo" / "__init__.py").touch()
+    (tmp_path / "site" / "demo" / "demo.h").touch()
     (tmp_path / "site" / "tests").mkdir()
     (tmp_path / "site" / "tests" / "__init__.py").touch()
     return SuiteRun({}, [str(tmp_path / "site")], "python")
@@ -185,6 +186,7 @@ def installed(tmp_path: Path) -> SuiteRun:
         ("demo/tests/__init__.py", False),
         ("tests/__init__.py", False),
         ("demo/other.py", False),
+        ("src/demo/demo.h", False),
         ("examples/demo/__init__.py", False),
         ("demo", False),
     ],

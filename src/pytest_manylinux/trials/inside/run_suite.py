@@ -21,6 +21,7 @@ FOLDER = "/scratch/suite"
 PROJECT = f"{FOLDER}/project"
 WORKING = f"{FOLDER}/cwd"
 ROOTS = ("", "src/", "lib/", "python/")  # where projects keep the packages that are installed
+MODULES = (".py", ".pyc", ".so")
 OF_TESTS = ("test", "tests", "testing", "conftest.py")
 MOST_READ = 64 * 1024 * 1024  # bytes of results
 MOST_TOLD = 4 * 1024 * 1024  # characters, of the agent's line
@@ -87,11 +88,13 @@ class SuiteRun:
                 copy_file(source, target)
 
     def is_installed(self, name: str) -> bool:
-        """Whether a file of the tree is there in the venv: then the tests shall find that one.
+        """Whether a module of the tree is there in the venv: then the tests shall import that one.
 
-        Tests lie inside of packages too, and are kept.
+        Tests lie inside of packages too, and are kept; so are files of data, which tests read by their
+        places in the tree. A folder without modules hides no package of its name: a regular one
+        further down sys.path comes first (PEP 420, "Specification").
         """
-        if any(part in OF_TESTS for part in name.split("/")):
+        if not name.endswith(MODULES) or any(part in OF_TESTS for part in name.split("/")):
             return False
         below = [name[len(root) :] for root in ROOTS if name.startswith(root)]
         return any(os.path.isfile(f"{site}/{path}") for site in self.sites for path in below)
