@@ -11,6 +11,7 @@ from packaging.tags import Tag
 
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import (
+    ArchiveRecipe,
     Distro,
     Interpreter,
     InterpreterOrigin,
@@ -179,25 +180,36 @@ def source_interpreter(
     """A CPython that is built in a distro's root from a source package; None where none can be.
 
     `rows` are all of the catalogue: those of the distro's archive that package the release have its
-    source, and rolling ones may.
+    source, and rolling ones may. Where none does, those of other archives are taken: upstream's part is
+    the same everywhere.
     """
     archive = distro.archive
     if archive is None or version.implementation is not Implementation.CPYTHON:
         return None
     if distro.package_manager != PackageManager.APT.value or not distro.libc.is_glibc():
         return None
-    family = [row for row in rows if row.archive is not None and row.archive.origin == archive.origin]
+    live = [row for row in rows if row.archive is not None and row.archive.live]
+    own = [row for row in live if row.archive is not None and row.archive.origin == archive.origin]
+    others = [row for row in live if row not in own]
+    sources = _sources(version, distro, own) or _sources(version, distro, others)
+    added = added_interpreter(version, distro, InterpreterOrigin.SOURCE)
+    return replace(added, sources=sources) if sources else None
+
+
+def _sources(
+    version: PythonVersion, distro: Distro, rows: Sequence[Distro]
+) -> tuple[ArchiveRecipe, ...]:
+    """The archives of the rows, those that have a release's source first; none if it is in none."""
     having = {
-        row.id for row in family if version.release in {i.version.release for i in row.interpreters}
+        row.id for row in rows if version.release in {i.version.release for i in row.interpreters}
     }
-    usable = [row for row in family if row.archive is not None and row.archive.live]
-    if not having.intersection(row.id for row in usable):
-        return None
-    usable = [row for row in usable if row.id in having or row.rolling]
+    usable = [row for row in rows if row.id in having or (having and row.rolling)]
     ordered = sorted(usable, key=lambda row: (row.id != distro.id, row.rolling, row.id not in having))
-    return replace(
-        added_interpreter(version, distro, InterpreterOrigin.SOURCE),
-        suites=tuple(row.archive.suite for row in ordered if row.archive is not None),
+    # The Release files of rolling suites may be past their dates: only the distro's own rule is known.
+    return tuple(
+        replace(row.archive, check_valid_until=row.archive.check_valid_until and row.id == distro.id)
+        for row in ordered
+        if row.archive is not None
     )
 
 

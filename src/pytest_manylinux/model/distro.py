@@ -31,7 +31,7 @@ class Interpreter:
     bring Python.h; both are empty for a Python that the distro does not package. `measured` tells
     whether version and pip were read from a live root of the distro rather than from its public
     package lists. `abi` is the ABI tag where the version does not tell it: PyPy's, such as
-    `pypy311_pp73`. `suites` are those of the distro's archive to look for a Python's source in.
+    `pypy311_pp73`. `sources` are archives to look for a Python's source in.
     With `only_named` it is tried with what names it: a wheel by its interpreter tag, or a setting.
     `caretaker` is the Python that sees to a trial where this one cannot, since it has no `os.fork`.
     """
@@ -44,7 +44,7 @@ class Interpreter:
     measured: bool = False
     abi: str = ""
     origin: InterpreterOrigin = InterpreterOrigin.DISTRO
-    suites: tuple[str, ...] = ()
+    sources: tuple[ArchiveRecipe, ...] = ()
     only_named: bool = False
     caretaker: str = ""
 

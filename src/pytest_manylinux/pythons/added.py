@@ -45,12 +45,6 @@ def _provided(
     if (kept := built_python(cache, target)) is not None:
         return kept
     check_buildable(target)
-    archive, suites = target.distro.archive, target.interpreter.suites
-    # The Release files of rolling suites may be past their dates: only the distro's own rule is known.
-    archives = [
-        replace(archive, suite=s, check_valid_until=archive.check_valid_until and s == archive.suite)
-        for s in suites
-        if archive is not None
-    ]
-    source = fetch_source(target.interpreter.version, archives, cache / "pythons", say=say)
+    wanted = target.interpreter
+    source = fetch_source(wanted.version, wanted.sources, cache / "pythons", say=say)
     return build_python(target, build_root(), source, engine, cache, say=say)

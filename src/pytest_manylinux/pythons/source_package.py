@@ -13,6 +13,7 @@ import shlex
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -104,6 +105,16 @@ def fetch_source(
         remedy="name a mirror that has source packages in PYTEST_MANYLINUX_MIRROR_DEBIAN, or use "
         "standalone Pythons (other-pythons = standalone)",
     )
+
+
+@lru_cache(maxsize=16)  # apt is asked
+def has_mirror(archive: ArchiveRecipe) -> bool:
+    """Whether this machine's apt knows a mirror of the archive."""
+    try:
+        MachineApt().sources(archive, ArchiveWay.PLAIN_SUITE)
+    except ImageError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -43,6 +43,7 @@ from pytest_manylinux.plan import (
     source_interpreter,
     targets_of,
 )
+from pytest_manylinux.pythons.source_package import has_mirror
 from pytest_manylinux.pythons.standalone import StandalonePythons
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
@@ -149,6 +150,7 @@ class Run:
         self._standalone = StandalonePythons(
             cache_root(), say=self.messages.say, only_listed=only_planned
         )
+        self._only_planned = only_planned
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
 
     def _make_builders(self) -> Builders:
@@ -285,11 +287,19 @@ class Run:
             wanted = "source" if self._standalone.why_not(version, arch) else "standalone"
         match wanted:
             case "source":
-                return source_interpreter(version, distro, self.catalogue.distros)
+                return self._from_source(version, distro)
             case "standalone" if distro.libc.is_glibc():
                 return added_interpreter(version, distro, InterpreterOrigin.STANDALONE)
             case _:
                 return None
+
+    def _from_source(self, version: PythonVersion, distro: Distro) -> Interpreter | None:
+        """A CPython from source; not from another archive than the distro's that apt does not know."""
+        found = source_interpreter(version, distro, self.catalogue.distros)
+        if found is None or distro.archive is None or self._only_planned:
+            return found
+        own = any(one.origin == distro.archive.origin for one in found.sources)
+        return found if own or any(map(has_mirror, found.sources)) else None
 
     def why_no_python(self, settings: Settings, tags: frozenset[Tag], archs: Iterable[str]) -> str:
         """Why no Python is added for a wheel that no chosen distro has one for, and the next step."""

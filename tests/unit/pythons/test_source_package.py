@@ -107,7 +107,7 @@ def test_what_each_suite_lacked_is_told(archive: FolderArchive, tmp_path: Path) 
 
 def suites(distro: str, python: str) -> Sequence[str]:
     found = source_interpreter(parse_python(python), ROWS.get(distro), ROWS.distros)
-    return () if found is None else found.suites
+    return () if found is None else [one.suite for one in found.sources]
 
 
 def test_the_own_suite_is_asked_first_then_those_that_package_the_release() -> None:
@@ -119,10 +119,20 @@ def test_the_own_suite_is_asked_first_then_those_that_package_the_release() -> N
 
 @pytest.mark.parametrize(
     ("distro", "python"),
-    [("debian-12", "cp312"), ("debian-12", "pp311"), ("fedora-43", "cp313t"), ("debian-12", "cp399")],
+    [("debian-12", "cp35"), ("debian-12", "pp311"), ("fedora-43", "cp313t"), ("debian-12", "cp399")],
 )
 def test_there_is_none_where_no_suite_has_the_source(distro: str, python: str) -> None:
     assert suites(distro, python) == ()
+
+
+def test_the_source_of_another_archive_is_taken_where_the_own_one_has_none() -> None:
+    found = source_interpreter(parse_python("cp312"), ROWS.get("debian-12"), ROWS.distros)
+    assert found is not None
+    assert ("ubuntu", "noble") in [(one.origin, one.suite) for one in found.sources]
+    assert {one.origin for one in found.sources} == {"ubuntu"}
+    own = source_interpreter(parse_python("cp311"), ROWS.get("debian-13"), ROWS.distros)
+    assert own is not None
+    assert {one.origin for one in own.sources} == {"debian"}
 
 
 def target(distro: str, python: str, arch: str = "x86_64") -> Target:
