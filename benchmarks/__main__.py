@@ -2,12 +2,12 @@
 
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
-Parts: trials, libcs, cold, whole, samples, builds, predict, release, start, growth, cluster, images,
-disk; without any, all of them, which takes an hour. `cold` has a build from before beside it where
---before names its Python. Wheels, the builder image and the last figures of each part are kept in the
-folder, and page and picture have them all. Wants what the test suite wants, and the dependency group
-`bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy
-one too, limits in seconds do not.
+Parts: trials, suites, libcs, cold, whole, samples, builds, predict, release, start, growth, cluster,
+images, disk; without any, all of them, which takes an hour. `cold` has a build from before beside it
+where --before names its Python. Wheels, the builder image and the last figures of each part are kept in
+the folder, and page and picture have them all. Wants what the test suite wants, and the dependency
+group `bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a
+busy one too, limits in seconds do not.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collection import growth, start_up
 from figures import Part, machine, picture
 from images import disk, images
 from kept import Measured, days, load, measured, save
+from own_tests import beside_the_suite
 from predict import predictions, release
 from runs import cluster, samples, whole
 from subjects import LARGE, MUSLLINUX, SMALL, download
@@ -54,6 +55,7 @@ def _predictions(options: argparse.Namespace) -> Sequence[Part]:
 
 PARTS: dict[str, Measure] = {
     "trials": _trials,
+    "suites": lambda options: beside_the_suite(rounds=options.rounds),
     "libcs": _libcs,
     "cold": lambda options: cold(options.folder, before=options.before, rounds=options.rounds),
     "whole": lambda options: [whole(options.folder, docker=not options.without_docker)],
