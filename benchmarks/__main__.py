@@ -3,11 +3,11 @@
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
 Parts: trials, suites, libcs, cold, whole, samples, builds, predict, release, start, growth, cluster,
-images, disk; without any, all of them, which takes an hour. `cold` has a build from before beside it
-where --before names its Python. Wheels, the builder image and the last figures of each part are kept in
-the folder, and page and picture have them all. Wants what the test suite wants, and the dependency
-group `bench` (`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a
-busy one too, limits in seconds do not.
+images, disk, emulated; without any, all of them, which takes an hour, and emulated one more. `cold` has
+a build from before beside it where --before names its Python. Wheels, the builder image and the last
+figures of each part are kept in the folder, and page and picture have them all. Wants what the test
+suite wants, and the dependency group `bench` (`make bench` sees to both). Run it on a machine that does
+nothing else: ratios hold on a busy one too, limits in seconds do not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from builds import builds
 from cold import cold
 from collection import growth, start_up
+from emulated import emulated
 from figures import Part, machine, picture
 from images import disk, images
 from kept import Measured, days, load, measured, save
@@ -70,6 +71,7 @@ PARTS: dict[str, Measure] = {
         [] if options.without_docker else images(options.folder, rounds=options.rounds)
     ),
     "disk": lambda options: [] if options.without_docker else [disk()],
+    "emulated": lambda options: emulated(options.folder),
 }
 
 

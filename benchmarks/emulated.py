@@ -1,0 +1,178 @@
+"""What a trial under qemu costs, beside the naive way in the same root.
+
+    python benchmarks/emulated.py WHEEL… [--rounds 1] [--trials 6]
+
+All in seconds of processor, of a process with all that it started, as the kernel counts them for a
+control group: a sandbox's processes are nobody's children in the end, and so in no parent's rusage.
+That wants root, and the hierarchy cpuacct of control groups, version 1.
+
+For each wheel, in the root of debian-12 or else debian-13 that has its Python and architecture:
+
+* naive: `python3 -m venv`, `pip install` and an import;
+* alone: one trial, as a run of one wheel does it, in a venv that is there;
+* trial: one of `--trials` in a row, as a run does them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from figures import Part, Row, progress
+from subjects import download
+from trials import NAIVE
+
+from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.engines.api import Command, Mount, SandboxSpec
+from pytest_manylinux.engines.select import select_engine
+from pytest_manylinux.host.architecture import ARCHITECTURES, allowed_time, emulation_of
+from pytest_manylinux.images import ArchiveImages, ImageStore
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.distro import ImagePurpose
+from pytest_manylinux.model.observation import ImportStatus
+from pytest_manylinux.plan import targets_of, wheel_targets
+from pytest_manylinux.trials.pool import PreloadedPool
+from pytest_manylinux.trials.trial import TrialRequest, run_trial
+
+_DISTROS = ("debian-12", "debian-13")
+_ASKED = "25 times less processor time than naive"
+_WHEEL = "markupsafe==3.0.4"
+_PYTHONS = {"aarch64": "3.11", "armv7l": "3.11", "riscv64": "3.13"}
+_POLICIES = ("manylinux2014", "manylinux_2_28", "manylinux_2_31", "manylinux_2_39")
+_GROUPS = Path("/sys/fs/cgroup/cpuacct")
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[], float]]:
+    """Have this process and what it starts counted; gives what reads their seconds of processor."""
+    own = next(line.split(":")[2] for line in _own_groups() if ":cpuacct:" in line)
+    parent = _GROUPS / own.strip("/")
+    group = parent / f"emulated-{os.getpid()}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield lambda: int((group / "cpuacct.usage").read_text()) / 1e9
+    finally:
+        (parent / "cgroup.procs").write_text(str(os.getpid()))
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
+def _own_groups() -> list[str]:
+    if not _GROUPS.is_dir():
+        raise SystemExit(f"no {_GROUPS}: see above for what this wants")
+    return Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+
+
+def request_of(path: Path) -> TrialRequest:
+    """A wheel on its target, whose root is made if it is not there."""
+    wheel = open_wheel(path)
+    arch = next(name for name in ARCHITECTURES if path.stem.endswith(f"_{name}"))
+    rows = [load_catalogue().get(name) for name in _DISTROS]
+    targets = targets_of([row for row in rows if arch in row.architectures], arch, ())
+    target = wheel_targets(wheel.tags, "", targets)[0]
+    image = ArchiveImages(ImageStore(), say=progress).provide(
+        target.distro, arch, ImagePurpose.TRIAL, interpreter=target.interpreter
+    )
+    return TrialRequest(wheel=wheel, facts=read_wheel(wheel), target=target, image=image)
+
+
+def naive(request: TrialRequest) -> None:
+    """What a user would do in the root, once."""
+    inside = PurePosixPath("/tmp", request.wheel.filename)  # noqa: S108 - the sandbox's own
+    script = NAIVE.format(
+        venv="/scratch/venv", wheel=inside, code=f"import {', '.join(request.facts.top_level)}"
+    )
+    mounts = (Mount(source=request.wheel.path.resolve(), target=inside),)
+    command = Command(argv=("sh", "-c", script), timeout=allowed_time(300.0, request.target.arch))
+    engine = select_engine("bubblewrap")
+    try:
+        with engine.open(SandboxSpec(image=request.image, mounts=mounts)) as sandbox:
+            completed = sandbox.exec(command)
+        assert completed.ok, completed
+    finally:
+        engine.close()
+
+
+def ours(request: TrialRequest, count: int) -> None:
+    """So many trials in a row, as a run does them."""
+    engine = select_engine("bubblewrap")
+    pool = PreloadedPool(engine)
+    try:
+        for more in reversed(range(count)):
+            seen = run_trial(request, engine, pool, more)
+            assert all(one.status is ImportStatus.OK for one in seen.imports), seen
+    finally:
+        pool.close()
+        engine.close()
+
+
+def _took(read: Callable[[], float], cell: Callable[[], object]) -> float:
+    before = read()
+    cell()
+    return read() - before
+
+
+def emulated(folder: Path) -> list[Part]:
+    """A small wheel on three architectures; some minutes each on an idle machine."""
+    wheels = [
+        wheel
+        for arch, python in _PYTHONS.items()
+        for wheel in download(
+            [_WHEEL], folder / arch, [python], tuple(f"{policy}_{arch}" for policy in _POLICIES)
+        )
+    ]
+    return under_qemu(wheels, rounds=1, trials=6)
+
+
+def under_qemu(wheels: Sequence[Path], *, rounds: int, trials: int) -> list[Part]:
+    """A part for each wheel."""
+    return [_part(wheel.resolve(), rounds, trials) for wheel in wheels]
+
+
+def _part(wheel: Path, rounds: int, trials: int) -> Part:
+    request = request_of(wheel)
+    ours(request, 1)  # makes the venv
+    seen: dict[str, list[float]] = {"naive": [], "alone": [], "trial": []}
+    with counting() as read:
+        for number in range(rounds):
+            progress(f"{wheel.name}, {number + 1} of {rounds}")
+            seen["naive"].append(_took(read, lambda: naive(request)))
+            seen["alone"].append(_took(read, lambda: ours(request, 1)))
+            seen["trial"].append(_took(read, lambda: ours(request, trials)) / trials)
+    return Part(
+        title=f"Processor time of {request.wheel.name} {request.wheel.version} on {request.target.id}",
+        rows=_rows(seen),
+        base="naive",
+        asked=_ASKED,
+        note=f"By {emulation_of(request.target.arch).emulator}.",
+    )
+
+
+def _rows(seen: dict[str, list[float]]) -> tuple[Row, ...]:
+    return tuple(
+        Row(name=name, value=statistics.median(times), rounds=len(times))
+        for name, times in seen.items()
+    )
+
+
+def main() -> int:
+    """Print the tables; see the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("wheels", nargs="+", type=Path)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--trials", type=int, default=6)
+    options = parser.parse_args()
+    parts = under_qemu(options.wheels, rounds=options.rounds, trials=options.trials)
+    for part in parts:
+        print("\n".join((*part.lines(), "")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
