@@ -30,6 +30,7 @@ from pytest_manylinux.inspect.symbols import (
     Span,
     Strings,
     baked_paths,
+    imports_array,
     library_names,
     numpy_headers,
 )
@@ -294,6 +295,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         libraries_by_name=library_names(data, rodata) if _dlopens(symbols.wants) else (),
         baked_paths=baked_paths(data, rodata),
         numpy_headers=numpy_headers(data, rodata),
+        imports_array=imports_array(data, rodata),
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
     )

@@ -382,6 +382,15 @@ def numpy_headers(data: Data, spans: Iterable[tuple[int, int]]) -> int:
     return 2 if any(data.find(b"numpy._core", o, o + size) >= 0 for o, size in spans) else 1
 
 
+def imports_array(data: Data, spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether a file holds `import_array` of NumPy's headers, which compares ABI versions at once.
+
+    pybind11 and rust-numpy have no such words: they look NumPy up when they first use it.
+    """
+    words = b"module compiled against ABI version"
+    return any(data.find(words, offset, offset + size) >= 0 for offset, size in spans)
+
+
 def _around(
     data: Data, spans: Iterable[tuple[int, int]], needles: tuple[bytes, ...]
 ) -> Iterator[bytes | bytearray]:

@@ -144,7 +144,8 @@ class ElfFacts:
     calls dlopen (it may look for them at run time); `baked_paths` absolute paths among the strings
     that OpenSSL-like libraries look at for certificates and configuration. `library_versions` are
     (library, version) of known libraries that are linked into the file, or that it is, by their texts.
-    `numpy_headers` is the major version of NumPy that it was compiled for, 0 without NumPy's C API.
+    `numpy_headers` is the major version of NumPy that it was compiled for, 0 without NumPy's C API;
+    `imports_array` tells that it compares NumPy's ABI with its own as soon as it is imported.
     `system_calls` are calls that x86_64 code makes by number rather than by a function of the C
     library, of those in model/system_calls.py, by name.
     """
@@ -181,6 +182,7 @@ class ElfFacts:
     libraries_by_name: tuple[str, ...] = ()
     baked_paths: tuple[str, ...] = ()
     numpy_headers: int = 0
+    imports_array: bool = False
     library_versions: tuple[tuple[str, str], ...] = ()
     system_calls: tuple[str, ...] = ()
 

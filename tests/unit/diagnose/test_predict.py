@@ -351,6 +351,7 @@ def test_modules_that_a_dependency_leads_to(
 
 
 _OF_NUMPY_1 = b"numpy.core._multiarray_umath\0_ARRAY_API\0"
+_IMPORT_ARRAY = b"module compiled against ABI version 0x%x but this version of numpy is 0x%x\0"
 _OF_NUMPY_2 = b"numpy._core._multiarray_umath\0" + _OF_NUMPY_1
 
 
@@ -398,13 +399,25 @@ def test_modules_for_numpy_1_under_numpy_2(
 def test_numpy_2_is_sure_where_nothing_keeps_pip_from_it(
     tmp_path: Path, requires: tuple[str, ...], init: str, arch: str, severity: Severity
 ) -> None:
-    native = extension_spec("_x", rodata=_OF_NUMPY_1).build()
+    native = extension_spec("_x", rodata=_OF_NUMPY_1 + _IMPORT_ARRAY).build()
     files: dict[str, bytes | str] = {"demo/__init__.py": f"{init}\n", "demo/_x.abi3.so": native}
     tag = f"cp36-abi3-manylinux_2_17_{arch}"
     facts = glance(build_wheel(tmp_path, files, tag=tag, requires=list(requires)))
     target = replace(make_target(python="3.11"), arch=arch)
     found = predict_target(facts, target).findings
     assert [one.severity for one in found if one.name == "dependency-abi"] == [severity]
+
+
+def test_pybind11_asks_for_numpy_only_when_it_is_used(tmp_path: Path) -> None:
+    native = extension_spec("_x", rodata=_OF_NUMPY_1).build()
+    files: dict[str, bytes | str] = {
+        "demo/__init__.py": "from . import _x\n",
+        "demo/_x.abi3.so": native,
+    }
+    tag = "cp36-abi3-manylinux_2_17_x86_64"
+    facts = glance(build_wheel(tmp_path, files, tag=tag, requires=["numpy>=1.19"]))
+    findings = predict_target(facts, make_target(python="3.11")).findings
+    assert [f.severity for f in findings if f.name == "dependency-abi"] == [Severity.WARNING]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     version = (target.interpreter.version.major, target.interpreter.version.minor)
     if asked and version >= _WITH_NUMPY_2 and all(map(_admits_numpy_2, asked)):
         # Another requirement may keep NumPy below 2: then only a trial shows what pip chooses.
-        sure = _is_newest(facts, target) and any(map(_imported(facts).__contains__, files))
+        at_once = {elf.path for elf in facts.elf if elf.imports_array and elf.numpy_headers == 1}
+        sure = _is_newest(facts, target) and not at_once.isdisjoint(_imported(facts))
         yield CHECK.finding(
             "compiled with the headers of NumPy 1, which NumPy 2 does not load, and not bounded to it",
             evidence=[f"the wheel declares {one}" for one in asked],
