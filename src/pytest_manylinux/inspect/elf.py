@@ -250,14 +250,13 @@ def _damaged(path: str, why: str) -> MalformedElfError:
 
 def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     headers = read_headers(data)
-    segments, sections = headers.segments, headers.sections
+    segments, sections, arch = headers.segments, headers.sections, _arch(headers)
     loads = tuple(s.load for s in segments if s.kind == PT_LOAD)
     layout = ElfLayout(data, headers.bits, headers.order, _spans(loads))
     dynamic = _dynamic(layout, segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     interpreter = _interpreter(layout, segments)
     kind = _kind(headers.e_type, segments, dynamic, interpreter)
-    arch = _arch(headers)
     flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     debug = tuple(s for s in sections if s.name.startswith((".debug_", ".zdebug_")))

@@ -261,7 +261,6 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
     contents = {path: one for path, one in found if isinstance(one, FileContent)}
     contents |= {path: FileContent.DAMAGED for path, one in found if isinstance(one, str)}
     modules = module_files(contents, {file.path: file for file in elf})
-    lowest = lowest_python(wheel.tags, info.requires_python)
     code = {path: one.code for path, one in sources.items() if one.code}
     starts = {path: one for path, one in found if isinstance(one, StartFile)}
     folders = [name for one in starts.values() for name in one.folders]
@@ -271,7 +270,7 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
     below, nested = _places(archive, elf, nested_folders(archive.files))
     hidden = ((name, below[place]) for name, place in extension_modules(wheel.tags, nested))
     top_level = top_level_names(places, wheel.tags, inits)
-    return WheelFacts(
+    facts = WheelFacts(
         wheel=wheel,
         metadata_name=info.name,
         metadata_version=info.version,
@@ -294,19 +293,34 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
         extension_paths=tuple(sorted({*extensions, *hidden})),
         has_code=any(is_code(name, entry.file_size) for name, entry in archive.files.items()),
         opened_by_path=tuple(sorted(opened)),
-        opens_to_all=any(word in one for word in OPENS_TO_ALL for one in code.values()),
         packed_by=archive.methods,
         module_files=modules,
         script_files=tuple(_scripts(archive)),
-        syntax=syntax_needs(code, lowest),
         import_order=tuple(dict.fromkeys(name for one in sources.values() for name in one.imports)),
-        raises_without_library=raises_without_library(code, top_level) if opened else False,
-        start_lines=start_lines(starts, code, lowest),
-        on_import=import_effects(code, top_level),
-        foreign_imports=imports_of(sorted(named_for_others(modules, wheel.tags)), code),
         no_code=tuple(sorted(contents.items())),
         sboms=read_sboms(archive, info.folder),
         licensed_libraries=licensed_libraries(archive, info.folder),
+    )
+    return _with_code(facts, code, starts)
+
+
+def _with_code(
+    facts: WheelFacts, code: Mapping[str, bytes], starts: Mapping[str, StartFile]
+) -> WheelFacts:
+    """The facts with what the wheel's Python sources tell, and the files that every start reads."""
+    lowest = lowest_python(facts.wheel.tags, facts.requires_python)
+    return replace(
+        facts,
+        opens_to_all=any(word in one for word in OPENS_TO_ALL for one in code.values()),
+        syntax=syntax_needs(code, lowest),
+        raises_without_library=raises_without_library(code, facts.top_level)
+        if facts.opened_by_path
+        else False,
+        start_lines=start_lines(starts, code, lowest),
+        on_import=import_effects(code, facts.top_level),
+        foreign_imports=imports_of(
+            sorted(named_for_others(facts.module_files, facts.wheel.tags)), code
+        ),
     )
 
 

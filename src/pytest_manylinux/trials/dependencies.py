@@ -89,17 +89,15 @@ def resolve_dependencies(
 ) -> Path | None:
     """Give a folder with the wheels of everything that `wheel` depends on, on this target.
 
-    None if it depends on nothing there, and where its Requires-Python refuses the target's Python:
-    that is for the trial's pip to say, and no fault of what it depends on. So are requirements that
-    contradict each other: the folder is empty then, and no index is asked. Folders are kept below
-    `cache`, for a day, by wheel name, version, requirements, image and index; other runs may use them
-    too, so nobody changes them.
+    None if it depends on nothing there, and where its Requires-Python refuses the target's Python, for
+    the trial's pip to say. For requirements that contradict each other, which it says too, the folder
+    is empty. Folders are kept below `cache`, for a day, by wheel name, version, requirements, image and
+    index; other runs may use them too, so nobody changes them.
     `extras` of the wheel and `also`, more requirements, are resolved with it. `siblings` are wheels
     that are taken for what requires them, whatever the index has. `timeout` is in seconds.
     `lowest` takes what the wheel itself requires as old as it admits it and the target can install it;
     what has no lower bound stays the newest.
-    Raises DependencyError with the resolver's decisive words, and the engine's, image's and store's
-    errors.
+    Raises DependencyError with the resolver's words, and the engine's, image's and store's errors.
     """
     nothing = not (extras or also or needed_requirements(facts.requires_dist, target))
     if nothing or refuses_python(facts.requires_python, target):
