@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from msgspec.structs import replace
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -120,20 +120,26 @@ def run_trial(
     venv = prepared_venv(request.image, request.target.interpreter, engine, cache)
     request = answering(request, venv.layout)
     asked = _asked(request, venv.layout)
-    emulator, added = _emulator(request.target.arch), request.image.added
-    errand, processor = _errand(request, venv, asked), request.emulated
+    errand = _errand(request, venv, asked)
     seen = _see(errand, asked, engine, _attempt(errand, pool, more))
     check_python(seen.python, request.target, request.image)
+    observation = _observation(request, asked, seen, engine.name)
+    return replace_fields(observation, started=started, duration=time.monotonic() - clock)
+
+
+def _observation(request: TrialRequest, asked: Asked, seen: Seen, engine: str) -> Observation:
+    """What was seen, and what it was seen on."""
+    image, processor = request.image, request.emulated
     return Observation(
         target=request.target.id,
-        image=request.image.digest,
-        image_name=request.image.name,
-        image_source=request.image.source.value,
-        image_note="; ".join(filter(None, (request.image.note, seen.processor_note))),
-        engine=engine.name,
-        emulator=emulator,
-        added_python=added.title if added is not None else "",
-        added_python_digest=added.digest if added is not None else "",
+        image=image.digest,
+        image_name=image.name,
+        image_source=image.source.value,
+        image_note="; ".join(filter(None, (image.note, seen.processor_note))),
+        engine=engine,
+        emulator=_emulator(request.target.arch),
+        added_python=image.added.title if image.added is not None else "",
+        added_python_digest=image.added.digest if image.added is not None else "",
         siblings=tuple(sorted((one.wheel.filename, one.wheel.sha256) for one in request.siblings)),
         extras=(",".join(request.extras),) if request.extras else (),
         lowest=request.lowest,
@@ -151,8 +157,6 @@ def run_trial(
         syntax=seen.syntax,
         left_out=asked.left_out,
         tests=seen.tests if asked.suite or request.suite is None else request.suite.left_out,
-        started=started,
-        duration=time.monotonic() - clock,
     )
 
 
@@ -281,18 +285,10 @@ def loader_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, str]
 def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
     wheel, folder, suite = request.wheel, request.dependencies, _active(request)
     inside, named = _WHEEL / wheel.plain_filename, _WHEEL / wheel.filename
-    mounts = [Mount(source=wheel.path.resolve(), target=place) for place in {inside, named}]
-    where: tuple[str, ...] = ("--no-deps",)
-    if folder is not None:
-        mounts.append(Mount(source=folder.resolve(), target=DEPENDENCIES))
-        where = ("--find-links", str(DEPENDENCIES))
+    where: tuple[str, ...] = ("--no-deps",) if folder is None else ("--find-links", str(DEPENDENCIES))
     extras = f"[{','.join(request.extras)}]" if request.extras else ""
     arguments = ("install", *QUIET, *_OFFLINE, *where, f"{inside}{extras}")
-    mounts += suite.mounts() if suite else ()
-    if request.uv is not None:
-        mounts.append(request.uv.mount())
     tested, processor = suite.required if suite else None, request.emulated
-    mounts += [processor.mount()] if processor else []
     patience = PATIENCE if processor else 1
     return Errand(
         image=request.image,
@@ -321,7 +317,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
             else None,
         ),
         label=f"trial of {wheel.filename} on {request.target.id}",
-        mounts=tuple(mounts),
+        mounts=tuple(_mounts(request, inside, named)),
         replaced=(
             wheel.name,
             *_distributions(folder),
@@ -331,6 +327,21 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
         network=suite is not None and suite.settings.network,
         limits=_limits(request),
     )
+
+
+def _mounts(request: TrialRequest, *names: PurePosixPath) -> Iterator[Mount]:
+    """What a trial needs of this machine; the wheel by each of its names."""
+    for name in set(names):
+        yield Mount(source=request.wheel.path.resolve(), target=name)
+    if request.dependencies is not None:
+        yield Mount(source=request.dependencies.resolve(), target=DEPENDENCIES)
+    suite = _active(request)
+    if suite is not None:
+        yield from suite.mounts()
+    if request.uv is not None:
+        yield request.uv.mount()
+    if request.emulated is not None:
+        yield request.emulated.mount()
 
 
 def _filter(request: TrialRequest) -> str:
