@@ -75,6 +75,12 @@ SUITES = (
     Suite(release="msgpack==1.1.2", command="pytest {project}/test"),
     Suite(release="ujson==5.11.0", command="pytest {project}/tests"),
     Suite(release="pyyaml==6.0.3", command="pytest {project}/tests", build_packages=("libyaml-dev",)),
+    Suite(  # the rest of its tests want a compiler, which no root has
+        release="cffi==2.0.0",
+        command="pytest {project}/src/c",
+        requires=("pytest", "setuptools"),
+        build_packages=("libffi-dev", "pkg-config"),
+    ),
 )
 
 
@@ -178,7 +184,9 @@ def test_each_test_ends_as_it_does_by_hand(suite: Suite, engine: Engine, tmp_pat
         assert verdict.observation is not None
         assert verdict.observation.image == place.image.digest
         ours = cases_of(
-            tmp_path / "junit.xml", class_name(sdist.name), target.id.removesuffix(f"-{target.arch}")
+            tmp_path / "junit.xml",
+            class_name(f"sdist/{sdist.name}"),
+            target.id.removesuffix(f"-{target.arch}"),
         )
         hand = {
             (group, name): status for group, name, status in cases(tmp_path / target.id / "hand.xml")
