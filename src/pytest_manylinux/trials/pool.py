@@ -6,7 +6,8 @@ trials run: so many are kept waiting for an image as trials on it are known to c
 Anything odd there (a process that does not start or is lost, a run that does not end by itself) gives
 no answer at all, and the trial is done in a sandbox of its own. So is what a preloaded process is not
 for: a trial with a network or with other limits than the usual, a wheel that replaces what the venv was
-seeded with.
+seeded with. A project's own tests may take all that there is and leave anything behind: they have a
+process that ends with them, in a sandbox with their limits, and however that ends is the answer.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from pytest_manylinux.engines.api import (
 )
 from pytest_manylinux.errors import ManylinuxError, SandboxError
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.trials.request import GRACE, INPUTS, LIBRARY, REQUEST, Errand, library_mounts
+from pytest_manylinux.trials.request import (
+    GRACE,
+    INPUTS,
+    LIBRARY,
+    REQUEST,
+    Errand,
+    library_mounts,
+    whole_time,
+)
 
 _CODE = (
     f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
@@ -51,6 +60,7 @@ class Kind(NamedTuple):
     image: str
     interpreter: str
     max_runs: int | None
+    limits: Limits
 
 
 @dataclass(slots=True)
@@ -83,8 +93,8 @@ class PreloadedPool:
         if self._engine is None or not _is_plain(errand):
             return None
         spec, executable = _spec(errand), errand.interpreter.executable
-        for max_runs in (None, 1):
-            kind = Kind(errand.image.content, executable, max_runs)
+        for max_runs in (1,) if _has_tests(errand) else (None, 1):
+            kind = Kind(errand.image.content, executable, max_runs, errand.limits)
             preload = partial(
                 self._engine.preload, spec, executable, _CODE, inbox=INPUTS, max_runs=max_runs
             )
@@ -138,14 +148,14 @@ class PreloadedPool:
         completed = None
         try:
             with contextlib.suppress(ManylinuxError, OSError), _inputs(errand) as mounts:
-                completed = process.run(mounts, timeout=errand.request.timeout + GRACE)
+                completed = process.run(mounts, timeout=whole_time(errand.request) + GRACE)
         finally:
             well = completed is not None and completed.ok
             self._give_back(kind, process, well=well)
-        if not well:
-            self._may_start(kind)
-            return None
-        return completed
+        if well or (completed is not None and _has_tests(errand)):
+            return completed
+        self._may_start(kind)
+        return None
 
     def _give_back(self, kind: Kind, process: Preloaded, *, well: bool) -> None:
         """Keep it for the next trial, or have it removed: one that is used up in the background."""
@@ -191,13 +201,17 @@ def _end_made(future: Future[Preloaded]) -> None:
         _end(future.result())
 
 
+def _has_tests(errand: Errand) -> bool:
+    return errand.request.suite is not None
+
+
 def _is_plain(errand: Errand) -> bool:
     """Whether nothing but its inputs makes an errand differ from others in the same venv."""
     return (
         not errand.network
         and not errand.interpreter.caretaker
         and not errand.environment
-        and errand.limits == Limits()
+        and (errand.limits == Limits() or _has_tests(errand))
         and errand.venv.layout.seeded.isdisjoint(errand.replaced)
     )
 
@@ -207,6 +221,7 @@ def _spec(errand: Errand) -> SandboxSpec:
     return SandboxSpec(
         image=errand.image,
         mounts=(*errand.venv.mounts(), *library_mounts(), layout),
+        limits=errand.limits,
         label=f"preloaded process for trials on {errand.image.name}",
     )
 

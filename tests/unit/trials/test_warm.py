@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+import msgspec
 import pytest
 
 from pytest_manylinux.engines.api import (
@@ -21,7 +22,7 @@ from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import Errand, make_request
+from pytest_manylinux.trials.request import Errand, SuiteSteps, make_request
 from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout
 
 FINE = Completed(
@@ -64,6 +65,7 @@ class Engine:
     servers: list[Server] = field(default_factory=list)
     name: str = "made-up"
     caution: str = ""
+    limits: Limits = field(default_factory=Limits)
 
     def version(self) -> str:
         return "1"
@@ -83,7 +85,8 @@ class Engine:
         inbox: PurePosixPath = INBOX,
         max_runs: int | None = None,
     ) -> Server:
-        assert (spec.network, spec.limits, interpreter) == (False, Limits(), "/usr/bin/python3")
+        assert (spec.network, interpreter) == (False, "/usr/bin/python3")
+        assert spec.limits == self.limits
         compile(code, "code", "exec")
         if max_runs == 1:
             return self.single(inbox)
@@ -161,7 +164,7 @@ class Container(Engine):
 
     def single(self, inbox: PurePosixPath) -> Server:
         assert inbox.is_absolute()
-        self.waited.append(Server(FINE))
+        self.waited.append(Server(self.ending))
         return self.waited[-1]
 
 
@@ -193,6 +196,42 @@ def test_what_a_fork_server_is_not_for(errand: Errand) -> None:
     ):
         assert warm.attempt(other) is None
     assert engine.asked == 0
+
+
+MUCH = Limits(processes=4096)
+
+
+def with_tests(errand: Errand) -> Errand:
+    steps = SuiteSteps(script="pytest", timeout=60.0)
+    return replace(errand, limits=MUCH, request=msgspec.structs.replace(errand.request, suite=steps))
+
+
+def test_tests_have_a_process_that_ends_with_them_in_a_sandbox_with_their_limits(
+    errand: Errand,
+) -> None:
+    engine = Container(limits=MUCH)
+    pool = PreloadedPool(engine)
+    assert [pool.attempt(with_tests(errand)), pool.attempt(with_tests(errand))] == [FINE, FINE]
+    assert (engine.asked, len(engine.waited)) == (0, 2)
+    pool.close()
+    assert all(one.closed for one in engine.waited)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        replace(FINE, status=Status.SIGNALLED, exit_code=None, signal=9),
+        replace(FINE, status=Status.LOST, exit_code=None),
+        replace(FINE, status=Status.TIMED_OUT, exit_code=None),
+    ],
+    ids=["signal", "lost", "timeout"],
+)
+def test_tests_are_not_run_twice_however_they_end(errand: Errand, ending: Completed) -> None:
+    engine = Container(ending, limits=MUCH)
+    pool = PreloadedPool(engine)
+    assert pool.attempt(with_tests(errand)) == ending
+    pool.close()
+    assert [one.closed for one in engine.waited] == [True]
 
 
 def test_an_engine_without_fork_servers(errand: Errand) -> None:

@@ -87,7 +87,7 @@ class Trial:
         self.inner = set()  # type: set[str]
         self.emulator = request.get("emulator") or []  # type: list[str]
         suite = request.get("suite")
-        self.suite = None if suite is None else SuiteRun(suite, request["sites"], PYTHON)
+        self.suite = None if suite is None else SuiteRun(suite, request["sites"], PYTHON, run_pip)
 
     def left(self, share: float = 1.0) -> float:
         """Seconds that a step may take: what is left, and of the whole at most `share`."""

@@ -31,11 +31,21 @@ WEIGHT = ("unfinished", "failed", "error", "xpassed", "xfailed", "skipped", "pas
 class SuiteRun:
     """The steps of this stage. `steps` are request.py's SuiteSteps as read from JSON."""
 
-    def __init__(self, steps: "dict[str, Any]", sites: "list[str]", python: str) -> None:
-        """Take what is asked; `sites` are the folders that installed modules lie in."""
+    def __init__(
+        self,
+        steps: "dict[str, Any]",
+        sites: "list[str]",
+        python: str,
+        run_pip: "Callable[[list[str]], object] | None",
+    ) -> None:
+        """Take what is asked; `sites` are the folders that installed modules lie in.
+
+        `run_pip` stands for an interpreter that runs pip.
+        """
         self.steps = steps
         self.sites = sites
         self.python = python
+        self.run_pip = run_pip
         with open(os.path.join(os.path.dirname(__file__), "suite_results.py"), "rb") as file:
             self.plugin = file.read()  # now: what lies there later may be the wheel's
 
@@ -47,7 +57,9 @@ class SuiteRun:
         os.makedirs(WORKING)
         self.unpack()
         if self.steps["pip"]:
-            ending = self.run([self.python, "-m", "pip", *self.steps["pip"]], left())
+            task = Task([self.python, "-m", "pip", *self.steps["pip"]], left())
+            task.ready = self.run_pip
+            ending = self.run(task)
             if ending["exit_code"] != 0:
                 return told("install", ending)
         for site in self.sites[:1]:
@@ -55,16 +67,16 @@ class SuiteRun:
                 file.write(self.plugin)
         timeout = float(self.steps["timeout"])
         if self.steps["before"]:
-            ending = self.run(["/bin/sh", "-c", self.steps["before"]], timeout)
+            ending = self.run(Task(["/bin/sh", "-c", self.steps["before"]], timeout))
             if ending["exit_code"] != 0:
                 return told("before", ending)
-        ending = self.run(["/bin/sh", "-c", self.steps["script"]], timeout)
+        ending = self.run(Task(["/bin/sh", "-c", self.steps["script"]], timeout))
         return dict(told("", ending), **read_results())
 
     @staticmethod
-    def run(argv: "list[str]", timeout: float) -> "dict[str, Any]":
+    def run(task: Task) -> "dict[str, Any]":
         """Run a command to its end; nothing that it started is left."""
-        (task,) = run([Task(argv, timeout)])
+        list(run([task]))
         return task.ending()
 
     def unpack(self) -> None:
