@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import socket
 import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from engine_daemons import engine_running
 from wheels import build_wheel
 
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.judge import judge
-from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.api import Completed, Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
@@ -21,6 +24,8 @@ from pytest_manylinux.model.distro import Image, ImagePurpose, Target
 from pytest_manylinux.model.observation import SuiteOutcome
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.trials.inside.suite_results import RESULTS
+from pytest_manylinux.trials.pool import PreloadedPool
+from pytest_manylinux.trials.request import Errand
 from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
@@ -35,12 +40,13 @@ class Place:
 
     request: TrialRequest
     engine: Engine
+    pool: PreloadedPool | None = None
 
     def judged(self, *command: str, tree: Path | None = None, **settings: object) -> Verdict:
         suite = SuiteSettings(command=command, timeout=60.0)
         suite = replace(suite, **settings)  # type: ignore[arg-type]
         request = replace(self.request, suite=SuiteRequest(settings=suite, tree=tree))
-        seen = run_trial(request, self.engine)
+        seen = run_trial(request, self.engine, self.pool)
         return judge(request.facts, seen, request.target, wheel=request.wheel)
 
 
@@ -58,15 +64,33 @@ def root_of(distro: str) -> tuple[Target, Image]:
     return target, image
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+@pytest.fixture(
+    scope="module",
+    params=[("bubblewrap", True), ("bubblewrap", False), ("docker", True), ("podman", True)],
+    ids=lambda param: param[0] if param[1] else f"{param[0]}-alone",
+)
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """On each engine in a preloaded process, as a run has it, and in a sandbox of its own."""
+    name, preloaded = request.param
+    with ExitStack() as stack:
+        if name != "bubblewrap":
+            stack.enter_context(engine_running(name))
+        engine = select_engine(name)
+        stack.callback(engine.close)
+        pool = PreloadedPool(engine) if preloaded else None
+        if pool is not None:
+            stack.callback(pool.close)
+        yield Place(trial_of_a_wheel(tmp_path_factory), engine, pool)
+
+
+def trial_of_a_wheel(tmp_path_factory: pytest.TempPathFactory) -> TrialRequest:
     folder = tmp_path_factory.mktemp("wheel")
     path = build_wheel(
         folder, {"demo/__init__.py": "VALUE = 1\n", "demo/data.h": ""}, tag="py3-none-any"
     )
     wheel = open_wheel(path)
     target, image = root_of("debian-12")
-    request = TrialRequest(
+    return TrialRequest(
         wheel=wheel,
         facts=read_wheel(wheel),
         target=target,
@@ -74,7 +98,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         timeout=60.0,
         cache=cache_root() / "venvs",
     )
-    return Place(request, select_engine("bubblewrap"))
 
 
 def heredoc(text: str) -> str:
@@ -206,3 +229,18 @@ def test_a_suite_that_is_left_out_is_no_fault_and_no_pass_of_tests(place: Place)
     verdict = place.judged("false", skip="test-skip has 'debian-*'")
     assert verdict.outcome is Outcome.PORTABLE
     assert not suite_of(verdict).passed
+
+
+def test_where_processes_are_ready_one_runs_the_suite(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Completed | None] = []
+    attempt = PreloadedPool.attempt
+
+    def seen(pool: PreloadedPool, errand: Errand, more: int = 0) -> Completed | None:
+        ended.append(attempt(pool, errand, more))
+        return ended[-1]
+
+    monkeypatch.setattr(PreloadedPool, "attempt", seen)
+    assert place.judged("true").outcome is Outcome.PORTABLE
+    assert [one is not None and one.ok for one in ended] == [True] * (place.pool is not None)

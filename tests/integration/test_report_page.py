@@ -205,7 +205,9 @@ def test_a_passing_cell_shows_what_was_loaded(browser: Browser, report: Path) ->
     page = Visit(browser, report).page
     page.locator('tr:has(button[title^="package_0-1.0.0"]) td:nth-of-type(2) .m-p').click()
     page.get_by_text("libraries loaded from the distro").click()
-    expect(page.locator("dialog .libraries")).to_have_text("/usr/lib/libc.so.6")
+    libraries = page.locator("dialog .libraries")
+    libraries.wait_for()
+    assert libraries.text_content() == "/usr/lib/libc.so.6"
 
 
 def test_a_wheel_shows_its_facts_and_its_reach(browser: Browser, report: Path) -> None:

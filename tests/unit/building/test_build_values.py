@@ -58,14 +58,23 @@ def test_the_table_of_glibcs_symbols() -> None:
     assert parse_symbols(data, "arm-x") == {"memcpy": {(2, 5)}, "getentropy": {(2, 27)}}
 
 
-@given(cut=st.integers(min_value=0, max_value=60), bytes_=st.binary(max_size=80))
-def test_a_damaged_table_is_one_clear_error(cut: int, bytes_: bytes) -> None:
-    data = table([b"memcpy\0\x02\x01\x00\x82", b"\x01\x81\x81"])
-    for damaged in (data[:cut], bytes_, data[:cut] + bytes_):
+WHOLE = table([b"memcpy\0\x02\x01\x00\x82", b"\x01\x81\x81"])
+
+
+@given(cut=st.integers(min_value=0, max_value=len(WHOLE) - 1))
+def test_a_table_that_ends_early_is_an_error(cut: int) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_symbols(WHOLE[:cut], "x86_64-x")
+
+
+@given(cut=st.integers(min_value=0, max_value=len(WHOLE)), rest=st.binary(max_size=80))
+def test_of_a_damaged_table_nothing_is_made_up(cut: int, rest: bytes) -> None:
+    for damaged in (rest, WHOLE[:cut] + rest):
         try:
-            parse_symbols(damaged, "x86_64-x")
+            found = parse_symbols(damaged, "x86_64-x")
         except ValueError:
             continue
+        assert all(name.encode() in damaged for name in found)
 
 
 def test_a_missing_table_says_what_to_do(tmp_path: Path) -> None:

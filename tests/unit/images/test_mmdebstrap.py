@@ -88,10 +88,11 @@ def test_what_an_earlier_making_left_half_loaded_is_no_download(
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x")
     os.utime(left, (0, 0))
-    program("sleep 1")
+    program(f'sleep 1; touch "{making.apt_cache}/ended"')
     monkeypatch.setattr(mmdebstrap, "_LOOK_UP", 0.05)
     monkeypatch.setattr(image_progress, "TRICKLE", 0.3)
     run_mmdebstrap(making, print)
+    assert (making.apt_cache / "ended").exists()  # it was not cut short for being slow
 
 
 def test_the_recipe_becomes_arguments(making: Making, program: Callable[[str], None]) -> None:
