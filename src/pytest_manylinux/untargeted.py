@@ -150,6 +150,8 @@ def _not_linux(platforms: Sequence[str]) -> Untargeted:
 
 def _other_architecture(arch: str, around: Surroundings) -> Untargeted:
     missing = around.missing.get(arch)
+    if not any(arch in distro.architectures for distro in around.distros):
+        missing = "which no distro of the catalogue has"
     return Untargeted(
         want=Want.ARCHITECTURE,
         why=f"it is for {arch}, " + (missing or "which this run was not asked for"),

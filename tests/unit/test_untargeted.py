@@ -34,6 +34,7 @@ def around(*, python: str = "", arch: str = "x86_64") -> Surroundings:
         ("cp311-cp311-musllinux_1_2_x86_64", Want.LIBC_KIND, "Linux with musl"),
         ("cp311-cp311-manylinux_2_17_aarch64", Want.ARCHITECTURE, "--manylinux-archs=aarch64"),
         ("cp311-cp311-manylinux_2_17_s390x", Want.ARCHITECTURE, "qemu is not installed"),
+        ("py3-none-linux_armv6l", Want.ARCHITECTURE, "which no distro of the catalogue has"),
         ("cp312-cp312-manylinux_2_17_x86_64", Want.PYTHON, "for cp312, which no chosen distro has"),
         ("cp314-cp314t-manylinux_2_17_x86_64", Want.PYTHON, "for cp314t"),
         ("pp311-pypy311_pp73-manylinux_2_17_x86_64", Want.PYTHON, "for pp311"),

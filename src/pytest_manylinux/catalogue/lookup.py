@@ -89,7 +89,7 @@ class Catalogue:
 
 
 def is_supported(distro: Distro, today: date | None = None) -> bool:
-    """Whether its makers still mend it on `today` (default: this day, UTC)."""
+    """Whether its makers still update it on `today` (default: this day, UTC)."""
     day = today or datetime.now(tz=timezone.utc).date()
     return distro.end_of_life is None or distro.end_of_life >= day
 

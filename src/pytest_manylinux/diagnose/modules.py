@@ -111,6 +111,12 @@ def variants(facts: WheelFacts) -> dict[str, tuple[str, ...]]:
     return {name: tuple(names) for names in groups.values() if len(names) > 1 for name in names}
 
 
+@once_per_wheel
+def own_names(facts: WheelFacts) -> frozenset[str]:
+    """Names that files and folders of the wheel may be imported by."""
+    return frozenset(part.partition(".")[0] for path in facts.files for part in path.split("/"))
+
+
 def needs_others(facts: WheelFacts) -> bool:
     """Whether the wheel declares dependencies that are not only an extra's."""
     return bool(required_names(facts))

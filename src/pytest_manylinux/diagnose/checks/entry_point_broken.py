@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, spoken
-from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others
+from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others, own_names
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
+
+_BUILD_SCRIPT = "setup"
 
 
 def _wheel(facts: WheelFacts) -> Findings:
@@ -38,16 +40,12 @@ def _why_absent(module: str, facts: WheelFacts) -> str:
     root = module.partition(".")[0]
     if _is_absent(module, facts.files):
         return f"its package {root} is"
-    own = {part.partition(".")[0] for path in facts.files for part in path.split("/")}
-    if root in own or root in ALWAYS_THERE:
+    if root in own_names(facts) or root in ALWAYS_THERE:
         return ""
     if module == _BUILD_SCRIPT:
         return "setup.py builds a project, and is not installed"
     leads = needs_others(facts) or any(line.changes_search for line in facts.start_lines)
     return "" if leads else "the wheel requires nothing that could bring it"
-
-
-_BUILD_SCRIPT = "setup"
 
 
 def _is_absent(module: str, files: Sequence[str]) -> bool:

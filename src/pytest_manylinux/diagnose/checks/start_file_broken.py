@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.modules import ALWAYS_THERE, REMOVED, needs_others
+from pytest_manylinux.diagnose.modules import ALWAYS_THERE, REMOVED, needs_others, own_names
 from pytest_manylinux.inspect.start_files import is_start_file
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -46,9 +46,9 @@ def _fault(line: StartLine, facts: WheelFacts) -> str:
         return line.error
     if line.folder or needs_others(facts):  # what a requirement brings is not known
         return ""
-    own = {part.partition(".")[0] for path in facts.files for part in path.split("/")}
-    absent = (name.partition(".")[0] for name in line.imports)
-    return next((f"no module named {n!r}" for n in absent if n not in own | ALWAYS_THERE), "")
+    known = own_names(facts) | ALWAYS_THERE
+    absent = (root for name in line.imports if (root := name.partition(".")[0]) not in known)
+    return next((f"no module named {root!r}" for root in absent), "")
 
 
 def _fault_there(line: StartLine, facts: WheelFacts, release: tuple[int, int]) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import blamed, grouped
-from pytest_manylinux.diagnose.memo import once_per_wheel
-from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others
+from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others, own_names
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
@@ -16,7 +15,7 @@ def _static(facts: WheelFacts, _: Target) -> Findings:
     """What every import of the wheel imports from outside, if nothing at all may bring it."""
     if needs_others(facts) or any(line.changes_search for line in facts.start_lines):
         return
-    names = _own_names(facts)
+    names = own_names(facts)
     for effect in facts.on_import:
         if effect.opens or effect.name in ALWAYS_THERE or effect.name in names:
             continue
@@ -28,12 +27,6 @@ def _static(facts: WheelFacts, _: Target) -> Findings:
             ],
             files=[effect.path],
         )
-
-
-@once_per_wheel
-def _own_names(facts: WheelFacts) -> frozenset[str]:
-    """Names that files and folders of the wheel may be imported by."""
-    return frozenset(part.partition(".")[0] for path in facts.files for part in path.split("/"))
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
