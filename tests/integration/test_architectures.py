@@ -76,6 +76,7 @@ class OneRun:
         return {one.subject.rpartition("-")[2]: one for one in found}
 
 
+@pytest.mark.emulated
 def test_one_run_holds_several_architectures(zig: Path, tmp_path: Path) -> None:
     """x86_64's 32-bit sister natively, aarch64 under qemu: as the default has it."""
     for arch in (host_arch(), "i686", "aarch64"):

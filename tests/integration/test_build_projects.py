@@ -121,7 +121,9 @@ def contents(folder: Path) -> dict[str, tuple[int, str]]:
     "python",
     ["cp39", "cp311", *(pytest.param(more, marks=pytest.mark.samples) for more in ("cp313", "cp314"))],
 )
-@pytest.mark.parametrize("name", ["markupsafe==2.1.5", "ujson==5.9.0"])
+@pytest.mark.parametrize(
+    "name", ["markupsafe==2.1.5", pytest.param("ujson==5.9.0", marks=pytest.mark.samples)]
+)
 def test_real_sdists_become_true_manylinux1_wheels(
     build: Build, name: str, python: str, tmp_path: Path
 ) -> None:
