@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import inspect
 import re
 import types
 from collections.abc import Iterable, Mapping
@@ -276,8 +277,16 @@ def json_schema() -> dict[str, object]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": PREDICATE_TYPE,
         "title": "pytest-manylinux proof",
-        **msgspec.json.schema(form_of(Statement)),
+        **_with_clean_words(msgspec.json.schema(form_of(Statement))),
     }
+
+
+def _with_clean_words(schema: dict[str, Any]) -> dict[str, Any]:
+    """Descriptions without the indentation of docstrings, which msgspec before 0.23 keeps."""
+    for definition in schema.get("$defs", {}).values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
+    return schema
 
 
 # Characters kept of one text; the end of a log or traceback is where its point is.
