@@ -1,6 +1,6 @@
 """Every test here runs on every engine; an engine that this machine lacks is an error, not a skip.
 
-Leave an engine out with `-k "not podman"`.
+Leave an engine out with `-k "not podman"`. With `-m emulated` some run in roots of other architectures.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from engine_daemons import engine_running
+from engine_names import NATIVE
 from wheels import build_wheel
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -24,18 +25,30 @@ from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 
+@pytest.fixture(scope="session", params=NATIVE)
+def where(request: pytest.FixtureRequest) -> str:
+    """The name of an engine; with `-` and an architecture, if that is not this machine's."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def image() -> Image:
+def arch(where: str) -> str:
+    return where.partition("-")[2] or "x86_64"
+
+
+@pytest.fixture(scope="session")
+def image(arch: str) -> Image:
     """A small Debian with Python, from the same store that runs use: made once, then kept."""
     distro = load_catalogue().get("debian-12")
     images = ArchiveImages(ImageStore())
-    return images.provide(distro, "x86_64", ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
+    return images.provide(distro, arch, ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
 
 
-@pytest.fixture(scope="session", params=["bubblewrap", "docker", "podman"])
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with engine_running(request.param):
-        engine = select_engine(request.param)
+@pytest.fixture(scope="session")
+def engine(where: str) -> Iterator[Engine]:
+    name = where.partition("-")[0]
+    with engine_running(name):
+        engine = select_engine(name)
         yield engine
         engine.close()
 
@@ -60,14 +73,14 @@ def shared(engine: Engine, image: Image) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def observe(
-    engine: Engine, image: Image, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine, image: Image, arch: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str, Mapping[str, str], float], Observation]]:
     """A trial as a run makes it, of a wheel with this name, these files and this time limit.
 
     Raises what a trial does.
     """
     distro = load_catalogue().get("debian-12")
-    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    target = Target(distro=distro, arch=arch, interpreter=distro.interpreters[0])
     folder, warm = tmp_path_factory.mktemp("wheels"), PreloadedPool(engine)
     patch = pytest.MonkeyPatch()
     for module in (request, warm_trials):  # whoever stops the agent is waited for no longer than that

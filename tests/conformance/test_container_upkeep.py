@@ -22,7 +22,7 @@ from pytest_manylinux.engines.container.sandbox import ContainerSandbox
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import SandboxError
 
-pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
+pytestmark = pytest.mark.parametrize("where", ["docker", "podman"], indirect=True)
 
 OWNER = f"""
 import sys, pickle, base64

@@ -316,7 +316,7 @@ def _walk_through_all(machine: type[Lives]) -> None:
 
 
 @pytest.mark.attack("fault")
-@pytest.mark.parametrize("engine", ["bubblewrap"], indirect=True)
+@pytest.mark.parametrize("where", ["bubblewrap"], indirect=True)
 def test_two_lives(engine: Engine, spec: SandboxSpec) -> None:
     machine = _machine(engine, spec)
     _walk_through_all(machine)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
+from engine_names import EVERYWHERE
 from hostile_code import FAILS
 from wheels import build_wheel
 
@@ -21,6 +22,8 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Severity
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
+
+pytestmark = pytest.mark.parametrize("where", EVERYWHERE, indirect=True)
 
 PIP = "23.0.1"
 SITE = "lib/python3.11/site-packages"
@@ -95,13 +98,13 @@ SWAPPED: dict[str, Mapping[str, str | bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def run(engine: Engine, image: Image) -> Iterator[Run]:
+def run(engine: Engine, image: Image, arch: str) -> Iterator[Run]:
     """A trial of a wheel: what was seen, and its outcome and errors, the audit's included.
 
     With a third path, that file takes the wheel's place once it is judged.
     """
     distro = load_catalogue().get("debian-12")
-    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    target = Target(distro=distro, arch=arch, interpreter=distro.interpreters[0])
     warm = PreloadedPool(engine)
 
     def run(

@@ -118,11 +118,11 @@ def required(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def judged(
-    engine: Engine, image: Image, required: Path, tmp_path_factory: pytest.TempPathFactory
+    engine: Engine, image: Image, arch: str, required: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Judge:
     """The verdict on a wheel with a test file for its suite."""
     distro = load_catalogue().get("debian-12")
-    target = Target(distro=distro, arch="x86_64", interpreter=distro.interpreters[0])
+    target = Target(distro=distro, arch=arch, interpreter=distro.interpreters[0])
     wheel = open_wheel(
         build_wheel(tmp_path_factory.mktemp("wheel"), {"demo/__init__.py": "VALUE = 1\n"})
     )

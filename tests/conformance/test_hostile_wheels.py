@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import pytest
+from engine_names import EVERYWHERE
 from hostile_code import CHEAT, FAILS, FATAL, FORGERS, START_UPS
 from sandboxes import OWN, processes_with
 
 from pytest_manylinux.cache.locks import once_per_run
-from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.observation import ImportOutcome, ImportStatus, Observation
+
+pytestmark = pytest.mark.parametrize("where", EVERYWHERE, indirect=True)
 
 Outcomes: TypeAlias = Mapping[str, ImportOutcome] | None
 Observe = Callable[[str, Mapping[str, str], float], Observation]
@@ -35,14 +37,12 @@ def attempt(observe: Observe) -> Try:
 
 @pytest.fixture(scope="module")
 def seen(
-    attempt: Try, engine: Engine, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    attempt: Try, where: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> dict[str, Outcomes]:
     """What came of each wheel; the workers of one run share it."""
     own = tmp_path_factory.getbasetemp()
     folder = own if worker_id == "master" else own.parent
-    found: dict[str, Outcomes] = once_per_run(
-        folder, ("hostile", engine.name), lambda: try_all(attempt)
-    )
+    found: dict[str, Outcomes] = once_per_run(folder, ("hostile", where), lambda: try_all(attempt))
     return found
 
 

@@ -22,7 +22,7 @@ from pytest_manylinux.engines.container.engine import ContainerEngine
 from pytest_manylinux.engines.output import INCOMPLETE
 from pytest_manylinux.errors import SandboxError
 
-pytestmark = pytest.mark.parametrize("engine", ["docker", "podman"], indirect=True)
+pytestmark = pytest.mark.parametrize("where", ["docker", "podman"], indirect=True)
 
 # Longer than any pause after which the engines ask the daemon whether the command still runs.
 LATE = 2.5

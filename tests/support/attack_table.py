@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         (kind,) = mark.args
         engine = mark.kwargs.get("engine", _HERE)
         if hasattr(item, "callspec"):
-            engine = item.callspec.params.get("engine", engine)
+            engine = item.callspec.params.get("where", item.callspec.params.get("engine", engine))
         name = item.originalname.removeprefix("test_").replace("_", " ")
         if by := mark.kwargs.get("by"):
             name = f"{name}: {item.callspec.params[by]}"

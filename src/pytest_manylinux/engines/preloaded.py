@@ -48,22 +48,32 @@ class Isolation:
     `superuser`: at its start it enters a user namespace as its superuser, having no rights otherwise.
     `namespaces`: mount, process, network, IPC and host-name namespaces, with the run's mounts; without
     them a run is in the process's own sandbox, and there can be only one. `user`: a user namespace in
-    which the run has this id. `drop_rights`: capabilities, and ways to new ones. `system_calls`: a
-    filter for the kernel, in hexadecimal. Where a step is not possible inside (an emulator refuses new
-    user namespaces and filters), an engine can take it from outside, and leave it out here.
+    which the run has this id. `drop_rights`: capabilities, and ways to new ones. `terminals`: a devpts;
+    without, a run has its sandbox's, read-only. `system_calls`: a filter for the kernel, in
+    hexadecimal.
     """
 
     superuser: bool = False
     namespaces: bool = False
     user: int | None = None
     drop_rights: bool = False
+    terminals: bool = True
     system_calls: str = ""
 
 
-def isolation_of_runs(max_runs: int | None, *, superuser: bool) -> Isolation:
-    """All of it where there may be more runs than one; nothing for a single run."""
+def isolation_of_runs(
+    max_runs: int | None, *, superuser: bool = False, emulated: bool = False
+) -> Isolation:
+    """All of it where there may be more runs than one; nothing for a single run.
+
+    An `emulated` process can make neither user namespaces, since the emulator has a second thread in
+    it, nor filters. It is in a user namespace already in which it has a run's id, and rights; and under
+    a filter. A devpts wants an id 0, which there is none of.
+    """
     if max_runs == 1:
         return Isolation()
+    if emulated:
+        return Isolation(namespaces=True, drop_rights=True, terminals=False)
     return Isolation(
         superuser=superuser,
         namespaces=True,

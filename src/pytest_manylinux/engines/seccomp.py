@@ -43,6 +43,7 @@ _LOAD, _EQUAL, _RETURN, _NUMBER = 0x20, 0x15, 0x06, 0  # linux/bpf_common.h; str
 
 _LITTLE_ENDIAN = 0x40000000  # __AUDIT_ARCH_LE of linux/audit.h
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW… of clone(2)
+_NEW_USER = 0x10000000  # CLONE_NEWUSER
 _AF_VSOCK = 40
 _MS_RDONLY, _MS_REMOUNT = 1, 32  # flags of mount(2)
 _INT = 0xFFFFFFFF  # the kernel reads an `int` argument from these bits alone
@@ -122,19 +123,19 @@ class _ArgumentTest(ctypes.Structure):
     )
 
 
-def filter_of_this_machine(*, forks: bool = False) -> bytes:
+def filter_of_this_machine(*, forks: bool = False, users: bool = True) -> bytes:
     """The program for the running kernel; empty if that takes none (`takes_filters`).
 
     Denied calls fail with EPERM; `clone3`, whose flags no filter can see, and x86_64's calls with
     32-bit pointers (x32) as if the kernel did not have them, so that C libraries take `clone` instead.
 
-    A preloaded process (`forks`) may make namespaces by `unshare`, and mounts; but it can uncover
-    nothing (umount) and make nothing writable that was mounted read-only: its interpreter is the
-    image's.
+    A preloaded process (`forks`) may make namespaces by `unshare`, those of `users` included, and
+    mounts; but it can uncover nothing (umount) and make nothing writable that was mounted read-only:
+    its interpreter is the image's.
 
     Raises EngineError if libseccomp is missing.
     """
-    program = filter_program(_family(), forks=forks)
+    program = filter_program(_family(), forks=forks, users=users)
     return program if takes_filters() else b""
 
 
@@ -147,9 +148,9 @@ def takes_filters() -> bool:
 
 
 @functools.cache
-def filter_program(abis: tuple[int, ...], *, forks: bool = False) -> bytes:
+def filter_program(abis: tuple[int, ...], *, forks: bool = False, users: bool = True) -> bytes:
     """What `filter_of_this_machine` says, for any machine: a program for these sets of numbers."""
-    return _program({abi: _rules(abi, forks=forks) for abi in abis})
+    return _program({abi: _rules(abi, forks=forks, users=users) for abi in abis})
 
 
 @functools.cache
@@ -215,7 +216,7 @@ def _profile_rule(rule: _Rule) -> dict[str, object]:
     return words
 
 
-def _rules(abi: int, *, forks: bool) -> list[_Rule]:
+def _rules(abi: int, *, forks: bool, users: bool = True) -> list[_Rule]:
     rules = [
         _Rule(names=DENIED - (_OF_PRELOADED if forks else frozenset()), error=errno.EPERM),
         _Rule(names=frozenset({"clone3"}), error=errno.ENOSYS),
@@ -225,6 +226,8 @@ def _rules(abi: int, *, forks: bool) -> list[_Rule]:
     rules += [_when("clone", errno.EPERM, flags, bit, bit) for bit in bits]
     if forks:
         rules.append(_when("mount", errno.EPERM, 3, _MS_REMOUNT | _MS_RDONLY, _MS_REMOUNT))
+    if forks and not users:
+        rules.append(_when("unshare", errno.EPERM, 0, _NEW_USER, _NEW_USER))
     if abi not in _WITH_SOCKETCALL:
         rules.append(_when("socket", errno.EAFNOSUPPORT, 0, _INT, _AF_VSOCK))
     return rules

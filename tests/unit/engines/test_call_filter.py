@@ -88,6 +88,11 @@ def test_arguments_decide_where_they_have_to(abi: Abi) -> None:
     assert [run(server, abi, mount, 0, 0, 0, flags) for flags in (32, 33, 4096, 0)] == [
         *(EPERM, ALLOW, ALLOW, ALLOW)  # MS_REMOUNT without MS_RDONLY makes writable
     ]
+    unshare, of_users, of_mounts = number_of("unshare", abi), 0x10000000, 0x00020000
+    emulated = filter_program(abis, forks=True, users=False)
+    flags = (of_users, of_users | of_mounts, of_mounts)
+    assert [run(server, abi, unshare, one) for one in flags] == [ALLOW, ALLOW, ALLOW]
+    assert [run(emulated, abi, unshare, one) for one in flags] == [EPERM, EPERM, ALLOW]
     socket = SOCKETS.get(abi) or number_of("socket", abi)
     refused = ALLOW if abi in SOCKETS else EAFNOSUPPORT
     assert [run(program, abi, socket, family) for family in (40, 40 | 1 << 32, 2)] == [

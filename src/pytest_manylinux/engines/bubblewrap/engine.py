@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -31,7 +31,7 @@ from pytest_manylinux.engines.api import (
 from pytest_manylinux.engines.bubblewrap.cgroups import Group, find_control_groups
 from pytest_manylinux.engines.bubblewrap.mounts import isolation_arguments, mount_arguments
 from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, PendingRequest, Supervisor
-from pytest_manylinux.engines.environment import clean_environment, generated_files
+from pytest_manylinux.engines.environment import USER, clean_environment, generated_files
 from pytest_manylinux.engines.output import (
     BoundedOutput,
     Ending,
@@ -130,6 +130,17 @@ _EMULATED_SPACE = 16 << 30  # bytes: qemu reserves all that a 32-bit program cou
 _ADDRESS_SPACE = 4  # multiples of the memory limit: what is reserved is not all used
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """What a preloaded process may: all that the superuser of its sandbox's user namespace may.
+
+    With a `user` it may make namespaces and mount, as the ordinary user with that id of a user
+    namespace of its own, in which there can be no other.
+    """
+
+    user: int | None
+
+
 class BubblewrapEngine:
     """Makes sandboxes with bubblewrap. Raises EngineError at once if this machine cannot."""
 
@@ -174,18 +185,16 @@ class BubblewrapEngine:
         max_runs: int | None = None,
     ) -> PreloadedProcess:
         """Start a preloaded process in a sandbox of its own; see `engines.api.PreloadingEngine`."""
-        single = max_runs == 1
-        if not single and emulation_of(spec.image.arch).emulated:
-            # qemu's own second thread keeps a process from making user namespaces and filters.
-            raise EngineError("under an emulator a preloaded process runs once")
+        single, emulated = max_runs == 1, emulation_of(spec.image.arch).emulated
         inputs = Inputs(spec, self._folder(), inbox=inbox if single else None)
-        isolation = isolation_of_runs(max_runs, superuser=False)
+        isolation = isolation_of_runs(max_runs, emulated=emulated)
         argv = preloaded_argv(interpreter, code, spec.limits, isolation, max_runs)
         try:
             shown = replace(spec, mounts=inputs.mounts)
-            setup, group = self._prepare(shown, nested=not single)
+            rights = None if single else Rights(user=USER if emulated else None)
+            setup, group = self._prepare(shown, rights)
             sandbox = BubblewrapSandbox(shown, setup, group, self._sandboxes)
-            program = BubblewrapProgram(sandbox, argv, rights=not single, name=spec.image.name)
+            program = BubblewrapProgram(sandbox, argv, rights=rights, name=spec.image.name)
         except BaseException:
             inputs.remove()
             raise
@@ -198,7 +207,7 @@ class BubblewrapEngine:
             return self._staging.subfolder()
 
     def _prepare(
-        self, spec: SandboxSpec, *, nested: bool = False
+        self, spec: SandboxSpec, rights: Rights | None = None
     ) -> tuple[dict[str, object], Group | None]:
         """The supervisor's first request, and the control group that it names; see `_setup`."""
         if self._closed:
@@ -210,7 +219,7 @@ class BubblewrapEngine:
                 remedy="use images from an archive, or the engine docker or podman",
             )
         _check_runs(emulation_of(spec.image.arch))
-        setup = _setup(self._program, Path(spec.image.root), spec, nested=nested)
+        setup = _setup(self._program, Path(spec.image.root), spec, rights)
         group = self._make_group(spec)
         if group is None:
             space = spec.limits.memory * _ADDRESS_SPACE
@@ -306,11 +315,8 @@ class BubblewrapSandbox(Closeable):
             self.close()
         return completed(ending, stdout, stderr, started=started)
 
-    def begin(self, command: Command, stdin: int, *, rights: bool) -> PendingRequest:
-        """Start a command that is not waited for, `stdin` its standard input.
-
-        With `rights` it is the superuser of the sandbox's own user namespace.
-        """
+    def begin(self, command: Command, stdin: int, *, rights: Rights | None) -> PendingRequest:
+        """Start a command that is not waited for, `stdin` its standard input."""
         return self._supervisor.begin(_request(command, self._environment, rights=rights), stdin=stdin)
 
     def copy_in(self, source: Path, target: PurePosixPath) -> None:
@@ -338,10 +344,10 @@ class BubblewrapProgram(Closeable):
     """
 
     def __init__(
-        self, sandbox: BubblewrapSandbox, argv: tuple[str, ...], *, rights: bool, name: str
+        self, sandbox: BubblewrapSandbox, argv: tuple[str, ...], *, rights: Rights | None, name: str
     ) -> None:
         self._sandbox = sandbox
-        self._single = not rights
+        self._single = rights is None
         stdin, self._input = os.pipe()
         os.set_blocking(self._input, False)
         try:
@@ -407,29 +413,32 @@ def _check_runs(emulation: Emulation) -> None:
         )
 
 
-def _setup(program: str, root: Path, spec: SandboxSpec, *, nested: bool) -> dict[str, object]:
-    """The supervisor's first request, without limits."""
+def _setup(program: str, root: Path, spec: SandboxSpec, rights: Rights | None) -> dict[str, object]:
+    """The supervisor's first request, without limits; `rights` are those of a command to come."""
     given = {str(mount.target) for mount in spec.mounts}
     generated = generated_files(root, network=spec.network)
     files = {path: content for path, content in generated.items() if path not in given}
     before, after = mount_arguments(root, spec, files)
+    users = rights is not None and rights.user is None
+    program_of_commands = filter_of_this_machine(forks=rights is not None, users=users)
     return {
         "program": program,
-        "before": [*isolation_arguments(spec, nested=nested), *before],
+        "before": [*isolation_arguments(spec, nested=rights is not None), *before],
         "files": files,
         "after": after,
         "filter": filter_of_this_machine().hex(),
-        "filter_of_commands": filter_of_this_machine(forks=nested).hex(),
+        "filter_of_commands": program_of_commands.hex(),
         "groups": [],
         "rlimits": {},
     }
 
 
 def _request(
-    command: Command, environment: Mapping[str, str], *, rights: bool = False
+    command: Command, environment: Mapping[str, str], *, rights: Rights | None = None
 ) -> dict[str, object]:
     return {
-        "rights": rights,
+        "rights": rights is not None,
+        "rights_as": rights.user if rights is not None else None,
         "argv": list(command.argv),
         "environment": clean_environment({**environment, **command.environment}),
         "cwd": str(command.cwd),

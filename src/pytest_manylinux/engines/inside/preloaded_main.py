@@ -60,6 +60,7 @@ NEW_NS, NEW_UTS, NEW_IPC, NEW_USER, NEW_PID, NEW_NET = (
 )
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 4, 22, 24, 38
 CAPABILITY_VERSION_3 = 0x20080522
+FAULTS = (signal.SIGILL, signal.SIGFPE)
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -199,14 +200,15 @@ def begin(
     """Be the first process inside: surroundings, rights, the run, its ending."""
     isolation = settings["isolation"]
     try:
-        furnish(request["binds"], settings["surroundings"], isolation["user"])
+        furnish(request["binds"], settings["surroundings"], isolation)
         if isolation["drop_rights"]:
             give_up_rights()
         filter_calls(bytes.fromhex(isolation["system_calls"]))
+        before = take_no_signals()
         run = os.fork()
         if run == 0:
+            take_signals(before)
             perform(settings["cwd"], work)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the first process gets what it handles only
         pid = status = 0
         while pid != run:
             pid, status = os.wait()
@@ -217,7 +219,28 @@ def begin(
         os._exit(0)
 
 
-def furnish(binds: "list[tuple[str, str]]", surroundings: "dict[str, Any]", user: "int | None") -> None:
+def take_no_signals() -> "set[int]":
+    """Be out of reach of the run's signals; give what `take_signals` wants.
+
+    The kernel lets a first process have what it handles only, but an emulator handles all. Its own
+    thread takes the signals of faults, blocked here or not, unless they are ignored.
+    """
+    for number in FAULTS:
+        signal.signal(number, signal.SIG_IGN)
+    every = [*range(1, 32), *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)]
+    return signal.pthread_sigmask(signal.SIG_BLOCK, every)
+
+
+def take_signals(before: "set[int]") -> None:
+    """Take signals as they were taken before."""
+    for number in FAULTS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def furnish(
+    binds: "list[tuple[str, str]]", surroundings: "dict[str, Any]", isolation: "dict[str, Any]"
+) -> None:
     """Make the file systems, the network and, for a `user`, the user namespace of one run."""
     mount("none", "/", "", REC | PRIVATE)
     carried = [(os.open(source, os.O_PATH), target) for source, target in binds]
@@ -232,7 +255,10 @@ def furnish(binds: "list[tuple[str, str]]", surroundings: "dict[str, Any]", user
         os.close(source)
     if os.path.isdir("/dev/mqueue"):
         mount("mqueue", "/dev/mqueue", "mqueue", NOSUID | NODEV | NOEXEC)
-    mount("devpts", "/dev/pts", "devpts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    if isolation["terminals"]:
+        mount("devpts", "/dev/pts", "devpts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    else:  # terminals go with a run, and nothing else can be left there
+        mount("none", "/dev/pts", "", REMOUNT | BIND | RDONLY | NOSUID | NOEXEC)
     mount("proc", "/proc", "proc", NOSUID | NODEV | NOEXEC)
     settings = os.open("/proc/sys", os.O_PATH | os.O_DIRECTORY)
     for name in surroundings["read_only"]:
@@ -240,8 +266,8 @@ def furnish(binds: "list[tuple[str, str]]", surroundings: "dict[str, Any]", user
             mount(name, name, "", BIND | REC)
             mount("none", name, "", REMOUNT | BIND | RDONLY | NOSUID | NODEV | NOEXEC)
     raise_loopback()
-    if user is not None:
-        become_nobody(settings, user)
+    if isolation["user"] is not None:
+        become_nobody(settings, isolation["user"])
     os.close(settings)
 
 

@@ -34,9 +34,14 @@ _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _CAPABILITY_VERSION_3 = 0x20080522  # capset(2)
 _NS_GET_USERNS = 0xB701  # ioctl_ns(2): the user namespace that owns a namespace
+_CLONE_NEWUSER = 0x10000000
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAP_SETPCAP, _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 8, 12, 21
+_NOSUID, _NODEV, _NOEXEC = 2, 4, 8  # mount(2)
 _NAMESPACES = ("cgroup", "ipc", "uts", "net", "pid", "mnt")
 _HOLDER = ("/bin/sh", "-c", "echo ready; exec cat >/dev/null 2>&1")
 _GRACE = 250  # milliseconds that a dying namespace may need until its first process is gone
+_UNCOVERED_PROC = "/scratch/proc"
 _OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 
 
@@ -201,11 +206,13 @@ def _become(
     """Turn this process, inside already, into the command: no rights, no signals ignored.
 
     Only a preloaded process (preloaded_main.py) keeps the rights that it has inside, to take them from
-    its forks.
+    its forks; with `rights_as` it is the ordinary user already that its forks are.
     """
     try:
         if not command["rights"]:
-            _give_up_rights()
+            _set_rights()
+        elif command["rights_as"] is not None:
+            _keep_rights_as(command["rights_as"])
         _set_limits(limits)
         os.umask(0o022)
         os.chdir(command["cwd"])
@@ -230,16 +237,46 @@ def _execute(argv: list[str], environment: dict[str, str], streams: list[int]) -
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
-def _give_up_rights() -> None:
-    """No new privileges, an empty bounding set, no capabilities."""
+def _set_rights(kept: tuple[int, ...] = ()) -> None:
+    """No new privileges, and no capabilities but those `kept`, all of them below 32."""
     if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise _os_error("prctl")
     capability = 0
-    while _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+    while capability in kept or _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    if _LIBC.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+    bits = sum(1 << capability for capability in kept)
+    # Effective, permitted and inheritable ones, then those from 32 on (capset(2)).
+    if _LIBC.capset(header, (ctypes.c_uint32 * 6)(bits, bits, bits)) != 0:
         raise _os_error("capset")
+
+
+def _keep_rights_as(user: int) -> None:
+    """Enter a user namespace as an ordinary user who has what new namespaces and mounts take.
+
+    The rights stay when an interpreter is executed (capabilities(7), ambient set). No user namespace
+    can be made in this one. The kernel gives a new procfs there only where one is seen that nothing
+    covers: so that is mounted first, in a folder that is empty in each run.
+    """
+    os.mkdir(_UNCOVERED_PROC)
+    flags = ctypes.c_ulong(_NOSUID | _NODEV | _NOEXEC)
+    if _LIBC.mount(b"proc", _UNCOVERED_PROC.encode(), b"proc", flags, None) != 0:
+        raise _os_error("mount")
+    if _LIBC.unshare(_CLONE_NEWUSER) != 0:
+        raise _os_error("unshare")
+    for name, words in (
+        ("self/setgroups", "deny"),
+        ("self/uid_map", f"{user} 0 1"),
+        ("self/gid_map", f"{user} 0 1"),
+        ("sys/user/max_user_namespaces", "0"),
+    ):
+        with open(f"{_UNCOVERED_PROC}/{name}", "w") as file:
+            file.write(words)
+    kept = (_CAP_SETPCAP, _CAP_NET_ADMIN, _CAP_SYS_ADMIN)
+    _set_rights(kept)
+    for capability in kept:
+        if _LIBC.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0:
+            raise _os_error("prctl(PR_CAP_AMBIENT)")
 
 
 class _FilterProgram(ctypes.Structure):
