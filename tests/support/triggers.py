@@ -19,8 +19,13 @@ from trial_values import imported, installed, make_observation, make_target, rai
 from wheels import NATIVE, PURE, build_wheel, extension_spec
 
 from pytest_manylinux.config.settings import IndexChoice
-from pytest_manylinux.diagnose.flakiness import hold_against_tries
-from pytest_manylinux.diagnose.judge import apply_expectations, judge, judge_audit, judge_unreadable
+from pytest_manylinux.diagnose.judge import (
+    apply_expectations,
+    hold_against_tries,
+    judge,
+    judge_audit,
+    judge_unreadable,
+)
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect.audit import audit_wheel

@@ -1,4 +1,7 @@
-"""What a check is: one file in `checks/` that holds one `CHECK`.
+"""What a check is: a `Check` at the top level of a module in `checks/`.
+
+A module there holds the findings of one cause, which share their code; a check of a cause of its own is
+a module of its own, and calls it `CHECK`. No module imports a check of another one.
 
 What a finding means and what to do about it stands in `texts/NAME.md`, a page that is read by
 `explain`, by the docs and for remedies. It has, in this order: `# CODE name`; a paragraph that begins

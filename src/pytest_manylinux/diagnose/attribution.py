@@ -15,15 +15,19 @@ from pathlib import PurePosixPath
 from signal import SIGILL
 
 from pytest_manylinux.diagnose.abi3 import STABLE_ABIS
-from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing
+from pytest_manylinux.diagnose.elf_index import files_named, grafted_copies, needing, soname_conflicts
 from pytest_manylinux.diagnose.extension_files import foreign_abi3, importer
-from pytest_manylinux.diagnose.installed import is_on_path, spared_variants
 from pytest_manylinux.diagnose.libraries import is_driver, is_libpython
 from pytest_manylinux.diagnose.loader_model import is_optional
-from pytest_manylinux.diagnose.loader_words import LoaderWords, Refusal, read_words
+from pytest_manylinux.diagnose.loader_words import (
+    LoaderWords,
+    Refusal,
+    is_on_path,
+    read_words,
+    spared_variants,
+)
 from pytest_manylinux.diagnose.modules import blame_missing_module, built_for, declared
-from pytest_manylinux.diagnose.musl_symbols import is_lacked
-from pytest_manylinux.diagnose.soname_conflicts import soname_conflicts
+from pytest_manylinux.diagnose.unresolved_symbols import is_lacked
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
 from pytest_manylinux.model.verdict import Severity
@@ -139,7 +143,7 @@ def _subject(outcome: ImportOutcome) -> str:
 
 
 def _refused_programs(observation: Observation) -> Iterator[Failure]:
-    """What the loader said of programs on PATH, missing libraries aside (installed.py)."""
+    """What the loader said of programs on PATH, missing libraries aside (loader_words.py)."""
     for check in observation.loader:
         for text in check.problems if is_on_path(check.path) else ():
             if not text.endswith(_NO_LOADER):

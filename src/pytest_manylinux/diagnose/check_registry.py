@@ -1,4 +1,4 @@
-"""Every check there is: one a file in the package `checks`, and those that plugins bring."""
+"""Every check there is: those of the modules of the package `checks`, and those that plugins bring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_manylinux.model.verdict import Finding, Severity
 def own_checks() -> tuple[Check, ...]:
     """The checks of pytest-manylinux itself, sorted by code."""
     modules = (import_module(f"{package.__name__}.{m.name}") for m in iter_modules(package.__path__))
-    found: list[Check] = [module.CHECK for module in modules]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Check)]
     return tuple(sorted(found, key=lambda check: check.code))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass
 from itertools import chain
 
-from pytest_manylinux.diagnose.musl_symbols import absent_symbols, marks_of_glibc
+from pytest_manylinux.diagnose.unresolved_symbols import absent_symbols, marks_of_glibc
 from pytest_manylinux.inspect.audit import assessment_of
 from pytest_manylinux.inspect.audit_policies import Assessment, Obstacle, ObstacleKind
 from pytest_manylinux.inspect.symbols import musl_symbols

@@ -409,3 +409,11 @@ class Observation:
     def extra_names(self) -> tuple[str, ...]:
         """The names of all the wheel's extras that were tried."""
         return tuple(name for names in self.extras for name in names.split(","))
+
+
+def signal_name(number: int | None) -> str:
+    """`SIGSEGV` for 11; the number for signals that have no name here."""
+    try:
+        return signal.Signals(number or 0).name
+    except ValueError:
+        return f"signal {number}"

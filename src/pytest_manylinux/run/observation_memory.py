@@ -16,7 +16,7 @@ from pytest_manylinux.cache.integrity import file_digest
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.check_registry import added_version
-from pytest_manylinux.diagnose.flakiness import hold_against_tries
+from pytest_manylinux.diagnose.judge import hold_against_tries
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
 from pytest_manylinux.model.wheel import Wheel

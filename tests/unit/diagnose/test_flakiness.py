@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from trial_values import imported, make_facts, make_observation, make_target, make_wheel, raised
 
 from pytest_manylinux.config.settings import IgnoreRule
-from pytest_manylinux.diagnose.flakiness import hold_against_tries
-from pytest_manylinux.diagnose.judge import apply_expectations, apply_ignores, judge
+from pytest_manylinux.diagnose.judge import apply_expectations, apply_ignores, hold_against_tries, judge
 from pytest_manylinux.model.observation import ImportOutcome
 from pytest_manylinux.model.verdict import Cause, Expectation, Foretold, Outcome, Tries, Verdict
 

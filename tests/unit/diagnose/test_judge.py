@@ -15,7 +15,7 @@ from trial_values import (
 )
 
 from pytest_manylinux.diagnose.check_registry import checks, make_finding
-from pytest_manylinux.diagnose.environment_files import changed_by_others
+from pytest_manylinux.diagnose.checks.environment_files import changed_by_others
 from pytest_manylinux.diagnose.judge import judge, judge_audit, judge_unreadable
 from pytest_manylinux.diagnose.predict import merged
 from pytest_manylinux.errors import MalformedWheelError

@@ -1,1 +1,1 @@
-"""The checks, a file each; each file holds one `CHECK`. See docs/reference/findings."""
+"""The checks, the findings of one cause a file. See docs/reference/findings."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
-from pytest_manylinux.diagnose.installed import loader_problems
-from pytest_manylinux.diagnose.loader_words import Refusal, read_words
+from pytest_manylinux.diagnose.loader_words import Refusal, loader_problems, read_words
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity

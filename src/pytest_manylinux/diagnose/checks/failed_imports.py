@@ -1,0 +1,162 @@
+"""How the imports of a trial ended."""
+
+from __future__ import annotations
+
+from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped, spoken
+from pytest_manylinux.inspect.names import NOT_NAMESPACES
+from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.observation import Observation, signal_name
+from pytest_manylinux.model.verdict import Severity
+from pytest_manylinux.model.wheel import WheelFacts
+
+# ML301: an import raised, for a reason that no other finding names.
+
+
+def _import_error(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    found = blamed("import-error", facts, observation, target)
+    for words, members in grouped(found, lambda failure: spoken(failure.outcome)):
+        yield IMPORT_ERROR.finding(
+            f"{members[0].subject}: {words}",
+            evidence=[failure.line for failure in members],
+            severity=members[0].severity,
+        )
+
+
+IMPORT_ERROR = Check(
+    code="ML301",
+    name="import-error",
+    severity=Severity.ERROR,
+    dynamic=_import_error,
+)
+
+
+# ML302: the interpreter exited in the middle of an import.
+
+
+def _import_exited(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    for failure in blamed("import-exited", facts, observation, target):
+        outcome = failure.outcome
+        output = outcome.output.strip().splitlines()[-3:]
+        when = "while it shut down, the import complete" if outcome.completed else "half-way"
+        yield IMPORT_EXITED.finding(
+            f"{failure.subject}: the interpreter exited with code {outcome.exit_code} {when}",
+            evidence=[failure.line, *(f"it said: {line}" for line in output)],
+            severity=failure.severity,
+            remedy=IMPORT_EXITED.text.remedies[1].words if outcome.completed else "",
+        )
+
+
+IMPORT_EXITED = Check(
+    code="ML302",
+    name="import-exited",
+    severity=Severity.ERROR,
+    dynamic=_import_exited,
+)
+
+
+# ML303: the interpreter was killed by a signal during an import.
+
+
+def _when(failure: Failure) -> str:
+    return " while the interpreter shut down, the import complete" if failure.outcome.completed else ""
+
+
+def _evidence(failure: Failure) -> list[str]:
+    lines = failure.outcome.output.strip().splitlines()
+    fault = [line.strip() for line in lines if line.startswith(("Fatal Python error", "  File "))]
+    own = [lib.path for lib in failure.outcome.loaded if lib.from_wheel]
+    return [failure.line, *fault[:6], *(f"loaded from the wheel: {path}" for path in own[:6])]
+
+
+def _crash(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    for failure in blamed("crash", facts, observation, target):
+        outcome = failure.outcome
+        yield CRASH.finding(
+            f"{failure.subject}: killed by {signal_name(outcome.signal)}{_when(failure)}",
+            evidence=_evidence(failure),
+            severity=failure.severity,
+        )
+
+
+CRASH = Check(
+    code="ML303",
+    name="crash",
+    severity=Severity.ERROR,
+    dynamic=_crash,
+)
+
+
+# ML304: an import did not end.
+
+
+def _hang(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    for failure in blamed("hang", facts, observation, target):
+        outcome = failure.outcome
+        output = outcome.output.strip().splitlines()[-3:]
+        ended = (
+            "the interpreter did not end after the import"
+            if outcome.completed
+            else f"not ended after {outcome.duration:.0f} s"
+        )
+        yield HANG.finding(
+            f"{failure.subject}: {ended}",
+            evidence=[failure.line, *(f"it said: {line}" for line in output)],
+            severity=failure.severity,
+            remedy=HANG.text.remedies[1].words if outcome.completed else "",
+        )
+
+
+HANG = Check(
+    code="ML304",
+    name="hang",
+    severity=Severity.ERROR,
+    dynamic=_hang,
+)
+
+
+# ML315: a name that the wheel offers is imported from another file.
+
+
+def _module_shadowed(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    del facts, target
+    for outcome in observation.imports:
+        if outcome.foreign_file:
+            by_mistake = (
+                outcome.name in NOT_NAMESPACES
+            )  # `tests` and the like: nobody means to offer them
+            yield MODULE_SHADOWED.finding(
+                f"import {outcome.name} gives {outcome.foreign_file}, which is not the wheel's",
+                severity=Severity.WARNING if by_mistake else None,
+            )
+
+
+MODULE_SHADOWED = Check(
+    code="ML315",
+    name="module-shadowed",
+    severity=Severity.ERROR,
+    dynamic=_module_shadowed,
+)
+
+
+# ML318: names that the wheel offers were not imported, by the configuration.
+
+_SHOWN = 20
+
+
+def _names_left_out(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
+    del facts, target
+    names = observation.left_out
+    if names:
+        more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+        yield NAMES_LEFT_OUT.finding(
+            f"not imported, by imports or import-skip: {', '.join([*names[:_SHOWN], *more])}"
+        )
+
+
+NAMES_LEFT_OUT = Check(
+    code="ML318",
+    name="names-left-out",
+    severity=Severity.INFORMATION,
+    dynamic=_names_left_out,
+)
