@@ -26,7 +26,7 @@ from packaging.utils import (
 )
 
 from pytest_manylinux.errors import UsageError
-from pytest_manylinux.model.wheel_tags import parse_wheel_name
+from pytest_manylinux.model.wheel_variants import parse_wheel_name
 
 _SUFFIX = ".attestation"
 _ATTESTATION = re.compile(r"(.+\.(?:whl|tar\.gz|zip))\.\w+\.attestation")

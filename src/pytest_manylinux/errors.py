@@ -7,7 +7,9 @@ nobody sees a traceback for a mistake of their own or for a machine that lacks s
 
 from __future__ import annotations
 
+import difflib
 import enum
+from collections.abc import Collection
 
 from pytest_manylinux.escape import plain, printable
 
@@ -179,3 +181,9 @@ class UploadError(ManylinuxError):
     """The upload program did not take files that the gate had let through."""
 
     exit_code = ExitCode.UPLOAD_FAILED
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Suggest the known word that is nearest, as the start of a sentence, or nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"perhaps you meant {near[0]!r}; " if near else ""

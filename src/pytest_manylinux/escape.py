@@ -22,6 +22,8 @@ from __future__ import annotations
 import os
 import re
 
+_USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]+@")
+
 _SUSPECT = re.compile("[^\t\n -~]")
 # Hangul fillers are letters that nobody sees; what else has no weight is no word character.
 _WEIGHTLESS = r"(?:[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
@@ -80,3 +82,8 @@ def printable(path: str | os.PathLike[str]) -> str:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # surrogates that stand for no byte
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def redact(text: str) -> str:
+    """Hide the user information of every URL in `text` (RFC 3986, 3.2.1); the rest stays."""
+    return _USERINFO.sub("****@", text)

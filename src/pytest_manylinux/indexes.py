@@ -32,8 +32,9 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.errors import PackageIndexError, UsageError
+from pytest_manylinux.escape import redact
 from pytest_manylinux.host.subprocesses import module_command, reason_of
-from pytest_manylinux.model.wheel_tags import parse_wheel_name
+from pytest_manylinux.model.wheel_variants import parse_wheel_name
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(
@@ -51,7 +52,6 @@ _BUNDLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _SECTIONS = ("global", "install", ":env:")  # the later wins, as in pip
 _LINE = re.compile(r"(?P<section>:env:|[\w-]+)\.(?P<key>[\w-]+)=(?P<value>['\"].*['\"])")
 _DEFAULT_INDEX = re.compile(r"--index-url\s[^()]*\(default\s+(https?://[^\s)]+)\)")
-_USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]+@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +96,6 @@ class IndexAccess:
         named = " ".join(environment.values())
         mounts = tuple(mount for mount in self.mounts if f"file://{mount[1]}" in named)
         return IndexAccess(environment=environment, mounts=mounts, network=False)
-
-
-def redact(text: str) -> str:
-    """Hide the user information of every URL in `text` (RFC 3986, 3.2.1); the rest stays."""
-    return _USERINFO.sub("****@", text)
 
 
 def host_index() -> IndexAccess:

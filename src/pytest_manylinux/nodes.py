@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -24,12 +24,12 @@ from pytest_manylinux.plan import PlannedBuild, ProjectPlan, takes
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.matrix import is_unbuilt
 from pytest_manylinux.report.terminal import verdict_text
-from pytest_manylinux.run.collection import Context
 from pytest_manylinux.run.monorepo import is_project
-from pytest_manylinux.run.outcomes import Built, Judged
 from pytest_manylinux.run.record import ItemRecord
 from pytest_manylinux.run.subjects import (
     BuildJob,
+    Built,
+    Judged,
     Origin,
     ProjectSubject,
     TrialJob,
@@ -37,7 +37,10 @@ from pytest_manylinux.run.subjects import (
 )
 from pytest_manylinux.run.tracebacks import foreseen, internal_error
 
-CONTEXT = pytest.StashKey[Context]()
+if TYPE_CHECKING:
+    from pytest_manylinux.run.collection import Context
+
+CONTEXT: pytest.StashKey[Context] = pytest.StashKey()
 _T = TypeVar("_T")
 _Node = TypeVar("_Node", bound=pytest.File | pytest.Directory)
 

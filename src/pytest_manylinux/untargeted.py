@@ -17,12 +17,8 @@ from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.policy import LibcKind, Policy, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.selection import Selection
-from pytest_manylinux.model.wheel_tags import (
-    VARIANTS_TAKEN,
-    python_of_tag,
-    python_tags,
-    supported_tags,
-)
+from pytest_manylinux.model.wheel_tags import python_of_tag, python_tags, supported_tags
+from pytest_manylinux.model.wheel_variants import VARIANTS_TAKEN
 
 _LINUX = re.compile(
     r"(?:linux|manylinux1|manylinux2010|manylinux2014|(?:many|musl)linux_\d+_\d+)_(?P<arch>\w+)"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.building.api import BuildRequest
-from pytest_manylinux.building.zig import zig_builder
+from pytest_manylinux.building.pipeline import Pipeline
+from pytest_manylinux.building.zig import zig_toolchain
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.images import ArchiveImages, ImageStore
@@ -89,7 +90,7 @@ def test_a_build_reaches_the_host_only_where_it_may(
         log=tmp_path / "log",
         fresh=True,
     )
-    wheel = zig_builder().build(request, engine, say=print).wheel
+    wheel = Pipeline(name="zig", toolchain=zig_toolchain).build(request, engine, say=print).wheel
     assert wheel is not None
     with zipfile.ZipFile(wheel) as file:
         assert file.read("reach.py").decode() == f"FOUND = {found!r}\n"

@@ -14,7 +14,8 @@ import pytest
 
 from pytest_manylinux import indexes
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
-from pytest_manylinux.building.zig import zig_builder
+from pytest_manylinux.building.pipeline import Pipeline
+from pytest_manylinux.building.zig import zig_toolchain
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
@@ -71,7 +72,7 @@ def build(engine: Engine, tmp_path: Path) -> Build:
             log=tmp_path / "build.log",
             **fields,  # type: ignore[arg-type]
         )
-        return zig_builder().build(request, engine, say=print)
+        return Pipeline(name="zig", toolchain=zig_toolchain).build(request, engine, say=print)
 
     return run
 

@@ -24,7 +24,7 @@ from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.errors import ExitCode, ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.lock_file import read_lock
-from pytest_manylinux.images.official_images import Network
+from pytest_manylinux.images.provision import Network
 from pytest_manylinux.images.registry import RegistryImages
 from pytest_manylinux.indexes import host_certificates, host_proxies
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose

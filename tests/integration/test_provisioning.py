@@ -25,8 +25,7 @@ from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import ArchiveImages, ImageStore
 from pytest_manylinux.images.derive import PACKAGES, derive, inspect
-from pytest_manylinux.images.official_images import CA_INSIDE
-from pytest_manylinux.images.provision import ProvisionPlan, provision_plan
+from pytest_manylinux.images.provision import CA_INSIDE, ProvisionPlan, provision_plan
 from pytest_manylinux.model.distro import Image, ImagePurpose
 from pytest_manylinux.model.packages import PackageManager
 

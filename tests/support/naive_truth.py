@@ -31,7 +31,8 @@ from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.engines.api import SCRATCH, Command, Engine, Limits, Mount, SandboxSpec
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.indexes import host_index, redact
+from pytest_manylinux.escape import redact
+from pytest_manylinux.indexes import host_index
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.verdict import Foretold, Outcome
 from pytest_manylinux.model.wheel import ElfKind, WheelFacts

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_manylinux.indexes import MOUNTS, index_access, parse_pip_config, redact
+from pytest_manylinux.escape import redact
+from pytest_manylinux.indexes import MOUNTS, index_access, parse_pip_config
 
 
 def test_command_section_beats_global_and_environment_beats_both() -> None:

@@ -24,10 +24,11 @@ from pytest_manylinux.building.glibc_symbols import Version
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.errors import ToolchainError, UsageError
+from pytest_manylinux.escape import redact
 from pytest_manylinux.host.architecture import host_arch
-from pytest_manylinux.host.subprocesses import module_command, run_program
+from pytest_manylinux.host.shutdown import run_program
+from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.policy import LibcKind, Policy, glibc
 
 VERSION = "0.17.1"

@@ -29,7 +29,6 @@ from pytest_manylinux.building.api import (
 )
 from pytest_manylinux.building.compiler import TARGETS, known_symbols
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
-from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
 from pytest_manylinux.errors import DeadImageError, SandboxError, ToolchainError
 from pytest_manylinux.images.root_provision import signal_of_true
@@ -245,11 +244,6 @@ _KNOWN_FAILURES = (
     ),
     *LIBC_FAILURES,
 )
-
-
-def image_builder(name: str, layout: Layout) -> Pipeline:
-    """The builder for an image; `name` is `official`, or the image as it was named."""
-    return Pipeline(name=name, toolchain=ImageToolchain(layout=layout))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from pytest_manylinux.engines.api import SCRATCH, Command, Completed, Sandbox, Status
 from pytest_manylinux.errors import BuildError, SandboxError, StoreError, ToolchainError
-from pytest_manylinux.escape import without_commands
+from pytest_manylinux.escape import redact, without_commands
 from pytest_manylinux.host.shutdown import Closeable
-from pytest_manylinux.indexes import redact
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import WheelFacts
 

@@ -45,7 +45,6 @@ from pytest_manylinux.building.compiler import (
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
-from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
 from pytest_manylinux.host.architecture import allowed_time, host_arch
@@ -251,11 +250,6 @@ _KNOWN_FAILURES = (
     # zig's headers hide what the policy's glibc does not offer, and its linker does not find it.
     *LIBC_FAILURES,
 )
-
-
-def zig_builder() -> Pipeline:
-    """The builder for Debian roots; see `api.Builder`."""
-    return Pipeline(name="zig", toolchain=zig_toolchain)
 
 
 def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say: Say) -> Toolchain:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import UsageError, nearest
 from pytest_manylinux.model.distro import Distro
 
 DEFAULT, EMBEDDED, MUSL = "default", "embedded", "musl"
@@ -80,8 +79,7 @@ class Catalogue:
 
     @staticmethod
     def _unknown(word: str, known: Sequence[str], *, where: str) -> UsageError:
-        near = difflib.get_close_matches(_normal(word), known, n=1)
-        hint = f"perhaps you meant {near[0]!r}; " if near else ""
+        hint = nearest(_normal(word), known)
         return UsageError(
             f"{where + ': ' if where else ''}no distro is called {word!r}",
             remedy=f"{hint}`pytest-manylinux catalogue` lists them all",

@@ -212,7 +212,7 @@ def _is_whole(rule: GateRule) -> bool:
 
 def _sdist_build(artifacts: Sequence[Artifact]) -> SdistBuild | None:
     """What the sdist builds to; None without one, which is a fault of its own."""
-    from pytest_manylinux.run.sdist_build import build_sdist  # noqa: PLC0415 - a run, for this alone
+    from pytest_manylinux.run.collection import build_sdist  # noqa: PLC0415 - a run, for this alone
 
     sdists = [one.path for one in artifacts if one.kind is ArtifactKind.SDIST]
     wheels = [one.path for one in artifacts if one.kind is ArtifactKind.WHEEL and not one.is_foreign]

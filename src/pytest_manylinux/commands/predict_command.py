@@ -435,7 +435,7 @@ def _show(forecast: Forecast) -> None:
 
 def variant_note(wheel: Wheel) -> str:
     """A sentence on a wheel variant, which is judged by its bytes and tags."""
-    from pytest_manylinux.model.wheel_tags import VARIANTS_TAKEN  # noqa: PLC0415
+    from pytest_manylinux.model.wheel_variants import VARIANTS_TAKEN  # noqa: PLC0415
 
     what = f"A wheel variant (PEP 825) with the label {wheel.variant}"
     return f"{what}: {VARIANTS_TAKEN}. Judged by its bytes."

@@ -10,8 +10,7 @@ from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_line
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.run.collection import Context, context_here
-from pytest_manylinux.run.outcomes import Built
-from pytest_manylinux.run.subjects import BuildJob
+from pytest_manylinux.run.subjects import BuildJob, Built
 
 _FLAGS = {
     "python": "Pythons to build for, such as 3.13 (default: the first that a run would build for)",

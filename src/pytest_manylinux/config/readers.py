@@ -5,7 +5,6 @@ All raise UsageError with the place, the value and what would be right.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +17,7 @@ from pytest_manylinux.config.settings import (
     IndexChoice,
     as_percentage,
 )
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import UsageError, nearest
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES, X86_64_MODELS
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
@@ -26,12 +25,6 @@ from pytest_manylinux.model.policy import AUTO_POLICY, LibcKind, PolicyChoice, p
 from pytest_manylinux.model.selection import EVERYTHING, PythonChoice, parse_patterns, parse_pythons
 from pytest_manylinux.model.system_calls import DISTRO_KERNEL, kernel_number, parse_kernel
 from pytest_manylinux.model.verdict import Expectation
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """Suggest the known word that is nearest, as the start of a sentence, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"perhaps you meant {near[0]!r}; " if near else ""
 
 
 def _wrong(where: str, raw: object, right: str) -> UsageError:

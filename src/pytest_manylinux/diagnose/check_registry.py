@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from pkgutil import iter_modules
 
 from pytest_manylinux.diagnose import checks as package
 from pytest_manylinux.diagnose.api import Check
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import UsageError, nearest
 from pytest_manylinux.model.verdict import Finding, Severity
 
 
@@ -70,8 +69,7 @@ def find_check(word: str) -> Check:
     """
     check = _by_word().get(word.strip().lower().replace("_", "-"))
     if check is None:
-        near = difflib.get_close_matches(word.strip().lower(), _by_word(), n=1)
-        hint = f"perhaps you meant {near[0]!r}; " if near else ""
+        hint = nearest(word.strip().lower(), _by_word())
         raise UsageError(
             f"no finding is called {word!r}", remedy=f"{hint}`pytest-manylinux explain` lists them all"
         )

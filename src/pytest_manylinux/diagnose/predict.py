@@ -16,9 +16,8 @@ from pytest_manylinux.diagnose.check_registry import checks, find_check, make_fi
 from pytest_manylinux.diagnose.loader_model import loadings
 from pytest_manylinux.diagnose.memo import once_per_survey
 from pytest_manylinux.diagnose.modules import variants
-from pytest_manylinux.diagnose.versioned_symbols import NAMESPACES
 from pytest_manylinux.inspect.python_code import NEWEST
-from pytest_manylinux.model.distro import Distro, Survey, Target
+from pytest_manylinux.model.distro import NAMESPACES, Distro, Survey, Target
 from pytest_manylinux.model.verdict import Finding, Foretold, Outcome, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 

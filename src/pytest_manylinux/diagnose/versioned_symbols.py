@@ -11,12 +11,9 @@ from packaging.version import InvalidVersion, Version
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.memo import once_per_wheel
-from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.distro import NAMESPACES, Distro
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 
-# The namespaces that a catalogue row has maxima for; all others belong to libraries that no policy
-# lets come from outside.
-NAMESPACES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "ZLIB", "LIBATOMIC")
 RELR_MARK = "GLIBC_ABI_DT_RELR"
 # Marks that the linker writes as version needs, and the glibc that brought them (NEWS of 2.36 and 2.42,
 # and the Versions files of sysdeps/x86 in 2.43). Distros carry some of them back to older versions: the

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pytest_manylinux.errors import ManylinuxError
-from pytest_manylinux.escape import plain_line
-from pytest_manylinux.indexes import redact
+from pytest_manylinux.escape import plain_line, redact
 
 
 class Health(enum.Enum):

@@ -1,4 +1,4 @@
-"""The end of a run: what stops waiting then, and what is tidied up however this process ends.
+"""The end of a run: what stops then, programs and waiting, and what is tidied up however it ends.
 
 A run's work is done in threads, and Python ends only when they have. So whatever a thread waits for
 outside of a sandbox (a program, another run's lock, a registry) has to be something that the run's end
@@ -7,11 +7,14 @@ stops; sandboxes are ended by their engine. A thread that belongs to no run goes
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import signal
 import subprocess
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -143,3 +146,43 @@ class Tether(Closeable):
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
+
+
+@contextmanager
+def watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have a process that leads a group of its own killed with its group when the run ends.
+
+    Who waits for it goes on at once then.
+    """
+    with lifetime().stopping(lambda: _kill(process.pid)):
+        yield
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def run_program(
+    argv: Sequence[str], *, environment: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, without input; both its outputs are in `stdout`.
+
+    It dies with the thread that waits for it. Raises subprocess.TimeoutExpired, OSError.
+    """
+    guard = shutil.which("setpriv")  # of util-linux, essential on Debian
+    with subprocess.Popen(
+        [*((guard, "--pdeathsig", "KILL") if guard else ()), *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        start_new_session=True,
+    ) as process:
+        try:
+            with watched(process):
+                output, _ = process.communicate(timeout=timeout)
+        except BaseException:
+            _kill(process.pid)
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, output)

@@ -1,67 +1,19 @@
-"""Programs of this machine: how one runs outside of any sandbox, and the command that installs one.
-
-No program that is started here goes on without the run.
-"""
+"""Programs of this machine: what a failed one said, what runs a module, what installs a program."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.model.observation import how_it_ended
 
 _RUN = (
     "import sys; sys.path[:] = [path for path in sys.path if path]; import runpy; del sys.argv[0]; "
     "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
 )
-
-
-@contextmanager
-def watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Have a process that leads a group of its own killed with its group when the run ends.
-
-    Who waits for it goes on at once then.
-    """
-    with lifetime().stopping(lambda: _kill(process.pid)):
-        yield
-
-
-def _kill(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def run_program(
-    argv: Sequence[str], *, environment: Mapping[str, str], timeout: float
-) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end, without input; both its outputs are in `stdout`.
-
-    It dies with the thread that waits for it. Raises subprocess.TimeoutExpired, OSError.
-    """
-    guard = shutil.which("setpriv")  # of util-linux, essential on Debian
-    with subprocess.Popen(
-        [*((guard, "--pdeathsig", "KILL") if guard else ()), *argv],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=dict(environment),
-        start_new_session=True,
-    ) as process:
-        try:
-            with watched(process):
-                output, _ = process.communicate(timeout=timeout)
-        except BaseException:
-            _kill(process.pid)
-            raise
-    return subprocess.CompletedProcess(argv, process.returncode, output)
 
 
 def reason_of(returncode: int, words: str) -> str:

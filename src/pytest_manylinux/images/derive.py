@@ -31,8 +31,8 @@ from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels, ul
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.official_images import CA_INSIDE
 from pytest_manylinux.images.provision import (
+    CA_INSIDE,
     ProvisionPlan,
     command_failed,
     install,

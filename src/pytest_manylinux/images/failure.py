@@ -14,8 +14,16 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from pytest_manylinux.errors import ImageError, ManylinuxError
+from pytest_manylinux.escape import redact
 from pytest_manylinux.host.subprocesses import install_command
-from pytest_manylinux.indexes import redact
+
+# What Docker's, Podman's and skopeo's libraries (Go's net and net/http) say where no registry answered;
+# one that answers says `manifest unknown`, `denied`, `unauthorized`, `toomanyrequests`.
+_NO_ANSWER = re.compile(
+    r"dial tcp|no such host|lookup .* on |connection (refused|reset)|unreachable|no route to host"
+    r"|i/o timeout|timed out|awaiting headers|handshake timeout|x509:|proxyconnect|: EOF",
+    re.IGNORECASE,
+)
 
 _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded|don't have enough free space")
 
@@ -144,3 +152,18 @@ def in_short(missing: tuple[str, ...]) -> str:
     """The first of them, and how many more there are."""
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     return f"{missing[0]}{more}"
+
+
+class NoAnswerError(ImageError):
+    """A registry that could not be reached; asking it for another image is no use."""
+
+
+def pull_failed(title: str, wanted: object, words: str) -> ImageError:
+    """What a failed pull amounts to, by the words of engine, client and registry."""
+    kind = NoAnswerError if _NO_ANSWER.search(words) else ImageError
+    return kind(
+        f"{title}: {wanted} could not be pulled",
+        why=words,
+        remedy="see that the registry answers and that you are logged in, or set registry-mirror; "
+        "image-source = archive makes Debian's roots without a registry",
+    )

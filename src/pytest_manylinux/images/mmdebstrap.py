@@ -20,7 +20,8 @@ from pytest_manylinux.cache.directories import remove_tree
 from pytest_manylinux.engines.seccomp import no_sync_program
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.containment import contained
-from pytest_manylinux.host.subprocesses import install_command, watched
+from pytest_manylinux.host.shutdown import watched
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.configure_main import FAILED as CONFIGURE_FAILED
 from pytest_manylinux.images.fetch_main import FAILED as FETCH_FAILED

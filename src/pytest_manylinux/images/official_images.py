@@ -7,53 +7,20 @@ what was installed. So one digest means one image, whichever engine ran it.
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.images.provision import ProvisionPlan, provision_plan
+from pytest_manylinux.images.failure import NoAnswerError
+from pytest_manylinux.images.provision import CA_INSIDE, Network, ProvisionPlan, provision_plan
 from pytest_manylinux.images.references import Reference, parse_reference, through_mirror
 from pytest_manylinux.model.distro import Distro, Image, ImagePurpose, ImageSource, Interpreter
 
-CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
-# What Docker's, Podman's and skopeo's libraries (Go's net and net/http) say where no registry answered;
-# one that answers says `manifest unknown`, `denied`, `unauthorized`, `toomanyrequests`.
-_NO_ANSWER = re.compile(
-    r"dial tcp|no such host|lookup .* on |connection (refused|reset)|unreachable|no route to host"
-    r"|i/o timeout|timed out|awaiting headers|handshake timeout|x509:|proxyconnect|: EOF",
-    re.IGNORECASE,
-)
-
 Locked = Callable[[str], AbstractContextManager[object]]
-
-
-class NoAnswerError(ImageError):
-    """A registry that could not be reached; asking it for another image is no use."""
-
-
-def pull_failed(title: str, wanted: object, words: str) -> ImageError:
-    """What a failed pull amounts to, by the words of engine, client and registry."""
-    kind = NoAnswerError if _NO_ANSWER.search(words) else ImageError
-    return kind(
-        f"{title}: {wanted} could not be pulled",
-        why=words,
-        remedy="see that the registry answers and that you are logged in, or set registry-mirror; "
-        "image-source = archive makes Debian's roots without a registry",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """How the user's own network is reached: proxies, and a file of certificates on the host."""
-
-    proxies: Mapping[str, str] = field(default_factory=dict)
-    ca_bundle: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,14 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.errors import ImageError
+from pytest_manylinux.escape import redact
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import OLD_HOSTS, named_mirror, variable, words_of
 from pytest_manylinux.images.failure import in_short, missing_files
-from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
+
+CA_INSIDE = "/dev/shm/pytest-manylinux-ca.pem"  # noqa: S108 - a file system of memory, never kept
 
 Commands = tuple[tuple[str, ...], ...]
 _KEPT = 20
@@ -330,3 +332,11 @@ def packages_digest(plan: ProvisionPlan, run: Callable[[tuple[str, ...]], str]) 
     except ImageError:
         return ""
     return "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """How the user's own network is reached: proxies, and a file of certificates on the host."""
+
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    ca_bundle: Path | None = None

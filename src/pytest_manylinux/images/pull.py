@@ -21,8 +21,8 @@ from docker.errors import APIError
 from pytest_manylinux.engines.container.connection import speaking_to
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
+from pytest_manylinux.images.failure import pull_failed
 from pytest_manylinux.images.image_progress import WHAT, Pace
-from pytest_manylinux.images.official_images import pull_failed
 from pytest_manylinux.images.references import PLATFORMS, Reference
 
 _DIGEST = re.compile(r"Digest: (sha256:[0-9a-f]{64})")

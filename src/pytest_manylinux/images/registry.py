@@ -17,13 +17,8 @@ from docker.errors import APIError, ImageNotFound
 from pytest_manylinux.engines.container.connection import speaking_to
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images.derive import PACKAGES, WAY, derive, inspect, inspect_distribution
-from pytest_manylinux.images.official_images import (
-    OfficialImages,
-    Pulled,
-    derived_digest,
-    derived_note,
-    pull_failed,
-)
+from pytest_manylinux.images.failure import pull_failed
+from pytest_manylinux.images.official_images import OfficialImages, Pulled, derived_digest, derived_note
 from pytest_manylinux.images.provision import ProvisionPlan
 from pytest_manylinux.images.pull import pull
 from pytest_manylinux.images.references import PLATFORMS, Reference, parse_reference

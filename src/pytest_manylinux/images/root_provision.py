@@ -20,8 +20,7 @@ from typing import IO
 from pytest_manylinux.engines.seccomp import no_sync_program
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.shutdown import lifetime
-from pytest_manylinux.images.official_images import CA_INSIDE, Network
-from pytest_manylinux.images.provision import ProvisionPlan, command_failed
+from pytest_manylinux.images.provision import CA_INSIDE, Network, ProvisionPlan, command_failed
 from pytest_manylinux.images.user_namespace import Ids, InsideRequest, ids_here, running_inside
 
 _SILENCE = 900.0

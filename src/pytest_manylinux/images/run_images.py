@@ -27,7 +27,8 @@ from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.api import ImageProvider, Say
 from pytest_manylinux.images.debian_archive import ArchiveImages
 from pytest_manylinux.images.folder_images import FolderImages
-from pytest_manylinux.images.official_images import Network, OfficialImages
+from pytest_manylinux.images.official_images import OfficialImages
+from pytest_manylinux.images.provision import Network
 from pytest_manylinux.images.references import (
     API_HOSTS,
     LOOPBACK,

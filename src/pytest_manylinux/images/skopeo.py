@@ -24,11 +24,12 @@ from urllib.parse import urlsplit
 
 from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError, StoreError
-from pytest_manylinux.host.shutdown import lifetime
-from pytest_manylinux.host.subprocesses import install_command, watched
+from pytest_manylinux.host.shutdown import lifetime, watched
+from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.api import Say
+from pytest_manylinux.images.failure import pull_failed
 from pytest_manylinux.images.image_progress import WHAT, Pace
-from pytest_manylinux.images.official_images import Network, pull_failed
+from pytest_manylinux.images.provision import Network
 from pytest_manylinux.images.references import LOOPBACK, PLATFORMS
 
 PROGRAM = "skopeo"

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO
 
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.host.subprocesses import install_command, reason_of, watched
+from pytest_manylinux.host.shutdown import watched
+from pytest_manylinux.host.subprocesses import install_command, reason_of
 
 _SEARCH = ":/usr/sbin:/sbin"
 _NAMESPACES = (

@@ -62,7 +62,7 @@ from pytest_manylinux.model.wheel import (
     WheelFacts,
     WheelFile,
 )
-from pytest_manylinux.model.wheel_tags import split_variant
+from pytest_manylinux.model.wheel_variants import split_variant
 
 TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked
 if TYPE_CHECKING:

@@ -11,6 +11,10 @@ from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.system_calls import KernelVersion
 
+# The namespaces that a catalogue row has maxima for; all others belong to libraries that no policy
+# lets come from outside.
+NAMESPACES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "ZLIB", "LIBATOMIC")
+
 
 class InterpreterOrigin(enum.Enum):
     """Where a target's Python comes from."""

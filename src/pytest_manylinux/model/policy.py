@@ -7,13 +7,12 @@ Sources: PEP 513 (manylinux1 = glibc 2.5), PEP 571 (manylinux2010 = 2.12), PEP 5
 
 from __future__ import annotations
 
-import difflib
 import enum
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import UsageError, nearest
 
 ALIASES: dict[str, tuple[int, int]] = {
     "manylinux1": (2, 5),
@@ -157,8 +156,7 @@ def parse_policy(text: str, *, where: str = "", also: str = "") -> Policy:
         return Policy(ALIASES[word])
     if policy := _by_name(word):
         return policy
-    near = difflib.get_close_matches(word, [*_LIKELY, *filter(None, [also])], n=1)
-    hint = f"perhaps you meant {near[0]!r}; " if near else ""
+    hint = nearest(word, [*_LIKELY, *filter(None, [also])])
     raise UsageError(
         f"{where + ': ' if where else ''}{text!r} is not a policy",
         remedy=f"{hint}use {also and also + ', '}manylinux1, manylinux2010, manylinux2014, "

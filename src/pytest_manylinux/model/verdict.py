@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_manylinux.model.observation import Count, Observation, OptionalSha256, Ordinal
@@ -148,3 +149,13 @@ class Verdict:
     def errors(self) -> tuple[Finding, ...]:
         """The findings that make a wheel not portable."""
         return tuple(f for f in self.findings if f.severity is Severity.ERROR)
+
+
+def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Without repeats: a wheel that serves several Pythons is audited for each, once is enough."""
+    kept: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        cell = kept.setdefault((verdict.wheel, verdict.wheel_sha256, verdict.subject), [])
+        if verdict not in cell:
+            cell.append(verdict)
+    return [verdict for cell in kept.values() for verdict in cell]

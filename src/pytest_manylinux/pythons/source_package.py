@@ -24,7 +24,7 @@ from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.engines.api import MIB, Command, Completed, Engine, Limits, Mount, SandboxSpec
 from pytest_manylinux.errors import ImageError, ManylinuxError, ToolchainError
 from pytest_manylinux.host.architecture import emulation_of
-from pytest_manylinux.host.subprocesses import run_program
+from pytest_manylinux.host.shutdown import run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import MachineApt

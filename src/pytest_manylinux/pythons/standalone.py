@@ -21,9 +21,9 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.errors import ImageError, ManylinuxError
-from pytest_manylinux.host.subprocesses import run_program
+from pytest_manylinux.escape import redact
+from pytest_manylinux.host.shutdown import run_program
 from pytest_manylinux.images.api import Say
-from pytest_manylinux.indexes import redact
 from pytest_manylinux.model.distro import AddedPython, InterpreterOrigin, added_prefix
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.pythons.kept import FOLDER, kept_python, write_record

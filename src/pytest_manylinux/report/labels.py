@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, groupby
 
-from pytest_manylinux.model.wheel_tags import split_variant
+from pytest_manylinux.model.wheel_variants import split_variant
 from pytest_manylinux.report.phrases import wheel_words
 
 _LEAST = 8

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
+from pytest_manylinux.model.verdict import Cause, Outcome, Verdict, distinct
 from pytest_manylinux.report.labels import wheel_name
 from pytest_manylinux.report.phrases import counted
 
@@ -180,16 +180,6 @@ def _told_archs(
             if name is None or name.arch != arch:
                 told[distro, arch] = arch
     return told
-
-
-def distinct(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Without repeats: a wheel that serves several Pythons is audited for each, once is enough."""
-    kept: dict[tuple[str, str, str], list[Verdict]] = {}
-    for verdict in verdicts:
-        cell = kept.setdefault((verdict.wheel, verdict.wheel_sha256, verdict.subject), [])
-        if verdict not in cell:
-            cell.append(verdict)
-    return [verdict for cell in kept.values() for verdict in cell]
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict | None:

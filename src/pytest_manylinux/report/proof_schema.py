@@ -44,8 +44,7 @@ from pytest_manylinux.model.observation import (
 from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.run import BuildRecord, RunRecord, WheelRecord
-from pytest_manylinux.model.verdict import Verdict
-from pytest_manylinux.report.matrix import distinct
+from pytest_manylinux.model.verdict import Verdict, distinct
 
 _T = TypeVar("_T")
 StatementType = Literal["https://in-toto.io/Statement/v1"]

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_manylinux.model.run import RunRecord
-from pytest_manylinux.model.verdict import Outcome, Severity
+from pytest_manylinux.model.verdict import Outcome, Severity, distinct
 from pytest_manylinux.report.labels import grouped_labels, shortened
-from pytest_manylinux.report.matrix import Grid, Row, distinct, grid, is_unbuilt
+from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
     counted,
     outcome_words,

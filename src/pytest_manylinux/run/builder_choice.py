@@ -6,13 +6,14 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.tags import Tag
 
 from pytest_manylinux.building.api import Builder, MakeToolchain, Say
-from pytest_manylinux.building.manylinux_image import Layout, image_builder, read_layout
+from pytest_manylinux.building.manylinux_image import ImageToolchain, Layout, read_layout
 from pytest_manylinux.building.pipeline import Pipeline
-from pytest_manylinux.building.zig import zig_builder
+from pytest_manylinux.building.zig import zig_toolchain
 from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.catalogue.builder_images import (
@@ -36,9 +37,10 @@ from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.policy import PolicyChoice, parse_policy
 from pytest_manylinux.model.wheel_tags import installable_tags
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.run.outcomes import Built
-from pytest_manylinux.run.subjects import BuildJob
-from pytest_manylinux.workspace import Workspace
+from pytest_manylinux.run.subjects import BuildJob, Built
+
+if TYPE_CHECKING:
+    from pytest_manylinux.workspace import Workspace
 
 AUTO, ZIG, OFFICIAL = "auto", "zig", "official"
 _LIMIT = 1024 * 1024  # bytes of what images were seen to hold; some hundreds of them
@@ -106,7 +108,7 @@ class Builders:
         be used; with `auto` zig takes its place then, unless the engine itself is gone.
         """
         if settings.builder == ZIG:
-            return BuilderChoice(builder=zig_builder(), why=_asked(settings))
+            return BuilderChoice(builder=_zig(), why=_asked(settings))
         if settings.builder in self._toolchains:
             make = self._toolchains[settings.builder]
             pipeline = Pipeline(name=settings.builder, toolchain=make)
@@ -114,7 +116,7 @@ class Builders:
         if settings.builder != AUTO:
             return self._in_image(settings, build, why=_asked(settings))
         if never := self._never(settings):
-            return BuilderChoice(builder=zig_builder(), why=f"auto: {never}")
+            return BuilderChoice(builder=_zig(), why=f"auto: {never}")
         try:
             return self._in_image(settings, build, why="auto: the official image is there")
         except ManylinuxError as error:
@@ -125,7 +127,7 @@ class Builders:
                 if why not in self._said:
                     self._said.add(why)
                     self._workspace.say(f"builder: zig; {why}")
-            return BuilderChoice(builder=zig_builder(), why=why)
+            return BuilderChoice(builder=_zig(), why=why)
 
     def _never(self, settings: Settings) -> str:
         """Why `auto` does not ask for the official image; empty if it does."""
@@ -151,7 +153,8 @@ class Builders:
                 "builder, or set builder = zig",
             )
         name = OFFICIAL if settings.builder in {AUTO, OFFICIAL} else settings.builder
-        return BuilderChoice(builder=image_builder(name, layout), why=why, image=layout.image)
+        pipeline = Pipeline(name=name, toolchain=ImageToolchain(layout=layout))
+        return BuilderChoice(builder=pipeline, why=why, image=layout.image)
 
     def _reference(self, settings: Settings, build: PlannedBuild) -> str:
         if settings.builder not in {AUTO, OFFICIAL}:
@@ -197,6 +200,11 @@ class Builders:
             root=self._workspace.store.root / "layouts",
             say=self._workspace.say,
         )
+
+
+def _zig() -> Pipeline:
+    """The builder for Debian roots."""
+    return Pipeline(name=ZIG, toolchain=zig_toolchain)
 
 
 def _asked(settings: Settings) -> str:

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
 from pytest_manylinux.building.compiler import prepare_compiler
@@ -35,23 +35,15 @@ from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.model.wheel import SiblingWheel
 from pytest_manylinux.run.builder_choice import BuilderChoice, for_the_policy_it_needs, tags_fit
 from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
-from pytest_manylinux.run.outcomes import (
-    Built,
-    Judged,
-    Observed,
-    Read,
-    audited,
-    declared,
-    failed,
-    judged,
-    too_old,
-    wheel_record,
-)
-from pytest_manylinux.run.session import Run
+from pytest_manylinux.run.outcomes import audited, declared, failed, judged, too_old, wheel_record
 from pytest_manylinux.run.siblings import Siblings, consumer_building, consumer_on
 from pytest_manylinux.run.subjects import (
     BuildJob,
+    Built,
+    Judged,
+    Observed,
     Origin,
+    Read,
     TrialJob,
     WheelSubject,
     group_of,
@@ -63,6 +55,9 @@ from pytest_manylinux.run.subjects import (
 from pytest_manylinux.run.tracebacks import foreseen
 from pytest_manylinux.run.trial_inputs import TrialInputs, deciding, extra_sets
 from pytest_manylinux.trials.trial import TrialRequest
+
+if TYPE_CHECKING:
+    from pytest_manylinux.run.session import Run
 
 _T = TypeVar("_T")
 
@@ -180,7 +175,18 @@ class Flow:
     async def _observed_elsewhere(self, inputs: TrialInputs, request: TrialRequest | None) -> Observed:
         job, read = inputs.job, inputs.read
         uv = await self._tasks.in_thread(self._workspace.uv, inputs.settings)
-        order = inputs.order(self._run.settings.engine, request, uv)
+        order = TrialOrder(
+            wheel=read.wheel,
+            target=job.target,
+            settings=inputs.settings,
+            engine=self._run.settings.engine,
+            request=request,
+            uv=uv,
+            suite=inputs.suite if request is None else None,  # what it requires is resolved there
+            siblings=inputs.siblings,
+            extras=inputs.extras,
+            lowest=inputs.lowest,
+        )
         sent = await self._tasks.in_thread(self._sent, order)
         seen = receive(await self._tasks.elsewhere(sent))
         if request is None:

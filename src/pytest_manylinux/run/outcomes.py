@@ -1,12 +1,9 @@
-"""What the tasks of a run give: a built wheel, a wheel that was read, a verdict."""
+"""From what a build, an audit or a trial gave to the verdict that a run records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
-from pytest_manylinux.config.readers import nearest
 from pytest_manylinux.config.settings import IndexChoice, Settings
 from pytest_manylinux.diagnose.check_registry import make_finding
 from pytest_manylinux.diagnose.grafts import old_libraries
@@ -28,56 +25,26 @@ from pytest_manylinux.errors import (
     StoreError,
     TrialTimeoutError,
     UsageError,
+    nearest,
 )
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.known_libraries import KNOWN_LIBRARIES
-from pytest_manylinux.model.distro import Survey
-from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Verdict
 from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 from pytest_manylinux.plan import takes
-from pytest_manylinux.run.subjects import Origin, TrialJob, group_of, name_of, settings_of
+from pytest_manylinux.run.subjects import (
+    Judged,
+    Observed,
+    Origin,
+    Read,
+    TrialJob,
+    group_of,
+    name_of,
+    settings_of,
+)
 from pytest_manylinux.upload_rules.index_rules import index_rules, rule_text
 from pytest_manylinux.upload_rules.review import review
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """A build that gave a wheel; `record` tells how, and if it was an earlier build's wheel.
-
-    `facts` are what the build has read of the wheel; None where it was an earlier build's.
-    """
-
-    wheel: Path
-    record: BuildRecord
-    facts: WheelFacts | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """A wheel with its facts and, where this run built it, the build's record."""
-
-    wheel: Wheel
-    facts: WheelFacts
-    record: BuildRecord | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """A verdict and the wheel it is about; None where there is no wheel."""
-
-    verdict: Verdict
-    wheel: WheelRecord | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What was seen of a trial; `key` is what is kept of it under. `survey` is that of its image."""
-
-    key: str
-    observation: Observation
-    survey: Survey | None
 
 
 def wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:

@@ -26,11 +26,11 @@ from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.wheel import SiblingWheel, Wheel
 from pytest_manylinux.model.wheel_tags import installable_tags, supported_tags
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
-from pytest_manylinux.run.outcomes import Read
 from pytest_manylinux.run.subjects import (
     BuildJob,
     Origin,
     ProjectSubject,
+    Read,
     WheelSubject,
     key_of,
     settings_of,

@@ -1,4 +1,4 @@
-"""What a path on the command line stands for, as cheap values: nothing is built, hashed or run."""
+"""The values that the tasks of a run pass on: what a path stands for, what came of a build, a trial."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from packaging.utils import InvalidWheelFilename
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.escape import printable
-from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.wheel_tags import parse_wheel_name
+from pytest_manylinux.model.distro import Survey, Target
+from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.run import BuildRecord, WheelRecord
+from pytest_manylinux.model.verdict import Verdict
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
+from pytest_manylinux.model.wheel_variants import parse_wheel_name
 from pytest_manylinux.plan import PlannedBuild
 
 
@@ -84,3 +88,41 @@ def tags_of_name(path: Path) -> frozenset[Tag]:
         return parse_wheel_name(path.name)[3]
     except InvalidWheelFilename:
         return frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A build that gave a wheel; `record` tells how, and if it was an earlier build's wheel.
+
+    `facts` are what the build has read of the wheel; None where it was an earlier build's.
+    """
+
+    wheel: Path
+    record: BuildRecord
+    facts: WheelFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A wheel with its facts and, where this run built it, the build's record."""
+
+    wheel: Wheel
+    facts: WheelFacts
+    record: BuildRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A verdict and the wheel it is about; None where there is no wheel."""
+
+    verdict: Verdict
+    wheel: WheelRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What was seen of a trial; `key` is what is kept of it under. `survey` is that of its image."""
+
+    key: str
+    observation: Observation
+    survey: Survey | None

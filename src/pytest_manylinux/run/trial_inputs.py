@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from pytest_manylinux.cache.paths import room_errors
-from pytest_manylinux.cluster.remote_trial import TrialOrder
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import DependencyError, UsageError
 from pytest_manylinux.inspect.requirements import needed_requirements
@@ -19,13 +19,13 @@ from pytest_manylinux.model.observation import Pairs
 from pytest_manylinux.model.system_calls import DISTRO_KERNEL, KernelVersion, parse_kernel
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.model.wheel import SiblingWheel, WheelFacts
-from pytest_manylinux.run.outcomes import Read
-from pytest_manylinux.run.subjects import TrialJob, settings_of
+from pytest_manylinux.run.subjects import Read, TrialJob, settings_of
 from pytest_manylinux.trials.dependencies import lowest_pins
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.trial import TrialRequest
-from pytest_manylinux.trials.uv_program import UvProgram
-from pytest_manylinux.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pytest_manylinux.workspace import Workspace
 
 EACH, ALL = "each", "all"
 HIGHEST, LOWEST = "highest", "lowest-direct"
@@ -125,21 +125,6 @@ class TrialInputs:
         names = {pin.name for pin in lowest_pins(lines, {one.wheel.name for one in self.siblings})}
         wheels = (parse_wheel_filename(path.name)[:2] for path in folder.glob("*.whl"))
         return tuple(sorted((name, str(version)) for name, version in wheels if name in names))
-
-    def order(self, engine: str, request: TrialRequest | None, uv: UvProgram | None) -> TrialOrder:
-        """The same for a worker of a cluster; it resolves what it takes if `request` is None."""
-        return TrialOrder(
-            wheel=self.read.wheel,
-            target=self.job.target,
-            settings=self.settings,
-            engine=engine,
-            request=request,
-            uv=uv,
-            suite=self.suite if request is None else None,
-            siblings=self.siblings,
-            extras=self.extras,
-            lowest=self.lowest,
-        )
 
 
 def extra_sets(settings: Settings, facts: WheelFacts) -> tuple[tuple[str, ...], ...]:

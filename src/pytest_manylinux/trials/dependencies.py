@@ -26,8 +26,9 @@ from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.integrity import file_digest, is_whole
 from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount, Sandbox
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
+from pytest_manylinux.escape import redact
 from pytest_manylinux.host.architecture import allowed_time
-from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index, redact
+from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index
 from pytest_manylinux.inspect.requirements import contradictory_requirements, needed_requirements
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome

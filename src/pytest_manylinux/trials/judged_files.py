@@ -17,7 +17,7 @@ from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.model.observation import DifferenceKind, FileDifference
 from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.trials.protocol import Files, ToldDifference
-from pytest_manylinux.trials.venv import VENV, VenvLayout
+from pytest_manylinux.trials.request import VENV, VenvLayout
 
 EXISTS = -1
 """The size of a file of which only that it is there is asked."""

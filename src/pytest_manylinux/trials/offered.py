@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from pytest_manylinux.inspect.names import extension_stem
 from pytest_manylinux.model.wheel import ElfKind, WheelFacts
 from pytest_manylinux.trials.judged_files import installed_path, within
-from pytest_manylinux.trials.venv import VENV, VenvLayout
+from pytest_manylinux.trials.request import VENV, VenvLayout
 
 # Object references of the entry points specification, with the extras that it says nobody should use.
 _REFERENCE = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,7 +21,11 @@ from pytest_manylinux.engines.api import (
 )
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Image, Interpreter
-from pytest_manylinux.trials.venv import VENV, PreparedVenv, VenvEntry
+
+VENV = PurePosixPath("/scratch/venv")
+LAYOUT_FILE = "layout.json"
+"""In the folder of a prepared environment: its layout."""
+_PYTHON = re.compile(r"/(?:python|pypy)(\d+\.\d+)t?/")
 
 INPUTS = PurePosixPath("/tmp/trial")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 GRACE = 20.0
@@ -194,3 +199,51 @@ def library_mounts() -> tuple[Mount, ...]:
     here = Path(__file__).parent / "inside"
     inside = LIBRARY / "pytest_manylinux" / "trials" / "inside"
     return tuple(Mount(source=here / name, target=inside / name) for name in _MODULES)
+
+
+class VenvEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A part of the layout: `folder`, `link` (content: its target) or `file` (content: base64)."""
+
+    kind: str
+    path: str
+    mode: int
+    content: str
+
+
+class VenvLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venv consists of, all paths relative to it.
+
+    `heavy` are the folders kept as folders; `purelib`, `platlib`, `scripts` and `data` are what
+    sysconfig says of the venv; `seeded` the distributions that venv put in, normalized names.
+    """
+
+    entries: tuple[VenvEntry, ...]
+    heavy: tuple[str, ...]
+    purelib: str
+    platlib: str
+    scripts: str
+    data: str
+    seeded: frozenset[str]
+
+    @property
+    def python(self) -> str:
+        """The release of its Python, such as `3.14`; empty where its folders do not tell."""
+        found = _PYTHON.search(self.platlib)
+        return found[1] if found is not None else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedVenv:
+    """A layout, and the folder of this machine that holds its heavy folders."""
+
+    layout: VenvLayout
+    folder: Path
+
+    @property
+    def record(self) -> Path:
+        """The layout as a file: JSON."""
+        return self.folder.parent / LAYOUT_FILE
+
+    def mounts(self) -> tuple[Mount, ...]:
+        """The heavy folders in their places."""
+        return tuple(Mount(source=self.folder / path, target=VENV / path) for path in self.layout.heavy)

@@ -45,8 +45,8 @@ from pytest_manylinux.trials.protocol import (
     UvEnd,
     read_answers,
 )
+from pytest_manylinux.trials.request import VENV
 from pytest_manylinux.trials.suite import suite_outcome
-from pytest_manylinux.trials.venv import VENV
 
 # From elf/dl-load.c, dl-version.c, dl-lookup.c, dl-reloc.c, dl-execstack.c, dl-tls.c, dl-open.c and
 # sysdeps/x86 of glibc; from ldso/dynlink.c of musl.

@@ -24,8 +24,7 @@ from pytest_manylinux.model.observation import (
 from pytest_manylinux.trials.inside.run_suite import PROJECT, WORKING
 from pytest_manylinux.trials.inside.suite_results import NAME
 from pytest_manylinux.trials.protocol import Answers, Suite
-from pytest_manylinux.trials.request import INPUTS, SuiteSteps
-from pytest_manylinux.trials.venv import VENV
+from pytest_manylinux.trials.request import INPUTS, VENV, SuiteSteps
 
 REQUIRED = INPUTS / "test-requires"
 """Where wheels of what the tests require lie in a sandbox."""

@@ -41,11 +41,20 @@ from pytest_manylinux.trials.offered import (
     own_places,
 )
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, SuiteSteps, make_request, sent
+from pytest_manylinux.trials.request import (
+    INPUTS,
+    QUIET,
+    Errand,
+    PreparedVenv,
+    SuiteSteps,
+    VenvLayout,
+    make_request,
+    sent,
+)
 from pytest_manylinux.trials.result import Asked, Seen, look
 from pytest_manylinux.trials.suite import SuiteRequest
 from pytest_manylinux.trials.uv_program import UvProgram
-from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout, prepared_venv
+from pytest_manylinux.trials.venv import prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
 _WHEEL = INPUTS / "wheel"

@@ -11,10 +11,8 @@ import base64
 import hashlib
 import json
 import os
-import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -22,19 +20,17 @@ from packaging.utils import canonicalize_name
 
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.paths import store_errors
-from pytest_manylinux.engines.api import Command, Engine, Mount, Sandbox, SandboxSpec, Status
+from pytest_manylinux.engines.api import Command, Engine, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.model.distro import Image, Interpreter
+from pytest_manylinux.trials.request import LAYOUT_FILE, VENV, PreparedVenv, VenvEntry, VenvLayout
 
-VENV = PurePosixPath("/scratch/venv")
 _FORMAT = 1  # of the record; part of the key
 _ARCHIVE = PurePosixPath("/scratch/venv.tar")
-_RECORD = "layout.json"
 _TIMEOUT = 300.0  # seconds; two to three pass on an idle machine
 _SLOW = "run again when the machine has less to do"
 _LACKING = "the image needs Python with its venv module and pip (python3-venv on Debian)"
-_PYTHON = re.compile(r"/(?:python|pypy)(\d+\.\d+)t?/")
 # In a venv of Debian 11's PyPy sysconfig names folders outside of it; pip goes by distutils there.
 _PATHS = """
 import json, sys, sysconfig
@@ -49,54 +45,6 @@ print(json.dumps(paths))
 """
 
 
-class VenvEntry(msgspec.Struct, frozen=True, array_like=True):
-    """A part of the layout: `folder`, `link` (content: its target) or `file` (content: base64)."""
-
-    kind: str
-    path: str
-    mode: int
-    content: str
-
-
-class VenvLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """What a venv consists of, all paths relative to it.
-
-    `heavy` are the folders kept as folders; `purelib`, `platlib`, `scripts` and `data` are what
-    sysconfig says of the venv; `seeded` the distributions that venv put in, normalized names.
-    """
-
-    entries: tuple[VenvEntry, ...]
-    heavy: tuple[str, ...]
-    purelib: str
-    platlib: str
-    scripts: str
-    data: str
-    seeded: frozenset[str]
-
-    @property
-    def python(self) -> str:
-        """The release of its Python, such as `3.14`; empty where its folders do not tell."""
-        found = _PYTHON.search(self.platlib)
-        return found[1] if found is not None else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedVenv:
-    """A layout, and the folder of this machine that holds its heavy folders."""
-
-    layout: VenvLayout
-    folder: Path
-
-    @property
-    def record(self) -> Path:
-        """The layout as a file: JSON."""
-        return self.folder.parent / _RECORD
-
-    def mounts(self) -> tuple[Mount, ...]:
-        """The heavy folders in their places."""
-        return tuple(Mount(source=self.folder / path, target=VENV / path) for path in self.layout.heavy)
-
-
 def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache: Path) -> PreparedVenv:
     """Give the venv of an image's interpreter, made now if `cache` does not hold it yet.
 
@@ -107,7 +55,7 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
     make_once(folder, lambda unfinished: _make(image, interpreter, engine, unfinished))
     with store_errors(cache):
-        layout = msgspec.json.decode((folder / _RECORD).read_bytes(), type=VenvLayout)
+        layout = msgspec.json.decode((folder / LAYOUT_FILE).read_bytes(), type=VenvLayout)
     return PreparedVenv(layout=layout, folder=folder / "tree")
 
 
@@ -120,7 +68,7 @@ def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) 
         sandbox.copy_out(_ARCHIVE, archive)
     layout = _unpack(archive, json.loads(words), folder / "tree")
     archive.unlink()
-    (folder / _RECORD).write_bytes(msgspec.json.encode(layout))
+    (folder / LAYOUT_FILE).write_bytes(msgspec.json.encode(layout))
 
 
 def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:

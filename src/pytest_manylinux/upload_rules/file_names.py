@@ -14,7 +14,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.model.wheel_tags import parse_wheel_name, split_variant
+from pytest_manylinux.model.wheel_variants import parse_wheel_name, split_variant
 from pytest_manylinux.upload_rules.index_rules import IndexRules
 
 Found = Iterator[tuple[str, str]]

@@ -12,9 +12,8 @@ from typing import Any
 
 import msgspec
 
-from pytest_manylinux.config.readers import nearest
 from pytest_manylinux.config.settings import IndexChoice
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import UsageError, nearest
 
 
 class UploadRule(msgspec.Struct, frozen=True, kw_only=True):

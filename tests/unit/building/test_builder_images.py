@@ -18,10 +18,10 @@ from pytest_manylinux.building.manylinux_image import (
     ImagePython,
     ImageToolchain,
     Layout,
-    image_builder,
     read_layout,
     repairable_policies,
 )
+from pytest_manylinux.building.pipeline import Pipeline
 from pytest_manylinux.building.project import Project
 from pytest_manylinux.building.repair import Repair
 from pytest_manylinux.building.steps import BuildLog, BuildSteps
@@ -377,7 +377,7 @@ def test_what_an_image_cannot_build(
 ) -> None:
     own = ImagePython(name="cp39-cp39", version="3.9.19", pip="24.0", pip_folder="/site/pip")
     layout = Layout(image=IMAGE, pythons=("cp39-cp39",), with_pip=(own,), policies=policies)
-    builder = image_builder("official", layout)
+    builder = Pipeline(name="official", toolchain=ImageToolchain(layout=layout))
     engine: Any = FakeEngine(FakeSandbox(manylinux))
     with pytest.raises(ToolchainError, match=words):
         builder.build(request(tmp_path, python, MANYLINUX1), engine, say=print)

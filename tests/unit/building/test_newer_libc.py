@@ -24,8 +24,7 @@ from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.run import BuildRecord
 from pytest_manylinux.plan import PlannedBuild
 from pytest_manylinux.run.builder_choice import for_the_policy_it_needs
-from pytest_manylinux.run.outcomes import Built
-from pytest_manylinux.run.subjects import BuildJob, ProjectSubject
+from pytest_manylinux.run.subjects import BuildJob, Built, ProjectSubject
 
 SYMBOLS = {
     "getrandom": frozenset({(2, 25)}),

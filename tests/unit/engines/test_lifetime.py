@@ -9,8 +9,7 @@ import pytest
 
 from pytest_manylinux.errors import RunEndedError
 from pytest_manylinux.host import shutdown as lifetimes
-from pytest_manylinux.host.shutdown import Shutdown, lifetime
-from pytest_manylinux.host.subprocesses import run_program
+from pytest_manylinux.host.shutdown import Shutdown, lifetime, run_program
 
 
 def test_the_end_stops_what_is_waited_for_and_nothing_that_has_ended(

@@ -21,7 +21,8 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import EngineError, ImageError, RunEndedError
 from pytest_manylinux.host.shutdown import Shutdown
 from pytest_manylinux.images import derive, image_progress, pull
-from pytest_manylinux.images.official_images import Network, NoAnswerError
+from pytest_manylinux.images.failure import NoAnswerError
+from pytest_manylinux.images.provision import Network
 from pytest_manylinux.images.pull import PullProgress
 from pytest_manylinux.images.registry import RegistryImages
 from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource

@@ -15,7 +15,7 @@ from pytest_manylinux.artifacts import ArtifactKind, read_artifact
 from pytest_manylinux.cli import main
 from pytest_manylinux.errors import ExitCode, MalformedWheelError
 from pytest_manylinux.inspect.wheel_file import named_wheel, open_wheel, read_wheel
-from pytest_manylinux.model.wheel_tags import parse_wheel_name, split_variant
+from pytest_manylinux.model.wheel_variants import parse_wheel_name, split_variant
 from pytest_manylinux.report.labels import wheel_name
 from pytest_manylinux.run.subjects import tags_of_name
 

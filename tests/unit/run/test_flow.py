@@ -27,8 +27,8 @@ from pytest_manylinux.errors import (
 )
 from pytest_manylinux.model.verdict import Cause, Outcome
 from pytest_manylinux.run.flow import Flow
-from pytest_manylinux.run.outcomes import Judged, Read, failed
-from pytest_manylinux.run.subjects import TrialJob, WheelSubject
+from pytest_manylinux.run.outcomes import failed
+from pytest_manylinux.run.subjects import Judged, Read, TrialJob, WheelSubject
 from pytest_manylinux.run.tasks import Tasks
 
 WHEEL = make_wheel()

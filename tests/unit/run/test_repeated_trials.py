@@ -18,8 +18,7 @@ from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
 from pytest_manylinux.run import flow as module
 from pytest_manylinux.run.flow import Flow
 from pytest_manylinux.run.observation_memory import Memory
-from pytest_manylinux.run.outcomes import Judged, Read
-from pytest_manylinux.run.subjects import TrialJob, WheelSubject
+from pytest_manylinux.run.subjects import Judged, Read, TrialJob, WheelSubject
 from pytest_manylinux.run.tasks import Tasks
 
 

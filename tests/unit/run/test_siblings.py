@@ -17,9 +17,15 @@ from pytest_manylinux.errors import BuildError, DependencyError
 from pytest_manylinux.model.policy import Libc, LibcKind, Policy, PolicyChoice
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan
-from pytest_manylinux.run.outcomes import Read
 from pytest_manylinux.run.siblings import Siblings, consumer_building, consumer_on, in_order
-from pytest_manylinux.run.subjects import BuildJob, Origin, ProjectSubject, WheelSubject, tags_of_name
+from pytest_manylinux.run.subjects import (
+    BuildJob,
+    Origin,
+    ProjectSubject,
+    Read,
+    WheelSubject,
+    tags_of_name,
+)
 
 TAGS = "cp311-cp311-manylinux_2_17_x86_64"
 SETTINGS = merge(())

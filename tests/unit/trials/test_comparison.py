@@ -20,7 +20,7 @@ from pytest_manylinux.model.observation import DifferenceKind
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.judged_files import JudgedFiles, judged_files
 from pytest_manylinux.trials.protocol import Files
-from pytest_manylinux.trials.venv import VenvEntry, VenvLayout
+from pytest_manylinux.trials.request import VenvEntry, VenvLayout
 
 SITE = "lib/python3.11/site-packages"
 LAYOUT = VenvLayout(

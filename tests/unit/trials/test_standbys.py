@@ -14,8 +14,7 @@ from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import Errand, make_request
-from pytest_manylinux.trials.venv import PreparedVenv, VenvLayout
+from pytest_manylinux.trials.request import Errand, PreparedVenv, VenvLayout, make_request
 
 FINE = Completed(
     status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0

@@ -22,7 +22,7 @@ from pytest_manylinux.config.settings import IndexChoice
 from pytest_manylinux.errors import ExitCode, PackageIndexError, UsageError
 from pytest_manylinux.indexes import IndexAccess, index_urls, listed_files
 from pytest_manylinux.report.proof import write_proof
-from pytest_manylinux.run.sdist_build import build_sdist
+from pytest_manylinux.run.collection import build_sdist
 from pytest_manylinux.upload_rules.index_rules import index_rules
 from pytest_manylinux.upload_rules.release import (
     FAULTS,

@@ -15,14 +15,13 @@ from pytest_manylinux.diagnose.unresolved_symbols import (
     loose_symbols,
 )
 from pytest_manylinux.diagnose.versioned_symbols import (
-    NAMESPACES,
     Excess,
     excesses,
     first_releases,
     split_version,
     wanted_symbols,
 )
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import NAMESPACES, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.policy import Libc
 from pytest_manylinux.model.verdict import Finding, Severity
