@@ -20,7 +20,7 @@ from loopback_registry import registry_running
 
 from pytest_manylinux.engines.container.connection import connect_docker, connect_podman
 from pytest_manylinux.errors import ImageError
-from pytest_manylinux.images import image_progress, pull
+from pytest_manylinux.images import image_progress, registry
 from pytest_manylinux.images.official_images import Pulled
 from pytest_manylinux.images.registry import RegistryImages
 
@@ -70,7 +70,7 @@ def scene(engine: str) -> Iterator[Scene]:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.setenv("CONTAINERS_REGISTRIES_CONF", str(folder / "registries.conf"))
         patch.setattr(image_progress, "TRICKLE", 15.0)
-        patch.setattr(pull, "_SILENCE", 25.0)
+        patch.setattr(registry, "_SILENCE", 25.0)
         stack.enter_context(engine_grounds(engine))
         if engine == "docker":
             client = connect_docker()

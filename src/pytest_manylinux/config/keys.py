@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_manylinux.config.cibuildwheel import inner_paths, patterns, requirements, variables
 from pytest_manylinux.config.options import OPTIONS, Option
 from pytest_manylinux.config.readers import (
     FOREIGN,
@@ -42,7 +43,6 @@ from pytest_manylinux.config.readers import (
     words,
 )
 from pytest_manylinux.config.settings import GateRule
-from pytest_manylinux.config.suite_readers import inner_paths, patterns, requirements, variables
 from pytest_manylinux.model.observation import ImportDepth
 from pytest_manylinux.model.policy import Policy, PolicyChoice
 from pytest_manylinux.model.selection import EVERYTHING, PythonChoice

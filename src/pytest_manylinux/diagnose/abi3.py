@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from packaging.tags import Tag
 
-from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.model.python import PythonVersion, parse_python
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 

@@ -21,6 +21,8 @@ A finding that the session makes itself (a declared fault that did not happen, a
 has a check without any of these. Codes and names are stable: they are never used again for
 something else. ML1xx is seen in the wheel, ML2xx when it is installed, ML3xx when it is imported or
 run, ML4xx when it is built; ML9xx is about declarations and predictions rather than about wheels.
+
+What several checks ask of the same wheel or survey is worked out once (`once_per_wheel`).
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from threading import Lock
+from typing import TypeVar
 
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import Survey, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
 from pytest_manylinux.model.wheel import Audit, WheelFacts
@@ -150,3 +154,43 @@ class Check:
             remedy=remedy or self.text.remedies[0].words,
             files=tuple(files),
         )
+
+
+S = TypeVar("S")
+T = TypeVar("T")
+_WHEELS = 8
+_SURVEYS = 64  # a run has one for each of its distros
+
+
+def once_per_wheel(function: Callable[[WheelFacts], T]) -> Callable[[WheelFacts], T]:
+    """Keep a function's answers for the last few wheels."""
+    return _once(function, _WHEELS)
+
+
+def once_per_survey(function: Callable[[Survey], T]) -> Callable[[Survey], T]:
+    """Keep a function's answers for the surveys of a run."""
+    return _once(function, _SURVEYS)
+
+
+def _once(function: Callable[[S], T], most: int) -> Callable[[S], T]:
+    """Keep the last so many answers.
+
+    The same object is asked for, not an equal one: comparing facts costs more than the work. What is
+    kept holds the object too, so that no other can have its identity meanwhile.
+    """
+    kept: dict[int, tuple[S, T]] = {}
+    lock = Lock()
+
+    @wraps(function)
+    def ask(of: S) -> T:
+        found = kept.get(id(of))
+        if found is not None:
+            return found[1]
+        answer = function(of)
+        with lock:
+            while len(kept) >= most:
+                del kept[next(iter(kept))]
+            kept[id(of)] = (of, answer)
+        return answer
+
+    return ask

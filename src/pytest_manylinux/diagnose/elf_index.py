@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.loader_model import Loading, is_command, loadings
-from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
 
 _Files = tuple[ElfFacts, ...]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.policy import LibcKind, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion

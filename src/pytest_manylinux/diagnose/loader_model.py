@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.inspect.names import python_of_folder
 from pytest_manylinux.model.distro import Target

@@ -8,7 +8,7 @@ import sys
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.inspect.requirements import needed_requirements
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.wheel import WheelFacts

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from packaging.version import InvalidVersion, Version
 
+from pytest_manylinux.diagnose.api import once_per_survey
 from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
 from pytest_manylinux.diagnose.loader_model import loadings
-from pytest_manylinux.diagnose.memo import once_per_survey
 from pytest_manylinux.diagnose.modules import variants
 from pytest_manylinux.inspect.python_code import NEWEST
 from pytest_manylinux.model.distro import NAMESPACES, Distro, Survey, Target

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.libraries import is_libpython, is_on
 from pytest_manylinux.diagnose.loader_model import (
     Loading,
@@ -22,7 +23,6 @@ from pytest_manylinux.diagnose.loader_model import (
     loaded_files,
     loadings,
 )
-from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.inspect.symbols import musl_symbols
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.wheel import ElfFacts, SymbolWant, WheelFacts

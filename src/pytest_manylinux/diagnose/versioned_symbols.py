@@ -9,8 +9,8 @@ from functools import cache, lru_cache
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.catalogue import load_catalogue
+from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.loader_model import loaded_files
-from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import NAMESPACES, Distro
 from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 

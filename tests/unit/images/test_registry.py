@@ -20,11 +20,10 @@ from docker.errors import APIError, ImageNotFound
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.errors import EngineError, ImageError, RunEndedError
 from pytest_manylinux.host.shutdown import Shutdown
-from pytest_manylinux.images import derive, image_progress, pull
+from pytest_manylinux.images import derive, image_progress, registry
 from pytest_manylinux.images.failure import NoAnswerError
 from pytest_manylinux.images.provision import Network
-from pytest_manylinux.images.pull import PullProgress
-from pytest_manylinux.images.registry import RegistryImages
+from pytest_manylinux.images.registry import PullProgress, RegistryImages
 from pytest_manylinux.model.distro import Image, ImagePurpose, ImageSource
 
 DISTRO = load_catalogue([{"id": "debian-12", "image": "debian:12-slim"}]).get("debian-12")
@@ -389,7 +388,7 @@ def test_a_registry_that_says_nothing_more_is_given_up_on(
         end.wait()
 
     monkeypatch.setattr(api, "pull", hang)
-    monkeypatch.setattr(pull, "_SILENCE", 0.3)
+    monkeypatch.setattr(registry, "_SILENCE", 0.3)
     images = _images(api)
     with pytest.raises(NoAnswerError, match="not a word for") as caught:
         _provide(images)
@@ -438,7 +437,7 @@ def test_who_gives_up_hangs_up_on_the_engine(api: FakeApi, monkeypatch: pytest.M
         return events()
 
     monkeypatch.setattr(api, "pull", hang)
-    monkeypatch.setattr(pull, "_SILENCE", 0.3)
+    monkeypatch.setattr(registry, "_SILENCE", 0.3)
     with ours, engines:
         with pytest.raises(NoAnswerError):
             _provide(_images(api))

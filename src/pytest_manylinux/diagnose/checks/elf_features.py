@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.api import Check, Findings, once_per_wheel
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import Loading, loaded_files, loadings
-from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.policy import Libc

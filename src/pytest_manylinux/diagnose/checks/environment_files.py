@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
 
-from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.memo import once_per_wheel
+from pytest_manylinux.diagnose.api import Check, Findings, once_per_wheel
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_manylinux.diagnose.api import Check, Findings
+from pytest_manylinux.diagnose.api import Check, Findings, once_per_wheel
 from pytest_manylinux.diagnose.attribution import blamed, grouped, missing_module, no_code_of
 from pytest_manylinux.diagnose.elf_index import needing
 from pytest_manylinux.diagnose.extension_files import (
@@ -15,7 +15,6 @@ from pytest_manylinux.diagnose.extension_files import (
     without_init,
 )
 from pytest_manylinux.diagnose.loader_model import loaded_files
-from pytest_manylinux.diagnose.memo import once_per_wheel
 from pytest_manylinux.diagnose.modules import built_for
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
