@@ -1,4 +1,4 @@
-"""A newcomer finds a thing where the names say: no module is called like another one."""
+"""A newcomer finds a thing where the names say, and a concept is a file: neither cut up nor crowded."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from structure import SMALL, longest_chain, read_package
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/pytest_manylinux"
@@ -27,6 +28,47 @@ def test_modules_have_names_of_their_own() -> None:
     shared = {name: sorted(paths) for name, paths in found.items() if len(paths) > 1}
     assert shared.keys() - SHARED.keys() == set(), shared
     assert SHARED.keys() - shared.keys() == set(), "no longer shared: take the reason out"
+
+
+SMALL_MODULES = {
+    "building/inside/musl_sysconfig": "a file that is laid into a build's environment",
+    "host/binfmt_main": "a program of its own",
+    "host/path_checks": "asked by building/ and by run/, which have nothing else of it in common",
+    "images/api": "a protocol",
+    "images/no_fsync": "a program of its own",
+    "inspect/deflate": "the choice between two libraries, made when it is imported",
+    "model/wheel_variants": "names alone: what lists an index needs neither distros nor Pythons",
+    "preload": "what Dask is told to load, by this name",
+    "pythons/added": "the way in to the room: which of its other modules provides a Python",
+    "toml": "the choice between two libraries, made when it is imported",
+    "trials/inside/install_by_uv": "a step of its own in the agent, which is at its limit",
+}
+"""Modules below SMALL lines that are no check, with the reason why they are no part of another one."""
+MOST_LINES = 500
+LONGEST_CHAIN = 14
+
+
+def test_a_small_module_has_a_reason() -> None:
+    small = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "__init__.py"
+        and path.parent.name != "checks"
+        and len(path.read_text(encoding="utf-8").splitlines()) < SMALL
+    }
+    assert small - SMALL_MODULES.keys() == set(), "part of a concept that has a file already?"
+    assert SMALL_MODULES.keys() - small == set(), "no longer small: take the reason out"
+
+
+def test_no_module_is_crowded() -> None:
+    lines = {module.name: module.lines for module in read_package(PACKAGE)}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_chain_of_imports_is_long() -> None:
+    """Where it fails: a module takes one value of a big neighbour, or a type that it is only handed."""
+    chain = longest_chain(read_package(PACKAGE))
+    assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
 
 
 def questions() -> list[tuple[str, str]]:
