@@ -13,6 +13,7 @@ run, with what is cached. The last line of the output is a JSON object for tools
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -147,6 +148,7 @@ def main(tree: Path) -> None:
     package = tree / "pytest_manylinux"
     rows: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # pytest loads the conftest.py of the folder that a run is begun in
         for kind, path in make(Path(folder)).items():
             seen = run(kind, path, package)
             rows |= seen.rows(kind)

@@ -32,14 +32,14 @@ def _soname_twice_static(facts: WheelFacts, target: Target) -> Findings:
     return _soname_twice_wheel(facts)
 
 
-def _symbol(failure: Failure) -> str:
+def _symbol_named(failure: Failure) -> str:
     return failure.words.symbol if failure.words else ""
 
 
 def _soname_twice_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("soname-twice", facts, observation, target)
-    for symbol, members in grouped(found, _symbol):
-        files = [f for c in soname_conflicts(facts) if symbol in c.symbols for f in _files(c)]
+    for symbol, members in grouped(found, _symbol_named):
+        files = [f for c in soname_conflicts(facts) if symbol in c.symbols for f in _conflict_files(c)]
         yield SONAME_TWICE.finding(
             f"{symbol} is not in the library that was loaded first; the wheel has another of that name",
             evidence=[*(failure.line for failure in members), *dict.fromkeys(files)],
@@ -48,7 +48,7 @@ def _soname_twice_dynamic(facts: WheelFacts, observation: Observation, target: T
         )
 
 
-def _files(conflict: SonameConflict) -> tuple[str, str, str]:
+def _conflict_files(conflict: SonameConflict) -> tuple[str, str, str]:
     return conflict.module, conflict.own, conflict.taken
 
 

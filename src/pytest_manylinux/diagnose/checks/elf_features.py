@@ -24,7 +24,7 @@ def stack_files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
     return tuple(elf for elf in facts.elf if elf.executable_stack and elf.kind is ElfKind.SHARED)
 
 
-def _why(elf: ElfFacts) -> str:
+def _why_executable(elf: ElfFacts) -> str:
     if elf.has_stack_header:
         return f"{elf.path}: PT_GNU_STACK has the flag X"
     return f"{elf.path}: no PT_GNU_STACK, which means executable on {elf.arch}"
@@ -35,7 +35,7 @@ def _executable_stack_wheel(facts: WheelFacts) -> Findings:
     if files:
         yield EXECUTABLE_STACK.finding(
             f"{files[0].path} asks for an executable stack, which glibc 2.41 and later refuse",
-            evidence=[_why(elf) for elf in files],
+            evidence=[_why_executable(elf) for elf in files],
             severity=Severity.WARNING,
             files=[elf.path for elf in files],
         )
@@ -46,7 +46,7 @@ def _executable_stack_static(facts: WheelFacts, target: Target) -> Findings:
     if files and target.distro.libc.is_glibc(FIRST_REFUSAL):
         yield EXECUTABLE_STACK.finding(
             f"{files[0].path} asks for an executable stack; {target.distro.libc} refuses to load it",
-            evidence=[_why(elf) for elf in files],
+            evidence=[_why_executable(elf) for elf in files],
             files=[elf.path for elf in files],
         )
 
@@ -59,7 +59,7 @@ def _executable_stack_dynamic(facts: WheelFacts, observation: Observation, targe
     subject = files[0].path if files else "a library that is not in the wheel"
     yield EXECUTABLE_STACK.finding(
         f"{subject} asks for an executable stack; the loader refused it ({observation.libc})",
-        evidence=[*(failure.line for failure in found), *(_why(elf) for elf in files)],
+        evidence=[*(failure.line for failure in found), *(_why_executable(elf) for elf in files)],
         severity=min((f.severity for f in found), key=list(Severity).index),
         files=[elf.path for elf in files],
     )
@@ -105,7 +105,7 @@ def _unfit_for(facts: WheelFacts) -> dict[bool, list[ElfFacts]]:
     }
 
 
-def _fault(elf: ElfFacts, page: int) -> str:
+def _misaligned(elf: ElfFacts, page: int) -> str:
     """What is wrong with a file's load segments, to end a sentence about it."""
     least = min(load.align for load in elf.loads)
     if least < page:
@@ -125,8 +125,8 @@ def _page_alignment_wheel(facts: WheelFacts) -> Findings:
         page = _LARGEST_PAGE.get(files[0].arch, _SMALLEST_PAGE)
         yield PAGE_ALIGNMENT.finding(
             f"{files[0].path} cannot be loaded by kernels with pages of {page // 1024}K: "
-            f"{_fault(files[0], page)}",
-            evidence=[f"{elf.path}: {_fault(elf, page)}" for elf in files],
+            f"{_misaligned(files[0], page)}",
+            evidence=[f"{elf.path}: {_misaligned(elf, page)}" for elf in files],
             severity=Severity.WARNING,
             files=[elf.path for elf in files],
         )
@@ -140,9 +140,10 @@ def _is_lenient(target: Target) -> bool:
 def _page_alignment_static(facts: WheelFacts, target: Target) -> Findings:
     files = _unfit_for(facts)[_is_lenient(target)]
     if files:
+        lines = [f"{elf.path}: {_misaligned(elf, _SMALLEST_PAGE)}" for elf in files]
         yield PAGE_ALIGNMENT.finding(
-            f"{target.distro.id} refuses to load {files[0].path}: {_fault(files[0], _SMALLEST_PAGE)}",
-            evidence=[f"{elf.path}: {_fault(elf, _SMALLEST_PAGE)}" for elf in files],
+            f"{target.distro.id} refuses to load {lines[0]}",
+            evidence=lines,
             files=[elf.path for elf in files],
         )
 
@@ -152,12 +153,12 @@ def _page_alignment_dynamic(facts: WheelFacts, observation: Observation, target:
     if found:
         page = _LARGEST_PAGE.get(target.arch, _SMALLEST_PAGE)
         files = [e for e in facts.elf if e.loads and _unfit(e, page, lenient=False)]
-        why = _fault(files[0], page) if files else "the loader refuses its load segments"
+        why = _misaligned(files[0], page) if files else "the loader refuses its load segments"
         yield PAGE_ALIGNMENT.finding(
             f"{found[0].subject}: {why}",
             evidence=[
                 *(failure.line for failure in found),
-                *(f"{elf.path}: {_fault(elf, page)}" for elf in files),
+                *(f"{elf.path}: {_misaligned(elf, page)}" for elf in files),
             ],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],
@@ -179,66 +180,68 @@ PAGE_ALIGNMENT = Check(
 # glibc 2.36, NEWS: support for DT_RELR; files that have it must depend on GLIBC_ABI_DT_RELR. Some
 # distros carried it back to older versions: their row says GLIBC_ABI = "DT_RELR". A glibc without it
 # refuses marked files and crashes on others (seen on 2.31).
-_SINCE = (2, 36)
+_RELR_SINCE = (2, 36)
 # musl 1.2.4, WHATSNEW: "dynamic linker: RELR relocations"; it asks for no mark.
-_MUSL_SINCE = (1, 2, 4)
-_MARK = "GLIBC_ABI_DT_RELR"
+_RELR_MUSL_SINCE = (1, 2, 4)
+_RELR_MARK = "GLIBC_ABI_DT_RELR"
 
 
-def _files(facts: WheelFacts) -> list[ElfFacts]:
+def _relr_files(facts: WheelFacts) -> list[ElfFacts]:
     return [elf for elf in loaded_files(facts) if elf.relr]
 
 
-def _is_marked(elf: ElfFacts) -> bool:
-    return any(_MARK in versions for _, versions in elf.version_needs)
+def _has_relr_mark(elf: ElfFacts) -> bool:
+    return any(_RELR_MARK in versions for _, versions in elf.version_needs)
 
 
-def _knows(distro: Distro) -> bool:
+def _knows_relr(distro: Distro) -> bool:
     marks = dict(distro.symbol_maxima).get("GLIBC_ABI", "").split()
-    return distro.libc.is_musl(_MUSL_SINCE) or distro.libc.is_glibc(_SINCE) or "DT_RELR" in marks
+    return (
+        distro.libc.is_musl(_RELR_MUSL_SINCE) or distro.libc.is_glibc(_RELR_SINCE) or "DT_RELR" in marks
+    )
 
 
-def _is_refused(elf: ElfFacts, *, known: bool) -> bool:
+def _relr_is_refused(elf: ElfFacts, *, known: bool) -> bool:
     """The mark is asked only of files with versioned needs of libc (seen on 2.36, 2.41, 2.43)."""
     if not known:
         return True
     uses_libc = any(library.startswith("libc.so") for library, _ in elf.version_needs)
-    return uses_libc and not _is_marked(elf)
+    return uses_libc and not _has_relr_mark(elf)
 
 
-def _line(elf: ElfFacts) -> str:
-    mark = "asks for" if _is_marked(elf) else "does not ask for"
-    return f"{elf.path} has DT_RELR and {mark} {_MARK}"
+def _relr_line(elf: ElfFacts) -> str:
+    mark = "asks for" if _has_relr_mark(elf) else "does not ask for"
+    return f"{elf.path} has DT_RELR and {mark} {_RELR_MARK}"
 
 
 def _relr_relocations_static(facts: WheelFacts, target: Target) -> Findings:
-    known, libc = _knows(target.distro), target.distro.libc
-    found = [] if known and libc.is_musl() else _files(facts)
-    files = [elf for elf in found if _is_refused(elf, known=known)]
+    known, libc = _knows_relr(target.distro), target.distro.libc
+    found = [] if known and libc.is_musl() else _relr_files(facts)
+    files = [elf for elf in found if _relr_is_refused(elf, known=known)]
     if not files and not known and libc.is_glibc():  # the mark alone is refused too
-        yield from (_asking(elf, target) for elf in loaded_files(facts) if _is_marked(elf))
+        yield from (_relr_wanted(elf, target) for elf in loaded_files(facts) if _has_relr_mark(elf))
     if files:
-        why = f"wants the mark {_MARK} beside it" if known else "does not know it"
+        why = f"wants the mark {_RELR_MARK} beside it" if known else "does not know it"
         yield RELR_RELOCATIONS.finding(
             f"{files[0].path} has packed relocations (DT_RELR); {libc} {why}",
-            evidence=[_line(elf) for elf in files],
+            evidence=[_relr_line(elf) for elf in files],
             files=[elf.path for elf in files],
         )
 
 
-def _asking(elf: ElfFacts, target: Target) -> Finding:
+def _relr_wanted(elf: ElfFacts, target: Target) -> Finding:
     return RELR_RELOCATIONS.finding(
-        f"{elf.path} asks for {_MARK}, which {target.distro.libc} does not have", files=[elf.path]
+        f"{elf.path} asks for {_RELR_MARK}, which {target.distro.libc} does not have", files=[elf.path]
     )
 
 
 def _relr_relocations_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = list(blamed("relr-relocations", facts, observation, target))
     if found:
-        files = _files(facts)
+        files = _relr_files(facts)
         yield RELR_RELOCATIONS.finding(
             f"{found[0].subject}: the loader does not take packed relocations (DT_RELR)",
-            evidence=[*(failure.line for failure in found), *(_line(elf) for elf in files)],
+            evidence=[*(failure.line for failure in found), *(_relr_line(elf) for elf in files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],
         )
@@ -257,42 +260,42 @@ RELR_RELOCATIONS = Check(
 
 # Seen on Debian 11 (2.31), 12 (2.36), 13 (2.41) and testing (2.43), a library loaded late into
 # python3: 1600 bytes are given everywhere, 1700 up to glibc 2.36 only, 2000 nowhere.
-_REFUSED_FROM = 2000
-_REFUSED_FROM_ON_NEW = 1700
-_NEW = (2, 41)
+_TLS_REFUSED_FROM = 2000
+_TLS_REFUSED_FROM_ON_NEW = 1700
+_TLS_NEW = (2, 41)
 # What glibc keeps for optional use by libraries (the tunable glibc.rtld.optional_static_tls). More
 # than that works only as long as no other library of the process asks for any.
-_OPTIONAL = 512
+_TLS_OPTIONAL = 512
 
 
-def _users(loading: Loading) -> list[ElfFacts]:
+def _tls_users(loading: Loading) -> list[ElfFacts]:
     return [elf for elf in loading.files if elf.static_tls and elf.tls_size]
 
 
 @once_per_wheel
-def _worst(facts: WheelFacts) -> tuple[int, list[ElfFacts]]:
+def _worst_tls(facts: WheelFacts) -> tuple[int, list[ElfFacts]]:
     """The most that one import asks for, and the files that do. Programs get theirs at the start."""
-    late = [_users(loading) for loading in loadings(facts) if not loading.program]
+    late = [_tls_users(loading) for loading in loadings(facts) if not loading.program]
     users = max(late, key=lambda files: sum(f.tls_size for f in files), default=[])
     return sum(elf.tls_size for elf in users), users
 
 
-def _lines(users: list[ElfFacts]) -> list[str]:
+def _tls_lines(users: list[ElfFacts]) -> list[str]:
     return [f"{e.path}: {e.tls_size} bytes of thread storage, initial-exec (STATIC_TLS)" for e in users]
 
 
 def _static_tls_wheel(facts: WheelFacts) -> Findings:
-    size, users = _worst(facts)
-    if size > _OPTIONAL:
+    size, users = _worst_tls(facts)
+    if size > _TLS_OPTIONAL:
         yield STATIC_TLS.finding(
             f"{users[0].path} wants static thread storage; one import asks for {size} bytes",
-            evidence=_lines(users),
+            evidence=_tls_lines(users),
             severity=Severity.WARNING,
             files=[elf.path for elf in users],
         )
 
 
-def _limit(libc: Libc) -> int:
+def _tls_limit(libc: Libc) -> int:
     """The first size that an import is refused for.
 
     musl keeps nothing for late comers: "initial-exec TLS resolves to dynamic definition"
@@ -300,15 +303,15 @@ def _limit(libc: Libc) -> int:
     """
     if libc.is_musl():
         return 1
-    return _REFUSED_FROM_ON_NEW if libc.is_glibc(_NEW) else _REFUSED_FROM
+    return _TLS_REFUSED_FROM_ON_NEW if libc.is_glibc(_TLS_NEW) else _TLS_REFUSED_FROM
 
 
 def _static_tls_static(facts: WheelFacts, target: Target) -> Findings:
-    size, users = _worst(facts)
-    if size >= _limit(target.distro.libc):
+    size, users = _worst_tls(facts)
+    if size >= _tls_limit(target.distro.libc):
         yield STATIC_TLS.finding(
             f"{users[0].path} wants {size} bytes of static thread storage; the loader has less left",
-            evidence=_lines(users),
+            evidence=_tls_lines(users),
             files=[elf.path for elf in users],
         )
 
@@ -319,7 +322,7 @@ def _static_tls_dynamic(facts: WheelFacts, observation: Observation, target: Tar
         users = [elf for elf in facts.elf if elf.static_tls and elf.tls_size]
         yield STATIC_TLS.finding(
             f"{found[0].subject}: no static thread storage left",
-            evidence=[*(failure.line for failure in found), *_lines(users)],
+            evidence=[*(failure.line for failure in found), *_tls_lines(users)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in users],
         )
@@ -338,12 +341,12 @@ STATIC_TLS = Check(
 # ML114: a file changes its own code when it is loaded.
 
 
-def _paths(facts: WheelFacts) -> list[str]:
+def _textrel_paths(facts: WheelFacts) -> list[str]:
     return [elf.path for elf in loaded_files(facts) if elf.text_relocations]
 
 
 def _text_relocations_wheel(facts: WheelFacts) -> Findings:
-    paths = _paths(facts)
+    paths = _textrel_paths(facts)
     if paths:
         yield TEXT_RELOCATIONS.finding(
             f"{paths[0]} has relocations in its code (DT_TEXTREL)",
@@ -355,7 +358,7 @@ def _text_relocations_wheel(facts: WheelFacts) -> Findings:
 def _text_relocations_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = list(blamed("text-relocations", facts, observation, target))
     if found:
-        paths = _paths(facts)
+        paths = _textrel_paths(facts)
         yield TEXT_RELOCATIONS.finding(
             f"{found[0].subject}: the system does not let it change its own code",
             evidence=[*(failure.line for failure in found), *(f"{p}: DT_TEXTREL" for p in paths)],

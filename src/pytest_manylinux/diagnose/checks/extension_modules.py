@@ -30,21 +30,23 @@ from pytest_manylinux.model.wheel import FileContent, ModuleFile, WheelFacts
 def _python_mismatch_static(facts: WheelFacts, target: Target) -> Findings:
     fit = best_fit(facts.wheel.tags, target)
     if fit.misfit is Misfit.PYTHON:
-        yield _tag_finding(str(fit.tag), target, ())
+        yield _python_tag_finding(str(fit.tag), target, ())
     if fit.misfit is None:
         version = target.interpreter.version.dotted
         for module, files in unfound(facts, target).items():
-            yield _file_finding(module, files, f"Python {version}", facts)
+            yield _python_file_finding(module, files, f"Python {version}", facts)
         yield from _left_over(facts)
 
 
 def _python_mismatch_wheel(facts: WheelFacts) -> Findings:
     for module, files in never_found(facts).items():
-        yield _file_finding(module, files, "the Python of the wheel's tag", facts)
+        yield _python_file_finding(module, files, "the Python of the wheel's tag", facts)
     yield from _left_over(facts)
 
 
-def _file_finding(module: str, files: list[ModuleFile], python: str, facts: WheelFacts) -> Finding:
+def _python_file_finding(
+    module: str, files: list[ModuleFile], python: str, facts: WheelFacts
+) -> Finding:
     paths, who = [one.path for one in files], importer(module, facts)
     return PYTHON_MISMATCH.finding(
         f"{python} does not find {module} by the name of its file: {paths[0]}",
@@ -83,7 +85,7 @@ def _python_mismatch_dynamic(facts: WheelFacts, observation: Observation, target
     if refusal is not None and refusal.kind is PipRefusal.TAG:
         fit = best_fit(facts.wheel.tags, target)
         if fit.misfit is Misfit.PYTHON:
-            yield _tag_finding(str(fit.tag), target, refusal.lines)
+            yield _python_tag_finding(str(fit.tag), target, refusal.lines)
     found = blamed("python-mismatch", facts, observation, target)
     for module, members in grouped(found, lambda failure: missing_module(failure.outcome, facts)):
         files = built_for(module, facts)
@@ -94,7 +96,7 @@ def _python_mismatch_dynamic(facts: WheelFacts, observation: Observation, target
         )
 
 
-def _tag_finding(tag: str, target: Target, lines: tuple[str, ...]) -> Finding:
+def _python_tag_finding(tag: str, target: Target, lines: tuple[str, ...]) -> Finding:
     version = target.interpreter.version
     return PYTHON_MISMATCH.finding(
         f"the tag {tag} is not for Python {version.dotted}, the Python of {target.distro.id}",
@@ -118,12 +120,12 @@ PYTHON_MISMATCH = Check(
 def _init_missing_wheel(facts: WheelFacts) -> Findings:
     for version in sorted(set(lowest_versions(facts)))[:1]:
         for one in without_init(facts, version):
-            yield _finding(one, version)
+            yield _init_missing_finding(one, version)
 
 
 def _init_missing_static(facts: WheelFacts, target: Target) -> Findings:
     for one in without_init(facts, target.interpreter.version):
-        yield _finding(one, target.interpreter.version)
+        yield _init_missing_finding(one, target.interpreter.version)
 
 
 def _init_missing_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -137,7 +139,7 @@ def _init_missing_dynamic(facts: WheelFacts, observation: Observation, target: T
         )
 
 
-def _finding(one: ModuleFile, version: PythonVersion) -> Finding:
+def _init_missing_finding(one: ModuleFile, version: PythonVersion) -> Finding:
     name = one.name.rpartition(".")[2]
     what = f"PyModExport_{name}, which Python calls from 3.15 on" if one.exports else "neither"
     return INIT_MISSING.finding(
@@ -159,7 +161,7 @@ INIT_MISSING = Check(
 
 # ML127: a file that Python or the loader takes for native code holds something else.
 
-_REMEDIES = {
+_NOT_NATIVE_REMEDIES = {
     FileContent.LFS_POINTER: "check out with Git LFS before the build (actions/checkout: lfs: true)",
     FileContent.EMPTY: "build again in a clean folder: a linker that was stopped leaves empty files",
     FileContent.TEXT: (
@@ -177,7 +179,7 @@ def _module_not_native_wheel(facts: WheelFacts) -> Findings:
             yield MODULE_NOT_NATIVE.finding(
                 f"{path} is called like native code and is {content.value}",
                 severity=Severity.ERROR if path in sure or needed else Severity.WARNING,
-                remedy=_REMEDIES.get(content, ""),
+                remedy=_NOT_NATIVE_REMEDIES.get(content, ""),
                 files=[path],
             )
 
@@ -197,7 +199,7 @@ def _module_not_native_dynamic(facts: WheelFacts, observation: Observation, targ
             f"{path} is called like native code and is {content.value}",
             evidence=[failure.line],
             severity=failure.severity,
-            remedy=_REMEDIES.get(content, ""),
+            remedy=_NOT_NATIVE_REMEDIES.get(content, ""),
             files=[path],
         )
 
@@ -214,11 +216,11 @@ MODULE_NOT_NATIVE = Check(
 
 # ML122: a file wants a Python with two-byte characters.
 
-_ONE_KIND = (3, 3)  # PEP 393: from here on there is one kind of Python only
+_ONE_UCS_SINCE = (3, 3)  # PEP 393: from here on there is one kind of Python only
 
 
 @once_per_wheel
-def _lines(facts: WheelFacts) -> dict[str, str]:
+def _ucs2_lines(facts: WheelFacts) -> dict[str, str]:
     return {
         elf.path: f"{elf.path} wants {want.name}"
         for elf in facts.elf
@@ -228,7 +230,7 @@ def _lines(facts: WheelFacts) -> dict[str, str]:
 
 
 def _ucs2_wheel(facts: WheelFacts) -> Findings:
-    lines = _lines(facts)
+    lines = _ucs2_lines(facts)
     if lines:
         first = next(iter(lines))
         yield UCS2.finding(
@@ -240,12 +242,12 @@ def _ucs2_wheel(facts: WheelFacts) -> Findings:
 
 def _ucs2_static(facts: WheelFacts, target: Target) -> Findings:
     version = target.interpreter.version
-    if (version.major, version.minor) < _ONE_KIND:
+    if (version.major, version.minor) < _ONE_UCS_SINCE:
         return
-    if not _lines(facts):
+    if not _ucs2_lines(facts):
         return
     loaded = {elf.path for elf in loaded_files(facts)}
-    lines = {path: line for path, line in _lines(facts).items() if path in loaded}
+    lines = {path: line for path, line in _ucs2_lines(facts).items() if path in loaded}
     if lines:
         yield UCS2.finding(
             f"{next(iter(lines))} wants a width of characters that no Python {version.dotted} has",
@@ -258,7 +260,7 @@ def _ucs2_static(facts: WheelFacts, target: Target) -> Findings:
 def _ucs2_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = list(blamed("ucs2", facts, observation, target))
     if found:
-        lines = _lines(facts)
+        lines = _ucs2_lines(facts)
         yield UCS2.finding(
             f"{found[0].subject}: made for a Python with another width of characters",
             evidence=[*(failure.line for failure in found), *lines.values()],
@@ -279,17 +281,17 @@ UCS2 = Check(
 
 # ML123: a file wants a Python built with floating-point exception control.
 
-_SYMBOLS = frozenset({"PyFPE_jbuf", "PyFPE_counter", "PyFPE_dummy"})
-_GONE = (3, 7)  # fpectl was removed
+_FPE_SYMBOLS = frozenset({"PyFPE_jbuf", "PyFPE_counter", "PyFPE_dummy"})
+_FPE_GONE = (3, 7)  # fpectl was removed
 
 
 @once_per_wheel
-def _wants(facts: WheelFacts) -> dict[str, str]:
-    return {elf.path: want.name for elf in facts.elf for want in elf.wants if want.name in _SYMBOLS}
+def _fpe_wants(facts: WheelFacts) -> dict[str, str]:
+    return {elf.path: want.name for elf in facts.elf for want in elf.wants if want.name in _FPE_SYMBOLS}
 
 
 def _fpe_wheel(facts: WheelFacts) -> Findings:
-    found = _wants(facts)
+    found = _fpe_wants(facts)
     if found:
         path, symbol = next(iter(found.items()))
         yield FPE.finding(
@@ -301,10 +303,10 @@ def _fpe_wheel(facts: WheelFacts) -> Findings:
 
 def _fpe_static(facts: WheelFacts, target: Target) -> Findings:
     version = target.interpreter.version
-    if (version.major, version.minor) < _GONE or not _wants(facts):
+    if (version.major, version.minor) < _FPE_GONE or not _fpe_wants(facts):
         return
     loaded = {elf.path for elf in loaded_files(facts)}
-    found = {path: symbol for path, symbol in _wants(facts).items() if path in loaded}
+    found = {path: symbol for path, symbol in _fpe_wants(facts).items() if path in loaded}
     if found:
         path, symbol = next(iter(found.items()))
         yield FPE.finding(
@@ -318,7 +320,7 @@ def _fpe_static(facts: WheelFacts, target: Target) -> Findings:
 def _fpe_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     failed = list(blamed("fpe", facts, observation, target))
     if failed:
-        found = _wants(facts)
+        found = _fpe_wants(facts)
         yield FPE.finding(
             f"{failed[0].subject}: made for a Python with floating-point exception control",
             evidence=[*(f.line for f in failed), *(f"{path} wants {s}" for path, s in found.items())],

@@ -58,11 +58,11 @@ IMPORT_EXITED = Check(
 # ML303: the interpreter was killed by a signal during an import.
 
 
-def _when(failure: Failure) -> str:
+def _crash_time(failure: Failure) -> str:
     return " while the interpreter shut down, the import complete" if failure.outcome.completed else ""
 
 
-def _evidence(failure: Failure) -> list[str]:
+def _crash_evidence(failure: Failure) -> list[str]:
     lines = failure.outcome.output.strip().splitlines()
     fault = [line.strip() for line in lines if line.startswith(("Fatal Python error", "  File "))]
     own = [lib.path for lib in failure.outcome.loaded if lib.from_wheel]
@@ -73,8 +73,8 @@ def _crash(facts: WheelFacts, observation: Observation, target: Target) -> Findi
     for failure in blamed("crash", facts, observation, target):
         outcome = failure.outcome
         yield CRASH.finding(
-            f"{failure.subject}: killed by {signal_name(outcome.signal)}{_when(failure)}",
-            evidence=_evidence(failure),
+            f"{failure.subject}: killed by {signal_name(outcome.signal)}{_crash_time(failure)}",
+            evidence=_crash_evidence(failure),
             severity=failure.severity,
         )
 

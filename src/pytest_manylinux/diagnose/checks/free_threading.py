@@ -21,18 +21,18 @@ from pytest_manylinux.model.wheel import ModuleFile, WheelFacts
 def _abi3_free_threaded_wheel(facts: WheelFacts) -> Findings:
     for version in sorted(set(lowest_versions(facts))):
         if found := list(foreign_abi3(facts, version)):
-            yield from _findings(found, version)
+            yield from _abi3_findings(found, version)
             return
 
 
 def _abi3_free_threaded_static(facts: WheelFacts, target: Target) -> Findings:
     if best_fit(facts.wheel.tags, target).misfit is None:
-        yield from _findings(
+        yield from _abi3_findings(
             foreign_abi3(facts, target.interpreter.version), target.interpreter.version
         )
 
 
-def _findings(found: Iterable[ModuleFile], version: PythonVersion) -> Findings:
+def _abi3_findings(found: Iterable[ModuleFile], version: PythonVersion) -> Findings:
     for one in found:
         yield ABI3_FREE_THREADED.finding(
             f"{one.path} is for the stable ABI with the GIL, which {version.title} does not have",
@@ -70,7 +70,7 @@ ABI3_FREE_THREADED = Check(
 # ML322: an import turns the GIL of a free-threaded Python back on.
 
 # CPython's import.c, _PyImport_EnableGILAndWarn.
-_WARNING = re.compile(
+_GIL_WARNING = re.compile(
     r"The global interpreter lock \(GIL\) has been enabled to load module '(?P<module>[^']+)'[^\n]*"
 )
 
@@ -80,10 +80,10 @@ def _gil_enabled(facts: WheelFacts, observation: Observation, target: Target) ->
         return
     by_module: dict[str, list[str]] = {}
     for outcome in observation.imports:
-        said = _WARNING.search(outcome.output)
+        said = _GIL_WARNING.search(outcome.output)
         if said or outcome.gil_enabled:
             module = said["module"] if said else outcome.name.partition(":")[0]
-            by_module.setdefault(module, []).append(_evidence(outcome, said))
+            by_module.setdefault(module, []).append(_gil_evidence(outcome, said))
     own = {*facts.top_level, *(one.name.partition(".")[0] for one in facts.module_files)}
     for module, lines in by_module.items():
         mine = module.partition(".")[0] in own
@@ -96,7 +96,7 @@ def _gil_enabled(facts: WheelFacts, observation: Observation, target: Target) ->
         )
 
 
-def _evidence(outcome: ImportOutcome, said: re.Match[str] | None) -> str:
+def _gil_evidence(outcome: ImportOutcome, said: re.Match[str] | None) -> str:
     words = said[0] if said else "sys._is_gil_enabled() is true afterwards, and was not before"
     return f"import {outcome.name}: {words}"
 

@@ -25,7 +25,7 @@ STRICT = Version("24.1")
 
 def _install_failed_static(facts: WheelFacts, target: Target) -> Findings:
     pip = target.distro.pip_of(target.interpreter)
-    for breach in _refused(facts, strict=_is_strict(pip)):
+    for breach in _refused_requirements(facts, strict=_is_strict(pip)):
         yield INSTALL_FAILED.finding(
             f"{breach}; pip {pip} of {target.distro.id} refuses it", remedy=_REMEDY
         )
@@ -50,7 +50,7 @@ def _is_strict(pip: str) -> bool:
         return False
 
 
-def _refused(facts: WheelFacts, *, strict: bool) -> Iterator[str]:
+def _refused_requirements(facts: WheelFacts, *, strict: bool) -> Iterator[str]:
     """What a pip refuses in the metadata; older ones read versions and specifiers of any form."""
     if strict and not _is_version(facts.wheel.version):
         yield f"the version {facts.wheel.version!r} is not one of PEP 440"
@@ -141,12 +141,12 @@ def _installed_files_differ(facts: WheelFacts, observation: Observation, target:
             count = f"{len(ours)} files differ" if len(ours) > 1 else "one file differs"
             yield INSTALLED_FILES_DIFFER.finding(
                 f"{count} from the wheel after pip installed it on {target.distro.id}: {ours[0].path}",
-                evidence=[_line(one) for one in ours[:_SHOWN]],
+                evidence=[_difference_line(one) for one in ours[:_SHOWN]],
                 severity=severity,
             )
 
 
-def _line(one: FileDifference) -> str:
+def _difference_line(one: FileDifference) -> str:
     whose = ", which another distribution lists too" if one.shared else ""
     return f"{one.path}: {one.kind.value}{whose}"
 
@@ -161,7 +161,7 @@ INSTALLED_FILES_DIFFER = Check(
 
 # ML317: pip and uv do not install the wheel alike.
 
-_CAUSE = re.compile(
+_UV_CAUSE = re.compile(
     r"^(?:\s*cause: |\s*Caused by: |error: )(?P<words>.+)$", re.MULTILINE | re.IGNORECASE
 )
 
@@ -195,12 +195,12 @@ def _installers_disagree(facts: WheelFacts, observation: Observation, target: Ta
         severity = Severity.ERROR if pip.ok else Severity.WARNING
         yield INSTALLERS_DISAGREE.finding(f"{by_pip}; {by_uv}", evidence=evidence, severity=severity)
     elif uv.unlike:
-        yield _unlike(uv)
+        yield _installed_unlike(uv)
 
 
 def uv_sentence(uv: UvInstall) -> str:
     """The decisive sentence of uv: the last cause that it gives (its errors name one below another)."""
-    causes = _CAUSE.findall(uv.output)
+    causes = _UV_CAUSE.findall(uv.output)
     return causes[-1].strip() if causes else last_lines(uv.output, 1)
 
 
@@ -214,7 +214,7 @@ def _other_variant(label: str, uv: UvInstall) -> Finding:
     )
 
 
-def _unlike(uv: UvInstall) -> Finding:
+def _installed_unlike(uv: UvInstall) -> Finding:
     """Both install it, and leave different files."""
     path, by_pip, by_uv = uv.unlike[0]
     more = f", and {len(uv.unlike) - 1} more files" if len(uv.unlike) > 1 else ""

@@ -33,23 +33,23 @@ def _missing_library_static(facts: WheelFacts, target: Target) -> Findings:
         if _is_plainly_missing(library, facts) and not is_on(library, target.distro):
             unsure = library not in needed or may_be_of_dependency(library, facts)
             severity = Severity.WARNING if unsure else Severity.ERROR
-            yield _finding(library, [], severity, facts, target)
+            yield _missing_library_finding(library, [], severity, facts, target)
     # Else the code may do so on import, or when asked.
     weight = Severity.ERROR if facts.raises_without_library else Severity.WARNING
     for library in _missing_to_all(facts, target):
-        yield _finding(library, [], weight, facts, target)
+        yield _missing_library_finding(library, [], weight, facts, target)
     opened = dict.fromkeys(_missing_to_code(facts, target, always=True), True)
     for library, decides in (lacked_alone(facts, target)[0] | opened).items():
         if _is_plainly_missing(library, facts):
             unsure = not decides or may_be_of_dependency(library, facts)
             severity = Severity.WARNING if unsure else Severity.ERROR
-            yield _finding(library, [], severity, facts, target)
+            yield _missing_library_finding(library, [], severity, facts, target)
 
 
 def _missing_to_code(facts: WheelFacts, target: Target, *, always: bool) -> dict[str, None]:
     """What keeps code from opening libraries of the wheel, whichever of a group it takes."""
     groups = opened_by_code(facts, target, always=always)
-    lacking = [[_lacking(loading, facts, target) for loading in group] for group in groups]
+    lacking = [[_lacking_to(loading, facts, target) for loading in group] for group in groups]
     refused = (libraries for group in lacking if all(group) for libraries in group)
     return dict.fromkeys(library for libraries in refused for library in libraries)
 
@@ -57,12 +57,12 @@ def _missing_to_code(facts: WheelFacts, target: Target, *, always: bool) -> dict
 def _missing_to_all(facts: WheelFacts, target: Target) -> dict[str, None]:
     """What keeps code from opening any library of a wheel that has no module that could do without."""
     groups = () if facts.extension_paths else opened_by_code(facts, target, always=False)
-    lacking = [_lacking(loading, facts, target) for group in groups for loading in group]
+    lacking = [_lacking_to(loading, facts, target) for group in groups for loading in group]
     found = (library for libraries in lacking for library in libraries)
     return dict.fromkeys(found) if all(lacking) else {}
 
 
-def _lacking(loading: Loading, facts: WheelFacts, target: Target) -> list[str]:
+def _lacking_to(loading: Loading, facts: WheelFacts, target: Target) -> list[str]:
     return [
         need.library
         for need in loading.unreached
@@ -74,16 +74,18 @@ def _missing_library_dynamic(facts: WheelFacts, observation: Observation, target
     found = list(blamed("missing-library", facts, observation, target))
     for library, members in grouped(found, lambda failure: library_of(failure, facts)):
         lines = [failure.line for failure in members]
-        yield _finding(library, lines, members[0].severity, facts, target)
+        yield _missing_library_finding(library, lines, members[0].severity, facts, target)
     for problem in loader_missing(facts, observation):
         if _is_plainly_missing(problem.text, facts):
-            yield _finding(problem.text, [problem.line], problem.severity, facts, target)
+            yield _missing_library_finding(
+                problem.text, [problem.line], problem.severity, facts, target
+            )
     told = {library_of(failure, facts) for failure in found}
     if any(blamed("import-error", facts, observation, target)):
         # The package's own words may not say that a library could not be opened, and why.
         for library in _missing_to_code(facts, target, always=False):
             if library not in told:
-                yield _finding(library, [], Severity.WARNING, facts, target)
+                yield _missing_library_finding(library, [], Severity.WARNING, facts, target)
 
 
 def _is_plainly_missing(library: str, facts: WheelFacts) -> bool:
@@ -93,7 +95,7 @@ def _is_plainly_missing(library: str, facts: WheelFacts) -> bool:
     return not files_named(library, facts) and not grafted_copies(library, facts)
 
 
-def _finding(
+def _missing_library_finding(
     library: str, lines: list[str], severity: Severity, facts: WheelFacts, target: Target
 ) -> Finding:
     files = [elf.path for elf in needing(library, facts)]
@@ -147,7 +149,7 @@ def _library_not_grafted_dynamic(
     facts: WheelFacts, observation: Observation, target: Target
 ) -> Findings:
     found = blamed("library-not-grafted", facts, observation, target)
-    for library, members in grouped(found, _library):
+    for library, members in grouped(found, _library_named):
         lines = [failure.line for failure in members]
         yield _library_not_grafted_finding(library, lines, members[0].severity, facts)
     for problem in loader_missing(facts, observation):
@@ -155,7 +157,7 @@ def _library_not_grafted_dynamic(
             yield _library_not_grafted_finding(problem.text, [problem.line], problem.severity, facts)
 
 
-def _library(failure: Failure) -> str:
+def _library_named(failure: Failure) -> str:
     return PurePosixPath(failure.words.library).name if failure.words else ""
 
 
@@ -184,7 +186,7 @@ LIBRARY_NOT_GRAFTED = Check(
 # ML105: the wheel has the needed library, but the search path does not reach it.
 
 
-def _lost(facts: WheelFacts, target: Target | None = None) -> list[str]:
+def _lost_by_rpath(facts: WheelFacts, target: Target | None = None) -> list[str]:
     found = unreached(facts, target)
     return [lib for lib in found if files_named(lib, facts) and not is_libpython(lib)]
 
@@ -195,14 +197,14 @@ def _may_be_opened(library: str, facts: WheelFacts) -> bool:
 
 
 def _rpath_lost_wheel(facts: WheelFacts) -> Findings:
-    for library in _lost(facts):
+    for library in _lost_by_rpath(facts):
         # Code may load it first by its path; whether it does, a trial shows.
         yield _rpath_lost_finding(library, [], Severity.WARNING, facts)
 
 
 def _rpath_lost_static(facts: WheelFacts, target: Target) -> Findings:
     needed = unreached(facts, target, wrapped=False)
-    for library in _lost(facts, target):
+    for library in _lost_by_rpath(facts, target):
         if is_on(library, target.distro) is not True:
             sure = library in needed and not _may_be_opened(library, facts)
             severity = Severity.ERROR if sure else Severity.WARNING
@@ -228,7 +230,9 @@ def _rpath_lost_finding(
 ) -> Finding:
     place = files_named(library, facts)[0].path
     askers = needing(library, facts)
-    in_reach = library not in _lost(facts, target)  # then the code moved a file before it loaded it
+    in_reach = library not in _lost_by_rpath(
+        facts, target
+    )  # then the code moved a file before it loaded it
     words = "out of reach from where its asker was loaded" if in_reach else "where no search path leads"
     paths = [
         f"{elf.path} needs it and searches {', '.join(elf.runpath or elf.rpath) or 'no folder'}"
@@ -365,7 +369,7 @@ LIBPYTHON_LINKED = Check(
 
 def _runtime_dlopen(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("runtime-dlopen", facts, observation, target)
-    for library, members in grouped(found, _library):
+    for library, members in grouped(found, _library_named):
         named = [elf.path for elf in facts.elf if library in elf.libraries_by_name]
         yield RUNTIME_DLOPEN.finding(
             f"{library} is looked for at run time and is not there",

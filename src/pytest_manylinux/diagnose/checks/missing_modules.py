@@ -65,7 +65,7 @@ UNDECLARED_DEPENDENCY = Check(
 # ML307: the wheel imports a module that this Python no longer has.
 
 
-def _root(failure: Failure) -> str:
+def _root_module(failure: Failure) -> str:
     return failure.outcome.missing_module.partition(".")[0]
 
 
@@ -78,17 +78,17 @@ def _removed_module_static(facts: WheelFacts, target: Target) -> Findings:
             # What the wheel depends on may bring it: setuptools, or a copy of what Python had.
             severity = Severity.WARNING if needs_others(facts) else Severity.ERROR
             line = f"{effect.path}, line {effect.line}, imports {effect.name}"
-            yield _finding(effect.name, [line], severity, target, [effect.path])
+            yield _removed_module_finding(effect.name, [line], severity, target, [effect.path])
 
 
 def _removed_module_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("removed-module", facts, observation, target)
-    for module, members in grouped(found, _root):
+    for module, members in grouped(found, _root_module):
         lines = [failure.line for failure in members]
-        yield _finding(module, lines, members[0].severity, target)
+        yield _removed_module_finding(module, lines, members[0].severity, target)
 
 
-def _finding(
+def _removed_module_finding(
     module: str, lines: list[str], severity: Severity, target: Target, files: Sequence[str] = ()
 ) -> Finding:
     if module in REMOVED:

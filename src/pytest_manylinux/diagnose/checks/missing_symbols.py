@@ -34,14 +34,14 @@ _SHOWN = 10
 
 def _undefined_symbol_wheel(facts: WheelFacts) -> Findings:
     # Another module may have put the symbols into the process before; a trial shows it.
-    return _loose(facts, Severity.WARNING)
+    return _loose_findings(facts, Severity.WARNING)
 
 
 def _undefined_symbol_static(facts: WheelFacts, target: Target) -> Findings:
     del target
     # What it depends on may be opened by the wheel's code, its symbols open to all (usearch does so).
     by_code = "*" in facts.opened_by_path and needs_others(facts)
-    return _loose(facts, Severity.WARNING if by_code else Severity.ERROR)
+    return _loose_findings(facts, Severity.WARNING if by_code else Severity.ERROR)
 
 
 def _may_open_to_all(facts: WheelFacts) -> bool:
@@ -52,7 +52,7 @@ def _may_open_to_all(facts: WheelFacts) -> bool:
     return facts.opens_to_all or any(want.name == "dlopen" for elf in facts.elf for want in elf.wants)
 
 
-def _loose(facts: WheelFacts, severity: Severity) -> list[Finding]:
+def _loose_findings(facts: WheelFacts, severity: Severity) -> list[Finding]:
     """Of the given severity, but a warning where another file of the wheel has all the symbols.
 
     That one may be in the process already, its symbols open to all (ray does so).
@@ -72,13 +72,13 @@ def _loose(facts: WheelFacts, severity: Severity) -> list[Finding]:
     return found
 
 
-def _symbol(failure: Failure) -> str:
+def _symbol_named(failure: Failure) -> str:
     return failure.words.symbol if failure.words else ""
 
 
 def _undefined_symbol_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("undefined-symbol", facts, observation, target)
-    for symbol, members in grouped(found, _symbol):
+    for symbol, members in grouped(found, _symbol_named):
         files = [elf.path for elf in facts.elf if any(w.name == symbol for w in elf.wants)]
         yield UNDEFINED_SYMBOL.finding(
             f"no loaded library defines {symbol}",
@@ -106,7 +106,7 @@ UNDEFINED_SYMBOL = Check(
 
 def _symbol_too_new_static(facts: WheelFacts, target: Target) -> Findings:
     for excess in excesses(facts, target.distro):
-        yield _finding(
+        yield _symbol_too_new_finding(
             excess,
             [_offered(excess, target)],
             Severity.ERROR,
@@ -125,26 +125,32 @@ def _offered(excess: Excess, target: Target) -> str:
 
 def _symbol_too_new_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = blamed("symbol-too-new", facts, observation, target)
-    for version, members in grouped(found, _version):
-        yield _seen(version, members[0].severity, [failure.line for failure in members], facts)
+    for version, members in grouped(found, _version_named):
+        yield _symbol_too_new_seen(
+            version, members[0].severity, [failure.line for failure in members], facts
+        )
     for problem in loader_problems(facts, observation):
         words = read_words(problem.text)
         if words is not None and words.refusal is Refusal.VERSION:
-            yield _seen(words.version, problem.severity, [problem.line], facts)
+            yield _symbol_too_new_seen(words.version, problem.severity, [problem.line], facts)
 
 
-def _version(failure: Failure) -> str:
+def _version_named(failure: Failure) -> str:
     return failure.words.version if failure.words else ""
 
 
-def _seen(version: str, severity: Severity, lines: list[str], facts: WheelFacts) -> Finding:
+def _symbol_too_new_seen(
+    version: str, severity: Severity, lines: list[str], facts: WheelFacts
+) -> Finding:
     files = tuple(elf.path for elf in facts.elf if wanted_symbols(elf, version) is not None)
     namespace, number = split_version(version)
     excess = Excess(namespace=namespace, wanted=number, offered="", files=files)
-    return _finding(excess, lines, severity, facts)
+    return _symbol_too_new_finding(excess, lines, severity, facts)
 
 
-def _finding(excess: Excess, lines: list[str], severity: Severity, facts: WheelFacts) -> Finding:
+def _symbol_too_new_finding(
+    excess: Excess, lines: list[str], severity: Severity, facts: WheelFacts
+) -> Finding:
     version = f"{excess.namespace}_{excess.wanted}"
     where = excess.files[0] if excess.files else "a library that is not in the wheel"
     evidence = [*lines]
@@ -194,16 +200,18 @@ SYMBOL_TOO_NEW = Check(
 def _symbol_not_in_musl_wheel(facts: WheelFacts) -> Findings:
     # Another module may have put the symbols into the process before; a trial shows it.
     if facts.wheel.platforms and all(tag.startswith("musllinux") for tag in facts.wheel.platforms):
-        yield from _found(facts, absent_symbols(facts), "musl", Severity.WARNING)
+        yield from _symbol_not_in_musl_found(facts, absent_symbols(facts), "musl", Severity.WARNING)
 
 
 def _symbol_not_in_musl_static(facts: WheelFacts, target: Target) -> Findings:
     libc = target.distro.libc
     if libc.is_musl():
-        yield from _found(facts, absent_symbols(facts, target), str(libc), Severity.ERROR)
+        yield from _symbol_not_in_musl_found(
+            facts, absent_symbols(facts, target), str(libc), Severity.ERROR
+        )
 
 
-def _found(
+def _symbol_not_in_musl_found(
     facts: WheelFacts, absent: tuple[AbsentSymbol, ...], libc: str, severity: Severity
 ) -> Findings:
     """A finding each file; a warning where another file of the wheel has all of its symbols.
@@ -214,14 +222,14 @@ def _found(
     for path, group in groupby(absent, lambda symbol: symbol.path):
         symbols = sorted(group, key=lambda s: (s.symbol in elsewhere, s.symbol))
         weight = Severity.WARNING if symbols[0].symbol in elsewhere else severity
-        lines = [f"{path} wants {s.symbol}{_first(s.since)}" for s in symbols[:_SHOWN]]
+        lines = [f"{path} wants {s.symbol}{_first_musl(s.since)}" for s in symbols[:_SHOWN]]
         if len(symbols) > _SHOWN:
             lines.append(f"and {len(symbols) - _SHOWN} more")
         message = f"{path} wants {symbols[0].symbol}, which glibc has and {libc} has not"
         yield SYMBOL_NOT_IN_MUSL.finding(message, evidence=lines, severity=weight, files=[path])
 
 
-def _first(since: str) -> str:
+def _first_musl(since: str) -> str:
     return f", which musl has since {since}" if since else ""
 
 
@@ -229,7 +237,7 @@ def _symbol_not_in_musl_dynamic(
     facts: WheelFacts, observation: Observation, target: Target
 ) -> Findings:
     found = blamed("symbol-not-in-musl", facts, observation, target)
-    for symbol, members in grouped(found, _symbol):
+    for symbol, members in grouped(found, _symbol_named):
         yield _symbol_not_in_musl_seen(symbol, members, facts, target.distro.libc)
 
 
@@ -237,7 +245,7 @@ def _symbol_not_in_musl_seen(
     symbol: str, members: list[Failure], facts: WheelFacts, libc: Libc
 ) -> Finding:
     paths = [elf.path for elf in facts.elf if any(want.name == symbol for want in elf.wants)]
-    lines = [f"{path} wants {symbol}{_first(first_musl(symbol))}" for path in paths]
+    lines = [f"{path} wants {symbol}{_first_musl(first_musl(symbol))}" for path in paths]
     return SYMBOL_NOT_IN_MUSL.finding(
         f"{symbol} is glibc's; {libc} has no such symbol",
         evidence=[*(failure.line for failure in members), *lines],

@@ -21,14 +21,14 @@ _ABSENT = "No such file or directory"
 
 
 def _program_not_started_wheel(facts: WheelFacts) -> Findings:
-    return _found(facts)
+    return _unstartable_findings(facts)
 
 
 def _program_not_started_static(facts: WheelFacts, target: Target) -> Findings:
-    return _found(facts, target)
+    return _unstartable_findings(facts, target)
 
 
-def _found(facts: WheelFacts, target: Target | None = None) -> Findings:
+def _unstartable_findings(facts: WheelFacts, target: Target | None = None) -> Findings:
     for fault in unstartable(facts, target):
         yield PROGRAM_NOT_STARTED.finding(
             f"{fault.path} cannot be started: {fault.words}",
@@ -49,9 +49,9 @@ def _program_not_started_dynamic(
         if launch.path in unresolved and not interpreter:
             continue  # the loader has said why
         yield PROGRAM_NOT_STARTED.finding(
-            f"{launch.path} cannot be started: {_words(launch, interpreter, target)}",
+            f"{launch.path} cannot be started: {_not_started_words(launch, interpreter, target)}",
             evidence=launch.output.strip().splitlines()[-4:] if launch.signal is not None else (),
-            severity=_severity(launch),
+            severity=_not_started_severity(launch),
             # of one that was killed no file shows why
             files=[path for path in facts.files if launch.refused and same_file(launch.path, path)],
         )
@@ -64,7 +64,7 @@ def _interpreter(launch: LaunchOutcome, facts: WheelFacts) -> str:
     return next((elf.interpreter for elf in facts.elf if same_file(launch.path, elf.path)), "")
 
 
-def _words(launch: LaunchOutcome, interpreter: str, target: Target) -> str:
+def _not_started_words(launch: LaunchOutcome, interpreter: str, target: Target) -> str:
     if interpreter:
         return f"the loader that it names, {interpreter}, is not on {target.distro.id}"
     if launch.refused:
@@ -72,7 +72,7 @@ def _words(launch: LaunchOutcome, interpreter: str, target: Target) -> str:
     return f"it was killed by {signal_name(launch.signal)}"
 
 
-def _severity(launch: LaunchOutcome) -> Severity:
+def _not_started_severity(launch: LaunchOutcome) -> Severity:
     """A shell or a language of the distro's can be installed; a path of a build machine cannot."""
     match = _INTERPRETER.match(launch.refused)
     if match is None:
@@ -96,7 +96,7 @@ PROGRAM_NOT_STARTED = Check(
 # ML310: a program that the configuration asked to run did not end well.
 
 
-def _end(program: ProgramOutcome) -> str:
+def _failed_end(program: ProgramOutcome) -> str:
     if program.signal is not None:
         return f"killed by {signal_name(program.signal)}"
     return f"exit code {program.exit_code}"
@@ -107,7 +107,7 @@ def _program_failed(facts: WheelFacts, observation: Observation, target: Target)
     for program in observation.programs:
         if program.exit_code != 0:
             yield PROGRAM_FAILED.finding(
-                f"{' '.join(program.command)}: {_end(program)}",
+                f"{' '.join(program.command)}: {_failed_end(program)}",
                 evidence=program.output.strip().splitlines()[-6:],
             )
 

@@ -23,7 +23,7 @@ def _tag_unsupported_by_pip_static(facts: WheelFacts, target: Target) -> Finding
         platform, pip = fit.tag.platform, target.distro.pip_of(target.interpreter)
         if is_unknown(platform):
             yield TAG_UNSUPPORTED_BY_PIP.finding(
-                f"no pip knows the tag {platform}", evidence=[_why_none(platform)]
+                f"no pip knows the tag {platform}", evidence=[_why_no_pip(platform)]
             )
             return
         yield TAG_UNSUPPORTED_BY_PIP.finding(
@@ -32,7 +32,7 @@ def _tag_unsupported_by_pip_static(facts: WheelFacts, target: Target) -> Finding
         )
 
 
-def _why_none(platform: str) -> str:
+def _why_no_pip(platform: str) -> str:
     policy = policy_of_platform_tag(platform)
     if policy is None:
         return "installers compare text: manylinux_X_Y is written without leading zeros, X from 2 on"
@@ -72,7 +72,7 @@ TAG_UNSUPPORTED_BY_PIP = Check(
 def _glibc_too_old_static(facts: WheelFacts, target: Target) -> Findings:
     fit = best_fit(facts.wheel.tags, target)
     if fit.misfit is Misfit.LIBC_VERSION:
-        yield _finding(fit.tag.platform, target, ())
+        yield _glibc_too_old_finding(fit.tag.platform, target, ())
 
 
 def _glibc_too_old_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -80,10 +80,10 @@ def _glibc_too_old_dynamic(facts: WheelFacts, observation: Observation, target: 
     if refusal is not None and refusal.kind is PipRefusal.TAG:
         fit = best_fit(facts.wheel.tags, target)
         if fit.misfit is Misfit.LIBC_VERSION:
-            yield _finding(fit.tag.platform, target, refusal.lines)
+            yield _glibc_too_old_finding(fit.tag.platform, target, refusal.lines)
 
 
-def _finding(platform: str, target: Target, lines: tuple[str, ...]) -> Finding:
+def _glibc_too_old_finding(platform: str, target: Target, lines: tuple[str, ...]) -> Finding:
     policy = policy_of_platform_tag(platform)
     have = target.distro.libc
     wanted = str(policy[0].libc) if policy else f"a newer {have.kind.value}"

@@ -57,17 +57,17 @@ def _packed_unusually_wheel(facts: WheelFacts) -> Findings:
 
 def _packed_unusually_static(facts: WheelFacts, target: Target) -> Findings:
     for method in not_unpacked(facts, target):
-        yield PACKED_UNUSUALLY.finding(_words(method, target))
+        yield PACKED_UNUSUALLY.finding(_packed_words(method, target))
 
 
 def _packed_unusually_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     refusal = refusal_of(facts, observation, target)
     if refusal is not None and refusal.kind is PipRefusal.MALFORMED:
         for method in not_unpacked(facts, target):
-            yield PACKED_UNUSUALLY.finding(_words(method, target), evidence=refusal.lines)
+            yield PACKED_UNUSUALLY.finding(_packed_words(method, target), evidence=refusal.lines)
 
 
-def _words(method: str, target: Target) -> str:
+def _packed_words(method: str, target: Target) -> str:
     version = target.interpreter.version.dotted
     return f"files are packed with {method}, which Python {version} does not unpack"
 

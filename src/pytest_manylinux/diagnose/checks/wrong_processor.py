@@ -16,27 +16,27 @@ from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
 # ML110: a file needs a newer processor than the policy promises.
 
 
-def _files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
+def _isa_files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
     return tuple(elf for elf in loaded_files(facts) if elf.isa_level > 1)
 
 
-def _lines(files: tuple[ElfFacts, ...]) -> list[str]:
+def _isa_lines(files: tuple[ElfFacts, ...]) -> list[str]:
     return [f"{elf.path}: its note asks for x86-64-v{elf.isa_level}" for elf in files]
 
 
 def _isa_level_wheel(facts: WheelFacts) -> Findings:
-    files = _files(facts)
+    files = _isa_files(facts)
     if files:
         level = max(elf.isa_level for elf in files)
         yield ISA_LEVEL.finding(
             f"{files[0].path} needs a processor of x86-64-v{level}; the tag promises any x86_64",
-            evidence=_lines(files),
+            evidence=_isa_lines(files),
             severity=Severity.WARNING,
             files=[elf.path for elf in files],
         )
 
 
-def _or_else(files: tuple[ElfFacts, ...]) -> str:
+def _or_a_trap(files: tuple[ElfFacts, ...]) -> str:
     """Compilers place such an instruction (ud2) themselves where code must not come."""
     return "" if files else ", or a trap of the code itself (ud2, __builtin_trap)"
 
@@ -44,10 +44,10 @@ def _or_else(files: tuple[ElfFacts, ...]) -> str:
 def _isa_level_dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     found = list(blamed("isa-level", facts, observation, target))
     if found:
-        files, where = _files(facts), observation.processor or "this processor"
+        files, where = _isa_files(facts), observation.processor or "this processor"
         yield ISA_LEVEL.finding(
-            f"{found[0].subject}: an instruction that {where} does not have{_or_else(files)}",
-            evidence=[*(failure.line for failure in found), *_lines(files)],
+            f"{found[0].subject}: an instruction that {where} does not have{_or_a_trap(files)}",
+            evidence=[*(failure.line for failure in found), *_isa_lines(files)],
             severity=min((f.severity for f in found), key=list(Severity).index),
             files=[elf.path for elf in files],
         )
