@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sample_table import rows
 
+from pytest_manylinux.errors import ExitCode
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import read_proof
 
@@ -54,6 +55,35 @@ def test_c_plus_plus_17_by_the_bare_command_of_its_readme(tmp_path: Path) -> Non
     assert done.stdout.count(f"{why}: building for manylinux2014, not for manylinux1") == 1
     assert f"cpp17_extension: built for manylinux2014: {why}" in " ".join(done.stdout.split())
     assert f"cpp17_extension: built for manylinux2014: {why}" in readme
+
+
+def test_rust_by_the_bare_command_of_its_readme(tmp_path: Path) -> None:
+    """One wheel of the stable ABI, by the oldest distro's rustc, and its tests on each distro."""
+    name = "sample_projects/portable/rust_extension"
+    readme = (ROOT / name / "README.md").read_text(encoding="utf-8")
+    assert f"$ pytest --manylinux {name}\n" in readme
+    shutil.copytree(ROOT / name, tmp_path / name)
+    done = _run(tmp_path, tmp_path / "proof.json", name)
+    assert done.returncode == 0, done.stdout[-4000:]
+    record = read_proof(tmp_path / "proof.json").record
+    assert [w.file for w in record.wheels] == [
+        "rust_extension-1.0-cp39-abi3-manylinux1_x86_64.manylinux_2_5_x86_64.whl"
+    ]
+    assert {verdict.outcome for verdict in record.verdicts} == {Outcome.PORTABLE}
+    suites = [v.observation.tests for v in record.verdicts if v.observation]
+    assert suites
+    assert {suite and suite.ran for suite in suites} == {2}
+
+
+def test_rust_without_build_packages_says_what_brings_it(tmp_path: Path) -> None:
+    folder = tmp_path / "rust_extension"
+    shutil.copytree(ROOT / "sample_projects/portable/rust_extension", folder)
+    table = folder / "pyproject.toml"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(line for line in lines if "build-packages" not in line), encoding="utf-8")
+    done = _run(folder, tmp_path / "proof.json", "--manylinux-distros=debian-12")
+    assert done.returncode == ExitCode.NOT_PORTABLE, done.stdout[-4000:]
+    assert 'cargo is not there: build-packages = ["cargo"] brings it' in done.stdout
 
 
 def test_the_monorepo_by_the_bare_command_of_its_readme(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ class FrontEnd:
                 cwd=self.source,
             )
             if not done.ok:
-                raise self.steps.failure(f"the before-build command failed: {command}", done)
+                raise self._failure(f"the before-build command failed: {command}", done)
 
     def install(self, wanted: tuple[str, ...], *, again: bool = False) -> None:
         """Install build requirements; `again` tells that the project's code has run since.
@@ -201,7 +201,7 @@ class FrontEnd:
         return {**self.environment, **self.toolchain.hook_environment}
 
     def _failure(self, what: str, done: Completed) -> BuildError:
-        """The error for a hook that failed: what is known of the words in the log decides."""
+        """The error for code of the project that failed: what is known of the log's words decides."""
         log = self.steps.log
         text = f"{log.errors(60)}\n{log.tail(400)}"
         known = self.toolchain.known_failures

@@ -44,6 +44,7 @@ from pytest_manylinux.building.compiler import (
 )
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
+from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
@@ -233,12 +234,7 @@ _NATIVE = Policy((2, 28))  # not above any root's glibc; zig has it for every ar
 _LIBRARY = "name the Debian package that has it in build-packages, or let before-build make it"
 _LIBRARY_OF_MUSL = "let before-build make it: Debian's packages are linked with glibc"
 _KNOWN_FAILURES = (
-    KnownFailure(
-        pattern=re.compile(
-            r"setuptools[-_]scm was unable to detect version|vcs_versioning.*LookupError"
-        ),
-        remedy='name "git" in build-packages: it reads its version from git',
-    ),
+    *MISSING_PROGRAMS,
     KnownFailure(
         pattern=re.compile(
             r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"

@@ -293,10 +293,11 @@ class Flow:
     async def _build(self, job: BuildJob) -> Built:
         settings, run = job.subject.settings, self._run
         root = job.build.root
-        if root is not None and await self._tasks.in_thread(run.builders.wants_root, settings):
+        certain = not (job.earlier and job.subject.project.limited_api)
+        if root and certain and await self._tasks.in_thread(run.builders.wants_root, settings):
             self._root(job, root)  # begins now, for it is certain to be wanted
-        first = await self._first(job)
-        if first is not None and (reused := _reused(job, first)):
+        of, first = await self._first(job)
+        if first is not None and (reused := _reused(job, of, first)):
             return reused
         requires = job.subject.project.build_requires
         siblings = await self.siblings.meet(requires, consumer_building(job))
@@ -323,14 +324,18 @@ class Flow:
         self._workspace.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
         return built
 
-    async def _first(self, job: BuildJob) -> Built | None:
-        """The project's first wheel, which may serve this Python; None if there is none."""
-        if not job.earlier:
-            return None
-        try:
-            return await self.build(BuildJob(subject=job.subject, build=job.earlier[0]))
-        except Exception:  # noqa: BLE001 - it is the first build's own, and told of there
-            return None
+    async def _first(self, job: BuildJob) -> tuple[str, Built | None]:
+        """The project's first wheel, which may serve this Python, and its build; None if there is none.
+
+        A wheel of the stable ABI serves all later Pythons. Where one is likely and a build fails, the
+        next Python's decides: two at once would make two wheels of one name.
+        """
+        likely = job.earlier if job.subject.project.limited_api else job.earlier[:1]
+        for position, build in enumerate(likely):
+            earlier = BuildJob(subject=job.subject, build=build, earlier=job.earlier[:position])
+            with contextlib.suppress(Exception):  # that build's own, and told of there
+                return build.id, await self.build(earlier)
+        return "", None
 
     async def _build_images(self, job: BuildJob, chosen: BuilderChoice) -> tuple[Image, Image | None]:
         """The image to build in, and the plain one that it was grown from."""
@@ -472,9 +477,9 @@ class Flow:
         prepare_build_tools(place.build_cache, image, python, place.engine(), say=place.say)
 
 
-def _reused(job: BuildJob, first: Built) -> Built | None:
+def _reused(job: BuildJob, earlier: str, first: Built) -> Built | None:
     """An earlier build, if its wheel's tags fit this Python under the policy too."""
     if not tags_fit(job.build, first.record.policy, tags_of_name(first.wheel)):
         return None
-    earlier, python = job.earlier[0].id, job.build.python.id
+    python, earlier = job.build.python.id, first.record.reused or earlier
     return replace(first, record=replace(first.record, python=python, reused=earlier, duration=0.0))
