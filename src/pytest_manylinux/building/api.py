@@ -250,6 +250,10 @@ class Toolchain:
         """The oldest policy that promises this version of the C library; None if none is known."""
         return next((policy for policy in self.policies if policy.version >= version), None)
 
+    def newer_than(self, policy: Policy) -> Policy | None:
+        """The next policy; None if there is no newer one."""
+        return next((one for one in self.policies if one > policy), None)
+
     def next_usual(self) -> Policy | None:
         """The policy that is commonly built for next, where nothing says which one is needed."""
         newer = (policy for policy in self.policies if policy > self.policy)

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auditwheel.libc import Libc
-
 from pytest_manylinux.building.api import (
     BUILT,
     INSIDE,
@@ -20,11 +18,11 @@ from pytest_manylinux.building.api import (
     REPAIRED,
     Toolchain,
 )
-from pytest_manylinux.building.glibc_symbols import TooNew, Version, is_of_glibc
+from pytest_manylinux.building.glibc_symbols import TooNew, is_of_glibc
+from pytest_manylinux.building.grafted_libraries import GraftedLibrary, too_recent
 from pytest_manylinux.building.steps import BuildSteps
 from pytest_manylinux.engines.api import SCRATCH, Completed
 from pytest_manylinux.errors import BuildError
-from pytest_manylinux.inspect.audit_policies import load_rules
 from pytest_manylinux.model.policy import LibcKind, Policy
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -41,21 +39,6 @@ _FIND_LIBRARIES = (
     " 2> /dev/null | sort -u | paste -s -d : -"
 )
 _SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Library:
-    """A library outside of the wheel; `path` is empty where nobody finds it."""
-
-    name: str
-    needed_by: str
-    path: str
-    glibc: Version
-    symbol: str
-
-    def __str__(self) -> str:
-        version = ".".join(map(str, self.glibc))
-        return f"{self.path}, which {self.needed_by} needs, wants {self.symbol}@GLIBC_{version}"
 
 
 _ENTRY = struct.Struct("<4s24x3H4xI4x")  # of the directory: up to the place of the file's header
@@ -167,11 +150,11 @@ class Repair:
                 remedy=f"{chain.library_remedy}; {log}",
                 finding="missing-library",
             )
-        if _TOO_RECENT in words and (guilty := self._too_new(self._libraries(facts))):
-            worst = guilty[0]
-            because = f"{worst.symbol} of {worst.name} wants glibc {'.'.join(map(str, worst.glibc))}"
-            return symbols_error(what, chain, [str(one) for one in guilty], worst.glibc, because)
         recent = _TOO_RECENT in words
+        if recent and (guilty := too_recent(self._libraries(facts), chain, self.arch)):
+            evidence = [str(one) for one, _ in guilty]
+            worst, enough = guilty[0]
+            return symbols_error(what, chain, evidence, enough, worst.because)
         return BuildError(
             f"{what}: {chain.auditwheel_name} cannot repair the wheel for {chain.policy}",
             why=_last_sentence(words),
@@ -181,16 +164,7 @@ class Repair:
             because=f"auditwheel found {_TOO_RECENT}" if recent else "",
         )
 
-    def _too_new(self, libraries: Sequence[_Library]) -> list[_Library]:
-        """The libraries that would be put in and want a newer glibc, worst first."""
-        policy = self.toolchain.policy
-        known = {rule.name: rule for rule in load_rules(Libc.GLIBC, self.arch)}
-        rules = known.get(f"{policy.name}_{self.arch}")
-        put_in = [one for one in libraries if rules is None or not rules.allows(one.name)]
-        guilty = [one for one in put_in if one.glibc > policy.version]
-        return sorted(guilty, key=lambda one: one.glibc, reverse=True)
-
-    def _libraries(self, facts: WheelFacts) -> list[_Library]:
+    def _libraries(self, facts: WheelFacts) -> list[GraftedLibrary]:
         """The libraries that the wheel needs, where the toolchain's own Python can say so."""
         if not self.toolchain.elf_tools:
             return []
@@ -204,12 +178,11 @@ class Repair:
         if not (listed.ok and read.ok):
             return []
         return [
-            _Library(
+            GraftedLibrary(
                 name=row["name"],
                 needed_by=row["needed_by"],
                 path=row["path"] or "",
-                glibc=tuple(int(part) for part in row["glibc"].split(".") if part),
-                symbol=row["symbol"],
+                wants=row["wants"],
             )
             for row in json.loads(read.stdout)
         ]
@@ -219,7 +192,7 @@ def check_symbols(what: str, toolchain: Toolchain, found: Sequence[TooNew]) -> N
     """Raise BuildError if files want symbols (worst first) that the policy's glibc does not offer."""
     if found:
         worst, evidence = found[0], [str(problem) for problem in found]
-        raise symbols_error(what, toolchain, evidence, worst.since, worst.because)
+        raise symbols_error(what, toolchain, evidence, toolchain.enough_for(worst.since), worst.because)
 
 
 def check_libc(what: str, policy: Policy, facts: WheelFacts) -> None:
@@ -251,10 +224,9 @@ def _linked_with_glibc(what: str, marks: Sequence[str]) -> BuildError:
 
 
 def symbols_error(
-    what: str, toolchain: Toolchain, evidence: Sequence[str], glibc: Version, because: str
+    what: str, toolchain: Toolchain, evidence: Sequence[str], enough: Policy | None, because: str
 ) -> BuildError:
-    """The error that says which symbol forces which policy."""
-    enough = toolchain.enough_for(glibc)
+    """The error that says which symbol forces which policy, the oldest that is `enough`."""
     more = [f"… and {len(evidence) - _SHOWN} more"] if len(evidence) > _SHOWN else []
     return BuildError(
         f"{what}: the code needs a newer {toolchain.policy.kind.value} "

@@ -333,4 +333,7 @@ def tools_environment(toolchain: PurePosixPath) -> Mapping[str, str]:
         "AR": str(tools / "ar"),
         "RANLIB": str(tools / "ranlib"),
         "STRIP": str(tools / "strip"),
+        # CMake has no other way to them: zig names no folders of the system's libraries
+        "CMAKE_INCLUDE_PATH": str(toolchain / "include"),
+        "CMAKE_LIBRARY_PATH": str(toolchain / "lib"),
     }

@@ -296,7 +296,7 @@ def _musl_name(facts: WheelFacts, arch: str) -> str | None:
 
 def _rules(policy: AuditwheelPolicy) -> PolicyRules:
     versions = {
-        prefix: tuple(f"{prefix}_{v}" for v in sorted(known, key=_version_key))
+        prefix: tuple(f"{prefix}_{v}" for v in sorted(known, key=version_key))
         for prefix, known in policy.symbol_versions.items()
     }
     return PolicyRules(
@@ -316,7 +316,7 @@ Auditwheel's data for musllinux name it too; its code then has the name of the m
 """
 
 
-def _version_key(version: str) -> tuple[tuple[int, str], ...]:
+def version_key(version: str) -> tuple[tuple[int, str], ...]:
     """Numbers by value, words by alphabet, so that 2.5 stands before 2.12."""
     parts = re.findall(r"\d+|[A-Za-z_]+", version)
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
@@ -342,7 +342,7 @@ def _versions(file: ElfFacts, rules: PolicyRules) -> Iterator[Obstacle]:
     for library, versions in file.version_needs:
         if library.startswith("ld-linux") or library in _LOADERS:
             continue
-        for version in sorted(versions, key=_version_key, reverse=True):
+        for version in sorted(versions, key=version_key, reverse=True):
             allowed = rules.versions.get(version.partition("_")[0])
             if allowed is not None and version not in allowed:
                 symbols = [w.name for w in file.wants if (w.library, w.version) == (library, version)]

@@ -20,8 +20,12 @@ def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None
     folder.mkdir()
     new = ElfSpec(
         soname="libnew.so.1",
-        needed=("libc.so.6", "libdeep.so.1"),
-        wants=(Want("memcpy", "GLIBC_2.14", "libc.so.6"), Want("stat", "GLIBC_2.33", "libc.so.6")),
+        needed=("libc.so.6", "libstdc++.so.6", "libdeep.so.1"),
+        wants=(
+            Want("memcpy", "GLIBC_2.14", "libc.so.6"),
+            Want("stat", "GLIBC_2.33", "libc.so.6"),
+            Want("wait", "GLIBCXX_3.4.30", "libstdc++.so.6"),
+        ),
     )
     (folder / "libnew.so.1").write_bytes(new.build())
     (folder / "libdeep.so.1").write_bytes(b"a linker script, no library")
@@ -35,8 +39,7 @@ def test_libraries_outside_of_a_wheel_and_what_they_want(tmp_path: Path) -> None
     assert found["libnew.so.1"] == {
         "needed_by": "x.so",
         "path": str(folder / "libnew.so.1"),
-        "glibc": "2.33",
-        "symbol": "stat",
+        "wants": {"GLIBC_2.14": "memcpy", "GLIBC_2.33": "stat", "GLIBCXX_3.4.30": "wait"},
     }
     assert found["libdeep.so.1"]["path"] is None
     assert found["libdeep.so.1"]["needed_by"] == "libnew.so.1"

@@ -225,7 +225,7 @@ def test_the_worst_symbol_names_the_policy_that_would_do() -> None:
 
 
 def test_much_evidence_is_counted_and_no_policy_invented() -> None:
-    error = symbols_error("demo", toolchain(MANYLINUX1, NEW), [str(i) for i in range(9)], (2, 99), "it")
+    error = symbols_error("demo", toolchain(MANYLINUX1, NEW), [str(i) for i in range(9)], None, "it")
     assert error.why.splitlines()[-1] == "… and 4 more"
     assert "no policy" in error.remedy
 

@@ -10,7 +10,6 @@ Runs on Python 3.8 and later. Its own failures are sentences on standard error a
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 import zipfile
@@ -24,7 +23,7 @@ from elftools.elf.elffile import ELFFile
 def exports(python: str, listing: str) -> int:
     """Write the dynamic names that an interpreter defines, itself or in its libpython."""
     program = Path(python).resolve()
-    needed, run_paths, _, _ = read_elf(program)
+    needed, run_paths, _ = read_elf(program)
     shared = [locate(name, run_paths) for name in needed if name.startswith("libpython")]
     names = {name for path in (program, *shared) if path for name in defined_in(path)}
     write_lines(listing, sorted(names))
@@ -42,11 +41,11 @@ def defined_in(path: Path) -> list[str]:
 def libraries(archive: str, listing: str, *folders: str) -> int:
     """Where repair would find each library that files of a wheel need and the wheel lacks.
 
-    A JSON list of {"name", "needed_by", "path" (null if nowhere), "glibc" (the highest GLIBC_
-    version that the library wants, such as "2.34", or ""), "symbol" (one that wants it)}, the
-    libraries' own needs included.
+    A JSON list of {"name", "needed_by", "path" (null if nowhere), "wants" (for each symbol version
+    that the library takes from others, such as "GLIBC_2.34", a symbol that wants it)}, the libraries'
+    own needs included.
     """
-    found: dict[str, dict[str, str | None]] = {}
+    found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as here:
         with zipfile.ZipFile(archive) as wheel_file:
             wheel_file.extractall(here)
@@ -55,7 +54,7 @@ def libraries(archive: str, listing: str, *folders: str) -> int:
         queue = [(path, path.relative_to(here).as_posix()) for path in files]
         while queue:
             path, name = queue.pop()
-            needed, run_paths, _, _ = read_elf(path)
+            needed, run_paths, _ = read_elf(path)
             for library in needed:
                 if library not in inside and library not in found:
                     place = locate(library, [*run_paths, *folders])
@@ -65,11 +64,11 @@ def libraries(archive: str, listing: str, *folders: str) -> int:
     return 0
 
 
-def described(library: str, needed_by: str, place: Path | None) -> dict[str, str | None]:
+def described(library: str, needed_by: str, place: Path | None) -> dict[str, Any]:
     """One entry of what `libraries` writes."""
-    _, _, glibc, symbol = read_elf(place) if place else ([], [], "", "")
+    wants = read_elf(place)[2] if place else {}
     path = str(place) if place else None
-    return {"name": library, "needed_by": needed_by, "path": path, "glibc": glibc, "symbol": symbol}
+    return {"name": library, "needed_by": needed_by, "path": path, "wants": wants}
 
 
 def is_elf(path: Path) -> bool:
@@ -78,8 +77,8 @@ def is_elf(path: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def read_elf(path: Path) -> tuple[list[str], list[str], str, str]:
-    """What it needs, where it looks first, the highest glibc it wants and a symbol that wants it."""
+def read_elf(path: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """What it needs, where it looks first, and the versions that it wants with a symbol each."""
     with path.open("rb") as file:
         elf = ELFFile(file)
         dynamic: Any = elf.get_section_by_name(".dynamic")
@@ -90,23 +89,23 @@ def read_elf(path: Path) -> tuple[list[str], list[str], str, str]:
         run_paths = [
             part.replace("$ORIGIN", origin) for words in paths if words for part in words.split(":")
         ]
-        return (needed, run_paths, *highest_glibc(elf))
+        return needed, run_paths, wanted_versions(elf)
 
 
-def highest_glibc(elf: ELFFile) -> tuple[str, str]:
-    """The highest GLIBC_ version among the wanted symbols, and one that wants it; empty if none."""
+def wanted_versions(elf: ELFFile) -> dict[str, str]:
+    """The symbol versions that a file takes from others, and for each the last symbol that wants it."""
     table: Any = elf.get_section_by_name(".gnu.version")
     needs: Any = elf.get_section_by_name(".gnu.version_r")
     symbols: Any = elf.get_section_by_name(".dynsym")
     if not table or not needs:
-        return "", ""
+        return {}
     names = {item["vna_other"]: item.name for _, group in needs.iter_versions() for item in group}
-    best: tuple[tuple[int, ...], str] = ((), "")
+    wanted = {}
     for index, symbol in enumerate(symbols.iter_symbols()):
-        match = re.match(r"GLIBC_([0-9.]+)$", names.get(table.get_symbol(index)["ndx"], ""))
-        if match:
-            best = max(best, (tuple(int(part) for part in match.group(1).split(".")), symbol.name))
-    return ".".join(map(str, best[0])), best[1]
+        version = names.get(table.get_symbol(index)["ndx"], "")
+        if version:
+            wanted[version] = symbol.name
+    return wanted
 
 
 def locate(library: str, folders: Iterable[str]) -> Path | None:
