@@ -74,6 +74,8 @@ class ElfSpec:
     flags_1: int = 0
     text_relocations: bool = False
     relr: bool = False
+    relocation: int = 0
+    filters: tuple[str, ...] = ()
     tls_size: int = 0
     align: int = 0x1000
     loads: tuple[Segment, ...] = ()
@@ -174,6 +176,7 @@ class _Writer:
     def _dynamic(self) -> None:
         spec, tags = self.spec, []
         tags += [(1, self._text(library)) for library in spec.needed]
+        tags += [(0x7FFFFFFF, self._text(library)) for library in spec.filters]
         for tag, text in ((14, spec.soname), (15, spec.rpath), (29, spec.runpath)):
             tags += [(tag, self._text(text))] if text else []
         indices = self._indices()
@@ -199,6 +202,10 @@ class _Writer:
         tags += [(30, spec.flags)] if spec.flags else []
         tags += [(0x6FFFFFFB, spec.flags_1)] if spec.flags_1 else []
         tags += [(36, _BASE)] if spec.relr else []
+        if spec.relocation:  # one entry, with an addend in 64 bits
+            form, first = ("QQq", 7) if self.wide else ("II", 17)
+            entry = self._pack(form, *(_BASE, spec.relocation, 0)[: len(form)])
+            tags += [(first, self._add(".rela.dyn", entry)), (first + 1, len(entry))]
         tags += [(5, self._add(".dynstr", bytes(self.strings))), (10, len(self.strings)), (0, 0)]
         form = "qQ" if self.wide else "iI"
         self._add(".dynamic", b"".join(self._pack(form, *tag) for tag in tags))

@@ -442,6 +442,20 @@ TRIGGERS = (
         observation=make_observation(raised("ImportError", "/v/demo/_native.so: invalid ELF header")),
     ),
     Trigger(
+        finding="loader-refusal",
+        files={MUSL_MODULE: native(needed=ALPINE, relocation=37)[MODULE]},
+        tag=MUSLLINUX,
+        target=MUSL,
+        lesson="an indirect function on musl",
+    ),
+    Trigger(
+        finding="missing-library",
+        files=native(needed=("libstub.so.1", *LIBC), runpath="$ORIGIN")
+        | {"demo/libstub.so.1": library(soname="libstub.so.1", filters=("libreal.so.1",))},
+        target={"absent_libraries": ("libreal.so.1",)},
+        lesson="the library that a filter takes its symbols from",
+    ),
+    Trigger(
         finding="entry-point-broken",
         tag=PURE,
         files={"demo-1.0.dist-info/entry_points.txt": "[console_scripts]\ndemo = demo\n"},

@@ -30,7 +30,8 @@ _CP = re.compile(r"cp(?P<major>\d)(?P<minor>\d+)")
 class AbiBreach:
     """A symbol that a module may not use. `since`: when it joined the stable ABI; None if never.
 
-    `exported` is a Python before that which is known to have it all the same.
+    `exported` is a Python before that which is known to have it all the same. `elsewhere`: only
+    Windows or a debug build has it.
     """
 
     path: str
@@ -38,11 +39,13 @@ class AbiBreach:
     since: PythonVersion | None
     promised: PythonVersion
     exported: PythonVersion | None = None
+    elsewhere: bool = False
 
     def is_missing(self, version: PythonVersion) -> bool:
         """Whether a Python is sure not to have it; of one that never was stable nobody is sure."""
         has = self.exported is not None and self.exported <= version
-        return self.since is not None and self.since > version and not has
+        late = self.since is not None and self.since > version and not has
+        return self.elsewhere or late
 
 
 @once_per_wheel
@@ -69,7 +72,12 @@ def _of_file(elf: ElfFacts, promised: PythonVersion, defined: set[str]) -> list[
             early = exported_early().get(want.name)
             found.append(
                 AbiBreach(
-                    path=elf.path, symbol=want.name, since=since, promised=promised, exported=early
+                    path=elf.path,
+                    symbol=want.name,
+                    since=since,
+                    promised=promised,
+                    exported=early,
+                    elsewhere=want.name in _stable_elsewhere(),
                 )
             )
     return found
@@ -88,14 +96,33 @@ def _promised_by(tag: Tag) -> PythonVersion | None:
     return version if tag.abi == "abi3" else max(version, FREE_THREADED_SINCE)
 
 
+_NOT_ON_LINUX = frozenset({"MS_WINDOWS", "USE_STACKCHECK", "Py_REF_DEBUG"})
+"""Conditions of CPython's manifest of the stable ABI that no release build for Linux meets."""
+
+
 @cache
 def stable_since() -> dict[str, PythonVersion]:
-    """Every symbol of the stable ABI, and the first Python that has it there."""
+    """Every symbol of the stable ABI on Linux, and the first Python that has it there."""
+    return {name: since for name, (since, on_linux) in _manifest().items() if on_linux}
+
+
+@cache
+def _stable_elsewhere() -> frozenset[str]:
+    """The symbols of the stable ABI that no release build for Linux has; abi3audit 0.0.26 lets them pass."""
+    return frozenset(name for name, (_, on_linux) in _manifest().items() if not on_linux)
+
+
+@cache
+def _manifest() -> dict[str, tuple[PythonVersion, bool]]:
+    """Each symbol of CPython's manifest: the first Python, and whether Linux has it."""
     # Only wheels for the stable ABI want this table, and it is large.
     from abi3info import DATAS, FUNCTIONS  # noqa: PLC0415
 
     return {
-        symbol.name: PythonVersion(entry.added.major, entry.added.minor)
+        symbol.name: (
+            PythonVersion(entry.added.major, entry.added.minor),
+            entry.ifdef is None or entry.ifdef.name not in _NOT_ON_LINUX,
+        )
         for table in (FUNCTIONS, DATAS)
         for symbol, entry in table.items()
     }

@@ -48,7 +48,7 @@ def grafted_copies(library: str, facts: WheelFacts) -> _Files:
 
 @once_per_wheel
 def _by_need(facts: WheelFacts) -> dict[str, _Files]:
-    return _indexed(facts, lambda elf: elf.needed)
+    return _indexed(facts, lambda elf: (*elf.needed, *elf.filters))
 
 
 @once_per_wheel

@@ -250,7 +250,8 @@ class _Loader:
         waiting, files, missing = deque([first]), [root], []
         while waiting:
             loaded = waiting.popleft()
-            for library in loaded.elf.needed:
+            filters = () if self._musl else loaded.elf.filters
+            for library in (*loaded.elf.needed, *filters):
                 if library in names:
                     continue
                 names.add(library)

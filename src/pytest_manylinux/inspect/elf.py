@@ -21,6 +21,7 @@ from pytest_manylinux.errors import MalformedWheelError
 from pytest_manylinux.inspect import symbols as sym
 from pytest_manylinux.inspect.known_libraries import library_versions
 from pytest_manylinux.inspect.numbered_calls import numbered_calls
+from pytest_manylinux.inspect.relocations import has_indirect_relocations
 from pytest_manylinux.inspect.symbols import (
     Data,
     Dynamic,
@@ -269,6 +270,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         is_shared=kind is ElfKind.SHARED,
         soname=next(iter(dynamic.texts(sym.SONAME)), ""),
         needed=dynamic.texts(sym.NEEDED),
+        filters=dynamic.texts(sym.FILTER),
         rpath=_paths(dynamic, sym.RPATH),
         runpath=_paths(dynamic, sym.RUNPATH),
         interpreter=interpreter,
@@ -297,6 +299,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         imports_array=imports_array(data, rodata),
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
+        indirect_functions=symbols.indirect or has_indirect_relocations(layout, dynamic, arch),
     )
 
 

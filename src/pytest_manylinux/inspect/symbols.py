@@ -42,9 +42,11 @@ NEEDED, HASH, STRTAB, SYMTAB, STRSZ, SONAME, RPATH = 1, 4, 5, 6, 10, 14, 15
 TEXTREL, RUNPATH, FLAGS, RELR = 22, 29, 30, 36
 GNU_HASH, VERSYM, FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFB
 VERDEF, VERDEFNUM, VERNEED, VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
+FILTER = 0x7FFFFFFF
 
 _LAST_LOCAL, _WEAK = 0x0F, 2  # the binding is the upper half of a byte
 _SECTION_OR_FILE = frozenset({3, 4})
+_INDIRECT = frozenset({0x1A, 0x2A})  # st_info of STT_GNU_IFUNC, global or weak
 _VISIBLE = frozenset({0, 3})  # STV_DEFAULT, STV_PROTECTED
 _ABSOLUTE = 0xFFF1
 _INDEX = 0x7FFF  # the highest bit of a versym entry says hidden
@@ -152,6 +154,8 @@ class Symbols:
     exports: tuple[str, ...] = ()
     version_needs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     version_defs: tuple[str, ...] = ()
+    indirect: bool = False
+    """Whether a symbol is an indirect function (STT_GNU_IFUNC)."""
 
 
 def read_dynamic(layout: ElfLayout, offset: int, size: int) -> Dynamic:
@@ -195,7 +199,14 @@ def read_symbols(layout: ElfLayout, dynamic: Dynamic, *, stated: int | None, poo
         exports=exports,
         version_needs=tuple((library, tuple(sorted(set(v)))) for library, v in by_library.items()),
         version_defs=tuple(definitions.values()),
+        indirect=_has_indirect(layout, dynamic, count),
     )
+
+
+def _has_indirect(layout: ElfLayout, dynamic: Dynamic, count: int) -> bool:
+    size = symbol_size(layout)
+    table = bytes(layout.part(layout.offset(dynamic.value(SYMTAB)), count * size))
+    return not _INDIRECT.isdisjoint(table[4 if layout.wide else 12 :: size])
 
 
 def _version_needs(layout: ElfLayout, dynamic: Dynamic) -> Iterator[tuple[int, tuple[str, str]]]:

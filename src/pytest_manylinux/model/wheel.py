@@ -122,6 +122,9 @@ class ElfFacts:
     EM_ name, such as `bpf`, or `arm` for ARM that is not armv7l hard-float). `is_shared` is
     `kind is ElfKind.SHARED`.
 
+    `needed` are the libraries of DT_NEEDED, `filters` those of DT_FILTER, which glibc opens as well and
+    takes the file's symbols from (gABI, "Dynamic Section"); musl does not know the latter.
+
     Search paths: `rpath` is what DT_RPATH says, `runpath` what DT_RUNPATH says, split at colons,
     `$ORIGIN` unexpanded; the loader ignores `rpath` where `runpath` is given.
 
@@ -135,6 +138,7 @@ class ElfFacts:
 
     `static_tls` is DF_STATIC_TLS (initial-exec thread storage: may not be loadable late), `tls_size`
     the bytes of PT_TLS; `text_relocations` DT_TEXTREL or DF_TEXTREL; `relr` DT_RELR.
+    `indirect_functions`: a symbol or a relocation wants a resolver called (IFUNC).
     `isa_level` is what the GNU property X86_ISA_1_NEEDED states: 1 (baseline) to 4 (x86-64-v4), 0
     if it states nothing. `loads` are the PT_LOAD segments, for page-size checks.
 
@@ -185,6 +189,8 @@ class ElfFacts:
     imports_array: bool = False
     library_versions: tuple[tuple[str, str], ...] = ()
     system_calls: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    indirect_functions: bool = False
 
     @property
     def runs_on_linux(self) -> bool:

@@ -42,6 +42,9 @@ MISSING, UNSURE = Severity.ERROR, Severity.WARNING
         ("_PyObject_GC_New", 9, []),  # stable since 3.2
         ("_PyLong_AsByteArray", 9, [(UNSURE, "Python 3.9 need not have")]),  # never stable
         ("_PyLong_AsByteArray", 13, [(UNSURE, "Python 3.13 need not have")]),
+        ("PyErr_SetFromWindowsErr", 13, [(MISSING, "Python 3.13 does not have")]),  # on Windows
+        ("_Py_NegativeRefcount", 13, [(MISSING, "Python 3.13 does not have")]),  # in debug builds
+        ("PyOS_AfterFork_Child", 13, []),  # where there is fork()
     ],
 )
 def test_only_what_is_missing_is_an_error(

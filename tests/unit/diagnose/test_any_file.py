@@ -46,6 +46,7 @@ _ELF = st.builds(
     static_tls=st.booleans(),
     tls_size=_SIZES,
     relr=st.booleans(),
+    indirect_functions=st.booleans(),
     isa_level=st.integers(0, 4),
     executable_stack=st.booleans(),
 )

@@ -257,3 +257,14 @@ def test_what_an_import_does_not_show_is_told_of_wheels_for_musl(
     wanted = words if platform.startswith("musl") else []
     assert len(lines) == len(wanted)
     assert all(word in line for word, line in zip(wanted, lines, strict=True)), lines
+
+
+def test_only_glibc_opens_what_a_filter_names() -> None:
+    """DT_FILTER (gABI); musl's ldso/dynlink.c does not have it."""
+    elves = (
+        make_elf(path="demo/_native.so", needed=("libstub.so",), runpath=("$ORIGIN",)),
+        make_elf(path="demo/libstub.so", soname="libstub.so", filters=("libreal.so",)),
+    )
+    facts = make_facts(elf=elves, extension_paths=(("demo._native", "demo/_native.so"),))
+    assert "libreal.so" in unreached(facts, make_target())
+    assert "libreal.so" not in unreached(facts, MUSL)

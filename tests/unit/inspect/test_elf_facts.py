@@ -218,6 +218,50 @@ def test_what_a_compiler_makes(tmp_path: Path) -> None:
     assert {load.flags for load in facts.loads} >= {"r-x", "rw-"}
 
 
+_IRELATIVE = [
+    ("x86_64", 37),
+    ("i686", 42),
+    ("aarch64", 1032),
+    ("armv7l", 160),
+    ("s390x", 61),
+    ("ppc64le", 248),
+    ("riscv64", 58),
+]  # elf.h
+
+
+@pytest.mark.parametrize(("arch", "number"), _IRELATIVE)
+def test_indirect_functions_by_their_relocation(arch: str, number: int) -> None:
+    assert read(arch=arch, relocation=number).indirect_functions
+    assert not read(arch=arch, relocation=number - 1).indirect_functions
+
+
+_CHOICE = "static int one(void) { return 1; } static int (*choose(void))(void) { return one; }"
+
+
+@pytest.mark.parametrize(
+    ("declaration", "indirect"),
+    [
+        ('static int chosen(void) __attribute__((ifunc("choose")));', True),
+        ('int chosen(void) __attribute__((ifunc("choose")));', True),
+        ("static int chosen(void) { return choose()(); }", False),
+    ],
+    ids=["relocation", "symbol", "plain"],
+)
+def test_what_a_compiler_makes_of_indirect_functions(
+    tmp_path: Path, declaration: str, *, indirect: bool
+) -> None:
+    source = f"{_CHOICE} {declaration} int mine(void) {{ return chosen(); }}"
+    data = compile_shared(tmp_path, "sample", source, flags=["-O1"])
+    assert read_elf("sample.so", data).indirect_functions is indirect
+
+
+def test_filters_are_read_beside_the_needs(tmp_path: Path) -> None:
+    flags = ["-Wl,--filter=libreal.so.1", "-Wl,--auxiliary=libperhaps.so.1"]
+    facts = read_elf("s.so", compile_shared(tmp_path, "s", "int mine(void) { return 1; }", flags=flags))
+    assert facts.filters == ("libreal.so.1",)
+    assert not {"libreal.so.1", "libperhaps.so.1"} & set(facts.needed)
+
+
 def test_a_real_library_without_hash_or_sections_reads_the_same(tmp_path: Path) -> None:
     source = "extern int other(void); int mine(void) { return other(); }"
     plain = compile_shared(tmp_path, "plain", source, flags=["-Wl,--hash-style=gnu"])

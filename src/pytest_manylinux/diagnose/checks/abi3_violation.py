@@ -12,11 +12,13 @@ from pytest_manylinux.model.wheel import WheelFacts
 
 
 def _lines(found: list[AbiBreach]) -> list[str]:
-    return [
-        f"{b.path} wants {b.symbol}: "
-        + (f"in the stable ABI since {b.since.dotted}" if b.since else "not in the stable ABI")
-        for b in found
-    ]
+    return [f"{breach.path} wants {breach.symbol}: {_standing(breach)}" for breach in found]
+
+
+def _standing(breach: AbiBreach) -> str:
+    if breach.elsewhere:
+        return "in the stable ABI of Windows or of debug builds alone"
+    return f"in the stable ABI since {breach.since.dotted}" if breach.since else "not in the stable ABI"
 
 
 def _wheel(facts: WheelFacts) -> Findings:

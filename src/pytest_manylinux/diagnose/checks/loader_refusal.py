@@ -1,9 +1,10 @@
-"""ML312: the distro's loader refused a file, for a reason that no other finding names."""
+"""ML312: the distro's loader refuses a file, for a reason that no other finding names."""
 
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
+from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.loader_words import Refusal, loader_problems, read_words
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -11,6 +12,19 @@ from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
 _NO_ELF = ("invalid ELF header", "file too short")
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    """musl, to 1.2.6, calls no resolver: "unsupported relocation type", or "symbol not found"."""
+    libc = target.distro.libc
+    if libc.is_musl():
+        for elf in loaded_files(facts):
+            if elf.indirect_functions:
+                yield CHECK.finding(
+                    f"{elf.path} has indirect functions (IFUNC), which the loader of {libc} refuses",
+                    remedy=CHECK.text.remedies[2].words,
+                    files=[elf.path],
+                )
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -49,5 +63,6 @@ CHECK = Check(
     code="ML312",
     name="loader-refusal",
     severity=Severity.ERROR,
+    static=_static,
     dynamic=_dynamic,
 )
