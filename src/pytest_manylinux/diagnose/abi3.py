@@ -108,7 +108,7 @@ def stable_since() -> dict[str, PythonVersion]:
 
 @cache
 def _stable_elsewhere() -> frozenset[str]:
-    """The symbols of the stable ABI that no release build for Linux has; abi3audit 0.0.26 lets them pass."""
+    """Symbols that no release build for Linux has; abi3audit 0.0.26 lets them pass."""
     return frozenset(name for name, (_, on_linux) in _manifest().items() if not on_linux)
 
 
