@@ -172,6 +172,19 @@ def test_devices_are_the_harmless_ones(shared: Sandbox) -> None:
     assert sh(shared, "head -c 8 /dev/urandom > /dev/null").ok
 
 
+def test_a_device_of_the_machine_cannot_be_changed(shared: Sandbox) -> None:
+    """To what it is already: nothing is lost where this fails. They can be used."""
+    script = """
+    for name in null zero full random urandom tty; do
+        chmod 666 /dev/$name && echo could
+        touch -d 2020-01-01 /dev/$name && echo could
+    done
+    echo words > /dev/null && head -c 3 /dev/zero /dev/urandom | wc -c
+    """
+    assert "could" not in lines(sh(shared, script))
+    assert int(lines(sh(shared, script))[-1]) > 6
+
+
 def test_files_of_the_host_are_not_seen(shared: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     assert not sh(shared, f"ls {tmp_path}").ok

@@ -166,6 +166,62 @@ for namespace in (1 << 17, 1 << 28):  # of mounts, of users
     assert said(perform(server, tmp_path, "print(ready)")) == "['made once']\n"
 
 
+CHANGES = """
+import ctypes, os, resource, socket, stat
+libc = ctypes.CDLL(None)
+def tried(what, call, *arguments):
+    try:
+        if call(*arguments) != -1:
+            print("could", what)
+    except (OSError, ValueError):
+        pass
+def raise_limit():
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most + 1))
+tried("rename the host", libc.sethostname, b"other", 5)
+tried("raise a limit", raise_limit)
+tried("take more of the processor", os.nice, -5)
+tried("mount", libc.mount, b"none", b"/tmp", b"tmpfs", 0, b"")
+tried("bind", libc.mount, b"/usr", b"/tmp", b"", 4096, b"")
+tried("make the root writable", libc.mount, b"none", b"/", b"", 32 | 4096, b"")
+tried("make a root of its own", libc.chroot, b"/tmp")
+tried("make a device", os.mknod, "/tmp/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+for name in ("null", "zero", "full", "random", "urandom", "tty"):
+    tried("change a device", os.chmod, "/dev/" + name, 0o666)
+tried("see packets", socket.socket, socket.AF_PACKET, socket.SOCK_RAW)
+tried("become the superuser", os.setuid, 0)
+for folder in (b"/", b"/tmp", b"/scratch", b"/proc", b"/dev/pts"):
+    tried("unmount", libc.umount2, folder, 2)
+for bit in (7, 17, 25, 26, 27, 28, 29, 30):
+    tried("leave a namespace", libc.unshare, 1 << bit)
+for name in os.listdir("/proc/self/ns"):
+    tried("enter a namespace", libc.setns, os.open(f"/proc/self/ns/{name}", os.O_RDONLY), 0)
+master, slave = os.openpty()
+try:
+    os.chmod("/dev/pts/ptmx", 0)
+except OSError:
+    pass
+if os.fork() == 0:
+    os.setsid()
+    os.kill(-1, 9)
+"""
+FOUND = """
+import os, socket
+print(socket.gethostname(), sorted(os.listdir("/dev/pts")), os.path.exists("/scratch/proc"))
+master, slave = os.openpty()
+os.write(slave, b"words")
+print(os.read(master, 5), sorted(os.listdir("/dev/pts")))
+"""
+
+
+def test_a_run_changes_nothing_for_the_next(server: Preloaded, tmp_path: Path) -> None:
+    before = said(perform(server, tmp_path, FOUND))
+    assert "b'words' ['0', 'ptmx']" in before
+    changed = perform(server, tmp_path, CHANGES)
+    assert b"could" not in changed.stdout, changed
+    assert said(perform(server, tmp_path, FOUND)) == before
+
+
 def test_how_runs_end(server: Preloaded, tmp_path: Path) -> None:
     assert perform(server, tmp_path, "import os; os._exit(7)").exit_code == 7
     ended = perform(server, tmp_path, "import os; os.kill(os.getpid(), 9)")

@@ -22,6 +22,7 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from typing import Any, NoReturn
@@ -37,7 +38,7 @@ _NS_GET_USERNS = 0xB701  # ioctl_ns(2): the user namespace that owns a namespace
 _CLONE_NEWUSER = 0x10000000
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAP_SETPCAP, _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 8, 12, 21
-_NOSUID, _NODEV, _NOEXEC = 2, 4, 8  # mount(2)
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096  # mount(2)
 _NAMESPACES = ("cgroup", "ipc", "uts", "net", "pid", "mnt")
 _HOLDER = ("/bin/sh", "-c", "echo ready; exec cat >/dev/null 2>&1")
 _GRACE = 250  # milliseconds that a dying namespace may need until its first process is gone
@@ -84,11 +85,36 @@ class _Bubblewrap:
             self._alive = os.pidfd_open(first)
             self._user, self._others = _open_namespaces(first)
             self._root = os.open(f"/proc/{first}/root", os.O_PATH | os.O_DIRECTORY)
+            self._protect_devices()
         except OSError:
             with contextlib.suppress(ProcessLookupError):  # it may be what ended, with the reason told
                 os.kill(self._monitor, signal.SIGKILL)
             _wait_for_children()
             raise
+
+    def _protect_devices(self) -> None:
+        """Have the devices in /dev read-only: what is read and written is not kept there.
+
+        They are the machine's own, which bubblewrap shows writable; and root's, whose id the user
+        inside has where root runs us. Their modes, owners and dates could be changed.
+        """
+        words, telling = os.pipe()
+        if os.fork() == 0:
+            try:
+                self._enter(as_owner=True)
+                for entry in os.scandir("/dev"):
+                    if stat.S_ISCHR(entry.stat(follow_symlinks=False).st_mode):
+                        kept = os.statvfs(entry.path).f_flag & (_NOSUID | _NODEV | _NOEXEC)
+                        _mount("none", entry.path, "", _REMOUNT | _BIND | _RDONLY | kept)
+            except OSError as error:
+                os.write(telling, str(error).encode())
+            finally:
+                os._exit(0)
+        os.close(telling)
+        refusal = _read_all(words)
+        os.close(words)
+        if refusal:
+            raise OSError(f"/dev cannot be protected: {refusal.decode(errors='replace')}")
 
     def serve(self, owner: socket.socket) -> None:
         """Run what is asked for, each in a process of its own, until the owner hangs up."""
@@ -237,6 +263,12 @@ def _execute(argv: list[str], environment: dict[str, str], streams: list[int]) -
         os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 
+def _mount(source: str, target: str, kind: str, flags: int) -> None:
+    words = (os.fsencode(word) for word in (source, target, kind))
+    if _LIBC.mount(*words, ctypes.c_ulong(flags), None) != 0:
+        raise _os_error(f"mount {target}")
+
+
 def _set_rights(kept: tuple[int, ...] = ()) -> None:
     """No new privileges, and no capabilities but those `kept`, all of them below 32."""
     if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -259,9 +291,7 @@ def _keep_rights_as(user: int) -> None:
     covers: so that is mounted first, in a folder that is empty in each run.
     """
     os.mkdir(_UNCOVERED_PROC)
-    flags = ctypes.c_ulong(_NOSUID | _NODEV | _NOEXEC)
-    if _LIBC.mount(b"proc", _UNCOVERED_PROC.encode(), b"proc", flags, None) != 0:
-        raise _os_error("mount")
+    _mount("proc", _UNCOVERED_PROC, "proc", _NOSUID | _NODEV | _NOEXEC)
     if _LIBC.unshare(_CLONE_NEWUSER) != 0:
         raise _os_error("unshare")
     for name, words in (
