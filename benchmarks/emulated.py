@@ -1,6 +1,6 @@
 """What a trial under qemu costs, beside the naive way in the same root.
 
-    python benchmarks/emulated.py WHEEL… [--rounds 1] [--trials 6]
+    python benchmarks/emulated.py [WHEEL…] [--rounds 1] [--trials 10] [--roots]
 
 All in seconds of processor, of a process with all that it started, as the kernel counts them for a
 control group: a sandbox's processes are nobody's children in the end, and so in no parent's rusage.
@@ -9,8 +9,12 @@ That wants root, and the hierarchy cpuacct of control groups, version 1.
 For each wheel, in the root of debian-12 or else debian-13 that has its Python and architecture:
 
 * naive: `python3 -m venv`, `pip install` and an import;
-* alone: one trial, as a run of one wheel does it, in a venv that is there;
-* trial: one of `--trials` in a row, as a run does them.
+* first: one trial with the start of its preloaded process, in a venv that is there;
+* row: the mean of `--trials` in a row, the first one and the processes' end included;
+* trial: one of those after the first, as a run does them.
+
+Then the root of debian-12 for aarch64 is made, by us and by mmdebstrap with all packages' scripts
+run under qemu, and both times compared, packages at hand (`--roots`).
 """
 
 from __future__ import annotations
@@ -20,12 +24,18 @@ import contextlib
 import os
 import statistics
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from figures import Part, Row, progress
 from subjects import download
 from trials import NAIVE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
+
+from full_roots import full_root
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.engines.api import Command, Mount, SandboxSpec
@@ -99,17 +109,20 @@ def naive(request: TrialRequest) -> None:
         engine.close()
 
 
-def ours(request: TrialRequest, count: int) -> None:
-    """So many trials in a row, as a run does them."""
+def ours(request: TrialRequest, count: int, read: Callable[[], float]) -> list[float]:
+    """So many trials in a row, as a run does them: what each took, and what their end took."""
     engine = select_engine("bubblewrap")
     pool = PreloadedPool(engine)
-    try:
-        for more in reversed(range(count)):
-            seen = run_trial(request, engine, pool, more)
-            assert all(one.status is ImportStatus.OK for one in seen.imports), seen
-    finally:
+
+    def one() -> None:
+        seen = run_trial(request, engine, pool, 0)
+        assert all(found.status is ImportStatus.OK for found in seen.imports), seen
+
+    def end() -> None:
         pool.close()
         engine.close()
+
+    return [*(_took(read, one) for _ in range(count)), _took(read, end)]
 
 
 def _took(read: Callable[[], float], cell: Callable[[], object]) -> float:
@@ -127,7 +140,38 @@ def emulated(folder: Path) -> list[Part]:
             [_WHEEL], folder / arch, [python], tuple(f"{policy}_{arch}" for policy in _POLICIES)
         )
     ]
-    return under_qemu(wheels, rounds=1, trials=6)
+    return [*under_qemu(wheels, rounds=1, trials=10), made(ROOT, "aarch64")]
+
+
+ROOT = "debian-12"
+
+
+def made(distro: str, arch: str) -> Part:
+    """A root made by us, and by mmdebstrap with the packages' scripts emulated; minutes."""
+    row, seconds = load_catalogue().get(distro), {}
+    with tempfile.TemporaryDirectory(prefix="roots-") as folder:
+        stores = {name: Path(folder, name) for name in ("unused", "ours", "mmdebstrap")}
+        for store in stores.values():
+            store.mkdir()
+            (store / "apt").symlink_to(Path(folder, "apt"))  # nothing is fetched twice
+        Path(folder, "apt").mkdir()
+
+        def own(store: Path) -> None:
+            images = ArchiveImages(ImageStore(store), say=progress)
+            images.provide(row, arch, ImagePurpose.TRIAL, interpreter=row.interpreters[0])
+
+        own(stores.pop("unused"))
+        for name, store in stores.items():
+            started = time.monotonic()
+            own(store) if name == "ours" else full_root(distro, arch, store)
+            seconds[name] = time.monotonic() - started
+    return Part(
+        title=f"Making the root of {distro} for {arch}",
+        rows=tuple(Row(name=name, value=took) for name, took in seconds.items()),
+        base="mmdebstrap",
+        asked="8 times as fast as mmdebstrap",
+        note=f"Packages at hand; mmdebstrap has their scripts run by {emulation_of(arch).emulator}.",
+    )
 
 
 def under_qemu(wheels: Sequence[Path], *, rounds: int, trials: int) -> list[Part]:
@@ -137,14 +181,16 @@ def under_qemu(wheels: Sequence[Path], *, rounds: int, trials: int) -> list[Part
 
 def _part(wheel: Path, rounds: int, trials: int) -> Part:
     request = request_of(wheel)
-    ours(request, 1)  # makes the venv
-    seen: dict[str, list[float]] = {"naive": [], "alone": [], "trial": []}
+    ours(request, 1, lambda: 0)  # makes the venv
+    seen: dict[str, list[float]] = {"naive": [], "first": [], "row": [], "trial": []}
     with counting() as read:
         for number in range(rounds):
             progress(f"{wheel.name}, {number + 1} of {rounds}")
             seen["naive"].append(_took(read, lambda: naive(request)))
-            seen["alone"].append(_took(read, lambda: ours(request, 1)))
-            seen["trial"].append(_took(read, lambda: ours(request, trials)) / trials)
+            times = ours(request, trials, read)
+            seen["first"].append(times[0])
+            seen["row"].append(sum(times) / trials)
+            seen["trial"] += times[1:-1]
     return Part(
         title=f"Processor time of {request.wheel.name} {request.wheel.version} on {request.target.id}",
         rows=_rows(seen),
@@ -164,11 +210,13 @@ def _rows(seen: dict[str, list[float]]) -> tuple[Row, ...]:
 def main() -> int:
     """Print the tables; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("wheels", nargs="+", type=Path)
+    parser.add_argument("wheels", nargs="*", type=Path)
+    parser.add_argument("--roots", action="store_true")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--trials", type=int, default=6)
+    parser.add_argument("--trials", type=int, default=10)
     options = parser.parse_args()
     parts = under_qemu(options.wheels, rounds=options.rounds, trials=options.trials)
+    parts += [made(ROOT, "aarch64")] if options.roots else []
     for part in parts:
         print("\n".join((*part.lines(), "")))
     return 0

@@ -72,6 +72,7 @@ qemu64 has SSE3, CMPXCHG16B and LAHF of the second level too, and SVM; Nehalem l
 """
 
 _TIMEOUT = 60.0
+_ALONE = ("-I", "-S", "-X", "utf8")  # nothing of the user's own
 # Measured with qemu 7.2: a venv, its pip and one small wheel take 8 times (armv7l) to 16 times
 # (ppc64le) the processor's time that they take natively.
 _PATIENCE = 15
@@ -263,6 +264,12 @@ def registration_of(machine: Machine, program: Path) -> str:
     return f":pytest-manylinux-{machine.qemu}:M::{magic}:{masked}:{program}:PF"
 
 
+def registering(registration: str) -> tuple[str, ...]:
+    """What a command is started by that is to be where an emulator is registered; empty without one."""
+    main = Path(__file__).with_name("binfmt_main.py")
+    return (sys.executable, *_ALONE, str(main), registration) if registration else ()
+
+
 def _escaped(data: bytes) -> str:
     return "".join(f"\\x{byte:02x}" for byte in data)
 
@@ -288,13 +295,13 @@ def _runs(machine: Machine, registration: str = "") -> bool:
         program = Path(folder, "program")
         program.write_bytes(machine.program())
         program.chmod(0o755)
-        command = [str(program)]
-        if registration:
-            main = Path(__file__).with_name("binfmt_main.py")
-            command = [sys.executable, "-I", "-S", str(main), registration, *command]
         try:
             done = subprocess.run(
-                command, capture_output=True, check=False, timeout=_TIMEOUT, env={**os.environ}
+                [*registering(registration), str(program)],
+                capture_output=True,
+                check=False,
+                timeout=_TIMEOUT,
+                env={**os.environ},
             )
         except (OSError, subprocess.TimeoutExpired):
             return False

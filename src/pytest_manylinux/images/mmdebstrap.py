@@ -19,6 +19,7 @@ from pathlib import Path
 from pytest_manylinux.cache.directories import remove_tree
 from pytest_manylinux.engines.seccomp import no_sync_program
 from pytest_manylinux.errors import EngineError, ImageError
+from pytest_manylinux.host.architecture import emulation_of, registering
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.host.shutdown import watched
 from pytest_manylinux.host.subprocesses import install_command
@@ -240,6 +241,16 @@ def _environment(making: Making) -> Mapping[str, str]:
         "PM_BASE": "" if making.base is None else str(making.base),
         "PM_APT_CACHE": str(making.apt_cache),
         "PM_APT_CONF": str(making.folder / "apt.conf"),
+        **(_emulated(making.recipe.arch) if making.recipe.variant == UNPACKED else {}),
+    }
+
+
+def _emulated(arch: str) -> dict[str, str]:
+    """What unpack_main.py starts the root's own programs with."""
+    emulation = emulation_of(arch)
+    return {
+        **dict(emulation.environment),
+        "PM_STARTED_BY": shlex.join(registering(emulation.registration)),
     }
 
 

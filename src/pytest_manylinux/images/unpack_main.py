@@ -1,20 +1,23 @@
 """Finish a root whose packages were only unpacked, because its architecture is not this machine's.
 
 mmdebstrap calls it with the root after unpacking (`--extract-hook`), and names the packages in
-MMDEBSTRAP_ESSENTIAL. What the packages' own scripts would do, and a trial needs, is done here without
-running a program of the root: accounts (base-passwd), the certificates' bundle (ca-certificates), the
-first files of base-files, awk, and dpkg's list of what is installed. Standard library only.
+MMDEBSTRAP_ESSENTIAL. What the packages' own scripts would do, and a trial needs, is done here: accounts
+(base-passwd), the certificates' bundle (ca-certificates), the first files of base-files, awk, dpkg's
+list of what is installed, and the bytecode of Python's own library. Only the last runs a program of the
+root, that Python; PM_STARTED_BY is what lets it run. Standard library only.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _KEPT = ("conffiles", "md5sums", "shlibs", "symbols", "triggers")
@@ -28,6 +31,12 @@ _FIRST_FILES = {
     "usr/share/base-files/dot.profile": "root/.profile",
 }
 # What update-alternatives would choose: link -> candidates, best first.
+_CORES = os.cpu_count() or 1
+_COMPILE = """
+import py_compile, sys
+for name in sys.stdin.read().split("\\0"):
+    py_compile.compile(name, quiet=1)
+"""
 _ALTERNATIVES = {"usr/bin/awk": ("gawk", "mawk"), "usr/bin/which": ("which.debianutils",)}
 
 
@@ -46,6 +55,7 @@ def main() -> None:
         found = [name for name in candidates if (place.parent / name).exists()]
         if found and not os.path.lexists(place):
             place.symlink_to(found[0])
+    compile_libraries(root)
     for folder in ("proc", "sys", "run", "mnt", "home", "root", "var/lib/dpkg/updates"):
         (root / folder).mkdir(parents=True, exist_ok=True)
 
@@ -99,6 +109,48 @@ def bundle_certificates(root: Path) -> None:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         bundle.parent.mkdir(parents=True, exist_ok=True)
         bundle.write_bytes(b"".join(path.read_bytes().rstrip() + b"\n" for path in certificates))
+
+
+def compile_libraries(root: Path) -> None:
+    """Compile each Python's own library by that Python, on all cores.
+
+    Without it a root works as well, but each start of Python would compile what it imports: nothing can
+    be written there. What other packages bring is not compiled.
+    """
+    with ThreadPoolExecutor(_CORES) as pool:
+        done = [
+            pool.submit(_compile, root, version, sources[start::_CORES])
+            for version, sources in _libraries(root)
+            for start in range(_CORES)
+        ]
+    for one in done:
+        if error := one.exception():
+            sys.stdout.write(f"W: not all of Python's library is compiled: {error}\n")
+
+
+def _libraries(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each Python, with the files that the scripts of its packages would have it compile."""
+    for folder in sorted(root.glob("usr/lib/python3.*")):
+        version = folder.name.removeprefix("python")
+        inside = (f"/{path.relative_to(root)}" for path in sorted(folder.rglob("*.py")))
+        if (root / "usr/bin" / f"python{version}").exists():
+            yield (
+                version,
+                [path for path in inside if not path.startswith(f"/usr/lib/{folder.name}/config-")],
+            )
+
+
+def _compile(root: Path, version: str, sources: list[str]) -> None:
+    if not sources:
+        return
+    subprocess.run(
+        (
+            *shlex.split(os.environ.get("PM_STARTED_BY", "")),
+            *("chroot", str(root), f"/usr/bin/python{version}", "-E", "-S", "-c", _COMPILE),
+        ),
+        input="\0".join(sources).encode(),
+        check=True,
+    )
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ _MODULES = (
     "run_suite.py",
     "install_by_uv.py",
     "suite_results.py",
+    "venv_layout.py",
 )
 # The folder lies in one that the wheel's code may write: it is looked into before any of that has run.
 _START = (

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-import pytest_manylinux.trials.inside
+from pytest_manylinux.trials.inside.agent import importer
 
-SOURCE = (Path(pytest_manylinux.trials.inside.__file__).parent / "import_one.py").read_text()
 TOKEN = "0123456789abcdef"  # noqa: S105 -- nothing secret
 
 
@@ -36,13 +35,13 @@ def read_until(ended: threading.Event, reader: int) -> bytes:
 class Run:
     """One run of the importer: its reports, and how it ended."""
 
-    def __init__(self, folder: Path, *names: str, first: str = "") -> None:
+    def __init__(self, folder: Path, *names: str, first: str = "", compiled: bool = True) -> None:
         pipe = folder / "pipe"
         os.mkfifo(pipe)
         reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
         words = "\n".join([TOKEN, str(pipe), *names])
         environment = {"PYTHONPATH": str(folder), "LANG": "C.UTF-8"}
-        argv = [sys.executable, "-B", "-c", first + SOURCE]
+        argv = [sys.executable, "-B", "-c", first + importer(compiled=compiled and not first)]
         with ThreadPoolExecutor(1) as pool:
             ended = threading.Event()
             reading = pool.submit(read_until, ended, reader)
@@ -83,8 +82,9 @@ def module(folder: Path, text: str) -> None:
     (folder / "tried.py").write_text(text)
 
 
-def test_success_is_told_after_the_import(folder: Path) -> None:
-    run = Run(folder, "demo.part")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_success_is_told_after_the_import(folder: Path, *, compiled: bool) -> None:
+    run = Run(folder, "demo.part", compiled=compiled)
     assert run.report["status"] == "ok"
     assert run.done.returncode == 0
     assert any("libc.so" in path for path in run.report["loaded"])

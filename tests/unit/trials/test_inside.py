@@ -20,14 +20,15 @@ INSIDE = {
     "preload_pip",
     "run_suite",
     "suite_results",
+    "venv_layout",
     "../../engines/inside/preloaded_main",
 }
 # Modules of the standard library of Python 3.6 that minimal distros have in their main package.
 ALLOWED = {
-    *("ast", "base64", "builtins", "contextlib", "csv", "ctypes", "hashlib", "json", "os", "resource"),
-    *("select", "stat"),
+    *("ast", "base64", "builtins", "contextlib", "csv", "ctypes", "hashlib", "json", "marshal", "os"),
+    *("resource", "select", "stat"),
     *("array", "atexit", "fcntl", "gc", "importlib", "runpy", "shutil", "signal", "socket", "struct"),
-    *("sys", "tarfile", "time", "traceback"),
+    *("sys", "tarfile", "time", "traceback", "warnings"),
 }
 
 

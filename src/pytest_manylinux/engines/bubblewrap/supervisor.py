@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pytest_manylinux.engines.api import Sink
 from pytest_manylinux.errors import SandboxError
-from pytest_manylinux.host import binfmt_main
+from pytest_manylinux.host.architecture import registering
 from pytest_manylinux.host.shutdown import Closeable
 
 _PROGRAM = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
@@ -46,7 +46,7 @@ class Supervisor:
         with theirs:
             number = theirs.fileno()
             self._process = subprocess.Popen(
-                [*_registering(registration), sys.executable, *_ALONE, str(_PROGRAM), str(number)],
+                [*registering(registration), sys.executable, *_ALONE, str(_PROGRAM), str(number)],
                 pass_fds=[number],
                 env={name: os.environ[name] for name in _KEPT if name in os.environ},
                 stdin=subprocess.DEVNULL,
@@ -109,10 +109,6 @@ class Supervisor:
         ):  # stopped, say; with it goes bubblewrap, and all that is inside
             self._process.kill()
             self._process.wait()
-
-
-def _registering(registration: str) -> tuple[str, ...]:
-    return (sys.executable, *_ALONE, binfmt_main.__file__, registration) if registration else ()
 
 
 class PendingRequest(Closeable):

@@ -19,11 +19,12 @@ token; nothing that runs in that process can be kept from it.
 import base64
 import contextlib
 import json
+import marshal
 import os
 import sys
 import time
 
-from pytest_manylinux.trials.inside import install_by_uv
+from pytest_manylinux.trials.inside import examine, install_by_uv
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.inside.launch import examiner, launch, reports, shared_files
 from pytest_manylinux.trials.inside.processes import (
@@ -35,14 +36,13 @@ from pytest_manylinux.trials.inside.processes import (
     run,
 )
 from pytest_manylinux.trials.inside.run_suite import SuiteRun
+from pytest_manylinux.trials.inside.venv_layout import PYTHON, VENV, lay_out
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-VENV = "/scratch/venv"
-PYTHON = f"{VENV}/bin/python"
 EXTRA = 25.0  # seconds for the forks that import_one.py makes, which it ends after 20
 
 
@@ -82,7 +82,8 @@ class Trial:
         self.tell = tell
         self.run_pip = run_pip
         self.deadline = time.monotonic() + float(request["timeout"])
-        self.importer = importer()  # now: what lies there later may be the wheel's
+        self.is_own = not request["examiner"]  # this Python is the venv's
+        self.importer = importer(compiled=self.is_own)  # now: what lies there later may be the wheel's
         self.fine = []  # type: list[str]
         self.inner = set()  # type: set[str]
         self.emulator = request.get("emulator") or []  # type: list[str]
@@ -262,6 +263,8 @@ class Trial:
             return
         python = [PYTHON, "-I", "-S", "-B", "-W", "ignore"]
         task, token = examiner(python, "sources", paths, self.left(0.5))
+        if self.is_own:
+            task.ready = compile_in_fork  # it runs no code of theirs, and no other compiler is needed
         list(run([task]))
         for report in reports(task, token):
             self.tell("sources", compiled=report["compiled"], faults=report["faults"])
@@ -299,24 +302,13 @@ class Trial:
         self.tell("suite", **self.suite.go(self.left))
 
 
-def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
-    """Make the venv from its recorded layout, around what is there already (mounts, if any)."""
-    os.makedirs(VENV, exist_ok=True)
-    for kind, path, mode, content in entries:
-        place = os.path.join(VENV, path)
-        if kind == "folder":
-            os.makedirs(place, exist_ok=True)
-        elif kind == "link":
-            if not os.path.islink(place):
-                os.symlink(content, place)
-        else:
-            with open(place, "wb") as file:
-                file.write(base64.b64decode(content))
-            os.chmod(place, mode)
-    for source, path in copies:
-        import shutil  # not free either, and seldom needed
+def compile_in_fork(_: "list[str]") -> None:
+    """Be an interpreter that compiles what is asked for on standard input; never returns."""
+    import warnings
 
-        shutil.copytree(source, os.path.join(VENV, path))
+    os.closerange(3, 1024)
+    warnings.simplefilter("ignore")
+    examine.main()
 
 
 class OwnFiles:
@@ -431,10 +423,14 @@ def remove(path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def importer() -> str:
-    """Read the program that importing interpreters run."""
+def importer(*, compiled: bool) -> str:
+    """Give the program that importing interpreters run; `compiled` for those of this Python alone."""
     with open(os.path.join(os.path.dirname(__file__), "import_one.py"), encoding="utf-8") as file:
-        return file.read()
+        source = file.read()
+    if not compiled:
+        return source
+    code = compile(source, "<string>", "exec", dont_inherit=True)
+    return "import marshal; exec(marshal.loads(bytes.fromhex('%s')))" % marshal.dumps(code).hex()
 
 
 def own_loader() -> str:

@@ -1,7 +1,7 @@
 """What an interpreter runs that compiles Python files, or opens shared libraries, and imports nothing.
 
-Nothing of ours imports it: the agent hands this text to an interpreter by `-c`. Python 3.6 or later. It
-reports as import_one.py does: a literal, with a token, through a named pipe.
+The agent hands this text to an interpreter by `-c`, or compiles in a fork of itself. Python 3.6 or
+later. It reports as import_one.py does: a literal, with a token, through a named pipe.
 
 Libraries are opened each in a process of its own. It calls dlopen(3) itself, since ctypes always
 resolves all symbols at once. A library that does not open alone is tried again where the others have

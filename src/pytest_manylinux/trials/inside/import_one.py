@@ -75,7 +75,7 @@ class Importer:
             self.report(refused(error))
             self.leave(1)
         self.report({"status": "ok", "inner": self.inner(), "file": self.file_of(self.name)})
-        if self.more and self.can_fork:
+        if self.can_fork and self.waiting(self.more):
             try:  # noqa: SIM105 -- contextlib is not loaded by itself
                 self.watch_forks()
             except BaseException:  # noqa: BLE001, S110 -- the import is over, and was told
@@ -132,7 +132,7 @@ class Importer:
 
         Names that wait for the same package share one fork, in which that is imported once.
         """
-        waiting = [name for name in names if ":" in name or name not in self.modules]
+        waiting = self.waiting(names)
         running = []  # type: list[int]
         while waiting:
             missing = self.first_missing(waiting[0])
@@ -151,6 +151,10 @@ class Importer:
             running.append(process)
         for process in running:
             self.wait(process, 0)
+
+    def waiting(self, names: "list[str]") -> "list[str]":
+        """Those of the names that are not there yet."""
+        return [name for name in names if ":" in name or name not in self.modules]
 
     def first_missing(self, name: str) -> str:
         """The outermost package of a name, or else its module, that is not imported yet."""

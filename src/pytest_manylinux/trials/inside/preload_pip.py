@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from pytest_manylinux.trials.inside import agent
+from pytest_manylinux.trials.inside import venv_layout
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ def prepare(folder: str, request: str) -> "Callable[[], None]":
 
     `folder`, where the agent's modules lie, is taken off sys.path again: pip finds it as it was.
     """
-    if sys.prefix != agent.VENV:
+    if sys.prefix != venv_layout.VENV:
         become_the_venvs(os.path.join(folder, "venv.json"))
+    from pytest_manylinux.trials.inside import agent  # after that, since it takes a while
+
     sys.path.remove(folder)
     importlib.invalidate_caches()
     import_all(LATER)
@@ -85,10 +87,10 @@ def depending() -> "Iterator[str]":
 def become_the_venvs(layout: str) -> "NoReturn":
     """Start again with the venv's own interpreter, once the venv is there."""
     with open(layout, encoding="utf-8") as file:
-        agent.lay_out(json.load(file)["entries"], [])
+        venv_layout.lay_out(json.load(file)["entries"], [])
     with open("/proc/self/cmdline", "rb") as words:
         argv = words.read().split(b"\0")[1:-1]
-    os.execv(agent.PYTHON, [os.fsencode(agent.PYTHON), *argv])  # noqa: S606 -- no shell is the point
+    os.execv(venv_layout.PYTHON, [os.fsencode(venv_layout.PYTHON), *argv])  # noqa: S606 -- no shell is the point
 
 
 def run_pip(argv: "list[str]") -> "NoReturn":
