@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import subprocess
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import unpack
 from pytest_manylinux.images.folder_images import FolderImages
 from pytest_manylinux.images.store import ImageStore
+from pytest_manylinux.images.user_namespace import InsideRequest, laid_out, running_inside
 from pytest_manylinux.model.distro import ImagePurpose
 
 pytestmark = pytest.mark.integration
@@ -133,6 +135,32 @@ def test_absolute_names_and_links_of_links_stay_inside(scene: Scene) -> None:
     assert sorted(path.name for path in found.iterdir()) == ["kept", "new"]
     assert (root / "top").read_text() == "2"
     assert [path.read_text() for path in scene.outside.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("laid", [False, True], ids=["plain", "overlay"])
+def test_what_provisions_an_image_cannot_change_the_machines_devices(
+    tmp_path: Path, *, laid: bool
+) -> None:
+    """To what they are already: nothing is lost where this fails. They can be used."""
+    script = """
+    for name in null zero full random urandom tty; do
+        chmod 666 /dev/$name && echo could
+        touch -d 2020-01-01 /dev/$name && echo could
+    done
+    echo words > /dev/null && echo used
+    """
+    folder = tmp_path / "overlay"
+    (tmp_path / "lower").mkdir()
+    request = InsideRequest(
+        argv=("sh", "-c", script),
+        view=("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+        environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        overlay=laid_out(folder, tmp_path / "lower") if laid else None,
+    )
+    with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        said = process.communicate()[0].decode().splitlines()
+    assert "could" not in said, said
+    assert said[-1] == "used", said
 
 
 def test_a_hole_takes_no_room(scene: Scene) -> None:

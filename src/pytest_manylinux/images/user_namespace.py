@@ -143,22 +143,27 @@ def _command(request: InsideRequest, *, ready: int, tell: int, rules: Sequence[i
     words += ["--userns-block-fd", str(ready), "--info-fd", str(tell)]
     words += [word for rule in rules for word in ("--seccomp", str(rule))]
     inner = ["--cap-drop", "ALL", *_added(CAPABILITIES), *request.view, "--", *request.argv]
-    if request.overlay is None:
+    steps = [_PROTECT] if os.geteuid() == 0 else []
+    steps += [_LAY] if request.overlay is not None else []
+    if not steps:
         return [*words, *inner]
     # bubblewrap mounts overlays from 0.11 on; mount(8) does everywhere, and a second bubblewrap takes
     # the right to mount away again.
-    folder = str(request.overlay)
+    folder = str(request.overlay or "/")
     words += ["--cap-drop", "ALL", *_added((*CAPABILITIES, "CAP_SYS_ADMIN"))]
-    words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", folder, folder]
+    words += ["--ro-bind", "/", "/", "--bind", folder, folder, "--dev", "/dev", "--proc", "/proc"]
     words += ["--setenv", "PATH", _path(), "--chdir", folder]
+    script = " && ".join((*steps, 'exec "$@"'))
     variables = (item for name in request.environment.items() for item in ("--setenv", *name))
-    return [*words, "--", "sh", "-c", _LAY, "sh", program, "--clearenv", *variables, *inner]
+    return [*words, "--", "sh", "-c", script, "sh", program, "--clearenv", *variables, *inner]
 
 
-_LAY = (
-    "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr overlay merged"
-    ' && exec "$@"'
-)
+_LAY = "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work,userxattr overlay merged"
+# The devices are the machine's own, and root's: their modes and dates could be changed. What they are
+# mounted as here, a second bubblewrap shows them as.
+_PROTECT = """for name in null zero full random urandom tty; do
+    mount -o remount,bind,ro "/dev/$name" || exit
+done"""
 
 
 def _added(capabilities: Sequence[str]) -> list[str]:
