@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 from pathlib import Path
 
 import pytest
+from full_roots import full_root
 from root_trees import differences, seen_inside
 
 from pytest_manylinux.catalogue import load_catalogue
@@ -91,3 +93,41 @@ def test_a_root_that_is_installed_at_one_go_is_as_mmdebstrap_makes_it(
     assert roots[0].parent.name == roots[1].parent.name  # the digest
     assert differences(*roots) == []
     assert seen_inside(roots[0]) == seen_inside(roots[1])
+
+
+# What scripts of packages leave, and neither a trial nor a build looks at: the databases of dpkg, apt
+# and debconf, alternatives, services, logins, single certificates, bytecode besides Python's own.
+BY_SCRIPTS = (
+    *("dev/", "run/", "media", "opt", "srv", "var/", "usr/lib/python3/dist-packages/", "usr/local"),
+    *("usr/share/python3/", "usr/share/man/", "usr/share/info/", "usr/share/doc/usr-is-merged"),
+    *("usr/bin/awk", "usr/bin/nawk", "usr/bin/pager", "usr/bin/which", "usr/sbin/rmt"),
+    *("etc/alternatives", "etc/ca-certificates.conf", "etc/dpkg/origins", "etc/environment"),
+    *("etc/group", "etc/gshadow", "etc/passwd", "etc/shadow", "etc/subgid", "etc/subuid", "etc/.pwd"),
+    *("etc/inputrc", "etc/ld.so.cache", "etc/motd", "etc/opt", "etc/pam.d/", "etc/python3", "etc/rc"),
+    *("etc/security/", "etc/shells", "etc/ssl/certs", "etc/systemd/"),
+)
+
+
+@pytest.mark.emulated
+def test_an_unpacked_root_is_as_an_installed_one(tmp_path: Path) -> None:
+    """Every file of a package, and what Python and pip see: its bytecode, paths, distributions."""
+    distro, arch = CATALOGUE.get("debian-12"), "aarch64"
+    for name in ("unpacked", "installed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "apt").symlink_to(tmp_path / "apt")  # nothing is fetched twice
+    (tmp_path / "apt").mkdir()
+    images = ArchiveImages(ImageStore(tmp_path / "unpacked"), say=print)
+    image = images.provide(distro, arch, ImagePurpose.TRIAL, interpreter=distro.interpreters[0])
+    unpacked, installed = Path(str(image.root)), full_root(distro.id, arch, tmp_path / "installed")
+    unlike = differences(unpacked, installed)
+    assert [line for line in unlike if not line.startswith(BY_SCRIPTS)] == []
+    assert _seen(unpacked, arch) == _seen(installed, arch)
+
+
+def _seen(root: Path, arch: str) -> dict[str, object]:
+    """What is seen inside, but for the loader's cache and bytecode besides Python's own."""
+    seen: dict[str, object] = json.loads(seen_inside(root, arch))
+    code = seen["code"]
+    assert isinstance(code, dict)
+    own = {path: what for path, what in code.items() if path.startswith("/usr/lib/python3.")}
+    return {**seen, "code": own, "loader": ""}

@@ -9,6 +9,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+from pytest_manylinux.host.architecture import emulation_of, registering
 from pytest_manylinux.host.containment import contained
 
 Entry = tuple[str, int, int, str]
@@ -44,7 +45,7 @@ print(json.dumps({
     "distributions": sorted(one.metadata["Name"] for one in importlib.metadata.distributions()),
     "certificates": len(ssl.create_default_context().get_ca_certs()),
     "pip": [run(sys.executable, "-m", "pip", *words) for words in (["--version"], ["list"])],
-    "loader": run("/sbin/ldconfig", "-p"),
+    "loader": run("/sbin/ldconfig", "-p") if os.path.exists("/etc/ld.so.cache") else "",
 }, sort_keys=True, default=str))
 """
 _HASH = """
@@ -70,11 +71,16 @@ def differences(one: Path, other: Path) -> list[str]:
     ]
 
 
-def seen_inside(root: Path) -> str:
+def seen_inside(root: Path, arch: str = "x86_64") -> str:
     """What Python, pip and the loader see in a root, as JSON."""
-    script = _HASH + _SEEN
-    argv = ("chroot", str(root), "/usr/bin/python3", "-I", "-c", script)
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    emulation, script = emulation_of(arch), _HASH + _SEEN
+    started_by = registering(emulation.registration)
+    argv = (*started_by, "chroot", str(root), "/usr/bin/python3", "-I", "-c", script)
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **dict(emulation.environment),
+    }
     done = subprocess.run(contained(argv), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -21,16 +21,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _KEPT = ("conffiles", "md5sums", "shlibs", "symbols", "triggers")
-# What the scripts of base-passwd and base-files copy: source -> target, unless it is there.
+# What the scripts of base-passwd, libc-bin and base-files copy: source -> target, unless it is there.
 _FIRST_FILES = {
     "usr/share/base-passwd/passwd.master": "etc/passwd",
     "usr/share/base-passwd/group.master": "etc/group",
+    "usr/share/libc-bin/nsswitch.conf": "etc/nsswitch.conf",
     "usr/share/base-files/nsswitch.conf": "etc/nsswitch.conf",
     "usr/share/base-files/profile": "etc/profile",
     "usr/share/base-files/dot.bashrc": "root/.bashrc",
     "usr/share/base-files/dot.profile": "root/.profile",
 }
 # What update-alternatives would choose: link -> candidates, best first.
+_FOLDERS = (
+    *("proc", "sys", "run", "mnt", "home", "root", "media", "opt", "srv", "var/lib/dpkg/updates"),
+    *("usr/local/bin", "usr/local/sbin", "usr/local/lib", "usr/local/include", "usr/local/share"),
+)
 _CORES = os.cpu_count() or 1
 _COMPILE = """
 import py_compile, sys
@@ -50,14 +55,14 @@ def main() -> None:
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(root / source, root / target)
     bundle_certificates(root)
+    set_time_zone(root)
     for link, candidates in _ALTERNATIVES.items():
         place = root / link
         found = [name for name in candidates if (place.parent / name).exists()]
         if found and not os.path.lexists(place):
             place.symlink_to(found[0])
     compile_libraries(root)
-    for folder in ("proc", "sys", "run", "mnt", "home", "root", "var/lib/dpkg/updates"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    make_folders(root)
 
 
 def register(root: Path, debs: list[Path]) -> None:
@@ -109,6 +114,30 @@ def bundle_certificates(root: Path) -> None:
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         bundle.parent.mkdir(parents=True, exist_ok=True)
         bundle.write_bytes(b"".join(path.read_bytes().rstrip() + b"\n" for path in certificates))
+
+
+def make_folders(root: Path) -> None:
+    """Have the folders and links that base-files and Python make, and where programs are put by hand.
+
+    Python's own for that is on its path where it is there.
+    """
+    for folder in _FOLDERS:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for version, _ in _libraries(root):
+        (root / f"usr/local/lib/python{version}/dist-packages").mkdir(parents=True, exist_ok=True)
+    (root / "run/lock").mkdir(exist_ok=True)
+    (root / "run/lock").chmod(0o1777)
+    for name, target in (("var/run", "/run"), ("var/lock", "/run/lock")):
+        if (root / name).is_dir() and not (root / name).is_symlink():
+            (root / name).rmdir()
+            (root / name).symlink_to(target)
+
+
+def set_time_zone(root: Path) -> None:
+    """Have UTC, as tzdata's scripts choose where nothing else was said."""
+    if (root / "usr/share/zoneinfo/Etc/UTC").exists() and not os.path.lexists(root / "etc/localtime"):
+        (root / "etc/localtime").symlink_to("/usr/share/zoneinfo/Etc/UTC")
+        (root / "etc/timezone").write_text("Etc/UTC\n")
 
 
 def compile_libraries(root: Path) -> None:
