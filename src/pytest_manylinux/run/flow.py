@@ -327,11 +327,11 @@ class Flow:
     async def _first(self, job: BuildJob) -> tuple[str, Built | None]:
         """The project's first wheel, which may serve this Python, and its build; None if there is none.
 
-        A wheel of the stable ABI serves all later Pythons. Where one is likely and a build fails, the
-        next Python's decides: two at once would make two wheels of one name.
+        A wheel of the stable ABI, or of no ABI, serves all later Pythons. Where a build fails, maybe
+        only for want of its own distro's root, the next Python's decides: two at once would make two
+        wheels of one name.
         """
-        likely = job.earlier if job.subject.project.limited_api else job.earlier[:1]
-        for position, build in enumerate(likely):
+        for position, build in enumerate(job.earlier):
             earlier = BuildJob(subject=job.subject, build=build, earlier=job.earlier[:position])
             with contextlib.suppress(Exception):  # that build's own, and told of there
                 return build.id, await self.build(earlier)

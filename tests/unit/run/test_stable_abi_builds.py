@@ -98,3 +98,9 @@ def test_without_a_stable_abi_each_python_has_its_own(builds: Builds) -> None:
     builds.failing = {"cp39"}
     assert builds.run(limited_api=False) == ["failed", "cp311", "cp313", "cp314"]
     assert sorted(builds.made) == sorted(PYTHONS)
+
+
+def test_a_stable_abi_that_nothing_hints_at_is_no_second_wheel_of_the_same_name(builds: Builds) -> None:
+    builds.failing = {"cp39"}
+    assert builds.run(limited_api=False) == ["failed", "cp311", "cp311", "cp311"]
+    assert builds.made == ["cp39", "cp311"]
