@@ -81,7 +81,9 @@ class Ground:
         images = RunImages(
             engine=engine, settings=settings, store=ImageStore(self.cache), pins={}, say=progress
         )
-        return images.sources.provide(row, "x86_64", ImagePurpose.TRIAL, interpreter=interpreter)
+        image = images.sources.provide(row, "x86_64", ImagePurpose.TRIAL, interpreter=interpreter)
+        images.close()
+        return image
 
 
 def images(folder: Path, *, rounds: int) -> list[Part]:

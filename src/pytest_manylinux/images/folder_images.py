@@ -19,6 +19,7 @@ import msgspec
 
 from pytest_manylinux.cache.integrity import content_of, seal_links
 from pytest_manylinux.errors import ImageError, StoreError
+from pytest_manylinux.images.layers import LAYERS, forget_layers, pin_layers, sha256_of
 from pytest_manylinux.images.official_images import (
     OfficialImages,
     Pulled,
@@ -33,10 +34,7 @@ from pytest_manylinux.images.skopeo import Fetched, Skopeo, digest_of, of_platfo
 from pytest_manylinux.images.store import ImageRecord, ImageStore, StoredImage
 from pytest_manylinux.images.unpack import (
     copy_root,
-    forget_layers,
     lay_over,
-    pin_layers,
-    sha256_of,
     share_files,
     take_rights,
     unpack,
@@ -44,8 +42,6 @@ from pytest_manylinux.images.unpack import (
 from pytest_manylinux.images.user_namespace import laid_out, overlays_work
 from pytest_manylinux.model.distro import Distro, ImageSource, image_file
 
-LAYERS = "layers"
-"""In the cache folder: layers and manifests, by digest."""
 _ATTEMPTS = 3
 """Times that layers are fetched which went bad in the cache, or which another run removed just then."""
 

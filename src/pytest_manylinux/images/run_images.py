@@ -27,6 +27,7 @@ from pytest_manylinux.host.subprocesses import install_command
 from pytest_manylinux.images.api import ImageProvider, Say
 from pytest_manylinux.images.debian_archive import ArchiveImages
 from pytest_manylinux.images.folder_images import FolderImages
+from pytest_manylinux.images.layers import LAYERS, forget_layers
 from pytest_manylinux.images.official_images import OfficialImages
 from pytest_manylinux.images.provision import Network
 from pytest_manylinux.images.references import (
@@ -135,6 +136,7 @@ class RunImages:
         say: Say,
     ) -> None:
         self._tags = store.root / TAGS
+        self._layers = store.root / LAYERS
         self._known = read_tags(self._tags)
         mirrors = parse_mirrors(settings.registry_mirror)
         self.builders = registry_of(engine, store, mirrors=mirrors, say=say)
@@ -153,7 +155,11 @@ class RunImages:
         )
 
     def close(self) -> None:
-        """Keep what tags led to, for the next run; a cache that cannot be written keeps nothing."""
+        """Keep what tags led to, for the next run, and of the layers those that several images share.
+
+        A cache that cannot be written keeps nothing.
+        """
+        forget_layers(self._layers, shared_only=True)
         if self.builders.known == self._known:
             return
         news = {k: v for k, v in self.builders.known.items() if self._known.get(k) != v}

@@ -7,7 +7,6 @@ machine read-only and writes nowhere but in the folder it is given.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -32,8 +31,6 @@ Distros' images come to 2 to 4 times; gzip could do 1032 (zlib's manual).
 """
 _FILES = 2_000_000
 """Files that an image may have; large builder images have some 100,000."""
-LAYERS_KEPT = 256 << 20
-"""Bytes of layers that stay after they were unpacked, for images that share them."""
 _NO_ROOM = "No space left on device"
 _LOOK_UP = 0.5
 _BLOCK = 512  # bytes: the unit of st_blocks (inode(7))
@@ -123,52 +120,6 @@ def _communicate(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
         lifetime().check()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=_LOOK_UP)
-
-
-def pin_layers(layers: Sequence[Path], folder: Path, *, since: int) -> tuple[Path, ...]:
-    """Give layers of the cache a second name in `folder`, so that they stay; nothing if one is damaged.
-
-    A layer that came after `since` (ns since the epoch) was compared with its digest as it came; an
-    older one is now, and removed if it is damaged.
-    """
-    pinned = []
-    for number, path in enumerate(layers):
-        pin = folder / f"layer{number}"
-        pin.unlink(missing_ok=True)
-        try:
-            os.link(path, pin)
-        except FileNotFoundError:
-            return ()
-        if pin.stat().st_mtime_ns < since and sha256_of(pin) != path.name:
-            path.unlink(missing_ok=True)
-            return ()
-        os.utime(path)
-        pinned.append(pin)
-    return tuple(pinned)
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal; raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def forget_layers(folder: Path, keep: int = LAYERS_KEPT) -> None:
-    """Remove the layers that were not used for longest until at most `keep` bytes are left."""
-    found = []
-    for path in folder.glob("sha256/*"):
-        with contextlib.suppress(OSError):
-            found.append((path.stat().st_mtime, path.stat().st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total <= keep:
-            return
-        with contextlib.suppress(OSError):
-            path.unlink()
-        total -= size
 
 
 def copy_root(source: Path, target: Path, *, store: Path) -> int:
