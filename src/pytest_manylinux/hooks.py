@@ -36,7 +36,6 @@ from pytest_manylinux.report.junit import (
 )
 from pytest_manylinux.report.proof import require_library
 from pytest_manylinux.report.shards import parse_shard, shard_record
-from pytest_manylinux.report.terminal import can_show_marks, matrix, warning_lines
 from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.extensions import gather
 from pytest_manylinux.run.header import header_lines
@@ -456,6 +455,12 @@ class Hooks:
             terminalreporter.write_line(f"manylinux: {note}")
         if self.record is None:
             return
+        from pytest_manylinux.report.terminal import (  # noqa: PLC0415 - loads slowly
+            can_show_marks,
+            matrix,
+            warning_lines,
+        )
+
         terminalreporter.section("portability")
         writer = terminalreporter._tw  # noqa: SLF001 - the width and colour that pytest settled on
         table = matrix(

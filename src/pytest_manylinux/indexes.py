@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
-import requests
 from packaging.utils import (
     InvalidName,
     InvalidWheelFilename,
@@ -35,6 +35,9 @@ from pytest_manylinux.errors import PackageIndexError, UsageError
 from pytest_manylinux.escape import redact
 from pytest_manylinux.host.subprocesses import module_command, reason_of
 from pytest_manylinux.model.wheel_variants import parse_wheel_name
+
+if TYPE_CHECKING:
+    import requests
 
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(
@@ -291,6 +294,8 @@ def file_at(url: str) -> IndexFile:
 
 def index_session() -> requests.Session:
     """A session with the proxies, certificates and logins that pip on this machine uses."""
+    import requests  # noqa: PLC0415 - loads slowly, and few runs ask an index themselves
+
     session = requests.Session()
     session.headers["Accept-Encoding"] = "identity"
     if certificates := host_certificates():
@@ -347,6 +352,8 @@ def project_files(
 
     None if it has no such project. Raises PackageIndexError where it does not answer.
     """
+    import requests  # noqa: PLC0415 - as above
+
     url = f"{index.rstrip('/')}/{project}/"
     headers = {"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.5"}
     try:

@@ -23,7 +23,6 @@ from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan, takes
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.matrix import is_unbuilt
-from pytest_manylinux.report.terminal import verdict_text
 from pytest_manylinux.run.monorepo import is_project
 from pytest_manylinux.run.record import ItemRecord
 from pytest_manylinux.run.subjects import (
@@ -120,6 +119,8 @@ class PortabilityItem(pytest.Item):
         """Say what failed in words; only our own bugs show a traceback."""
         error = excinfo.value
         if isinstance(error, VerdictError):
+            from pytest_manylinux.report.terminal import verdict_text  # noqa: PLC0415 - loads slowly
+
             wheel = self.entry.wheel if self.entry is not None else None
             build = wheel.build if wheel is not None else None
             return verdict_text(error.verdict, build=build, full=self.config.get_verbosity() > 1)

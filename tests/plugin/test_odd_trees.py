@@ -14,8 +14,9 @@ from wheels import build_wheel
 
 from pytest_manylinux import cli, hooks
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.inspect import audit
+from pytest_manylinux.report import terminal
 from pytest_manylinux.report.proof import read_proof
-from pytest_manylinux.run import outcomes
 from pytest_manylinux.run.collection import Context
 from pytest_manylinux.run.reports import Outputs
 
@@ -118,12 +119,12 @@ def fault(*_: object, **__: object) -> None:
 
 # Imported above, so that pytester's runs in this process use these very modules.
 PLACES: dict[str, tuple[Any, str]] = {
-    "audit": (outcomes, "audit_wheel"),
+    "audit": (audit, "audit_wheel"),
     "collection": (Context, "plan_wheel"),
     "header": (hooks, "header_lines"),
     "reports": (Outputs, "write"),
     "start": (Context, "__init__"),
-    "summary": (hooks, "matrix"),
+    "summary": (terminal, "matrix"),
 }
 
 
@@ -171,7 +172,7 @@ def test_without_a_cache_it_is_saved_with_temporary_files(
     cache.write_text("a file where a folder should be")
     monkeypatch.setenv("TMPDIR", os.fspath(pytester.path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(outcomes, "audit_wheel", fault)
+    monkeypatch.setattr(audit, "audit_wheel", fault)
     good_wheel(pytester.path / "wheels")
     result = run(pytester, "-k", "audit", "wheels")
     assert result.ret == ExitCode.NOT_PROVEN

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from auditwheel.libc import Libc
+from typing import TYPE_CHECKING
 
 from pytest_manylinux.building.api import Toolchain
-from pytest_manylinux.inspect.audit_policies import PolicyRules, load_rules, version_key
 from pytest_manylinux.model.policy import Policy
+
+if TYPE_CHECKING:
+    from pytest_manylinux.inspect.audit_policies import PolicyRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,10 @@ def too_recent(
     None: no policy that its auditwheel knows. What a newer policy allows to be outside of a wheel is
     not grafted there, and no longer counts.
     """
+    from auditwheel.libc import Libc  # noqa: PLC0415 - loads slowly
+
+    from pytest_manylinux.inspect.audit_policies import load_rules  # noqa: PLC0415 - the same
+
     known = {rule.name: rule for rule in load_rules(Libc.GLIBC, arch)}
     found: dict[tuple[str, str], tuple[TooRecent, Policy | None]] = {}
     for policy in chain.policies:
@@ -72,6 +77,8 @@ def too_recent(
 
 def _refused(libraries: Sequence[GraftedLibrary], rules: PolicyRules) -> Iterator[TooRecent]:
     """The newest version of each kind that a policy does not allow, of each library to be grafted."""
+    from pytest_manylinux.inspect.audit_policies import version_key  # noqa: PLC0415 - as above
+
     for library in libraries:
         if rules.allows(library.name):
             continue

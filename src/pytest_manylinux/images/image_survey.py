@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerDefSection
 from packaging.version import Version
 
 from pytest_manylinux.cache.values import ValueCache, key_of
@@ -141,6 +138,10 @@ def symbol_maxima(versions: Iterable[str]) -> dict[str, str]:
 
 def defined_versions(path: Path) -> frozenset[str]:
     """The symbol versions that a shared library defines; none for a file that is no such thing."""
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415 - loads slowly
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415 - the same
+    from elftools.elf.gnuversions import GNUVerDefSection  # noqa: PLC0415 - the same
+
     try:
         with path.open("rb") as file:
             sections = ELFFile(file).iter_sections()

@@ -19,12 +19,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import ManylinuxError, ProofError, SignatureError, UsageError
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import FLAKY, Outcome, Tries, Verdict
-from pytest_manylinux.report import signing
 from pytest_manylinux.report.proof_schema import (
     Subject,
     canonical,
@@ -32,6 +32,9 @@ from pytest_manylinux.report.proof_schema import (
     encode_statement,
     without_surrogates,
 )
+
+if TYPE_CHECKING:
+    from pytest_manylinux.report.signing import PublicKey
 
 PREFIX = "sigstore:"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -65,6 +68,12 @@ def is_bundle(content: bytes) -> bool:
     """Whether these bytes look like a sigstore bundle."""
     head, tail = content[:_EDGE], content[-_EDGE:]
     return content.lstrip().startswith(b"{") and _MEDIA_TYPE in head + tail and b'"_type"' not in head
+
+
+def is_envelope(content: bytes) -> bool:
+    """Whether these bytes look like a DSSE envelope rather than a bare statement."""
+    head = content[:4096].lstrip()
+    return head.startswith(b"{") and b'"payload"' in head and b'"_type"' not in head
 
 
 def require_library() -> None:
@@ -197,13 +206,15 @@ class Proof:
     signed_by: tuple[str, ...] = ()
 
 
-Trusted = signing.PublicKey | Identity
+Trusted: TypeAlias = "PublicKey | Identity"
 
 
 def load_trusted(word: str, *, folder: Path = Path()) -> Trusted:
     """A public key by its path, relative to `folder`, or an identity; raises UsageError."""
     if word.startswith(PREFIX):
         return parse_identity(word)
+    from pytest_manylinux.report import signing  # noqa: PLC0415 - of few runs, and it loads slowly
+
     return signing.load_public_key(folder / word)
 
 
@@ -221,6 +232,8 @@ def write_proof(
     if as_myself:
         payload = sign_as_myself(payload)
     if sign_key is not None:
+        from pytest_manylinux.report import signing  # noqa: PLC0415 - as above
+
         payload = signing.sign(payload, signing.load_private_key(sign_key))
     write_atomically(path, payload)
 
@@ -255,7 +268,9 @@ def decode_proof(content: bytes, *, keys: Iterable[Trusted] = ()) -> Proof:
     if is_bundle(content):
         identities = [one for one in trusted if isinstance(one, Identity)]
         payload, signed_by = open_bundle(content, identities)
-    elif signing.is_envelope(content):
+    elif is_envelope(content):
+        from pytest_manylinux.report import signing  # noqa: PLC0415 - as above
+
         public = [one for one in trusted if isinstance(one, signing.PublicKey)]
         payload, signed_by = signing.open_envelope(content, public)
     elif trusted:

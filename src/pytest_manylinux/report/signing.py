@@ -116,12 +116,6 @@ def sign(payload: bytes, signer: CryptoSigner) -> bytes:
     return json.dumps(envelope.to_dict(), indent=1).encode() + b"\n"
 
 
-def is_envelope(content: bytes) -> bool:
-    """Whether these bytes look like a DSSE envelope rather than a bare statement."""
-    head = content[:4096].lstrip()
-    return head.startswith(b"{") and b'"payload"' in head and b'"_type"' not in head
-
-
 def open_envelope(content: bytes, keys: Sequence[PublicKey]) -> tuple[bytes, tuple[str, ...]]:
     """The payload and the ids of the keys that signed it: at least one of `keys`.
 

@@ -27,7 +27,6 @@ from pytest_manylinux.errors import (
     UsageError,
     nearest,
 )
-from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.known_libraries import KNOWN_LIBRARIES
 from pytest_manylinux.model.run import BuildRecord, WheelRecord, record_wheel
 from pytest_manylinux.model.verdict import Cause, Finding, Outcome, Verdict
@@ -194,6 +193,8 @@ def judged(job: TrialJob, read: Read, seen: Observed) -> Verdict:
 
 def audited(origin: Origin, read: Read) -> Judged:
     """What the wheel's tag, bytes and build amount to."""
+    from pytest_manylinux.inspect.audit import audit_wheel  # noqa: PLC0415 - loads slowly
+
     audit, settings = audit_wheel(read.facts), settings_of(origin)
     also = index_refusals(read.facts, settings.gate.index)
     also += library_findings(read.facts, settings.library_bounds)

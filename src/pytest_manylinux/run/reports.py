@@ -19,7 +19,6 @@ from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.report.cyclonedx import write_sbom
 from pytest_manylinux.report.diff import History, durations, keep, load_history
 from pytest_manylinux.report.markdown import append_summary, workflow_annotations, write_markdown
-from pytest_manylinux.report.page.view import write_html
 from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.report.proof import write_proof
 from pytest_manylinux.report.shards import balance
@@ -60,6 +59,8 @@ class Outputs:
             write_sbom(facts, self.sbom, written=record.started)
             written.append(self.sbom)
         if self.html is not None:
+            from pytest_manylinux.report.page.view import write_html  # noqa: PLC0415 - loads slowly
+
             write_html(record, self.html, history=self._earlier(record))
             written.append(self.html)
         if self.markdown is not None:
