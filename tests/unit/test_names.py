@@ -46,6 +46,7 @@ SMALL_MODULES = {
 }
 """Modules below SMALL lines that are no check, with the reason why they are no part of another one."""
 MOST_LINES = 500
+LONGEST_FUNCTION = 50
 LONGEST_CHAIN = 14
 
 
@@ -64,6 +65,16 @@ def test_a_small_module_has_a_reason() -> None:
 def test_no_module_is_crowded() -> None:
     lines = {module.name: module.lines for module in read_package(PACKAGE)}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
+def test_no_function_is_long() -> None:
+    modules = read_package(PACKAGE)
+    long = {
+        one.name: max(one.functions)
+        for one in modules
+        if max(one.functions, default=0) > LONGEST_FUNCTION
+    }
+    assert long == {}
 
 
 def test_no_chain_of_imports_is_long() -> None:

@@ -13,7 +13,7 @@ Formats: System V ABI, "Object Files" (ELF header, sections) and "Program Loadin
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -258,10 +258,8 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     interpreter = _interpreter(layout, segments)
     kind = _kind(headers.e_type, segments, dynamic, interpreter)
-    flags = dynamic.value(sym.FLAGS)
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     debug = tuple(s for s in sections if s.name.startswith((".debug_", ".zdebug_")))
-    stack = next((s for s in segments if s.kind == PT_GNU_STACK), None)
     return ElfFacts(
         path=path,
         size=len(data),
@@ -277,16 +275,16 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         wants=symbols.wants,
         version_needs=symbols.version_needs,
         exports_init=tuple(sorted(_inits(symbols.exports))),
-        executable_stack=_executable_stack(stack, arch, loads=bool(loads)),
+        executable_stack=_executable_stack(segments, arch),
         kind=kind,
         machine=headers.machine,
         exports=symbols.exports,
         version_defs=symbols.version_defs,
         loads=loads,
-        has_stack_header=stack is not None,
-        static_tls=bool(flags & _DF_STATIC_TLS),
+        has_stack_header=_stack_header(segments) is not None,
+        static_tls=bool(dynamic.value(sym.FLAGS) & _DF_STATIC_TLS),
         tls_size=sum(s.load.memory_size for s in segments if s.kind == PT_TLS),
-        text_relocations=sym.TEXTREL in dynamic.tags or bool(flags & _DF_TEXTREL),
+        text_relocations=sym.TEXTREL in dynamic.tags or bool(dynamic.value(sym.FLAGS) & _DF_TEXTREL),
         relr=sym.RELR in dynamic.tags,
         isa_level=_isa_level(layout, segments) if arch == "x86_64" else 0,
         has_sections=bool(sections),
@@ -387,10 +385,15 @@ def _paths(dynamic: Dynamic, tag: int) -> tuple[str, ...]:
     return tuple(part for text in dynamic.texts(tag) for part in text.split(":"))
 
 
-def _executable_stack(stack: Segment | None, arch: str, *, loads: bool) -> bool:
+def _stack_header(segments: Iterable[Segment]) -> Segment | None:
+    return next((s for s in segments if s.kind == PT_GNU_STACK), None)
+
+
+def _executable_stack(segments: Sequence[Segment], arch: str) -> bool:
+    stack = _stack_header(segments)
     if stack is not None:
         return bool(stack.flags & 1)
-    return loads and arch in _STACK_DEFAULTS_TO_EXECUTABLE
+    return arch in _STACK_DEFAULTS_TO_EXECUTABLE and any(s.kind == PT_LOAD for s in segments)
 
 
 def _inits(exports: tuple[str, ...]) -> Iterator[str]:
