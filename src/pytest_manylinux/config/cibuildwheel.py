@@ -29,6 +29,7 @@ _KEYS = (
     *("test-command", "before-test", "test-requires", "test-extras", "test-groups", "test-sources"),
     *("test-environment", "test-skip", _ENVIRONMENT),
 )
+_COMMANDS = frozenset({"test-command", "before-test"})
 
 
 def suite_values(document: Mapping[str, Any], identifier: str, *, where: str) -> dict[str, object]:
@@ -43,7 +44,8 @@ def suite_values(document: Mapping[str, Any], identifier: str, *, where: str) ->
     for override in _overrides(table, identifier, where):
         inherit = _table(override, "inherit")
         for key in (key for key in _KEYS if key in override):
-            values[key] = _joined(values.get(key), override[key], str(inherit.get(key, "none")))
+            way = str(inherit.get(key, "none"))
+            values[key] = _joined(values.get(key), override[key], way, commands=key in _COMMANDS)
     if not values.get("test-command"):
         raise UsageError(
             f"{where}: test-command = {WORD!r}, and [tool.{WORD}] has none for {identifier}",
@@ -68,15 +70,18 @@ def _overrides(table: Mapping[str, Any], identifier: str, where: str) -> Iterato
             yield row
 
 
-def _joined(before: object, after: object, way: str) -> object:
-    """Two values of one key, joined as `inherit` says; a string and a list are cut by their reader."""
+def _joined(before: object, after: object, way: str, *, commands: bool = False) -> object:
+    """Two values of one key, joined as `inherit` says; a string and a list are cut by their reader.
+
+    Commands are run one after the other, other strings are lists with spaces between.
+    """
     if after is None or before is None or way == "none":
         return before if after is None else after
     first, second = (before, after) if way == "append" else (after, before)
     match first, second:
         case Mapping(), Mapping():
             return {**first, **second}
-        case str(), str():
+        case str(), str() if not commands:
             return f"{first} {second}"
         case _:
             return [*_listed(first), *_listed(second)]

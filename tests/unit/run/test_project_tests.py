@@ -206,6 +206,25 @@ def test_cibuildwheels_table_its_linux_and_its_overrides() -> None:
     assert suite_values(CIBUILDWHEEL, "pp311-manylinux_x86_64", where="x")["test-command"] == "true"
 
 
+@pytest.mark.parametrize("key", ["test-command", "before-test"])
+@pytest.mark.parametrize(
+    ("way", "after", "whole"),
+    [
+        ("append", "b", ["a", "b"]),
+        ("prepend", "b", ["b", "a"]),
+        ("append", ["b", "c"], ["a", "b", "c"]),
+        ("none", "b", "b"),
+    ],
+)
+def test_a_command_that_an_override_adds_is_one_of_its_own(
+    key: str, way: str, after: object, whole: object
+) -> None:
+    override = {"select": "*", key: after, "inherit": {key: way}}
+    table = {"test-command": "a", "before-test": "a", "overrides": [override]}
+    document = {"tool": {"cibuildwheel": table}}
+    assert suite_values(document, "cp311-manylinux_x86_64", where="x")[key] == whole
+
+
 def test_cibuildwheels_settings_are_taken_and_ours_win(suites: Suites, tmp_path: Path) -> None:
     text = """
 [tool.cibuildwheel]
