@@ -57,6 +57,7 @@ class Suite:
     command: str
     requires: tuple[str, ...] = ("pytest",)
     build_packages: tuple[str, ...] = ()
+    fails: tuple[str, frozenset[str]] | None = None  # a distro, and all tests that fail there alone
 
     def settings(self) -> str:
         return f"""
@@ -80,6 +81,12 @@ SUITES = (
         command="pytest {project}/src/c",
         requires=("pytest", "setuptools"),
         build_packages=("libffi-dev", "pkg-config"),
+    ),
+    Suite(  # one of its tests counts references by an assumption that CPython 3.14 no longer meets
+        release="python-rapidjson==1.20",
+        command="pytest {project}/tests",
+        requires=("pytest", "pytz"),
+        fails=("debian-testing", frozenset({"test_endarray_leak"})),
     ),
 )
 
@@ -171,6 +178,11 @@ def cases_of(path: Path, project: str, place: str) -> dict[tuple[str, str], str]
     return found
 
 
+def shortened(found: dict[tuple[str, str], str]) -> set[tuple[str, str, str]]:
+    """With names of parameters that are as long as a number of a thousand digits cut, as ours are."""
+    return {(group, name[:300], status) for (group, name), status in found.items()}
+
+
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.release)
 def test_each_test_ends_as_it_does_by_hand(suite: Suite, engine: Engine, tmp_path: Path) -> None:
     sdist = download_sdist(suite.release, tmp_path / "sdist")
@@ -192,5 +204,9 @@ def test_each_test_ends_as_it_does_by_hand(suite: Suite, engine: Engine, tmp_pat
             (group, name): status for group, name, status in cases(tmp_path / target.id / "hand.xml")
         }
         assert hand
-        unlike = sorted(set(ours.items()) ^ set(hand.items()))
+        if suite.fails is not None:
+            distro, tests = suite.fails
+            failed = {name for (_, name), status in hand.items() if status == "failure"}
+            assert failed == (tests if target.distro.id == distro else set())
+        unlike = sorted(shortened(ours) ^ shortened(hand))
         assert not unlike, f"{target.id}: {len(unlike)} of {len(hand)} differ: {unlike[:20]}"
