@@ -35,6 +35,7 @@ SMALL_MODULES = {
     "host/binfmt_main": "a program of its own",
     "host/path_checks": "asked by building/ and by run/, which have nothing else of it in common",
     "images/api": "a protocol",
+    "images/hooks/musl_training": "a program of its own",
     "images/no_fsync": "a program of its own",
     "inspect/deflate": "the choice between two libraries, made when it is imported",
     "model/wheel_variants": "names alone: what lists an index needs neither distros nor Pythons",

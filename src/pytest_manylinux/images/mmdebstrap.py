@@ -184,24 +184,16 @@ def _arguments(making: Making) -> Iterator[str]:
         yield f"--include={','.join(packages)}"
         yield f'--extract-hook={shlex.quote(sys.executable)} -I {shlex.quote(str(_UNPACK))} "$1"'
         yield f"--extract-hook={_hook('finish.sh')}"
-    elif recipe.variant == MUSL:
-        (python,) = packages
-        yield "--variant=minbase"
-        yield f"--include={','.join(MUSL_TOOLS)}"
-        yield f"--customize-hook={_hook('musl_sources.sh')} {shlex.join((*MUSL_SOURCES, python))}"
-        yield f"--customize-hook={_hook('musl_build.sh')} {python.removeprefix('python')}"
-        yield f"--customize-hook={_hook('finish.sh')}"
     elif making.base is not None:
         yield "--variant=custom"
         yield f"--customize-hook={_hook('install.sh')} {shlex.join(packages)}"
         yield f"--customize-hook={_hook('finish.sh')}"
-    elif _is_at_one_go(making):
-        yield "--variant=custom"
-        yield from (f"--customize-hook={hook}" for hook in _at_one_go(recipe, packages))
+    elif recipe.variant == MUSL:
+        yield from _installing(making, MUSL_TOOLS)
+        yield from _building_for_musl(recipe)
         yield f"--customize-hook={_hook('finish.sh')}"
     else:
-        yield f"--variant={recipe.variant}"
-        yield f"--include={','.join(packages)}"
+        yield from _installing(making, packages)
         yield f"--customize-hook={_hook('finish.sh')}"
     merged = recipe.merged_usr or (recipe.variant == UNPACKED and recipe.suite not in _SPLIT_USR)
     if making.base is None and merged and _MERGED_USR.is_dir():
@@ -211,7 +203,24 @@ def _arguments(making: Making) -> Iterator[str]:
 
 
 def _is_at_one_go(making: Making) -> bool:
-    return making.at_one_go and making.base is None and making.recipe.variant == "minbase"
+    return making.at_one_go and making.base is None and making.recipe.variant in {"minbase", MUSL}
+
+
+def _installing(making: Making, packages: tuple[str, ...]) -> Iterator[str]:
+    """What installs packages and the base system in an empty root."""
+    if _is_at_one_go(making):
+        yield "--variant=custom"
+        yield from (f"--customize-hook={hook}" for hook in _at_one_go(making.recipe, packages))
+    else:
+        yield "--variant=minbase"
+        yield f"--include={','.join(packages)}"
+
+
+def _building_for_musl(recipe: Recipe) -> Iterator[str]:
+    """The hooks that build a root of musl, with the Python of one source package, inside a root."""
+    (python,) = recipe.packages
+    yield f"--customize-hook={_hook('musl_sources.sh')} {shlex.join((*MUSL_SOURCES, python))}"
+    yield f"--customize-hook={_hook('musl_build.sh')} {python.removeprefix('python')}"
 
 
 def _at_one_go(recipe: Recipe, packages: tuple[str, ...]) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 
@@ -25,6 +27,8 @@ MUSL_TOOLS = (
 """The binary packages that the build wants, and whose files get into the root."""
 MUSL_SOURCES = ("zlib", "bzip2", "xz-utils", "libffi", "sqlite3", "openssl")
 """The source packages of the libraries that CPython's standard library wants."""
+_BUILDING = "musl_*"
+"""The scripts in hooks/ that build such a root."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,7 +37,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `variant` is mmdebstrap's, or UNPACKED, or MUSL.
     `base` are the packages of the trial image that a build image is grown from, empty for an image
     made from nothing. `way` is how the archive was asked: two ways are two recipes, even where
-    they come out as the same packages.
+    they come out as the same packages. `built_by` is a digest of the scripts that build a root from
+    source packages, empty where none is built.
     """
 
     distro: str
@@ -46,6 +51,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     extra_suites: tuple[str, ...] = ()
     components: tuple[str, ...] = ("main",)
     way: ArchiveWay = ArchiveWay.ALL_SUITES
+    built_by: str = ""
 
     @property
     def key(self) -> str:
@@ -86,7 +92,17 @@ def recipe_of(
         extra_suites=archive.extra_suites if way is ArchiveWay.ALL_SUITES else (),
         components=archive.components,
         way=way,
+        built_by=_build_of_musl() if archive.from_source else "",
     )
+
+
+@lru_cache(maxsize=1)
+def _build_of_musl() -> str:
+    """A digest of the scripts: what they build otherwise is another root."""
+    digest = hashlib.sha256()
+    for script in sorted(Path(__file__).with_name("hooks").glob(_BUILDING)):
+        digest.update(script.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _variant(archive: ArchiveRecipe, *, unpacked: bool) -> str:

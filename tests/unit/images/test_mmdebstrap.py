@@ -11,7 +11,7 @@ import pytest
 from pytest_manylinux.errors import ImageError, UsageError
 from pytest_manylinux.images import configure_main, fetch_main, image_progress, mmdebstrap
 from pytest_manylinux.images.mmdebstrap import Making, MmdebstrapFailedError, run_mmdebstrap
-from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, Recipe
+from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, MUSL_TOOLS, Recipe
 
 RECIPE = Recipe(distro="debian-12", suite="bookworm", arch="i686", packages=("python3", "python3-pip"))
 
@@ -242,7 +242,9 @@ def test_of_a_root_of_musl_what_was_built_is_kept_and_nothing_else(
     )
     heard: list[str] = []
     run_mmdebstrap(replace(making, recipe=recipe), heard.append)
-    sources, build, finish = heard
+    fetch, configure, sources, build, finish = heard
+    assert fetch.endswith(f'fetch_main.py "$1" trixie amd64 {" ".join(MUSL_TOOLS)}>')
+    assert configure.endswith('configure_main.py "$1">')
     assert sources.split("/")[-1] == f'musl_sources.sh "$1" {" ".join(MUSL_SOURCES)} python3.13>'
     assert build.split("/")[-1] == 'musl_build.sh "$1" 3.13>'
     assert finish.split("/")[-1] == 'finish.sh "$1">'

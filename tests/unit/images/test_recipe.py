@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_manylinux.catalogue import load_catalogue
-from pytest_manylinux.images.recipe import MUSL, Recipe, recipe_of
+from pytest_manylinux.images.recipe import MUSL, Recipe, _build_of_musl, recipe_of
 from pytest_manylinux.model.distro import ImagePurpose
 
 DISTRO = load_catalogue().get("debian-12")
@@ -84,3 +84,25 @@ def test_a_root_of_musl_is_one_root_for_every_purpose() -> None:
     }
     (recipe,) = recipes
     assert (recipe.variant, recipe.suite, recipe.packages) == (MUSL, "trixie", ("python3.13",))
+
+
+def test_what_another_script_builds_is_another_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    distro = load_catalogue().get("musl-1.2.5")
+
+    def key() -> str:
+        _build_of_musl.cache_clear()
+        assert distro.archive is not None
+        return recipe_of(
+            distro,
+            distro.archive,
+            "x86_64",
+            ImagePurpose.TRIAL,
+            extra_packages=(),
+            interpreter=distro.interpreters[0],
+        ).key
+
+    before, debian = key(), _recipe(ImagePurpose.TRIAL).key
+    monkeypatch.setattr("pytest_manylinux.images.recipe._BUILDING", "finish.*")
+    assert key() != before
+    assert _recipe(ImagePurpose.TRIAL).key == debian
+    _build_of_musl.cache_clear()
