@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,13 @@ _LONG = (
     "test_images_registry",
     "test_prove_trial",
 )
+
+
+def pytest_configure() -> None:
+    # A shell ignores SIGINT for what it starts in the background, and programs inherit that: the runs
+    # that tests interrupt would not notice.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
