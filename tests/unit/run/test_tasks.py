@@ -134,6 +134,8 @@ def test_stopping_again_or_before_anything_began() -> None:
     tasks = Tasks(1)
     tasks.stop()
     tasks.stop()
+    with pytest.raises(CancelledError):
+        blocking(tasks, "later").result(10)
 
 
 @settings(deadline=None, max_examples=30)
