@@ -39,6 +39,8 @@ from pytest_manylinux.model.wheel_variants import parse_wheel_name
 if TYPE_CHECKING:
     import requests
 
+MAX_AGE = 24 * 3600.0
+"""Seconds for which what an index gave counts as what its users get today."""
 MOUNTS = PurePosixPath("/tmp/index")  # noqa: S108 -- inside a sandbox, where /tmp is its own
 OUT_OF_REACH = re.compile(
     r"NewConnectionError|[Cc]onnection (?:refused|reset|aborted|broken)|Name or service not known|"

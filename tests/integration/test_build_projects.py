@@ -456,3 +456,33 @@ def test_what_a_build_plants_in_its_caches_no_other_project_meets(
     (victim / "setup.py").write_text((victim / "setup.py").read_text().replace(PLANTS, ""))
     look = "test ! -e /scratch/cache/zig/planted && test ! -e /scratch/cache/pip/planted"
     assert build(victim, fresh=True, before_build=(look,)).wheel is not None
+
+
+PLANTS_IN_THE_ENVIRONMENT = """
+import pathlib, sysconfig
+pathlib.Path(sysconfig.get_path("purelib"), "planted.py").write_text("poison")
+pathlib.Path("/scratch/toolchain/bin/planted").write_text("poison")
+"""
+
+
+@pytest.mark.attack("escape", engine="bubblewrap")
+def test_an_environment_is_taken_as_it_was_before_any_project(
+    build: Build, demo: Callable[..., Path], tmp_path: Path
+) -> None:
+    hostile = demo(before=f"{PLANTS_IN_THE_ENVIRONMENT}  # {uuid.uuid4()}")
+    first = build(hostile, fresh=True)
+    victim = hostile.rename(tmp_path / "victim")
+    script = victim / "setup.py"
+    looks = PLANTS_IN_THE_ENVIRONMENT.replace('.write_text("poison")', ".stat()")
+    script.write_text(script.read_text().replace(PLANTS_IN_THE_ENVIRONMENT, looks))
+    (tmp_path / "wheelhouse").rename(tmp_path / "first")
+    with pytest.raises(BuildError) as caught:
+        build(victim)
+    log = (tmp_path / "build.log").read_text()
+    assert "laying out the environment" in log
+    assert "installing build requirements" not in log
+    assert "FileNotFoundError" in caught.value.why
+    script.write_text(script.read_text().replace(looks, ""))
+    second = build(victim)
+    assert second.record.wheel_sha256 == first.record.wheel_sha256
+    assert second.record.requirements == first.record.requirements

@@ -130,6 +130,9 @@ class Builder(Protocol):
 
 ENVIRONMENT = SCRATCH / "env"
 CACHES = SCRATCH / "cache"
+APART = SCRATCH / "apart"
+"""Caches that begin empty, for what is made for all builds: what earlier builds of a project wrote into
+its own (CACHES) must not get into another's."""
 BUILT = SCRATCH / "built"
 REPAIRED = SCRATCH / "repaired"
 INSIDE = SCRATCH / "inside"
@@ -188,7 +191,9 @@ class Toolchain:
     inside/, and has pyelftools if `elf_tools` is set.
 
     `environment` is what the project's own code sees, `set_up` a command that runs before any of it and
-    after the isolated environment is made, with `set_up_environment` added. The back end's hooks have
+    after the isolated environment is made, with `set_up_environment` added; it writes there and into
+    `folders`. `warm_up` is a command that fills the tools' caches with what is kept for all builds;
+    `cache_environment` names such caches below APART. The back end's hooks have
     `hook_environment` added, pip `pip_environment`: build requirements that pip compiles are for the
     interpreter that runs here, whatever the wheel is for. `caches` are folders that builds of the same
     project write and find again: (name, where it is seen).
@@ -218,6 +223,9 @@ class Toolchain:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     set_up: tuple[str, ...] = ()
     set_up_environment: Mapping[str, str] = field(default_factory=dict)
+    folders: tuple[PurePosixPath, ...] = ()
+    warm_up: tuple[str, ...] = ()
+    cache_environment: Mapping[str, str] = field(default_factory=dict)
     hook_environment: Mapping[str, str] = field(default_factory=dict)
     pip_environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()

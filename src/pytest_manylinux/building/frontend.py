@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from pytest_manylinux.building.api import (
+    APART,
     BUILT,
+    BYTECODE,
     CACHES,
     ENVIRONMENT,
     ENVIRONMENT_PYTHON,
@@ -39,6 +41,14 @@ _LISTS = SCRATCH / "requires"
 _ASKED = _LISTS / "asked.txt"
 _CONSTRAINTS = _LISTS / "constraints.txt"
 _UNPACK = f'mkdir -p {_LISTS} "$2" && tar -x -o -f "$1" -C {SCRATCH} && rm "$1"'
+# What the parts are that a toolchain has not laid out is no error; a full disk is.
+_PACK = (
+    'archive=$1 apart=$2; shift 2; cd "${archive%/*}" && rm -rf "$apart" && '
+    'for part; do shift; [ ! -e "$part" ] || set -- "$@" "$part"; done; '
+    'tar -c -f "$archive" "$@" || { rm -f "$archive"; exit 1; }'
+)
+_LAY_OUT = f'tar -x -o -f "$1" -C {SCRATCH} && rm "$1"'
+_EPOCH = "SOURCE_DATE_EPOCH"  # py_compile checks by hashes where it is set, which costs each import
 _KEEP = 'printf "%s\\n" "$1" > "$2"'
 
 _SPOILT = re.compile(r"incomplete-download|not enough bytes were received|DO NOT MATCH THE HASHES")
@@ -51,10 +61,10 @@ _FOREIGN_CODE = re.compile(
 )
 
 
-def pip_environment() -> dict[str, str]:
+def pip_environment(caches: PurePosixPath = CACHES) -> dict[str, str]:
     """How pip is to behave in a sandbox, whatever the user's own habits."""
     return {
-        "PIP_CACHE_DIR": str(CACHES / "pip"),
+        "PIP_CACHE_DIR": str(caches / "pip"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
         "PIP_PROGRESS_BAR": "off",
@@ -69,7 +79,8 @@ class FrontEnd:
     `packages` is the site-packages folder of the isolated environment; `image` the name of the root.
     `siblings` are wheels in the sandbox, as pip takes them, that are installed with the build
     requirements and stand for what requires their projects.
-    `source` is where the project's copy lies, `around_hooks` what calls of the back end start with.
+    `source` is where the project's copy lies, `around_hooks` what calls of the back end start with;
+    `caches` is the folder of pip's cache.
     """
 
     steps: BuildSteps
@@ -82,24 +93,55 @@ class FrontEnd:
     siblings: tuple[str, ...] = ()
     source: PurePosixPath = SOURCE
     around_hooks: tuple[str, ...] = ()
+    caches: PurePosixPath = CACHES
 
-    def prepare(self, archive: PurePosixPath, before_build: tuple[str, ...]) -> None:
-        """Unpack the source, make toolchain and isolated environment, run the user's commands.
+    def unpack(self, archive: PurePosixPath) -> None:
+        """Unpack the source; raises ToolchainError."""
+        self._step("unpacking the source", ("sh", "-e", "-c", _UNPACK, "sh", archive, self.source))
 
-        Raises BuildError for a command that fails, ToolchainError for all else.
-        """
+    def make_environment(self) -> None:
+        """Make the isolated environment and lay out the toolchain; raises ToolchainError."""
         chain = self.toolchain
-        unpack = ("sh", "-e", "-c", _UNPACK, "sh", str(archive), str(self.source))
-        venv = (chain.python, "-m", "venv", "--without-pip", str(ENVIRONMENT))
-        for title, argv, more in (
-            ("unpacking the source", unpack, {}),
-            ("making the environment", venv, {}),
-            ("setting up the toolchain", chain.set_up, chain.set_up_environment),
-        ):
-            if argv:
-                environment = {**self.environment, **more}
-                self.steps.run(title, argv, environment=environment, needed_of=self.image)
-        for command in before_build:
+        venv = (chain.python, "-m", "venv", "--without-pip", ENVIRONMENT)
+        self._step("making the environment", venv)
+        self.warm_up()
+        if chain.set_up:
+            self._step("setting up the toolchain", chain.set_up, chain.set_up_environment)
+
+    def warm_up(self) -> None:
+        """Fill the tools' caches with what is kept for all builds; raises ToolchainError."""
+        if self.toolchain.warm_up:
+            self._step("warming up", self.toolchain.warm_up)
+
+    def apart(self) -> FrontEnd:
+        """The same, with caches into which no build of the project has written."""
+        environment = {**self.environment, **self.toolchain.cache_environment}
+        return replace(self, environment=environment, caches=APART)
+
+    def pack(self, archive: PurePosixPath) -> bool:
+        """Pack environment and toolchain, what is installed with bytecode; whether there was room."""
+        timed = {name: value for name, value in self.environment.items() if name != _EPOCH}
+        # what cannot be compiled is for another Python, and nothing lost
+        compiling = (ENVIRONMENT_PYTHON, "-m", "compileall", "-q", str(self.packages))
+        self.steps.run("compiling build requirements", compiling, environment=timed)
+        parts = (ENVIRONMENT, BYTECODE, *self.toolchain.folders)
+        argv = ("sh", "-c", _PACK, "sh", str(archive), str(APART), *(part.name for part in parts))
+        return self.steps.run("packing the environment", argv, environment=self.environment).ok
+
+    def unpack_environment(self, archive: PurePosixPath) -> None:
+        """Lay out what `pack` made; raises ToolchainError."""
+        self._step("laying out the environment", ("sh", "-e", "-c", _LAY_OUT, "sh", archive))
+
+    def _step(
+        self, title: str, argv: tuple[str | PurePosixPath, ...], more: Mapping[str, str] | None = None
+    ) -> None:
+        """A step of ours, which the image has to be able to do."""
+        environment = {**self.environment, **(more or {})}
+        self.steps.run(title, tuple(map(str, argv)), environment=environment, needed_of=self.image)
+
+    def run_before_build(self, commands: tuple[str, ...]) -> None:
+        """Run the user's commands in the project's folder; raises BuildError for one that fails."""
+        for command in commands:
             done = self.steps.run(
                 f"before-build: {command}",
                 ("sh", "-e", "-c", command),
@@ -121,7 +163,7 @@ class FrontEnd:
         # pip looks for what it is asked for in turn: files are to be known before the names they meet
         wanted = (*self.siblings, *wanted)
         title, command = "installing build requirements", self._pip(again=again)
-        environment = {**self.environment, **self.index.environment, **pip_environment()}
+        environment = {**self.environment, **self.index.environment, **pip_environment(self.caches)}
         environment |= self.toolchain.pip_environment
         environment |= NO_BYTECODE if again else {}
         try:

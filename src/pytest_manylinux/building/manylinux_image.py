@@ -18,7 +18,9 @@ from pathlib import Path, PurePosixPath
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.building.api import (
+    APART,
     BYTECODE,
+    CACHES,
     ENVIRONMENT,
     ENVIRONMENT_PYTHON,
     BuildRequest,
@@ -29,6 +31,7 @@ from pytest_manylinux.building.api import (
 )
 from pytest_manylinux.building.compiler import TARGETS, known_symbols
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
+from pytest_manylinux.cache.values import key_of
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
 from pytest_manylinux.errors import DeadImageError, SandboxError, ToolchainError
 from pytest_manylinux.images.root_provision import signal_of_true
@@ -61,6 +64,7 @@ print("\\t".join([sys.argv[1], platform.python_version(), version, os.path.dirna
 """
 _ASK_ALL = f'for p in {PYTHONS}/*/bin/python; do "$p" -c "$1" "$p"; done; true'
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_COMPILERS = "compilers"
 _TAKES_PYTHON = Version("22.3")
 """pip's option `--python` came with this release (its changelog)."""
 _MANAGERS = ("dnf", "microdnf", "yum", "apk", "apt-get")
@@ -277,7 +281,11 @@ class ImageToolchain:
                 **self.layout.environment,
                 "PATH": f"{ENVIRONMENT}/bin:{folder}/bin:{path}",
                 "PYTHONPYCACHEPREFIX": str(BYTECODE),
+                **_compiler_caches(CACHES),
             },
+            cache_environment=_compiler_caches(APART),
+            # a compiler's cache is good for no other compiler
+            caches=((f"compilers-{key_of(self.layout.image.content)[:16]}", CACHES / _COMPILERS),),
             # without the project's PATH, on which another auditwheel may be
             auditwheel_environment={**self.layout.environment, "PATH": path},
             auditwheel_name=f"auditwheel of {self.layout.image.name}",
@@ -285,6 +293,12 @@ class ImageToolchain:
             target=target.triple if target else "",
             known_failures=_KNOWN_FAILURES,
         )
+
+
+def _compiler_caches(folder: PurePosixPath) -> dict[str, str]:
+    """Where ccache and zig keep what they compiled, if the image's compilers are these."""
+    names = ("CCACHE_DIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+    return {name: str(folder / _COMPILERS / name.partition("_")[0].lower()) for name in names}
 
 
 def python_in(layout: Layout, request: BuildRequest) -> PurePosixPath:

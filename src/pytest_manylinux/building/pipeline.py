@@ -31,6 +31,7 @@ from pytest_manylinux.building.api import (
 )
 from pytest_manylinux.building.frontend import FrontEnd
 from pytest_manylinux.building.glibc_symbols import too_new_symbols
+from pytest_manylinux.building.kept_environment import BuildEnvironments, environment_key
 from pytest_manylinux.building.project import Project, read_project
 from pytest_manylinux.building.repair import Repair, check_libc, check_symbols, set_plain_modes
 from pytest_manylinux.building.source import OBJECTS, Snapshot, snapshot, turn_around
@@ -194,8 +195,8 @@ class _Job:
                 turn_around(archive)
             sandbox.copy_in(archive, _ARCHIVE)
             archive.unlink()
-            front_end.prepare(_ARCHIVE, self.request.before_build)
-            front_end.install(self.project.build_requires)
+            front_end.unpack(_ARCHIVE)
+            self._provide(front_end)
             front_end.install(front_end.asked_for(), again=True)
             requirements = front_end.installed()  # before build_wheel could add to them
             front_end.build_wheel()
@@ -217,6 +218,17 @@ class _Job:
             set_plain_modes(facts.wheel.path)
             facts = replace(facts, wheel=open_wheel(facts.wheel.path))
         return facts, requirements
+
+    def _provide(self, front_end: FrontEnd) -> None:
+        """Environment, toolchain and what the project names as required to build."""
+        request, requires = self.request, self.project.build_requires
+        if key := environment_key(request, self.project, self.toolchain, self.index):
+            kept = BuildEnvironments(root=request.cache / "environments", fresh=request.fresh)
+            kept.lay_out(key, front_end, requires)
+        else:
+            front_end.make_environment()
+            front_end.run_before_build(request.before_build)
+            front_end.install(requires)
 
     def _spec(self, source: Snapshot) -> SandboxSpec:
         mounts = [Mount(source=path, target=target) for path, target in self.index.mounts]

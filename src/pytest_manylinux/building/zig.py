@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.building.api import (
+    APART,
     CACHES,
     ENVIRONMENT,
     ENVIRONMENT_PYTHON,
@@ -266,6 +267,9 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         pip=Pip(command=(kit.python, "-I", "-m", "pip", "--python", ENVIRONMENT_PYTHON)),
         environment=build_environment(request.arch, its_index),
         set_up=("sh", str(INSIDE / "set_up.sh")),
+        folders=(_TOOLCHAIN, _NATIVE_TOOLCHAIN) if musl else (_TOOLCHAIN,),
+        warm_up=("sh", str(INSIDE / "warm_cache.sh")),
+        cache_environment=_zig_caches(APART / "zig"),
         set_up_environment={
             **target.set_up_environment(policy, KIT / "zig/zig"),
             "PYTHON": f"python{request.python.dotted}",
@@ -314,11 +318,14 @@ def build_environment(arch: str, index: IndexAccess) -> Mapping[str, str]:
     return {
         **network,
         **tools_environment(_TOOLCHAIN),
-        "ZIG_GLOBAL_CACHE_DIR": str(CACHES / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(CACHES / "zig"),
+        **_zig_caches(CACHES / "zig"),
         # roots of i686 run on x86_64 kernels, which Python would believe
         **({"_PYTHON_HOST_PLATFORM": "linux-i686"} if arch == "i686" else {}),
     }
+
+
+def _zig_caches(folder: PurePosixPath) -> dict[str, str]:
+    return dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), str(folder))
 
 
 def tools_environment(toolchain: PurePosixPath) -> Mapping[str, str]:

@@ -64,6 +64,11 @@ def make_once(
     return target
 
 
+def is_recent(folder: Path, seconds: float) -> bool:
+    """Whether a folder is there, and younger; one from the future would be kept for ever."""
+    return folder.is_dir() and 0 <= time.time() - folder.stat().st_mtime < seconds
+
+
 def put_in_place(folder: Path, target: Path) -> None:
     """Seal a finished folder and rename it to `target`, in the place of what is there.
 

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import itertools
 import re
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,13 +21,13 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from pytest_manylinux.cache.directories import make_once
+from pytest_manylinux.cache.directories import is_recent, make_once
 from pytest_manylinux.cache.integrity import file_digest, is_whole
 from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount, Sandbox
 from pytest_manylinux.errors import DependencyError, TrialTimeoutError
 from pytest_manylinux.escape import redact
 from pytest_manylinux.host.architecture import allowed_time
-from pytest_manylinux.indexes import OUT_OF_REACH, IndexAccess, host_index
+from pytest_manylinux.indexes import MAX_AGE, OUT_OF_REACH, IndexAccess, host_index
 from pytest_manylinux.inspect.requirements import contradictory_requirements, needed_requirements
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome
@@ -36,9 +35,6 @@ from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, look
 from pytest_manylinux.trials.venv import prepared_venv
-
-MAX_AGE = 24 * 3600.0
-"""Seconds for which a resolution counts as what users get today."""
 
 _OUT = SCRATCH / "out"
 _WHEELS = "wheels"
@@ -123,7 +119,7 @@ def resolve_dependencies(
     )
     contradictory = any(contradictory_requirements(facts, target, extras))
     resolve = _nothing if contradictory else partial(resolver.resolve, lowest_pins(direct, spared))
-    return make_once(folder, resolve, usable=lambda it: _is_fresh(it) and is_whole(it)) / _WHEELS
+    return make_once(folder, resolve, usable=_is_of_today) / _WHEELS
 
 
 def _asked(
@@ -151,9 +147,8 @@ def _nothing(folder: Path) -> None:
     (folder / _WHEELS).mkdir()
 
 
-def _is_fresh(folder: Path) -> bool:
-    """Not from the future either: a clock that was put back would keep it for ever."""
-    return folder.is_dir() and 0 <= time.time() - folder.stat().st_mtime < MAX_AGE
+def _is_of_today(folder: Path) -> bool:
+    return is_recent(folder, MAX_AGE) and is_whole(folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

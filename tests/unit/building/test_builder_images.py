@@ -188,7 +188,9 @@ class Maker:
 
     def build(self, *before: str) -> tuple[tuple[str, str], ...]:
         """As the pipeline does it."""
-        self.front_end.prepare(PurePosixPath("/scratch/source.tar"), before)
+        self.front_end.unpack(PurePosixPath("/scratch/source.tar"))
+        self.front_end.make_environment()
+        self.front_end.run_before_build(before)
         self.front_end.install(("setuptools",))
         self.front_end.install(self.front_end.asked_for(), again=True)
         requirements = self.front_end.installed()

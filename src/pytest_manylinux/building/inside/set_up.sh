@@ -8,16 +8,6 @@
 set -e
 toolchain=/scratch/toolchain
 
-# What zig made of its own libraries, from the folder that builds cannot write: lists copied, files
-# linked. What is there already stays, hence no error.
-warm=/scratch/kit/warm cache=/scratch/cache/zig
-if [ -d $warm/h ]; then
-  mkdir -p $cache/b $cache/h $cache/o
-  cp -Rn $warm/b/. $cache/b/ || :
-  cp -Rn $warm/h/. $cache/h/ || :
-  cp -Rns $warm/o/. $cache/o/ || :
-fi
-
 # Debian keeps pyconfig.h in a folder that also holds the root's C library: take nothing else of it.
 python_headers() {
   ln -s "/usr/include/$TRIPLET/$PYTHON" "$1/include/$TRIPLET/$PYTHON"
