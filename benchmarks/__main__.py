@@ -61,7 +61,7 @@ PARTS: dict[str, Measure] = {
     "cold": lambda options: cold(options.folder, before=options.before, rounds=options.rounds),
     "whole": lambda options: [whole(options.folder, docker=not options.without_docker)],
     "samples": lambda _: [samples()],
-    "builds": lambda options: [builds(options.folder, rounds=options.rounds)],
+    "builds": lambda options: builds(options.folder, rounds=options.rounds),
     "predict": _predictions,
     "release": lambda _: release(),
     "start": lambda options: [start_up(8 * options.rounds)],

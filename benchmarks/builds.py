@@ -25,33 +25,40 @@ from make_builder_image import changes, make_archive  # noqa: E402 - the same
 
 IMAGE = "bench-builder:1"
 POLICY = parse_policy("manylinux1")
+PYTHONS = {"debian-11": "3.9", "debian-12": "3.11", "debian-13": "3.13", "debian-testing": "3.14"}
 PROJECT = _HERE / "sample_projects/portable/c_extension"
 
 
-def builds(folder: Path, *, rounds: int) -> Part:
-    """Both as whole processes, warm, a line of C changed: the image is there, and what each keeps."""
-    archive = folder / "builder.tar"
+def builds(folder: Path, *, rounds: int) -> list[Part]:
+    """Both as whole processes, warm, a line of C changed: the image is there, and what each keeps.
+
+    For one Python, and for four.
+    """
+    archive = folder / "builder-of-four.tar"
     if not archive.exists():
         progress("builds: making the image")
         folder.mkdir(parents=True, exist_ok=True)
-        make_archive(archive, ["debian-11", "debian-12"], POLICY)
+        make_archive(archive, list(PYTHONS), POLICY)
     with engine_running("docker"), tempfile.TemporaryDirectory(prefix="bench-") as name:
         _load(archive)
         place = Path(name, PROJECT.name)
         shutil.copytree(PROJECT, place)
-        progress("builds: in turns")
-        cells = {
-            "cibuildwheel": lambda: _theirs(_changed(place)),
-            "pytest --manylinux": lambda: _ours(_changed(place)),
-        }
-        for cell in cells.values():
-            cell()  # whoever begins must not pay for what is there from then on
-        rows: tuple[Row, ...] = in_turns(cells, rounds)
+        return [_part(place, pythons, rounds) for pythons in (["3.11"], list(PYTHONS.values()))]
+
+
+def _part(place: Path, pythons: list[str], rounds: int) -> Part:
+    count = "one Python" if len(pythons) == 1 else f"{len(pythons)} Pythons"
+    progress(f"builds: {count}, in turns")
+    cells = {
+        "cibuildwheel": lambda: _theirs(_changed(place), pythons),
+        "pytest --manylinux": lambda: _ours(_changed(place), pythons),
+    }
+    rows: tuple[Row, ...] = in_turns(cells, rounds)
     return Part(
-        title=f"Build and repair of {PROJECT.name}, one Python, a line of C changed, in one image",
+        title=f"Build and repair of {PROJECT.name}, {count}, a line of C changed, in one image",
         rows=rows,
         base="cibuildwheel",
-        asked="no slower than cibuildwheel",
+        asked=f"{3 if len(pythons) == 1 else 4} times as fast as cibuildwheel",
         note="The image is `tools/make_builder_image.py`'s, not an official one.",
     )
 
@@ -70,13 +77,14 @@ def _load(archive: Path) -> None:
         client.api.tag(json.loads(answer.strip().splitlines()[-1])["status"], *IMAGE.split(":"))
 
 
-def _theirs(place: Path) -> Spent:
+def _theirs(place: Path, pythons: list[str]) -> Spent:
     index = host_index()
     arguments = ["--network=host", "--pull=never"]
     arguments += [f"--volume={source}:{target}:ro" for source, target in index.mounts]
     done = spent(
-        [sys.executable, "-m", "cibuildwheel", "--only", "cp311-manylinux_x86_64", "."],
+        [sys.executable, "-m", "cibuildwheel", "--platform=linux", "--archs=x86_64", "."],
         folder=place,
+        CIBW_BUILD=" ".join(f"cp{python.replace('.', '')}-manylinux_*" for python in pythons),
         CIBW_MANYLINUX_X86_64_IMAGE=IMAGE,
         CIBW_CONTAINER_ENGINE=f"docker; create_args: {' '.join(arguments)}",
         CIBW_ENVIRONMENT=" ".join(f'{name}="{value}"' for name, value in index.environment.items()),
@@ -84,11 +92,10 @@ def _theirs(place: Path) -> Spent:
         CIBW_BUILD_FRONTEND="pip",
         CIBW_OUTPUT_DIR=str(place.parent / "theirs"),
     )
-    return _green(done)
+    return _counted(_green(done), place.parent / "theirs", pythons)
 
 
-def _ours(place: Path) -> Spent:
-    shutil.rmtree(place.parent / "ours", ignore_errors=True)
+def _ours(place: Path, pythons: list[str]) -> Spent:
     words = [
         sys.executable,
         "-m",
@@ -102,14 +109,19 @@ def _ours(place: Path) -> Spent:
     words += ["--manylinux", "--manylinux-engine=docker", "-k", "build"]
     words += [
         f"--manylinux-builder={IMAGE}",
-        "--manylinux-python=3.11",
-        "--manylinux-distros=debian-12",
+        f"--manylinux-python={' '.join(pythons)}",
+        f"--manylinux-distros={' '.join(name for name in PYTHONS if PYTHONS[name] in pythons)}",
     ]
     words += [f"--manylinux-wheelhouse={place.parent / 'ours'}", "."]
-    done = _green(spent(words, folder=place))
-    made = list(Path(place.parent, "ours").glob("*.whl"))
-    if len(made) != 1:
-        raise SystemExit(f"{len(made)} wheels were built, not one:\n{done.output}")
+    return _counted(_green(spent(words, folder=place)), place.parent / "ours", pythons)
+
+
+def _counted(done: Spent, folder: Path, pythons: list[str]) -> Spent:
+    """What was done, if it gave a wheel for each Python; they are removed."""
+    made = len(list(folder.glob("*.whl")))
+    if made != len(pythons):
+        raise SystemExit(f"{made} wheels were built, not {len(pythons)}:\n{done.output}")
+    shutil.rmtree(folder)
     return done
 
 
@@ -120,4 +132,5 @@ def _green(done: Spent) -> Spent:
 
 
 if __name__ == "__main__":
-    print("\n".join(builds(Path(os.environ.get("BENCH", "reports/bench")), rounds=3).lines()))
+    for part in builds(Path(os.environ.get("BENCH", "reports/bench")), rounds=3):
+        print("\n".join(part.lines()))
