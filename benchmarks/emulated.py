@@ -20,16 +20,14 @@ run under qemu, and both times compared, packages at hand (`--roots`).
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from figures import Part, Row, progress
+from figures import Part, Row, counting, progress
 from subjects import download
 from trials import NAIVE
 
@@ -54,29 +52,6 @@ _ASKED = "25 times less processor time than naive"
 _WHEEL = "markupsafe==3.0.4"
 _PYTHONS = {"aarch64": "3.11", "armv7l": "3.11", "riscv64": "3.13"}
 _POLICIES = ("manylinux2014", "manylinux_2_28", "manylinux_2_31", "manylinux_2_39")
-_GROUPS = Path("/sys/fs/cgroup/cpuacct")
-
-
-@contextlib.contextmanager
-def counting() -> Iterator[Callable[[], float]]:
-    """Have this process and what it starts counted; gives what reads their seconds of processor."""
-    own = next(line.split(":")[2] for line in _own_groups() if ":cpuacct:" in line)
-    parent = _GROUPS / own.strip("/")
-    group = parent / f"emulated-{os.getpid()}"
-    group.mkdir()
-    (group / "cgroup.procs").write_text(str(os.getpid()))
-    try:
-        yield lambda: int((group / "cpuacct.usage").read_text()) / 1e9
-    finally:
-        (parent / "cgroup.procs").write_text(str(os.getpid()))
-        with contextlib.suppress(OSError):
-            group.rmdir()
-
-
-def _own_groups() -> list[str]:
-    if not _GROUPS.is_dir():
-        raise SystemExit(f"no {_GROUPS}: see above for what this wants")
-    return Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
 
 
 def request_of(path: Path) -> TrialRequest:

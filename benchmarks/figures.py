@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -9,11 +10,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1024 * 1024
+_GROUPS = Path("/sys/fs/cgroup/cpuacct")
 Cell = Callable[[], object]
 
 
@@ -125,6 +127,31 @@ def in_turns(cells: dict[str, Cell], rounds: int) -> tuple[Row, ...]:
     return tuple(
         Row(name=name, value=statistics.median(times), rounds=rounds) for name, times in seen.items()
     )
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[], float]]:
+    """Have this process and what it starts counted; gives what reads their seconds of processor.
+
+    A sandbox's processes are nobody's children in the end, and so in no parent's rusage.
+    """
+    own = next(line.split(":")[2] for line in _own_groups() if ":cpuacct:" in line)
+    parent = _GROUPS / own.strip("/")
+    group = parent / f"benchmark-{os.getpid()}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        yield lambda: int((group / "cpuacct.usage").read_text()) / 1e9
+    finally:
+        (parent / "cgroup.procs").write_text(str(os.getpid()))
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
+def _own_groups() -> list[str]:
+    if not _GROUPS.is_dir():
+        raise SystemExit(f"no {_GROUPS}: processor time wants root, and control groups of version 1")
+    return Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
 
 
 def progress(words: str) -> None:

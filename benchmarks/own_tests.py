@@ -7,15 +7,17 @@ A made project with 200 tests, in turns, so that all see the same machine; secon
 * by hand: `pytest tests` alone, in a sandbox of the root in which `python3 -m venv` and pip have
   installed the wheel and pytest before, bytecode compiled: the suite's own time;
 * trial: all of ours, as a run does the only trial on an image: a sandbox, the wheel installed and
-  imported, what the tests require installed, the tests, their results read;
+  imported, what the tests require laid out, the tests, their results read;
+* first trial: the same where nothing of what the tests require is kept yet;
 * one of many: the same where another trial on the image is known to come, whose process is made ready
   while the tests run;
 * import: the first without tests, in a sandbox of its own.
 
 Each test waits for a part of a second, as one that does something does; one suite is of 10 ms a test,
-the other of 50 ms. What a trial adds does not grow with the suite: pip's start, what the tests
-require unpacked, and its bytecode, which a fresh sandbox does not have. Prints Markdown tables with
-medians.
+the other of 50 ms. What a trial adds does not grow with the suite: pip's start and what is laid out. On
+a machine that does other things too, that work waits for a processor and the tests' sleep does not: the
+last table has processor time, by a control group (root, version 1), for the first suite alone.
+Prints Markdown tables with medians.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from figures import Cell, Part, in_turns, progress
+from figures import Cell, Part, counting, in_turns, progress
 from trials import subject_of
 
 from pytest_manylinux.cache.paths import cache_root
@@ -39,6 +42,7 @@ from pytest_manylinux.model.observation import CaseStatus
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings
+from pytest_manylinux.trials.suite_requirements import Stores, with_kept_installation
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
@@ -97,13 +101,17 @@ def made_request(folder: Path, distro: str, seconds: float, engine: Engine) -> T
         also=settings.requires,
     )
     suite = SuiteRequest(settings=settings, tree=folder / "project.tar", required=required)
-    return TrialRequest(
-        wheel=request.wheel,
-        facts=request.facts,
-        target=request.target,
-        image=request.image,
-        suite=suite,
-    )
+    return replace(request, dependencies=None, suite=suite)
+
+
+def with_kept(request: TrialRequest, engine: Engine) -> TrialRequest:
+    """The same as a run has it that is not the first to want what the tests require."""
+    stores = Stores(kept=cache_root() / "installed", venvs=cache_root() / "venvs")
+    for _ in range(2):
+        kept = with_kept_installation(request, engine, stores)
+    assert kept.suite is not None
+    assert kept.suite.installed is not None
+    return kept
 
 
 def trial(
@@ -170,14 +178,52 @@ def beside_the_suite(
                 alone, pool = PreloadedPool(engine), PreloadedPool(engine)
                 inner.callback(alone.close)
                 inner.callback(pool.close)
+                kept = with_kept(request, engine)
                 cells: dict[str, Cell] = {
                     "by hand": by_hand(ready_by_hand(request, engine, inner)),
-                    "trial": trial(request, engine, alone),
-                    "one of many": trial(request, engine, pool, more=1),
+                    "first trial": trial(request, engine, alone),
+                    "trial": trial(kept, engine, alone),
+                    "one of many": trial(kept, engine, pool, more=1),
                     "import": trial(without_tests(request), engine),
                 }
                 parts.append(_part(request, each, cells, rounds))
     return parts
+
+
+def in_processor_time(distro: str = "debian-12", seconds: float = 0.01, *, rounds: int) -> Part:
+    """The same by what processors did; each trial alone, its process and its sandbox's end included."""
+    with contextlib.ExitStack() as stack:
+        progress(f"processor time of {TESTS} tests on {distro}")
+        read = stack.enter_context(counting())
+        engine = select_engine("bubblewrap")
+        stack.callback(engine.close)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        request = made_request(folder, distro, seconds, engine)
+        sandbox = ready_by_hand(request, engine, stack)
+
+        def of(work: Cell) -> Cell:
+            def cell() -> float:
+                before = read()
+                work()
+                return read() - before
+
+            return cell
+
+        def alone(request: TrialRequest) -> Cell:
+            def cell() -> None:
+                with contextlib.closing(PreloadedPool(engine)) as pool:
+                    trial(request, engine, pool)()
+
+            return of(cell)
+
+        cells = {
+            "by hand": of(by_hand(sandbox)),
+            "first trial": alone(request),
+            "trial": alone(with_kept(request, engine)),
+            "import": alone(without_tests(request)),
+        }
+        title = f"Processor time of a trial with {TESTS} tests on {request.target.id}"
+        return Part(title=title, rows=in_turns(cells, rounds), base="by hand")
 
 
 def without_tests(request: TrialRequest) -> TrialRequest:
@@ -207,7 +253,8 @@ def main() -> int:
     parser.add_argument("--distro", default="debian-12")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    for part in beside_the_suite(options.distro, rounds=options.rounds):
+    parts = beside_the_suite(options.distro, rounds=options.rounds)
+    for part in (*parts, in_processor_time(options.distro, rounds=options.rounds)):
         print("\n".join((*part.lines(), "")))
     return 0
 

@@ -32,6 +32,7 @@ from pytest_manylinux.pythons.source_package import PACKAGES
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.suite import SuiteRequest
+from pytest_manylinux.trials.suite_requirements import Stores, with_kept_installation
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 from pytest_manylinux.trials.uv_program import UvProgram, uv_program
 from pytest_manylinux.trials.venv import prepared_venv
@@ -260,6 +261,8 @@ class Workspace:
 
     def observe(self, request: TrialRequest, more: int = 0) -> Observation:
         """Do a trial; `more` trials on the same target are known to come. Raises as run_trial does."""
+        stores = Stores(kept=self.store.root / "installed", venvs=self.venvs)
+        request = with_kept_installation(request, self.engine(), stores)
         return run_trial(request, self.engine(), self._pool(), more)
 
     def close(self) -> None:

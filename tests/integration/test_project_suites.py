@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from engine_daemons import engine_running
+from installed_wheels import pack_installed
 from wheels import build_wheel
 
 from pytest_manylinux.cache.paths import cache_root
@@ -27,6 +28,7 @@ from pytest_manylinux.trials.inside.suite_results import RESULTS
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import Errand
 from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings
+from pytest_manylinux.trials.suite_requirements import Stores, with_kept_installation
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 pytestmark = pytest.mark.integration
@@ -45,9 +47,22 @@ class Place:
     def judged(self, *command: str, tree: Path | None = None, **settings: object) -> Verdict:
         suite = SuiteSettings(command=command, timeout=60.0)
         suite = replace(suite, **settings)  # type: ignore[arg-type]
-        request = replace(self.request, suite=SuiteRequest(settings=suite, tree=tree))
+        return self.tried(SuiteRequest(settings=suite, tree=tree))
+
+    def tried(self, suite: SuiteRequest) -> Verdict:
+        request = replace(self.request, suite=suite)
         seen = run_trial(request, self.engine, self.pool)
         return judge(request.facts, seen, request.target, wheel=request.wheel)
+
+    def with_kept(self, suite: SuiteRequest, folder: Path) -> SuiteRequest:
+        """With the installed files of what it requires, made by the second trial that wants them."""
+        stores = Stores(kept=folder / "installed", venvs=cache_root() / "venvs")
+        request = replace(self.request, suite=suite)
+        found = [with_kept_installation(request, self.engine, stores).suite for _ in range(2)]
+        assert found[0] == suite
+        assert found[1] is not None
+        assert found[1].installed is not None
+        return found[1]
 
 
 def suite_of(verdict: Verdict) -> SuiteOutcome:
@@ -185,6 +200,80 @@ def test_what_one_suite_writes_no_other_sees(place: Place) -> None:
     spoilt = 'echo "raise SystemError" > "$(python -c "import demo; print(demo.__file__)")"'
     assert place.judged(f"{spoilt} && python -c 'import demo'").outcome is Outcome.NOT_PORTABLE
     assert place.judged("python -c 'import demo'").outcome is Outcome.PORTABLE
+
+
+# Bytecode and the lines of RECORD for it are all that may differ: pip does not compile in a trial.
+LISTING = """python - <<'EOF'
+import hashlib, os, sys
+for folder, _, names in sorted(os.walk(sys.prefix)):
+    for name in sorted(names):
+        path = os.path.join(folder, name)
+        with open(path, "rb") as file:
+            content = file.read()
+        if name == "RECORD":
+            content = b"".join(sorted(line for line in content.splitlines() if b".pyc," not in line))
+        if not name.endswith(".pyc") and "/pip" not in path and "/setuptools" not in path:
+            print(path[14:], oct(os.stat(path).st_mode), hashlib.sha256(content).hexdigest()[:16])
+EOF"""
+COMPILED = """cd $VIRTUAL_ENV/lib/python3*/site-packages/_pytest
+ls *.py | wc -l; ls __pycache__/*.pyc | wc -l"""
+PRETENDS = """
+import pathlib, sysconfig
+folder = pathlib.Path(sysconfig.get_path("purelib"), "pytest-99.dist-info")
+folder.mkdir(exist_ok=True)
+(folder / "METADATA").write_text("Metadata-Version: 2.1\\nName: pytest\\nVersion: 99\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def required(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_installed(tmp_path_factory.mktemp("required"), "pytest")
+
+
+def requiring(required: Path, *command: str) -> SuiteRequest:
+    settings = SuiteSettings(command=command, requires=("pytest",), timeout=60.0)
+    return SuiteRequest(settings=settings, required=required)
+
+
+def test_what_is_kept_of_an_installation_is_what_pip_installs(
+    place: Place, required: Path, tmp_path: Path
+) -> None:
+    suite = requiring(required, "python -m pip list", LISTING)
+    by_pip = suite_of(place.tried(suite)).output
+    assert "/_pytest/main.py" in by_pip
+    assert "bytes left out" not in by_pip
+    kept = place.with_kept(suite, tmp_path)
+    assert suite_of(place.tried(kept)).output == by_pip
+    compiled = replace(kept, settings=replace(suite.settings, command=(COMPILED,)))
+    modules, bytecode = suite_of(place.tried(compiled)).output.split()
+    assert modules == bytecode
+
+
+def test_what_a_suite_writes_into_kept_files_no_other_sees(
+    place: Place, required: Path, tmp_path: Path
+) -> None:
+    run = heredoc("def test_it(): pass") + "pytest test_it.py"
+    spoil = "echo 'raise SystemError' > $(python -c 'import pytest; print(pytest.__file__)')"
+    kept = place.with_kept(requiring(required, run), tmp_path)
+    settings = replace(kept.settings, command=(f"{spoil}\n{run}",))
+    assert place.tried(replace(kept, settings=settings)).outcome is Outcome.NOT_PORTABLE
+    after = place.tried(kept)
+    assert after.outcome is Outcome.PORTABLE
+    assert suite_of(after).counts == (("passed", 1),)
+
+
+def test_where_a_wheel_has_changed_what_is_installed_pip_decides(
+    place: Place, required: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A wheel that brings a file of what its tests require, and one that pretends to be that."""
+    kept = place.with_kept(requiring(required, LISTING), tmp_path)
+    for files in ({"demo.py": "", "pytest/py.typed": "mine"}, {"demo.py": PRETENDS}):
+        path = build_wheel(tmp_path_factory.mktemp("wheel"), files, tag="py3-none-any")
+        wheel = open_wheel(path)
+        own = replace(place, request=replace(place.request, wheel=wheel, facts=read_wheel(wheel)))
+        by_pip = suite_of(own.tried(replace(kept, installed=None)))
+        assert suite_of(own.tried(kept)).output == by_pip.output
+        assert by_pip.output
 
 
 NETWORK = 'python -c "import socket; print(len(socket.if_nameindex()))"'

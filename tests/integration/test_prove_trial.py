@@ -30,8 +30,8 @@ from pytest_manylinux.model.observation import (
 )
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import INPUTS, LIBRARY, QUIET, Errand, library_mounts
-from pytest_manylinux.trials.trial import _OFFLINE, TrialRequest, run_trial
+from pytest_manylinux.trials.request import INPUTS, LIBRARY, Errand, library_mounts
+from pytest_manylinux.trials.trial import _ARGUMENTS, TrialRequest, run_trial
 from pytest_manylinux.trials.venv import prepared_venv
 
 pytestmark = pytest.mark.integration
@@ -629,7 +629,7 @@ def test_what_a_fork_server_imports_before_is_what_pip_imports(
     venv = prepared_venv(place.image, place.target.interpreter, engine, cache_root() / "venvs")
     mounts = (Mount(source=wheel, target=inside), Mount(source=venv.record, target=layout))
     spec = SandboxSpec(image=place.image, mounts=(*venv.mounts(), *library_mounts(), *mounts))
-    arguments = ["install", *QUIET, *_OFFLINE, "--no-deps", str(inside)]
+    arguments = [*_ARGUMENTS, "--no-deps", str(inside)]
     program = MODULES.format(library=str(LIBRARY), layout=str(layout), pip=arguments)
     with engine.open(spec) as sandbox:
         done = sandbox.exec(Command(argv=("python3", "-c", program)))

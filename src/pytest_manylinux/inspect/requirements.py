@@ -39,6 +39,22 @@ def applies(line: str, version: PythonVersion, arch: str, extras: Iterable[str] 
     return any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
 
+def requirements_of_extras(
+    requires_dist: Iterable[str], target: Target, extras: Iterable[str]
+) -> tuple[str, ...] | None:
+    """What extras add on `target`, without markers; None where only the target's own pip can tell."""
+    version, names, found = target.interpreter.version, tuple(extras), []
+    for line in requires_dist if names else ():
+        requirement = _read(line)
+        if requirement is None or (_is_unsure(requirement) and "extra" in str(requirement.marker)):
+            return None
+        with_them = applies(line, version, target.arch, names)
+        if with_them and not applies(line, version, target.arch):
+            requirement.marker = None
+            found.append(str(requirement))
+    return tuple(found)
+
+
 def _environment(version: PythonVersion, arch: str) -> dict[str, str]:
     return {
         "os_name": "posix",

@@ -34,6 +34,9 @@ GRACE = 20.0
 QUIET = ("--disable-pip-version-check", "--no-input", "--no-color", "--progress-bar", "off")
 """What keeps pip's output to words that matter."""
 
+OFFLINE = ("--no-index", "--no-cache-dir")
+"""What keeps pip to what lies in the sandbox."""
+
 _SEEDED = INPUTS / "seeded"
 LIBRARY = INPUTS / "lib"
 REQUEST = INPUTS / "request.json"
@@ -46,6 +49,7 @@ _MODULES = (
     "launch.py",
     "examine.py",
     "run_suite.py",
+    "installed_files.py",
     "install_by_uv.py",
     "suite_results.py",
     "venv_layout.py",
@@ -63,12 +67,16 @@ class SuiteSteps(msgspec.Struct, frozen=True, kw_only=True):
 
     `tree` is the path of a tar archive inside the sandbox, empty without one; `sources` are paths in it
     that the working folder gets. `pip` are arguments for the venv's pip, empty if nothing is required.
-    `before` and `script` are shell scripts; `timeout` is seconds for each of the two.
+    `installed` is the path of a file with what that pip would install (inside/installed_files.py), of
+    which `present` are there already; empty if there is none. `before` and `script` are shell scripts;
+    `timeout` is seconds for each of the two.
     """
 
     tree: str = ""
     sources: tuple[str, ...] = ()
     pip: tuple[str, ...] = ()
+    installed: str = ""
+    present: tuple[str, ...] = ()
     before: str = ""
     script: str
     timeout: float
@@ -99,7 +107,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     of their own. `uv` installs the same before pip does. `system_calls` is a filter for the kernel, in
     hexadecimal, that all of it runs under. `emulator` is a command that the interpreters which import
     are started by, where the distro's Python starts by it. `examiner` is the Python that opens
-    libraries, in forks of itself; empty for the venv's.
+    libraries, in forks of itself; empty for the venv's. `packed` is where what pip has added is to be
+    written (inside/installed_files.py); empty: nowhere.
     """
 
     timeout: float
@@ -124,6 +133,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     system_calls: str = ""
     emulator: tuple[str, ...] = ()
     examiner: str = ""
+    packed: str = ""
     parallel: int = _PARALLEL
 
 

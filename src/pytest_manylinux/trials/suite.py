@@ -30,6 +30,7 @@ REQUIRED = INPUTS / "test-requires"
 """Where wheels of what the tests require lie in a sandbox."""
 
 _TREE = INPUTS / "project.tar"
+_INSTALLED = INPUTS / "installed"
 _PLACEHOLDER = re.compile(r"(?<!#)\{(?P<name>[a-z]+)\}")  # `#{…}` is the shell's own (cibuildwheel)
 _NO_TESTS, _WRONG_CALL = 5, 4  # pytest.ExitCode: NO_TESTS_COLLECTED, USAGE_ERROR
 _NOT_FOUND = (126, 127)  # a shell's
@@ -63,17 +64,30 @@ class SuiteSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptInstallation:
+    """A file with what pip installs of a set of wheels (inside/installed_files.py).
+
+    `present` are distributions in it, by their folders of metadata, that a trial has already.
+    """
+
+    path: Path
+    present: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteRequest:
     """The same with what a trial on this machine takes.
 
     `tree` is a tar archive of the project below one folder; None: no command speaks of it. `required`
-    is a folder of wheels resolved for this target. `cores` are as many as the run gives to one trial.
+    is a folder of wheels resolved for this target, `installed` what the target's pip makes of them, if
+    that is kept. `cores` are as many as the run gives to one trial.
     """
 
     settings: SuiteSettings
     tree: Path | None = None
     tree_sha256: str = ""
     required: Path | None = None
+    installed: KeptInstallation | None = None
     cores: int = 0
 
     @property
@@ -105,10 +119,9 @@ class SuiteRequest:
 
     def mounts(self) -> tuple[Mount, ...]:
         """What the sandbox needs for it."""
-        tree = () if self.tree is None else (Mount(source=self.tree, target=_TREE),)
-        if self.required is None:
-            return tree
-        return (*tree, Mount(source=self.required.resolve(), target=REQUIRED))
+        installed = None if self.installed is None else self.installed.path
+        places = ((self.tree, _TREE), (self.required, REQUIRED), (installed, _INSTALLED))
+        return tuple(Mount(source=it.resolve(), target=place) for it, place in places if it is not None)
 
     def steps(self, pip: tuple[str, ...], wheel: str) -> SuiteSteps:
         """What the agent is asked; `pip` installs without network, `wheel` is a path inside."""
@@ -117,6 +130,8 @@ class SuiteRequest:
             tree="" if self.tree is None else str(_TREE),
             sources=self.settings.sources,
             pip=(*pip, "--find-links", str(REQUIRED), *wanted) if wanted else (),
+            installed="" if self.installed is None else str(_INSTALLED),
+            present=() if self.installed is None else self.installed.present,
             before=self._script(self.settings.before, wheel) if self.settings.before else "",
             script=self._script(self.settings.command, wheel),
             timeout=self.settings.timeout,

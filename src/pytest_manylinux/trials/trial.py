@@ -43,6 +43,7 @@ from pytest_manylinux.trials.offered import (
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import (
     INPUTS,
+    OFFLINE,
     QUIET,
     Errand,
     PreparedVenv,
@@ -60,7 +61,7 @@ DEPENDENCIES = INPUTS / "dependencies"
 _WHEEL = INPUTS / "wheel"
 # Bytecode changes no verdict: pip compiles what it can and goes on where it cannot, and the imports
 # compile what they need.
-_OFFLINE = ("--no-index", "--no-cache-dir", "--no-compile")
+_ARGUMENTS = ("install", *QUIET, *OFFLINE, "--no-compile")
 _ROOM = 3  # times the unpacked size, for what pip unpacks aside and what imports write
 _UNPACKED = 5  # times a compressed size, about
 _PROCESSES_OF_TESTS = 2048  # and threads: suites start pools of both
@@ -261,7 +262,7 @@ def _asked(request: TrialRequest, layout: VenvLayout) -> Asked:
 
 
 def _suite_steps(request: TrialRequest, suite: SuiteRequest, wheel: str) -> SuiteSteps:
-    steps = suite.steps(("install", *QUIET, *_OFFLINE), wheel)
+    steps = suite.steps(_ARGUMENTS, wheel)
     return replace(steps, timeout=allowed_time(steps.timeout, request.target.arch))
 
 
@@ -297,7 +298,7 @@ def _errand(request: TrialRequest, venv: PreparedVenv, asked: Asked) -> Errand:
     inside, named = _WHEEL / wheel.plain_filename, _WHEEL / wheel.filename
     where: tuple[str, ...] = ("--no-deps",) if folder is None else ("--find-links", str(DEPENDENCIES))
     extras = f"[{','.join(request.extras)}]" if request.extras else ""
-    arguments = ("install", *QUIET, *_OFFLINE, *where, f"{inside}{extras}")
+    arguments = (*_ARGUMENTS, *where, f"{inside}{extras}")
     tested, processor = suite.required if suite else None, request.emulated
     patience = PATIENCE if processor else 1
     return Errand(

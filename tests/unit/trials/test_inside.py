@@ -17,6 +17,7 @@ INSIDE = {
     "launch",
     "processes",
     "import_one",
+    "installed_files",
     "preload_pip",
     "run_suite",
     "suite_results",

@@ -24,7 +24,7 @@ import os
 import sys
 import time
 
-from pytest_manylinux.trials.inside import examine, install_by_uv
+from pytest_manylinux.trials.inside import examine, install_by_uv, installed_files
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.inside.launch import examiner, launch, reports, shared_files
 from pytest_manylinux.trials.inside.processes import (
@@ -85,6 +85,7 @@ class Trial:
         self.is_own = not request["examiner"]  # this Python is the venv's
         self.importer = importer(compiled=self.is_own)  # now: what lies there later may be the wheel's
         self.fine = []  # type: list[str]
+        self.installed = []  # type: list[str]
         self.inner = set()  # type: set[str]
         self.emulator = request.get("emulator") or []  # type: list[str]
         suite = request.get("suite")
@@ -102,16 +103,21 @@ class Trial:
         bring other files of these names.
         """
         before, own = self.distributions(), OwnFiles(self.request["venv"])
+        packed = self.request["packed"]
+        files = installed_files.files_of_venv() if packed else set()
         task = Task([PYTHON, "-m", "pip", *self.request["pip"]], self.left())
         task.ready = self.run_pip
         list(run([task]))
+        self.installed = self.distributions()
         self.tell(
             "pip",
             ending=task.ending(),
             before=before,
-            installed=self.distributions(),
+            installed=self.installed,
             changed=own.changed(),
         )
+        if packed and task.status == 0:
+            installed_files.pack(files, self.request["sites"], packed)
         if task.status == 0 and self.request["files"]:
             self.tell("files", **compare(VENV, self.request))
         own.restore_interpreter()
@@ -299,7 +305,8 @@ class Trial:
             return
         self.tell("suite-begin")
         self.deadline = time.monotonic() + float(self.request["timeout"])  # of what is installed now
-        self.tell("suite", **self.suite.go(self.left))
+        as_installed = self.distributions() == self.installed
+        self.tell("suite", **self.suite.go(self.left, as_installed=as_installed))
 
 
 def compile_in_fork(_: "list[str]") -> None:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 
+from pytest_manylinux.trials.inside import installed_files
 from pytest_manylinux.trials.inside.processes import Task, run
 from pytest_manylinux.trials.inside.suite_results import NAME, RESULTS
 
@@ -49,14 +50,17 @@ class SuiteRun:
         with open(os.path.join(os.path.dirname(__file__), "suite_results.py"), "rb") as file:
             self.plugin = file.read()  # now: what lies there later may be the wheel's
 
-    def go(self, left: "Callable[[], float]") -> "dict[str, Any]":
+    def go(self, left: "Callable[[], float]", *, as_installed: bool) -> "dict[str, Any]":
         """Do all of it; gives the step that failed (empty: none), how it ended, and the results.
 
-        `left` gives the seconds that installing the requirements may take.
+        `left` gives the seconds that installing the requirements may take. `as_installed` tells that
+        the venv has the distributions that it had when the wheel was installed, and no others.
         """
         os.makedirs(WORKING)
         self.unpack()
-        if self.steps["pip"]:
+        kept = self.steps["installed"] if as_installed else ""
+        laid_out = kept and installed_files.unpack(kept, self.steps["present"])
+        if self.steps["pip"] and not laid_out:
             task = Task([self.python, "-m", "pip", *self.steps["pip"]], left())
             task.ready = self.run_pip
             ending = self.run(task)
