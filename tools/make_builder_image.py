@@ -54,11 +54,11 @@ _FIND_RUNTIME = """
 printf '#include <iostream>\\nint main() { std::cout << 1; }\\n' > /tmp/hello.cpp
 c++ -O2 -fPIC -shared -std=c++11 -pthread /tmp/hello.cpp -o /tmp/hello.so -v 2>&1
 """
-_AUDITWHEEL = f"""#!/bin/sh
-exec {{python}} -I -c 'import sys; sys.path.insert(0, "{INTERNAL}/tools")
+_AUDITWHEEL = f"""#!{{python}}
+import sys
+sys.path.insert(0, "{INTERNAL}/tools")
 from auditwheel.main import main
-sys.argv[0] = "auditwheel"
-sys.exit(main())' "$@"
+sys.exit(main())
 """
 _NOT_NEEDED = shutil.ignore_patterns("__pycache__", "test", "EXTERNALLY-MANAGED", "*.a")
 

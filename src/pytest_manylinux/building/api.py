@@ -202,6 +202,9 @@ class Toolchain:
     PATH on which nothing of the project lies. `on_other_libc` tells that it runs on another C library
     than the policy's. `library_remedy` is what to do about a missing library.
 
+    `own_bytecode` is added to the environment of what is not the project's own code, once that has run:
+    where bytecode lies that the project could not write.
+
     `symbols` is the table of the symbols that each glibc offers (see glibc_symbols.py) and `target` the
     name in it; without a table none are known. musl's symbols are known always. `exports` is a
     file with the names that the interpreter offers to extension modules. `aligned_new` is the C library
@@ -234,6 +237,7 @@ class Toolchain:
     auditwheel_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     auditwheel_name: str = "auditwheel"
     on_other_libc: bool = False
+    own_bytecode: Mapping[str, str] = field(default_factory=NO_BYTECODE.copy)
     library_remedy: str = "let before-build make it"
     symbols: Path | None = None
     target: str = ""

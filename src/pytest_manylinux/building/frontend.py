@@ -21,7 +21,6 @@ from pytest_manylinux.building.api import (
     ENVIRONMENT,
     ENVIRONMENT_PYTHON,
     INSIDE,
-    NO_BYTECODE,
     SOURCE,
     Pairs,
     Toolchain,
@@ -165,7 +164,7 @@ class FrontEnd:
         title, command = "installing build requirements", self._pip(again=again)
         environment = {**self.environment, **self.index.environment, **pip_environment(self.caches)}
         environment |= self.toolchain.pip_environment
-        environment |= NO_BYTECODE if again else {}
+        environment |= self.toolchain.own_bytecode if again else {}
         try:
             done = self.steps.run(title, (*command, "--", *wanted), environment=environment)
             if not done.ok and self.index.network and _NOTHING_FOUND in self.steps.log.tail(100):
@@ -200,7 +199,7 @@ class FrontEnd:
         done = self.steps.run(
             "noting build requirements",
             program,
-            environment={**self.environment, **NO_BYTECODE},
+            environment={**self.environment, **self.toolchain.own_bytecode},
             needed_of=self.image,
         )
         lines = (line.partition("==") for line in done.stdout.decode().splitlines())

@@ -30,6 +30,7 @@ from pytest_manylinux.building.api import (
     Toolchain,
 )
 from pytest_manylinux.building.compiler import TARGETS, known_symbols
+from pytest_manylinux.building.image_bytecode import prepare_bytecode, with_bytecode
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.cache.values import key_of
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
@@ -257,7 +258,7 @@ class ImageToolchain:
     layout: Layout
 
     def __call__(
-        self, request: BuildRequest, _engine: Engine, _index: IndexAccess, _say: Say
+        self, request: BuildRequest, engine: Engine, _index: IndexAccess, _say: Say
     ) -> Toolchain:
         """Raises ToolchainError where the image lacks the Python, its pip or the policy."""
         folder = python_in(self.layout, request)
@@ -269,7 +270,10 @@ class ImageToolchain:
             )
         path, interpreter = self.layout.environment.get("PATH", _PATH), str(folder / "bin/python")
         target = TARGETS.get(request.arch)
-        return Toolchain(
+        # without the project's PATH, on which another auditwheel may be
+        plain = {**self.layout.environment, "PATH": path}
+        bytecode = prepare_bytecode(request, self.layout.image, interpreter, plain, engine)
+        toolchain = Toolchain(
             policy=_repairable(self.layout, request.policy),
             policies=self.layout.policies,
             versions=(*self.layout.tools, ("python", own.version), ("pip", own.pip)),
@@ -286,13 +290,13 @@ class ImageToolchain:
             cache_environment=_compiler_caches(APART),
             # a compiler's cache is good for no other compiler
             caches=((f"compilers-{key_of(self.layout.image.content)[:16]}", CACHES / _COMPILERS),),
-            # without the project's PATH, on which another auditwheel may be
-            auditwheel_environment={**self.layout.environment, "PATH": path},
+            auditwheel_environment=plain,
             auditwheel_name=f"auditwheel of {self.layout.image.name}",
             symbols=known_symbols(request.cache) if target else None,
             target=target.triple if target else "",
             known_failures=_KNOWN_FAILURES,
         )
+        return with_bytecode(toolchain, bytecode)
 
 
 def _compiler_caches(folder: PurePosixPath) -> dict[str, str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from pytest_manylinux.building.api import (
     BUILT,
     INSIDE,
-    NO_BYTECODE,
     REPAIRED,
     Toolchain,
 )
@@ -109,7 +108,7 @@ class Repair:
         return self.steps.run(
             f"naming the wheel for {policy}",
             (chain.tools_python, _AGENT, "retag", str(REPAIRED), self._platform, *taken),
-            environment={**chain.auditwheel_environment, **NO_BYTECODE},
+            environment={**chain.auditwheel_environment, **chain.own_bytecode},
         )
 
     @property
@@ -131,7 +130,7 @@ class Repair:
             environment={
                 **self.environment,
                 **chain.auditwheel_environment,
-                **NO_BYTECODE,
+                **chain.own_bytecode,
                 **({"LD_LIBRARY_PATH": path} if path else {}),
             },
         )

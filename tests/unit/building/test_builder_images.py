@@ -13,6 +13,7 @@ from wheels import build_wheel
 
 from pytest_manylinux.building.api import BYTECODE, BuildRequest, Pip
 from pytest_manylinux.building.frontend import ASKS_FOR_MORE, HOOKS, FrontEnd
+from pytest_manylinux.building.image_bytecode import prepare_bytecode
 from pytest_manylinux.building.inside import build_hooks
 from pytest_manylinux.building.manylinux_image import (
     ImagePython,
@@ -204,7 +205,7 @@ def maker(tmp_path: Path) -> Iterator[Callable[..., tuple[Maker, FakeSandbox]]]:
     index = IndexAccess(environment={"PIP_INDEX_URL": "http://me:secret@i/", "https_proxy": "p"})
 
     def make(answer: Answer, pip: str = "24.0") -> tuple[Maker, FakeSandbox]:
-        sandbox, engine = FakeSandbox(answer), cast("Engine", None)
+        sandbox, engine = FakeSandbox(answer), cast("Engine", FakeEngine(FakeSandbox(manylinux)))
         python = ImagePython(name="cp39-cp39", version="3.9.19", pip=pip, pip_folder="/site/pip")
         layout = replace(look()[0], with_pip=(python,))
         toolchain = ImageToolchain(layout=layout)(
@@ -294,6 +295,29 @@ def test_what_the_projects_code_compiled_is_for_itself_alone(
     assert len(later) == 1
     assert f"{HOOKS} wheel" in later.pop(), "only the project's own build goes on with it"
     assert any(argv[0] == "auditwheel" for argv in argvs)
+
+
+def test_bytecode_of_an_image_is_made_once_and_read_only(tmp_path: Path) -> None:
+    sandbox = FakeSandbox(lambda _: (0, ""))
+    asked, engine = request(tmp_path, CP39, MANYLINUX1), cast("Engine", FakeEngine(sandbox))
+    first = ImageToolchain(layout=look()[0])(asked, engine, IndexAccess(), print)
+    again = ImageToolchain(layout=look()[0])(asked, engine, IndexAccess(), print)
+    assert {command.argv[0] for command in sandbox.asked} == {OWN_PYTHON}
+    assert len(sandbox.asked) == 2, "the second time it was there"
+    [mount] = first.mounts
+    assert again.mounts == first.mounts
+    assert mount.source.is_relative_to(asked.cache)
+    inside = {"PYTHONPYCACHEPREFIX": str(mount.target)}
+    assert first.own_bytecode == inside
+    assert first.own_bytecode.items() <= sandbox.asked[0].environment.items()
+
+
+@pytest.mark.parametrize(("python", "arch"), [((3, 7), "x86_64"), ((3, 9), "s390x")])
+def test_pythons_that_take_no_bytecode_from_elsewhere_have_none(
+    tmp_path: Path, python: tuple[int, int], arch: str
+) -> None:
+    asked, engine = request(tmp_path, PythonVersion(*python), MANYLINUX1), cast("Engine", None)
+    assert prepare_bytecode(asked, replace(IMAGE, arch=arch), OWN_PYTHON, {}, engine) is None
 
 
 def failing(step: str) -> Answer:
