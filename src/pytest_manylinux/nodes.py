@@ -61,6 +61,8 @@ class PortabilityItem(pytest.Item):
 
     def __init__(self, *, words: Iterable[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if hasattr(self, "_id"):  # from pytest 9.2 on in parts, of which --lf compares each
+            self._id = type(self._id).parse(str(self._id))
         self.add_marker("manylinux")
         self.extra_keyword_matches.update(words)
         self.entry: ItemRecord | None = None

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from collecting import FOUR, WHEEL, ids, make_project, make_wheel
+from wheels import build_wheel
 
 from pytest_manylinux import workspace
 from pytest_manylinux.errors import ExitCode
@@ -390,3 +391,13 @@ def test_the_wheelhouse_is_not_tried_unless_it_is_named(pytester: pytest.Pyteste
     (pytester.path / wheel).touch()
     assert "demo-1.0" not in str(ids(collect(pytester, FOUR, ".")))
     assert f"{wheel}::audit" in ids(collect(pytester, FOUR, "wheelhouse"))
+
+
+def test_what_failed_is_run_again_alone(pytester: pytest.Pytester) -> None:
+    """By pytest's own `--lf`, which compares ids part by part: an item's has brackets in its name."""
+    make_project(pytester.path)
+    build_wheel(pytester.path / "wheels", {"sample.py": ""}, tag="py2-none-any")
+    arguments = ("--manylinux", "--manylinux-skip=*", FOUR, ".")
+    pytester.runpytest(*arguments).assert_outcomes(passed=1, failed=1, skipped=1)
+    again = pytester.runpytest(*arguments, "--lf", "--collect-only", "-q")
+    assert ids(again) == [".::build[manylinux1-no-target]"]
