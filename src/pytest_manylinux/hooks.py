@@ -39,7 +39,8 @@ from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.extensions import gather
 from pytest_manylinux.run.header import header_lines
-from pytest_manylinux.run.monorepo import projects_of_root
+from pytest_manylinux.run.hints import nothing_notes
+from pytest_manylinux.run.monorepo import is_output, projects_of_root
 from pytest_manylinux.run.progress import Lines, Live
 from pytest_manylinux.run.record import ItemRecord, load_item_record
 from pytest_manylinux.run.reports import (
@@ -143,6 +144,7 @@ class Hooks:
         self.is_worker = hasattr(config, "workerinput")
         self.record: RunRecord | None = None
         self.notes: list[str] = []
+        self.nothing: list[str] = []
         self.live = Live()
         self.lines = Lines(config, lambda report: GROUP in vars(report))
         self.annotations: Sequence[str] = ()
@@ -242,7 +244,7 @@ class Hooks:
         """Follow no link out of the tree or to a folder, and do not try what was built here."""
         if collection_path in self.context.alone or self.context.leads_on(collection_path):
             return False  # whatever pytest's norecursedirs says of a folder's name
-        ours = collection_path == self.run.wheelhouse
+        ours = collection_path == self.run.wheelhouse or is_output(collection_path, self.run.settings)
         return True if ours or self.links.leaves_out(collection_path) else None
 
     @pytest.hookimpl(tryfirst=True)
@@ -259,6 +261,8 @@ class Hooks:
     @guarded
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Keep what was asked for as `FOLDER::item`, and of that this shard's part."""
+        if not items and not self.context.collect_errors:
+            self.nothing = nothing_notes(config.args)
         dropped = [item for item in items if not self._is_selected(item)]
         if self.shard is not None:
             dropped += self._other_shards(self.shard, [i for i in items if i not in dropped])
@@ -451,7 +455,7 @@ class Hooks:
     @guarded
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show wheels down and distros across, a mark a cell."""
-        for note in self.links.notes():
+        for note in (*self.links.notes(), *self.nothing):
             terminalreporter.write_line(f"manylinux: {note}")
         if self.record is None:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 
 import pytest
@@ -35,15 +36,33 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
-    """Keep pytest from importing the `conftest.py` of trees that are given as paths."""
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """Keep pytest from importing the `conftest.py` of trees that are given as paths.
+
+    Afterwards all options are known: of one that is not, say what may have been meant.
+    """
     known = early_config.known_args_namespace
-    if known.manylinux and not known.manylinux_with_tests:
+    if not known.manylinux:
+        return (yield)
+    if known.manylinux_with_tests:
+        done = yield
+    else:
         from pytest_manylinux.run.strangers import own_conftests  # noqa: PLC0415 - only if it is asked for
 
         with own_conftests(early_config):
-            return (yield)
-    return (yield)
+            done = yield
+    _, unknown = parser.parse_known_and_unknown_args(args, copy.copy(early_config.option))
+    if unknown:
+        from pytest_manylinux.errors import UsageError  # noqa: PLC0415 - the same
+        from pytest_manylinux.run.hints import check_unknown  # noqa: PLC0415 - the same
+
+        try:
+            check_unknown(unknown)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from error
+    return done
 
 
 def pytest_configure(config: pytest.Config) -> None:

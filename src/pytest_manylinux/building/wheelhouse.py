@@ -62,7 +62,7 @@ def put(wheel: Path, wheelhouse: Path) -> Path:
         raise StoreError(
             f"the wheel cannot be put into {wheelhouse}",
             why=str(error),
-            remedy="make room there, or set another wheelhouse",
+            remedy="make room there, or name a folder that can be written: --manylinux-wheelhouse=DIR",
         ) from error
     return target
 

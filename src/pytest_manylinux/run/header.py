@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from pytest_manylinux import __version__
@@ -10,6 +11,7 @@ from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import SourceKind
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.images.lock_file import NAME as LOCK
+from pytest_manylinux.run.hints import habit_notes
 from pytest_manylinux.run.record import shown
 from pytest_manylinux.run.session import Run
 
@@ -31,7 +33,8 @@ def header_lines(run: Run, *, ask_engine: bool) -> list[str]:
             lines.append(f"manylinux {option.name}: {value}{note}")
     if run.lock is not None:
         lines.append(f"manylinux lock: {_lock_words(run, ask_engine=ask_engine)}")
-    return lines
+    notes = habit_notes(run.settings, run.own, os.environ)
+    return lines + [f"manylinux note: {note}" for note in notes]
 
 
 def _lock_words(run: Run, *, ask_engine: bool) -> str:

@@ -38,6 +38,13 @@ def projects_of_root(root: Path, settings: Settings) -> frozenset[Path]:
     return frozenset(found)
 
 
+def is_output(path: Path, settings: Settings) -> bool:
+    """Whether a folder is the one that a run in a project's folder puts wheels into."""
+    wheelhouse = Path(settings.wheelhouse)
+    above = path.parents[: len(wheelhouse.parts)]
+    return any(folder / wheelhouse == path and is_project(folder) for folder in above)
+
+
 def _matching(root: Path, pattern: str, where: str) -> Iterator[Path]:
     """The projects that a pattern stands for; other folders that it matches are passed over."""
     shown = printable(pattern)
