@@ -55,8 +55,8 @@ from pytest_manylinux.run.session import Run
 from pytest_manylinux.run.strangers import (
     Links,
     check_kinds,
+    folder_of_table,
     given_paths,
-    is_own_root,
 )
 from pytest_manylinux.run.tasks import Overview
 from pytest_manylinux.run.tracebacks import foreseen, guarded, tell
@@ -161,7 +161,7 @@ class Hooks:
         elif not (with_tests or config.option.pyargs):
             check_kinds(config.args, here)
         self.links = Links(given_paths(config.args, here))
-        own = config.rootpath if bare or is_own_root(config) else here
+        own = folder_of_table(config, bare=bare)
         extensions = gather(config)
         layers = read_layers(root=own, options=vars(config.option), environment=os.environ)
         settings = merge(layers)

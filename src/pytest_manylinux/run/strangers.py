@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_manylinux.config.merge import file_layer
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.path_checks import kind_of, stays_within
@@ -61,6 +62,32 @@ def is_own_root(config: pytest.Config) -> bool:
     if chosen.rootdir or chosen.inifilename:
         return True
     return config.invocation_params.dir.resolve().is_relative_to(config.rootpath.resolve())
+
+
+def folder_of_table(config: pytest.Config, *, bare: bool) -> Path:
+    """The folder whose table holds for the whole run; `bare` tells that no paths were given.
+
+    With paths that is the current folder or the nearest above it that has a table, wherever the paths
+    lie: pytest takes its root folder from them. A root that the caller names, or that has the
+    configuration of pytest, is his word too, where no folder between has a table.
+    """
+    root, here = config.rootpath, config.invocation_params.dir
+    if bare or config.known_args_namespace.rootdir or config.known_args_namespace.inifilename:
+        return root
+    for folder in (here, *here.parents):
+        if has_table(folder):
+            return folder
+        if folder == root:
+            break
+    return root if is_own_root(config) else here
+
+
+def has_table(folder: Path) -> bool:
+    """Whether a folder's pyproject.toml has a table of ours; one that cannot be read has none."""
+    try:
+        return bool(file_layer(folder / "pyproject.toml", shown="").values)
+    except UsageError:
+        return False
 
 
 def root_above(paths: Sequence[Path], here: Path) -> Path | None:
