@@ -22,7 +22,7 @@ from pytest_manylinux.cache.integrity import is_whole
 from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
 from pytest_manylinux.cache.values import code_version, key_of
 from pytest_manylinux.engines.api import SCRATCH, Sandbox
-from pytest_manylinux.errors import SandboxError
+from pytest_manylinux.errors import SandboxError, StoreError
 from pytest_manylinux.indexes import MAX_AGE, IndexAccess
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class BuildEnvironments:
     def lay_out(self, key: str, front_end: FrontEnd, requires: tuple[str, ...]) -> None:
         """Have environment, toolchain and `requires` in the sandbox, made there or found below `root`.
 
-        Raises what making it raises (`FrontEnd.make_environment`, `install`), and StoreError.
+        What is made serves this build whether or not it can be kept. Raises what making it raises
+        (`FrontEnd.make_environment`, `install`), and StoreError for a cache that cannot be used.
         """
         steps, made = front_end.steps, False
         asked = time.monotonic()
@@ -65,13 +66,17 @@ class BuildEnvironments:
                 raise _NoRoomError
             _take_out(steps.sandbox, folder)
 
-        with contextlib.suppress(_NoRoomError):
+        try:
             kept = make_once(
                 self.root / key,
                 make,
                 usable=self._is_usable,
                 doing=f"the environment of a build cannot be kept in {self.root}",
             )
+        except (_NoRoomError, StoreError):
+            if not made:
+                raise
+        else:
             if made:
                 self._prune()
             else:

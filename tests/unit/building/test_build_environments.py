@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -139,6 +140,18 @@ def test_one_that_cannot_be_packed_serves_its_own_build(
     lay_out(environments, front_end, sandbox)
     assert sandbox.asked[-1].argv == ("warm-up",)
     assert lay_out(environments, front_end, Sandbox()).brought == []
+
+
+def test_one_that_no_disk_takes_serves_its_own_build(
+    tmp_path: Path, front_end: Callable[[Sandbox], FrontEnd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, f"{folder} is not {target}")
+
+    monkeypatch.setattr("pytest_manylinux.cache.directories.put_in_place", full)
+    sandbox = lay_out(BuildEnvironments(root=tmp_path / "environments"), front_end, Sandbox())
+    assert sandbox.asked[-1].argv == ("warm-up",)
+    assert not (tmp_path / "environments/key").exists()
 
 
 def test_requirements_that_fail_leave_nothing(
