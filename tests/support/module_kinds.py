@@ -53,6 +53,39 @@ def of_two_pythons(*others: str, init: str, name: str = "twopy/_x") -> Callable[
     return make
 
 
+def injected(code: str) -> Callable[[Path], Path]:
+    """A sound module, and a file called like one that makes none; `code` may name it."""
+
+    def make(folder: Path) -> Path:
+        files: dict[str, bytes | str] = {
+            "injected/_x.abi3.so": module(folder, "_x"),
+            "injected/_inject.abi3.so": compiled(folder, "_i.so", "int attach(void) { return 1; }"),
+            "injected/attach.py": code,
+        }
+        return packed(folder, "injected", files)
+
+    return make
+
+
+def wanting(*names: str) -> Callable[[Path], Path]:
+    """Top-level modules of which the last wants what an extra brings, and says so in its own words."""
+
+    def make(folder: Path) -> Path:
+        *sound, last = names
+        wants = "try:\n    import absent\nexcept ImportError as error:\n    "
+        wants += "raise ImportError(f'{error}: install wanting[all]') from None\n"
+        files: dict[str, bytes | str] = {f"{name}/__init__.py": "from . import _x\n" for name in sound}
+        files |= {f"{name}/_x.abi3.so": module(folder, "_x") for name in sound}
+        files[f"{last}/_x.abi3.so"] = module(folder, "_x")
+        metadata = (
+            b"Metadata-Version: 2.1\nName: wanting\nVersion: 1.0\nProvides-Extra: all\n"
+            b"Requires-Dist: absent; extra == 'all'\n"
+        )
+        return packed(folder, last, files, init=wants, metadata=metadata)
+
+    return make
+
+
 def no_native(tag: str) -> Callable[[Path], Path]:
     """A wheel whose name promises a platform, of Python code alone."""
     return lambda folder: packed(folder, "plain", {}, init="x = 1\n", tag=tag)
@@ -145,6 +178,24 @@ KINDS: tuple[WheelKind, ...] = (
         audit={"init-missing": "error"},
         predicted="init-missing",
     ),
+    WheelKind(
+        name="named-like-a-module-and-loaded-by-a-debugger",
+        make=injected('ABI = "abi3"\nFILE = f"{__file__}/../_inject.{ABI}.so"\n'),
+    ),
+    WheelKind(
+        name="named-like-a-module-and-imported-somewhere",
+        make=injected('FILE = "_inject.abi3.so"\n\ndef f():\n    from . import _inject\n'),
+        audit={"init-missing": "error"},
+        predicted="init-missing",
+    ),
+    WheelKind(
+        name="named-like-a-module-and-named-nowhere",
+        make=injected("x = 1\n"),
+        audit={"init-missing": "error"},
+        predicted="init-missing",
+    ),
+    WheelKind(name="second-name-wants-an-extra", make=wanting("sound", "wanting")),
+    WheelKind(name="only-name-wants-an-extra", make=wanting("wanting"), seen="import-error"),
     WheelKind(
         name="slots-under-an-old-tag",
         make=suffixed(".abi3", code=_SLOTS),

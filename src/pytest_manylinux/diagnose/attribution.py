@@ -63,6 +63,7 @@ _OF_REFUSAL = {
     Refusal.OTHER: "loader-refusal",
 }
 _ASSERTION = re.compile(r"Inconsistency detected by ld\.so: .*")
+_NOT_FOUND = re.compile(r"No module named '([\w.]+)'")
 _NO_LOADER = "no such loader on this distro"
 _UNCOMPILED = frozenset({"SyntaxError", "IndentationError", "TabError"})
 
@@ -120,10 +121,11 @@ def failures(facts: WheelFacts, observation: Observation) -> Iterator[Failure]:
     """Everything that did not end well, in the order of the trial."""
     needed = {library for check in observation.loader for library in check.missing}
     spared = spared_variants(facts, observation)
+    beside = any(one.kind is ImportKind.TOP_LEVEL and one.completed for one in observation.imports)
     for outcome in observation.imports:
         if outcome.status is not ImportStatus.OK:
             words = _words(outcome)
-            weight = _weight(outcome, words, facts)
+            weight = _weight(outcome, words, facts, beside=beside)
             unused = weight is Severity.ERROR and outcome.name in spared
             yield Failure(
                 outcome=outcome,
@@ -360,17 +362,19 @@ def _words(outcome: ImportOutcome) -> LoaderWords | None:
     return None
 
 
-def _weight(outcome: ImportOutcome, words: LoaderWords | None, facts: WheelFacts) -> Severity:
+def _weight(
+    outcome: ImportOutcome, words: LoaderWords | None, facts: WheelFacts, *, beside: bool
+) -> Severity:
     """Top-level imports decide, and so do submodules if asked for, and the objects that programs call.
 
     An extension module or another submodule may fail for reasons of its own (no display, an optional
     dependency, only to be imported through its package): that decides only where the loader refused the
     module itself, it has no init function, or the interpreter crashed. OSError is a library that Python
-    code looked for, not the module. A program may want what an extra of the project brings.
+    code looked for, not the module. A program may want what an extra of the project brings, and so may
+    a top-level name `beside` another that was imported (black's `blackd` wants the extra `d`).
     """
-    if outcome.kind is ImportKind.ENTRY_POINT:
-        extra = bool(outcome.missing_module) and _is_extra(outcome.missing_module, facts)
-        return Severity.WARNING if extra else Severity.ERROR
+    if outcome.kind is ImportKind.ENTRY_POINT or (outcome.kind is ImportKind.TOP_LEVEL and beside):
+        return Severity.WARNING if lacking_extras(outcome, facts) else Severity.ERROR
     if outcome.kind in {ImportKind.TOP_LEVEL, ImportKind.REQUIRED}:
         return Severity.ERROR
     if outcome.status is ImportStatus.SIGNALLED:
@@ -388,7 +392,16 @@ def _is_of_another_python(outcome: ImportOutcome, facts: WheelFacts) -> bool:
     return found and bool(importer(name, facts))
 
 
-def _is_extra(module: str, facts: WheelFacts) -> bool:
-    """Whether a requirement that only extras have is named like the module."""
-    requirement = declared(module.partition(".")[0], facts)
-    return requirement is not None and "extra" in str(requirement.marker or "")
+def lacking_extras(outcome: ImportOutcome, facts: WheelFacts) -> tuple[str, ...]:
+    """What an import did not find and only an extra brings: requirements as the wheel declares them.
+
+    Code that catches Python's exception may raise one of its own, which has the first as its context or
+    repeats its words.
+    """
+    if outcome.exception not in {"ImportError", "ModuleNotFoundError"}:
+        return ()
+    names = {outcome.missing_module, *_NOT_FOUND.findall(f"{outcome.message}\n{outcome.traceback}")} - {
+        ""
+    }
+    found = (declared(name.partition(".")[0], facts) for name in sorted(names))
+    return tuple(str(one) for one in found if one is not None and "extra" in str(one.marker or ""))

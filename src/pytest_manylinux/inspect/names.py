@@ -210,14 +210,14 @@ def extension_stem(file: str, tags: Iterable[Tag]) -> str | None:
 
 
 def module_files(
-    contents: Mapping[str, FileContent], elf: Mapping[str, ElfFacts]
+    contents: Mapping[str, FileContent], files: Iterable[ElfFacts]
 ) -> tuple[ModuleFile, ...]:
     """The files that some Python takes for extension modules by their names alone, sorted by path.
 
     `contents` are the files that are called like native code and hold something else. A plain `.so` may
     be a library: it counts where it is initialised as a module, or is no ELF file and not called lib….
     """
-    found = []
+    found, elf = [], {file.path: file for file in files}
     for path in sorted({*contents, *elf}):
         place = installed_path(path)
         match = _EXTENSION.fullmatch((place or "").rpartition("/")[2])
@@ -273,6 +273,26 @@ def with_broken(
         if extension_stem(file, tags) is not None and not by_path:
             found.add((one.name, one.path))
     return tuple(sorted(found))
+
+
+# What a module's init function calls: CPython's moduleobject.h and modsupport.h, PEP 489, PEP 793.
+_MODULE_MAKERS = frozenset(
+    {
+        "PyModule_Create2",
+        "PyModule_Create2TraceRefs",
+        "PyModuleDef_Init",
+        "PyModule_FromDefAndSpec2",
+        "PyModule_FromDefAndSpec2TraceRefs",
+        "PyModule_FromSlotsAndSpec",
+        "PyModule_New",
+        "PyModule_NewObject",
+    }
+)
+
+
+def makes_modules(elf: ElfFacts) -> bool:
+    """Whether a file calls anything of Python's that makes a module."""
+    return any(want.name in _MODULE_MAKERS for want in elf.wants)
 
 
 def _defines(elf: ElfFacts, prefix: str, names: set[str]) -> bool:

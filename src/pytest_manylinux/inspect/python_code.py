@@ -17,12 +17,13 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from pytest_manylinux.inspect.names import module_place
-from pytest_manylinux.model.wheel import ImportEffect, SyntaxNeed
+from pytest_manylinux.inspect.names import makes_modules, module_place
+from pytest_manylinux.model.wheel import ElfFacts, ImportEffect, ModuleFile, SyntaxNeed
 
 MAX_SOURCE = 1024 * 1024
 """Bytes of a source that is looked at; tables of generated data are larger, code is not."""
@@ -47,6 +48,44 @@ def opened_libraries(data: bytes) -> tuple[str, ...]:
         return tuple(sorted(name.rpartition("/")[2] for name in names))
     calls = [call["what"] for call in _CALL.finditer(data)]
     return () if all(map(_NOT_OURS.match, calls)) else ("*",)
+
+
+# A module of the name in {0} is imported: by a statement, or by a call.
+_IMPORTED = (
+    r"^[ \t]*(?:from[^\n]*\bimport[ \t]*\([^)]*\b{0}\b|(?:from|import)\b[^\n]*\b{0}\b)"
+    r"|(?:import_module|__import__)[ \t]*\([^)]*\b{0}\b"
+)
+
+
+def without_named(
+    modules: Iterable[ModuleFile], elf: Iterable[ElfFacts], sources: Collection[bytes]
+) -> tuple[ModuleFile, ...]:
+    """Files called like modules, but for those that are only called so.
+
+    Such a file makes no module of anything, and code of the wheel names it by its path (memray has a
+    debugger load one into another process) while nothing imports it.
+    """
+    idle = {file.path for file in elf if not makes_modules(file)}
+    return tuple(
+        one
+        for one in modules
+        if one.inits or one.exports or one.path not in idle or not _is_named(one.path, sources)
+    )
+
+
+def _is_named(path: str, sources: Iterable[bytes]) -> bool:
+    """Whether a source has the file's name in a string, perhaps with holes, and none imports it."""
+    file = path.rpartition("/")[2]
+    stem = file.partition(".")[0]
+    imported = re.compile(_IMPORTED.format(re.escape(stem)).encode(), re.MULTILINE)
+    named = False
+    for data in (data for data in sources if stem.encode() in data):
+        if imported.search(data):
+            return False
+        words = (m["name"].decode("utf-8", "replace").rpartition("/")[2] for m in _NAME.finditer(data))
+        patterns = (_HOLES.sub("*", word) for word in words)
+        named = named or any(stem in one and fnmatchcase(file, one) for one in patterns)
+    return named
 
 
 NEWEST = sys.version_info.minor

@@ -43,6 +43,7 @@ from pytest_manylinux.inspect.python_code import (
     opened_libraries,
     raises_without_library,
     syntax_needs,
+    without_named,
 )
 from pytest_manylinux.inspect.sbom import is_license, licensed_libraries, read_sboms
 from pytest_manylinux.inspect.start_files import (
@@ -237,9 +238,8 @@ def _looked_into(archive: Archive) -> list[str]:
 
 
 def _glance(archive: Archive, wheel: Wheel) -> WheelFacts:
-    names = _looked_into(archive)
     with ThreadPoolExecutor(1, "read-elf") as executor:
-        reading = executor.submit(_read_files, _Reading(archive, {}), names)
+        reading = executor.submit(_read_files, _Reading(archive, {}), _looked_into(archive))
         info = _info(archive, wheel)
         found = reading.result()
     places = {name: place for place, name in enumerate(info.record)}
@@ -260,8 +260,8 @@ def _facts(wheel: Wheel, archive: Archive, info: DistInfo, found: Sequence[Found
     opened = {name for one in sources.values() for name in one.opens}
     contents = {path: one for path, one in found if isinstance(one, FileContent)}
     contents |= {path: FileContent.DAMAGED for path, one in found if isinstance(one, str)}
-    modules = module_files(contents, {file.path: file for file in elf})
     code = {path: one.code for path, one in sources.items() if one.code}
+    modules = without_named(module_files(contents, elf), elf, code.values())
     starts = {path: one for path, one in found if isinstance(one, StartFile)}
     folders = [name for one in starts.values() for name in one.folders]
     places, inits = _places(archive, elf, folders)

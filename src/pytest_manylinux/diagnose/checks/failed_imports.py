@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
-from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped, spoken
+from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped, lacking_extras, spoken
 from pytest_manylinux.inspect.names import NOT_NAMESPACES
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation, signal_name
@@ -18,9 +18,14 @@ def _import_error(facts: WheelFacts, observation: Observation, target: Target) -
     for words, members in grouped(found, lambda failure: spoken(failure.outcome)):
         yield IMPORT_ERROR.finding(
             f"{members[0].subject}: {words}",
-            evidence=[failure.line for failure in members],
+            evidence=[*(failure.line for failure in members), *_extras(members, facts)],
             severity=members[0].severity,
         )
+
+
+def _extras(members: list[Failure], facts: WheelFacts) -> list[str]:
+    found = (line for failure in members for line in lacking_extras(failure.outcome, facts))
+    return [f"only an extra brings it: {line} (the setting extras has it tried)" for line in found]
 
 
 IMPORT_ERROR = Check(
