@@ -175,6 +175,8 @@ def test_a_suite_without_a_test_is_not_proven(place: Place, command: str) -> Non
     verdict = place.judged(command)
     assert (verdict.outcome, verdict.cause) == (Outcome.NOT_PROVEN, Cause.TESTS)
     assert "tests-not-run" in {finding.name for finding in verdict.findings}
+    (finding,) = [one for one in verdict.findings if one.name == "tests-not-run"]
+    assert ("test-requires" in finding.remedy) is (command == "no-such-command")
 
 
 def test_a_step_before_the_tests_that_fails_is_not_proven(place: Place) -> None:

@@ -34,6 +34,9 @@ _INSTALLED = INPUTS / "installed"
 _PLACEHOLDER = re.compile(r"(?<!#)\{(?P<name>[a-z]+)\}")  # `#{…}` is the shell's own (cibuildwheel)
 _NO_TESTS, _WRONG_CALL = 5, 4  # pytest.ExitCode: NO_TESTS_COLLECTED, USAGE_ERROR
 _NOT_FOUND = (126, 127)  # a shell's
+_REFUSAL = re.compile(
+    r"^(?:ERROR: (?!usage: )|\S+: error: )(.+)$", re.MULTILINE
+)  # pytest's, argparse's
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in [\d.]+s$", re.MULTILINE)
 _UNITTEST_FAILED = re.compile(r"^={70}\n(FAIL|ERROR): (.+)$", re.MULTILINE)
 
@@ -246,9 +249,14 @@ def _not_run(told: Suite, ran: int) -> str:
     elif code in _NOT_FOUND:
         reason = f"the command cannot be started: {last}"
     elif told.sessions and code == _WRONG_CALL:
-        reason = f"pytest does not understand its command line: {last_lines(told.ending.output, 3)}"
+        reason = f"pytest refused its command line: {_refusal(told.ending.output)}"
     elif told.sessions and told.ended and code in (0, _NO_TESTS):
         reason = "pytest found no test"
     elif not told.sessions and (code == _NO_TESTS or _UNITTEST_RAN.search(told.ending.output)):
         reason = f"the command ran no test: {last}"
     return reason
+
+
+def _refusal(output: str) -> str:
+    """Why pytest did not begin, in its own words: they need not be the last ones."""
+    return "; ".join(_REFUSAL.findall(output)) or last_lines(output, 1)

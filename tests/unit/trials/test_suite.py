@@ -52,6 +52,11 @@ def outcome(**words: Any) -> SuiteOutcome:  # noqa: ANN401
     return found
 
 
+# pytest writes the error to standard error, which comes before what it has printed meanwhile.
+NO_FOLDER = "ERROR: file or directory not found: tests\n\n=== session ===\ncollected 0 items\n"
+NO_OPTION = (
+    "ERROR: usage: pytest [options]\npytest: error: unrecognized arguments: --oh\n  inifile: x\n"
+)
 PASSED = {"counts": {"passed": 2}, "cases": [["a.py::x", "passed", 0.1, ""]]}
 
 
@@ -67,7 +72,9 @@ PASSED = {"counts": {"passed": 2}, "cases": [["a.py::x", "passed", 0.1, ""]]}
         ({"counts": {"skipped": 3, "xfailed": 1}}, True, ""),
         ({}, False, "pytest found no test"),
         ({"exit_code": 5}, False, "pytest found no test"),
-        ({"exit_code": 4, "output": "ERROR: no\n"}, False, "pytest does not understand"),
+        ({"exit_code": 4, "output": "ERROR: no\n"}, False, "pytest refused its command line: no"),
+        ({"exit_code": 4, "output": NO_FOLDER}, False, "line: file or directory not found: tests"),
+        ({"exit_code": 4, "output": NO_OPTION}, False, "line: unrecognized arguments: --oh"),
         ({"sessions": 0, "ended": 0}, True, ""),
         ({"sessions": 0, "ended": 0, "exit_code": 3}, False, ""),
         ({"sessions": 0, "ended": 0, "exit_code": 127, "output": "sh: x: not found\n"}, False, "sh: x"),

@@ -68,6 +68,8 @@ TESTS_FAILED = Check(code="ML320", name="tests-failed", severity=Severity.ERROR,
 
 # ML321: the project's own tests were to be run, and none was: the trial proves nothing.
 
+_NOT_FOUND = (126, 127)  # a shell's exit codes for what it cannot start
+
 
 def _tests_not_run(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     del facts, target
@@ -76,7 +78,19 @@ def _tests_not_run(facts: WheelFacts, observation: Observation, target: Target) 
         yield TESTS_NOT_RUN.finding(
             f"no test ran: {suite.not_run}",
             evidence=[f"it said: {line}" for line in last_lines(suite.output).splitlines()],
+            remedy=_remedy(suite),
         )
+
+
+def _remedy(suite: SuiteOutcome) -> str:
+    """What to do; empty for the check's first remedy, which is about where the tests are."""
+    if suite.exit_code not in _NOT_FOUND:
+        return ""
+    return next(
+        one.words
+        for one in TESTS_NOT_RUN.text.remedies
+        if one.words.startswith("what the command needs")
+    )
 
 
 TESTS_NOT_RUN = Check(
