@@ -55,6 +55,7 @@ from pytest_manylinux.run.session import Run
 from pytest_manylinux.run.strangers import (
     Links,
     check_kinds,
+    check_there,
     folder_of_table,
     given_paths,
 )
@@ -178,6 +179,8 @@ class Hooks:
             extensions=extensions,
         )
         self.run.check(settings)
+        if not (bare or with_tests or config.option.pyargs):
+            check_there(config.args, here)
         alone = projects_of_root(config.rootpath, settings) if bare else frozenset()
         self.context = Context(run=self.run, layers=layers, alone=alone, with_tests=with_tests)
         config.stash[CONTEXT] = self.context

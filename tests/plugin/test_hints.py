@@ -102,3 +102,16 @@ def test_what_runs_in_a_project_have_built_is_not_tried_from_elsewhere(
     assert f"projects/wheelhouse/{WHEEL}::audit" in found
     named = ids(pytester.runpytest("--manylinux", "--co", "-q", FOUR, "projects/one/wheelhouse"))
     assert f"projects/one/wheelhouse/{WHEEL}::audit" in named
+
+
+@pytest.mark.parametrize(("path", "why"), [("dist/*.whl", "no file matches it"), ("dist", "")])
+def test_a_path_that_is_not_there_is_told_with_what_makes_wheels(
+    pytester: pytest.Pytester, path: str, why: str
+) -> None:
+    make_project(pytester.path)
+    result = pytester.runpytest_subprocess("--manylinux", FOUR, path)
+    words = result.stderr.lines
+    assert words[0] == f"ERROR: {path} is not there"
+    assert [line for line in words if "why: " in line] == ([f"  why: {why}"] if why else [])
+    assert any(line.startswith("  next: `pytest --manylinux` builds the project") for line in words)
+    assert result.ret == ExitCode.USAGE

@@ -16,7 +16,6 @@ from pytest_manylinux.model.verdict import Outcome, Severity, distinct
 from pytest_manylinux.report.labels import grouped_labels, shortened
 from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt
 from pytest_manylinux.report.phrases import (
-    counted,
     outcome_words,
     policy_words,
     prediction_words,
@@ -59,16 +58,15 @@ def can_show_marks(encoding: str | None) -> bool:
 
 
 def warning_lines(record: RunRecord, *, verbosity: int) -> list[str]:
-    """What wheels that pass are warned of, with -v; with -vv information too. Without: how many."""
+    """What wheels that pass are warned of, with -v; with -vv information too. Without: the kinds."""
     weights = (Severity.WARNING, *([Severity.INFORMATION] if verbosity > 1 else []))
     groups = warned(record.verdicts, weights)
     if not groups or verbosity < 0:
         return []
     if verbosity == 0:
-        count = counted(len(groups), "warning")
-        return [
-            f"warnings: {count} of wheels that pass; -v shows {'it' if len(groups) == 1 else 'them'}"
-        ]
+        kinds = Counter(group.finding.name for group in groups)
+        words = ", ".join(f"{name} {count}" for name, count in kinds.most_common())
+        return [f"warnings of wheels that pass: {words}; -v shows {_them(len(groups))}"]
     lines = ["warnings of wheels that pass:"]
     wheel = ""
     for group in groups:
@@ -77,6 +75,10 @@ def warning_lines(record: RunRecord, *, verbosity: int) -> list[str]:
             lines.append(f"  {wheel}")
         lines.append(f"    {warning_words(group.finding)} [{', '.join(group.places)}]")
     return lines
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def matrix(record: RunRecord, *, width: int, color: bool, unicode: bool = True) -> str:

@@ -128,6 +128,18 @@ def _holds_configuration(config: pytest.Config) -> bool:
     return bool((config.inicfg if raw is None else raw).keys() - overrides)
 
 
+def check_there(words: Sequence[str], here: Path) -> None:
+    """Raise UsageError for the first path that names nothing."""
+    for word in words:
+        if not os.path.lexists(here / word.partition("::")[0]):
+            raise UsageError(
+                f"{printable(word)} is not there",
+                why="no file matches it" if "*" in word else "",
+                remedy="`pytest --manylinux` builds the project of this folder, and its wheels go into"
+                " wheelhouse/; or name wheels, sdists or projects that are there",
+            )
+
+
 _OF_PROJECTS = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
@@ -136,7 +148,7 @@ def check_kinds(words: Sequence[str], here: Path) -> None:
     for word in words:
         path = here / word.partition("::")[0]
         if path.is_dir() or not os.path.lexists(path):
-            continue  # pytest says what is not there
+            continue  # check_there says so, once the settings are known to be sound
         shown = printable(word)
         if not path.exists():
             raise UsageError(f"{shown} is a link that leads nowhere", remedy="name what it should be")

@@ -184,7 +184,14 @@ def test_warnings_of_wheels_that_pass_are_told_once_with_their_places() -> None:
     told = f"[audit, {TARGET}, debian-12-cp311-x86_64]"
     assert warning_lines(record, verbosity=-1) == []
     assert warning_lines(record, verbosity=0) == [
-        "warnings: 1 warning of wheels that pass; -v shows it"
+        "warnings of wheels that pass: executable-stack 1; -v shows it"
+    ]
+    other = replace(make_verdict(WHEEL, TARGET), findings=(replace(warning, name="unstripped"), note))
+    more = make_run(
+        [WHEEL], [other, *verdicts, replace(verdicts[0], wheel="other-1.0-py3-none-any.whl")]
+    )
+    assert warning_lines(more, verbosity=0) == [
+        "warnings of wheels that pass: executable-stack 2, unstripped 1; -v shows them"
     ]
     assert warning_lines(record, verbosity=1) == [
         "warnings of wheels that pass:",
