@@ -14,6 +14,7 @@ from wheels import compile_shared
 import pytest_manylinux.trials.inside.launch as launching
 
 EXAMINE = Path(launching.__file__).with_name("examine.py")
+CACHE_TAG = sys.implementation.cache_tag
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,31 @@ def test_sources_are_compiled_and_not_run(tmp_path: Path) -> None:
     assert isinstance(faults, list)
     assert [(path, line) for path, line, _ in faults[:1]] == [(paths[1], 2)]
     assert [path for path, *_ in faults] == paths[1:]
+
+
+def test_an_import_finds_the_bytecode_of_a_compiled_source(tmp_path: Path) -> None:
+    source = tmp_path / "fine.py"
+    source.write_text("value = 1\n")
+    examined(tmp_path, "sources", str(source))
+    (bytecode,) = tmp_path.glob("__pycache__/fine.*.pyc")
+    command = [sys.executable, "-v", "-c", "import fine"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "matches" in next(line for line in done.stderr.splitlines() if bytecode.name in line)
+
+
+def test_bytecode_that_a_wheel_has_brought_stays(tmp_path: Path) -> None:
+    source, bytecode = tmp_path / "fine.py", tmp_path / f"__pycache__/fine.{CACHE_TAG}.pyc"
+    source.write_text("value = 1\n")
+    bytecode.parent.mkdir()
+    bytecode.write_bytes(b"its own")
+    assert examined(tmp_path, "sources", str(source))["faults"] == []
+    assert bytecode.read_bytes() == b"its own"
+
+
+def test_bytecode_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "fine.py").write_text("value = 1\n")
+    (tmp_path / "__pycache__").write_text("a file in the way\n")
+    assert examined(tmp_path, "sources", str(tmp_path / "fine.py"))["faults"] == []
 
 
 def test_libraries_are_opened_alone_and_beside_others(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-PIECE = 1 << 20
+PIECE = 1 << 16
 MOST = 1000  # differences, and files besides, that are told
 
 
@@ -63,12 +63,12 @@ def look(place: str, size: int, digest: str) -> "tuple[int | None, str]":
 
 def sha256(place: str) -> str:
     """The SHA-256 of a plain file, in hexadecimal."""
-    found = hashlib.sha256()
-    with open(place, "rb") as file:
-        piece = file.read(PIECE)
-        while piece:
-            found.update(piece)
-            piece = file.read(PIECE)
+    found, piece = hashlib.sha256(), memoryview(bytearray(PIECE))
+    with open(place, "rb", buffering=0) as file:
+        count = file.readinto(piece)
+        while count:
+            found.update(piece[:count])
+            count = file.readinto(piece)
     return found.hexdigest()
 
 

@@ -11,12 +11,16 @@ with them, or a package that loads its requirements' libraries first.
 
 import ast
 import ctypes
+import importlib.util
+import marshal
 import os
 import signal
+import sys
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
     from typing import Any
 
 LONGEST = 20  # seconds for one library
@@ -136,7 +140,7 @@ def open_libraries(listing: str) -> "dict[str, object]":
 
 
 def compile_sources(listing: str) -> "dict[str, object]":
-    """Compile Python files without running them."""
+    """Compile Python files without running them; imports find the bytecode."""
     paths = listing.split("\0")
     found = [(path, fault(path)) for path in paths]
     faults = [[path, *wrong] for path, wrong in found if wrong is not None]
@@ -147,12 +151,35 @@ def fault(path: str) -> "tuple[int, str] | None":
     """The line and the words of what keeps a file from being compiled; None if nothing does."""
     try:
         with open(path, "rb") as file:
-            compile(file.read(), path, "exec", dont_inherit=True)
+            status = os.fstat(file.fileno())
+            code = compile(file.read(), path, "exec", dont_inherit=True)
     except SyntaxError as error:
         return error.lineno or 0, str(error.msg)
     except (ValueError, OSError, RecursionError, MemoryError, OverflowError) as error:
         return 0, str(error) or type(error).__name__
+    leave_bytecode(path, status, code)
     return None
+
+
+def leave_bytecode(path: str, status: os.stat_result, code: "CodeType") -> None:
+    """Write what an import of the file would (PEP 3147, PEP 552), where the wheel has brought none."""
+    stamp = b"" if sys.version_info < (3, 7) else bytes(4)
+    for number in (status.st_mtime, status.st_size):
+        stamp += (int(number) & 0xFFFFFFFF).to_bytes(4, "little")
+    try:
+        content = importlib.util.MAGIC_NUMBER + stamp + marshal.dumps(code)
+        place = importlib.util.cache_from_source(path)
+        if not os.path.isdir(os.path.dirname(place)):
+            os.mkdir(os.path.dirname(place))
+        descriptor = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, status.st_mode & 0o666)
+    except (OSError, ValueError, NotImplementedError):
+        return  # an import leaves none either then
+    try:
+        write(descriptor, content)
+    except OSError:
+        os.unlink(place)
+    finally:
+        os.close(descriptor)
 
 
 def main() -> None:
