@@ -21,11 +21,14 @@ from whole_runs import WholeRun
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.diagnose.predict import predict_target, surveyed
-from pytest_manylinux.engines.api import Engine
+from pytest_manylinux.engines.api import Completed, Engine
 from pytest_manylinux.engines.select import select_engine
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.observation import ImportStatus
 from pytest_manylinux.model.verdict import Foretold, Outcome
 from pytest_manylinux.report.proof import read_proof
+from pytest_manylinux.trials.pool import PreloadedPool
+from pytest_manylinux.trials.request import Errand
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.musl]
@@ -61,6 +64,38 @@ def test_one_file_is_judged_by_the_c_library_of_each_root(
     assert tuple(names) == kind.on(root), verdict.findings
     wanted = Foretold.RIGHT if names[0] == names[1] else Foretold.BEYOND
     assert verdict.prediction is wanted, verdict.findings
+
+
+ASKS = """
+import os, sys
+assert not {"PYTHONMALLOC", "MIMALLOC_PURGE_DELAY"}.intersection(os.environ), dict(os.environ)
+"""
+
+
+def test_a_preloaded_process_keeps_its_allocator_to_itself(
+    roots: dict[str, Place], engine: Engine, tmp_path: Path
+) -> None:
+    """The wheel is imported with musl's, as it is anywhere on musl."""
+    wheel = open_wheel(build_wheel(tmp_path, {"demo/__init__.py": ASKS}))
+    place, pool = roots[MUSL_ROOT], Answered(engine)
+    request = TrialRequest(
+        wheel=wheel, facts=read_wheel(wheel), target=place.target, image=place.image, timeout=120.0
+    )
+    seen = run_trial(request, engine, pool)
+    pool.close()
+    assert [found.status for found in seen.imports] == [ImportStatus.OK], seen.imports
+    assert pool.answers == 1
+
+
+class Answered(PreloadedPool):
+    """Counts the trials that preloaded processes have done."""
+
+    answers = 0
+
+    def attempt(self, errand: Errand, more: int = 0) -> Completed | None:
+        completed = super().attempt(errand, more)
+        self.answers += completed is not None
+        return completed
 
 
 SAMPLES = Path(__file__).parents[2] / "sample_projects"

@@ -42,6 +42,7 @@ LIBRARY = INPUTS / "lib"
 REQUEST = INPUTS / "request.json"
 _MODULES = (
     "agent.py",
+    "c_library.py",
     "processes.py",
     "comparison.py",
     "import_one.py",

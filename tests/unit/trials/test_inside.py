@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 import pytest_manylinux.trials.inside
+from pytest_manylinux.trials.inside import c_library
 
 FOLDER = Path(pytest_manylinux.trials.inside.__file__).parent
 INSIDE = {
     "agent",
+    "c_library",
     "comparison",
     "examine",
     "launch",
@@ -27,10 +31,32 @@ INSIDE = {
 # Modules of the standard library of Python 3.6 that minimal distros have in their main package.
 ALLOWED = {
     *("ast", "base64", "builtins", "contextlib", "csv", "ctypes", "hashlib", "json", "marshal", "os"),
-    *("resource", "select", "stat"),
+    *("functools", "resource", "select", "stat", "sysconfig", "zipfile"),
     *("array", "atexit", "fcntl", "gc", "importlib", "runpy", "shutil", "signal", "socket", "struct"),
     *("sys", "tarfile", "time", "traceback", "warnings"),
 }
+
+
+@pytest.mark.parametrize(
+    ("loader", "version", "has", "wanted"),
+    [
+        ("/lib/ld-musl-x86_64.so.1", (3, 13), 1, "mimalloc"),
+        ("/lib/ld-musl-x86_64.so.1", (3, 13), 0, None),
+        ("/lib/ld-musl-x86_64.so.1", (3, 12), None, None),
+        ("/lib64/ld-linux-x86-64.so.2", (3, 14), 1, None),
+    ],
+)
+def test_a_python_that_has_mimalloc_takes_it_on_musl(
+    loader: str,
+    version: tuple[int, int],
+    has: int | None,
+    wanted: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(c_library, "own_loader", lambda: loader)
+    monkeypatch.setattr(sys, "version_info", version)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"WITH_MIMALLOC": has}.get)
+    assert c_library.allocator().get("PYTHONMALLOC") == wanted
 
 
 @pytest.mark.parametrize("name", sorted(INSIDE))

@@ -25,6 +25,7 @@ import sys
 import time
 
 from pytest_manylinux.trials.inside import examine, install_by_uv, installed_files
+from pytest_manylinux.trials.inside.c_library import c_library, is_musl, own_loader
 from pytest_manylinux.trials.inside.comparison import compare
 from pytest_manylinux.trials.inside.launch import examiner, launch, reports, shared_files
 from pytest_manylinux.trials.inside.processes import (
@@ -438,37 +439,6 @@ def importer(*, compiled: bool) -> str:
         return source
     code = compile(source, "<string>", "exec", dont_inherit=True)
     return "import marshal; exec(marshal.loads(bytes.fromhex('%s')))" % marshal.dumps(code).hex()
-
-
-def own_loader() -> str:
-    """Find the dynamic loader that started this interpreter (proc(5), maps)."""
-    with open("/proc/self/maps", errors="replace") as maps:
-        paths = {line.split()[-1] for line in maps}
-    return min(path for path in paths if os.path.basename(path).startswith(("ld-", "ld.", "ld64.")))
-
-
-def is_musl(loader: str) -> bool:
-    """Whether a dynamic loader is musl's, by its name."""
-    return os.path.basename(loader).startswith("ld-musl-")
-
-
-_CS_GNU_LIBC_VERSION = 2  # glibc's unistd.h; PyPy 7.3.5 does not know the name
-
-
-def c_library() -> "str | None":
-    """Name the C library and its version: `glibc 2.36`, `musl 1.2.5`."""
-    loader = own_loader()
-    if not is_musl(loader):
-        return os.confstr(_CS_GNU_LIBC_VERSION)
-    # Started alone it says so, and how it is used: "musl libc (x86_64)\nVersion 1.2.5\n…".
-    read_end, write_end = os.pipe()
-    child = os.posix_spawn(loader, [loader], {}, file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 2)])
-    os.close(write_end)
-    with open(read_end, encoding="utf-8", errors="replace") as words:
-        text = words.read()
-    os.waitpid(child, 0)
-    found = [line[8:] for line in text.splitlines() if line.startswith("Version ")]
-    return "musl " + found[0] if found else None
 
 
 def main(path: str, run_pip: "Callable[[list[str]], NoReturn] | None" = None) -> None:

@@ -14,6 +14,7 @@ import signal
 import sys
 
 from pytest_manylinux.trials.inside import venv_layout
+from pytest_manylinux.trials.inside.c_library import allocator
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def prepare(folder: str, request: str) -> "Callable[[], None]":
     """
     if sys.prefix != venv_layout.VENV:
         become_the_venvs(os.path.join(folder, "venv.json"))
+    for name in allocator():
+        os.environ.pop(name, None)  # it is this process's own: imports have the distro's
     from pytest_manylinux.trials.inside import agent  # after that, since it takes a while
 
     sys.path.remove(folder)
@@ -90,7 +93,8 @@ def become_the_venvs(layout: str) -> "NoReturn":
         venv_layout.lay_out(json.load(file)["entries"], [])
     with open("/proc/self/cmdline", "rb") as words:
         argv = words.read().split(b"\0")[1:-1]
-    os.execv(venv_layout.PYTHON, [os.fsencode(venv_layout.PYTHON), *argv])  # noqa: S606 -- no shell is the point
+    argv[:0] = [os.fsencode(venv_layout.PYTHON)]
+    os.execve(venv_layout.PYTHON, argv, dict(os.environ, **allocator()))  # noqa: S606 -- no shell is the point
 
 
 def run_pip(argv: "list[str]") -> "NoReturn":
