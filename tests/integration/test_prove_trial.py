@@ -29,6 +29,7 @@ from pytest_manylinux.model.observation import (
     Observation,
 )
 from pytest_manylinux.model.python import PythonVersion
+from pytest_manylinux.trials import pool
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import INPUTS, LIBRARY, Errand, library_mounts
 from pytest_manylinux.trials.trial import _ARGUMENTS, TrialRequest, run_trial
@@ -564,9 +565,20 @@ def alike(observation: Observation) -> object:
     return {**found, "started": 0}
 
 
-def test_a_fork_server_sees_what_a_sandbox_alone_sees(bookworm: Place, trixie: Place) -> None:
-    """One wheel that is fine, ones that fail in each step, on an old and a newer pip."""
-    folder = bookworm.folder
+@pytest.mark.parametrize("rehearsed", [(), pool._REHEARSED], ids=["imported", "rehearsed"])
+def test_a_fork_server_sees_what_a_sandbox_alone_sees(
+    bookworm: Place,
+    trixie: Place,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    rehearsed: tuple[str, ...],
+) -> None:
+    """One wheel that is fine, ones that fail in each step, on an old, a newer and the newest pip.
+
+    Under an emulator the server has installed a wheel before, which can be done natively too.
+    """
+    folder, warm = bookworm.folder, Counted(engine)
+    monkeypatch.setattr(pool, "_rehearsed", lambda *_: rehearsed)
     package: Files = {
         "demo/__init__.py": "import sys; print(sys.flags, sys.path, sys.argv, sys.prefix)",
         "demo/_a.abi3.so": compiled(folder, "_a"),
@@ -580,12 +592,14 @@ def test_a_fork_server_sees_what_a_sandbox_alone_sees(bookworm: Place, trixie: P
         build_wheel(folder, {"crash.py": "import ctypes; ctypes.string_at(0)"}, name="crash"),
         build_wheel(folder, {"no.py": ""}, name="no", tag="cp27-cp27mu-linux_x86_64"),
     ]
-    for place in (bookworm, trixie):
+    newest = make_place("debian-testing", engine, folder, warm)
+    for place in (replace(bookworm, warm=warm), replace(trixie, warm=warm), newest):
         for path in wheels:
             before = place.warm.ended
             fast = place.try_wheel(path, programs=(("run",),))
             assert place.warm.ended == before + 1
             assert alike(fast) == alike(place.try_alone(path, programs=(("run",),)))
+    warm.close()
 
 
 MODULES = '''

@@ -33,11 +33,14 @@ from pytest_manylinux.engines.api import (
     SandboxSpec,
 )
 from pytest_manylinux.errors import ManylinuxError, SandboxError
+from pytest_manylinux.host.architecture import emulation_of
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.trials.request import (
     GRACE,
     INPUTS,
     LIBRARY,
+    OFFLINE,
+    QUIET,
     REQUEST,
     Errand,
     library_mounts,
@@ -47,8 +50,9 @@ from pytest_manylinux.trials.request import (
 _CODE = (
     f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
     f"from pytest_manylinux.trials.inside.preload_pip import prepare; "
-    f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r})"
+    f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r}, %r)"
 )
+_REHEARSED = ("install", *QUIET, *OFFLINE, "--no-compile", "--no-deps")
 _LAYOUT = LIBRARY / "venv.json"
 _AT_REST = 8  # processes that may run again; each is some 40 MB of memory
 _WAITING = 16  # those for one run each, of all images together; each is some 50 MB
@@ -95,8 +99,9 @@ class PreloadedPool:
         spec, executable = _spec(errand), errand.interpreter.executable
         for max_runs in (1,) if _has_tests(errand) else (None, 1):
             kind = Kind(errand.image.content, executable, max_runs, errand.limits)
+            code = _CODE % (_rehearsed(errand.image.arch, max_runs),)
             preload = partial(
-                self._engine.preload, spec, executable, _CODE, inbox=INPUTS, max_runs=max_runs
+                self._engine.preload, spec, executable, code, inbox=INPUTS, max_runs=max_runs
             )
             if not self._may_start(kind):
                 continue
@@ -214,6 +219,11 @@ def _is_plain(errand: Errand) -> bool:
         and (errand.limits == Limits() or _has_tests(errand))
         and errand.venv.layout.seeded.isdisjoint(errand.replaced)
     )
+
+
+def _rehearsed(arch: str, max_runs: int | None) -> tuple[str, ...]:
+    """The installation that an emulated process rehearses; none for a single run, which it delays."""
+    return _REHEARSED if max_runs != 1 and emulation_of(arch).emulated else ()
 
 
 def _spec(errand: Errand) -> SandboxSpec:

@@ -44,6 +44,7 @@ _MODULES = (
     "agent.py",
     "c_library.py",
     "processes.py",
+    "rehearsal.py",
     "comparison.py",
     "import_one.py",
     "preload_pip.py",

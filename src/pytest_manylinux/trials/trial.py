@@ -59,8 +59,8 @@ from pytest_manylinux.trials.venv import prepared_venv
 
 DEPENDENCIES = INPUTS / "dependencies"
 _WHEEL = INPUTS / "wheel"
-# Bytecode changes no verdict: pip compiles what it can and goes on where it cannot, and the imports
-# compile what they need.
+# Bytecode changes no verdict: pip compiles what it can and goes on where it cannot. Imports find that
+# of the compiler that looks at all sources (inside/examine.py), or compile what they need.
 _ARGUMENTS = ("install", *QUIET, *OFFLINE, "--no-compile")
 _ROOM = 3  # times the unpacked size, for what pip unpacks aside and what imports write
 _UNPACKED = 5  # times a compressed size, about

@@ -20,6 +20,7 @@ INSIDE = {
     "examine",
     "launch",
     "processes",
+    "rehearsal",
     "import_one",
     "installed_files",
     "preload_pip",

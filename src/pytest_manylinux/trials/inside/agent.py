@@ -18,6 +18,7 @@ token; nothing that runs in that process can be kept from it.
 
 import base64
 import contextlib
+import functools
 import json
 import marshal
 import os
@@ -431,8 +432,12 @@ def remove(path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@functools.lru_cache(maxsize=None)
 def importer(*, compiled: bool) -> str:
-    """Give the program that importing interpreters run; `compiled` for those of this Python alone."""
+    """Give the program that importing interpreters run; `compiled` for those of this Python alone.
+
+    Made once, in a preloaded process before its forks.
+    """
     with open(os.path.join(os.path.dirname(__file__), "import_one.py"), encoding="utf-8") as file:
         source = file.read()
     if not compiled:

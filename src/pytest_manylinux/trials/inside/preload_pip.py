@@ -18,7 +18,7 @@ from pytest_manylinux.trials.inside.c_library import allocator
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import NoReturn
 
 # What `pip install` of a wheel imports only when it gets there, in some release or other from 20.3 on.
@@ -48,17 +48,22 @@ LATER = (
 )
 
 
-def prepare(folder: str, request: str) -> "Callable[[], None]":
+def prepare(folder: str, request: str, pip: "Sequence[str]" = ()) -> "Callable[[], None]":
     """Make this process ready; give what carries out the trial that is asked for in the file `request`.
 
-    `folder`, where the agent's modules lie, is taken off sys.path again: pip finds it as it was.
+    `folder`, where the agent's modules lie, is taken off sys.path again: pip finds it as it was. With
+    `pip`, arguments for an installation, there is a rehearsal (rehearsal.py).
     """
+    layout = os.path.join(folder, "venv.json")
     if sys.prefix != venv_layout.VENV:
-        become_the_venvs(os.path.join(folder, "venv.json"))
+        become_the_venvs(layout)
     for name in allocator():
         os.environ.pop(name, None)  # it is this process's own: imports have the distro's
     from pytest_manylinux.trials.inside import agent  # after that, since it takes a while
 
+    agent.importer(compiled=True)
+    if pip:
+        from pytest_manylinux.trials.inside import rehearsal
     sys.path.remove(folder)
     importlib.invalidate_caches()
     import_all(LATER)
@@ -67,6 +72,8 @@ def prepare(folder: str, request: str) -> "Callable[[], None]":
 
         select_backend()  # which is an import, of one module or another
     import_all(depending())
+    if pip:
+        rehearsal.rehearse(list(pip), layout)
     return lambda: agent.main(request, run_pip)
 
 
