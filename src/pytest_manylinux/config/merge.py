@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_manylinux.cache.paths import CACHE_VARIABLE
 from pytest_manylinux.config.keys import BY_NAME, KEYS
 from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.readers import check_keys
 from pytest_manylinux.config.settings import Settings, Source, SourceKind
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.escape import printable
 from pytest_manylinux.host.path_checks import MAX_TEXT, is_file_of
 from pytest_manylinux.toml import TomlError, parse_toml
 
@@ -63,6 +66,11 @@ def merge(layers: Iterable[Layer]) -> Settings:
     return Settings(**values, sources=sources)
 
 
+_VARIABLE = "PYTEST_MANYLINUX_"
+_MIRROR = "PYTEST_MANYLINUX_MIRROR_"  # images/apt.py; the rest is a distro's name
+_NO_SETTINGS = (CACHE_VARIABLE, "PYTEST_MANYLINUX_SIGN_PASSPHRASE")  # the second: report/signing.py
+
+
 def flag_layer(options: Mapping[str, str | None]) -> Layer:
     """Make a layer of flags from pytest's option values by `Option.dest`; None means not given."""
     given = {
@@ -75,7 +83,22 @@ def flag_layer(options: Mapping[str, str | None]) -> Layer:
 
 
 def environment_layer(environment: Mapping[str, str]) -> Layer:
-    """Make a layer of `PYTEST_MANYLINUX_…` variables; empty ones count as not set."""
+    """Make a layer of `PYTEST_MANYLINUX_…` variables; empty ones count as not set.
+
+    Raises UsageError for one that nothing here reads.
+    """
+    known = [option.variable for option in OPTIONS if option.metavar]
+    for name in sorted(environment):
+        others = name in _NO_SETTINGS or name.startswith(_MIRROR)
+        if name.startswith(_VARIABLE) and name not in known and not others:
+            words = [variable.removeprefix(_VARIABLE) for variable in known]
+            near = difflib.get_close_matches(name.removeprefix(_VARIABLE), words, n=1)
+            raise UsageError(
+                f"there is no variable {printable(name)}",
+                remedy=f"perhaps you meant {_VARIABLE}{near[0]}"
+                if near
+                else "unset it; what has a flag has a variable: `pytest --help` lists the flags",
+            )
     given = {
         option.name: environment[option.variable]
         for option in OPTIONS

@@ -364,6 +364,12 @@ def ignore_rules(raw: object, where: str) -> tuple[IgnoreRule, ...]:
 
 def rows(raw: object, where: str) -> tuple[Mapping[str, object], ...]:
     """Catalogue rows; the catalogue itself reads what is in them."""
+    if isinstance(raw, str) or (isinstance(raw, list) and any(isinstance(row, str) for row in raw)):
+        raise _wrong(
+            where,
+            raw,
+            "perhaps you meant distros, which names those to try; a row of your own is a table",
+        )
     return tuple(dict(row) for row in _tables(raw, where))
 
 

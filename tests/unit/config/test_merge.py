@@ -14,10 +14,12 @@ from pytest_manylinux.config.merge import (
     flag_layer,
     merge,
 )
+from pytest_manylinux.config.options import OPTIONS
 from pytest_manylinux.config.settings import FIELD_NAMES, SourceKind
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.policy import Policy, PolicyChoice
+from pytest_manylinux.report.signing import PASSPHRASE_VARIABLE
 
 VALUES: dict[str, list[object]] = {
     "policy": ["manylinux1", ["manylinux2014", "musllinux_1_2"], "manylinux_2_28 musllinux_1_1"],
@@ -176,6 +178,42 @@ def test_a_mistake_in_an_overridden_layer_is_told_as_well() -> None:
 
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert environment_layer({"PYTEST_MANYLINUX_ENGINE": ""}).values == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("PYTEST_MANYLINUX_DISTRO", "perhaps you meant PYTEST_MANYLINUX_DISTROS"),
+        ("PYTEST_MANYLINUX_TEST_COMAND", "perhaps you meant PYTEST_MANYLINUX_TEST_COMMAND"),
+        ("PYTEST_MANYLINUX_XYZZY", "unset it"),
+    ],
+)
+def test_a_variable_that_nothing_reads_is_an_error(name: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match=f"there is no variable {name}") as error:
+        environment_layer({name: "x"})
+    assert remedy in error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PYTEST_MANYLINUX_CACHE",
+        "PYTEST_MANYLINUX_MIRROR_DEBIAN_OLD",
+        PASSPHRASE_VARIABLE,
+        *(option.variable for option in OPTIONS if option.metavar),
+    ],
+)
+def test_every_variable_that_is_read_may_be_set(name: str) -> None:
+    environment_layer({name: "x"})
+
+
+@pytest.mark.parametrize("value", ['"debian-12"', '["debian-12"]'])
+def test_one_distro_alone_is_told_from_a_row_of_ones_own(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_text(f"[tool.pytest-manylinux]\ndistro = {value}\n")
+    with pytest.raises(UsageError) as error:
+        merge([file_layer(file, shown="pyproject.toml")])
+    assert "perhaps you meant distros" in error.value.remedy
 
 
 def test_one_expectation_with_several_distros_becomes_several() -> None:
