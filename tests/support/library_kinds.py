@@ -267,7 +267,28 @@ def marked(mark: str) -> Callable[[Path], Path]:
     return make
 
 
+def filtered(init: str = "from . import _x\n") -> Callable[[Path], Path]:
+    """A module whose linker was given a flag of the compiler, which it takes for `-f wrapv`."""
+
+    def make(folder: Path) -> Path:
+        native = module(folder, "_x", "-Wl,-fwrapv")
+        return packed(folder, "filtered", {"filtered/_x.abi3.so": native}, init=init)
+
+    return make
+
+
+_AS_PYOPENGL = (
+    "raise ImportError('Unable to load', \"GL: cannot open shared object file: No such file or "
+    'directory")\n'
+)
 KINDS: tuple[WheelKind, ...] = (
+    WheelKind(name="auxiliary-filter-that-is-nowhere", make=filtered()),
+    WheelKind(
+        name="auxiliary-filter-is-not-the-reason",
+        make=filtered("raise ImportError('of its own')\n"),
+        seen="import-error",
+    ),
+    WheelKind(name="library-by-its-short-name", make=filtered(_AS_PYOPENGL), seen="runtime-dlopen"),
     WheelKind(
         name="need-absolute",
         make=need("/home/builder/build/libplain.so"),

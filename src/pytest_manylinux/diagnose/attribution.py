@@ -316,7 +316,9 @@ def _blame_library(failure: Failure, facts: WheelFacts, target: Target) -> str:
     # The import system speaks of an extension module with ImportError, ctypes of any library with
     # OSError. An ImportError on a library that no file here needs is a dependency's extension
     # module, or this wheel's own code that called dlopen and passed the words on.
-    needed = failure.listed or _in_dependency(failure.outcome, facts)
+    # Code that dlopen's by a short name says that it did not find `GL`.
+    by_import_system = ".so" in name and _in_dependency(failure.outcome, facts)
+    needed = failure.listed or by_import_system
     return "missing-library" if needed else "runtime-dlopen"
 
 

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from pytest_manylinux.config.settings import IgnoreRule
 from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
+from pytest_manylinux.diagnose.loader_words import is_resolved
 from pytest_manylinux.diagnose.predict import WEIGHT, held_against, merged, predict_target, surveyed
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Survey, Target
@@ -318,7 +319,7 @@ def _untouched(
         return Outcome.PORTABLE, None, "nothing to import; its programs can be started"
     if any(library.opened for library in observation.libraries):
         return Outcome.PORTABLE, None, "nothing to import; its libraries can be opened"
-    if any(check.resolved for check in observation.loader):
+    if any(is_resolved(check, facts) for check in observation.loader):
         return Outcome.PORTABLE, None, "nothing to import; the loader resolved every program"
     if facts.top_level or any(_could_act(elf, target) for elf in facts.elf):
         names = ", ".join(facts.top_level[:3]) or "only libraries that nothing here loads"

@@ -117,7 +117,7 @@ _SENTENCES: tuple[tuple[Refusal, str], ...] = (
     ),
     (Refusal.SYMBOL, r"Error relocating (?P<file>[^\s:]+): (?P<symbol>[^\s:]+): symbol not found"),
     (Refusal.OTHER, r"Error relocating (?P<file>[^\s:]+): .+"),
-    (Refusal.LIBRARY, r"(?P<library>[^\s:]+): cannot open shared object file"),
+    (Refusal.LIBRARY, r"(?P<library>[^\s:'\"]+): cannot open shared object file"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?invalid ELF header"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?file too short"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?cannot (?:map|apply|dynamically|read|create)\b"),
@@ -161,11 +161,27 @@ def spared_variants(facts: WheelFacts, observation: Observation) -> frozenset[st
     return frozenset(name for name, group in variants(facts).items() if not good.isdisjoint(group))
 
 
+def lacking(check: LoaderCheck, facts: WheelFacts) -> tuple[str, ...]:
+    """The libraries that the loader did not find and does not do without.
+
+    It lists a missing auxiliary filter as it lists others, and goes on without it (glibc,
+    elf/dl-deps.c). Linkers that are given flags of a compiler make such: `ld -fwrapv` is `-f wrapv`.
+    """
+    needed = {name for elf in facts.elf for name in (*elf.needed, *elf.filters)}
+    spared = {name for elf in facts.elf for name in elf.auxiliaries} - needed
+    return tuple(library for library in check.missing if library not in spared)
+
+
+def is_resolved(check: LoaderCheck, facts: WheelFacts) -> bool:
+    """Whether the loader found everything that it needs; a refusal is never evidence for a wheel."""
+    return not lacking(check, facts) and not check.problems
+
+
 def loader_missing(facts: WheelFacts, observation: Observation) -> Iterator[LoaderProblem]:
     """Each library that the loader did not find, with the file that needs it."""
     for check in observation.loader:
         severity, note = _weight(check, facts, observation)
-        for library in check.missing:
+        for library in lacking(check, facts):
             yield LoaderProblem(path=check.path, text=library, severity=severity, note=note)
 
 

@@ -256,8 +256,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     layout = ElfLayout(data, headers.bits, headers.order, _spans(loads))
     dynamic = _dynamic(layout, segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
-    interpreter = _interpreter(layout, segments)
-    kind = _kind(headers.e_type, segments, dynamic, interpreter)
+    kind = _kind(headers.e_type, segments, dynamic, interpreter := _interpreter(layout, segments))
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     debug = tuple(s for s in sections if s.name.startswith((".debug_", ".zdebug_")))
     return ElfFacts(
@@ -269,6 +268,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         soname=next(iter(dynamic.texts(sym.SONAME)), ""),
         needed=dynamic.texts(sym.NEEDED),
         filters=dynamic.texts(sym.FILTER),
+        auxiliaries=dynamic.texts(sym.AUXILIARY),
         rpath=_paths(dynamic, sym.RPATH),
         runpath=_paths(dynamic, sym.RUNPATH),
         interpreter=interpreter,

@@ -124,6 +124,7 @@ class ElfFacts:
 
     `needed` are the libraries of DT_NEEDED, `filters` those of DT_FILTER, which glibc opens as well and
     takes the file's symbols from (gABI, "Dynamic Section"); musl does not know the latter.
+    `auxiliaries` are those of DT_AUXILIARY: the same, but the loader does without one that is missing.
 
     Search paths: `rpath` is what DT_RPATH says, `runpath` what DT_RUNPATH says, split at colons,
     `$ORIGIN` unexpanded; the loader ignores `rpath` where `runpath` is given.
@@ -190,6 +191,7 @@ class ElfFacts:
     library_versions: tuple[tuple[str, str], ...] = ()
     system_calls: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
+    auxiliaries: tuple[str, ...] = ()
     indirect_functions: bool = False
 
     @property

@@ -7,7 +7,7 @@ import re
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.command_files import unstartable
-from pytest_manylinux.diagnose.loader_words import same_file
+from pytest_manylinux.diagnose.loader_words import is_resolved, same_file
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import LaunchOutcome, Observation, ProgramOutcome, signal_name
 from pytest_manylinux.model.verdict import Severity
@@ -41,7 +41,7 @@ def _unstartable_findings(facts: WheelFacts, target: Target | None = None) -> Fi
 def _program_not_started_dynamic(
     facts: WheelFacts, observation: Observation, target: Target
 ) -> Findings:
-    unresolved = {check.path for check in observation.loader if not check.resolved}
+    unresolved = {check.path for check in observation.loader if not is_resolved(check, facts)}
     for launch in observation.launches:
         if launch.started:
             continue
