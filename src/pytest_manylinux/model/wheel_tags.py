@@ -43,9 +43,10 @@ def oldest_built(kind: LibcKind, arch: str) -> Policy:
 
 
 def platform_tags(libc: Libc, arch: str) -> tuple[str, ...]:
-    """Platform tags that a machine with this C library supports, best first (PEP 600, PEP 656).
+    """Platform tags that a machine with this C library supports, newest first (PEP 600, PEP 656).
 
-    `linux_ARCH` comes last: pip takes it, an index does not.
+    `linux_ARCH` comes last: pip takes it, an index does not. Which of several wheels an installer takes
+    is not told by the order: packaging 26.3, and pip with it, puts `linux_ARCH` first.
     """
     major, minor = libc.version[:2]
     floor = oldest_policy(libc.kind, arch).version
