@@ -504,6 +504,10 @@ KINDS: tuple[WheelKind, ...] = (
         predicted="missing-library",
     ),
     WheelKind(
+        name="library-for-programs-of-an-mpi",
+        make=libraries(code="extern int ompi_mpi_op_max; int *high(void) { return &ompi_mpi_op_max; }"),
+    ),
+    WheelKind(
         name="library-alone-without-what-it-needs",
         make=libraries("-lgone", code=_LOW_GONE),
         audit=_MISMATCH,

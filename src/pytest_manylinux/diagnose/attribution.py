@@ -64,6 +64,11 @@ _OF_REFUSAL = {
 }
 _ASSERTION = re.compile(r"Inconsistency detected by ld\.so: .*")
 _NOT_FOUND = re.compile(r"No module named '([\w.]+)'")
+# Symbols of Open MPI and MPICH, and the names that the MPI standard reserves for its C binding.
+_MPI_NAMES = r"(?:ompi_|MPIR_|P?MPI_)"
+_OF_MPI = re.compile(
+    rf"undefined symbol: {_MPI_NAMES}|relocating .*: {_MPI_NAMES}\w+: symbol not found"
+)
 _NO_LOADER = "no such loader on this distro"
 _UNCOMPILED = frozenset({"SyntaxError", "IndentationError", "TabError"})
 
@@ -157,11 +162,13 @@ def _refused_libraries(facts: WheelFacts, observation: Observation) -> Iterator[
 
     Where others did, a file whose name does not begin with `lib`, so that no program can be linked with
     it, is a plug-in: nobody need have what it is for; nor what a library is for where code of the wheel
-    itself picks one. Neither need all symbols be there at once.
+    itself picks one, nor an MPI, which the program brings that is linked with a library for it (MKL has
+    one for each). Neither need all symbols be there at once.
     """
     some = any(library.opened for library in observation.libraries)
     for library in observation.libraries:
-        weight = Severity.WARNING if some and is_optional(library.path, facts) else Severity.ERROR
+        spared = is_optional(library.path, facts) or _OF_MPI.search(library.lazily) is not None
+        weight = Severity.WARNING if some and spared else Severity.ERROR
         subject = f"dlopen {library.path}"
         if library.signal is not None:
             outcome = ImportOutcome(
