@@ -17,13 +17,15 @@ FAULTS = {fault.value: fault for fault in Fault if fault is not Fault.NONE}
 LIMIT = 300  # seconds within which a run with a fault must have ended
 # Shortens the limits that are meant for slow networks; what they do is the same.
 _QUICK = """
-from pytest_manylinux.images import pull
-from pytest_manylinux.images import image_progress
-from pytest_manylinux.images import skopeo
+from pytest_manylinux.images import image_progress, registry, skopeo
 
-image_progress.TRICKLE = 20.0
-pull._SILENCE = 40.0
-skopeo._SILENCE = 40.0
+for module, name, seconds in (
+    (image_progress, "TRICKLE", 20.0),
+    (registry, "_SILENCE", 40.0),
+    (skopeo, "_SILENCE", 40.0),
+):
+    assert hasattr(module, name), (module, name)
+    setattr(module, name, seconds)
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -101,3 +103,26 @@ def test_the_table_of_questions_is_read() -> None:
 @pytest.mark.parametrize(("question", "place"), questions())
 def test_what_a_newcomer_asks_for_is_where_the_table_says(question: str, place: str) -> None:
     assert (PACKAGE / place).exists(), question
+
+
+_IMPORT = re.compile(
+    r"^from (?P<module>pytest_manylinux[\w.]*) import (?P<name>[a-z]\w+)$", re.MULTILINE
+)
+
+
+def test_what_tests_write_into_programs_imports_what_is_there() -> None:
+    # Such text is seen by no type checker, and some of it is of suites that only run when asked for.
+    named = {
+        (match["module"], match["name"])
+        for path in (ROOT / "tests").rglob("*.py")
+        for match in _IMPORT.finditer(path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 100
+    found = {(module, name): _exists(module, name) for module, name in named}
+    assert [one for one, there in found.items() if not there] == []
+
+
+def _exists(module: str, name: str) -> bool:
+    if hasattr(importlib.import_module(module), name):
+        return True
+    return importlib.util.find_spec(f"{module}.{name}") is not None
