@@ -205,6 +205,8 @@ def test_a_variable_that_nothing_reads_is_an_error(name: str, remedy: str) -> No
 )
 def test_every_variable_that_is_read_may_be_set(name: str) -> None:
     environment_layer({name: "x"})
+    with pytest.raises(UsageError):
+        environment_layer({name.replace("MANYLINUX_", "MANYLINUX_X_", 1): "x"})
 
 
 @pytest.mark.parametrize("value", ['"debian-12"', '["debian-12"]'])
