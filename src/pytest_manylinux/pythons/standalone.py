@@ -171,7 +171,7 @@ class StandalonePythons:
             self._run("python", "install", *words, timeout=_INSTALL_TIMEOUT)
         except ImageError as error:
             raise ImageError(
-                f"{version.title} cannot be fetched by uv",
+                f"{version.implementation.full_name} cannot be fetched by uv",
                 why=error.why or error.what,
                 remedy=f"name a mirror in {_MIRRORS[version.implementation]} or "
                 f"UV_PYTHON_DOWNLOADS_JSON_URL{_or_otherwise(version)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from pytest_manylinux.upload_rules.index_rules import index_rules
 from pytest_manylinux.upload_rules.review import review
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
+_MARK = re.compile("[:;] ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +106,23 @@ def image_notes(record: RunRecord) -> list[str]:
 
 
 def untargeted_notes(record: RunRecord) -> list[str]:
-    """How many wheels no target of the run takes, a line each reason."""
+    """How many wheels no target of the run takes, a line each reason; what several share comes last."""
     untried = [v for v in record.verdicts if v.cause is Cause.NO_TARGET and v.wheel.endswith(".whl")]
     total = counted(len(record.wheels), "wheel")
     counts = Counter(verdict.reason for verdict in untried)
-    return [f"{count} of {total} not tried: {reason}" for reason, count in counts.most_common()]
+    sharing = Counter(more for reason in counts for _, more in _divisions(reason))
+    lines, shared = [], Counter[str]()
+    for reason, count in counts.most_common():
+        ways = (way for way in _divisions(reason) if sharing[way[1]] > 1)
+        own, more = next(ways, (reason, ""))
+        shared[more] += count
+        lines.append(f"{count} of {total} not tried: {own}")
+    return lines + [f"for {count} of these: {more}" for more, count in shared.most_common() if more]
+
+
+def _divisions(reason: str) -> list[tuple[str, str]]:
+    """A reason divided at each of its marks: what it begins with, and what it ends with."""
+    return [(reason[: mark.start()], reason[mark.end() :]) for mark in _MARK.finditer(reason)]
 
 
 def gate_words(run: Run, record: RunRecord) -> tuple[ExitCode, list[str]]:
