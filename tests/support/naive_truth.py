@@ -34,8 +34,9 @@ from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.escape import redact
 from pytest_manylinux.indexes import host_index
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.elf_facts import ElfKind
 from pytest_manylinux.model.verdict import Foretold, Outcome
-from pytest_manylinux.model.wheel import ElfKind, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.trials.dependencies import refuses_python, resolve_dependencies
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 

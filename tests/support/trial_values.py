@@ -8,6 +8,7 @@ from typing import Any
 from packaging.utils import parse_wheel_filename
 
 from pytest_manylinux.model.distro import Distro, Interpreter, Target
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.observation import (
     ImportKind,
     ImportOutcome,
@@ -18,7 +19,7 @@ from pytest_manylinux.model.observation import (
 )
 from pytest_manylinux.model.policy import glibc
 from pytest_manylinux.model.python import parse_python
-from pytest_manylinux.model.wheel import ElfFacts, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import Wheel, WheelFacts
 
 FILENAME = "demo-1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
 

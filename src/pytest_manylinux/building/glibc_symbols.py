@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_manylinux.errors import StoreError
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind, SymbolWant
 from pytest_manylinux.model.policy import Libc, LibcKind, Policy
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, SymbolWant, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 Version = tuple[int, ...]
 _LAST = 0x80  # set in the last element of a list

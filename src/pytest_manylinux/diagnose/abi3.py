@@ -14,8 +14,9 @@ from importlib.resources import files
 from packaging.tags import Tag
 
 from pytest_manylinux.diagnose.api import once_per_wheel
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.python import PythonVersion, parse_python
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 FREE_THREADED_SINCE = PythonVersion(3, 15)
 """The first Python with a stable ABI for free-threaded builds, abi3t (PEP 803)."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pytest_manylinux.diagnose.extension_files import lowest_versions
 from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import ElfFacts, ScriptFile, WheelFacts
+from pytest_manylinux.model.wheel import ScriptFile, WheelFacts
 
 _LOADERS = frozenset(
     {

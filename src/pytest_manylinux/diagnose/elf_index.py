@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.loader_model import Loading, is_command, loadings
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
+from pytest_manylinux.model.wheel import WheelFacts
 
 _Files = tuple[ElfFacts, ...]
 

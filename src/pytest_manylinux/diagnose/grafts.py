@@ -20,7 +20,8 @@ from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.inspect.known_libraries import known_by_file, known_by_package
 from pytest_manylinux.inspect.sbom import original_name
-from pytest_manylinux.model.wheel import ElfFacts, SbomComponent, SbomDocument, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import SbomComponent, SbomDocument, WheelFacts
 
 _REPAIR = "auditwheel"
 _FOLDERS = (

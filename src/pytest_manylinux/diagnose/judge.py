@@ -18,6 +18,7 @@ from pytest_manylinux.diagnose.loader_words import is_resolved
 from pytest_manylinux.diagnose.predict import WEIGHT, held_against, merged, predict_target, surveyed
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Survey, Target
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
 from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.verdict import (
     FLAKY,
@@ -31,7 +32,7 @@ from pytest_manylinux.model.verdict import (
     Tries,
     Verdict,
 )
-from pytest_manylinux.model.wheel import Audit, ElfFacts, ElfKind, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import Audit, Wheel, WheelFacts
 
 # Subjects that are no distro: `*` does not speak of them, they are declared by their own word.
 NOT_DISTROS = frozenset({"audit", "build"})

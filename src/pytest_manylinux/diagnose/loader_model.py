@@ -23,7 +23,8 @@ from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.inspect.names import python_of_folder
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.wheel import SITE, ElfFacts, ElfKind, Wheel, WheelFacts, environment_path
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
+from pytest_manylinux.model.wheel import SITE, Wheel, WheelFacts, environment_path
 
 # A token ends where no identifier could go on (glibc, elf/dl-load.c, is_dst); musl does not look.
 _ORIGIN = re.compile(r"\$(?:ORIGIN(?!\w)|\{ORIGIN\})", re.ASCII)

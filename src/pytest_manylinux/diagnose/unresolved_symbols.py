@@ -25,7 +25,8 @@ from pytest_manylinux.diagnose.loader_model import (
 )
 from pytest_manylinux.inspect.symbols import musl_symbols
 from pytest_manylinux.model.distro import Distro, Target
-from pytest_manylinux.model.wheel import ElfFacts, SymbolWant, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts, SymbolWant
+from pytest_manylinux.model.wheel import WheelFacts
 
 # Libraries whose symbols all carry versions: a want that was linked against them has one. So a want
 # without a version, in a file that needs nothing else from outside, comes from nowhere.

@@ -12,7 +12,8 @@ from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import NAMESPACES, Distro
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 RELR_MARK = "GLIBC_ABI_DT_RELR"
 # Marks that the linker writes as version needs, and the glibc that brought them (NEWS of 2.36 and 2.42,

@@ -20,8 +20,9 @@ from auditwheel.libc import Libc
 
 from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.inspect.audit_policies import Assessment, PolicyRules, assess
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.policy import LibcKind, policy_of_platform_tag
-from pytest_manylinux.model.wheel import Audit, ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import Audit, WheelFacts
 
 MAX_REASONS = 20
 """Reasons given; one wheel may break a policy in thousands of places."""

@@ -27,7 +27,8 @@ from auditwheel.libc import Libc
 from auditwheel.policy import Policy as AuditwheelPolicy
 from auditwheel.policy import WheelPolicies
 
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 _ORIGIN = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
 _LIBPYTHON = re.compile(r"libpython\d+\.\d+m?.so(\.\d)*")

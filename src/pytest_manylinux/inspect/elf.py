@@ -35,7 +35,7 @@ from pytest_manylinux.inspect.symbols import (
     library_names,
     numpy_headers,
 )
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment, SymbolWant
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind, LoadSegment, SymbolWant
 
 MAX_SEGMENTS = 1024
 """Program headers of one file; real ones have 5 to 20."""

@@ -24,7 +24,8 @@ from fnmatch import fnmatchcase
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 
-from pytest_manylinux.model.wheel import ElfFacts, FileContent, ModuleFile
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import FileContent, ModuleFile
 
 NOT_NAMESPACES = frozenset(
     {

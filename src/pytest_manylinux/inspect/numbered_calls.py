@@ -13,8 +13,8 @@ import struct
 from collections.abc import Collection, Iterable, Iterator
 
 from pytest_manylinux.inspect.symbols import SYMTAB, Data, Dynamic, ElfDamagedError, ElfLayout
+from pytest_manylinux.model.elf_facts import LoadSegment
 from pytest_manylinux.model.system_calls import CALL_NUMBERS
-from pytest_manylinux.model.wheel import LoadSegment
 
 _NAMES = {number: name for name, number in CALL_NUMBERS.items()}
 _FUNCTION = "syscall"

@@ -23,7 +23,8 @@ from functools import cache
 from pathlib import Path
 
 from pytest_manylinux.inspect.names import makes_modules, module_place
-from pytest_manylinux.model.wheel import ElfFacts, ImportEffect, ModuleFile, SyntaxNeed
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import ImportEffect, ModuleFile, SyntaxNeed
 
 MAX_SOURCE = 1024 * 1024
 """Bytes of a source that is looked at; tables of generated data are larger, code is not."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pytest_manylinux.model.wheel import SymbolWant
+from pytest_manylinux.model.elf_facts import SymbolWant
 
 MAX_SYMBOLS = 4_000_000
 """Dynamic symbols of one file; the largest real tables hold some 300,000."""

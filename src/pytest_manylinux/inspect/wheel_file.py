@@ -54,15 +54,8 @@ from pytest_manylinux.inspect.start_files import (
 )
 from pytest_manylinux.inspect.symbols import Pool
 from pytest_manylinux.inspect.zip_archive import CHUNK, Archive, malformed
-from pytest_manylinux.model.wheel import (
-    ElfFacts,
-    ElfKind,
-    FileContent,
-    ScriptFile,
-    Wheel,
-    WheelFacts,
-    WheelFile,
-)
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
+from pytest_manylinux.model.wheel import FileContent, ScriptFile, Wheel, WheelFacts, WheelFile
 from pytest_manylinux.model.wheel_variants import split_variant
 
 TYPE_CHECKING = False  # what only METADATA wants is imported while ELF files are unpacked

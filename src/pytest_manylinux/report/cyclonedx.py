@@ -20,7 +20,8 @@ from pytest_manylinux import __version__
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.inspect.known_libraries import known_by_file
 from pytest_manylinux.inspect.sbom import original_name
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 _SPEC = "1.6"
 _SCHEMA = f"http://cyclonedx.org/schema/bom-{_SPEC}.schema.json"

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from packaging.utils import canonicalize_name
 
 from pytest_manylinux.inspect.names import extension_stem
-from pytest_manylinux.model.wheel import ElfKind, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfKind
+from pytest_manylinux.model.wheel import WheelFacts
 from pytest_manylinux.trials.judged_files import installed_path, within
 from pytest_manylinux.trials.request import VENV, VenvLayout
 

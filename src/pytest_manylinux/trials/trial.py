@@ -20,9 +20,10 @@ from pytest_manylinux.errors import EngineError, ImageError, SandboxError
 from pytest_manylinux.host.architecture import allowed_time, emulation_of
 from pytest_manylinux.inspect.names import submodules
 from pytest_manylinux.model.distro import Image, Target
+from pytest_manylinux.model.elf_facts import ElfKind
 from pytest_manylinux.model.observation import ImportDepth, Observation, Pairs
 from pytest_manylinux.model.system_calls import KernelVersion, kernel_number
-from pytest_manylinux.model.wheel import ElfKind, SiblingWheel, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.model.wheel_tags import supported_tags
 from pytest_manylinux.trials.emulated_processor import (
     PATIENCE,

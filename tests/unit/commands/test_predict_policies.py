@@ -21,8 +21,8 @@ from pytest_manylinux.commands.predict_policies import by_distro
 from pytest_manylinux.diagnose.policy_costs import MUSL_POLICIES, PolicyCosts, policy_costs
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.model.distro import Distro
+from pytest_manylinux.model.elf_facts import ElfFacts, SymbolWant
 from pytest_manylinux.model.policy import Policy, glibc, musl
-from pytest_manylinux.model.wheel import ElfFacts, SymbolWant
 
 MODULE = "demo/_x.cpython-311-x86_64-linux-gnu.so"
 OLD = make_distro(id="old-8", libc=glibc(2, 28), end_of_life=date(2029, 5, 31))

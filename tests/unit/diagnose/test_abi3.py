@@ -9,9 +9,9 @@ from trial_values import make_elf, make_facts, make_target
 
 from pytest_manylinux.diagnose.abi3 import breaches, exported_early, stable_since
 from pytest_manylinux.diagnose.checks.abi3_violation import CHECK
+from pytest_manylinux.model.elf_facts import SymbolWant
 from pytest_manylinux.model.python import PythonVersion
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import SymbolWant
 
 WHEEL = "demo-1.0-cp39-abi3-manylinux_2_17_x86_64.whl"
 

@@ -9,8 +9,9 @@ from trial_values import imported, make_elf, make_facts, make_observation, make_
 from pytest_manylinux.diagnose.judge import judge, judge_audit
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.model.elf_facts import ElfFacts, LoadSegment, SymbolWant
 from pytest_manylinux.model.verdict import Outcome
-from pytest_manylinux.model.wheel import ElfFacts, LoadSegment, SymbolWant, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 _NAMES = st.sampled_from(
     ["libc.so.6", "libfoo.so.1", "libfoo-0a1b2c3d.so.1", "libGL.so.1", "libpython3.11.so.1.0", "", "é/"]

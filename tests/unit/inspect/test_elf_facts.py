@@ -12,7 +12,7 @@ from wheels import Extension, compile_extension, compile_shared
 
 from pytest_manylinux.inspect.elf import MalformedElfError, read_elf
 from pytest_manylinux.inspect.symbols import baked_paths
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, LoadSegment, SymbolWant
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind, LoadSegment, SymbolWant
 
 ARCHES = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "ppc64", "s390x", "riscv64", "loongarch64")
 RICH = ElfSpec(

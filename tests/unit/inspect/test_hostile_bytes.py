@@ -20,7 +20,8 @@ from pytest_manylinux.inspect import symbols
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.wheel_file import glance, open_wheel, read_wheel
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 pytestmark = pytest.mark.attack("archive")
 

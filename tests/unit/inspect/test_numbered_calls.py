@@ -19,6 +19,7 @@ from pytest_manylinux.inspect.elf import read_elf
 from pytest_manylinux.inspect.numbered_calls import numbered_calls
 from pytest_manylinux.inspect.symbols import Dynamic, ElfLayout, Strings
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.elf_facts import ElfFacts, LoadSegment, SymbolWant
 from pytest_manylinux.model.system_calls import (
     CALL_NUMBERS,
     FIRST_KERNEL,
@@ -27,7 +28,6 @@ from pytest_manylinux.model.system_calls import (
     younger_calls,
 )
 from pytest_manylinux.model.verdict import Finding, Severity
-from pytest_manylinux.model.wheel import ElfFacts, LoadSegment, SymbolWant
 
 BY_INSTRUCTION = b"\xb8%b\x00\x00\x31\xff\x0f\x05"  # mov eax, N; xor edi, edi; syscall
 NAMES = st.sampled_from(sorted(CALL_NUMBERS))

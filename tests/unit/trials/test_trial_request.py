@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trial_values import make_elf, make_facts
 
-from pytest_manylinux.model.wheel import ElfKind
+from pytest_manylinux.model.elf_facts import ElfKind
 from pytest_manylinux.trials.judged_files import installed_path
 from pytest_manylinux.trials.request import VenvLayout
 from pytest_manylinux.trials.trial import is_skipped, loader_files

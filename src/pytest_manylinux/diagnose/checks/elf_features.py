@@ -6,10 +6,11 @@ from pytest_manylinux.diagnose.api import Check, Findings, once_per_wheel
 from pytest_manylinux.diagnose.attribution import blamed
 from pytest_manylinux.diagnose.loader_model import Loading, loaded_files, loadings
 from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.policy import Libc
 from pytest_manylinux.model.verdict import Finding, Severity
-from pytest_manylinux.model.wheel import ElfFacts, ElfKind, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 # ML108: a file asks for an executable stack.
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.unresolved_symbols import marks_of_glibc
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 # ML135: a file of a musllinux wheel was linked with glibc.
 

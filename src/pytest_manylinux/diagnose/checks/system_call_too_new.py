@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.system_calls import (
     FIRST_KERNEL,
@@ -17,7 +18,7 @@ from pytest_manylinux.model.system_calls import (
     parse_kernel,
 )
 from pytest_manylinux.model.verdict import Severity
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:

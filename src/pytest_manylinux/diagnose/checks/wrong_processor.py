@@ -9,9 +9,10 @@ from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
-from pytest_manylinux.model.wheel import ElfFacts, WheelFacts
+from pytest_manylinux.model.wheel import WheelFacts
 
 # ML110: a file needs a newer processor than the policy promises.
 
