@@ -28,6 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -131,14 +132,19 @@ def trial(subject: Subject, engine: Engine, warm: PreloadedPool | None) -> Cell:
     return cell
 
 
-def docker_row(subject: Subject, engine: Engine, length: int = 10) -> Cell:
-    """Seconds for each of so many in a row."""
+def docker_row(subject: Subject, engine: Engine, length: int = 10, at_once: int = 1) -> Cell:
+    """Seconds for each of so many, one after another or some at a time, as a run does on its cores."""
 
     def cell() -> float:
         warm = PreloadedPool(engine)
         started = time.monotonic()
-        for more in reversed(range(length)):
-            run_trial(subject.request, engine, warm, more)
+        with ThreadPoolExecutor(at_once) as threads:
+            work = [
+                threads.submit(run_trial, subject.request, engine, warm, more)
+                for more in reversed(range(length))
+            ]
+        for one in work:
+            one.result()
         warm.close()
         return (time.monotonic() - started) / length
 

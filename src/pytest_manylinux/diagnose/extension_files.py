@@ -163,8 +163,11 @@ def without_init(facts: WheelFacts, version: PythonVersion) -> Iterator[ModuleFi
     A file that the wheel's own code opens by ctypes needs no init function.
     """
     slots = version.release >= SLOTS_SINCE
+    pypy = version.implementation is Implementation.PYPY
     for one in facts.module_files:
-        if one.content is not FileContent.NATIVE or one.inits or (one.exports and slots):
+        if one.inits or (one.exports and slots) or (one.pypy_init and pypy):
+            continue
+        if one.content is not FileContent.NATIVE:
             continue
         if _is_found(one, facts, version) and not opened_by_path(one, facts):
             yield one

@@ -279,10 +279,7 @@ def load_rules(libc: Libc, arch: str, musl_policy: str | None = None) -> tuple[P
 def is_extension(file: ElfFacts) -> bool:
     """Whether a file is an extension module by auditwheel's rule: it exports its own init function."""
     stem = PurePosixPath(file.path).name.split(".", 1)[0]
-    if stem in file.exports_init:
-        return True
-    old = {f"init{stem}", f"_cffi_pypyinit_{stem}"}
-    return any(export in old for export in file.exports)
+    return stem in file.exports_init or f"init{stem}" in file.exports
 
 
 def is_loader(library: str) -> bool:

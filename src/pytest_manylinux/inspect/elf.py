@@ -222,8 +222,15 @@ _DF_TEXTREL, _DF_STATIC_TLS, _DF_1_PIE = 0x4, 0x10, 0x08000000
 _NOTE_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
 _WORD = 4  # bytes: the padding of notes, and the size of this property
 
-_INIT = ("PyInit", "PyModExport")
-_INITS = (("PyInit_", False), ("PyInitU_", True), ("PyModExport_", False), ("PyModExportU_", True))
+_INITS = {
+    "PyInit_": False,
+    "PyInitU_": True,
+    "PyModExport_": False,
+    "PyModExportU_": True,
+    "_cffi_pypyinit_": False,
+}
+"""Beginnings of init functions' names, and whether what follows is encoded (PEP 489)."""
+_INIT = tuple(_INITS)
 
 
 class MalformedElfError(MalformedWheelError):
@@ -399,7 +406,7 @@ def _executable_stack(segments: Sequence[Segment], arch: str) -> bool:
 def _inits(exports: tuple[str, ...]) -> Iterator[str]:
     """Module names of init functions; PEP 489 encodes names beyond ASCII in punycode."""
     for export in [name for name in exports if name.startswith(_INIT)]:
-        for prefix, encoded in _INITS:
+        for prefix, encoded in _INITS.items():
             if export.startswith(prefix):
                 name = export.removeprefix(prefix).split("@", 1)[0]
                 yield _decoded(name) if encoded else name

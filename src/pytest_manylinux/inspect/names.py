@@ -234,8 +234,9 @@ def module_files(
             content=contents.get(path, FileContent.NATIVE),
             inits=path in elf and _defines(elf[path], "PyInit", {stem, own}),
             exports=path in elf and _defines(elf[path], "PyModExport", {stem, own}),
+            pypy_init=path in elf and _defines(elf[path], "_cffi_pypyinit", {stem, own}),
         )
-        plain = one.inits or one.exports or (path in contents and not stem.startswith("lib"))
+        plain = one.has_init or (path in contents and not stem.startswith("lib"))
         if _SUFFIX.fullmatch(suffix) if suffix else plain:
             found.append(one)
     return tuple(found)
@@ -309,7 +310,7 @@ def _loads(tag: Tag, abi: str) -> bool:
     """Whether an interpreter that `tag` fits loads files with the suffix `.{abi}.so`."""
     match = _CPYTHON.fullmatch(abi)
     if match is None:
-        return abi.startswith(tag.interpreter)
+        return _is_of_pypy_or_graalpy(tag, abi)
     version, flags = match["version"], match["flags"]
     if tag.abi.startswith("cp"):
         return tag.abi == f"cp{version}{flags}"
@@ -318,6 +319,13 @@ def _loads(tag: Tag, abi: str) -> bool:
     if tag.abi == "none" and tag.interpreter.startswith("cp"):
         return tag.interpreter in {f"cp{version}", f"cp{version[0]}"}
     return True
+
+
+def _is_of_pypy_or_graalpy(tag: Tag, abi: str) -> bool:
+    """Such as `pypy311-pp73-x86_64-linux-gnu` of any ABI, `graalpy250-312-native-x86_64-linux`."""
+    if tag.interpreter.startswith("pp"):
+        return abi.startswith(f"pypy{tag.interpreter[2:]}-")
+    return tag.abi.startswith("graalpy") and abi.startswith(f"{tag.abi.replace('_', '-')}-")
 
 
 def _is_before(version: str, tag: Tag) -> bool:

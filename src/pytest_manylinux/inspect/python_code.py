@@ -70,7 +70,7 @@ def without_named(
     return tuple(
         one
         for one in modules
-        if one.inits or one.exports or one.path not in idle or not _is_named(one.path, sources)
+        if one.has_init or one.path not in idle or not _is_named(one.path, sources)
     )
 
 

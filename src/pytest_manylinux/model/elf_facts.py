@@ -66,7 +66,8 @@ class ElfFacts:
     Symbols, from the dynamic table (never from debug symbols): `wants` are the undefined ones,
     `version_needs` the versions asked of each library, `exports` the defined global and weak ones
     (`name` or `name@VERSION`), `version_defs` the versions that the file itself defines.
-    `exports_init` are the module names of its `PyInit_`, `PyInitU_` and `PyModExport_` symbols.
+    `exports_init` are the module names of its `PyInit_`, `PyInitU_`, `PyModExport_` and
+    `_cffi_pypyinit_` symbols.
 
     Stack: `executable_stack` is true where PT_GNU_STACK has the X flag, or is absent
     (`has_stack_header` false) on an architecture where glibc takes absence for executable.

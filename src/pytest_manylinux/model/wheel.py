@@ -105,7 +105,9 @@ class ModuleFile:
 
     `name` is dotted; `suffix` is between the name and `.so` (`abi3`, `cpython-311-x86_64-linux-gnu`,
     empty for a plain `.so`). `inits` and `exports` tell whether it exports `PyInit_` and
-    `PyModExport_` (PEP 793) of its own name.
+    `PyModExport_` (PEP 793) of its own name, `pypy_init` the function that cffi's modules have instead
+    where they are built for PyPy, which looks for it first (`load_extension_module` in its
+    cpyext/api.py; cffi's recompiler.py).
     """
 
     path: str
@@ -114,6 +116,12 @@ class ModuleFile:
     content: FileContent
     inits: bool = False
     exports: bool = False
+    pypy_init: bool = False
+
+    @property
+    def has_init(self) -> bool:
+        """Whether some Python can initialise it."""
+        return self.inits or self.exports or self.pypy_init
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

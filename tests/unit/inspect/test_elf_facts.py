@@ -166,6 +166,7 @@ def test_strings_that_code_may_look_for() -> None:
         ("PyInit_demo@V_1", "demo"),
         ("PyModExport_demo", "demo"),
         ("PyInitU__gre_xna1l", "_größe"),
+        ("_cffi_pypyinit_demo", "demo"),
         ("PyInitU_kiesel", "kiesel"),  # not punycode after all: taken as it stands
     ],
 )

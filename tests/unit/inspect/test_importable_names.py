@@ -20,6 +20,8 @@ from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 ABI3 = "cp38-abi3-manylinux_2_17_x86_64"
 SO = "cpython-311-x86_64-linux-gnu.so"
+PP73 = "pypy311-pp73-x86_64-linux-gnu"
+GRAAL, GRAAL_ABI = "graalpy250-312-native-x86_64-linux", "graalpy250_312_native"
 
 
 def names(*files: str, tag: str = NATIVE, inits: dict[str, set[str]] | None = None) -> tuple[str, ...]:
@@ -76,6 +78,11 @@ def test_top_level_names(files: list[str], expected: tuple[str, ...]) -> None:
         ("_x.cpython-313t-x86_64-linux-gnu.so", "_x", "cp313-cp313-manylinux1_x86_64", ()),
         ("_x.cpython-313t-x86_64-linux-gnu.so", "_x", "cp313-cp313t-manylinux1_x86_64", ("_x",)),
         ("_x.cpython-311d-x86_64-linux-gnu.so", "_x", "py3-none-manylinux1_x86_64", ()),
+        (f"_x.{PP73}.so", "_x", "pp311-pypy311_pp73-manylinux1_x86_64", ("_x",)),
+        (f"_x.{PP73}.so", "_x", "pp39-pypy39_pp73-manylinux1_x86_64", ()),
+        (f"_x.{PP73}.so", "_x", NATIVE, ()),
+        (f"_x.{GRAAL}.so", "_x", f"graalpy312-{GRAAL_ABI}-manylinux_2_17_x86_64", ("_x",)),
+        (f"_x.{GRAAL}.so", "_x", "graalpy312-graalpy242_312_native-manylinux_2_17_x86_64", ()),
         ("_x.so.1", "_x", NATIVE, ()),
         (f"__init__.{SO}", "__init__", NATIVE, ()),
     ],

@@ -90,6 +90,7 @@ class Observations(RuleBasedStateMachine):
     def recall(self, key: str) -> None:
         found = self.runs[0].recall(key)
         assert found is None or found == replace(self.kept[key], remembered=True)
+        assert found or not (self.sound and self.tries[key] and not self.failed[key])
         assert found is None or not (self.sound and self.failed[key])
         assert self.runs[1].recall(key) is None
 
@@ -239,6 +240,9 @@ class Builds(RuleBasedStateMachine):
         )
         self.memory.keep(key, wheel, record)
         self.kept.setdefault(key, set()).add(content)
+        found = self.memory.recall(key)
+        assert found is not None
+        assert found[0].read_bytes() == content
 
     @rule(key=KEYS)
     def recall(self, key: str) -> None:

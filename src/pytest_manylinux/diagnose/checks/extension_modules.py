@@ -141,10 +141,14 @@ def _init_missing_dynamic(facts: WheelFacts, observation: Observation, target: T
 
 def _init_missing_finding(one: ModuleFile, version: PythonVersion) -> Finding:
     name = one.name.rpartition(".")[2]
-    what = f"PyModExport_{name}, which Python calls from 3.15 on" if one.exports else "neither"
+    what = f"of PyInit_{name} and PyModExport_{name} it exports neither"
+    if one.exports:
+        what = f"it exports PyModExport_{name}, which Python calls from 3.15 on"
+    elif one.pypy_init:
+        what = f"it exports _cffi_pypyinit_{name}, which PyPy calls, and no other Python"
     return INIT_MISSING.finding(
-        f"{one.path} does not export PyInit_{name}, which Python {version.dotted} calls",
-        evidence=[f"of PyInit_{name} and PyModExport_{name} it exports {what}"],
+        f"{one.path} does not export PyInit_{name}, which {version.title} calls",
+        evidence=[what],
         files=[one.path],
     )
 

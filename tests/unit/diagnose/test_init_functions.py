@@ -1,0 +1,65 @@
+"""Which init function a Python calls: PyInit_, PyModExport_, or PyPy's own for modules by cffi."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from trial_values import make_target
+from wheels import build_wheel, extension_spec
+
+from pytest_manylinux.diagnose.judge import judge_audit
+from pytest_manylinux.diagnose.predict import predict_target
+from pytest_manylinux.inspect.audit import audit_wheel
+from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.model.verdict import Finding
+from pytest_manylinux.model.wheel import WheelFacts
+
+OLD, SLOTS, CFFI = "PyInit__x", "PyModExport__x", "_cffi_pypyinit__x"
+ON_CPYTHON, ON_PYPY = "cpython-311-x86_64-linux-gnu", "pypy311-pp73-x86_64-linux-gnu"
+
+
+def facts_of(folder: Path, tag: str, suffix: str, *exports: str) -> WheelFacts:
+    files: dict[str, bytes | str] = {"demo/__init__.py": ""}
+    files[f"demo/_x.{suffix}.so"] = extension_spec("_x", exports=exports).build()
+    tag = f"{tag}-manylinux_2_17_x86_64"
+    return read_wheel(open_wheel(build_wheel(folder, files, tag=tag, name="demo")))
+
+
+def missing(findings: tuple[Finding, ...]) -> list[str]:
+    return [line for one in findings if one.name == "init-missing" for line in one.evidence]
+
+
+@pytest.mark.parametrize(
+    ("tag", "suffix", "exports", "said"),
+    [
+        ("cp311-cp311", ON_CPYTHON, (OLD,), ""),
+        ("cp311-cp311", ON_CPYTHON, (OLD, CFFI), ""),
+        ("cp311-cp311", ON_CPYTHON, (CFFI,), "which PyPy calls, and no other Python"),
+        ("cp311-cp311", ON_CPYTHON, (SLOTS,), "which Python calls from 3.15 on"),
+        ("cp311-cp311", ON_CPYTHON, ("other",), "it exports neither"),
+        ("cp311-abi3", "abi3", (CFFI,), "which PyPy calls, and no other Python"),
+        ("pp311-pypy311_pp73", ON_PYPY, (CFFI,), ""),
+        ("pp311-pypy311_pp73", ON_PYPY, (OLD,), ""),
+        ("pp311-pypy311_pp73", ON_PYPY, ("_cffi_pypyinit__y",), "it exports neither"),
+    ],
+)
+def test_the_audit_and_the_prediction_know_who_calls_what(
+    tmp_path: Path, tag: str, suffix: str, exports: tuple[str, ...], said: str
+) -> None:
+    facts = facts_of(tmp_path, tag, suffix, *exports)
+    target = make_target()
+    python = replace(target.interpreter, version=parse_python(tag.partition("-")[0]))
+    audit = missing(judge_audit(facts, audit_wheel(facts)).findings)
+    foretold = missing(predict_target(facts, replace(target, interpreter=python)).findings)
+    assert [said in line for line in (*audit, *foretold)] == ([True, True] if said else [])
+
+
+def test_a_module_for_pypy_is_a_module_though_nothing_of_python_makes_it(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, "pp311-pypy311_pp73", ON_PYPY, CFFI)
+    (one,) = facts.module_files
+    assert (one.name, one.has_init, one.inits) == ("demo._x", True, False)
+    assert facts.extension_modules == ("demo._x",)
+    assert facts.lone_libraries("x86_64") == ()
