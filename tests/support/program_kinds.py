@@ -216,6 +216,14 @@ KINDS: tuple[WheelKind, ...] = (
         seen="entry-point-broken",
     ),
     WheelKind(
+        name="entry-point-whose-module-is-the-program",
+        make=offering("offer = offer.cli:main", "import sys\nsys.exit('usage: offer FILE')\n"),
+    ),
+    WheelKind(
+        name="entry-point-whose-module-becomes-another-program",
+        make=offering("offer = offer.cli:main", "import os\nos.execv('/bin/false', ['false'])\n"),
+    ),
+    WheelKind(
         name="entry-point-of-an-extra", make=offering("offer = offer.cli:main [all]", "import absent\n")
     ),
 )

@@ -46,6 +46,7 @@ _DEPENDENCY_ABI = re.compile(
 _NO_NAME = re.compile(
     r"cannot import name '(?P<name>\w+)' from (?:partially initialized module )?'(?P<package>[\w.]+)'"
 )
+_NOWHERE = "(unknown location)"
 NO_INIT = "does not define module export function"
 """What CPython says of a file without an init function (importdl.c)."""
 
@@ -206,7 +207,9 @@ def missing_module(outcome: ImportOutcome, facts: WheelFacts) -> str:
     match = _NO_NAME.search(outcome.message)
     if outcome.missing_module or match is None:
         return outcome.missing_module
-    name = f"{match['package']}.{match['name']}"
+    package, name = match["package"], f"{match['package']}.{match['name']}"
+    if outcome.message.endswith(_NOWHERE) and built_for(package, facts):
+        return package  # a folder of its name is there too, with stubs, and was imported instead
     return name if built_for(name, facts) else ""
 
 
@@ -380,8 +383,11 @@ def _weight(
     dependency, only to be imported through its package): that decides only where the loader refused the
     module itself, it has no init function, or the interpreter crashed. OSError is a library that Python
     code looked for, not the module. A program may want what an extra of the project brings, and so may
-    a top-level name `beside` another that was imported (black's `blackd` wants the extra `d`).
+    a top-level name `beside` another that was imported (black's `blackd` wants the extra `d`). A module
+    that ends the process as a program's entry point is looked up may be the program (ziglang's is).
     """
+    if outcome.kind is ImportKind.ENTRY_POINT and outcome.status is ImportStatus.EXITED and not words:
+        return Severity.WARNING
     if outcome.kind is ImportKind.ENTRY_POINT or (outcome.kind is ImportKind.TOP_LEVEL and beside):
         return Severity.WARNING if lacking_extras(outcome, facts) else Severity.ERROR
     if outcome.kind in {ImportKind.TOP_LEVEL, ImportKind.REQUIRED}:

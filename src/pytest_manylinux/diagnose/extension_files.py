@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from pytest_manylinux.diagnose.api import once_per_wheel
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import InterpreterOrigin, Target
 from pytest_manylinux.model.policy import LibcKind, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel import FileContent, ModuleFile, WheelFacts
@@ -32,21 +32,44 @@ _MUSL, _GNU = "-musl", "-gnu"
 _MUSL_SINCE = (3, 11)  # before, the suffix for musl ended as glibc's does (CPython's configure.ac)
 _M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
 _NEWEST = 40  # no minor version in sight is higher
+# PyPy looks for one suffix alone, whose end Debian's own has from the archive's names of architectures:
+# seen with 7.3.5, 7.3.11, 7.3.19 and 8.0.1 in Debian 11 to testing. Others' wheels for them end in
+# `-x86-linux-gnu` and `-arm-linux-gnu`; of other distros' PyPys it is not known.
+_PYPY_IN_DEBIAN = {
+    "i686": ("-i386-linux-gnu", "-i686-linux-gnu"),
+    "armv7l": ("-arm-linux-gnueabihf",),
+}
 _TAG = re.compile(r"(?P<kind>cp|pp|graalpy)3(?P<minor>\d+)")
 
 
 def is_found(
-    suffix: str, version: PythonVersion, *, debian: bool, libc: LibcKind = LibcKind.GLIBC
+    suffix: str,
+    version: PythonVersion,
+    *,
+    debian: bool,
+    libc: LibcKind = LibcKind.GLIBC,
+    arch: str = "",
 ) -> bool:
-    """Whether an interpreter looks for modules with the suffix (without its dot and `.so`)."""
-    if not suffix or _is_of_another_libc(suffix, version, libc):
-        return not suffix
+    """Whether an interpreter looks for modules with the suffix (without its dot and `.so`).
+
+    `debian`: it is Debian's own or Ubuntu's, or may be; `arch` is what it runs on, empty for any.
+    """
+    if not suffix:
+        return version.implementation is not Implementation.PYPY
+    if _is_of_another_libc(suffix, version, libc):
+        return False
     suffix = suffix.replace(_MUSL, _GNU)
-    if version.implementation is not Implementation.CPYTHON:
-        # pypy311-pp73-x86_64-linux-gnu of any ABI, and graalpy250-312-native-x86_64-linux of its own
-        pypy = f"pypy{version.major}{version.minor}"
-        graalpy = version.implementation is Implementation.GRAALPY
-        return suffix.startswith(f"{version.abi.replace('_', '-') if graalpy else pypy}-")
+    match version.implementation:
+        case Implementation.PYPY:  # pypy311-pp73-x86_64-linux-gnu of any ABI
+            ends = _PYPY_IN_DEBIAN.get(arch, "") if debian else ""
+            return suffix.startswith(f"pypy{version.major}{version.minor}-") and suffix.endswith(ends)
+        case Implementation.GRAALPY:  # graalpy250-312-native-x86_64-linux
+            return suffix.startswith(f"{version.abi.replace('_', '-')}-")
+        case Implementation.CPYTHON:
+            return _is_found_by_cpython(suffix, version, debian=debian)
+
+
+def _is_found_by_cpython(suffix: str, version: PythonVersion, *, debian: bool) -> bool:
     if suffix.startswith("abi3t"):
         return version.release >= SLOTS_SINCE
     if suffix.startswith("abi3"):
@@ -70,12 +93,15 @@ def _is_of_another_libc(suffix: str, version: PythonVersion, libc: LibcKind) -> 
 
 def unfound(facts: WheelFacts, target: Target) -> dict[str, list[ModuleFile]]:
     """Modules that the target's Python does not find by any of their files."""
-    debian = target.distro.family in _DEBIANS
     version, libc = target.interpreter.version, target.distro.libc.kind
+    standalone = target.interpreter.origin is InterpreterOrigin.STANDALONE
+    debian = target.distro.family in _DEBIANS and not standalone
     return {
         name: files
         for name, files in _by_name(facts).items()
-        if not any(is_found(one.suffix, version, debian=debian, libc=libc) for one in files)
+        if not any(
+            is_found(one.suffix, version, debian=debian, libc=libc, arch=target.arch) for one in files
+        )
     }
 
 

@@ -329,3 +329,33 @@ def test_codes_and_names_are_unique_and_well_formed() -> None:
 def test_another_setuptools_explains_what_belongs_to_it(path: str, explained: bool) -> None:  # noqa: FBT001
     changed = tuple(changed_by_others(make_facts(), (path,), pip_changed=False))
     assert changed == (() if explained else (path,))
+
+
+def test_crashes_with_the_same_last_words_are_one_finding_that_tells_them() -> None:
+    words = "F0000 {} descriptor.cc:2519] Check failed: Add()\nFatal Python error: Aborted\n  File x\n"
+    crashes = [
+        imported(f"demo.{name}", status=ImportStatus.SIGNALLED, signal=6, output=words.format(number))
+        for number, name in enumerate(("a", "b", "c"))
+    ]
+    other = imported("demo.d", status=ImportStatus.SIGNALLED, signal=11)
+    verdict = verdict_on(*crashes, other)
+    found = [one for one in verdict.findings if one.name == "crash"]
+    assert [one.message for one in found] == [
+        "import demo.a and 2 more: killed by SIGABRT",
+        "import demo.d: killed by SIGSEGV",
+    ]
+    assert "it said: F0000 0 descriptor.cc:2519] Check failed: Add()" in found[0].evidence
+    assert [line for line in found[0].evidence if "demo.c" in line]
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_module_that_is_the_program_is_a_warning(exit_code: int) -> None:
+    ended = imported(
+        "demo.__main__:main",
+        kind=ImportKind.ENTRY_POINT,
+        status=ImportStatus.EXITED,
+        exit_code=exit_code,
+    )
+    verdict = verdict_on(imported(), ended)
+    (finding,) = (one for one in verdict.findings if one.name == "entry-point-broken")
+    assert (finding.severity, verdict.outcome) == (Severity.WARNING, Outcome.PORTABLE)

@@ -8,7 +8,7 @@ from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, spoken
 from pytest_manylinux.diagnose.modules import ALWAYS_THERE, needs_others, own_names
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import ImportStatus, Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -74,10 +74,13 @@ def _native(place: str, files: Sequence[str]) -> bool:
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     for failure in blamed("entry-point-broken", facts, observation, target):
+        ended = failure.outcome.status is ImportStatus.EXITED
         yield CHECK.finding(
-            f"{_programs(failure, facts)} calls {failure.outcome.name}: {spoken(failure.outcome)}",
+            f"{_programs(failure, facts)} calls {failure.outcome.name}: {spoken(failure.outcome)}"
+            + (" as its module was imported" if ended else ""),
             evidence=[failure.line, *failure.outcome.output.strip().splitlines()[-3:]],
             severity=failure.severity,
+            remedy=CHECK.text.remedies[1].words if ended else "",
         )
 
 

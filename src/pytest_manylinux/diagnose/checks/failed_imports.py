@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped, lacking_extras, spoken
 from pytest_manylinux.inspect.names import NOT_NAMESPACES
@@ -62,6 +65,9 @@ IMPORT_EXITED = Check(
 
 # ML303: the interpreter was killed by a signal during an import.
 
+_FATAL = "Fatal Python error"
+_FIGURES = re.compile(r"\d[\d.:]*")
+
 
 def _crash_time(failure: Failure) -> str:
     return " while the interpreter shut down, the import complete" if failure.outcome.completed else ""
@@ -69,18 +75,35 @@ def _crash_time(failure: Failure) -> str:
 
 def _crash_evidence(failure: Failure) -> list[str]:
     lines = failure.outcome.output.strip().splitlines()
-    fault = [line.strip() for line in lines if line.startswith(("Fatal Python error", "  File "))]
+    fault = [line.strip() for line in lines if line.startswith((_FATAL, "  File "))]
     own = [lib.path for lib in failure.outcome.loaded if lib.from_wheel]
-    return [failure.line, *fault[:6], *(f"loaded from the wheel: {path}" for path in own[:6])]
+    last = [f"it said: {line}" for line in _last_words(failure)]
+    return [*last, *fault[:6], *(f"loaded from the wheel: {path}" for path in own[:6])]
+
+
+def _last_words(failure: Failure) -> list[str]:
+    """What was printed before faulthandler's lines, such as a failed assertion of native code."""
+    before = itertools.takewhile(
+        lambda line: not line.startswith(_FATAL), failure.outcome.output.strip().splitlines()
+    )
+    return [line for line in before if line.strip()][-3:]
+
+
+def _same_crash(failure: Failure) -> str:
+    """Crashes that end with the same words have one cause, dates and process numbers apart."""
+    words = " ".join(_last_words(failure)[-1:])
+    own = "" if words else failure.subject
+    return f"{failure.outcome.signal} {_crash_time(failure)} {_FIGURES.sub('', words)} {own}"
 
 
 def _crash(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
-    for failure in blamed("crash", facts, observation, target):
-        outcome = failure.outcome
+    for _, members in grouped(blamed("crash", facts, observation, target), _same_crash):
+        first, others = members[0], members[1:]
+        more = f" and {len(others)} more" if others else ""
         yield CRASH.finding(
-            f"{failure.subject}: killed by {signal_name(outcome.signal)}{_crash_time(failure)}",
-            evidence=_crash_evidence(failure),
-            severity=failure.severity,
+            f"{first.subject}{more}: killed by {signal_name(first.outcome.signal)}{_crash_time(first)}",
+            evidence=[first.line, *_crash_evidence(first), *(other.line for other in others)],
+            severity=first.severity,
         )
 
 

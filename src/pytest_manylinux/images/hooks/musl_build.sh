@@ -72,6 +72,9 @@ chmod 1777 tmp var/tmp
 cp -a "$deps"/shared/. usr/lib
 cp -L "/usr/lib/ld-musl-$machine.so.1" "lib/ld-musl-$machine.so.1"
 ln -s "ld-musl-$machine.so.1" "lib/libc.musl-$machine.so.1"
+# musl's loader lists libraries where it is called so (ldso/dynlink.c); Alpine has a script for it.
+mkdir -p usr/bin
+ln -s "/lib/ld-musl-$machine.so.1" usr/bin/ldd
 cp /usr/bin/busybox bin/busybox
 for applet in $(busybox --list-full); do [ -e "$applet" ] || ln -s /bin/busybox "$applet"; done
 cp /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/
