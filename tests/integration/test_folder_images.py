@@ -163,6 +163,16 @@ def test_a_tag_that_moves_is_told_and_a_pin_is_kept(scene: Scene) -> None:
     assert (Path(pinned.root) / "usr/a").exists()
 
 
+def test_a_cache_may_lie_in_the_memory_that_programs_share(scene: Scene) -> None:
+    name = scene.push("memory:1", PLAIN, layer(Entry(name="usr/b", content=b"2")))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        root = root_of(replace(scene, folder=Path(folder, "cache")), name)
+        assert {path.name: path.read_bytes() for path in (root / "usr").iterdir()} == {
+            "a": b"1",
+            "b": b"2",
+        }
+
+
 def test_layers_are_laid_over_each_other_as_container_engines_do(scene: Scene) -> None:
     lower = layer(
         Entry(name="etc", kind=DIR),

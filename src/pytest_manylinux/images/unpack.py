@@ -20,7 +20,7 @@ from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.host.subprocesses import install_command, reason_of
-from pytest_manylinux.images.user_namespace import InsideRequest, running_inside
+from pytest_manylinux.images.user_namespace import SHARED_MEMORY, InsideRequest, running_inside
 
 UNPACKER = "bsdtar"
 _INSIDE = Path(__file__).with_name("unpack_inside.py")
@@ -98,7 +98,10 @@ def _ask(
     folder = str(root.parent)
     request = InsideRequest(
         argv=(sys.executable, "-I", "-S", str(_INSIDE), json.dumps(question)),
-        view=("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", folder, folder),
+        view=(
+            *("--ro-bind", "/", "/", "--dev", "/dev", "--ro-bind-try", *SHARED_MEMORY[1:]),
+            *("--proc", "/proc", "--bind", folder, folder),
+        ),
         environment={"PATH": os.environ.get("PATH", os.defpath)},
     )
     with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -38,6 +38,10 @@ CAPABILITIES = (
 )
 
 
+SHARED_MEMORY = ("--bind-try", "/dev/shm", "/dev/shm")  # noqa: S108 - the machine's
+"""The machine's own again, once /dev is another: where memory is plenty, a cache may lie there."""
+
+
 class Ids(enum.Enum):
     """Which ids a namespace of ours has."""
 
@@ -151,7 +155,8 @@ def _command(request: InsideRequest, *, ready: int, tell: int, rules: Sequence[i
     # the right to mount away again.
     folder = str(request.overlay or "/")
     words += ["--cap-drop", "ALL", *_added((*CAPABILITIES, "CAP_SYS_ADMIN"))]
-    words += ["--ro-bind", "/", "/", "--bind", folder, folder, "--dev", "/dev", "--proc", "/proc"]
+    words += ["--ro-bind", "/", "/", "--bind", folder, folder, "--dev", "/dev", *SHARED_MEMORY]
+    words += ["--proc", "/proc"]
     words += ["--setenv", "PATH", _path(), "--chdir", folder]
     script = " && ".join((*steps, 'exec "$@"'))
     variables = (item for name in request.environment.items() for item in ("--setenv", *name))

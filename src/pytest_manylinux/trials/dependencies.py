@@ -68,6 +68,8 @@ _OF_BUILD = re.compile(
 )
 _END = re.compile(r"\[end of output\]|-{30,}")
 _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
+# pip, DiagnosticPipError: what it was at, in a line of its own, where it failed before building it.
+_AT = re.compile(r"╰─> (?P<name>[A-Za-z0-9][\w.-]*)(?=,|\s*$)", re.MULTILINE)
 
 
 def resolve_dependencies(
@@ -187,7 +189,7 @@ class _Resolver:
             if lacking and (nearer := nearer_pins(pins, self._with_versions(way, pins, words))):
                 ways.insert(0, (way, nearer))
             elif not (lacking and ways):
-                raise _unavailable(f"{self.wheel.filename}{self.extras}", self.target, words)
+                raise unavailable(f"{self.wheel.filename}{self.extras}", self.target, words)
 
     def _wanted(self, pins: Iterable[Pin]) -> tuple[str, ...]:
         # pip takes a file for whatever requires its project, and asks no index, if it knows it first
@@ -331,11 +333,12 @@ def _ending(completed: Completed, wheel: Wheel, target: Target, timeout: float) 
         ) from error
 
 
-def _unavailable(wheel: str, target: Target, output: str) -> DependencyError:
+def unavailable(wheel: str, target: Target, output: str) -> DependencyError:
+    """What to say where pip, whose words are `output`, came back without what a wheel requires."""
     remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
     if _OF_BUILD.search(output) and not remote:
         # While it makes the metadata, not every pip says which source it is at.
-        unbuilt = _UNBUILT.search(output)
+        unbuilt = _UNBUILT.search(output) or _AT.search(output)
         name = unbuilt["name"] if unbuilt else "a project"
         return DependencyError(
             f"{name}, which {wheel} requires, has no wheel for {target.id} and cannot be built there",

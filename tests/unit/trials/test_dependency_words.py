@@ -8,11 +8,25 @@ from trial_values import make_facts, make_observation, make_target, refused
 from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.model.distro import Image, ImageSource
-from pytest_manylinux.trials.dependencies import last_real_line, refuses_wheel
+from pytest_manylinux.trials.dependencies import last_real_line, refuses_wheel, unavailable
 from pytest_manylinux.trials.trial import check_python
 
 _NO_TOOL = "FileNotFoundError: [Errno 2] No such file or directory: 'cc'"
 IMAGE = Image(digest="sha256:0", name="debian-12", source=ImageSource.ARCHIVE, arch="x86_64")
+_METADATA_FAILED = """error: subprocess-exited-with-error
+x Preparing metadata (pyproject.toml) did not run successfully.
+│ exit code: 1
+╰─> [3 lines of output]
+    [end of output]
+error: metadata-generation-failed
+x Encountered error while generating package metadata.
+╰─> cmeel-boost
+"""
+_BUILDS_FAILED = """error: subprocess-exited-with-error
+╰─> See above for output.
+error: failed-wheel-build-for-install
+╰─> numexpr, ndindex
+"""
 TRACEBACK = """ERROR: Exception:
 Traceback (most recent call last):
   File "/v/pip/_internal/cli/base_command.py", line 105, in _run_wrapper
@@ -57,6 +71,20 @@ def test_a_traceback_is_told_by_its_last_line() -> None:
 def test_a_failed_build_is_told_by_its_last_real_line() -> None:
     words = "  error: command 'gcc' failed: No such file\n  [end of output]\n\nnote: This error\n"
     assert last_real_line(words) == "error: command 'gcc' failed: No such file"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("  ERROR: Failed building wheel for srt\nerror: subprocess-exited-with-error", "srt"),
+        (_METADATA_FAILED, "cmeel-boost"),
+        (_BUILDS_FAILED, "numexpr"),
+        ("error: subprocess-exited-with-error\n╰─> See above for output.", "a project"),
+    ],
+)
+def test_the_source_that_is_not_built_is_named(words: str, name: str) -> None:
+    error = unavailable("x.whl", make_target(), words)
+    assert error.what.startswith(f"{name}, which x.whl requires, has no wheel for ")
 
 
 def test_another_python_than_the_rows_proves_nothing() -> None:
