@@ -24,7 +24,7 @@ from pytest_manylinux.diagnose.loader_model import (
     loadings,
 )
 from pytest_manylinux.inspect.symbols import musl_symbols
-from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.distro import Distro, InterpreterOrigin, Target
 from pytest_manylinux.model.elf_facts import ElfFacts, SymbolWant
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -49,6 +49,14 @@ _VERSIONED = frozenset(
         "libgomp.so.1",
     }
 )
+# The interpreter's own: CPython's API, PyPy's (PyPyList_New), and what PyPy has for cffi's modules that
+# embed it (pypy_carefully_make_gil), as its libpypy3-c.so exports them.
+_OF_PYTHON = ("Py", "_Py", "pypy", "_pypy", "rpython_")
+# Exported by Debian testing's PyPy 8.0.1, and not by 7.3.5, 7.3.11 and 7.3.19 of Debian 11 to 13.
+_NEW_IN_PYPY = frozenset(
+    {"PyPyGILState_GetThisThreadState", "PyPyModule_FromDefAndSpec", "PyPyModule_FromDefAndSpec2"}
+)
+_OLDER_PYPY = "_pp73"
 _Defined = dict[str, frozenset[str]]
 AMBIENT = frozenset({"__gmon_start__", "_DYNAMIC", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"})
 """Defined by the linker, the compiler's start-up files or the loader itself."""
@@ -92,6 +100,25 @@ def loose_symbols(facts: WheelFacts) -> tuple[Loose, ...]:
     )
 
 
+def lacked_by_pypy(facts: WheelFacts, target: Target) -> list[tuple[str, str]]:
+    """(symbol, file) of what extension modules want that the target's PyPy has not.
+
+    Known of Debian's own up to Debian 13, whose ABI later releases of PyPy 7.3 share.
+    """
+    python = target.interpreter
+    known = target.distro.family == "debian" and python.origin is InterpreterOrigin.DISTRO
+    if not (known and python.own_abi.endswith(_OLDER_PYPY)):
+        return []
+    modules = {path for _, path in facts.extension_paths}
+    return [
+        (want.name, elf.path)
+        for elf in facts.elf
+        if elf.path in modules
+        for want in elf.wants
+        if want.name in _NEW_IN_PYPY and not want.weak
+    ]
+
+
 def _all_versioned(loading: Loading) -> bool:
     return all(need.library in _VERSIONED or is_loader(need.library) for need in loading.unreached)
 
@@ -125,7 +152,7 @@ def _unversioned(elf: ElfFacts) -> Iterator[str]:
     return (
         want.name
         for want in elf.wants
-        if not want.version and not want.weak and not want.name.startswith(("Py", "_Py"))
+        if not want.version and not want.weak and not want.name.startswith(_OF_PYTHON)
         if want.name not in AMBIENT
     )
 

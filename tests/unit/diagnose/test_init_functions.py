@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from elf_files import Want
 from trial_values import make_target
 from wheels import build_wheel, extension_spec
 
@@ -13,6 +14,7 @@ from pytest_manylinux.diagnose.judge import judge_audit
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.distro import InterpreterOrigin
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.model.verdict import Finding
 from pytest_manylinux.model.wheel import WheelFacts
@@ -55,6 +57,31 @@ def test_the_audit_and_the_prediction_know_who_calls_what(
     audit = missing(judge_audit(facts, audit_wheel(facts)).findings)
     foretold = missing(predict_target(facts, replace(target, interpreter=python)).findings)
     assert [said in line for line in (*audit, *foretold)] == ([True, True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("wants", "abi", "origin", "expected"),
+    [
+        ("PyPyModule_FromDefAndSpec2", "pypy311_pp73", InterpreterOrigin.DISTRO, 1),
+        ("PyPyModule_FromDefAndSpec2", "pypy311_pp80", InterpreterOrigin.DISTRO, 0),
+        ("PyPyModule_FromDefAndSpec2", "pypy311_pp73", InterpreterOrigin.STANDALONE, 0),
+        ("PyPyModule_Create2", "pypy311_pp73", InterpreterOrigin.DISTRO, 0),
+        ("pypy_carefully_make_gil", "pypy311_pp73", InterpreterOrigin.DISTRO, 0),
+    ],
+)
+def test_what_debians_older_pypy_lacks_is_predicted(
+    tmp_path: Path, wants: str, abi: str, origin: InterpreterOrigin, expected: int
+) -> None:
+    native = extension_spec("_x", wants=(Want("memcpy", "GLIBC_2.2.5", "libc.so.6"), Want(wants)))
+    files: dict[str, bytes | str] = {"demo/__init__.py": "", f"demo/_x.{ON_PYPY}.so": native.build()}
+    tag = "pp311-pypy311_pp73-manylinux_2_17_x86_64"
+    facts = read_wheel(open_wheel(build_wheel(tmp_path, files, tag=tag, name="demo")))
+    target = make_target()
+    python = replace(target.interpreter, version=parse_python("pp311"), abi=abi, origin=origin)
+    found = predict_target(facts, replace(target, interpreter=python)).findings
+    assert [one.name for one in found].count("undefined-symbol") == expected
+    audited = judge_audit(facts, audit_wheel(facts)).findings
+    assert "undefined-symbol" not in {one.name for one in audited}
 
 
 def test_a_module_for_pypy_is_a_module_though_nothing_of_python_makes_it(tmp_path: Path) -> None:

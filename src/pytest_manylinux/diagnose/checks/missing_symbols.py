@@ -12,6 +12,7 @@ from pytest_manylinux.diagnose.unresolved_symbols import (
     AbsentSymbol,
     absent_symbols,
     first_musl,
+    lacked_by_pypy,
     loose_symbols,
 )
 from pytest_manylinux.diagnose.versioned_symbols import (
@@ -38,10 +39,12 @@ def _undefined_symbol_wheel(facts: WheelFacts) -> Findings:
 
 
 def _undefined_symbol_static(facts: WheelFacts, target: Target) -> Findings:
-    del target
+    python = f"{target.interpreter.version.title} of {target.distro.id}"
+    for symbol, path in lacked_by_pypy(facts, target):
+        yield UNDEFINED_SYMBOL.finding(f"{path} wants {symbol}, which {python} has not", files=[path])
     # What it depends on may be opened by the wheel's code, its symbols open to all (usearch does so).
     by_code = "*" in facts.opened_by_path and needs_others(facts)
-    return _loose_findings(facts, Severity.WARNING if by_code else Severity.ERROR)
+    yield from _loose_findings(facts, Severity.WARNING if by_code else Severity.ERROR)
 
 
 def _may_open_to_all(facts: WheelFacts) -> bool:
