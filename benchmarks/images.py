@@ -11,6 +11,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -56,7 +57,7 @@ interpreters = [{{ version = "{version}", packages = [] }}]
 class Ground:
     """A registry with the images, and what each engine keeps of them.
 
-    `images` are their names, the one of FIRST first; `data` is the folder of docker's daemon.
+    `images` are their names, those of FIRST first; `data` is the folder of docker's daemon.
     """
 
     images: tuple[str, ...]
@@ -90,8 +91,8 @@ class Ground:
 def images(folder: Path, *, rounds: int) -> list[Part]:
     """The first verdict, and a trial."""
     (wheel,) = download([SMALL], folder / "first", [DISTROS[FIRST]])
-    with _ground([next(_roots())]) as ground:
-        return [_first_verdict(wheel, ground, rounds), _trials(wheel, ground, rounds)]
+    with _ground([next(_roots())] * rounds) as ground:
+        return [_first_verdict(wheel, ground), _trials(wheel, ground, rounds)]
 
 
 def disk() -> Part:
@@ -113,7 +114,10 @@ def _ground(roots: Iterable[tuple[str, Path]]) -> Iterator[Ground]:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         address = stack.enter_context(registry_running(place))
-        names = tuple(_push(name, path, address, place) for name, path in roots)
+        names = tuple(
+            _push(f"{name}-{number}", path, address, place)
+            for number, (name, path) in enumerate(roots, start=1)
+        )
         daemon = stack.enter_context(engine_grounds("docker"))
         yield Ground(images=names, place=place, data=Path(str(daemon.folder)) / "data")
 
@@ -131,11 +135,16 @@ def _roots() -> Iterator[tuple[str, Path]]:
 
 
 def _push(name: str, path: Path, address: str, place: Path) -> str:
-    """Push a root as an image of one compressed layer, as most have theirs; gives its name."""
+    """Push a root as an image of one compressed layer, as most have theirs; gives its name.
+
+    The layer is this image's alone.
+    """
     archive, layout = place / f"{name}.tar", place / f"{name}-layout"
     progress(f"packing and pushing {name}")
     with archive.open("wb") as stream:
         pack_root(path, stream)
+    with tarfile.open(archive, "a") as more:
+        more.addfile(tarfile.TarInfo(f"{name}.mark"))
     layout.mkdir()
     root_layout(layout, archive)
     skopeo("copy", "--dest-tls-verify=false", f"oci:{layout}", f"docker://{address}/bench:{name}")
@@ -144,22 +153,27 @@ def _push(name: str, path: Path, address: str, place: Path) -> str:
     return f"{address}/bench:{name}"
 
 
-def _first_verdict(wheel: Path, ground: Ground, rounds: int) -> Part:
-    """A whole run of one wheel on one image, which neither has."""
+def _first_verdict(wheel: Path, ground: Ground) -> Part:
+    """A whole run of one wheel on one image, which neither has; for each image once.
+
+    Nothing is removed between the rounds: ext4 takes its time to make files soon after many were
+    deleted (`recently_deleted` in its ialloc.c), which would be counted as the next engine's.
+    """
     project = ground.place / "project"
     project.mkdir()
-    row = _ROW.format(like=FIRST, image=ground.images[0], version=DISTROS[FIRST])
     (project / "pytest.ini").write_text("[pytest]\n")
-    (project / "pyproject.toml").write_text(row)
     shutil.copy(wheel, project)
     words = [sys.executable, *_PYTEST, "--manylinux-distros=bench", "--manylinux-image-source=registry"]
     seen: dict[str, list[float]] = {engine: [] for engine in ENGINES}
-    for number in range(rounds):
+    rounds = len(ground.images)
+    for number, image in enumerate(ground.images, start=1):
+        row = _ROW.format(like=FIRST, image=image, version=DISTROS[FIRST])
+        (project / "pyproject.toml").write_text(row)
         for engine, times in seen.items():
-            ground.forget()
-            progress(f"first verdict by {engine}, {number + 1} of {rounds}")
+            progress(f"first verdict by {engine}, {number} of {rounds}")
             command = [*words, f"--manylinux-engine={engine}", wheel.name]
-            done = spent(command, folder=project, PYTEST_MANYLINUX_CACHE=str(ground.cache))
+            cache = ground.place / f"cache-{engine}-{number}"
+            done = spent(command, folder=project, PYTEST_MANYLINUX_CACHE=str(cache))
             if done.code:
                 raise SystemExit(f"the run is not green:\n{done.output[-3000:]}")
             times.append(done.clock)
