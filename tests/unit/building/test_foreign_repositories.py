@@ -152,6 +152,7 @@ def test_no_program_that_a_repository_names_is_run(
     way(project, program)
     (tmp_path / "mark").unlink(missing_ok=True)
     look(project, tmp_path)
+    assert not (tmp_path / "mark").exists()
 
 
 def test_a_changed_submodule_makes_a_tree_dirty(project: Path, tmp_path: Path, program: str) -> None:
