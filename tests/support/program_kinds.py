@@ -14,7 +14,9 @@ _MISMATCH = {"policy-mismatch": "error"}
 _LOST = {"policy-mismatch": "error", "rpath-lost": "warning"}
 
 
-def command(data: str | tuple[str, ...], *, mode: int = 0o100755) -> Callable[[Path], Path]:
+def command(
+    data: str | tuple[str, ...], *, mode: int = 0o100755, place: str = "scripts"
+) -> Callable[[Path], Path]:
     """A sound module and a program on PATH: a text, or options for the linker of one that ends."""
 
     def make(folder: Path) -> Path:
@@ -22,11 +24,9 @@ def command(data: str | tuple[str, ...], *, mode: int = 0o100755) -> Callable[[P
             program = data.encode()
         else:
             program = compiled(folder, "program", START, "-nostdlib", *data, shared=False)
-        files: dict[str, bytes | str] = {
-            "tool/_x.abi3.so": module(folder, "_x"),
-            "tool-1.0.data/scripts/tool": program,
-        }
-        return with_mode(packed(folder, "tool", files), "tool-1.0.data/scripts/tool", mode)
+        path = f"tool-1.0.data/{place}/tool"
+        files: dict[str, bytes | str] = {"tool/_x.abi3.so": module(folder, "_x"), path: program}
+        return with_mode(packed(folder, "tool", files), path, mode)
 
     return make
 
@@ -139,7 +139,43 @@ KINDS: tuple[WheelKind, ...] = (
         audit=_NO_START,
         predicted="program-not-started",
     ),
+    WheelKind(
+        # what scripts read in lies beside them, as charliecloud's base.sh does
+        name="text-as-data-beside-programs",
+        make=command("x=1\n", mode=0o100644, place="data/bin"),
+    ),
+    WheelKind(
+        name="script-as-data",
+        make=command("#!/bin/sh\nexit 0\n", place="data/bin"),
+    ),
+    WheelKind(
+        name="script-as-data-of-the-build-machine",
+        make=command("#!/opt/python/cp311-cp311/bin/python\nprint(1)\n", place="data/bin"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="script-as-data-with-a-line-for-installers",
+        make=command("#!python\nprint(1)\n", place="data/bin"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
+    WheelKind(
+        name="program-as-data-without-mode",
+        make=command(("-static-pie",), mode=0o100644, place="data/bin"),
+        audit=_NO_START,
+        predicted="program-not-started",
+    ),
     WheelKind(name="tool-alone-static", make=tool_alone("-static-pie")),
+    WheelKind(
+        # no loader is asked for them: what relocates such a program is a part of it
+        name="tool-alone-static-with-packed-relocations",
+        make=tool_alone(
+            "-static-pie",
+            "-Wl,-z,pack-relative-relocs",
+            code=f"static int one; int *volatile all[64] = {{[0 ... 63] = &one}}; {START}",
+        ),
+    ),
     WheelKind(
         name="tool-alone-that-traps",
         make=tool_alone("-static-pie", code='void _start(void) { __asm__ volatile("ud2"); }'),
@@ -179,6 +215,16 @@ KINDS: tuple[WheelKind, ...] = (
     ),
     WheelKind(
         name="entry-point", make=offering("offer = offer.cli:main", "def main():\n    return 0\n")
+    ),
+    WheelKind(
+        # as a program of pip's says it, `from offer import cli` imports what `import offer` has not
+        name="entry-point-in-a-submodule",
+        make=offering("offer = offer:cli.main", "def main():\n    return 0\n"),
+    ),
+    WheelKind(
+        name="entry-point-that-is-a-module",
+        make=offering("offer = offer:cli", "x = 1\n"),
+        seen="entry-point-broken",
     ),
     WheelKind(
         name="entry-point-without-module",

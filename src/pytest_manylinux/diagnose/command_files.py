@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pytest_manylinux.diagnose.extension_files import lowest_versions
 from pytest_manylinux.diagnose.loader_model import is_command
 from pytest_manylinux.model.distro import Target
-from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
 from pytest_manylinux.model.policy import LibcKind
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import ScriptFile, WheelFacts
@@ -63,7 +63,8 @@ def unstartable(facts: WheelFacts, target: Target | None = None) -> Iterator[Sta
     starts on all.
     """
     libc = None if target is None else target.distro.libc.kind
-    for script in facts.script_files:
+    shared = {elf.path for elf in facts.elf if elf.kind is not ElfKind.PROGRAM}
+    for script in (one for one in facts.script_files if one.path not in shared):
         fault = _of_script(script, facts, target)
         if fault is not None:
             words, severity, remedy = fault
@@ -114,7 +115,7 @@ def _of_script(
         ),
         (line and line.endswith("\r"), "its first line ends in a carriage return", _LINE_ENDS),
     )
-    replaced = line is not None and line.startswith("python")  # by installers, line end and all
+    replaced = script.has_installers_line  # line end and all
     for found, words, remedy in faults[:3] if replaced else faults:
         if found:
             return words, Severity.ERROR, remedy

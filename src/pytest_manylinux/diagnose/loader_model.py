@@ -188,6 +188,16 @@ def loaded_files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
     return tuple(elf for elf in facts.elf if elf.kind is ElfKind.SHARED)
 
 
+@once_per_wheel
+def linked_files(facts: WheelFacts) -> tuple[ElfFacts, ...]:
+    """Of the loaded files those that the distro's loader maps and relocates.
+
+    A static program, also a position-independent one, is mapped by the kernel and relocates itself, by
+    the C library that it holds.
+    """
+    return tuple(elf for elf in loaded_files(facts) if not elf.is_static_program)
+
+
 def unreached(
     facts: WheelFacts, target: Target | None = None, *, wrapped: bool = True
 ) -> dict[str, tuple[str, ...]]:

@@ -109,6 +109,7 @@ Found = tuple[str, ElfFacts | str | _PythonSource | StartFile | FileContent]
 _SOURCE = ".py"
 _LIBRARY = re.compile(r".*\.so(?:\.\d+)*")
 _LFS = b"version https://git-lfs"
+_IN_BIN = re.compile(r"data/bin/[^/]+")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REWRITTEN = b"#!python"  # which installers replace (wheel specification, `.data/scripts`)
 
@@ -327,13 +328,16 @@ def _places(
 
 
 def _scripts(archive: Archive) -> Iterator[ScriptFile]:
-    """The files of `.data/scripts`, with the modes that installers take from the archive."""
+    """The files that are put on PATH, with the modes that installers take from the archive."""
     for name, entry in archive.files.items():
         folder, _, rest = name.partition("/")
-        if not folder.endswith(".data") or not rest.startswith("scripts/"):
-            continue
         mode = entry.external_attr >> 16
+        is_script = rest.startswith("scripts/")
+        if not folder.endswith(".data") or not (is_script or _IN_BIN.fullmatch(rest)):
+            continue
         head = archive.beginning(name, FIRST_LINE)
+        if not is_script and not mode & 0o111 and not head.startswith(MAGIC):
+            continue
         marked = head.startswith(_BYTE_ORDER_MARK)
         text = head.removeprefix(_BYTE_ORDER_MARK)
         line = text[2:].split(b"\n", 1)[0].decode("utf-8", "backslashreplace")

@@ -130,6 +130,11 @@ class ElfFacts:
     indirect_functions: bool = False
 
     @property
+    def is_static_program(self) -> bool:
+        """Whether it is a program that names no loader (PT_INTERP), so that none is involved."""
+        return self.kind is ElfKind.PROGRAM and not self.interpreter
+
+    @property
     def runs_on_linux(self) -> bool:
         """Whether there is a Linux for its machine; what is not known is taken for one."""
         return not self.machine or self.machine in LINUX_MACHINES

@@ -126,8 +126,9 @@ class ModuleFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptFile:
-    """A file of `.data/scripts`, which an installation puts on PATH.
+    """A file that an installation puts on PATH: of `.data/scripts`, or of `.data/data/bin`.
 
+    There, unlike in the former, a text that may not be executed is data, such as what scripts read in.
     `executable`: its mode lets it be executed, as installers read the archive. `interpreter` is what
     follows `#!` in its first line, `python` where installers put theirs; None if it has no such line.
     `byte_order_mark` tells that one stands before it. `native` tells that it is an ELF file.
@@ -138,6 +139,12 @@ class ScriptFile:
     interpreter: str | None = None
     byte_order_mark: bool = False
     native: bool = False
+
+    @property
+    def has_installers_line(self) -> bool:
+        """Whether its first line is one that installers replace, which they do in `.data/scripts`."""
+        in_scripts = self.path.partition("/")[2].startswith("scripts/")
+        return in_scripts and self.interpreter is not None and self.interpreter.startswith("python")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,13 @@ _END = re.compile(r"\[end of output\]|-{30,}")
 _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>[\w.-]+)")
 # pip, DiagnosticPipError: what it was at, in a line of its own, where it failed before building it.
 _AT = re.compile(r"╰─> (?P<name>[A-Za-z0-9][\w.-]*)(?=,|\s*$)", re.MULTILINE)
+# Older ones (23.0) say "See above" there: it is what pip had begun with last, and says unindented.
+_BEGUN = re.compile(r"^Collecting (?P<name>[A-Za-z0-9][\w.-]*)", re.MULTILINE)
+# What may stand before a mark of an end: pip's own words on a build inside the build.
+_OF_PIP = ("hint: ", "note: ", "╰─>")
+_BEGINNING = re.compile(r"\[\d+ lines? of output\]$")
+_LEADS_TO_LOG = re.compile(r"\blog can be found at\b|\.log\b")  # in a sandbox that is gone by then
+_ERROR_LINE = re.compile(r"\berror: ", re.IGNORECASE)
 
 
 def resolve_dependencies(
@@ -337,9 +344,7 @@ def unavailable(wheel: str, target: Target, output: str) -> DependencyError:
     """What to say where pip, whose words are `output`, came back without what a wheel requires."""
     remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
     if _OF_BUILD.search(output) and not remote:
-        # While it makes the metadata, not every pip says which source it is at.
-        unbuilt = _UNBUILT.search(output) or _AT.search(output)
-        name = unbuilt["name"] if unbuilt else "a project"
+        name = _unbuilt(output)
         return DependencyError(
             f"{name}, which {wheel} requires, has no wheel for {target.id} and cannot be built there",
             why=last_real_line(output),
@@ -355,15 +360,28 @@ def unavailable(wheel: str, target: Target, output: str) -> DependencyError:
     )
 
 
+def _unbuilt(output: str) -> str:
+    """The project whose source was not built, by pip's words."""
+    failure = _OF_BUILD.search(output)
+    begun = list(_BEGUN.finditer(output, 0, failure.start() if failure else len(output)))
+    found = _UNBUILT.search(output) or _AT.search(output) or (begun[-1] if begun else None)
+    return found["name"] if found else "a project"
+
+
 def last_real_line(output: str) -> str:
     """What a build said last: before pip's mark of its end, or else its last line of an error.
 
-    The mark is `[end of output]`, before pip 21.3 a row of hyphens.
+    The mark is `[end of output]`, before pip 21.3 a row of hyphens. Where a build's own requirement was
+    not built, that one's words count; where the last line is about a log, the last one of an error.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     ends = [number for number, line in enumerate(lines) if _END.fullmatch(line) and number > 0]
     if ends:
-        return lines[ends[-1] - 1]
+        end = next((n for n in reversed(ends) if not lines[n - 1].startswith(_OF_PIP)), ends[-1])
+        back = itertools.takewhile(lambda line: not _BEGINNING.search(line), reversed(lines[:end]))
+        said = [*back] or ["no words"]
+        error = next((line for line in said if _ERROR_LINE.search(line)), said[0])
+        return error if _LEADS_TO_LOG.search(said[0]) else said[0]
     errors = [line for line in lines if "rror" in line and not line.startswith("ERROR: Failed")]
     return (errors or lines or ["no words"])[-1]
 

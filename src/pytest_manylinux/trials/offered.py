@@ -42,14 +42,14 @@ def _named(extras: str) -> set[str]:
 
 
 def launched_files(facts: WheelFacts, layout: VenvLayout) -> tuple[tuple[str, bool], ...]:
-    """The files that land in the folder of scripts, and whether each is an ELF program.
+    """The files that are put on PATH, in the folder of scripts, and whether each is an ELF program.
 
     A shared library that lies there is not started.
     """
     kinds = {elf.path: elf.kind for elf in facts.elf}
     folder = f"{VENV}/{layout.scripts}"
     found = []
-    for path in facts.files:
+    for path in (script.path for script in facts.script_files):
         place = installed_path(path, facts, layout)
         kind = kinds.get(path)
         if place and str(PurePosixPath(place).parent) == folder and kind in {None, ElfKind.PROGRAM}:

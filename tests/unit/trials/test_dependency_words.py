@@ -27,6 +27,41 @@ _BUILDS_FAILED = """error: subprocess-exited-with-error
 error: failed-wheel-build-for-install
 ╰─> numexpr, ndindex
 """
+_METADATA_OF_MESON = """Processing /tmp/trial/wheel/demo-1.0-py3-none-any.whl
+Collecting demo-core>=2
+  Downloading demo_core-2.0-py3-none-any.whl
+Collecting numpy
+  Preparing metadata (pyproject.toml): finished with status 'error'
+  error: subprocess-exited-with-error
+  x Preparing metadata (pyproject.toml) did not run successfully.
+  ╰─> [20 lines of output]
+      Collecting nothing
+      ../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc']]
+      Running `cc --version` gave "[Errno 2] No such file or directory: 'cc'"
+
+      A full log can be found at /tmp/pip-wheel-0/numpy_0/meson-logs/meson-log.txt
+      [end of output]
+  note: This error originates from a subprocess, and is likely not a problem with pip.
+error: metadata-generation-failed
+╰─> See above for output.
+hint: See above for details.
+"""
+_REQUIREMENT_OF_A_BUILD = """Collecting astropy
+  Installing build dependencies: finished with status 'error'
+  error: subprocess-exited-with-error
+  ╰─> [59 lines of output]
+      Collecting numpy
+        error: subprocess-exited-with-error
+        ╰─> [20 lines of output]
+            error: command 'cc' failed: No such file
+            [end of output]
+      error: metadata-generation-failed
+      ╰─> See above for output.
+      hint: See above for details.
+      [end of output]
+error: subprocess-exited-with-error
+╰─> See above for output.
+"""
 TRACEBACK = """ERROR: Exception:
 Traceback (most recent call last):
   File "/v/pip/_internal/cli/base_command.py", line 105, in _run_wrapper
@@ -74,11 +109,25 @@ def test_a_failed_build_is_told_by_its_last_real_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (_METADATA_OF_MESON, "../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc']]"),
+        (_REQUIREMENT_OF_A_BUILD, "error: command 'cc' failed: No such file"),
+        (_METADATA_FAILED, "no words"),
+    ],
+)
+def test_a_log_that_is_gone_and_pips_own_words_tell_nothing(words: str, line: str) -> None:
+    assert last_real_line(words) == line
+
+
+@pytest.mark.parametrize(
     ("words", "name"),
     [
         ("  ERROR: Failed building wheel for srt\nerror: subprocess-exited-with-error", "srt"),
         (_METADATA_FAILED, "cmeel-boost"),
         (_BUILDS_FAILED, "numexpr"),
+        (_METADATA_OF_MESON, "numpy"),
+        (_REQUIREMENT_OF_A_BUILD, "astropy"),
         ("error: subprocess-exited-with-error\n╰─> See above for output.", "a project"),
     ],
 )

@@ -121,6 +121,30 @@ def test_an_exception_is_told_with_its_traceback_but_not_with_ours(folder: Path)
     assert "<string>" not in report["traceback"]
 
 
+@pytest.mark.parametrize(
+    ("reference", "exception"),
+    [
+        ("demo:part.main", ""),
+        ("demo:whole.main", ""),
+        ("demo:part", "TypeError"),
+        ("demo:absent.main", "AttributeError"),
+        ("demo:part.absent", "AttributeError"),
+        ("demo:broken.main", "ModuleNotFoundError"),
+    ],
+)
+def test_an_object_is_found_as_programs_of_installers_find_it(
+    folder: Path, reference: str, exception: str
+) -> None:
+    """They say `from demo import part`, which imports a submodule that `demo` does not."""
+    (folder / "demo" / "__init__.py").write_text("class whole:\n    main = print\n")
+    (folder / "demo" / "part.py").write_text("def main(): pass\n")
+    (folder / "demo" / "whole.py").write_text("raise ValueError('the attribute comes first')\n")
+    (folder / "demo" / "broken.py").write_text("import gone\n")
+    report = Run(folder, reference).report
+    assert report.get("exception", "") == exception
+    assert report["status"] == ("raised" if exception else "ok")
+
+
 def test_a_missing_module_is_named(folder: Path) -> None:
     module(folder, "import demo.absent.deep")
     assert Run(folder, "tried").report["missing"] == "demo.absent"

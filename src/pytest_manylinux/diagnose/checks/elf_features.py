@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings, once_per_wheel
 from pytest_manylinux.diagnose.attribution import blamed
-from pytest_manylinux.diagnose.loader_model import Loading, loaded_files, loadings
+from pytest_manylinux.diagnose.loader_model import Loading, linked_files, loaded_files, loadings
 from pytest_manylinux.model.distro import Distro, Target
 from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
 from pytest_manylinux.model.observation import Observation
@@ -101,7 +101,12 @@ def _unfit(elf: ElfFacts, page: int, *, lenient: bool) -> bool:
 def _unfit_for(facts: WheelFacts) -> dict[bool, list[ElfFacts]]:
     """The files that a distro refuses, by whether its loader is lenient."""
     return {
-        lenient: [e for e in loaded_files(facts) if _unfit(e, _SMALLEST_PAGE, lenient=lenient)]
+        lenient: [
+            elf
+            for elf in loaded_files(facts)
+            # The kernel maps a static program, and does not look at p_align.
+            if _unfit(elf, _SMALLEST_PAGE, lenient=lenient or elf.is_static_program)
+        ]
         for lenient in (False, True)
     }
 
@@ -188,7 +193,7 @@ _RELR_MARK = "GLIBC_ABI_DT_RELR"
 
 
 def _relr_files(facts: WheelFacts) -> list[ElfFacts]:
-    return [elf for elf in loaded_files(facts) if elf.relr]
+    return [elf for elf in linked_files(facts) if elf.relr]
 
 
 def _has_relr_mark(elf: ElfFacts) -> bool:
@@ -220,7 +225,7 @@ def _relr_relocations_static(facts: WheelFacts, target: Target) -> Findings:
     found = [] if known and libc.is_musl() else _relr_files(facts)
     files = [elf for elf in found if _relr_is_refused(elf, known=known)]
     if not files and not known and libc.is_glibc():  # the mark alone is refused too
-        yield from (_relr_wanted(elf, target) for elf in loaded_files(facts) if _has_relr_mark(elf))
+        yield from (_relr_wanted(elf, target) for elf in linked_files(facts) if _has_relr_mark(elf))
     if files:
         why = f"wants the mark {_RELR_MARK} beside it" if known else "does not know it"
         yield RELR_RELOCATIONS.finding(

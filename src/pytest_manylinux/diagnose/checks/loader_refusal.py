@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
-from pytest_manylinux.diagnose.loader_model import loaded_files
+from pytest_manylinux.diagnose.loader_model import linked_files
 from pytest_manylinux.diagnose.loader_words import Refusal, loader_problems, read_words
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
@@ -18,7 +18,7 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     """musl, to 1.2.6, calls no resolver: "unsupported relocation type", or "symbol not found"."""
     libc = target.distro.libc
     if libc.is_musl():
-        for elf in loaded_files(facts):
+        for elf in linked_files(facts):
             if elf.indirect_functions:
                 yield CHECK.finding(
                     f"{elf.path} has indirect functions (IFUNC), which the loader of {libc} refuses",

@@ -82,12 +82,17 @@ class Importer:
                 pass
 
     def look_up(self, reference: str) -> None:
-        """Find the object of `module:attribute.attribute` (the entry points specification)."""
+        """Find the object of `module:attribute.attribute`, as the programs that installers write do.
+
+        They say `from module import attribute` first, which also takes a submodule, and imports it.
+        """
         module, colon, attributes = reference.partition(":")
         if not colon:
             return
-        found = self.modules[module]  # type: object
-        for attribute in attributes.split("."):
+        first, *rest = attributes.split(".")
+        self.load(module, {}, {}, [first])
+        found = getattr(self.modules[module], first)  # type: object
+        for attribute in rest:
             found = getattr(found, attribute)
         if not callable(found):
             raise TypeError(f"{reference} is not callable: {type(found).__name__}")
