@@ -144,6 +144,20 @@ def started_by(text: str, name: str = "arrive.pth", **more: Any) -> Callable[[Pa
 
 KINDS: tuple[WheelKind, ...] = (
     WheelKind(
+        # as libsass's sasstests: tests that were packed beside the package
+        name="tests-beside-the-package",
+        make=lambda folder: packed(
+            folder, "own", {"own/_x.abi3.so": module(folder, "_x"), "owntests.py": "import pytest\n"}
+        ),
+    ),
+    WheelKind(
+        name="package-that-forgot-pytest",
+        make=lambda folder: packed(
+            folder, "own", {"own/_x.abi3.so": module(folder, "_x")}, init="import pytest\n"
+        ),
+        predicted="undeclared-dependency",
+    ),
+    WheelKind(
         name="module-is-lfs-pointer",
         make=file_called("_m.abi3.so", _LFS),
         audit=_NOTHING,

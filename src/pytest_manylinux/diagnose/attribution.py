@@ -26,7 +26,12 @@ from pytest_manylinux.diagnose.loader_words import (
     read_words,
     spared_variants,
 )
-from pytest_manylinux.diagnose.modules import blame_missing_module, built_for, declared
+from pytest_manylinux.diagnose.modules import (
+    TEST_FRAMEWORKS,
+    blame_missing_module,
+    built_for,
+    declared,
+)
 from pytest_manylinux.diagnose.unresolved_symbols import is_lacked
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, Observation
@@ -383,13 +388,16 @@ def _weight(
     dependency, only to be imported through its package): that decides only where the loader refused the
     module itself, it has no init function, or the interpreter crashed. OSError is a library that Python
     code looked for, not the module. A program may want what an extra of the project brings, and so may
-    a top-level name `beside` another that was imported (black's `blackd` wants the extra `d`). A module
-    that ends the process as a program's entry point is looked up may be the program (ziglang's is).
+    a top-level name `beside` another that was imported (black's `blackd` wants the extra `d`). One that
+    wants a framework of tests there is the project's own tests (libsass's `sasstests`). A module that
+    ends the process as a program's entry point is looked up may be the program (ziglang's is).
     """
     if outcome.kind is ImportKind.ENTRY_POINT and outcome.status is ImportStatus.EXITED and not words:
         return Severity.WARNING
-    if outcome.kind is ImportKind.ENTRY_POINT or (outcome.kind is ImportKind.TOP_LEVEL and beside):
-        return Severity.WARNING if lacking_extras(outcome, facts) else Severity.ERROR
+    is_beside = outcome.kind is ImportKind.TOP_LEVEL and beside
+    if outcome.kind is ImportKind.ENTRY_POINT or is_beside:
+        of_tests = is_beside and outcome.missing_module.partition(".")[0] in TEST_FRAMEWORKS
+        return Severity.WARNING if of_tests or lacking_extras(outcome, facts) else Severity.ERROR
     if outcome.kind in {ImportKind.TOP_LEVEL, ImportKind.REQUIRED}:
         return Severity.ERROR
     if outcome.status is ImportStatus.SIGNALLED:

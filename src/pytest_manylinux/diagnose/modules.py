@@ -63,6 +63,9 @@ ALWAYS_THERE = frozenset(
 )
 """Python's own modules, of the Python that runs this and of others, and what environments had."""
 
+TEST_FRAMEWORKS = frozenset({"pytest", "_pytest", "nose", "hypothesis", "unittest2", "testtools"})
+"""Modules that a project's own tests import, and plug-ins that only such a framework loads."""
+
 _EXTENSION = re.compile(r"\.(?P<tag>cpython-\d+[a-z]*|abi3)?[^/]*\.so$|\.so$")
 
 

@@ -113,12 +113,20 @@ def _why_broken(tag: str, assessment: Assessment, facts: WheelFacts) -> Iterator
         yield from _why_not_both(tag, promise[0], assessment, facts)
         return
     rules = _nearest(promise, assessment)
-    if rules is None:
-        lowest = assessment.rules[-1].name
-        yield f"{tag}: no policy that old is known for {assessment.arch}; {lowest} reaches furthest"
+    if rules is not None:
+        for obstacle in assessment.obstacles(rules):
+            yield f"{obstacle.path}: {obstacle.clause} ({rules.name})"
         return
-    for obstacle in assessment.obstacles(rules):
-        yield f"{obstacle.path}: {obstacle.clause} ({rules.name})"
+    lowest = assessment.rules[-1]
+    unknown = (
+        f"{tag}: no policy that old is known for {assessment.arch}; {lowest.name} reaches furthest"
+    )
+    if assessment.libc is Libc.MUSL:
+        yield unknown
+        return
+    older = lowest.of_older(tag, "{}.{}".format(*promise[1]))
+    lines = [f"{one.path}: {one.clause} ({tag})" for one in assessment.obstacles(older)]
+    yield from [*lines, unknown] if lines else []
 
 
 def _why_not_both(tag: str, libc: Libc, assessment: Assessment, facts: WheelFacts) -> Iterator[str]:

@@ -19,7 +19,7 @@ import logging
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from auditwheel.architecture import Architecture
@@ -180,6 +180,13 @@ class PolicyRules:
     def allows(self, library: str) -> bool:
         """Whether a wheel may take this library from the system; the loader itself always."""
         return library in self.libraries or is_loader(library)
+
+    def of_older(self, name: str, glibc: str) -> PolicyRules:
+        """What a tag of an older glibc promises where no policy says it (PEP 600)."""
+        newest = version_key(f"GLIBC_{glibc}")
+        offered = self.versions.get("GLIBC", ())
+        older = tuple(version for version in offered if version_key(version) <= newest)
+        return replace(self, name=name, aliases=(), versions={**self.versions, "GLIBC": older})
 
 
 class ObstacleKind(enum.Enum):

@@ -186,7 +186,29 @@ def test_a_policy_older_than_the_architecture(tmp_path: Path) -> None:
     answer = audit(tmp_path, {X: spec}, "cp311-cp311-manylinux2010_aarch64")
 
     assert not answer.true
-    assert "no policy that old is known for aarch64" in answer.reasons[0]
+    assert "wants memcpy@GLIBC_2.17 from libc.so.6; allowed up to GLIBC_2.0" in answer.reasons[0]
+    assert "no policy that old is known for aarch64" in answer.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("version", "true"), [("2.27", True), ("2.28", True), ("2.29", False), ("2.38", False)]
+)
+def test_a_tag_of_a_glibc_before_the_oldest_policy_is_kept_by_what_files_want(
+    tmp_path: Path, version: str, *, true: bool
+) -> None:
+    """glibc is there for riscv64 since 2.27; auditwheel's policies begin with 2.31."""
+    spec = extension_spec("_x", arch="riscv64", wants=(glibc(version),))
+
+    answer = audit(tmp_path, {X: spec}, "cp313-cp313-manylinux_2_28_riscv64")
+
+    assert answer.true == true
+    assert any(f"GLIBC_{version}" in reason for reason in answer.reasons) == (not true)
+
+
+def test_a_static_program_keeps_a_tag_that_no_policy_says(tmp_path: Path) -> None:
+    program = {"demo-1.0.data/scripts/demo": ElfSpec(arch="riscv64", e_type=2, dynamic=False)}
+
+    assert audit(tmp_path, program, "py3-none-manylinux_2_28_riscv64").true
 
 
 @pytest.mark.parametrize(

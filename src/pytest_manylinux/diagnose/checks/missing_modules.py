@@ -10,6 +10,7 @@ from pytest_manylinux.diagnose.modules import (
     ALWAYS_THERE,
     REMOVED,
     SEEDED,
+    TEST_FRAMEWORKS,
     declared,
     needs_others,
     own_names,
@@ -17,7 +18,7 @@ from pytest_manylinux.diagnose.modules import (
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Finding, Severity
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import SITE, WheelFacts, environment_path
 
 # ML305: a Python module is missing that the wheel does not declare.
 
@@ -30,14 +31,22 @@ def _undeclared_dependency_static(facts: WheelFacts, _: Target) -> Findings:
     for effect in facts.on_import:
         if effect.opens or effect.name in ALWAYS_THERE or effect.name in names:
             continue
+        of_tests = effect.name in TEST_FRAMEWORKS and _is_beside(effect.path, facts)
         yield UNDECLARED_DEPENDENCY.finding(
             f"no module named {effect.name!r}, and the wheel does not declare what provides it",
             evidence=[
                 f"{effect.path}, line {effect.line}, imports {effect.name}",
                 "the wheel declares: nothing",
             ],
+            severity=Severity.WARNING if of_tests else Severity.ERROR,
             files=[effect.path],
         )
+
+
+def _is_beside(path: str, facts: WheelFacts) -> bool:
+    """Whether the wheel has another name to import than that which the file belongs to."""
+    place = environment_path(path).removeprefix(f"{SITE}/")
+    return any(name != place.partition("/")[0].removesuffix(".py") for name in facts.top_level)
 
 
 def _undeclared_dependency_dynamic(
