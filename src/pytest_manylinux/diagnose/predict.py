@@ -69,7 +69,7 @@ def predict_target(facts: WheelFacts, target: Target) -> Prediction:
         if check.static is not None
         for finding in check.static(facts, target)
     )
-    findings = _spared(merged(found), facts, target)
+    findings = _of_idle(_spared(merged(found), facts, target), facts)
     return Prediction(target=target, findings=findings, certainty=_certainty(target))
 
 
@@ -97,6 +97,24 @@ def _spared(findings: tuple[Finding, ...], facts: WheelFacts, target: Target) ->
         for finding in findings
     )
     return tuple(sorted(spared, key=lambda finding: WEIGHT[finding.severity]))
+
+
+def _of_idle(findings: tuple[Finding, ...], facts: WheelFacts) -> tuple[Finding, ...]:
+    """The findings; a warning is what concerns libraries that nothing in the wheel is seen to open.
+
+    No module or program loads them, and no code opens any: an import need not either.
+    """
+    opens = facts.opened_by_path or any(effect.opens for effect in facts.on_import)
+    if not facts.has_code or facts.extension_paths or facts.programs or opens:
+        return findings
+    libraries = {elf.path for elf in facts.elf if elf.is_shared}
+    lowered = (
+        replace(finding, severity=Severity.WARNING)
+        if finding.severity is Severity.ERROR and finding.files and libraries.issuperset(finding.files)
+        else finding
+        for finding in findings
+    )
+    return tuple(sorted(lowered, key=lambda finding: WEIGHT[finding.severity]))
 
 
 def targets_on(distros: Iterable[Distro], arch: str) -> tuple[Target, ...]:

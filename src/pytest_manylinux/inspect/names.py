@@ -48,7 +48,8 @@ NOT_MODULES = _PROGRAMS | {"setup", "conftest"}
 _TESTS = re.compile(r"tests?|conftest|test_.*|.*_tests?")
 _EXTENSION = re.compile(r"(?P<stem>[^.]+)(?:\.(?P<abi>[^.]+))?\.so")
 _INTERPRETER = re.compile(r"(?:py|cp)3(?P<minor>\d*)t?")
-_MARKER = 1024  # bytes of an `__init__.py` up to which it marks a folder as a package and does no more
+_SAYS_LITTLE = re.compile(r"__init__\.py|(?:_{0,2})(?:version|about)(?:_{0,2})\.py")
+_MARKER = 1024  # bytes up to which those mark a folder as a package, say a version, and do no more
 _FUTURE = 40  # no bound of a Requires-Python in use is higher
 _SUFFIX = re.compile(r"abi3t?(?:-[\w-]+)?|cpython-\d+[a-z]*(?:-[\w-]+)?|pypy\d[\w-]*|graalpy[\w-]+")
 _CPYTHON = re.compile(r"cpython-(?P<version>\d+)(?P<flags>[a-z]*)(?:-.+)?")
@@ -88,9 +89,12 @@ def below_search_folder(path: str, folders: Iterable[str]) -> str:
 
 
 def is_code(path: str, size: int) -> bool:
-    """Whether a file of a wheel is Python code that does more than make its folder a package."""
+    """Whether a file of a wheel is Python code that does more than make its folder a package.
+
+    A short file that says the version, as version control and build back ends write it, does not.
+    """
     file = path.rpartition("/")[2]
-    return file.endswith(".py") and not (file == "__init__.py" and size <= _MARKER)
+    return file.endswith(".py") and not (_SAYS_LITTLE.fullmatch(file) and size <= _MARKER)
 
 
 def nested_folders(files: Iterable[str]) -> tuple[str, ...]:
