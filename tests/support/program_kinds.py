@@ -8,6 +8,7 @@ from pathlib import Path
 from kinds_of_wheels import START, WORKS, WheelKind, compiled, module, packed, with_mode
 from wheels import build_wheel
 
+_READ, _WRITE = 4, 2  # PF_R, PF_W
 _NOTHING = {"module-not-native": "error"}
 _NO_START = {"program-not-started": "error"}
 _MISMATCH = {"policy-mismatch": "error"}
@@ -47,6 +48,18 @@ def tool_alone(
     return make
 
 
+def read_only_dynamic(folder: Path) -> Path:
+    """A program whose dynamic section is mapped for reading only, as patchelf may leave it."""
+    program = bytearray(compiled(folder, "program", START, "-nostdlib", "-pie", shared=False))
+    start, rows = int.from_bytes(program[32:40], "little"), int.from_bytes(program[56:58], "little")
+    for row in range(start, start + 56 * rows, 56):  # Elf64_Phdr: p_type, p_flags
+        if program[row] == 1 and program[row + 4] == _READ | _WRITE:
+            program[row + 4] = _READ
+    path = "tool-1.0.data/scripts/tool"
+    files: dict[str, bytes | str] = {"tool/_x.abi3.so": module(folder, "_x"), path: bytes(program)}
+    return with_mode(packed(folder, "tool", files), path, 0o100755)
+
+
 def program_with(library: bytes | None, *, place: str = "scripts") -> Callable[[Path], Path]:
     """A sound module, and a program with a library beside it: another file in its place, or none."""
 
@@ -83,6 +96,12 @@ def offering(entry_points: str, code: str = "") -> Callable[[Path], Path]:
 KINDS: tuple[WheelKind, ...] = (
     WheelKind(name="program-dynamic", make=command(("-pie",))),
     WheelKind(name="program-static-pie", make=command(("-static-pie",))),
+    WheelKind(
+        name="program-with-a-read-only-dynamic-section",
+        make=read_only_dynamic,
+        audit={"loader-refusal": "error"},
+        predicted="loader-refusal",
+    ),
     WheelKind(
         name="program-of-nix",
         make=command(("-pie", "-Wl,--dynamic-linker,/nix/store/a-glibc/lib/ld-linux-x86-64.so.2")),

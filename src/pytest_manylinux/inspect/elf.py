@@ -51,6 +51,9 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_TLS = 1, 2, 3, 4, 7
 PT_GNU_STACK, PT_GNU_PROPERTY = 0x6474E551, 0x6474E553
 SHT_SYMTAB, SHT_DYNSYM = 2, 11
 
+_DT_DEBUG = 21
+_PAGE = 4096  # bytes, the smallest on Linux
+
 _CLASSES = {1: 32, 2: 64}  # EI_CLASS
 _ORDERS = {1: "<", 2: ">"}  # EI_DATA
 _IDENT = 16
@@ -260,8 +263,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
     headers = read_headers(data)
     segments, sections, arch = headers.segments, headers.sections, _arch(headers)
     loads = tuple(s.load for s in segments if s.kind == PT_LOAD)
-    layout = ElfLayout(data, headers.bits, headers.order, _spans(loads))
-    dynamic = _dynamic(layout, segments)
+    dynamic = _dynamic(layout := ElfLayout(data, headers.bits, headers.order, _spans(loads)), segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     kind = _kind(headers.e_type, segments, dynamic, interpreter := _interpreter(layout, segments))
     rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
@@ -305,6 +307,7 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
         indirect_functions=symbols.indirect or has_indirect_relocations(layout, dynamic, arch),
+        writes_to_read_only=bool(interpreter) and _writes_to_read_only(layout, segments),
     )
 
 
@@ -344,6 +347,32 @@ def _dynamic(layout: ElfLayout, segments: tuple[Segment, ...]) -> Dynamic:
         if segment.kind == PT_DYNAMIC and segment.load.file_size:
             return sym.read_dynamic(layout, segment.load.offset, segment.load.file_size)
     return Dynamic({}, Strings(b""))
+
+
+def _writes_to_read_only(layout: ElfLayout, segments: Iterable[Segment]) -> bool:
+    """Whether a loader that starts the program writes to memory that is mapped for reading only.
+
+    It writes DT_DEBUG (gABI). The kernel maps whole pages, in the order of the headers: a segment takes
+    the page that it begins in from the one before (seen in programs that are no PIE, after patchelf).
+    """
+    rows = tuple(segments)
+    dynamic = next((s.load for s in rows if s.kind == PT_DYNAMIC), None)
+    if dynamic is None:
+        return False
+    form = layout.order + ("qQ" if layout.wide else "iI")
+    width = struct.calcsize(form)
+    table = layout.part(dynamic.offset, dynamic.file_size // width * width)
+    tags = [tag for tag, _ in struct.iter_unpack(form, table)]
+    if _DT_DEBUG not in tags:
+        return False
+    page = (dynamic.address + tags.index(_DT_DEBUG) * width) // _PAGE
+    loads = (s.load for s in rows if s.kind == PT_LOAD)
+    mapped = [
+        load.flags
+        for load in loads
+        if load.address // _PAGE <= page <= (load.address + max(load.memory_size, 1) - 1) // _PAGE
+    ]
+    return bool(mapped) and "w" not in mapped[-1]
 
 
 def _stated(layout: ElfLayout, dynamic: Dynamic, sections: tuple[Section, ...]) -> int | None:

@@ -75,6 +75,7 @@ class ElfFacts:
     `static_tls` is DF_STATIC_TLS (initial-exec thread storage: may not be loadable late), `tls_size`
     the bytes of PT_TLS; `text_relocations` DT_TEXTREL or DF_TEXTREL; `relr` DT_RELR.
     `indirect_functions`: a symbol or a relocation wants a resolver called (IFUNC).
+    `writes_to_read_only`: a loader that starts the program writes to memory mapped for reading only.
     `isa_level` is what the GNU property X86_ISA_1_NEEDED states: 1 (baseline) to 4 (x86-64-v4), 0
     if it states nothing. `loads` are the PT_LOAD segments, for page-size checks.
 
@@ -128,6 +129,7 @@ class ElfFacts:
     filters: tuple[str, ...] = ()
     auxiliaries: tuple[str, ...] = ()
     indirect_functions: bool = False
+    writes_to_read_only: bool = False
 
     @property
     def is_static_program(self) -> bool:

@@ -48,6 +48,7 @@ _ELF = st.builds(
     tls_size=_SIZES,
     relr=st.booleans(),
     indirect_functions=st.booleans(),
+    writes_to_read_only=st.booleans(),
     isa_level=st.integers(0, 4),
     executable_stack=st.booleans(),
 )

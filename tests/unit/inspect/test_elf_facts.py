@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 from elf_files import ElfSpec, Segment, Want
 from wheels import Extension, compile_extension, compile_shared
 
-from pytest_manylinux.inspect.elf import MalformedElfError, read_elf
+from pytest_manylinux.inspect.elf import PT_DYNAMIC, PT_LOAD, MalformedElfError, read_elf
 from pytest_manylinux.inspect.symbols import baked_paths
 from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind, LoadSegment, SymbolWant
 
@@ -234,6 +236,25 @@ _IRELATIVE = [
 def test_indirect_functions_by_their_relocation(arch: str, number: int) -> None:
     assert read(arch=arch, relocation=number).indirect_functions
     assert not read(arch=arch, relocation=number - 1).indirect_functions
+
+
+def _program(folder: Path) -> bytes:
+    (folder / "p.c").write_text("int main(void) { return 0; }")
+    subprocess.run(["cc", "-no-pie", "p.c", "-o", "p"], check=True, cwd=folder)
+    return (folder / "p").read_bytes()
+
+
+def test_a_page_belongs_to_the_segment_that_is_mapped_last(tmp_path: Path) -> None:
+    """As patchelf leaves a program: another segment begins in the page that DT_DEBUG lies in."""
+    data = bytearray(_program(tmp_path))
+    assert not read_elf("p", bytes(data)).writes_to_read_only
+    start, rows = struct.unpack_from("<32xQ16xH", data)
+    heads = [struct.unpack_from("<IIQQQQQQ", data, start + 56 * row) for row in range(rows)]
+    address = next(head[3] for head in heads if head[0] == PT_DYNAMIC)
+    last = start + 56 * (rows - 1)  # PT_GNU_RELRO
+    struct.pack_into("<IIQQQQQQ", data, last, PT_LOAD, 4, 0, address, 0, 512, 512, 4096)
+
+    assert read_elf("p", bytes(data)).writes_to_read_only
 
 
 _CHOICE = "static int one(void) { return 1; } static int (*choose(void))(void) { return one; }"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
-from pytest_manylinux.diagnose.loader_model import linked_files
-from pytest_manylinux.diagnose.loader_words import Refusal, loader_problems, read_words
+from pytest_manylinux.diagnose.loader_model import is_command, linked_files
+from pytest_manylinux.diagnose.loader_words import Refusal, loader_problems, read_words, same_file
 from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.elf_facts import ElfFacts
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
@@ -14,8 +15,24 @@ from pytest_manylinux.model.wheel import WheelFacts
 _NO_ELF = ("invalid ELF header", "file too short")
 
 
+def _wheel(facts: WheelFacts) -> Findings:
+    for elf in linked_files(facts):
+        if elf.writes_to_read_only:
+            yield CHECK.finding(
+                f"{elf.path} crashes as it is started: what its loader writes to is mapped read-only",
+                evidence=[_why_it_crashes(elf)],
+                severity=Severity.ERROR if is_command(elf.path) else Severity.WARNING,
+                files=[elf.path],
+            )
+
+
+def _why_it_crashes(elf: ElfFacts) -> str:
+    return f"{elf.path}: DT_DEBUG, which a loader writes, is in a page of a segment without the flag W"
+
+
 def _static(facts: WheelFacts, target: Target) -> Findings:
     """musl, to 1.2.6, calls no resolver: "unsupported relocation type", or "symbol not found"."""
+    yield from _wheel(facts)
     libc = target.distro.libc
     if libc.is_musl():
         for elf in linked_files(facts):
@@ -42,6 +59,11 @@ def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Fin
         if problem.severity is not Severity.ERROR and (words is None or _is_odd(words.refusal)):
             yield CHECK.finding(
                 f"the loader on {problem.path}: {problem.text}",
+                evidence=[
+                    _why_it_crashes(elf)
+                    for elf in facts.elf
+                    if elf.writes_to_read_only and same_file(problem.path, elf.path)
+                ],
                 severity=problem.severity,
                 remedy=_remedy(problem.text),
             )
@@ -63,6 +85,7 @@ CHECK = Check(
     code="ML312",
     name="loader-refusal",
     severity=Severity.ERROR,
+    wheel=_wheel,
     static=_static,
     dynamic=_dynamic,
 )
