@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.plan import PlannedBuild, ProjectPlan, takes
 from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.matrix import is_unbuilt
+from pytest_manylinux.run.item_attributes import MadeOnRead, id_in_parts
 from pytest_manylinux.run.monorepo import is_project
 from pytest_manylinux.run.record import ItemRecord
 from pytest_manylinux.run.subjects import (
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_manylinux.run.collection import Context
 
 CONTEXT: pytest.StashKey[Context] = pytest.StashKey()
+_MARK = pytest.mark.manylinux.mark
 _T = TypeVar("_T")
 _Node = TypeVar("_Node", bound=pytest.File | pytest.Directory)
 
@@ -59,14 +62,23 @@ class UntargetedWarning(pytest.PytestWarning):
 class PortabilityItem(pytest.Item):
     """Anything that a run with `--manylinux` adds: one build, audit or trial."""
 
-    def __init__(self, *, words: Iterable[str] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    extra_keyword_matches = MadeOnRead(lambda item: item.words())
+    own_markers = MadeOnRead(lambda _: [_MARK])
+    user_properties = MadeOnRead[list[tuple[str, object]]](lambda _: [])
+    _report_sections = MadeOnRead[list[tuple[str, str, str]]](lambda _: [])
+    entry: ItemRecord | None = None
+    own_duration: float | None = None
+
+    def __init__(self, *, name: str, **kwargs: Any) -> None:
+        super().__init__(name=sys.intern(name), **kwargs)
         if hasattr(self, "_id"):  # from pytest 9.2 on in parts, of which --lf compares each
-            self._id = type(self._id).parse(str(self._id))
-        self.add_marker("manylinux")
-        self.extra_keyword_matches.update(words)
-        self.entry: ItemRecord | None = None
-        self.own_duration: float | None = None
+            self._id = id_in_parts(self._id, self.name)
+        if _MARK.name not in self.keywords:  # else its collector has it
+            self.keywords[_MARK.name] = _MARK
+
+    def words(self) -> set[str]:
+        """What `-k` finds the item by, besides its name."""
+        return set()
 
     @property
     def context(self) -> Context:
@@ -146,8 +158,11 @@ class BuildItem(PortabilityItem):
     """`build[cp311-manylinux1_x86_64]`."""
 
     def __init__(self, *, job: BuildJob, **kwargs: Any) -> None:
-        super().__init__(name=f"build[{job.build.id}]", words=_build_words(job.build), **kwargs)
+        super().__init__(name=f"build[{job.build.id}]", **kwargs)
         self.job = job
+
+    def words(self) -> set[str]:  # noqa: D102 - as above
+        return _build_words(self.job.build)
 
     def start(self) -> Future[Built]:
         """Begin the build."""
@@ -174,8 +189,11 @@ class AuditItem(PortabilityItem):
     def __init__(self, *, origin: Origin, **kwargs: Any) -> None:
         build = origin.build if isinstance(origin, BuildJob) else None
         name = f"audit[{build.id}]" if build else "audit"
-        super().__init__(name=name, words=_build_words(build) if build else (), **kwargs)
+        super().__init__(name=name, **kwargs)
         self.origin = origin
+
+    def words(self) -> set[str]:  # noqa: D102 - as above
+        return _build_words(self.origin.build) if isinstance(self.origin, BuildJob) else set()
 
     def start(self) -> Future[Judged]:
         """Begin the audit."""
@@ -192,16 +210,20 @@ class TrialItem(PortabilityItem):
     """`trial[debian-12-cp311]`, or `trial[cp311-manylinux1_x86_64-debian-12]` of a built wheel."""
 
     def __init__(self, *, job: TrialJob, **kwargs: Any) -> None:
-        distro = job.target.distro
-        words = {distro.id, distro.family, job.target.interpreter.version.id}
         if isinstance(job.origin, BuildJob):
-            name = f"trial[{job.origin.build.id}-{distro.id}]"
-            words |= _build_words(job.origin.build)
+            name = f"trial[{job.origin.build.id}-{job.target.distro.id}]"
         else:
             name = f"trial[{job.target.place}{self._other_arch(job)}]"
-            words |= {str(tag) for tag in job.origin.tags}
-        super().__init__(name=name, words=words, **kwargs)
+        super().__init__(name=name, **kwargs)
         self.job = job
+
+    def words(self) -> set[str]:
+        """Distro, Python, and what tells the wheel's builds or tags."""
+        distro, origin = self.job.target.distro, self.job.origin
+        words = {distro.id, distro.family, self.job.target.interpreter.version.id}
+        if isinstance(origin, BuildJob):
+            return words | _build_words(origin.build)
+        return words | {str(tag) for tag in origin.tags}
 
     @staticmethod
     def _other_arch(job: TrialJob) -> str:
@@ -449,7 +471,11 @@ class SdistFile(pytest.File):
 
 
 class WheelFile(pytest.File):
-    """A wheel that is already there."""
+    """A wheel that is already there. All items below it are ours: it has their mark for `keywords`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.keywords[_MARK.name] = _MARK
 
     def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
         """Plan from the file's name alone."""
