@@ -35,6 +35,8 @@ def _spread(*words: str) -> str:
     return "|".join(_WEIGHTLESS.join(map(re.escape, word)) for word in words)
 
 
+# One line that begins with a letter or digit, without `#`, and not with both `_` and `:`: no command.
+_ORDINARY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,;/()=@+:-]*|[A-Za-z0-9 .,;/()=@+_-]*)")
 _HEADING = rf"(?:{_spread('---', '+++', '~~~', '^^^')}){_WEIGHTLESS}(?:\s|$)"
 _AT_START = re.compile(rf"^({_BLANK})(?=:|{_HEADING})", re.MULTILINE)
 _ANYWHERE = re.compile(
@@ -50,6 +52,8 @@ def plain(text: str) -> str:
 
     A CI system's commands get a backslash that breaks them. What is plain stays as it is.
     """
+    if _ORDINARY.fullmatch(text):  # nearly all that a large run writes
+        return text
     return without_commands(_SUSPECT.sub(_spell, text.replace("\r\n", "\n")))
 
 

@@ -27,6 +27,7 @@ from pytest_manylinux.nodes import (
 )
 from pytest_manylinux.report.junit import (
     InnerCase,
+    SharedProperties,
     case_name,
     case_output,
     class_name,
@@ -149,6 +150,7 @@ class Hooks:
         self.live = Live()
         self.lines = Lines(config, lambda report: GROUP in vars(report))
         self.annotations: Sequence[str] = ()
+        self._properties = SharedProperties()
         self.outputs = self._outputs()
         self.shard = self._parsed_shard()
         self.common = ExitStack()
@@ -320,13 +322,14 @@ class Hooks:
             return report
         vars(report)[GROUP] = self.context.shown(item.path)
         if call.when == "call" and item.entry is not None:
-            vars(report)[ENTRY] = item.entry.dump()
-            vars(report)[REMEMBERED] = item.entry.remembered
+            entry = item.entry
+            vars(report)[ENTRY] = entry.dump() if self.is_worker else entry
+            vars(report)[REMEMBERED] = entry.remembered
+            item.entry = None  # the record has it from here on
+            vars(report)["user_properties"] = item.user_properties
             if item.own_duration is not None:
                 report.duration = item.own_duration
-            if item.entry.skipped and isinstance(
-                report.longrepr, tuple
-            ):  # where, and not in our source
+            if entry.skipped and isinstance(report.longrepr, tuple):  # where, and not in our source
                 vars(report)["longrepr"] = (str(item.reportinfo()[0]), None, report.longrepr[2])
         return report
 
@@ -349,8 +352,9 @@ class Hooks:
         Before all others: pytest's own JUnit plugin keeps a name and class that are set already.
         """
         self.context.recorder.failed += report.failed
-        data = vars(report).get(ENTRY)
-        entry = None if data is None else load_item_record(data)
+        # Taken from the report: pytest's terminal keeps all of them to the end.
+        data = None if self.is_worker else vars(report).pop(ENTRY, None)
+        entry = load_item_record(data) if isinstance(data, bytes) else data
         if entry is not None:
             self.context.recorder.add(entry)
             self._pass_on(report.nodeid, entry)
@@ -358,7 +362,7 @@ class Hooks:
         if junit is not None and GROUP in vars(report) and (report.when == "call" or report.failed):
             wheel, build = (entry.wheel, entry.build) if entry else (None, None)
             describe_case(
-                junit.node_reporter(report),
+                self._properties.shared_by(junit.node_reporter(report)),
                 prefix=junit.prefix or "",
                 group=vars(report)[GROUP],
                 name=case_name(report.nodeid, wheel, build),

@@ -10,6 +10,7 @@ from ci_systems import obeyed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pytest_manylinux import escape
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import plain, plain_json, plain_line, without_commands
 from pytest_manylinux.model.observation import InstallOutcome, Observation
@@ -176,3 +177,11 @@ def test_no_line_of_a_verdict_is_a_command(text: str, full: bool) -> None:  # no
     assert not obeyed(shown)
     assert not obeyed(decisive_line(verdict))
     assert not obeyed(str(UsageError(text, why=text, remedy=text)))
+
+
+@given(st.from_regex(escape._ORDINARY, fullmatch=True) | st.sampled_from(COMMANDS))
+@example("a section_start:1:x")
+@example("travis_fold:start:x")
+def test_what_is_taken_for_ordinary_needs_nothing(text: str) -> None:
+    if escape._ORDINARY.fullmatch(text):
+        assert without_commands(text) == text == escape._SUSPECT.sub("", text)

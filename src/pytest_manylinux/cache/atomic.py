@@ -11,7 +11,7 @@ import errno
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -39,11 +39,14 @@ class AtomicFile:
             os.close(beside)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Have a file with this content, on the disk, in the place of what is there; raises OSError."""
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Have a file with this content, on the disk, in the place of what is there; raises OSError.
+
+    What comes in parts is written as it comes.
+    """
     aside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}")
     with draft(path.parent) as fresh:
-        fresh.stream.write(content)
+        fresh.stream.writelines([content] if isinstance(content, bytes) else content)
         fresh.stream.flush()
         os.fsync(fresh.stream.fileno())
         fresh.become(aside)  # which only a rename can put in another file's place
@@ -76,7 +79,7 @@ def _named(folder: Path) -> Iterator[AtomicFile]:
         aside.rmdir()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write aside and rename, so that a reader or a crash never meets half a file.
 
     Missing folders are made. A link is followed: what it points to is replaced, the link stays.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +15,7 @@ import msgspec
 
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.cache.integrity import sealed, unsealed
-from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
+from pytest_manylinux.cache.least_recently_used import CacheEntry, remove_surplus
 from pytest_manylinux.cache.locks import in_turn
 from pytest_manylinux.errors import ReportError
 
@@ -122,7 +122,20 @@ class ValueCache(Generic[_T]):
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
         with contextlib.suppress(OSError):
-            remove_surplus(entries(self._root.glob("*/*.json")), max_size=self._limit)
+            if sum(status.st_size for _, status in self._files()) > self._limit:
+                found = (
+                    CacheEntry(path=Path(path), size=max(1, status.st_size), used=status.st_mtime)
+                    for path, status in self._files()
+                )
+                remove_surplus(found, max_size=self._limit)
+
+    def _files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """What is kept. There may be ten thousands, for which objects of pathlib take long."""
+        for folder in os.scandir(self._root):
+            for file in os.scandir(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                with contextlib.suppress(FileNotFoundError):
+                    if file.name.endswith(".json"):
+                        yield file.path, file.stat(follow_symlinks=False)
 
     def _path(self, key: str) -> Path:
         return self._root / key[:2] / f"{key}.json"

@@ -31,6 +31,7 @@ class Catalogue:
     version: str
     checked: date | None = None
     kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _by_name: dict[str, Distro] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def get(self, word: str, *, where: str = "") -> Distro:
         """Find a distro by id, alias or image (`debian-12`, `bookworm`, `debian:12-slim`).
@@ -73,9 +74,11 @@ class Catalogue:
         return (self.get(word, where=where),)
 
     def _names(self) -> dict[str, Distro]:
-        images = {_normal(d.image): d for d in reversed(self.distros) if d.image}
-        aliases = {_normal(alias): d for d in self.distros for alias in d.aliases}
-        return {**images, **aliases, **{d.id: d for d in self.distros}}
+        if not self._by_name:
+            images = {_normal(d.image): d for d in reversed(self.distros) if d.image}
+            aliases = {_normal(alias): d for d in self.distros for alias in d.aliases}
+            self._by_name.update({**images, **aliases, **{d.id: d for d in self.distros}})
+        return self._by_name
 
     @staticmethod
     def _unknown(word: str, known: Sequence[str], *, where: str) -> UsageError:

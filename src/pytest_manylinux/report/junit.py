@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from xml.etree import ElementTree as ET
 
 from pytest_manylinux.escape import plain, plain_line
@@ -28,6 +29,7 @@ from pytest_manylinux.report.phrases import (
     warning_words,
 )
 
+_Reporter = TypeVar("_Reporter", bound="CaseReporter")
 Properties = tuple[tuple[str, str], ...]
 
 TAIL_LINES = 60
@@ -172,7 +174,37 @@ def _policy(wheel: WheelRecord | None, build: BuildRecord | None) -> str:
 
 
 def _named(values: Iterable[tuple[str, str]]) -> Properties:
-    return tuple((f"manylinux.{name}", plain_line(value)) for name, value in values)
+    return tuple(_property(name, value) for name, value in values)
+
+
+@lru_cache(maxsize=4096)
+def _property(name: str, value: str) -> tuple[str, str]:
+    """Of a run's testcases most have the same in most places: the wheel, the image, what is empty."""
+    return (f"manylinux.{name}", plain_line(value))
+
+
+class SharedProperties:
+    """Of equal properties all testcases of a run have one element.
+
+    As elements of its own the twenty-five of a testcase are several times as large as in the file, and
+    pytest keeps them to the end.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], ET.Element] = {}
+
+    def shared_by(self, reporter: _Reporter) -> _Reporter:
+        """Have a testcase's reporter take elements from here, instead of making them."""
+        vars(reporter)["make_properties_node"] = lambda: self._node(reporter.properties)
+        return reporter
+
+    def _node(self, pairs: Iterable[tuple[str, str]]) -> ET.Element | None:
+        node = ET.Element("properties")
+        for name, value in pairs:
+            if (name, value) not in self._known:
+                self._known[name, value] = ET.Element("property", name=name, value=value)
+            node.append(self._known[name, value])
+        return node if len(node) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +264,8 @@ def _placed(name: str, place: str) -> str:
 
 class CaseReporter(Protocol):
     """What pytest's junitxml plugin offers for one testcase (`LogXML.node_reporter`)."""
+
+    properties: list[tuple[str, str]]
 
     def add_attribute(self, name: str, value: object) -> None:
         """Set an attribute of the testcase."""

@@ -16,7 +16,7 @@ import hashlib
 import importlib.util
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,7 +27,6 @@ from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import FLAKY, Outcome, Tries, Verdict
 from pytest_manylinux.report.proof_schema import (
     Subject,
-    canonical,
     decode_statement,
     encode_statement,
     without_surrogates,
@@ -228,22 +227,32 @@ def write_proof(
     """
     if sign_key is not None and as_myself:
         raise UsageError("a proof is signed with a key or by an identity, not both")
-    payload = encode_proof(record)
     if as_myself:
-        payload = sign_as_myself(payload)
-    if sign_key is not None:
+        write_atomically(path, sign_as_myself(encode_proof(record)))
+    elif sign_key is not None:
         from pytest_manylinux.report import signing  # noqa: PLC0415 - as above
 
-        payload = signing.sign(payload, signing.load_private_key(sign_key))
-    write_atomically(path, payload)
+        key = signing.load_private_key(sign_key)
+        write_atomically(path, signing.sign(encode_proof(record), key))
+    else:
+        write_atomically(path, _parts(record))
 
 
 def encode_proof(record: RunRecord) -> bytes:
     """The statement as UTF-8 JSON, sealed, with a line break at its end."""
+    return b"".join(_parts(record))
+
+
+def _parts(record: RunRecord) -> Iterator[bytes]:
+    """The same in parts. All verdicts are encoded for the seal before the first part is given."""
+    parts = encode_statement(record)
     try:
-        return encode_statement(canonical(record))
+        first = next(parts)
     except UnicodeEncodeError:
-        return encode_statement(canonical(without_surrogates(record)))
+        parts = encode_statement(without_surrogates(record))
+        first = next(parts)
+    yield first
+    yield from parts
 
 
 def read_proof(path: Path, *, keys: Iterable[Trusted] = ()) -> Proof:

@@ -21,7 +21,7 @@ import hashlib
 import inspect
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import date
 from functools import cache
@@ -159,17 +159,67 @@ def _form(hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
     return hint
 
 
-def encode_statement(record: RunRecord) -> bytes:
-    """The run as a sealed statement: UTF-8 JSON with a line break at its end. `record` is canonical.
+def encode_statement(record: RunRecord) -> Iterator[bytes]:
+    """The run as a sealed statement, in parts: UTF-8 JSON with a line break at its end.
 
+    `record` need not be canonical: what is written is. One verdict at a time is held in the file's
+    form, since those of a large release would be several times as large as what they are made from.
     Raises UnicodeEncodeError for lone surrogates.
     """
+    order = _in_order(record)
+    bare = canonical(replace(record, verdicts=()))
+    digest = hashlib.sha256()
+    head = msgspec.json.encode(_form_of(bare, seal=""), order="deterministic")
+    for part in _joined(head, _encoded(order)):
+        digest.update(part)
+    sealed = msgspec.json.encode(_form_of(bare, seal=digest.hexdigest()))
+    shown = (
+        _DEEPER.sub(b"\n   ", msgspec.json.format(verdict, indent=1)) for verdict in _encoded(order)
+    )
+    yield from _joined(msgspec.json.format(sealed, indent=1), shown, breaks=True)
+    yield b"\n"
+
+
+def _encoded(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
+    """Each verdict in canonical form, as JSON without spaces; of equal ones of a cell the first."""
+    form = form_of(Verdict)
+    cell: tuple[str, ...] = ()
+    there: set[bytes] = set()
+    for verdict in verdicts:
+        if cell != (cell := (verdict.wheel, verdict.wheel_sha256, verdict.subject)):
+            there.clear()
+        value = msgspec.convert(_verdict(verdict), form, from_attributes=True)
+        encoded = msgspec.json.encode(value, order="deterministic")
+        if encoded not in there:
+            there.add(encoded)
+            yield encoded
+
+
+def _joined(head: bytes, verdicts: Iterable[bytes], *, breaks: bool = False) -> Iterator[bytes]:
+    """A statement without verdicts, and then with them: they are the last of its predicate.
+
+    With `breaks` both are in the form that people read, each verdict three levels deep.
+    """
+    end = b"\n }\n}" if breaks else b"}}"
+    opening, between, closing = (
+        (b',\n  "verdicts": [\n   ', b",\n   ", b"\n  ]") if breaks else (b',"verdicts":[', b",", b"]")
+    )
+    yield head.removesuffix(end)
+    number = 0
+    for number, verdict in enumerate(verdicts, 1):
+        yield between if number > 1 else opening
+        yield verdict
+    yield (closing if number else b"") + end
+
+
+def _form_of(record: RunRecord, *, seal: str) -> msgspec.Struct:
+    """The form of a statement."""
     statement = Statement(
         subject=tuple(
             Subject(name=wheel.file, digest=Digest(sha256=wheel.sha256)) for wheel in record.wheels
         ),
         predicate=Predicate(
-            seal="",
+            seal=seal,
             run=record,
             distros=record.distros,
             wheels=record.wheels,
@@ -177,8 +227,8 @@ def encode_statement(record: RunRecord) -> bytes:
             verdicts=record.verdicts,
         ),
     )
-    form = msgspec.convert(statement, form_of(Statement), from_attributes=True)
-    return msgspec.json.format(msgspec.json.encode(_sealed(form)), indent=1) + b"\n"
+    form: msgspec.Struct = msgspec.convert(statement, form_of(Statement), from_attributes=True)
+    return form
 
 
 def decode_statement(payload: bytes) -> tuple[tuple[Subject, ...], RunRecord]:
@@ -290,6 +340,7 @@ def _with_clean_words(schema: dict[str, Any]) -> dict[str, Any]:
 
 # Characters kept of one text; the end of a log or traceback is where its point is.
 TEXT_BOUND = 8000
+_DEEPER = re.compile(rb"\n")
 _CREDENTIALS = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^/\s@]+@")
 
 
@@ -368,6 +419,11 @@ def _build_order(record: BuildRecord) -> tuple[str, ...]:
 
 
 def _verdicts(record: RunRecord) -> tuple[Verdict, ...]:
+    """In the order of a proof, and each once."""
+    return tuple(distinct(_verdict(verdict) for verdict in _in_order(record)))
+
+
+def _in_order(record: RunRecord) -> list[Verdict]:
     """By wheel; of a wheel the audit first, then the targets in the order of the distros."""
     places = {distro.id: index for index, distro in enumerate(record.distros)}
 
@@ -376,7 +432,7 @@ def _verdicts(record: RunRecord) -> tuple[Verdict, ...]:
         place = -1 if target is None else places.get(target[0], len(places))
         return (verdict.wheel, verdict.wheel_sha256, place, verdict.subject, verdict.outcome.value)
 
-    return tuple(sorted(distinct(_verdict(v) for v in record.verdicts), key=order))
+    return sorted(record.verdicts, key=order)
 
 
 def _verdict(verdict: Verdict) -> Verdict:

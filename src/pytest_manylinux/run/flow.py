@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from asyncio import Task
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_manylinux.building.api import BuildOutcome, BuildRequest
 from pytest_manylinux.building.compiler import prepare_compiler
@@ -34,7 +33,12 @@ from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.model.wheel import SiblingWheel
 from pytest_manylinux.run.builder_choice import BuilderChoice, for_the_policy_it_needs, tags_fit
-from pytest_manylinux.run.observation_memory import TryCount, afterwards_key, observation_key
+from pytest_manylinux.run.observation_memory import (
+    SharedParts,
+    TryCount,
+    afterwards_key,
+    observation_key,
+)
 from pytest_manylinux.run.outcomes import audited, declared, failed, judged, too_old, wheel_record
 from pytest_manylinux.run.siblings import Siblings, consumer_building, consumer_on
 from pytest_manylinux.run.subjects import (
@@ -60,15 +64,16 @@ if TYPE_CHECKING:
     from pytest_manylinux.run.session import Run
 
 _T = TypeVar("_T")
+_READ = 100  # wheels whose facts are held; they may be megabytes each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BuildRoot:
     """What is begun for a build in a Debian root: the root, the one it is grown from, and the rest."""
 
-    image: Task[Image]
-    plain: Task[Image]
-    tools: tuple[Task[None], ...]
+    image: asyncio.Future[Image]
+    plain: asyncio.Future[Image]
+    tools: tuple[asyncio.Future[None], ...]
 
 
 class Flow:
@@ -79,6 +84,8 @@ class Flow:
         self._run = run
         self._workspace = run.workspace
         self._tasks = run.tasks
+        self._shared = SharedParts()
+        self._read_lately: deque[tuple[str, ...]] = deque()
         self._coming: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)  # by target
         self.siblings = Siblings(run.own / "dist", self.facts)
 
@@ -88,7 +95,7 @@ class Flow:
 
     # Trials: facts, image and environment together; then recalled, or observed here or by a worker.
 
-    def trial(self, job: TrialJob) -> Task[Judged]:
+    def trial(self, job: TrialJob) -> asyncio.Future[Judged]:
         """One wheel on one target."""
         target = job.target.id
         return self._tasks.once(
@@ -138,9 +145,9 @@ class Flow:
         job, read = inputs.job, inputs.read
         tries = TryCount(self._run.memory, settings_of(job.origin).repeat)
         if tries.wanted == 1 and request is not None:
-            known = await self._tasks.in_thread(self._recalled, job, request)
+            known = await self._tasks.in_thread(self._recalled, job, read, request)
             if known is not None:
-                return await self._tasks.in_thread(judged, job, read, known)
+                return known
         while tries.left:
             try:
                 seen = await self._observed(inputs, request, more=tries.left - 1)
@@ -168,7 +175,7 @@ class Flow:
         with room_errors(self._workspace.store.root):
             return Observed(
                 key=observation_key(request, self._workspace.engine_label()),
-                observation=self._workspace.observe(request, more),
+                observation=self._shared.of(self._workspace.observe(request, more)),
                 survey=self._workspace.survey(job.target.distro, request.image),
             )
 
@@ -200,21 +207,21 @@ class Flow:
         with room_errors(self._workspace.store.root):
             return send(self._run.cluster(), self._workspace.store, order)
 
-    def _recalled(self, job: TrialJob, request: TrialRequest) -> Observed | None:
-        """What was seen before of the same bytes on such an engine, but perhaps by another way."""
+    def _recalled(self, job: TrialJob, read: Read, request: TrialRequest) -> Verdict | None:
+        """By what was seen before of the same bytes on such an engine, but perhaps by another way."""
         for label in self._engine_labels():
             key = observation_key(request, label)
             known = self._run.memory.recall(key)
             if known is not None:
                 image = request.image
                 known = replace(
-                    known,
+                    self._shared.of(known),
                     image_name=image.name,
                     image_source=image.source.value,
                     image_note=image.note,
                 )
                 survey = self._workspace.survey(job.target.distro, image)
-                return Observed(key=key, observation=known, survey=survey)
+                return judged(job, read, Observed(key=key, observation=known, survey=survey))
         return None
 
     def _engine_labels(self) -> tuple[str, ...]:
@@ -240,7 +247,7 @@ class Flow:
 
     # Audits, facts, and where an error becomes a verdict.
 
-    def audit(self, origin: Origin) -> Task[Judged]:
+    def audit(self, origin: Origin) -> asyncio.Future[Judged]:
         """A wheel's tag against what its bytes show."""
         return self._tasks.once(
             ("audit", *key_of(origin)), lambda: self._verdict(origin, "audit", self._audit(origin))
@@ -250,9 +257,14 @@ class Flow:
         read = await self.facts(origin)
         return await self._tasks.in_thread(audited, origin, read)
 
-    def facts(self, origin: Origin) -> Task[Read]:
-        """The reading of a wheel, after its build if this run builds it."""
-        return self._tasks.once(("facts", *key_of(origin)), lambda: self._facts(origin))
+    def facts(self, origin: Origin) -> asyncio.Future[Read]:
+        """The reading of a wheel, after its build if there is one; of given ones `_READ` are held."""
+        key = ("facts", *key_of(origin))
+        if isinstance(origin, WheelSubject) and key not in self._tasks:
+            self._read_lately.append(key)
+            if len(self._read_lately) > _READ:
+                self._tasks.forget(self._read_lately.popleft())
+        return self._tasks.once(key, lambda: self._facts(origin))
 
     async def _facts(self, origin: Origin) -> Read:
         if isinstance(origin, WheelSubject):
@@ -283,7 +295,7 @@ class Flow:
 
     # Builds: the project's first wheel may serve other Pythons; roots are made meanwhile.
 
-    def build(self, job: BuildJob) -> Task[Built]:
+    def build(self, job: BuildJob) -> asyncio.Future[Built]:
         """A wheel of a project."""
         usual = f"{job.subject.project.path}::build-{job.build.python.id}"
         return self._tasks.once(
@@ -344,7 +356,8 @@ class Flow:
         if job.build.root is None:  # planned for builder images only
             raise ToolchainError(f"the builder {chosen.builder.name} has no root to build in")
         root = self._root(job, job.build.root)
-        await asyncio.wait([root.image, root.plain, *root.tools])
+        wanted: tuple[asyncio.Future[Any], ...] = (root.image, root.plain, *root.tools)
+        await asyncio.wait(wanted)
         return root.image.result(), root.plain.result()
 
     def _build_request(self, job: BuildJob, image: Image, plain: Image | None) -> BuildRequest:
@@ -423,7 +436,7 @@ class Flow:
         target: Target,
         purpose: ImagePurpose = ImagePurpose.TRIAL,
         extra: tuple[str, ...] = (),
-    ) -> Task[Image]:
+    ) -> asyncio.Future[Image]:
         """An image; one for builds comes after that for trials, which it may be grown from."""
         return self._tasks.once(
             ("image", target.id, purpose.value, extra), lambda: self._image(target, purpose, extra)
@@ -434,7 +447,7 @@ class Flow:
             await asyncio.wait([self.image(target)])
         return await self._tasks.in_thread(self._workspace.image, target, purpose, extra)
 
-    def _prepared(self, target: Target) -> Task[Image | None]:
+    def _prepared(self, target: Target) -> asyncio.Future[Image | None]:
         """A trial's image and environment; None where a worker of the cluster has to make them."""
         return self._tasks.once(("prepared", target.id), lambda: self._prepare(target))
 
@@ -444,10 +457,11 @@ class Flow:
                 return None
             return await self.image(target)
         image = self.image(target)
-        await asyncio.wait([image, self._venv(target)])
+        wanted: tuple[asyncio.Future[Any], ...] = (image, self._venv(target))
+        await asyncio.wait(wanted)
         return image.result()
 
-    def _venv(self, target: Target) -> Task[None]:
+    def _venv(self, target: Target) -> asyncio.Future[None]:
         """The distro's own virtual environment, while the first wheel for it is built."""
         return self._tasks.once(("venv", target.id), lambda: self._made_venv(target))
 
@@ -455,7 +469,7 @@ class Flow:
         image = await self.image(target)
         await self._tasks.in_thread(self._workspace.prepare_venv, target, image)
 
-    def _compiler(self, policy: Policy, arch: str) -> Task[None]:
+    def _compiler(self, policy: Policy, arch: str) -> asyncio.Future[None]:
         """The compiler, fetched and warmed up while roots are made."""
         fetch = partial(self._fetch_compiler, policy, arch)
         return self._tasks.once(("compiler", policy.name, arch), lambda: self._tasks.in_thread(fetch))
@@ -464,7 +478,7 @@ class Flow:
         place = self._workspace
         prepare_compiler(place.build_cache, policy, arch, say=place.say)
 
-    def _build_tools(self, target: Target) -> Task[None]:
+    def _build_tools(self, target: Target) -> asyncio.Future[None]:
         """Front end and repair tools for an image's Python, fetched while headers are installed."""
         return self._tasks.once(("tools", target.id), lambda: self._fetch_tools(target))
 

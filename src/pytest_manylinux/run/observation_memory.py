@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar, cast
 
 from pytest_manylinux.cache.integrity import file_digest
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.diagnose.check_registry import added_version
 from pytest_manylinux.diagnose.judge import hold_against_tries
-from pytest_manylinux.model.observation import Observation
+from pytest_manylinux.model.observation import ImportOutcome, Observation
 from pytest_manylinux.model.verdict import Outcome, Tries, Verdict
 from pytest_manylinux.model.wheel import Wheel
 from pytest_manylinux.trials.suite import SuiteRequest
@@ -25,7 +26,9 @@ from pytest_manylinux.trials.trial import TrialRequest
 
 OBSERVATIONS = "observations"  # the folder in the cache
 LIMIT = 256 * 1024 * 1024  # bytes; some ten thousand observations
+_T = TypeVar("_T")
 _WORDS = 300  # characters kept of a failure
+_COMMON = ("target", "image", "image_name", "image_source", "image_note", "engine", "python", "libc")
 _JUDGES = ("inspect", "diagnose", "diagnose.checks", "diagnose.data", "model")
 
 
@@ -77,6 +80,34 @@ class Memory:
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
         self._kept.prune()
+
+
+class SharedParts:
+    """What observations of one run have in common, held once: words on an image, libraries of a distro.
+
+    Of a trial that passes these are most of what it saw.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[object, object] = {}
+
+    def of(self, seen: Observation) -> Observation:
+        """The same observation, with parts that others have as well."""
+        install = seen.install
+        if install is not None:
+            installed = tuple(map(self._one, install.installed))
+            install = replace(
+                install, pip_version=self._one(install.pip_version), installed=self._one(installed)
+            )
+        words = {name: self._one(getattr(seen, name)) for name in _COMMON}
+        return replace(seen, install=install, imports=tuple(map(self._import, seen.imports)), **words)
+
+    def _import(self, outcome: ImportOutcome) -> ImportOutcome:
+        return replace(outcome, loaded=tuple(map(self._one, outcome.loaded)))
+
+    def _one(self, part: _T) -> _T:
+        known = self._known.setdefault(part, part)
+        return cast("_T", known)
 
 
 class TryCount:

@@ -114,7 +114,23 @@ class Lines:
             self._ids.add(report.nodeid)
             self._end_line()
         with self._by_line(mine=mine):
-            return (yield)
+            result = yield
+        if mine:
+            self._let_go(report)
+        return result
+
+    def _let_go(self, report: pytest.TestReport) -> None:
+        """Have pytest's reporter not keep to the end that setup or teardown went well.
+
+        Of these reports it shows what was captured, and with --durations how long they took.
+        """
+        found: pytest.TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
+        told = report.when == "call" or not report.passed or report.sections
+        if found is None or told or self._config.option.durations is not None:
+            return
+        kept = found.stats.get("", [])
+        if kept and kept[-1] is report:
+            kept.pop()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> Generator[None, object, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import time
@@ -64,6 +65,9 @@ class Outputs:
             from pytest_manylinux.report.page.view import write_html  # noqa: PLC0415 - loads slowly
 
             write_html(record, self.html, history=self._earlier(record))
+            # The template's context is a cycle, with all that the page was made from: that is given
+            # back before pytest's JUnit report takes as much.
+            gc.collect()
             written.append(self.html)
         if self.markdown is not None:
             write_markdown(record, self.markdown)

@@ -152,6 +152,7 @@ class Run:
         )
         self._only_planned = only_planned
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
+        self._packaged: dict[tuple[Any, ...], tuple[Target, ...]] = {}
 
     def _make_builders(self) -> Builders:
         locked = {} if self.lock is None else self.lock.builders
@@ -250,8 +251,12 @@ class Run:
 
     def packaged(self, settings: Settings, arch: str) -> tuple[Target, ...]:
         """All Pythons that the chosen distros package, as they answered when they were last tried."""
-        by_row = targets_of(self.distros(settings), arch, ())
-        return tuple({one.id: one for one in map(self.workspace.as_answered, by_row)}.values())
+        key = (settings.distros, settings.policy, arch)
+        if key not in self._packaged:  # as for `targets`
+            by_row = targets_of(self.distros(settings), arch, ())
+            answered = map(self.workspace.as_answered, by_row)
+            self._packaged[key] = tuple({one.id: one for one in answered}.values())
+        return self._packaged[key]
 
     def _places(self, settings: Settings, arch: str) -> Iterator[Target]:
         """Pythons that are named with a distro; raises UsageError where none can be provided."""

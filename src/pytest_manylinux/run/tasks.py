@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from operator import length_hint
 from os import cpu_count, sched_getaffinity
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -24,6 +25,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 Start = Callable[[], "Future[Any] | None"]
 _FEW = 2  # cores
+_AHEAD = 1000  # more than a run of some hundred wheels has, whose longest work can begin first
 _PASSES = 10  # more than there are from the end of a task to the next turn of one that waited for it
 
 
@@ -43,7 +45,10 @@ class Overview:
 
 @dataclass(slots=True, eq=False)
 class _Piece:
-    """One key's work. `turn` is what it waits for while no thread is free for it."""
+    """One key's work. `turn` is what it waits for while no thread is free for it.
+
+    `task` is there as long as it runs, and where it failed; else `result` is what it gave.
+    """
 
     key: Hashable
     weight: float
@@ -51,6 +56,7 @@ class _Piece:
     urgency: float = 0.0
     needs: list[_Piece] = field(default_factory=list)
     task: asyncio.Task[Any] | None = None
+    result: Any = None
     turn: asyncio.Future[None] | None = None
     began: float = 0.0
     took: float | None = None
@@ -124,16 +130,30 @@ class Tasks:
 
         Making the root for one distro keeps two cores busy. Several at a time are not made sooner,
         and the first of them, which a person sits waiting for, is made later.
+
+        Of `rest` at most `_AHEAD` have begun and not ended: each takes some kilobytes meanwhile.
         """
         futures = [start() for start in first]
         last = futures[-1] if futures else None
         self._later = len(rest)
 
+        waiting = iter(rest)
+
+        def add(_: object = None) -> None:
+            """Start the next one, when another one has ended."""
+            future = None
+            while future is None and not self._stopped:
+                start = next(waiting, None)
+                self._later = length_hint(waiting)
+                if start is None:
+                    return
+                future = start()
+            if future is not None:
+                future.add_done_callback(add)
+
         def go_on(_: object) -> None:
-            self._later = 0
-            for start in rest:
-                if not self._stopped:
-                    start()
+            for _begun in range(min(_AHEAD, len(rest))):
+                add()
 
         if last is None or self.jobs > _FEW:
             go_on(None)
@@ -145,17 +165,27 @@ class Tasks:
 
     def once(
         self, key: Hashable, work: Callable[[], Coroutine[Any, Any, _T]], *, weight: float = 0.0
-    ) -> asyncio.Task[_T]:
+    ) -> asyncio.Future[_T]:
         """Begin the task with this key, or give the one that has begun. Its errors may go unread."""
         piece = self._pieces.get(key)
         if piece is None:
             piece = self._pieces[key] = _Piece(key, weight, next(self._order), urgency=weight)
             piece.task = asyncio.get_running_loop().create_task(self._run(piece, work))
-            piece.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            piece.task.add_done_callback(partial(_ended, piece))
         if (needer := _CURRENT.get()) is not None:
             needer.needs.append(piece)
             self._hurry(needer)
-        return cast("asyncio.Task[_T]", piece.task)
+        if piece.task is not None:
+            return cast("asyncio.Future[_T]", piece.task)
+        given: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        given.set_result(piece.result)
+        return given
+
+    def forget(self, key: Hashable) -> None:
+        """Hold no longer what a task gave; whoever asks for its key again has it done again."""
+        piece = self._pieces.get(key)
+        if piece is not None and piece.took is not None:
+            del self._pieces[key]
 
     async def _run(self, piece: _Piece, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         _CURRENT.set(piece)
@@ -255,6 +285,13 @@ class Tasks:
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _ended(piece: _Piece, task: asyncio.Task[Any]) -> None:
+    """Keep what a task gave, and not the task: it is ten times as large. Its error may go unread."""
+    if not task.cancelled() and task.exception() is None:
+        piece.result, piece.task = task.result(), None
+        piece.needs.clear()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
+from _pytest.junitxml import LogXML
 from hypothesis import given
 from hypothesis import strategies as st
 from run_records import (
@@ -23,6 +24,7 @@ from pytest_manylinux.report.junit import (
     TAIL_BOUND,
     TAIL_LINES,
     InnerCase,
+    SharedProperties,
     case_name,
     class_name,
     inner_cases,
@@ -266,3 +268,24 @@ def test_a_test_that_is_declared_to_fail_is_a_skipped_testcase() -> None:
     assert inner("a.py::b", CaseStatus.FAILED, Outcome.EXPECTED).status == "skipped"
     assert inner("a.py::b", CaseStatus.UNFINISHED).status == "error"
     assert inner("a.py::b", CaseStatus.XPASSED).status == "passed"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b"]), st.text("xyz<&", max_size=3)), max_size=5))
+def test_shared_properties_are_written_as_pytest_would_and_held_once(
+    pairs: list[tuple[str, str]],
+) -> None:
+    shared = SharedProperties()
+    written, elements = set(), []
+    for _ in range(2):
+        log = LogXML("junit.xml", None)
+        own, reporter = log.node_reporter("test_a.py::test_a"), log.node_reporter("test_a.py::test_b")
+        own.properties = reporter.properties = pairs
+        node = shared.shared_by(reporter).make_properties_node()
+        expected = own.make_properties_node()
+        assert (node is None) == (expected is None)
+        if node is not None and expected is not None:
+            assert ET.tostring(node) == ET.tostring(expected)
+            written.add(ET.tostring(node))
+            elements.append(list(node))
+    assert len(written) <= 1
+    assert all(one is other for one, other in zip(*elements, strict=True)) if elements else True

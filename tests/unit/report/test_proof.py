@@ -36,6 +36,7 @@ from pytest_manylinux.model.verdict import (
     Outcome,
     Severity,
     Tries,
+    Verdict,
 )
 from pytest_manylinux.report import proof_schema
 from pytest_manylinux.report.proof import (
@@ -51,6 +52,26 @@ GOLDEN = Path(__file__).with_name("golden")
 SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "proof.schema.json"
 WHEEL = make_wheel_record("demo-1.0-cp311-cp311-manylinux_2_5_x86_64.manylinux1_x86_64.whl")
 TARGET = "debian-12-cp311-x86_64"
+
+
+@given(runs())
+def test_a_proof_in_parts_is_what_its_whole_form_would_be(record: RunRecord) -> None:
+    record = canonical(without_surrogates(record))
+    form = proof_schema._sealed(
+        msgspec.structs.replace(
+            bare := proof_schema._form_of(record, seal=""),
+            predicate=msgspec.structs.replace(
+                bare.predicate,  # type: ignore[attr-defined]
+                verdicts=msgspec.convert(
+                    record.verdicts,
+                    proof_schema._form(tuple[Verdict, ...]),
+                    from_attributes=True,
+                ),
+            ),
+        )
+    )
+    whole = msgspec.json.format(msgspec.json.encode(form), indent=1) + b"\n"
+    assert encode_proof(record) == whole
 
 
 def without_times(value: object) -> object:

@@ -221,6 +221,43 @@ def test_on_few_cores_the_rest_waits_for_the_first_verdict(
     assert started == ["rest"]
 
 
+def test_only_so_many_of_the_rest_have_begun_and_not_ended(
+    made: Callable[[int], Tasks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_manylinux.run.tasks._AHEAD", 3)
+    tasks, works, begun = made(8), [Held() for _ in range(7)], list[int]()
+
+    def start(number: int) -> Future[object]:
+        begun.append(number)
+        return blocking(tasks, number, works[number])
+
+    tasks.begin([], [partial(start, 0), lambda: None, *(partial(start, n) for n in range(1, 7))])
+    for number, work in enumerate(works):
+        assert all(one.began.wait(10) for one in works[number : number + 3])
+        assert begun == list(range(min(number + 3, 7)))
+        assert tasks.overview().left == 7 - number
+        work.go.set()
+        assert blocking(tasks, number).result(10) == "ended"
+
+
+def test_what_a_task_gave_is_held_without_the_task_until_it_is_forgotten(
+    made: Callable[[int], Tasks],
+) -> None:
+    tasks, given = made(1), list[object]()
+
+    def give() -> object:
+        given.append(object())
+        return given[-1]
+
+    assert (
+        blocking(tasks, "key", give).result(10) is blocking(tasks, "key", give).result(10) is given[0]
+    )
+    assert not [task for task in asyncio.all_tasks(tasks._running_loop()) if not task.done()]
+    tasks.forget("key")
+    tasks.forget("unknown")
+    assert blocking(tasks, "key", give).result(10) is given[1]
+
+
 def test_nothing_begins_after_the_end(made: Callable[[int], Tasks]) -> None:
     tasks = made(1)
     busy = held(tasks)

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
@@ -390,17 +390,21 @@ _PACKAGE = "pytest_manylinux.report.page"
 
 def write_html(record: RunRecord, path: Path, *, history: History | None = None) -> None:
     """Write the page; `history` adds each cell's earlier nights. Raises ReportError."""
-    write_atomically(path, html(record, history=history).encode())
+    write_atomically(path, (part.encode() for part in _parts(record, history)))
 
 
 def html(record: RunRecord, *, history: History | None = None) -> str:
     """The page as text."""
+    return "".join(_parts(record, history))
+
+
+def _parts(record: RunRecord, history: History | None) -> Iterator[str]:
     style, script = _asset("page.css"), _asset("page.js")
     view = page_view(canonical(record), history=history)
     return (
         _environment()
         .get_template("page.html.jinja")
-        .render(
+        .generate(
             view=view,
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
