@@ -2,12 +2,13 @@
 
     python benchmarks [PART…] [--folder reports/bench] [--page FILE] [--picture FILE] [--without-docker]
 
-Parts: trials, suites, libcs, cold, whole, samples, builds, predict, release, start, growth, cluster,
-images, disk, emulated; without any, all of them, which takes an hour, and emulated one more. `cold` has
-a build from before beside it where --before names its Python. Wheels, the builder image and the last
-figures of each part are kept in the folder, and page and picture have them all. Wants what the test
-suite wants, and the dependency group `bench` (`make bench` sees to both). Run it on a machine that does
-nothing else: ratios hold on a busy one too, limits in seconds do not.
+Parts: trials, suites, libcs, cold, whole, samples, builds, predict, release, start, growth, large,
+cluster, images, disk, emulated; without any, all of them, which takes an hour, and large and emulated
+one more each. `cold` and `large` have a build from before beside them where --before names its Python.
+Wheels, the builder image and the last figures of each part are kept in the folder, and page and picture
+have them all. Wants what the test suite wants, and the dependency group `bench` (`make bench` sees to
+both). Run it on a machine that does nothing else: ratios hold on a busy one too, limits in seconds do
+not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from emulated import emulated
 from figures import Part, machine, picture
 from images import disk, images
 from kept import Measured, days, load, measured, save
+from large import large
 from own_tests import beside_the_suite
 from predict import predictions, release
 from runs import cluster, samples, whole
@@ -66,6 +68,7 @@ PARTS: dict[str, Measure] = {
     "release": lambda _: release(),
     "start": lambda options: [start_up(8 * options.rounds)],
     "growth": lambda _: growth(),
+    "large": lambda options: large(options.folder, before=options.before),
     "cluster": lambda options: [cluster(options.folder)],
     "images": lambda options: (
         [] if options.without_docker else images(options.folder, rounds=options.rounds)

@@ -76,6 +76,21 @@ def visit(browser: Browser, path: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
+def visits(path: Path, rounds: int) -> dict[str, tuple[float, float]]:
+    """Medians of so many visits."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        found = [visit(browser, path) for _ in range(rounds)]
+        browser.close()
+    return {
+        name: (statistics.median(clock), statistics.median(processor))
+        for name in found[0]
+        for clock, processor in [zip(*(one[name] for one in found), strict=True)]
+    }
+
+
 def main() -> int:
     """Print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -84,20 +99,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     record = make_large_run(options.wheels, options.distros)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "page.html")
         start = time.perf_counter()
         write_html(record, path)
         made = time.perf_counter() - start
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        visits = [visit(browser, path) for _ in range(options.rounds)]
-        browser.close()
+        found = visits(path, options.rounds)
         size = path.stat().st_size / 1e6
     print(f"{len(record.verdicts)} verdicts: {size:.1f} MB, made in {made:.2f} s")
-    for name in visits[0]:
-        clock, processor = (statistics.median(found[name][kind] for found in visits) for kind in (0, 1))
+    for name, (clock, processor) in found.items():
         print(f"{name:18} {clock:6.0f} ms  {processor:6.0f} ms of processor")
     return 0
 
