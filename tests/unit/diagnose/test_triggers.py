@@ -70,9 +70,10 @@ def test_the_table_of_faulty_wheels(tmp_path: Path, show_table: Callable[[str], 
             "demo.libs/libbar.so.1": library(soname="libbar.so.1"),
         },
         wanting(Want("optional", weak=True)),
+        native(rodata=b'\0OPENSSLDIR: "/dev/null"\0/etc/ssl/cert.pem\0'),
         {},
     ],
-    ids=["plain", "runpath", "inherited-rpath", "weak", "pure"],
+    ids=["plain", "runpath", "inherited-rpath", "weak", "paths-of-every-machine", "pure"],
 )
 def test_sound_wheels_bring_nothing_about(files: dict[str, bytes | str], tmp_path: Path) -> None:
     tag = NATIVE if files else "py3-none-any"

@@ -11,9 +11,9 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
-# Where distributions keep certificates and settings; a path below any other folder is the build
-# machine's own.
-_COMMON = re.compile(r"/(?:etc|usr/share|usr/lib(?:64)?|var/lib)/")
+# Where distributions keep certificates and settings, and what the kernel has on every machine (Node.js
+# looks for OpenSSL's settings in /dev/null); a path below any other folder is the build machine's own.
+_COMMON = re.compile(r"/(?:dev|proc|sys|etc|usr/share|usr/lib(?:64)?|var/lib)/")
 
 
 def _foreign(facts: WheelFacts) -> dict[str, list[str]]:
