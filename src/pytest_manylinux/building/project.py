@@ -12,7 +12,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -240,8 +240,27 @@ _NATIVE_SUFFIXES = frozenset(
     }
 )
 _ASIDE = frozenset({"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmarks"})
+_NATIVE_BACK_ENDS = ("scikit_build_core", "maturin", "py_build_cmake", "cmeel")
 _SETUP_EXTENSION = re.compile(r"\bext_modules\b|\bcffi_modules\b|\brust_extensions\b|\bcythonize\b")
 _MESON_EXTENSION = re.compile(r"\b(?:extension_module|shared_library|shared_module|executable)\s*\(")
+# Build requirements that run git to learn a version; setuptools-scm is made of vcs-versioning.
+_VERSION_FROM_GIT = frozenset(
+    {
+        *(
+            "setuptools-scm",
+            "vcs-versioning",
+            "hatch-vcs",
+            "flit-scm",
+            "versioningit",
+            "versioneer",
+            "pbr",
+        ),
+        *("setuptools-git", "setuptools-git-versioning", "setuptools-gitver", "dunamai", "setupmeta"),
+        *("poetry-dynamic-versioning", "uv-dynamic-versioning", "hatch-dynamic-versioning"),
+    }
+)
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_MESON_GIT = re.compile(r"\bvcs_tag\s*\(|\brun_command\s*\(\s*'git'")
 _LIMITED_API = re.compile(
     r"py_limited_api|Py_LIMITED_API|limited[-_]api|\babi3\b|STABLE_ABI|USE_SABI|py-api"
 )
@@ -255,6 +274,7 @@ class Project:
     end. `native` holds the evidence that it builds native code, a line each; empty if it seems to be
     pure. `limited_api` is a hint that its wheel may serve many Pythons. `requires` are its runtime
     requirements as far as its files say them, those of extras included; the wheel's own decide.
+    `asks_git` tells that it lies in a git repository which knows its version.
     """
 
     path: Path
@@ -268,6 +288,7 @@ class Project:
     native: tuple[str, ...] = ()
     limited_api: bool = False
     requires: tuple[str, ...] = ()
+    asks_git: bool = False
 
 
 def read_project(path: Path) -> Project:
@@ -302,6 +323,24 @@ def read_project(path: Path) -> Project:
         native=_native_evidence(tree, table),
         limited_api=any(_LIMITED_API.search(text) for text in texts.values()),
         requires=_requirements(texts.get("PKG-INFO", ""), table.get("project")),
+        asks_git=_asks_git(tree, table, system.get("requires", ())),
+    )
+
+
+def _asks_git(tree: Tree, table: Mapping[str, Any], requires: Iterable[str]) -> bool:
+    """Whether its version comes from git (by setuptools-scm and its like), which is there to ask."""
+    if not tree.path.is_dir() or not any(
+        (folder / ".git").exists() for folder in (tree.path.resolve(), *tree.path.resolve().parents)
+    ):
+        return False
+    names = {canonicalize_name(match[0]) for one in requires if (match := _NAME.match(one.strip()))}
+    pdm = table.get("tool", {}).get("pdm", {})
+    version = pdm.get("version") if isinstance(pdm, dict) else None
+    return (
+        not names.isdisjoint(_VERSION_FROM_GIT)
+        or "versioneer.py" in tree.names
+        or (isinstance(version, dict) and version.get("source") == "scm")
+        or any(_MESON_GIT.search(text) for text in tree.texts.values())
     )
 
 
@@ -432,9 +471,16 @@ def _declarations(tree: Tree, table: Mapping[str, Any]) -> list[str]:
             for name, text in tree.texts.items()
             if name.endswith("meson.build") and _MESON_EXTENSION.search(text)
         ]
-    if backend.startswith(("scikit_build_core", "maturin", "py_build_cmake", "cmeel")):
+    if backend.startswith(_NATIVE_BACK_ENDS) and not _is_kept_pure(table):
         found.append(f"the build back end is {backend}")
     return found
+
+
+def _is_kept_pure(table: Mapping[str, Any]) -> bool:
+    """Whether scikit-build-core is told that its wheel is pure, whatever CMake installs."""
+    settings = table.get("tool", {}).get("scikit-build", {})
+    wheel = settings.get("wheel", {}) if isinstance(settings, dict) else {}
+    return isinstance(wheel, dict) and (wheel.get("platlib") is False or wheel.get("cmake") is False)
 
 
 def _is_native_source(name: str) -> bool:

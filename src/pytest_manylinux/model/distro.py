@@ -32,7 +32,8 @@ class Interpreter:
     """A Python on a distro, with the pip that comes with it.
 
     `packages` are the distro packages that bring interpreter, pip and venv; `headers` those that
-    bring Python.h; both are empty for a Python that the distro does not package. `measured` tells
+    bring Python.h, and what builds take for granted (make; libatomic, which CMake's own wheels for i686
+    and armv7l want); both are empty for a Python that the distro does not package. `measured` tells
     whether version and pip were read from a live root of the distro rather than from its public
     package lists. `abi` is the ABI tag where the version does not tell it: PyPy's, such as
     `pypy311_pp73`. `sources` are archives to look for a Python's source in.

@@ -396,7 +396,7 @@ class Flow:
         self, job: BuildJob, request: BuildRequest, chosen: BuilderChoice, built: Built
     ) -> Built:
         """The build, with what a second one in other surroundings says of it."""
-        packages = job.subject.settings.build_packages
+        packages = job.subject.build_packages
         if chosen.image is None and job.build.root is not None:
             root = job.build.root
             image = await self.image(root, ImagePurpose.BUILD, (*packages, FAKETIME))
@@ -421,7 +421,7 @@ class Flow:
 
     def _root(self, job: BuildJob, target: Target) -> _BuildRoot:
         """A Debian root to build in; compiler and tools are fetched while it is made."""
-        packages = job.subject.settings.build_packages
+        packages = job.subject.build_packages
         ours = self._run.builders.may_use_zig(job.subject.settings)
         return _BuildRoot(
             plain=self.image(target),

@@ -20,6 +20,8 @@ from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.model.wheel_variants import parse_wheel_name
 from pytest_manylinux.plan import PlannedBuild
 
+_GIT = "git"  # the package's name with every package manager of the catalogue
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSubject:
@@ -28,6 +30,12 @@ class ProjectSubject:
     project: Project
     settings: Settings
     group: str
+
+    @property
+    def build_packages(self) -> tuple[str, ...]:
+        """What a root to build in has besides compiler and headers: as set, and git if it is asked."""
+        packages = self.settings.build_packages
+        return (*packages, _GIT) if self.project.asks_git and _GIT not in packages else packages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,16 @@ def test_an_sdist_says_more_than_its_project_table(tmp_path: Path) -> None:
             },
             True,
         ),
+        (
+            {
+                "pyproject.toml": "[build-system]\nrequires = []\n"
+                'build-backend = "scikit_build_core.build"\n'
+                "[tool.scikit-build]\nwheel.platlib = false\n",
+                "CMakeLists.txt": "",
+                "x.cpp": "",
+            },
+            False,
+        ),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -112,6 +122,41 @@ def test_native_sources_need_a_declaration_and_a_source(
 ) -> None:
     path = sdist(tmp_path / "demo-1.0.tar.gz", files) if packed else folder(tmp_path, files)
     assert bool(read_project(path).native) is native
+
+
+@pytest.mark.parametrize(
+    ("files", "asks"),
+    [
+        (
+            {"pyproject.toml": '[build-system]\nrequires = ["Setuptools_SCM[toml]>=8"]\n'},
+            True,
+        ),
+        ({"pyproject.toml": '[build-system]\nrequires = ["hatchling", "hatch-vcs"]\n'}, True),
+        ({"setup.py": "", "versioneer.py": ""}, True),
+        (
+            {
+                "pyproject.toml": '[build-system]\nrequires = ["pdm-backend"]\n'
+                '[tool.pdm.version]\nsource = "scm"\n'
+            },
+            True,
+        ),
+        (
+            {
+                "pyproject.toml": '[build-system]\nrequires = ["meson-python"]\n',
+                "meson.build": "project('demo', version: run_command('git', 'describe').stdout())",
+            },
+            True,
+        ),
+        ({"pyproject.toml": '[build-system]\nrequires = ["setuptools"]\n'}, False),
+    ],
+)
+def test_whether_git_knows_the_version(tmp_path: Path, files: dict[str, str], *, asks: bool) -> None:
+    path = folder(tmp_path / "repository/packages/demo", files)
+    assert not read_project(path).asks_git, "there is no repository to ask"
+    (tmp_path / "repository/.git").mkdir()
+    assert read_project(path).asks_git is asks
+    packed = sdist(tmp_path / "repository/demo-1.0.tar.gz", files)
+    assert not read_project(packed).asks_git, "PKG-INFO has it"
 
 
 def test_a_limited_api_is_hinted_at(tmp_path: Path) -> None:

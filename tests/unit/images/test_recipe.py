@@ -30,7 +30,7 @@ def test_a_trial_image_has_no_headers() -> None:
 
 def test_a_build_image_grows_from_the_trial_image() -> None:
     recipe = _recipe(extra=("libffi-dev",))
-    assert set(recipe.packages) == {"python3-dev", "libffi-dev"}
+    assert set(recipe.packages) == {"python3-dev", "make", "libatomic1", "libffi-dev"}
     assert recipe.base == _recipe(ImagePurpose.TRIAL).packages
 
 
