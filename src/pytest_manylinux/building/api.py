@@ -6,7 +6,7 @@ A toolchain is all that differs between the ways to build a wheel, as data for t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -169,16 +169,21 @@ class Pip:
 class KnownFailure:
     """What a pattern in the log of a failed build means.
 
-    Either a `remedy`, or code that is too new for the policy: `what` says so, `feature` is what it
-    uses and `since` the first glibc that has it. Without a `feature`, the pattern's groups tell; see
-    newer_libc.py.
+    Either a `remedy`, which may be made from each match, or code that is too new for the policy: `what`
+    says so, `feature` is what it uses and `since` the first glibc that has it. Without a `feature`, the
+    pattern's groups tell; see newer_libc.py.
     """
 
     pattern: re.Pattern[str]
     what: str = ""
     feature: str = ""
     since: Version = ()
-    remedy: str = ""
+    remedy: str | Callable[[re.Match[str]], str] = ""
+
+    def advice(self, log: str) -> Iterator[str]:
+        """What to do where a log has it: once for each thing that it names."""
+        for match in self.pattern.finditer(log) if self.remedy else ():
+            yield self.remedy if isinstance(self.remedy, str) else self.remedy(match)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +250,10 @@ class Toolchain:
     aligned_new: Version = ()
     known_failures: tuple[KnownFailure, ...] = ()
     before_cxx: Callable[[], None] | None = None
+
+    def advice(self, log: str) -> list[str]:
+        """What to do about causes that are known by their words in a build's log, each once."""
+        return list(dict.fromkeys(one for known in self.known_failures for one in known.advice(log)))
 
     def offered(self) -> Mapping[str, frozenset[Version]]:
         """The symbols of the policy's C library, with the versions that offer them, as far as known."""

@@ -245,12 +245,10 @@ class FrontEnd:
         """The error for code of the project that failed: what is known of the log's words decides."""
         log = self.steps.log
         text = f"{log.errors(60)}\n{log.tail(400)}"
-        known = self.toolchain.known_failures
         if newer := newer_libc(self.toolchain, log.errors(60), text):
             return self._too_new(newer)
-        remedies = [one.remedy for one in known if one.remedy and one.pattern.search(text)]
         failure = self.steps.failure(what, done)
-        failure.remedy = "; ".join([*remedies, failure.remedy])
+        failure.remedy = "; ".join([*self.toolchain.advice(text), failure.remedy])
         return failure
 
     def _too_new(self, newer: NewerLibc) -> BuildError:

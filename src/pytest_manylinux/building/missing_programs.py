@@ -9,35 +9,52 @@ import re
 
 from pytest_manylinux.building.api import KnownFailure
 
-# Debian's packages, by the program; not those that the package index has as well (cmake, ninja).
+# Debian's packages, by the program.
 _PACKAGES = {
     "autoconf": "autoconf",
     "autoreconf": "autoconf",
     "automake": "automake",
     "bison": "bison",
     "cargo": "cargo",
+    "cups-config": "libcups2-dev",
     "curl": "curl",
+    "curl-config": "libcurl4-openssl-dev",
     "flex": "flex",
+    "gdal-config": "libgdal-dev",
+    "geos-config": "libgeos-dev",
     "gettext": "gettext",
     "gfortran": "gfortran",
     "git": "git",
     "go": "golang-go",
     "gperf": "gperf",
+    "gsl-config": "libgsl-dev",
+    "krb5-config": "libkrb5-dev",
     "libtoolize": "libtool",
+    "llvm-config": "llvm-dev",
     "m4": "m4",
     "make": "make",
     "msgfmt": "gettext",
+    "mysql_config": "default-libmysqlclient-dev",
     "nasm": "nasm",
+    "nc-config": "libnetcdf-dev",
+    "net-snmp-config": "libsnmp-dev",
     "patch": "patch",
+    "pcre2-config": "libpcre2-dev",
+    "pg_config": "libpq-dev",
     "pkg-config": "pkg-config",
     "protoc": "protobuf-compiler",
     "rustc": "cargo",
+    "sdl2-config": "libsdl2-dev",
     "swig": "swig",
     "unzip": "unzip",
     "wget": "wget",
+    "xml2-config": "libxml2-dev",
+    "xslt-config": "libxslt1-dev",
     "xxd": "xxd",
     "yasm": "yasm",
 }
+# What the package index has as well: a project names it itself, and has it everywhere.
+_OF_THE_INDEX = {"cmake": "cmake", "meson": "meson", "ninja": "ninja-build"}
 # {0} is the program.
 _WORDS = (
     r"^(?:\S+: )?(?:line )?(?:\d+: )?{0}: (?:command )?not found\b",  # dash and bash
@@ -45,6 +62,7 @@ _WORDS = (
     r"No such file or directory: b?'{0}'$",  # Python's subprocess
     r"Program '{0}' not found",  # Meson's find_program
     r"command '{0}' failed: No such file or directory",  # distutils
+    r"Command '[('\[]*{0}\b[^\n]* returned non-zero exit status 127\b",  # subprocess, through a shell
 )
 # Words that name no program, or another one than the package is named for.
 _OWN_WORDS = {
@@ -59,14 +77,17 @@ _OWN_WORDS = {
         r"ERROR: Unknown compiler\(s\): \[\['gfortran'",
         r"No CMAKE_Fortran_COMPILER could be found",
     ),
+    "make": (r"unable to find a build program corresponding to \"Unix Makefiles\"",),
+    "pg_config": (r"pg_config executable not found",),
     "pkg-config": (
+        r"Unable to invoke pkg-config|Can not find valid pkg-config name",
         r"\bPkg-config for machine host machine not found",
         r"Could NOT find PkgConfig\b",
     ),
     "flex": (r"Could NOT find FLEX\b",),
     "bison": (r"Could NOT find BISON\b",),
     "git": (
-        r"Could NOT find Git\b",
+        r"Could NOT find Git\b|could not find git for clone of",  # FindGit, ExternalProject
         r"setuptools[-_]scm was unable to detect version|vcs_versioning.*LookupError",
     ),
     "swig": (r"Could NOT find SWIG\b",),
@@ -84,4 +105,11 @@ MISSING_PROGRAMS = tuple(
         remedy=f'{program} is not there: build-packages = ["{package}"] brings it',
     )
     for program, package in _PACKAGES.items()
+) + tuple(
+    KnownFailure(
+        pattern=_pattern(program),
+        remedy=f'{program} is not there: "{program}" in [build-system] requires brings it from the '
+        f'index, build-packages = ["{package}"] from the distro',
+    )
+    for program, package in _OF_THE_INDEX.items()
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -202,7 +202,7 @@ class _Job:
             front_end.build_wheel()
             sandbox.copy_out(BUILT, here / "built")
             facts = steps.read_wheel(here / "built")
-            check_native(self.what, self.project, facts, log, self.request.wheelhouse)
+            self._check_native(facts, log)
             if facts.elf:
                 check_libc(self.what, self.toolchain.policy, facts)
                 self._check_symbols(facts)  # before the repair, for the plainest words
@@ -295,6 +295,10 @@ class _Job:
             around_hooks=_ELSEWHERE if self.request.surroundings.elsewhere else (),
         )
 
+    def _check_native(self, facts: WheelFacts, log: BuildLog) -> None:
+        advise, wheelhouse = self.toolchain.advice, self.request.wheelhouse
+        check_native(self.what, self.project, facts, log, wheelhouse, advise=advise)
+
     def _check_symbols(self, facts: WheelFacts) -> None:
         chain = self.toolchain
         exports = chain.python_exports()
@@ -305,13 +309,20 @@ class _Job:
 
 
 def check_native(
-    what: str, project: Project, facts: WheelFacts, log: BuildLog, wheelhouse: Path
+    what: str,
+    project: Project,
+    facts: WheelFacts,
+    log: BuildLog,
+    wheelhouse: Path,
+    *,
+    advise: Callable[[str], list[str]] = lambda _: [],
 ) -> None:
     """Raise BuildError (`extension-not-built`) where a wheel without native code should hold some.
 
     Back ends let an extension be optional: a compile that fails then goes unseen, and a pure wheel
     comes out with exit code 0. Evidence against it are the project's own files, the wheel's own tags,
-    and another wheel of the same release. The error shows the compiler's.
+    and another wheel of the same release. The error shows the compiler's; `advise` knows what to do
+    about causes in a log.
     """
     other = native_wheel(wheelhouse, facts.wheel.name, facts.wheel.version)
     evidence = [
@@ -325,7 +336,12 @@ def check_native(
     raise BuildError(
         f"{what}: the wheel holds no native code, but it should",
         why="\n".join([*evidence, *([errors] if errors else ["the log shows no compiler's error"])]),
-        remedy=f"fix what kept its extensions from being built; the whole log is {log.path}",
+        remedy="; ".join(
+            [
+                *advise(f"{log.errors(60)}\n{log.tail(400)}"),
+                f"fix what kept its extensions from being built; the whole log is {log.path}",
+            ]
+        ),
         finding="extension-not-built",
     )
 

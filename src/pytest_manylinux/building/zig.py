@@ -43,6 +43,7 @@ from pytest_manylinux.building.compiler import (
     warm_folder,
     warm_up,
 )
+from pytest_manylinux.building.development_packages import MISSING_LIBRARIES
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
 from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS
@@ -234,8 +235,18 @@ _TOOLCHAIN, _NATIVE_TOOLCHAIN = SCRATCH / "toolchain", SCRATCH / "native"
 _NATIVE = Policy((2, 28))  # not above any root's glibc; zig has it for every architecture
 _LIBRARY = "name the Debian package that has it in build-packages, or let before-build make it"
 _LIBRARY_OF_MUSL = "let before-build make it: Debian's packages are linked with glibc"
+_GCC = "builder = official, or an image of the manylinux layout, builds with GCC"
 _KNOWN_FAILURES = (
     *MISSING_PROGRAMS,
+    KnownFailure(
+        pattern=re.compile(r"error: function definition is not allowed here"),
+        remedy=f"a function inside a function is GCC's C, and zig compiles as clang does: {_GCC}",
+    ),
+    KnownFailure(
+        pattern=re.compile(r"error: [^\n]*\b(?:needs|requires) target feature \S+"),
+        remedy="clang passes over `#pragma GCC target`: give that file its option (such as -msse4.2), "
+        f"or write __attribute__((target(…))); {_GCC}",
+    ),
     KnownFailure(
         pattern=re.compile(
             r"align_val_t|aligned (?:de)?allocation function|no member named 'aligned_alloc'"
@@ -288,7 +299,8 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         target=target.triple,
         exports=kit.exports,
         aligned_new=() if musl else CXX17_SINCE,
-        known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature)),
+        known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature))
+        + (() if musl else MISSING_LIBRARIES),
         before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True),
     )
 

@@ -23,6 +23,8 @@ WORDS = {
         "ERROR: Dependency lookup failed: Pkg-config for machine host machine not found. Giving up.",
         "  Could NOT find PkgConfig (missing: PKG_CONFIG_EXECUTABLE)",
         "/bin/sh: line 1: pkg-config: command not found",
+        "error: Unable to invoke pkg-config.",
+        "Exception: Can not find valid pkg-config name.",
     ),
     "flex": (
         "make: flex: No such file or directory",
@@ -30,8 +32,15 @@ WORDS = {
         "../meson.build:4:7: ERROR: Program 'flex' not found or not executable",
         "-- Could NOT find FLEX (missing: FLEX_EXECUTABLE)",
     ),
+    "make": (
+        'CMake Error: CMake was unable to find a build program corresponding to "Unix Makefiles".',
+        "error: [Errno 2] No such file or directory: 'make'",
+    ),
     "swig": ("error: command 'swig' failed: No such file or directory",),
-    "git": ("LookupError: setuptools-scm was unable to detect version for /scratch/source.",),
+    "git": (
+        "LookupError: setuptools-scm was unable to detect version for /scratch/source.",
+        "CMake Error: error: could not find git for clone of datasketches-populate",
+    ),
 }
 
 
@@ -42,6 +51,42 @@ def test_each_way_to_say_that_a_program_is_missing(program: str, words: str) -> 
     said = f"compiling\n{words}\n== exit code 1"
     found = [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(said)]
     assert found == [f'{program} is not there: build-packages = ["{program}"] brings it']
+
+
+@pytest.mark.parametrize(
+    ("words", "package"),
+    [
+        (
+            "FileNotFoundError: [Errno 2] No such file or directory: 'curl-config'",
+            "libcurl4-openssl-dev",
+        ),
+        ("Error: pg_config executable not found.", "libpq-dev"),
+        (
+            (
+                "CalledProcessError: Command 'krb5-config --libs gssapi' returned non-zero exit "
+                "status 127."
+            ),
+            "libkrb5-dev",
+        ),
+        (
+            (
+                "CalledProcessError: Command '('krb5-config --cflags krb5',)' returned non-zero exit "
+                "status 127."
+            ),
+            "libkrb5-dev",
+        ),
+        ("/bin/sh: 1: xml2-config: not found", "libxml2-dev"),
+    ],
+)
+def test_a_librarys_own_program_is_brought_by_its_package(words: str, package: str) -> None:
+    [found] = [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)]
+    assert str(found).endswith(f' is not there: build-packages = ["{package}"] brings it')
+
+
+def test_what_the_index_has_as_well_may_come_from_there() -> None:
+    words = "error: [Errno 2] No such file or directory: 'cmake'"
+    [found] = [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)]
+    assert '"cmake" in [build-system] requires' in str(found)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""Libraries that a build wanted, its root lacks, and a package of the distro brings.
+
+Compilers, linkers, pkg-config, Meson and CMake each name what they looked for: a header, a library, a
+module. data/development_packages.toml has Debian's packages for those; for others it is said how to
+find one.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+from pytest_manylinux.building.api import KnownFailure
+from pytest_manylinux.toml import parse_toml
+
+_HEADER = re.compile(
+    r"fatal error: (?:'(?P<clang>[^'\n]+)' file not found|(?P<gcc>[^\s:]+): No such file or directory)"
+)
+_LIBRARY = re.compile(
+    r"unable to find (?:dynamic |static )?system library '(?P<zig>[^'\n]+)'"
+    r"|unable to find library -l(?P<lld>[\w.+-]+)"
+    r"|ld: cannot find -l(?P<gnu>[\w.+-]+)"
+)
+_MODULE = re.compile(
+    r"No package '(?P<no>[\w.+-]+)' found"
+    r"|Package '?(?P<package>[\w.+-]+?)'?,? (?:required by|was not found in the pkg-config search path)"
+    r"|ERROR: Dependency \"(?P<meson>[\w.+-]+)\" not found"
+)
+_CMAKE = re.compile(r"^CMake Error at [^\n]*\n\s+Could NOT find (?P<cmake>\w+)", re.MULTILINE)
+
+
+@cache
+def development_packages() -> dict[str, tuple[str, ...]]:
+    """Debian's packages, and what each brings, as the data file has it."""
+    text = (files("pytest_manylinux.building.data") / "development_packages.toml").read_text("utf-8")
+    return {package: tuple(names) for package, names in parse_toml(text).items()}
+
+
+def package_of(wanted: str) -> str:
+    """Debian's package with a header, `NAME.pc`, `libNAME.so` or `FindNAME.cmake`; empty if unknown."""
+    for package, names in development_packages().items():
+        if any(_brings(name, wanted) for name in names):
+            return package
+    return ""
+
+
+def _brings(name: str, wanted: str) -> bool:
+    if name.endswith("/"):
+        return f"/{name}" in f"/{wanted}"
+    return f"/{wanted}".endswith(f"/{name}")
+
+
+def _advice(what: str, file: str) -> str:
+    if package := package_of(file):
+        return f'{what} is not there: build-packages = ["{package}"] brings it'
+    return (
+        f"{what} is not there: if a package of the distro has it, name that in build-packages "
+        f"(`apt-file search {file}`), or let before-build make it"
+    )
+
+
+def _name(match: re.Match[str]) -> str:
+    return next(text for text in match.groups() if text)
+
+
+def _of_header(match: re.Match[str]) -> str:
+    return _advice(_name(match), _name(match))
+
+
+def _of_library(match: re.Match[str]) -> str:
+    return _advice(f"lib{_name(match)}", f"lib{_name(match)}.so")
+
+
+def _of_module(match: re.Match[str]) -> str:
+    return _advice(f"{_name(match)}.pc", f"{_name(match)}.pc")
+
+
+def _of_cmake(match: re.Match[str]) -> str:
+    return _advice(f"what CMake calls {match['cmake']}", f"Find{match['cmake']}.cmake")
+
+
+MISSING_LIBRARIES = (
+    KnownFailure(pattern=_HEADER, remedy=_of_header),
+    KnownFailure(pattern=_LIBRARY, remedy=_of_library),
+    KnownFailure(pattern=_MODULE, remedy=_of_module),
+    KnownFailure(pattern=_CMAKE, remedy=_of_cmake),
+)
