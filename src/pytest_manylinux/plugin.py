@@ -8,6 +8,8 @@ from collections.abc import Generator
 import pytest
 
 MARKER = "manylinux: an item of pytest-manylinux: a build, an audit or a trial of a wheel"
+# docutils, which renders descriptions, makes use of its own old names: no affair of the project's.
+_OF_DOCUTILS = "ignore:.*frontend.* class will be removed in Docutils:DeprecationWarning"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_manylinux.hooks import activate  # noqa: PLC0415 - the whole tool comes with it
 
         activate(config)
+        config.addinivalue_line("filterwarnings", _OF_DOCUTILS)
         return
     for argument in config.invocation_params.args:
         if str(argument).startswith("--manylinux-"):
