@@ -170,8 +170,9 @@ def fetch(run: RunCommand, source: PurePosixPath, target: Path, *, bound: int) -
     A folder is merged into one that is there; a file that is there is an error.
     """
     with tempfile.TemporaryFile() as archive:
-        sink = _bounded(archive, bound + _TAR_OVERHEAD)
+        sink = _BoundedFile(archive, bound + _TAR_OVERHEAD)
         _first_that_exists(run, create_commands(source), str(source), None, sink)
+        sink.check()
         archive.seek(0)
         unpack(archive, source.name, target, bound=bound)
 
@@ -196,13 +197,33 @@ def _first_that_exists(
     raise SandboxError(f"copying {what} in or out of the sandbox failed", why=words)
 
 
-def _bounded(file: IO[bytes], bound: int) -> Sink:
-    def write(data: bytes) -> None:
-        if file.tell() + len(data) > bound:
-            raise SandboxError("what is to be copied out of the sandbox is too big")
-        file.write(data)
+class _BoundedFile:
+    """A sink that writes into a file of at most `bound` bytes.
 
-    return write
+    A disk that is full is told of by `check`, once the command has ended: what raises while it runs
+    would leave its output unread, and for that engines close the whole sandbox.
+    """
+
+    def __init__(self, file: IO[bytes], bound: int) -> None:
+        self._file = file
+        self._bound = bound
+        self._taken = 0
+        self._error: OSError | None = None
+
+    def __call__(self, data: bytes) -> None:
+        self._taken += len(data)
+        if self._taken > self._bound:
+            raise SandboxError("what is to be copied out of the sandbox is too big")
+        if self._error is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._error = error
+
+    def check(self) -> None:
+        """Raise the OSError of a write that failed."""
+        if self._error is not None:
+            raise self._error
 
 
 def pack_root(root: Path, stream: IO[bytes]) -> None:
