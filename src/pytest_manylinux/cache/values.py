@@ -122,7 +122,7 @@ class ValueCache(Generic[_T]):
     def prune(self) -> None:
         """Forget the least recently used until the rest fits the limit."""
         with contextlib.suppress(OSError):
-            if sum(status.st_size for _, status in self._files()) > self._limit:
+            if sum(max(1, status.st_size) for _, status in self._files()) > self._limit:
                 found = (
                     CacheEntry(path=Path(path), size=max(1, status.st_size), used=status.st_mtime)
                     for path, status in self._files()

@@ -157,6 +157,16 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, place: int) -> None:
     assert memory.recall("aa" * 32) is None
 
 
+def test_a_limit_of_nothing_leaves_no_file_that_damage_has_emptied(tmp_path: Path) -> None:
+    Memory(tmp_path).add("aa" * 32, FAULT)
+    (file,) = tmp_path.glob("*/*.json")
+    file.write_bytes(b"")
+    Memory(tmp_path, limit=1).prune()
+    assert file.exists()
+    Memory(tmp_path, limit=0).prune()
+    assert not file.exists()
+
+
 def test_a_disk_without_room_keeps_nothing(tmp_path: Path) -> None:
     memory = Memory(Path("/dev/full"))
     memory.add("aa" * 32, PASS)
