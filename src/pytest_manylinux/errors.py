@@ -121,6 +121,10 @@ class ToolchainError(ManylinuxError):
     """What builds need but no project brings (compiler, front end, repair tools) cannot be had."""
 
 
+class NoPythonError(ManylinuxError):
+    """A Python that a distro does not package, and that could be neither fetched nor built for it."""
+
+
 class EngineError(ManylinuxError):
     """An engine that is missing, does not answer, or went away."""
 

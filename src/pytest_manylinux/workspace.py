@@ -28,7 +28,6 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
 from pytest_manylinux.pythons.added import with_added_python
 from pytest_manylinux.pythons.answered import AnsweredPythons
-from pytest_manylinux.pythons.source_package import PACKAGES
 from pytest_manylinux.trials.dependencies import resolve_dependencies
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.suite import SuiteRequest
@@ -165,22 +164,18 @@ class Workspace:
         """Provide an image for a target's distro, architecture and Python.
 
         `pinned` is the digest that the distro's image must have in its registry. A Python that the
-        distro does not package comes with it. Raises ImageError, ToolchainError and StoreError, and
+        distro does not package comes with it. Raises ImageError, NoPythonError and StoreError, and
         EngineError if no engine could use it.
         """
         images = self._images_of(target.distro.id, pinned) if pinned else self.images
-        provide = partial(images.sources.provide, target.distro, target.arch)
-        image = provide(purpose, extra_packages, interpreter=target.interpreter)
-        return with_added_python(
-            target,
-            image,
-            self.engine(),
-            self.store.root,
-            build_root=partial(
-                provide, ImagePurpose.BUILD, PACKAGES, interpreter=target.distro.interpreters[0]
-            ),
-            say=self.say,
-        )
+        provide = partial(images.sources.provide, target.distro)
+        image = provide(target.arch, purpose, extra_packages, interpreter=target.interpreter)
+
+        def root(arch: str, packages: tuple[str, ...]) -> Image:
+            own = target.distro.interpreters[0]
+            return provide(arch, ImagePurpose.BUILD, packages, interpreter=own)
+
+        return with_added_python(target, image, self.engine(), self.store.root, root=root, say=self.say)
 
     def survey(self, distro: Distro, image: Image) -> Survey | None:
         """What is known of the libraries in an image; None if it did not answer."""

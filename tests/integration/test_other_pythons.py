@@ -27,6 +27,7 @@ from wheels import build_wheel
 
 from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.host.architecture import MACHINES
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.report.proof import read_proof
 
@@ -36,6 +37,27 @@ for word; do case "$word" in --prefix=*) prefix=${word#--prefix=};; esac; done
 printf 'all:\\n\\ninstall:\\n\\tmkdir -p $(DESTDIR)%s/bin\\n' "$prefix" > Makefile
 printf '\\tln -s /usr/bin/python3 $(DESTDIR)%s/bin/python3\\n' "$prefix" >> Makefile
 """
+CROSS = """#!/bin/sh
+set -e
+for word; do case "$word" in
+  --prefix=*) prefix=${word#--prefix=};;
+  --host=*) host=${word#--host=};;
+  --with-openssl=*) openssl=${word#--with-openssl=};;
+  --with-build-python=*) python=${word#--with-build-python=};;
+esac; done
+"$python" -c 'import sys; assert sys.version_info[:2] == (3, 13)'
+echo '#include <ffi.h>
+#include <openssl/ssl.h>
+#include <zlib.h>
+int main(void) { return SSL_library_init() && zlibVersion() && sizeof(ffi_cif) ? 0 : 1; }' > linked.c
+$CC -I"$openssl/include" linked.c -o "linked-$host" -L"$openssl/lib" -lssl -lcrypto -lz -lffi
+printf 'all:\\n\\ninstall:\\n\\tmkdir -p $(DESTDIR)%s/bin\\n' "$prefix" > Makefile
+printf '\\tmkdir $(DESTDIR)%s/lib\\n' "$prefix" >> Makefile
+printf '\\tln -s /usr/bin/python3 $(DESTDIR)%s/bin/python3\\n' "$prefix" >> Makefile
+printf '\\tcp linked-* $(DESTDIR)%s/bin\\n' "$prefix" >> Makefile
+printf '\\techo "CC = %s -c" > $(DESTDIR)%s/lib/words\\n' "$CC" "$prefix" >> Makefile
+"""
+"""As a configure that cross-compiles, which tries a program with the libraries that it is given."""
 SYSCONFIG = b"""# system configuration generated and used by the sysconfig module
 build_time_vars = {
     "prefix": "/install"
@@ -109,6 +131,23 @@ def test_a_python_is_built_once_and_told_as_what_it_is(tmp_path: Path, cache: Pa
     code, words = run(tmp_path, cache, "--manylinux-distros=debian-13+cp313", "--manylinux-fresh")
     assert code == ExitCode.OK, words
     assert "building it from source" not in words, "it is kept"
+
+
+@pytest.mark.emulated
+def test_for_another_architecture_this_machines_processor_builds_it(
+    tmp_path: Path, cache: Path
+) -> None:
+    """With the other root's headers and libraries; it is looked at and tried under the emulator."""
+    add_wheel(tmp_path)
+    keep_source(cache, CROSS)
+    words = "--manylinux-distros=debian-13+cp313", "--manylinux-archs=aarch64"
+    code, output = run(tmp_path, cache, *words)
+    assert code == ExitCode.OK, output
+    assert "trial[debian-13+cp313-aarch64] PASSED" in output
+    prefix = cache / "pythons/source-1-debian-13-2.41-aarch64-cp313/prefix"
+    header = (prefix / "bin/linked-aarch64-linux-gnu").read_bytes()[:20]
+    assert header == MACHINES["aarch64"].header_of(3)
+    assert (prefix / "lib/words").read_text() == "CC = gcc -c\n", "as if it were built in its root"
 
 
 @pytest.mark.integration

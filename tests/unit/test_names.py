@@ -43,6 +43,7 @@ SMALL_MODULES = {
     "model/wheel_variants": "names alone: what lists an index needs neither distros nor Pythons",
     "preload": "what Dask is told to load, by this name",
     "pythons/added": "the way in to the room: which of its other modules provides a Python",
+    "pythons/inside/describe_cpython": "a program of its own",
     "toml": "the choice between two libraries, made when it is imported",
     "trials/inside/venv_layout": "all that an interpreter loads which starts again as the venv's own",
     "trials/inside/install_by_uv": "a step of its own in the agent, which is at its limit",

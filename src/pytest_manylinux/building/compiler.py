@@ -29,6 +29,7 @@ from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.shutdown import run_program
 from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.host.tempdirs import temporary_folder
+from pytest_manylinux.images.apt import DEBIAN_TRIPLETS
 from pytest_manylinux.model.policy import LibcKind, Policy, glibc
 
 VERSION = "0.17.1"
@@ -98,52 +99,52 @@ class ZigTarget:
 TARGETS: Mapping[str, ZigTarget] = {
     "x86_64": ZigTarget(
         triple="x86_64-linux-gnu",
-        triplet="x86_64-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["x86_64"],
         alpine="x86_64",
         musl="PTR64 ARCH_x86_64 FAMILY_x86",
     ),
     "i686": ZigTarget(
         triple="x86-linux-gnu",
-        triplet="i386-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["i686"],
         alpine="x86",
         musl="TIME32 ARCH_i386 FAMILY_x86",
     ),
     "aarch64": ZigTarget(
         triple="aarch64-linux-gnu",
-        triplet="aarch64-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["aarch64"],
         alpine="aarch64",
         musl="PTR64 ARCH_aarch64 FAMILY_aarch64",
     ),
     "armv7l": ZigTarget(
         triple="arm-linux-gnueabihf",
-        triplet="arm-linux-gnueabihf",
+        triplet=DEBIAN_TRIPLETS["armv7l"],
         alpine="armv7",
         musl="TIME32 ARCH_arm FAMILY_arm",
     ),
     "loongarch64": ZigTarget(
         triple="loongarch64-linux-gnu",
-        triplet="loongarch64-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["loongarch64"],
         alpine="loongarch64",
         musl="PTR64 ARCH_loongarch64 FAMILY_loongarch",
         since=(2, 36),
     ),
     "ppc64le": ZigTarget(
         triple="powerpc64le-linux-gnu",
-        triplet="powerpc64le-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["ppc64le"],
         alpine="ppc64le",
         musl="PTR64 ARCH_powerpc64 FAMILY_powerpc",
         since=(2, 19),
     ),
     "riscv64": ZigTarget(
         triple="riscv64-linux-gnu",
-        triplet="riscv64-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["riscv64"],
         alpine="riscv64",
         musl="PTR64 ARCH_riscv64 FAMILY_riscv",
         since=(2, 27),
     ),
     "s390x": ZigTarget(
         triple="s390x-linux-gnu",
-        triplet="s390x-linux-gnu",
+        triplet=DEBIAN_TRIPLETS["s390x"],
         alpine="s390x",
         musl="PTR64 ARCH_s390x FAMILY_s390x",
     ),

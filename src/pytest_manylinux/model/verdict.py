@@ -40,6 +40,7 @@ class Cause(enum.Enum):
     ENGINE = "engine"
     IMAGE = "image"
     BUILD = "build"
+    PYTHON = "python"
     DEPENDENCY = "dependency"
     TIMEOUT = "timeout"
     NO_TARGET = "no-target"

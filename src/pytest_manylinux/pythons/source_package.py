@@ -1,4 +1,4 @@
-"""CPython from a Debian-style archive's own source package, built once in a distro's root.
+"""The source of a CPython, from the source package that a Debian-style archive has of it.
 
 The archive has sources of CPython's releases that no distro packages in this form, such as without the
 GIL. Only the upstream part of a source package is taken: Debian's changes are about its own packaging.
@@ -14,45 +14,19 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
-
-import msgspec
+from pathlib import Path
 
 from pytest_manylinux.cache.atomic import write_whole
-from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.locks import in_turn
-from pytest_manylinux.engines.api import MIB, Command, Completed, Engine, Limits, Mount, SandboxSpec
-from pytest_manylinux.errors import ImageError, ManylinuxError, ToolchainError
-from pytest_manylinux.host.architecture import emulation_of
+from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import run_program
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.images.api import Say
 from pytest_manylinux.images.apt import MachineApt
-from pytest_manylinux.model.distro import (
-    AddedPython,
-    ArchiveRecipe,
-    ArchiveWay,
-    Image,
-    InterpreterOrigin,
-    Target,
-    added_prefix,
-)
-from pytest_manylinux.model.python import Implementation, PythonVersion
-from pytest_manylinux.pythons.kept import FOLDER, keep_python, kept_python
+from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
+from pytest_manylinux.model.python import PythonVersion
 
-PACKAGES = (
-    *("gcc", "libc6-dev", "make", "libffi-dev", "libssl-dev"),
-    *("zlib1g-dev", "libbz2-dev", "liblzma-dev", "libsqlite3-dev"),
-)
-"""What a root gets for building CPython: the libraries of the modules that pip and packages use."""
-
-_FORMAT = 1  # of what is built; part of the key
-_SCRIPT = Path(__file__).parent / "inside" / "build_cpython.sh"
-_INSIDE = PurePosixPath("/tmp/inputs")  # noqa: S108 - the sandbox's own
-_ROOM = Limits(memory=8192 * MIB, scratch=6144 * MIB)
 _FETCH_TIMEOUT = 600.0
-_BUILD_TIMEOUT = 5400.0
-_KEPT_LINES = 15
 _NAME = re.compile(r"python[\d.]+_(?P<release>[\d.]+(?:~?(?:a|b|rc)\d+)?)\.orig\.tar\.\w+")
 
 
@@ -63,15 +37,6 @@ class SourceArchive:
     path: Path
     release: str
     suite: str
-
-
-class BuiltFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What inside/build_cpython.sh says of the Python that it has built."""
-
-    release: str
-    abi: str
-    free_threaded: bool
-    pip: str
 
 
 def fetch_source(
@@ -185,118 +150,3 @@ def _apt_get(*words: str, here: Path, environment: Mapping[str, str]) -> None:
         lines = done.stdout.decode("utf-8", "replace").splitlines()
         wrong = [line for line in lines if line.startswith("E:")]
         raise ImageError(f"apt-get {words[0]} failed", why=(wrong or lines or ["it said nothing"])[0])
-
-
-def built_folder(cache: Path, target: Target) -> Path:
-    """Where the Python of a target is kept; one for each distro, with whose libraries it is linked."""
-    version, libc = target.interpreter.version, target.distro.libc
-    name = f"source-{_FORMAT}-{target.distro.id}-{libc.number}-{target.arch}-{version.id}"
-    return cache / FOLDER / name
-
-
-def built_python(cache: Path, target: Target) -> AddedPython | None:
-    """The Python of a target as an earlier run has built it; None if none has."""
-    return kept_python(built_folder(cache, target))
-
-
-def check_buildable(target: Target) -> None:
-    """Raise ToolchainError where a target's Python cannot be built from source."""
-    version, distro = target.interpreter.version, target.distro
-    if version.implementation is not Implementation.CPYTHON:
-        raise ToolchainError(f"{version.title} is not built from source", remedy=_STANDALONE)
-    if distro.archive is None or distro.package_manager != "apt":
-        raise ToolchainError(
-            f"{distro.id} has no source package of {version.title}",
-            why="source packages are taken from archives of Debian's kind",
-            remedy=_STANDALONE,
-        )
-    if emulation_of(target.arch).emulated:
-        raise ToolchainError(
-            f"{version.title} is not built from source for {target.arch}",
-            why="under an emulator that would take hours",
-            remedy=_STANDALONE,
-        )
-
-
-_STANDALONE = "use a standalone Python (other-pythons = standalone)"
-
-
-def build_python(
-    target: Target, image: Image, source: SourceArchive, engine: Engine, cache: Path, *, say: Say
-) -> AddedPython:
-    """The Python of a target, built in `image` (a root with PACKAGES) from `source`, or kept before.
-
-    Raises ToolchainError with the compiler's last words, StoreError, and the engine's errors.
-    """
-    version = target.interpreter.version
-    folder = built_folder(cache, target)
-
-    def make(place: Path) -> None:
-        archive = place / "python.tar"
-        facts = _build(target, image, source, engine, archive)
-        if facts.free_threaded != version.free_threaded:
-            raise ToolchainError(f"{source.path.name} became {facts.abi}, which is not {version.id}")
-        keep_python(
-            place,
-            archive,
-            version=version,
-            release=facts.release,
-            origin=InterpreterOrigin.SOURCE,
-            source=f"{source.path.name} of {source.suite}, built on {target.distro.id}",
-            pip=facts.pip,
-        )
-        archive.unlink()
-
-    title = f"{target.distro.id}: CPython {source.release}{' free-threaded' * version.free_threaded}"
-    make_once(
-        folder, make, announce=lambda: say(f"{title}: building it from source, once (some minutes)")
-    )
-    found = kept_python(folder)
-    if found is None:
-        raise ToolchainError(f"{title} could not be kept in {folder}", remedy="run it again")
-    return found
-
-
-def _build(
-    target: Target, image: Image, source: SourceArchive, engine: Engine, archive: Path
-) -> BuiltFacts:
-    version = target.interpreter.version
-    inside = _INSIDE / source.path.name
-    spec = SandboxSpec(
-        image=image,
-        mounts=(
-            Mount(source=source.path, target=inside),
-            Mount(source=_SCRIPT, target=_INSIDE / _SCRIPT.name),
-        ),
-        limits=_ROOM,
-        label=f"building {version.title} from source",
-    )
-    environment = {
-        "SOURCE": str(inside),
-        "PREFIX": added_prefix(version),
-        "OPTIONS": "--disable-gil" if version.free_threaded else "",
-        "JOBS": str(os.cpu_count() or 1),
-        "UNPACKER": target.distro.interpreters[0].executable,
-    }
-    command = Command(
-        argv=("sh", str(_INSIDE / _SCRIPT.name)), environment=environment, timeout=_BUILD_TIMEOUT
-    )
-    with engine.open(spec) as sandbox:
-        done = sandbox.exec(command)
-        if not done.ok:
-            raise _failed(target, source, done)
-        sandbox.copy_out(PurePosixPath("/scratch/python.tar"), archive)
-    lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
-    try:
-        return msgspec.json.decode(lines[-1], type=BuiltFacts)
-    except (IndexError, msgspec.MsgspecError) as error:
-        raise _failed(target, source, done) from error
-
-
-def _failed(target: Target, source: SourceArchive, done: Completed) -> ManylinuxError:
-    words = done.reason(done.stderr or done.stdout).splitlines()
-    return ToolchainError(
-        f"CPython {source.release} could not be built from source on {target.distro.id}",
-        why="\n".join(words[-_KEPT_LINES:]),
-        remedy=_STANDALONE,
-    )

@@ -42,6 +42,7 @@ _CAUSES = {
     Cause.ENGINE: "the engine failed",
     Cause.IMAGE: "there is no image of the distro",
     Cause.BUILD: "there is no wheel to try, its build failed",
+    Cause.PYTHON: "its Python could not be provided there",
     Cause.DEPENDENCY: "its dependencies are not available there",
     Cause.TIMEOUT: "the time was up",
     Cause.NO_TARGET: "no target can take it",

@@ -22,6 +22,7 @@ from pytest_manylinux.errors import (
     InternalError,
     MalformedWheelError,
     ManylinuxError,
+    NoPythonError,
     StoreError,
     TrialTimeoutError,
     UsageError,
@@ -113,6 +114,7 @@ _CAUSES: tuple[tuple[type[ManylinuxError], Cause], ...] = (
     (TrialTimeoutError, Cause.TIMEOUT),  # an EngineError too: the order counts
     (EngineError, Cause.ENGINE),
     (ImageError, Cause.IMAGE),
+    (NoPythonError, Cause.PYTHON),
     (StoreError, Cause.IMAGE),
     (DependencyError, Cause.DEPENDENCY),
     (InternalError, Cause.INTERNAL),

@@ -33,7 +33,7 @@ from pytest_manylinux.images.references import parse_mirrors
 from pytest_manylinux.images.run_images import no_registry
 from pytest_manylinux.model.distro import Distro, Interpreter, InterpreterOrigin, Target
 from pytest_manylinux.model.policy import LibcKind, PolicyChoice
-from pytest_manylinux.model.python import PythonVersion, parse_python
+from pytest_manylinux.model.python import Implementation, PythonVersion, parse_python
 from pytest_manylinux.model.selection import Selection
 from pytest_manylinux.model.wheel_tags import oldest_built, python_of_tag
 from pytest_manylinux.plan import (
@@ -314,7 +314,9 @@ class Run:
         if not versions:
             return ""
         if settings.other_pythons == "source":
-            return "source packages are built for this machine's own architectures alone"
+            if all(one.implementation is not Implementation.CPYTHON for one in versions):
+                return "only CPython is built from source"
+            return "no archive of the chosen distros is known to have its source"
         reasons = (self._standalone.why_not(v, arch) for v in sorted(versions) for arch in archs)
         reason = next(filter(None, reasons), "")
         if settings.other_pythons == "any" and reason:  # its next step is to build from source
@@ -340,10 +342,7 @@ class Run:
             settings.other_pythons == "standalone" and self._standalone.why_not(version, place.arch)
         ):
             return None
-        found = self._added(version, place.distro, place.arch, settings)
-        if found is not None and found.origin is InterpreterOrigin.SOURCE:
-            return None if emulation_of(place.arch).emulated else found  # a build takes hours there
-        return found
+        return self._added(version, place.distro, place.arch, settings)
 
     def architectures(self, settings: Settings, tags: frozenset[Tag]) -> tuple[str, ...]:
         """Those to try a given wheel on: of `auto`, all in its tags that run here or on a worker."""

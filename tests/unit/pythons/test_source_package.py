@@ -21,7 +21,8 @@ from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.plan import added_interpreter, source_interpreter
 from pytest_manylinux.pythons.kept import keep_python, kept_python
-from pytest_manylinux.pythons.source_package import check_buildable, fetch_source
+from pytest_manylinux.pythons.source_build import check_buildable
+from pytest_manylinux.pythons.source_package import fetch_source
 
 ROWS = load_catalogue()
 CP313 = parse_python("cp313")

@@ -1,0 +1,1 @@
+"""What runs inside a root that CPython is built in."""
