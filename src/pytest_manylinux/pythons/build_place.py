@@ -35,7 +35,7 @@ _COPY_TIMEOUT = 300.0
 # Not what programs of the root's own need: its compiler and Python are not those of the build.
 _COPY = (
     "tar --directory=/ --create --file=sysroot.tar --exclude=usr/lib/gcc --exclude='usr/lib/python3*' "
-    "usr/include usr/lib $(cd / && ls -d lib lib32 lib64 2>/dev/null)"
+    "usr/include usr/lib $(cd / && ls -d lib lib32 lib64 usr/lib32 usr/lib64 2>/dev/null)"
 )
 
 Root = Callable[[str, tuple[str, ...]], Image]

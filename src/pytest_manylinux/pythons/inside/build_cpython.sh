@@ -8,7 +8,7 @@
 # Leaves /scratch/python.tar, whose top is what PREFIX will hold.
 set -eu
 mkdir /scratch/source /scratch/out /scratch/sysroot
-"$UNPACKER" -m tarfile -e "$SOURCE" /scratch/source
+"$UNPACKER" -W ignore -m tarfile -e "$SOURCE" /scratch/source
 if [ -n "${TRIPLET:-}" ]; then
   sysroot=/scratch/sysroot
   tar -xf "$SYSROOT" -C "$sysroot"
@@ -26,7 +26,11 @@ fi
 cd /scratch/source/*/
 # shellcheck disable=SC2086 # one word an option
 OPT='-DNDEBUG -O1' ./configure -q --prefix="$PREFIX" --disable-test-modules \
-  --without-static-libpython --with-ensurepip=no $OPTIONS
+  --without-static-libpython --with-ensurepip=no $OPTIONS || {
+  code=$?
+  grep -h 'error: ' config.log >&2 || true # where configure only names this file
+  exit $code
+}
 make -s -j "$JOBS"
 make -s install DESTDIR=/scratch/out >/dev/null
 cd "/scratch/out$PREFIX"
