@@ -41,11 +41,11 @@ from pytest_manylinux.building.wheelhouse import (
     PolicyMemory,
     build_key,
     fingerprint,
-    forget_old_projects,
     has_cxx,
     native_wheel,
     project_cache,
     put,
+    within_bounds,
 )
 from pytest_manylinux.cache.paths import refusal
 from pytest_manylinux.engines.api import SCRATCH, Cache, Engine, Mount, SandboxSpec
@@ -178,10 +178,13 @@ class _Job:
         self, engine: Engine, here: Path, archive: Path, source: Snapshot
     ) -> tuple[WheelFacts, Pairs]:
         """The repaired wheel in `here`, and the build requirements as they were resolved."""
-        forget_old_projects(self.request.cache)
         if self.toolchain.before_cxx is not None and has_cxx(archive):
             self.toolchain.before_cxx()
-        with BuildLog(self.request.log) as log, engine.open(self._spec(source)) as sandbox:
+        with (
+            within_bounds(self.request.cache, self._owner),
+            BuildLog(self.request.log) as log,
+            engine.open(self._spec(source)) as sandbox,
+        ):
             steps = BuildSteps(
                 sandbox,
                 log,

@@ -34,10 +34,10 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from pytest_manylinux.building.api import BuildInputs, BuildRequest
 from pytest_manylinux.building.compiler import edition
 from pytest_manylinux.building.source import Snapshot
-from pytest_manylinux.cache.atomic import draft
+from pytest_manylinux.cache.atomic import draft, write_whole
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.integrity import file_digest, sealed, unsealed
-from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
+from pytest_manylinux.cache.least_recently_used import CacheEntry, entries, remove_surplus
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of
 from pytest_manylinux.errors import BuildError, StoreError
 from pytest_manylinux.model.run import BuildRecord
@@ -262,9 +262,13 @@ KEPT = 30 * 86400.0
 """Seconds since its last build after which a project's caches are forgotten."""
 
 MOST = 64
-"""Projects whose caches are kept, some 10 MB each to begin with; of one day's work, all."""
+"""Projects whose caches are kept; of one day's work, all that there is room for."""
 
-_DAY = 86400.0
+LARGEST = 4 << 30
+"""Bytes that projects' caches take together, apart from those of the last hour: they may be at work."""
+
+_SIZE = "size"  # a file in a project's folder, with the bytes that lay there after its last build
+_HOUR, _DAY = 3600.0, 86400.0
 
 _CXX = frozenset({".cc", ".cpp", ".cxx", ".c++", ".cppm", ".C"})
 _MAY_BE_CXX = ".pyx"
@@ -277,21 +281,52 @@ def project_cache(cache: Path, project: Path, name: str) -> Path:
 
     Whoever may change what lies at that path may change the caches too: no more than the project.
     """
-    key = hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:32]
-    folder = cache / "projects" / key / name
+    folder = _folder_of(cache, project) / name
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder.parent)
     return folder
 
 
+def _folder_of(cache: Path, project: Path) -> Path:
+    key = hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:32]
+    return cache / "projects" / key
+
+
+@contextlib.contextmanager
+def within_bounds(cache: Path, project: Path) -> Iterator[None]:
+    """Around a project's build: make room before it, and note what its caches take after it."""
+    forget_old_projects(cache)
+    try:
+        yield
+    finally:
+        _note_size(_folder_of(cache, project))
+
+
+def _note_size(folder: Path) -> None:
+    """Only where there is a folder; what the builds wrote is looked at, not followed."""
+    with contextlib.suppress(OSError):
+        for entry in entries((folder,)):
+            write_whole(folder / _SIZE, str(entry.size).encode())
+            os.utime(folder)
+
+
 def forget_old_projects(cache: Path) -> None:
     """Remove what was not used for long: projects' caches, other compilers'; what cannot be stays."""
     with contextlib.suppress(OSError):
-        projects = entries((cache / "projects").iterdir(), sized=False)
+        projects = [_as_noted(one) for one in entries((cache / "projects").iterdir(), sized=False)]
         remove_surplus(projects, max_age=KEPT, max_count=MOST, spared=_DAY)
+        left = (one for one in projects if one.path.exists())
+        remove_surplus(left, max_size=LARGEST, spared=_HOUR)
     with contextlib.suppress(OSError):
         others = (e for e in (cache / "zig-warm").iterdir() if not e.name.startswith(edition(cache)))
         remove_surplus(entries(others, sized=False), max_age=_DAY)
+
+
+def _as_noted(entry: CacheEntry) -> CacheEntry:
+    """With the size that was noted of it: to add up all files of all projects takes seconds."""
+    with contextlib.suppress(OSError, ValueError):
+        return replace(entry, size=int((entry.path / _SIZE).read_bytes()))
+    return entry
 
 
 def has_cxx(archive: Path) -> bool:

@@ -22,6 +22,7 @@ from pytest_manylinux.building.wheelhouse import (
     forget_old_projects,
     has_cxx,
     project_cache,
+    within_bounds,
 )
 from pytest_manylinux.errors import ToolchainError
 
@@ -111,3 +112,33 @@ def test_old_projects_are_forgotten_and_links_are_not_followed(
     forget_old_projects(tmp_path)
     assert [folder.exists() for folder in folders] == [True, False, False]
     assert (outside / "file").exists()
+
+
+def test_projects_are_forgotten_by_what_their_last_builds_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheelhouse, "LARGEST", 250)
+    projects = [Path(f"/p/{number}") for number in range(4)]
+    folders = []
+    for project in projects:
+        with within_bounds(tmp_path, project):
+            folders.append(project_cache(tmp_path, project, "zig"))
+            (folders[-1] / "objects").write_bytes(b"x" * 100)
+    for folder, hours in zip(folders, (5, 3, 4, 0.5), strict=True):
+        os.utime(folder.parent, (time.time() - hours * 3600,) * 2)
+    forget_old_projects(tmp_path)
+    assert [folder.exists() for folder in folders] == [False, True, False, True]
+    with within_bounds(tmp_path, Path("/p/none")):
+        pass  # nothing was built: no folder appears for it
+    assert len(list((tmp_path / "projects").iterdir())) == 2
+
+
+def test_what_may_be_at_work_stays_however_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheelhouse, "LARGEST", 10)
+    with within_bounds(tmp_path, tmp_path):
+        folder = project_cache(tmp_path, tmp_path, "zig")
+        (folder / "objects").write_bytes(b"x" * 100)
+    forget_old_projects(tmp_path)
+    assert folder.exists()
