@@ -18,7 +18,7 @@ _HEADER = re.compile(
     r"fatal error: (?:'(?P<clang>[^'\n]+)' file not found|(?P<gcc>[^\s:]+): No such file or directory)"
 )
 _LIBRARY = re.compile(
-    r"unable to find (?:dynamic |static )?system library '(?P<zig>[^'\n]+)'"
+    r"unable to find (?:dynamic |static )?system library ['\"](?P<zig>[^'\"\n]+)['\"]"
     r"|unable to find library -l(?P<lld>[\w.+-]+)"
     r"|ld: cannot find -l(?P<gnu>[\w.+-]+)"
 )
@@ -26,6 +26,7 @@ _MODULE = re.compile(
     r"No package '(?P<no>[\w.+-]+)' found"
     r"|Package '?(?P<package>[\w.+-]+?)'?,? (?:required by|was not found in the pkg-config search path)"
     r"|ERROR: Dependency \"(?P<meson>[\w.+-]+)\" not found"
+    r"|ERROR: Dependency lookup for (?P<lookup>[\w.+-]+) with method 'pkg-?config' failed"
 )
 _CMAKE = re.compile(r"^CMake Error at [^\n]*\n\s+Could NOT find (?P<cmake>\w+)", re.MULTILINE)
 

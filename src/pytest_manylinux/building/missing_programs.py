@@ -38,11 +38,14 @@ _PACKAGES = {
     "nasm": "nasm",
     "nc-config": "libnetcdf-dev",
     "net-snmp-config": "libsnmp-dev",
+    "nm": "binutils",
+    "objcopy": "binutils",
     "patch": "patch",
     "pcre2-config": "libpcre2-dev",
     "pg_config": "libpq-dev",
     "pkg-config": "pkg-config",
     "protoc": "protobuf-compiler",
+    "readelf": "binutils",
     "rustc": "cargo",
     "sdl2-config": "libsdl2-dev",
     "swig": "swig",
@@ -55,7 +58,16 @@ _PACKAGES = {
 }
 # What the package index has as well: a project names it itself, and has it everywhere.
 _OF_THE_INDEX = {"cmake": "cmake", "meson": "meson", "ninja": "ninja-build"}
-# {0} is the program.
+# Checks of projects' own: `'pkg-config' is required to install this package`. {0} is the program.
+_IS_REQUIRED = (
+    r"(?:^|[\s'\"`(]){0}['\"`]? (?:is|was|must be|needs to be|could not be|cannot be|can't be) "
+    r"(?:required|needed|missing|found|installed|not (?:found|installed|available|on))\b"
+)
+_IS_SOUGHT = (
+    r"(?:(?:[Cc]ould not|[Cc]annot|[Cc]an't|[Uu]nable to) find|(?:[Pp]lease|[Nn]eed to) install) "
+    r"(?:the )?['\"`]?{0}"
+    r"(?=['\"`]|[ \t]*(?:$|[,;:(.]|(?:in|on|and|first|executable|program|command)\b))"
+)
 _WORDS = (
     r"^(?:\S+: )?(?:line )?(?:\d+: )?{0}: (?:command )?not found\b",  # dash and bash
     r"^make(?:\[\d+\])?: {0}: No such file or directory",
@@ -63,6 +75,8 @@ _WORDS = (
     r"Program '{0}' not found",  # Meson's find_program
     r"command '{0}' failed: No such file or directory",  # distutils
     r"Command '[('\[]*{0}\b[^\n]* returned non-zero exit status 127\b",  # subprocess, through a shell
+    _IS_REQUIRED,
+    _IS_SOUGHT,
 )
 # Words that name no program, or another one than the package is named for.
 _OWN_WORDS = {
@@ -89,6 +103,7 @@ _OWN_WORDS = {
     "git": (
         r"Could NOT find Git\b|could not find git for clone of",  # FindGit, ExternalProject
         r"setuptools[-_]scm was unable to detect version|vcs_versioning.*LookupError",
+        r"\bGit program not found\b",  # Meson, for a subproject
     ),
     "swig": (r"Could NOT find SWIG\b",),
 }

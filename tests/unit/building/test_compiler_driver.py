@@ -244,6 +244,32 @@ def test_archives_go_to_zigs_own_tools(driver: Driver, name: str, tool: str) -> 
     assert driver(name, "rcs", "x.a", "a.o") == [tool, "rcs", "x.a", "a.o"]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((), ["-x", "c", "-"]),
+        (("-dM", "-"), ["-dM", "-x", "c", "-"]),
+        (("-P", "-I", "inc", "a.def"), ["-P", "-I", "inc", "-x", "c", "a.def"]),
+        (("-DX=1", "a.S", "a b.s"), ["-DX=1", "-o", "a b.s", "-x", "c", "a.S"]),
+        (("-o", "a.i", "a.c"), ["-o", "a.i", "-x", "c", "a.c"]),
+        (("a.cpp",), ["a.cpp"]),
+        (("-x", "assembler-with-cpp", "a.in"), ["-x", "assembler-with-cpp", "a.in"]),
+    ],
+)
+def test_cpp_preprocesses_a_file_as_c_or_what_it_is_fed(
+    driver: Driver, tmp_path: Path, given: tuple[str, ...], words: list[str]
+) -> None:
+    driver("cc", "-c", "a.c")  # it is what cpp calls
+    tool = tmp_path / "bin/cpp"
+    shutil.copyfile(INSIDE_SOURCE / "cpp.sh", tool)
+    tool.chmod(0o755)
+    done = subprocess.run([str(tool), *given], check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.splitlines() == [
+        *("cc", "-target", "x86_64-linux-gnu.2.5", "-fno-sanitize=all", "-isystem", "INCLUDE"),
+        *("-E", *words, "-g0"),
+    ]
+
+
 def test_strip_does_nothing(driver: Driver) -> None:
     assert driver("strip", "a.so") == []
 

@@ -28,8 +28,8 @@ def advice(words: str) -> list[str]:
         ("x.c:4:10: fatal error: postgresql/libpq-fe.h: No such file or directory", "libpq-dev"),
         (
             (
-                "error: unable to find dynamic system library 'usb-1.0' using strategy 'paths_first'. "
-                "searched paths: none"
+                'error: unable to find dynamic system library "usb-1.0" using strategy paths_first. '
+                "searched paths:"
             ),
             "libusb-1.0-0-dev",
         ),
@@ -39,6 +39,13 @@ def advice(words: str) -> list[str]:
         ("Package 'openssl', required by 'virtual:world', not found", "libssl-dev"),
         ("Package libcurl was not found in the pkg-config search path.", "libcurl4-openssl-dev"),
         ('../meson.build:5:0: ERROR: Dependency "cairo" not found, tried pkgconfig', "libcairo2-dev"),
+        (
+            (
+                "../meson.build:66:15: ERROR: Dependency lookup for alsa with method 'pkg-config' "
+                "failed: Pkg-config for machine host machine not found. Giving up."
+            ),
+            "libasound2-dev",
+        ),
         (
             (
                 "CMake Error at /x/FindPackageHandleStandardArgs.cmake:290 (message):\n"

@@ -25,6 +25,8 @@ WORDS = {
         "/bin/sh: line 1: pkg-config: command not found",
         "error: Unable to invoke pkg-config.",
         "Exception: Can not find valid pkg-config name.",
+        "'pkg-config' is required to install this package. Please see the README for details.",
+        "RuntimeError: pkg-config could not be found",
     ),
     "flex": (
         "make: flex: No such file or directory",
@@ -36,10 +38,16 @@ WORDS = {
         'CMake Error: CMake was unable to find a build program corresponding to "Unix Makefiles".',
         "error: [Errno 2] No such file or directory: 'make'",
     ),
-    "swig": ("error: command 'swig' failed: No such file or directory",),
+    "swig": (
+        "error: command 'swig' failed: No such file or directory",
+        "ERROR: swig is not installed",
+        "RuntimeError: Unable to find 'swig' on PATH",
+        "Please install swig.",
+    ),
     "git": (
         "LookupError: setuptools-scm was unable to detect version for /scratch/source.",
         "CMake Error: error: could not find git for clone of datasketches-populate",
+        "../meson.build:14:14: ERROR: Git program not found, cannot download lib.wrap via git.",
     ),
 }
 
@@ -101,4 +109,19 @@ def test_what_the_index_has_as_well_may_come_from_there() -> None:
     ],
 )
 def test_other_words_are_of_something_else(words: str) -> None:
+    assert [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "fatal: could not find git repository in /scratch/source",
+        "error: cannot find patch-level of the library",
+        "libcurl-config is required",
+        "error: make_default is required",
+        "Cannot find make_unique in namespace std",
+        "Unable to find patches of that release",
+    ],
+)
+def test_a_programs_name_in_other_words_is_no_missing_program(words: str) -> None:
     assert [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)] == []

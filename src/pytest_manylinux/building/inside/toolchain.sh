@@ -11,11 +11,15 @@ cat > "$TOOLCHAIN/target.sh" <<END
 zig=$ZIG
 target=$TARGET
 triplet=$TRIPLET
-includes="-isystem $TOOLCHAIN/include -ffile-prefix-map=/scratch/="
+includes="-isystem $TOOLCHAIN/include -isystem $TOOLCHAIN/include/$TRIPLET -ffile-prefix-map=/scratch/="
 libraries=-L$TOOLCHAIN/lib
 END
 for name in cc gcc clang c++ g++ clang++ "$TRIPLET-gcc" "$TRIPLET-g++" ar gcc-ar ranlib strip; do
   cp "$here/driver.sh" "$TOOLCHAIN/bin/$name"
+  chmod 755 "$TOOLCHAIN/bin/$name"
+done
+for name in cpp ld; do
+  cp "$here/$name.sh" "$TOOLCHAIN/bin/$name"
   chmod 755 "$TOOLCHAIN/bin/$name"
 done
 
