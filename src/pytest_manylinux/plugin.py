@@ -41,17 +41,20 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
-    """Keep pytest from importing the `conftest.py` of trees that are given as paths.
+    """Keep pytest from importing the `conftest.py` of trees that are given as paths, and coverage out.
 
     Afterwards all options are known: of one that is not, say what may have been meant.
     """
     known = early_config.known_args_namespace
     if not known.manylinux:
         return (yield)
+    from pytest_manylinux.other_plugins import measure_no_coverage  # noqa: PLC0415 - only if it is asked for
+
+    measure_no_coverage(early_config)
     if known.manylinux_with_tests:
         done = yield
     else:
-        from pytest_manylinux.run.strangers import own_conftests  # noqa: PLC0415 - only if it is asked for
+        from pytest_manylinux.run.strangers import own_conftests  # noqa: PLC0415 - the same
 
         with own_conftests(early_config):
             done = yield
@@ -61,7 +64,7 @@ def pytest_load_initial_conftests(
         from pytest_manylinux.run.hints import check_unknown  # noqa: PLC0415 - the same
 
         try:
-            check_unknown(unknown)
+            check_unknown(unknown, early_config.getini("addopts"))
         except UsageError as error:
             raise pytest.UsageError(str(error)) from error
     return done
@@ -72,8 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if config.getoption("manylinux"):
         from pytest_manylinux.hooks import activate  # noqa: PLC0415 - the whole tool comes with it
+        from pytest_manylinux.other_plugins import OtherPlugins  # noqa: PLC0415 - the same
 
         activate(config)
+        config.pluginmanager.register(OtherPlugins(), "manylinux-other-plugins")
         config.addinivalue_line("filterwarnings", _OF_DOCUTILS)
         return
     for argument in config.invocation_params.args:

@@ -41,6 +41,7 @@ SMALL_MODULES = {
     "images/no_fsync": "a program of its own",
     "inspect/deflate": "the choice between two libraries, made when it is imported",
     "model/wheel_variants": "names alone: what lists an index needs neither distros nor Pythons",
+    "other_plugins": "hooks of plugins that are not ours; those of pytest fill a module",
     "preload": "what Dask is told to load, by this name",
     "pythons/added": "the way in to the room: which of its other modules provides a Python",
     "pythons/inside/describe_cpython": "a program of its own",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,18 @@ _CIBUILDWHEEL = {
     "--print-build-identifiers": "--collect-only -q",
 }
 _XDIST = ("-n", "--numprocesses", "--dist")
+# By how their flags start, the plugins that projects name most.
+_OF_PLUGINS = {
+    "-n": "pytest-xdist",
+    "--asyncio": "pytest-asyncio",
+    "--benchmark": "pytest-benchmark",
+    "--cov": "pytest-cov",
+    "--dist": "pytest-xdist",
+    "--no-cov": "pytest-cov",
+    "--numprocesses": "pytest-xdist",
+    "--reruns": "pytest-rerunfailures",
+    "--timeout": "pytest-timeout",
+}
 _VARIABLE = "CIBW_"
 _SHOWN = 4  # variables named; the rest is counted
 
@@ -34,15 +46,32 @@ def flags() -> tuple[str, ...]:
     return ("--manylinux", *settings, *(switch.flag for switch in SWITCHES))
 
 
-def check_unknown(words: Iterable[str]) -> None:
-    """Raise UsageError for the first of the words, which pytest does not know, that a flag may be for.
+def check_unknown(words: Sequence[str], addopts: Sequence[str] = ()) -> None:
+    """Raise UsageError for words that pytest does not know, where it is known what they are.
 
-    What looks like none of ours, or of cibuildwheel's, is left to pytest.
+    Those of a project's `addopts` are for plugins that are not here. Of others, the first counts that
+    one of our flags, or of cibuildwheel's, may be for; what looks like neither is left to pytest.
     """
+    _check_added([word for word in words if word in addopts])
     for word in words:
         name = word.partition("=")[0]
         if remedy := _remedy(name):
             raise UsageError(f"there is no option {printable(name)}", remedy=remedy)
+
+
+def _check_added(words: Sequence[str]) -> None:
+    """Raise UsageError if `addopts` adds words for plugins that are not installed."""
+    if not words:
+        return
+    names = dict.fromkeys(word.partition("=")[0] for word in words)
+    known = (plugin for start, plugin in _OF_PLUGINS.items() if any(n.startswith(start) for n in names))
+    wanted = " and ".join(dict.fromkeys(known)) or "the plugins that they are for"
+    raise UsageError(
+        f"pytest does not know {', '.join(map(printable, words))}",
+        why="the project's addopts add that for a plugin which is not installed here",
+        remedy=f"install {wanted} beside pytest-manylinux, or leave them out: "
+        "`pytest --manylinux -o addopts=`",
+    )
 
 
 def _remedy(name: str) -> str:
