@@ -29,7 +29,7 @@ from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.shutdown import run_program
 from pytest_manylinux.host.subprocesses import module_command
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.images.apt import DEBIAN_TRIPLETS
+from pytest_manylinux.model.distro import DEBIAN_TRIPLETS
 from pytest_manylinux.model.policy import LibcKind, Policy, glibc
 
 VERSION = "0.17.1"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from pytest_manylinux.diagnose.api import once_per_wheel
-from pytest_manylinux.model.distro import InterpreterOrigin, Target
+from pytest_manylinux.model.distro import DEBIAN_TRIPLETS, InterpreterOrigin, Target
 from pytest_manylinux.model.policy import LibcKind, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
 from pytest_manylinux.model.wheel import FileContent, ModuleFile, WheelFacts
@@ -33,11 +33,11 @@ _MUSL_SINCE = (3, 11)  # before, the suffix for musl ended as glibc's does (CPyt
 _M_UNTIL = (3, 7)  # the flag m (pymalloc) is part of the suffix up to here
 _NEWEST = 40  # no minor version in sight is higher
 # PyPy looks for one suffix alone, whose end Debian's own has from the archive's names of architectures:
-# seen with 7.3.5, 7.3.11, 7.3.19 and 8.0.1 in Debian 11 to testing. Others' wheels for them end in
-# `-x86-linux-gnu` and `-arm-linux-gnu`; of other distros' PyPys it is not known.
-_PYPY_IN_DEBIAN = {
+# seen with 7.3.5 (which says i686), 7.3.11, 7.3.19 and 8.0.1 of Debian 11 to testing. Other wheels end
+# in `-x86-linux-gnu`, `-arm-linux-gnu`, `-ppc_64-linux-gnu`; of other distros' PyPys it is not known.
+_PYPY_IN_DEBIAN: dict[str, tuple[str, ...]] = {
+    **{arch: (f"-{triplet}",) for arch, triplet in DEBIAN_TRIPLETS.items()},
     "i686": ("-i386-linux-gnu", "-i686-linux-gnu"),
-    "armv7l": ("-arm-linux-gnueabihf",),
 }
 _TAG = re.compile(r"(?P<kind>cp|pp|graalpy)3(?P<minor>\d+)")
 

@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.modules import needs_others
 from pytest_manylinux.inspect.names import python_of_folder
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import DEBIAN_TRIPLETS, Target
 from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
 from pytest_manylinux.model.wheel import SITE, Wheel, WheelFacts, environment_path
 
@@ -32,11 +32,6 @@ _ORIGIN_ON_MUSL = re.compile(r"\$(?:ORIGIN|\{ORIGIN\})")
 _LIB = re.compile(r"\$(?:LIB(?!\w)|\{LIB\})", re.ASCII)
 # What $LIB stands for (DL_DST_LIB of each distro's glibc): the multiarch folder where there is one.
 _MULTIARCH = frozenset({"debian", "ubuntu", "python"})
-_TRIPLETS = {
-    "i686": "i386-linux-gnu",
-    "armv7l": "arm-linux-gnueabihf",
-    "ppc64le": "powerpc64le-linux-gnu",
-}
 _ONE_FOLDER = frozenset({"archlinux"})
 # Where an environment has its modules, seen from its prefix; the version in between does not matter.
 _SITE = "lib/python/site-packages"
@@ -170,7 +165,7 @@ def lib_folder(target: Target | None) -> str:
     if target is None:
         return "lib/x86_64-linux-gnu"
     if target.distro.family in _MULTIARCH:
-        return f"lib/{_TRIPLETS.get(target.arch, f'{target.arch}-linux-gnu')}"
+        return f"lib/{DEBIAN_TRIPLETS[target.arch]}"
     narrow = target.arch in {"i686", "armv7l"} or target.distro.family in _ONE_FOLDER
     return "lib" if narrow else "lib64"
 

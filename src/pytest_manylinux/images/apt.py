@@ -83,18 +83,6 @@ DEBIAN_ARCHITECTURES = {
 }
 """Debian's name for each architecture of a platform tag (wiki.debian.org/ArchitectureSpecificsMemo)."""
 
-DEBIAN_TRIPLETS = {
-    "x86_64": "x86_64-linux-gnu",
-    "i686": "i386-linux-gnu",
-    "aarch64": "aarch64-linux-gnu",
-    "armv7l": "arm-linux-gnueabihf",
-    "ppc64le": "powerpc64le-linux-gnu",
-    "s390x": "s390x-linux-gnu",
-    "riscv64": "riscv64-linux-gnu",
-    "loongarch64": "loongarch64-linux-gnu",
-}
-"""Debian's names of folders of libraries and of compilers (wiki.debian.org/Multiarch/Tuples)."""
-
 _FIELDS = ("SITE", "RELEASE", "ORIGIN", "LABEL", "SOURCESENTRY", "CREATED_BY")
 _TRANSPORT = re.compile(r"Acquire::(https?|ftp|Retries|ForceIPv[46])\b")
 _SIGNED_BY = re.compile(

@@ -15,6 +15,18 @@ from pytest_manylinux.model.system_calls import KernelVersion
 # lets come from outside.
 NAMESPACES = ("GLIBC", "GLIBCXX", "CXXABI", "GCC", "ZLIB", "LIBATOMIC")
 
+DEBIAN_TRIPLETS = {
+    "x86_64": "x86_64-linux-gnu",
+    "i686": "i386-linux-gnu",
+    "aarch64": "aarch64-linux-gnu",
+    "armv7l": "arm-linux-gnueabihf",
+    "ppc64le": "powerpc64le-linux-gnu",
+    "s390x": "s390x-linux-gnu",
+    "riscv64": "riscv64-linux-gnu",
+    "loongarch64": "loongarch64-linux-gnu",
+}
+"""Debian's names of folders of libraries and of compilers (wiki.debian.org/Multiarch/Tuples)."""
+
 
 class InterpreterOrigin(enum.Enum):
     """Where a target's Python comes from."""

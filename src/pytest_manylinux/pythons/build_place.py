@@ -14,8 +14,7 @@ from pathlib import Path, PurePosixPath
 from pytest_manylinux.engines.api import MIB, SCRATCH, Command, Engine, Limits, Mount, SandboxSpec
 from pytest_manylinux.errors import ToolchainError
 from pytest_manylinux.host.architecture import allowed_time, emulation_of, host_arch
-from pytest_manylinux.images.apt import DEBIAN_TRIPLETS
-from pytest_manylinux.model.distro import AddedPython, Image, Interpreter, Target
+from pytest_manylinux.model.distro import DEBIAN_TRIPLETS, AddedPython, Image, Interpreter, Target
 from pytest_manylinux.model.python import Implementation
 
 LIBRARIES = (

@@ -31,6 +31,9 @@ HEAD = "pypy311-pp73-"
         (f"{HEAD}arm-linux-gnu", "armv7l", True, False),
         (f"{HEAD}arm-linux-gnueabihf", "armv7l", True, True),
         (f"{HEAD}riscv64-linux-gnu", "riscv64", True, True),
+        (f"{HEAD}ppc_64-linux-gnu", "ppc64le", True, False),
+        (f"{HEAD}powerpc64le-linux-gnu", "ppc64le", True, True),
+        (f"{HEAD}s390x-linux-gnu", "s390x", True, True),
         (f"{HEAD}x86-linux-gnu", "", True, True),  # of any architecture, as an audit asks
         ("pypy39-pp73-x86_64-linux-gnu", "x86_64", True, False),
         ("cpython-311-x86_64-linux-gnu", "x86_64", True, False),
