@@ -35,7 +35,6 @@ from pytest_manylinux.report.junit import (
     inner_cases,
     suite_properties,
 )
-from pytest_manylinux.report.proof import require_library
 from pytest_manylinux.report.shards import parse_shard, shard_record
 from pytest_manylinux.run.collection import Context, read_layers
 from pytest_manylinux.run.extensions import gather
@@ -45,10 +44,10 @@ from pytest_manylinux.run.monorepo import is_output, projects_of_root
 from pytest_manylinux.run.progress import Lines, Live
 from pytest_manylinux.run.record import ItemRecord, load_item_record
 from pytest_manylinux.run.reports import (
-    Outputs,
     divide,
     gate_words,
     image_notes,
+    outputs_of,
     speak_to_forge,
     untargeted_notes,
 )
@@ -151,7 +150,7 @@ class Hooks:
         self.lines = Lines(config, lambda report: GROUP in vars(report))
         self.annotations: Sequence[str] = ()
         self._properties = SharedProperties()
-        self.outputs = self._outputs()
+        self.outputs = outputs_of(config.getoption, config.invocation_params.dir)
         self.shard = self._parsed_shard()
         self.common = ExitStack()
         self.common_folder = _shared_folder(config, self.common)
@@ -180,30 +179,14 @@ class Hooks:
             rebuild=config.getoption("manylinux_rebuild"),
             extensions=extensions,
         )
-        self.run.check(settings)
+        with added_checks(extensions.checks):
+            self.run.check(settings)
         if not (bare or with_tests or config.option.pyargs):
             check_there(config.args, here)
         alone = projects_of_root(config.rootpath, settings) if bare else frozenset()
         self.context = Context(run=self.run, layers=layers, alone=alone, with_tests=with_tests)
         config.stash[CONTEXT] = self.context
         self.common.enter_context(added_checks(extensions.checks))
-
-    def _outputs(self) -> Outputs:
-        here = self.config.invocation_params.dir
-        names = ("proof", "sbom", "html", "markdown", "sign_key", "history")
-        values = {name: self.config.getoption(f"manylinux_{name}") for name in names}
-        sigstore = self.config.getoption("manylinux_sigstore")
-        if sigstore:
-            require_library()
-        paths = {name: here / value for name, value in values.items() if value}
-        if "proof" not in paths and (sigstore or "sign_key" in paths):
-            flag = "--manylinux-sigstore" if sigstore else "--manylinux-sign-key"
-            raise UsageError(
-                f"{flag} has nothing to sign",
-                why="it signs the proof, and no proof was asked for",
-                remedy="add --manylinux-proof=FILE",
-            )
-        return Outputs(sigstore=sigstore, **paths)
 
     def _parsed_shard(self) -> tuple[int, int] | None:
         text = self.config.getoption("manylinux_shard")

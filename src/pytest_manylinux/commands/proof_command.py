@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.report.destinations import Destination, ReportForm, check_destinations
 from pytest_manylinux.report.diff import load_history
 from pytest_manylinux.report.phrases import verdict_text
 from pytest_manylinux.report.proof import Proof, load_trusted, read_proof, write_proof
@@ -92,6 +93,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
+    check_destinations([Destination("--output", arguments.output, ReportForm.JSON)])
     proofs = [_read(arguments, path) for path in arguments.proofs]
     write_proof(
         merge(proofs), arguments.output, sign_key=arguments.sign_key, as_myself=arguments.sigstore
@@ -106,6 +108,10 @@ def _report(arguments: argparse.Namespace) -> int:
 
     if arguments.html is None and arguments.markdown is None:
         raise UsageError("no report was asked for", remedy="add --html FILE or --markdown FILE")
+    pairs = ((arguments.html, ReportForm.HTML), (arguments.markdown, ReportForm.MARKDOWN))
+    check_destinations(
+        Destination(f"--{form.name.lower()}", path, form) for path, form in pairs if path is not None
+    )
     record = _read(arguments, arguments.proof).record
     history = None
     if arguments.history is not None:

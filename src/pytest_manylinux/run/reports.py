@@ -10,19 +10,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_manylinux.artifacts import read_artifact
-from pytest_manylinux.errors import ExitCode
+from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.gate import decide
 from pytest_manylinux.inspect.wheel_file import open_wheel
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause
 from pytest_manylinux.model.wheel import Wheel, WheelFacts
 from pytest_manylinux.report.cyclonedx import write_sbom
+from pytest_manylinux.report.destinations import Destination, ReportForm, check_destinations
 from pytest_manylinux.report.diff import History, durations, keep, load_history
 from pytest_manylinux.report.markdown import append_summary, workflow_annotations, write_markdown
 from pytest_manylinux.report.phrases import counted
-from pytest_manylinux.report.proof import write_proof
+from pytest_manylinux.report.proof import require_library, write_proof
 from pytest_manylinux.report.shards import balance
 from pytest_manylinux.run.session import Run
 from pytest_manylinux.upload_rules.index_rules import index_rules
@@ -94,6 +96,62 @@ class Outputs:
             group = key.rpartition("::")[0]
             found[group] = found.get(group, 0.0) + seconds
         return found
+
+
+_FORMS = {
+    "proof": ReportForm.JSON,
+    "sbom": ReportForm.JSON,
+    "html": ReportForm.HTML,
+    "markdown": ReportForm.MARKDOWN,
+}
+
+
+def outputs_of(option: Callable[[str], Any], here: Path) -> Outputs:
+    """What the command line asks for; `option` gives a flag's value by its name in pytest.
+
+    Paths are from `here`. Raises UsageError for what could not be written, or would replace something
+    else than a report, before anything is run.
+    """
+    paths: dict[str, Path] = {}
+    for name in (*_FORMS, "sign_key", "history"):
+        value = option(f"manylinux_{name}")
+        if value == "":
+            raise UsageError(
+                f"{_flag(name)} has no value", remedy="name a place, or leave the flag out"
+            )
+        if value is not None:
+            paths[name] = here / value
+    sigstore = bool(option("manylinux_sigstore"))
+    if sigstore:
+        require_library()
+    if "proof" not in paths and (sigstore or "sign_key" in paths):
+        raise UsageError(
+            f"{_flag('sigstore' if sigstore else 'sign_key')} has nothing to sign",
+            why="it signs the proof, and no proof was asked for",
+            remedy="add --manylinux-proof=FILE",
+        )
+    if "sign_key" in paths:
+        _check_key(paths["sign_key"], also_sigstore=sigstore)
+    check_destinations(
+        Destination(_flag(name), paths[name], form) for name, form in _FORMS.items() if name in paths
+    )
+    history = paths.get("history")
+    if history is not None and history.exists() and not history.is_dir():
+        raise UsageError(f"{_flag('history')}: {history} is no folder", remedy="name a folder")
+    return Outputs(sigstore=sigstore, **paths)
+
+
+def _check_key(file: Path, *, also_sigstore: bool) -> None:
+    """Raise UsageError for a key that could not sign what the run is about to prove."""
+    from pytest_manylinux.report import signing  # noqa: PLC0415 - of few runs, and it loads slowly
+
+    if also_sigstore:
+        raise UsageError("a proof is signed with a key or by an identity, not both")
+    signing.load_private_key(file)
+
+
+def _flag(name: str) -> str:
+    return f"--manylinux-{name.replace('_', '-')}"
 
 
 def speak_to_forge(record: RunRecord, environment: Mapping[str, str]) -> Sequence[str]:
