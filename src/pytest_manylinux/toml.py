@@ -20,6 +20,13 @@ TomlError = tomllib.TOMLDecodeError
 def parse_toml(text: str) -> Mapping[str, Any]:
     """A TOML document: collection, settings and planning ask for the same one, which is parsed once.
 
-    Nobody may change it. Raises TomlError.
+    Nobody may change it. Raises TomlError, for numbers and nesting that Python gives up on as well.
     """
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except TomlError:
+        raise
+    except ValueError as error:  # of an integer of thousands of digits
+        raise TomlError(str(error)) from error
+    except RecursionError as error:
+        raise TomlError("it is nested too deeply") from error

@@ -58,3 +58,16 @@ def make_sdist(folder: Path, more: str) -> None:
         archive.add(project / "pyproject.toml", "sample-1.0/pyproject.toml")
     (project / "pyproject.toml").unlink()
     project.rmdir()
+
+
+@pytest.mark.parametrize("broken", ["[tool.pytest-manylinux]\nx = \n", '\nname = "twice"\nname = ""\n'])
+def test_a_table_that_cannot_be_read_is_not_passed_over(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    here = pytester.mkdir("caller")
+    (here / "pyproject.toml").write_text(f"{TABLE}{broken}", encoding="utf-8")
+    make_wheel(pytester.path / "dist", "sample-1.0-py3-none-any.whl")
+    monkeypatch.chdir(here)
+    result = pytester.runpytest("--manylinux", "--co", "-q", "../dist")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: pyproject.toml cannot be read"])

@@ -208,6 +208,46 @@ def test_a_key_without_a_proof_is_a_usage_error(pytester: pytest.Pytester) -> No
     )
 
 
+def test_a_key_that_cannot_sign_is_told_before_anything_runs(pytester: pytest.Pytester) -> None:
+    make_wheel(pytester.path / "dist")
+    result = collect(pytester, "--manylinux-sign-key=key", "--manylinux-proof=proof.json", "dist")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *key: the key cannot be read"])
+
+
+@pytest.mark.parametrize("flag", ["proof", "html", "markdown", "sbom", "history", "sign-key"])
+def test_a_flag_whose_value_is_empty_is_a_usage_error(pytester: pytest.Pytester, flag: str) -> None:
+    make_wheel(pytester.path / "dist")
+    result = collect(pytester, f"--manylinux-{flag}=", "dist")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --manylinux-{flag} has no value"])
+
+
+@pytest.mark.parametrize("flag", ["proof", "html", "markdown", "sbom"])
+def test_a_wheel_that_a_flag_without_its_file_takes_for_it_is_kept(
+    pytester: pytest.Pytester, flag: str
+) -> None:
+    wheel = make_wheel(pytester.path / "dist")
+    content = wheel.read_bytes()
+    result = collect(pytester, f"--manylinux-{flag}", f"dist/{WHEEL}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --manylinux-{flag}: *is no earlier report"])
+    assert wheel.read_bytes() == content
+
+
+@pytest.mark.parametrize("setting", ["expect", "ignore"])
+@pytest.mark.parametrize("place", [".", "project"])
+def test_a_finding_that_there_is_not_is_told_at_once(
+    pytester: pytest.Pytester, setting: str, place: str
+) -> None:
+    row = f'[[tool.pytest-manylinux.{setting}]]\nfinding = "missing-libary"\nreason = "known"\n'
+    make_project(pytester.path / place, row)
+    result = collect(pytester, FOUR, place)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"{setting}: no finding is called 'missing-libary'" in f"{result.stdout}{result.stderr}"
+    assert "perhaps you meant 'missing-library'" in f"{result.stdout}{result.stderr}"
+
+
 def test_without_the_switch_wheels_and_projects_are_not_collected(
     pytester: pytest.Pytester,
 ) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.model.selection import expand_braces
 
 WORD = "cibuildwheel"
 """What `test-command` is set to for these settings to be taken."""
@@ -157,14 +158,12 @@ def variables(raw: object, where: str) -> Mapping[str, str]:
 
 def patterns(raw: object, where: str) -> tuple[str, ...]:
     """Patterns (fnmatch) with cibuildwheel's braces: `{cp39,cp310}-*` stands for two."""
-    return tuple(one for word in _strings(raw, where) for one in expanded(word))
-
-
-def expanded(pattern: str) -> Iterator[str]:
-    """A pattern without braces for each way to choose among the words in them."""
-    found = re.search(r"\{([^{}]*)\}", pattern)
-    if found is None:
-        yield pattern
-        return
-    for word in found[1].split(","):
-        yield from expanded(pattern[: found.start()] + word + pattern[found.end() :])
+    found: list[str] = []
+    for word in _strings(raw, where):
+        try:
+            found += expand_braces(word)
+        except OverflowError as error:
+            raise UsageError(
+                f"{where}: {word!r} stands for too many patterns", remedy="write it with * or ?"
+            ) from error
+    return tuple(dict.fromkeys(found))

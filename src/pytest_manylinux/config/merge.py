@@ -55,6 +55,7 @@ def merge(layers: Iterable[Layer]) -> Settings:
         check_keys(layer.values, BY_NAME, f"{layer.where}: tool.{TABLE}")
         for name, raw in layer.values.items():
             key = BY_NAME[name]
+            _check_values(raw, layer.place(name))
             value = key.read(raw, layer.place(name))
             if layer.kind is SourceKind.PROJECT and key.option.per_run:
                 continue
@@ -64,6 +65,26 @@ def merge(layers: Iterable[Layer]) -> Settings:
             )
             sources[name] = Source(layer.kind, where)
     return Settings(**values, sources=sources)
+
+
+_WIDEST = 2**63  # TOML's integers are of 64 bits, and Python's of any length
+
+
+def _check_values(raw: object, where: str) -> None:
+    """Raise UsageError for what no setting can hold: NUL, an integer that is wider than TOML's."""
+    if isinstance(raw, str) and "\0" in raw:
+        raise UsageError(
+            f"{where}: {raw!r} cannot be used", why="no path, argument or variable can hold a NUL"
+        )
+    if isinstance(raw, int) and not -_WIDEST <= raw < _WIDEST:
+        raise UsageError(f"{where}: the number cannot be used", why="it is wider than 64 bits")
+    if isinstance(raw, dict):
+        for name, value in raw.items():
+            _check_values(name, where)
+            _check_values(value, where)
+    elif isinstance(raw, list):
+        for value in raw:
+            _check_values(value, where)
 
 
 _VARIABLE = "PYTEST_MANYLINUX_"

@@ -5,6 +5,7 @@ All raise UsageError with the place, the value and what would be right.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -47,6 +48,27 @@ def words(raw: object, where: str) -> tuple[str, ...]:
     else:
         raise _wrong(where, raw, "give a list of strings")
     return tuple(dict.fromkeys(found))
+
+
+def some_words(raw: object, where: str) -> tuple[str, ...]:
+    """The same, and at least one."""
+    if found := words(raw, where):
+        return found
+    raise _wrong(where, raw, "name at least one, or leave the setting out")
+
+
+_NAME = re.compile(r"[A-Z0-9]([A-Z0-9._-]*[A-Z0-9])?", re.ASCII | re.IGNORECASE)
+
+
+def names(raw: object, where: str) -> tuple[str, ...]:
+    """Names of extras or dependency groups (PEP 685 and 735: written as those of projects are)."""
+    found = words(raw, where)
+    if wrong := next((word for word in found if not _NAME.fullmatch(word)), ""):
+        raise UsageError(
+            f"{where}: {wrong!r} is not a name",
+            remedy="letters and digits, with -, _ or . between them",
+        )
+    return found
 
 
 INSTALLERS = ("pip", "uv")
@@ -94,7 +116,14 @@ def import_depth(raw: object, where: str) -> ImportDepth:
 
 def path(raw: object, where: str) -> Path:
     """A path, as written; who uses it resolves it against the root folder."""
-    return Path(text(raw, where)).expanduser()
+    try:
+        return Path(text(raw, where)).expanduser()
+    except RuntimeError as error:  # ~ or ~NAME without a home
+        raise UsageError(
+            f"{where}: {raw!r} cannot be used",
+            why="there is no such user, or no home folder",
+            remedy="write the folder out",
+        ) from error
 
 
 def policies(raw: object, where: str) -> tuple[PolicyChoice, ...]:
@@ -140,7 +169,7 @@ def architectures(raw: object, where: str) -> tuple[str, ...]:
     """Cibuildwheel's words for architectures, and names of them."""
     known = (*ARCHITECTURE_WORDS, *ARCHITECTURES)
     read = choice("architecture", known)
-    return tuple(str(read(word, where)) for word in words(raw, where))
+    return tuple(str(read(word, where)) for word in some_words(raw, where))
 
 
 def choice(what: str, known: tuple[str, ...]) -> Callable[[object, str], str]:
@@ -198,15 +227,24 @@ def processor(raw: object, where: str) -> str:
     return "" if raw == "" else choice("processor", tuple(X86_64_MODELS))(raw, where)
 
 
+LONGEST = 86400
+"""Seconds of a time limit; under an emulator it is fifteen times as long. poll(2) takes 24 days."""
+
+
 def seconds(raw: object, where: str) -> float:
-    """A positive number of seconds."""
-    try:
-        value = float(raw) if isinstance(raw, (int, float, str)) else 0.0
-    except ValueError:
-        value = 0.0
-    if isinstance(raw, bool) or not 0 < value < float("inf"):
-        raise _wrong(where, raw, "give a number of seconds above 0")
+    """A positive number of seconds, at most LONGEST."""
+    value = _number(raw)
+    if not 0 < value <= LONGEST:
+        raise _wrong(where, raw, f"give a number of seconds above 0, at most {LONGEST}, a day")
     return value
+
+
+def _number(raw: object) -> float:
+    """A number, or a string that is one; not a number (NaN) for anything else."""
+    if isinstance(raw, (int, float, str)) and not isinstance(raw, bool):
+        with contextlib.suppress(ValueError, OverflowError):
+            return float(raw)
+    return math.nan
 
 
 def address(raw: object, where: str) -> str:
@@ -268,8 +306,7 @@ def distro_shares(raw: object, where: str) -> Mapping[str, float]:
     if not isinstance(raw, dict):
         raise _wrong(where, raw, 'write it as a table: { "debian-12" = 31.5, other = 12 }')
     for name, value in raw.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0 <= value < math.inf:
+        if isinstance(value, str) or not 0 <= _number(value) < math.inf:
             raise _wrong(f"{where}: {name}", value, "give a number of users or of per cent, from 0 on")
     if raw and not any(raw.values()):
         raise _wrong(where, raw, "give at least one distro a number above 0, or leave the table out")
@@ -404,8 +441,8 @@ def gate_rule(raw: object, where: str) -> GateRule:
         raise _wrong(where, raw, "write it as a table")
     check_keys(raw, _GATE_KEYS, where)
     age = raw.get("max-age", 0)
-    if age != 0:
-        age = seconds(age, f"{where}: max-age (days)")
+    if age != 0 and not 0 < _number(age) < math.inf:
+        raise _wrong(f"{where}: max-age (days)", age, "give a number of days above 0")
     return GateRule(
         require=words(raw.get("require", []), f"{where}: require"),
         max_age=float(age),

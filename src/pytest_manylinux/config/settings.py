@@ -61,7 +61,7 @@ WHOLE = 100.0
 def as_percentage(value: object, where: str) -> float:
     """A number from 0 to 100; raises UsageError for others."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) <= WHOLE:  # type: ignore[arg-type]
+    if not number or not 0 <= value <= WHOLE:  # type: ignore[operator]
         raise UsageError(f"{where}: {value!r} cannot be used", remedy="give a percentage from 0 to 100")
     return float(value)  # type: ignore[arg-type]
 

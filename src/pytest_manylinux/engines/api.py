@@ -31,6 +31,9 @@ from pytest_manylinux.model.distro import Image
 from pytest_manylinux.model.observation import how_it_ended
 
 MIB = 1024 * 1024
+LONGEST_WAIT = 2e6
+"""Seconds that one poll(2) may last: it takes no more than an `int` of milliseconds."""
+
 SCRATCH = PurePosixPath("/scratch")
 INBOX = PurePosixPath("/tmp/inputs")  # noqa: S108 - the sandbox's own
 """Where the inputs of a preloaded process's runs come, unless another folder is named."""

@@ -57,7 +57,7 @@ from pytest_manylinux.run.subjects import (
     tags_of_name,
 )
 from pytest_manylinux.run.tracebacks import foreseen
-from pytest_manylinux.run.trial_inputs import TrialInputs, deciding, extra_sets
+from pytest_manylinux.run.trial_inputs import TrialInputs, deciding, extra_sets, with_known_extras
 from pytest_manylinux.trials.trial import TrialRequest
 
 if TYPE_CHECKING:
@@ -127,10 +127,10 @@ class Flow:
 
     async def _inputs(self, job: TrialJob, read: Read) -> TrialInputs:
         """Raises DependencyError where another wheel of this run is required and could not be built."""
-        settings, own = settings_of(job.origin), read.facts.requires_dist
-        suite = None
+        settings, own, suite = settings_of(job.origin), read.facts.requires_dist, None
         if settings.test_command:
-            suite = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
+            asked = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
+            suite = with_known_extras(asked, read.facts)
         wanted = own if settings.dependencies == "resolve" or suite else ()
         wanted += suite.wanted(read.wheel.name) if suite else ()
         wanted += tuple(

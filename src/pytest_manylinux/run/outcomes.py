@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pytest_manylinux.config.settings import IndexChoice, Settings
-from pytest_manylinux.diagnose.check_registry import make_finding
+from pytest_manylinux.diagnose.check_registry import find_check, make_finding
 from pytest_manylinux.diagnose.grafts import old_libraries
 from pytest_manylinux.diagnose.judge import (
     apply_expectations,
@@ -152,6 +152,18 @@ def rebuild_findings(record: BuildRecord | None) -> list[Finding]:
             evidence=record.differences,
         )
     ]
+
+
+def check_findings(settings: Settings) -> None:
+    """Raise UsageError for a name in `expect` or `ignore` that no finding has, a plugin's included."""
+    for setting, rules in (("expect", settings.expect), ("ignore", settings.ignore)):
+        for rule in rules:
+            try:
+                find_check(rule.finding)
+            except UsageError as error:
+                raise UsageError(
+                    f"{settings.source(setting)}: {setting}: {error.what}", remedy=error.remedy
+                ) from error
 
 
 def check_bounds(settings: Settings) -> None:

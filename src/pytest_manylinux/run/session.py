@@ -48,7 +48,7 @@ from pytest_manylinux.pythons.standalone import StandalonePythons
 from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
-from pytest_manylinux.run.outcomes import check_bounds
+from pytest_manylinux.run.outcomes import check_bounds, check_findings
 from pytest_manylinux.run.project_tests import Suites, cores_of
 from pytest_manylinux.run.tasks import Overview, Tasks
 from pytest_manylinux.run.trial_inputs import check_resolution
@@ -121,6 +121,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.extensions = extensions or Extensions()
+        self._knows_checks = extensions is not None  # what a command begins asks no plugin for its own
         self.root = root
         self.own = own
         self.here = here
@@ -377,6 +378,8 @@ class Run:
         check_resolution(settings)
         self.extensions.require(settings)
         check_bounds(settings)
+        if self._knows_checks:
+            check_findings(settings)
         if settings.dask:
             require_library()
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))

@@ -83,11 +83,11 @@ def folder_of_table(config: pytest.Config, *, bare: bool) -> Path:
 
 
 def has_table(folder: Path) -> bool:
-    """Whether a folder's pyproject.toml has a table of ours; one that cannot be read has none."""
+    """Whether a folder's pyproject.toml has a table of ours, or cannot be read: its reader says why."""
     try:
         return bool(file_layer(folder / "pyproject.toml", shown="").values)
     except UsageError:
-        return False
+        return True
 
 
 def root_above(paths: Sequence[Path], here: Path) -> Path | None:

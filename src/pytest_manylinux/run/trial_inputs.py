@@ -151,6 +151,24 @@ def extra_sets(settings: Settings, facts: WheelFacts) -> tuple[tuple[str, ...], 
     return tuple(found)
 
 
+def with_known_extras(suite: SuiteRequest | None, facts: WheelFacts) -> SuiteRequest | None:
+    """The same, or the reason why tests that want an extra that the wheel does not have are not run.
+
+    pip only warns of one, and the tests would run without what they need, or skip themselves.
+    """
+    if suite is None or not suite.can_run:
+        return suite
+    known = {canonicalize_name(name) for name in facts.extras}
+    strange = [name for name in suite.settings.extras if canonicalize_name(name) not in known]
+    if not strange:
+        return suite
+    lacking = (
+        f"test-extras has {strange[0]!r}, which the wheel does not provide: "
+        f"it provides {', '.join(facts.extras) or 'none'}"
+    )
+    return replace(suite, settings=replace(suite.settings, lacking=lacking))
+
+
 def deciding(verdicts: Mapping[tuple[str, ...], Verdict]) -> Verdict:
     """Of a wheel's verdicts by the extras that it was installed with, the one that counts.
 

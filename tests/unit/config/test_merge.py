@@ -134,7 +134,7 @@ def test_the_order_in_which_layers_are_given_does_not_matter(found: list[Layer])
             ("import-depth", raw, "all or a number from 0")
             for raw in (True, -1, "2:warning", "", "all:")
         ),
-        ("gate", {"max-age": "old"}, "seconds above 0"),
+        ("gate", {"max-age": "old"}, "days above 0"),
         ("gate", {"allow-ignored": "yes"}, "true or false"),
     ],
 )
@@ -262,3 +262,53 @@ def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, said: s
 
 def test_a_file_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert file_layer(tmp_path / "pyproject.toml", shown="pyproject.toml").values == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"1{'0' * 400}", f"1{'0' * 5000}", f"0x{'f' * 5000}", f"{'[' * 3000}{']' * 3000}", r'"a\u0000b"'],
+)
+@pytest.mark.parametrize("name", ["test-timeout", "distros", "test-command", "distro-shares.other"])
+def test_no_value_of_a_table_is_more_than_a_usage_error(tmp_path: Path, value: str, name: str) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_text(f"[tool.pytest-manylinux]\n{name} = {value}\n")
+    with pytest.raises(UsageError) as caught:
+        merge([file_layer(file, shown="pyproject.toml")])
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", [key.name for key in KEYS if key.name.endswith("timeout")])
+@pytest.mark.parametrize("raw", ["1e300", 10**15, "86401", "nan", "-1", 0, True])
+def test_a_time_limit_is_at_most_a_day(name: str, raw: object) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: raw})])
+    assert merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: 86400})])
+
+
+@pytest.mark.parametrize("name", ["distros", "archs"])
+@pytest.mark.parametrize("raw", ["", " , ", []])
+def test_an_empty_choice_is_no_choice(name: str, raw: object) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        merge([Layer(SourceKind.FLAG, "command line", {name: raw})])
+
+
+@pytest.mark.parametrize("home", ["~no-such-user/x", "~no-such-user"])
+def test_a_home_that_there_is_not_is_a_usage_error(home: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used"):
+        merge([Layer(SourceKind.FLAG, "command line", {"wheelhouse": home})])
+
+
+@pytest.mark.parametrize("name", ["extras", "test-extras", "test-groups"])
+def test_extras_and_groups_have_names(name: str) -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: ["Fast.io", "a_b-c", "x"]})
+    assert merge([layer])
+    for wrong in ("a b", "[x]", "-r", "x;", "a]", "ä"):
+        with pytest.raises(UsageError, match="is not a name"):
+            merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: [wrong]})])
+
+
+def test_patterns_expand_as_a_shell_does_and_not_without_end() -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"test-skip": "{cp39,cp31{0..2}}-* debian-*"})
+    assert merge([layer]).test_skip == ("cp39-*", "cp310-*", "cp311-*", "cp312-*", "debian-*")
+    with pytest.raises(UsageError, match="too many patterns"):
+        merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"test-skip": "{a,b}" * 40})])

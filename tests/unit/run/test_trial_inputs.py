@@ -12,7 +12,13 @@ from pytest_manylinux.config.merge import flag_layer, merge
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.errors import DependencyError, UsageError
 from pytest_manylinux.model.verdict import Outcome, Verdict
-from pytest_manylinux.run.trial_inputs import check_resolution, deciding, extra_sets
+from pytest_manylinux.run.trial_inputs import (
+    check_resolution,
+    deciding,
+    extra_sets,
+    with_known_extras,
+)
+from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings
 
 
 def settings(**values: str) -> Settings:
@@ -71,3 +77,18 @@ def test_the_first_that_does_not_pass_decides_and_a_fault_before_what_is_not_pro
     assert extras_of(deciding({(): bad})) == ()
     lost = replace(unknown, observation=None)
     assert deciding({(): good, ("a",): lost}) == lost
+
+
+def test_tests_that_want_an_extra_that_there_is_not_are_not_run() -> None:
+    def lacking(*extras: str) -> str:
+        asked = SuiteRequest(settings=SuiteSettings(command=("true",), extras=extras))
+        suite = with_known_extras(asked, make_facts(extras=("fast-io", "cli")))
+        assert suite is not None
+        assert suite.can_run is not bool(suite.settings.lacking)
+        return suite.settings.lacking
+
+    assert lacking() == lacking("Fast.IO", "cli") == ""
+    assert lacking("cli", "fats") == (
+        "test-extras has 'fats', which the wheel does not provide: it provides fast-io, cli"
+    )
+    assert with_known_extras(None, make_facts()) is None

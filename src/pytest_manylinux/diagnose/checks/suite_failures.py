@@ -69,6 +69,7 @@ TESTS_FAILED = Check(code="ML320", name="tests-failed", severity=Severity.ERROR,
 # ML321: the project's own tests were to be run, and none was: the trial proves nothing.
 
 _NOT_FOUND = (126, 127)  # a shell's exit codes for what it cannot start
+_NOTHING_FOUND = ("pytest found", "pytest refused", "the command ran no test")  # by trials/suite.py
 
 
 def _tests_not_run(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
@@ -84,7 +85,7 @@ def _tests_not_run(facts: WheelFacts, observation: Observation, target: Target) 
 
 def _remedy(suite: SuiteOutcome) -> str:
     """What to do; empty for the check's first remedy, which is about where the tests are."""
-    if suite.exit_code not in _NOT_FOUND:
+    if suite.exit_code not in _NOT_FOUND and suite.not_run.startswith(_NOTHING_FOUND):
         return ""
     return next(
         one.words

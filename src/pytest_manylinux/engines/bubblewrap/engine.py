@@ -21,6 +21,7 @@ from typing import IO
 from pytest_manylinux.engines import transfer
 from pytest_manylinux.engines.api import (
     INBOX,
+    LONGEST_WAIT,
     Command,
     Completed,
     OutputListener,
@@ -379,7 +380,7 @@ class BubblewrapProgram(Closeable):
         view, poll, end = memoryview(content), select.poll(), time.monotonic() + timeout
         poll.register(self._input, select.POLLOUT)
         try:
-            while view and poll.poll(max(end - time.monotonic(), 0) * 1000):
+            while view and poll.poll(min(max(end - time.monotonic(), 0), LONGEST_WAIT) * 1000):
                 view = view[os.write(self._input, view) :]
         except OSError as error:
             raise SandboxError("the preloaded process has ended", why=str(error)) from error

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pytest_manylinux.engines.api import Sink
+from pytest_manylinux.engines.api import LONGEST_WAIT, Sink
 from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.host.architecture import registering
 from pytest_manylinux.host.shutdown import Closeable
@@ -25,7 +25,6 @@ _PROGRAM = Path(__file__).parents[1] / "inside" / "supervisor_main.py"
 _KEPT = ("LD_LIBRARY_PATH",)  # some Pythons do not start without
 _CHUNK = 1 << 16
 _END_TIMEOUT = 15.0
-_LONGEST_WAIT = 3600.0  # seconds; poll(2) takes no more than an `int` of milliseconds
 
 
 _ALONE = ("-I", "-S", "-X", "utf8")  # nothing of the user's own
@@ -137,7 +136,7 @@ class PendingRequest(Closeable):
         in_time = True
         while self._pipes[-1] in open_ends and in_time and not until():
             in_time = (remaining := deadline - time.monotonic()) > 0
-            for file, _ in poll.poll(min(remaining, _LONGEST_WAIT) * 1000 + 1) if in_time else ():
+            for file, _ in poll.poll(min(remaining, LONGEST_WAIT) * 1000 + 1) if in_time else ():
                 if chunk := os.read(file, _CHUNK):
                     readers[file](chunk)
                 else:

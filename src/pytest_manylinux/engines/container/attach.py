@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from pytest_manylinux.engines.api import Sink
+from pytest_manylinux.engines.api import LONGEST_WAIT, Sink
 
 _CHUNK = 1 << 16
 _HEADER = struct.Struct(">BxxxL")
@@ -80,7 +80,7 @@ class Hijacked:
             return True
         poll = select.poll()
         poll.register(self._socket, event)
-        return seconds > 0 and bool(poll.poll(seconds * 1000))
+        return seconds > 0 and bool(poll.poll(min(seconds, LONGEST_WAIT) * 1000))
 
     def hang_up(self) -> None:
         """End it for whoever is receiving in another thread."""
