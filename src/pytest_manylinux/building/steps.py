@@ -24,10 +24,11 @@ _TAIL = 400
 _ERRORS = 60
 _LINE = 64 * 1024
 _CONTEXT = 3
+_SHOWN, _LAST = 12, 15  # lines of errors, of a log's end
 _ERROR_WORDS = ("rror", "ERROR", "undefined ", "xception: ", "command not found")
 _ERROR = re.compile(
     r"\b(?:fatal )?error\b(?: [A-Z]+\d+)?:|undefined (?:symbol|reference)|^\w*(?:Error|Exception): |"
-    r"^ERROR\b|: command not found|CMake Error",
+    r"^ERROR\b|^\S+:\d+:\d+: ERROR: |: command not found|CMake Error",
 )
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 _NOT_THE_CAUSE = re.compile(
@@ -39,7 +40,7 @@ class BuildLog(Closeable):
     """Writes a build's output to a file as it comes, line by line, terminal controls taken out.
 
     On disk at most 64 MiB are kept (a build that writes without end must not fill the disk); in
-    memory the last lines and the first errors with a few lines that follow them.
+    memory the last lines and the first errors of each step with a few lines that follow them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,6 +49,7 @@ class BuildLog(Closeable):
         self._errors: list[str] = []
         self._follow = 0
         self._step = 0
+        self._earlier = 0  # errors of the steps before
         self._rest = b""
         self._written = 0
         try:
@@ -64,7 +66,13 @@ class BuildLog(Closeable):
         """Mark the start of a step."""
         self._flush()
         self._write(f"== {text}\n")
-        self._step = 0
+        self._step = self._follow = 0
+        self._earlier = len(self._errors)
+
+    def ending(self, text: str) -> None:
+        """Mark the end of a step, which goes on to be the one that is asked for."""
+        self._flush()
+        self._write(f"== {text}\n")
 
     def feed(self, data: bytes) -> None:
         """Take output as it comes: an `OutputListener` of engines."""
@@ -75,7 +83,7 @@ class BuildLog(Closeable):
             self._flush()
         self._file.flush()  # a killed run leaves its log, and people watch it grow
 
-    def tail(self, count: int = 15) -> str:
+    def tail(self, count: int = _LAST) -> str:
         """The last lines."""
         self._flush()
         return "\n".join(list(self._tail)[-count:])
@@ -86,14 +94,22 @@ class BuildLog(Closeable):
         lines = list(self._tail)
         return "\n".join(lines[max(0, len(lines) - self._step) :])
 
-    def errors(self, count: int = 12) -> str:
-        """The first errors that compilers, linkers and build back ends spoke of; may be empty."""
+    def errors(self, count: int = _SHOWN) -> str:
+        """The first errors that compilers, linkers and build back ends spoke of; may be empty.
+
+        Of the last step, or where that has none, of those before it.
+        """
         self._flush()
-        return "\n".join(self._errors[:count])
+        return "\n".join((self._errors[self._earlier :] or self._errors)[:count])
 
     def decisive(self) -> str:
-        """What to show of a failure: its first errors, or the end where nothing looks like one."""
-        return self.errors() or self.tail()
+        """What to show of a step that failed: its first errors, or its end if nothing looks like one.
+
+        Of a step that said nothing, the end of the log: what came before it.
+        """
+        self._flush()
+        own = self._errors[self._earlier :][:_SHOWN]
+        return "\n".join(own or self.step().splitlines()[-_LAST:]) or self.tail()
 
     def text(self) -> str:
         """The whole log as kept on disk."""
@@ -125,7 +141,7 @@ class BuildLog(Closeable):
             self._follow = _CONTEXT + 1
         if self._follow:
             self._follow -= 1
-            if len(self._errors) < _ERRORS:
+            if len(self._errors) - self._earlier < _ERRORS:
                 self._errors.append(line)
 
     def _write(self, text: str) -> None:
@@ -198,9 +214,9 @@ class BuildSteps:
             case Status.LOST:
                 raise SandboxError(f"{self.what}: the sandbox was lost during: {title}")
             case Status.SIGNALLED:
-                self.log.heading(f"ended by signal {completed.signal}")
+                self.log.ending(f"ended by signal {completed.signal}")
             case Status.EXITED:
-                self.log.heading(f"exit code {completed.exit_code}, {completed.duration:.1f} s")
+                self.log.ending(f"exit code {completed.exit_code}, {completed.duration:.1f} s")
         if needed_of and not completed.ok:
             raise ToolchainError(
                 f"{self.what}: {title} failed in {needed_of}",

@@ -257,6 +257,29 @@ def test_without_errors_the_end_decides(tmp_path: Path) -> None:
         assert log.decisive() == "one\ntwo"
 
 
+def test_a_step_that_failed_is_told_by_its_own_words(tmp_path: Path) -> None:
+    with BuildLog(tmp_path / "a.log") as log:
+        log.heading("installing build requirements")
+        log.feed(b"Looking in indexes: x\nx.c:1:2: error: of a step that went on\n")
+        log.ending("exit code 0, 1 s")
+        log.heading("reading build requirements")
+        log.feed(b"swig is required\n")
+        log.ending("exit code 1, 1 s")
+        assert log.decisive() == "swig is required"
+        assert log.errors().startswith("x.c:1:2: error:")
+        log.heading("silent")
+        log.ending("exit code 1, 1 s")
+        assert log.decisive().splitlines()[-1] == "swig is required"
+
+
+def test_mesons_error_is_one_among_its_many_words(tmp_path: Path) -> None:
+    error = "../meson.build:66:15: ERROR: Dependency lookup for alsa with method 'pkg-config' failed"
+    with BuildLog(tmp_path / "a.log") as log:
+        log.feed(b"Compiler for C supports arguments -Wpointer-sign: YES\n" * 30 + error.encode())
+        log.feed(b"\n\nA full log can be found at x\n")
+        assert log.decisive().splitlines()[0] == error
+
+
 def test_a_build_that_writes_without_end_does_not_fill_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
