@@ -162,7 +162,7 @@ class Hooks:
             config.args[:] = [os.fspath(config.rootpath)]
         elif not (with_tests or config.option.pyargs):
             check_kinds(config.args, here)
-        self.links = Links(given_paths(config.args, here))
+        self.links = Links(given_paths(config.args, here), with_tests=with_tests)
         own = folder_of_table(config, bare=bare)
         extensions = gather(config)
         layers = read_layers(root=own, options=vars(config.option), environment=os.environ)

@@ -56,6 +56,7 @@ def make_sdist(folder: Path, more: str) -> None:
     project = make_project(folder / "unpacked", more)
     with tarfile.open(folder / "sample-1.0.tar.gz", "w:gz") as archive:
         archive.add(project / "pyproject.toml", "sample-1.0/pyproject.toml")
+        archive.addfile(tarfile.TarInfo("sample-1.0/PKG-INFO"))
     (project / "pyproject.toml").unlink()
     project.rmdir()
 

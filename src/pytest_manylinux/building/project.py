@@ -239,7 +239,8 @@ _NATIVE_SUFFIXES = frozenset(
         *(".pyx", ".rs", ".f", ".f90", ".f95", ".for", ".i", ".d", ".go", ".zig"),
     }
 )
-_ASIDE = frozenset({"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmarks"})
+ASIDE = frozenset({"test", "tests", "testing", "doc", "docs", "example", "examples", "benchmarks"})
+"""Folders of a project, by their names in lower case, whose files are not built into its wheel."""
 _NATIVE_BACK_ENDS = ("scikit_build_core", "maturin", "py_build_cmake", "cmeel")
 _SETUP_EXTENSION = re.compile(r"\bext_modules\b|\bcffi_modules\b|\brust_extensions\b|\bcythonize\b")
 _MESON_EXTENSION = re.compile(r"\b(?:extension_module|shared_library|shared_module|executable)\s*\(")
@@ -485,4 +486,4 @@ def _is_kept_pure(table: Mapping[str, Any]) -> bool:
 
 def _is_native_source(name: str) -> bool:
     parts = name.lower().split("/")
-    return Path(name).suffix.lower() in _NATIVE_SUFFIXES and _ASIDE.isdisjoint(parts[:-1])
+    return Path(name).suffix.lower() in _NATIVE_SUFFIXES and ASIDE.isdisjoint(parts[:-1])

@@ -20,9 +20,12 @@ from pytest_manylinux.config.merge import file_layer
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.path_checks import kind_of, stays_within
+from pytest_manylinux.run.found_files import ARCHIVES, is_other_archive, lies_aside
+from pytest_manylinux.run.monorepo import is_project
 
 WITH_TESTS = "--manylinux-with-tests"
-_ARTIFACTS = (".whl", ".tar.gz", ".zip")
+_ARTIFACTS = (".whl", *ARCHIVES)
+_ASIDE = "they lie in a project's folders for tests, documentation or examples"
 _SHOWN = 3  # links named in the note; the rest is counted
 
 
@@ -174,18 +177,22 @@ class Links:
 
     Links to folders never are: what they name is met where it lies, if it is in the tree, and no
     loop can arise. Links to files are, as long as they stay in the tree. `special` are pipes, sockets
-    and devices that are called wheels or sdists.
+    and devices that are called wheels or sdists, `aside` wheels, sdists and projects that lie in a
+    project's folders for tests and the like, `others` packed sources that are called as sdists are.
     """
 
     roots: tuple[Path, ...]
+    with_tests: bool = False
     left: list[Path] = field(default_factory=list)
     special: list[Path] = field(default_factory=list)
+    aside: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
 
     def leaves_out(self, path: Path) -> bool:
-        """Whether an entry is a special file, or a link that is not followed; remembers which."""
+        """Whether an entry is special, a link not followed, or nothing to try; remembers which."""
         kind = kind_of(path)
         if not kind:
-            return False
+            return self._is_nothing_to_try(path)
         if not path.is_symlink():
             self.special += [path] if path.name.endswith(_ARTIFACTS) else []
             return True
@@ -194,13 +201,28 @@ class Links:
             self.left.append(path)
         return not within or path.is_dir()
 
+    def _is_nothing_to_try(self, path: Path) -> bool:
+        artifact = path.name.endswith(_ARTIFACTS)
+        if artifact and path.resolve() in self.roots:
+            return False
+        if path.name.endswith(ARCHIVES) and path.is_file() and is_other_archive(path):
+            self.others += [] if path.suffix == ".zip" else [path]
+            return True
+        project = not (artifact or self.with_tests)  # else its tests would be lost
+        if not lies_aside(path, self.roots) or not (artifact or (project and is_project(path))):
+            return False
+        self.aside.append(path)
+        return True
+
     def notes(self) -> list[str]:
-        """A line on the links that lead out of the paths, and one on special files, if any were met."""
+        """A line on each kind of what was left out, if any was met."""
         links = [f"{printable(path)} -> {printable(path.readlink())}" for path in self.left]
         special = [f"{printable(path)} is {kind_of(path)}" for path in self.special]
         words = (
             ("links that lead out of the paths given were not followed", links),
             ("not wheels or sdists, whatever their names say", special),
+            ("not sdists, since they hold no PKG-INFO", [printable(path) for path in self.others]),
+            (f"not tried unless named, since {_ASIDE}", [printable(path) for path in self.aside]),
         )
         return [f"{what}: {_some(which)}" for what, which in words if which]
 
