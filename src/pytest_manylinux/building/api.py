@@ -6,7 +6,7 @@ A toolchain is all that differs between the ways to build a wheel, as data for t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -253,7 +253,9 @@ class Toolchain:
 
     def advice(self, log: str) -> list[str]:
         """What to do about causes that are known by their words in a build's log, each once."""
-        return list(dict.fromkeys(one for known in self.known_failures for one in known.advice(log)))
+        return _together(
+            dict.fromkeys(one for known in self.known_failures for one in known.advice(log))
+        )
 
     def offered(self) -> Mapping[str, frozenset[Version]]:
         """The symbols of the policy's C library, with the versions that offer them, as far as known."""
@@ -279,6 +281,23 @@ class Toolchain:
         """The policy that is commonly built for next, where nothing says which one is needed."""
         newer = (policy for policy in self.policies if policy > self.policy)
         return next((policy for policy in newer if policy.version in _USUAL), None)
+
+
+_BRINGS = re.compile(r'(?P<what>[^"]+): build-packages = \["(?P<package>[^"]+)"\] brings it')
+
+
+def _together(advice: Iterable[str]) -> list[str]:
+    """The same advice, with one line for all packages: as it is to stand in the project's table."""
+    asked = [(one, _BRINGS.fullmatch(one)) for one in advice]
+    found = [match for _, match in asked if match]
+    if len(found) < 2:  # noqa: PLR2004 - nothing to put together
+        return [one for one, _ in asked]
+    packages = ", ".join(f'"{name}"' for name in dict.fromkeys(match["package"] for match in found))
+    together = ", ".join(match["what"] for match in found)
+    return [
+        f"{together}: build-packages = [{packages}] brings them",
+        *(one for one, match in asked if not match),
+    ]
 
 
 _USUAL: frozenset[Version] = frozenset({(2, 12), (2, 17), (2, 28), (2, 34)})

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS
+from pytest_manylinux.building.api import Pip, Toolchain
+from pytest_manylinux.building.development_packages import MISSING_LIBRARIES
+from pytest_manylinux.building.missing_programs import (
+    MISSING_PROGRAMS,
+    OLD_RUST,
+    UNDECLARED_MODULE,
+)
+from pytest_manylinux.model.policy import parse_policy
 
 WORDS = {
     "cargo": (
@@ -125,3 +132,57 @@ def test_other_words_are_of_something_else(words: str) -> None:
 )
 def test_a_programs_name_in_other_words_is_no_missing_program(words: str) -> None:
     assert [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "  lock file version `4` was found, but this version of Cargo does not understand this",
+        "error: package `syn v3.0.0` cannot be built because it requires rustc 1.71 or newer",
+        "  feature `edition2024` is required",
+    ],
+)
+def test_an_old_rust_is_told_with_a_newer_one(words: str) -> None:
+    [said] = OLD_RUST.advice(words)
+    assert 'build-packages = ["cargo-web"]' in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("ModuleNotFoundError: No module named 'numpy.distutils'", "numpy is not in the build's"),
+        ("ImportError: No module named numpy", "numpy is not in the build's"),
+        ("ModuleNotFoundError: No module named 'pkg_resources'", '"setuptools<82" in [build-system]'),
+    ],
+)
+def test_a_module_that_nothing_requires_is_told_with_the_table(words: str, said: str) -> None:
+    [advice] = UNDECLARED_MODULE.advice(f"x\n{words}\n")
+    assert said in advice
+
+
+@pytest.mark.parametrize(
+    "words", ["ModuleNotFoundError: No module named 'imp'", "no module named 'numpy', doing without"]
+)
+def test_no_requirement_is_told_for_what_none_brings(words: str) -> None:
+    assert list(UNDECLARED_MODULE.advice(words)) == []
+
+
+def test_packages_for_several_causes_are_told_as_one_line_of_the_table() -> None:
+    chain = Toolchain(
+        policy=parse_policy("manylinux1"),
+        python="python3",
+        tools_python="python3",
+        pip=Pip(command=("pip",)),
+        known_failures=(*MISSING_PROGRAMS, UNDECLARED_MODULE, *MISSING_LIBRARIES),
+    )
+    log = (
+        "ERROR: Dependency lookup for dbus-1 with method 'pkg-config' failed: "
+        "Pkg-config for machine host machine not found. Giving up.\n"
+        "ModuleNotFoundError: No module named 'mako'\n"
+    )
+    packages, module = chain.advice(log)
+    assert packages == (
+        "pkg-config is not there, dbus-1.pc is not there: "
+        'build-packages = ["pkg-config", "libdbus-1-dev"] brings them'
+    )
+    assert module.startswith("mako is not in the build's environment: [build-system] requires")
