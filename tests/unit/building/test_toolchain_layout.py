@@ -92,11 +92,17 @@ def test_what_a_package_needs_to_be_built_with_is_shown_too(lay_out: LayOut, ask
         {
             "libxml2-dev": ["/usr/include/libxml2", "/usr/lib/x86_64-linux-gnu/libxml2.so"],
             "libicu-dev": ["/usr/include/unicode", "/usr/lib/x86_64-linux-gnu/libicuuc.so.72"],
+            "zlib1g-dev": ["/usr/include/zlib.h"],
+            "liblzma-dev": ["/usr/include/lzma.h"],
             "libc6-dev": ["/usr/include/stdio.h"],
         },
-        {"libxml2-dev": "libicu-dev (>= 72), libxml2 (= 2.9.14), libc6-dev | libc-dev"},
+        {
+            "libxml2-dev": "libicu-dev (>= 72), libxml2 (= 2.9.14), zlib1g-dev:any (>= 1), libc6-dev | "
+            "libc-dev",
+            "zlib1g-dev": "zlib1g, liblzma-dev | other",
+        },
     )
-    assert set(targets(folder / "include")) == {"libxml2", "unicode"}
+    assert set(targets(folder / "include")) == {"libxml2", "unicode", "zlib.h", "lzma.h"}
     assert "libxml2.so" in targets(folder / "lib")
     assert "libicuuc.so.72" not in targets(folder / "lib")
 

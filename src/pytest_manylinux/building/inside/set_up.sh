@@ -54,7 +54,7 @@ link_package() {
     esac
   done < "$toolchain/files-of-$1"
   rm "$toolchain/files-of-$1"
-  for needed in $(dpkg-query -W -f '${Depends}' "${1%%=*}" | tr ',|' '\n\n' | sed 's/[ (:].*//; s/^ *//'); do
+  for needed in $(dpkg-query -W -f '${Depends}' "${1%%=*}" | tr ',|' '\n\n' | sed 's/^ *//; s/[ (:].*//'); do
     case $needed in *-dev) link_package "$needed" ;; esac
   done
 }
