@@ -34,6 +34,7 @@ def test_modules_have_names_of_their_own() -> None:
 
 SMALL_MODULES = {
     "building/inside/musl_sysconfig": "a file that is laid into a build's environment",
+    "building/missing_from_python": "what no package of a distro brings, for every toolchain",
     "host/binfmt_main": "a program of its own",
     "host/path_checks": "asked by building/ and by run/, which have nothing else of it in common",
     "images/api": "a protocol",

@@ -15,7 +15,8 @@ from pytest_manylinux.building.api import KnownFailure
 from pytest_manylinux.toml import parse_toml
 
 _HEADER = re.compile(
-    r"fatal error: (?:'(?P<clang>[^'\n]+)' file not found|(?P<gcc>[^\s:]+): No such file or directory)"
+    r"fatal error: (?!'?longintrepr\.h)"  # a header of Python's; see missing_from_python
+    r"(?:'(?P<clang>[^'\n]+)' file not found|(?P<gcc>[^\s:]+): No such file or directory)"
 )
 _LIBRARY = re.compile(
     r"unable to find (?:dynamic |static )?system library ['\"](?P<zig>[^'\"\n]+)['\"]"
@@ -29,6 +30,14 @@ _MODULE = re.compile(
     r"|ERROR: Dependency lookup for (?P<lookup>[\w.+-]+) with method 'pkg-?config' failed"
 )
 _CMAKE = re.compile(r"^CMake Error at [^\n]*\n\s+Could NOT find (?P<cmake>\w+)", re.MULTILINE)
+
+
+# Headers in distributions of the package index, and what says where they are.
+_OF_THE_INDEX = {
+    "numpy": "numpy.get_include()",
+    "pybind11": "pybind11.get_include()",
+    "nanobind": "nanobind.include_dir()",
+}
 
 
 @cache
@@ -66,7 +75,13 @@ def _name(match: re.Match[str]) -> str:
 
 
 def _of_header(match: re.Match[str]) -> str:
-    return _advice(_name(match), _name(match))
+    header = _name(match)
+    if place := _OF_THE_INDEX.get(name := header.partition("/")[0]):
+        return (
+            f'{header} is not there: "{name}" in [build-system] requires of pyproject.toml brings it, '
+            f"{place} says where"
+        )
+    return _advice(header, header)
 
 
 def _of_library(match: re.Match[str]) -> str:

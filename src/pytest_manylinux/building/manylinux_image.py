@@ -31,7 +31,7 @@ from pytest_manylinux.building.api import (
 )
 from pytest_manylinux.building.compiler import TARGETS, known_symbols
 from pytest_manylinux.building.image_bytecode import prepare_bytecode, with_bytecode
-from pytest_manylinux.building.missing_programs import UNDECLARED_MODULE
+from pytest_manylinux.building.missing_from_python import OLD_C_API, UNDECLARED_MODULE
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.cache.values import key_of
 from pytest_manylinux.engines.api import Command, Completed, Engine, Sandbox, SandboxSpec
@@ -249,6 +249,7 @@ _KNOWN_FAILURES = (
         since=(2, 17),
     ),
     UNDECLARED_MODULE,
+    OLD_C_API,
     *LIBC_FAILURES,
 )
 

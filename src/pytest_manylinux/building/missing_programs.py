@@ -1,4 +1,4 @@
-"""Programs and Python modules that a build wanted and its Debian root lacks, and what brings them.
+"""Programs that a build wanted, its Debian root lacks, and a package of the distro brings.
 
 Shells, make, Python, Meson and CMake each say in words of their own that a program is not there.
 """
@@ -120,27 +120,11 @@ _OLD_RUST = re.compile(
     r"|requires rustc \d[\w.]* or newer|rustc \d[\w.]* is not supported by the following"
     r"|feature `edition20\d\d` is required"
 )
-# Those that Python itself no longer has come by no requirement.
-_NO_MODULE = re.compile(
-    r"^(?:ModuleNotFoundError|ImportError): No module named "
-    r"['\"]?(?!(?:imp|distutils|pipes|cgi|crypt|asyncore|asynchat|smtpd)\b)(?P<module>\w+)",
-    re.MULTILINE,
-)
-
-
-def _of_module(match: re.Match[str]) -> str:
-    module, table = match["module"], "[build-system] requires in pyproject.toml"
-    if module == "pkg_resources":  # which 82 removed
-        return f'setuptools has no pkg_resources any more: "setuptools<82" in {table} has it'
-    return f"{module} is not in the build's environment: {table} says what is; name what brings it"
-
-
 OLD_RUST = KnownFailure(
     pattern=_OLD_RUST,
     remedy='the distro\'s Rust is too old for it: build-packages = ["cargo-web"] brings the newer one'
     " that Debian has for its browsers",
 )
-UNDECLARED_MODULE = KnownFailure(pattern=_NO_MODULE, remedy=_of_module)
 
 MISSING_PROGRAMS = tuple(
     KnownFailure(

@@ -46,7 +46,8 @@ from pytest_manylinux.building.compiler import (
 from pytest_manylinux.building.development_packages import MISSING_LIBRARIES
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
-from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS, OLD_RUST, UNDECLARED_MODULE
+from pytest_manylinux.building.missing_from_python import OLD_C_API, UNDECLARED_MODULE
+from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS, OLD_RUST
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
@@ -240,6 +241,7 @@ _KNOWN_FAILURES = (
     *MISSING_PROGRAMS,
     OLD_RUST,
     UNDECLARED_MODULE,
+    OLD_C_API,
     KnownFailure(
         pattern=re.compile(r"error: function definition is not allowed here"),
         remedy=f"a function inside a function is GCC's C, and zig compiles as clang does: {_GCC}",

@@ -66,6 +66,15 @@ def test_what_no_table_knows_is_looked_for_by_its_name() -> None:
     assert "`apt-file search crc32c/crc32c.h`" in said
 
 
+def test_headers_that_the_index_has_are_named_with_their_distribution() -> None:
+    [said] = advice("x.c:3:10: fatal error: 'numpy/arrayobject.h' file not found")
+    assert '"numpy" in [build-system] requires of pyproject.toml brings it, numpy.get_include()' in said
+
+
+def test_a_header_that_python_no_longer_has_is_in_no_package() -> None:
+    assert advice("core.c:196:12: fatal error: 'longintrepr.h' file not found") == []
+
+
 def test_each_thing_is_named_once() -> None:
     twice = "a.c:1:1: fatal error: 'zmq.h' file not found\n" * 2
     chain = [one for one in MISSING_LIBRARIES if list(one.advice(twice))]

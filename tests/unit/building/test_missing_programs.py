@@ -6,11 +6,8 @@ import pytest
 
 from pytest_manylinux.building.api import Pip, Toolchain
 from pytest_manylinux.building.development_packages import MISSING_LIBRARIES
-from pytest_manylinux.building.missing_programs import (
-    MISSING_PROGRAMS,
-    OLD_RUST,
-    UNDECLARED_MODULE,
-)
+from pytest_manylinux.building.missing_from_python import UNDECLARED_MODULE
+from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS, OLD_RUST
 from pytest_manylinux.model.policy import parse_policy
 
 WORDS = {
@@ -145,26 +142,6 @@ def test_a_programs_name_in_other_words_is_no_missing_program(words: str) -> Non
 def test_an_old_rust_is_told_with_a_newer_one(words: str) -> None:
     [said] = OLD_RUST.advice(words)
     assert 'build-packages = ["cargo-web"]' in said
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("ModuleNotFoundError: No module named 'numpy.distutils'", "numpy is not in the build's"),
-        ("ImportError: No module named numpy", "numpy is not in the build's"),
-        ("ModuleNotFoundError: No module named 'pkg_resources'", '"setuptools<82" in [build-system]'),
-    ],
-)
-def test_a_module_that_nothing_requires_is_told_with_the_table(words: str, said: str) -> None:
-    [advice] = UNDECLARED_MODULE.advice(f"x\n{words}\n")
-    assert said in advice
-
-
-@pytest.mark.parametrize(
-    "words", ["ModuleNotFoundError: No module named 'imp'", "no module named 'numpy', doing without"]
-)
-def test_no_requirement_is_told_for_what_none_brings(words: str) -> None:
-    assert list(UNDECLARED_MODULE.advice(words)) == []
 
 
 def test_packages_for_several_causes_are_told_as_one_line_of_the_table() -> None:
