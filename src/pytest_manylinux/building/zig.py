@@ -237,6 +237,16 @@ _NATIVE = Policy((2, 28))  # not above any root's glibc; zig has it for every ar
 _LIBRARY = "name the Debian package that has it in build-packages, or let before-build make it"
 _LIBRARY_OF_MUSL = "let before-build make it: Debian's packages are linked with glibc"
 _GCC = "builder = official, or an image of the manylinux layout, builds with GCC"
+
+
+def _of_strictness(match: re.Match[str]) -> str:
+    return (
+        "older GCCs only warned of that, clang 16 and GCC 14 refuse it: correct the code (often a "
+        "header is not included), or give the extension "
+        f"-Wno-error={match['flag']} (extra_compile_args); {_GCC}"
+    )
+
+
 _KNOWN_FAILURES = (
     *MISSING_PROGRAMS,
     OLD_RUST,
@@ -245,6 +255,13 @@ _KNOWN_FAILURES = (
     KnownFailure(
         pattern=re.compile(r"error: function definition is not allowed here"),
         remedy=f"a function inside a function is GCC's C, and zig compiles as clang does: {_GCC}",
+    ),
+    KnownFailure(
+        pattern=re.compile(
+            r"error: [^\n]*\[-W(?P<flag>implicit-(?:function-declaration|int)|int-conversion"
+            r"|incompatible-(?:function-)?pointer-types|return-mismatch)\]"
+        ),
+        remedy=_of_strictness,
     ),
     KnownFailure(
         pattern=re.compile(r"error: [^\n]*\b(?:needs|requires) target feature \S+"),

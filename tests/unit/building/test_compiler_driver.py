@@ -11,6 +11,7 @@ import pytest
 
 from pytest_manylinux.building.api import INSIDE_SOURCE
 from pytest_manylinux.building.compiler import target_of
+from pytest_manylinux.building.zig import _KNOWN_FAILURES
 from pytest_manylinux.model.policy import parse_policy
 
 Driver = Callable[..., list[str]]
@@ -288,3 +289,27 @@ def test_strip_does_nothing(driver: Driver) -> None:
 )
 def test_zig_is_aimed_no_lower_than_it_can_link(arch: str, policy: str, target: str) -> None:
     assert target_of(arch).aimed_at(parse_policy(policy)) == target
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (
+            "error: call to undeclared function 'writev' [-Wimplicit-function-declaration]",
+            "implicit-function-declaration",
+        ),
+        (
+            "error: incompatible function pointer types [-Wincompatible-function-pointer-types]",
+            "incompatible-function-pointer-types",
+        ),
+        ("error: incompatible integer to pointer conversion [-Wint-conversion]", "int-conversion"),
+    ],
+)
+def test_what_older_gccs_only_warned_of_is_told_with_its_flag(words: str, flag: str) -> None:
+    [advice] = [one for known in _KNOWN_FAILURES for one in known.advice(f"x.c:3:7: {words}")]
+    assert f"-Wno-error={flag} (extra_compile_args)" in advice
+
+
+def test_warnings_of_that_kind_are_no_cause() -> None:
+    words = "x.c:3:7: warning: implicit conversion [-Wint-conversion]"
+    assert [one for known in _KNOWN_FAILURES for one in known.advice(words)] == []
