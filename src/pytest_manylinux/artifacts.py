@@ -26,6 +26,7 @@ from packaging.utils import (
 )
 
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.host.path_checks import require_plain
 from pytest_manylinux.model.wheel_variants import parse_wheel_name
 
 _SUFFIX = ".attestation"
@@ -132,6 +133,7 @@ def _is_shown_file(path: Path) -> bool:
 
 def read_artifact(path: Path) -> Artifact:
     """Read one file: its digest and kind. Opened once, so that both are of the same bytes."""
+    require_plain(path)
     try:
         with path.open("rb") as stream:
             sha256 = digest(stream)

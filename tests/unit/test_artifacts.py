@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from wheels import NATIVE, build_wheel
 
 from pytest_manylinux.artifacts import ArtifactKind, collect_artifacts, read_artifact
 from pytest_manylinux.errors import UsageError
+from pytest_manylinux.inspect.wheel_file import open_wheel
 
 
 def make_sdist(folder: Path, filename: str, member: str = "demo-1.0/PKG-INFO") -> Path:
@@ -100,6 +103,18 @@ def test_nothing_to_read_is_a_mistake(tmp_path: Path) -> None:
         collect_artifacts([tmp_path])
     with pytest.raises(UsageError, match="does not exist"):
         collect_artifacts([tmp_path / "gone.whl"])
+
+
+@pytest.mark.parametrize("read", [read_artifact, open_wheel])
+def test_a_pipe_under_a_wheels_name_is_not_waited_for(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    pipe, link = (tmp_path / f"{name}-1.0-py3-none-any.whl" for name in ("pipe", "link"))
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(UsageError, match="is a named pipe, not a file"):
+            read(path)
 
 
 @settings(max_examples=150)

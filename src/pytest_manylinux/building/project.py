@@ -103,17 +103,26 @@ def walk(folder: Path) -> Iterator[str]:
     """
     for here, folders, files in os.walk(folder, onerror=_unreadable):
         top = Path(here) == folder
-        kept = sorted(name for name in folders if not _is_junk(Path(here) / name, top=top))
+        try:
+            kept = sorted(name for name in folders if not _is_junk(Path(here) / name, top=top))
+        except OSError as error:  # a path that is longer than the kernel takes
+            _unreadable(error)
         prefix = "" if top else f"{Path(here).relative_to(folder).as_posix()}/"
         folders[:] = [name for name in kept if not (Path(here) / name).is_symlink()]
         links = [name for name in kept if (Path(here) / name).is_symlink()]
         yield from (f"{prefix}{name}" for name in sorted([*files, *links]))
 
 
+_SHOWN = 200  # characters of a path in a message
+
+
 def _unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # a folder that has just gone
+        name = os.fsdecode(error.filename)
+        if len(name) > _SHOWN:  # as the name of a folder is that lies too deep to be opened
+            name = f"{name[: _SHOWN // 2]}…{name[-_SHOWN // 2 :]}"
         raise ProjectError(
-            f"{printable(error.filename)} cannot be read",
+            f"{printable(name)} cannot be read",
             why=error.strerror or str(error),
             remedy="make it readable, or move it out of the project",
         ) from error

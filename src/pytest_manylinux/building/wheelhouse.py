@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import hashlib
+import json
 import os
 import shutil
 import tarfile
@@ -251,7 +252,8 @@ def fingerprint(archive: Path) -> str:
             if member.name.endswith("/.git/index"):
                 continue
             head = (member.name, member.mode, member.type.decode(), member.linkname, member.size)
-            digest.update(msgspec.json.encode(head))
+            words = json.dumps(head, ensure_ascii=False, separators=(",", ":"))
+            digest.update(words.encode("utf-8", "surrogateescape"))  # names need not be UTF-8
             content = members.extractfile(member) if member.isreg() else None
             while content and (chunk := content.read(_CHUNK)):
                 digest.update(chunk)

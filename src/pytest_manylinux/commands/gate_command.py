@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_manylinux.artifacts import Artifact, ArtifactKind, collect_artifacts
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.config.merge import file_layer, merge
+from pytest_manylinux.config.readers import some_words
 from pytest_manylinux.config.settings import GateRule, IndexChoice, as_percentage
 from pytest_manylinux.errors import ExitCode, UsageError
 from pytest_manylinux.escape import plain_json, plain_line
@@ -151,7 +152,7 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
         keys = [load_trusted(word) for word in arguments.signed_by]
     rule = replace(
         rule,
-        require=_words(arguments.require) or rule.require,
+        require=rule.require if arguments.require is None else _words(arguments.require),
         max_age=rule.max_age if arguments.max_age is None else _age(arguments.max_age),
         allow_ignored=rule.allow_ignored if arguments.allow_ignored is None else True,
         require_tests=rule.require_tests if arguments.require_tests is None else True,
@@ -173,8 +174,8 @@ def gate_setup(arguments: argparse.Namespace) -> GateSetup:
     return GateSetup(rule=rule, required=required, keys=tuple(keys), index=index_rules(rule.index))
 
 
-def _words(values: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(word for value in values or () for word in value.replace(",", " ").split())
+def _words(values: Sequence[str]) -> tuple[str, ...]:
+    return some_words(" ".join(values), "--require")
 
 
 def _age(days: float) -> float:

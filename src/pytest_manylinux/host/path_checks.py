@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+from pytest_manylinux.errors import UsageError
+from pytest_manylinux.escape import printable
 
 MAX_TEXT = 1024 * 1024
 """Bytes of a file that describes a project (pyproject.toml, setup.py); no real one comes near."""
@@ -28,6 +32,15 @@ def is_file_of(folder: Path, path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode) and stays_within(path, (folder.resolve(),))
     except (OSError, RuntimeError):
         return False
+
+
+def require_plain(path: Path) -> None:
+    """Raise UsageError for what a link or a name leads to that is no plain file: to open it may wait.
+
+    What is not there, or may not be looked at, is left to who opens it.
+    """
+    if kind := kind_of(Path(os.path.realpath(path))):
+        raise UsageError(f"{printable(str(path))} is {kind}, not a file", remedy="name a file")
 
 
 def kind_of(path: Path) -> str:

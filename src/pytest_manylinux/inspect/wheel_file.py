@@ -21,6 +21,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.errors import StoreError, UsageError
+from pytest_manylinux.host.path_checks import require_plain
 from pytest_manylinux.inspect.elf import MAGIC, MalformedElfError, read_elf
 from pytest_manylinux.inspect.names import (
     below_search_folder,
@@ -369,6 +370,7 @@ def _contents(archive: Archive, info: DistInfo, mismatches: Collection[str]) -> 
 
 def _digest(path: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
+    require_plain(path)
     try:
         with path.open("rb") as file:
             while piece := file.read(CHUNK):

@@ -188,3 +188,8 @@ def test_a_wheelhouse_that_is_made_is_ignored_by_git(tmp_path: Path) -> None:
         put(wheel, folder)
     assert (made / ".gitignore").read_text() == "*\n"
     assert [path.name for path in there.iterdir()] == [wheel.name]
+
+
+def test_a_fingerprint_tells_names_apart_that_are_not_utf_8(tmp_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"s/\xff", b"s/\xfe", "s/ä".encode(), b"s/\xe4")]
+    assert len({fingerprint(packed(tmp_path, {name: b"1"})) for name in names}) == len(names)

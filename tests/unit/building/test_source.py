@@ -253,6 +253,20 @@ def test_names_that_are_not_utf_8_are_copied(project: Path) -> None:
 
 
 @pytest.mark.attack("odd tree")
+def test_a_tree_that_is_too_deep_to_be_opened_is_one_short_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as here:
+        here.chdir(project)
+        for _ in range(30):
+            Path("d" * 150).mkdir()
+            os.chdir("d" * 150)
+    with pytest.raises(ProjectError, match="cannot be read") as caught:
+        list(walk(project))
+    assert caught.value.why == "File name too long"
+    assert len(caught.value.what) < 300
+
+
 def test_special_files_are_left_out_by_name(project: Path) -> None:
     os.mkfifo(project / "pipe")
     with socket.socket(socket.AF_UNIX) as bound:

@@ -72,6 +72,13 @@ def test_a_proven_wheel_is_allowed(run: Run, wheel: Path, proof: Path) -> None:
     assert (code, out, err) == (ExitCode.OK, f"allowed: {wheel}\n", "")
 
 
+@pytest.mark.parametrize("words", ["", " ", ","])
+def test_an_empty_requirement_is_none(run: Run, wheel: Path, proof: Path, words: str) -> None:
+    code, _, err = run("gate", wheel, "--proof", proof, f"--require={words}")
+    assert code == ExitCode.USAGE
+    assert "--require" in err
+
+
 def test_a_changed_byte_is_refused_with_exit_code_3(run: Run, wheel: Path, proof: Path) -> None:
     content = bytearray(wheel.read_bytes())
     content[-1] ^= 1
