@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,6 +29,7 @@ from pytest_manylinux.report.phrases import counted
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[kMGT]?)i?B?", re.IGNORECASE)
+_LONGEST = 40  # characters of a size
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SHOWN_FAULTS = 10
 
@@ -251,13 +252,17 @@ def _progress(doing: str, total: int | None) -> Iterator[Callable[[int], object]
 
 
 def _days(text: str) -> timedelta:
-    return timedelta(days=float(text))
+    """Days from 0 on: what is unused for less than none is everything."""
+    with suppress(ValueError, OverflowError):
+        if float(text) >= 0:
+            return timedelta(days=float(text))
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 0 on")
 
 
 def _bytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it as 500M or 2G")
+    if match is None or len(text) > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST]!r} is not a size; write it as 500M or 2G")
     return int(float(match["number"]) * _UNITS[match["unit"].upper()])
 
 

@@ -13,6 +13,8 @@ from pytest_manylinux.building.project import Project, read_project
 from pytest_manylinux.config.keys import BY_NAME
 from pytest_manylinux.config.merge import TABLE
 from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.escape import plain_line, printable
+from pytest_manylinux.host.path_checks import require_plain
 from pytest_manylinux.run.monorepo import is_project, projects_below
 from pytest_manylinux.toml import parse_toml
 
@@ -110,6 +112,7 @@ def _text_of(file: Path) -> str:
     if not os.path.lexists(file):
         return ""
     try:
+        require_plain(file)
         if not file.is_symlink():
             return file.read_bytes().decode("utf-8")
         why = "it is a link"
@@ -161,7 +164,8 @@ def _document(file: Path, text: str) -> Mapping[str, Any]:
 
 
 def _of_project(project: Project) -> Iterator[str]:
-    yield f"# built by {project.backend}" + (f": {project.native[0]}" if project.native else "")
+    words = f"# built by {project.backend}" + (f": {project.native[0]}" if project.native else "")
+    yield printable(plain_line(words))  # a line break in either would end the comment
     if project.requires_python:
         yield f"# tried on the distros' Pythons that requires-python {project.requires_python!r} admits"
     yield '# distros = ["debian-11", "debian-12", "debian-13"]  # default: what the engine can have'
@@ -198,7 +202,7 @@ def _taken(name: str, value: object) -> str:
         BY_NAME[name].read(value, f"tool.cibuildwheel.{name}")
     except UsageError as error:
         said = " ".join(f"{error.what}".split())
-        return f"# [tool.cibuildwheel] is not taken here: {said}"
+        return plain_line(f"# [tool.cibuildwheel] is not taken here: {said}")
     return f"{name} = {_value(value)}  # as in [tool.cibuildwheel]"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,20 @@ def test_what_it_cannot_add_to_is_left_alone(
     assert words in capsys.readouterr().err
     assert text() == content
     assert not Path(".github").exists()
+
+
+def test_a_line_break_in_a_name_adds_no_setting(tmp_path: Path) -> None:
+    make_project(tmp_path)
+    for word in (r"setuptools.build_meta\njobs = 7 #", r"mesonpy\rjobs = 7 #", r"a\u2028jobs = 7 #"):
+        file = tmp_path / "pyproject.toml"
+        file.write_text(f'[build-system]\nrequires = []\nbuild-backend = "{word}"\n')
+        assert main(["init"]) == ExitCode.OK
+        assert settings().jobs == 0
+
+
+def test_a_pipe_in_the_tables_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pyproject.toml")
+    assert main(["init"]) == ExitCode.USAGE
 
 
 def test_a_folder_without_a_project_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,15 @@ def test_the_path_is_the_folder(store: ImageStore, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == f"{store.root}\n"
 
 
+@pytest.mark.parametrize("days", ["-1", "-0.001", "nan", "inf", "1e300", "a", ""])
+def test_what_is_no_number_of_days_forgets_nothing(
+    store: ImageStore, adopt: Callable[..., Image], days: str
+) -> None:
+    adopt("debian-12", base="1")
+    assert main(["cache", "prune", f"--older-than={days}"]) == ExitCode.USAGE
+    assert len(store.images()) == 1
+
+
 def test_pruning_says_what_went(
     store: ImageStore, adopt: Callable[..., Image], capsys: pytest.CaptureFixture[str]
 ) -> None:
