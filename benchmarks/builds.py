@@ -32,7 +32,8 @@ PROJECT = _HERE / "sample_projects/portable/c_extension"
 def builds(folder: Path, *, rounds: int) -> list[Part]:
     """Both as whole processes, warm, a line of C changed: the image is there, and what each keeps.
 
-    For one Python, and for four.
+    For one Python, and for four; by docker, which cibuildwheel uses, and by bubblewrap, for which
+    `docker save` has put the same image into a file.
     """
     archive = folder / "builder-of-four.tar"
     if not archive.exists():
@@ -40,18 +41,22 @@ def builds(folder: Path, *, rounds: int) -> list[Part]:
         folder.mkdir(parents=True, exist_ok=True)
         make_archive(archive, list(PYTHONS), POLICY)
     with engine_running("docker"), tempfile.TemporaryDirectory(prefix="bench-") as name:
-        _load(archive)
+        saved = Path(name, "builder.tar")
+        _load(archive, saved)
         place = Path(name, PROJECT.name)
         shutil.copytree(PROJECT, place)
-        return [_part(place, pythons, rounds) for pythons in (["3.11"], list(PYTHONS.values()))]
+        return [_part(place, saved, pythons, rounds) for pythons in (["3.11"], list(PYTHONS.values()))]
 
 
-def _part(place: Path, pythons: list[str], rounds: int) -> Part:
+def _part(place: Path, saved: Path, pythons: list[str], rounds: int) -> Part:
     count = "one Python" if len(pythons) == 1 else f"{len(pythons)} Pythons"
     progress(f"builds: {count}, in turns")
     cells = {
         "cibuildwheel": lambda: _theirs(_changed(place), pythons),
-        "pytest --manylinux": lambda: _ours(_changed(place), pythons),
+        "by docker": lambda: _ours(_changed(place), pythons, "docker", IMAGE),
+        "by bubblewrap": lambda: _ours(
+            _changed(place), pythons, "bubblewrap", f"docker-archive:{saved}"
+        ),
     }
     rows: tuple[Row, ...] = in_turns(cells, rounds)
     return Part(
@@ -59,7 +64,8 @@ def _part(place: Path, pythons: list[str], rounds: int) -> Part:
         rows=rows,
         base="cibuildwheel",
         asked=f"{3 if len(pythons) == 1 else 4} times as fast as cibuildwheel",
-        note="The image is `tools/make_builder_image.py`'s, not an official one.",
+        note="The image is `tools/make_builder_image.py`'s, not an official one; "
+        "bubblewrap has it from a file.",
     )
 
 
@@ -70,11 +76,13 @@ def _changed(place: Path) -> Path:
     return place
 
 
-def _load(archive: Path) -> None:
+def _load(archive: Path, saved: Path) -> None:
     with contextlib.closing(connect_docker()) as client:
         client.api.timeout = 600
         answer = client.api.import_image(src=str(archive), changes=changes(POLICY))
         client.api.tag(json.loads(answer.strip().splitlines()[-1])["status"], *IMAGE.split(":"))
+        with saved.open("wb") as file:
+            file.writelines(client.api.get_image(IMAGE))
 
 
 def _theirs(place: Path, pythons: list[str]) -> Spent:
@@ -95,7 +103,7 @@ def _theirs(place: Path, pythons: list[str]) -> Spent:
     return _counted(_green(done), place.parent / "theirs", pythons)
 
 
-def _ours(place: Path, pythons: list[str]) -> Spent:
+def _ours(place: Path, pythons: list[str], engine: str, builder: str) -> Spent:
     words = [
         sys.executable,
         "-m",
@@ -106,9 +114,9 @@ def _ours(place: Path, pythons: list[str]) -> Spent:
         "-p",
         "no:hypothesispytest",
     ]
-    words += ["--manylinux", "--manylinux-engine=docker", "-k", "build"]
+    words += ["--manylinux", f"--manylinux-engine={engine}", "-k", "build"]
     words += [
-        f"--manylinux-builder={IMAGE}",
+        f"--manylinux-builder={builder}",
         f"--manylinux-python={' '.join(pythons)}",
         f"--manylinux-distros={' '.join(name for name in PYTHONS if PYTHONS[name] in pythons)}",
     ]

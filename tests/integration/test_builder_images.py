@@ -255,3 +255,24 @@ def test_a_root_in_which_nothing_runs_is_explained(
         engine.close()
     assert ("no vsyscall page" in caught.value.why) is not vsyscall
     assert "or set builder = zig" in caught.value.remedy
+
+
+def test_an_image_in_a_file_builds_like_the_one_in_its_registry(
+    place: Place, builder: str, tmp_path: Path
+) -> None:
+    """What an organisation without a registry hands on; named from the folder that pytest runs in."""
+    login = place.login / "config.json"
+    command = ["skopeo", "copy", f"--authfile={login}", "--src-tls-verify=false"]
+    command += [f"docker://{builder}", f"oci-archive:{tmp_path / 'builder.tar'}"]
+    subprocess.run(command, check=True, capture_output=True)
+    done = run(
+        place,
+        tmp_path,
+        "oci-archive:builder.tar",
+        "c_extension",
+        "--manylinux-distros=debian-12",
+    )
+    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
+    build = cases(tmp_path)["c_extension::build[cp311-manylinux1_x86_64]"]
+    assert build["manylinux.verdict"] == "built"
+    assert build["manylinux.image"] == builder.partition("@")[2]

@@ -20,6 +20,7 @@ from pytest_manylinux.config.settings import (
 )
 from pytest_manylinux.errors import UsageError, nearest
 from pytest_manylinux.host.architecture import ARCHITECTURE_WORDS, ARCHITECTURES, X86_64_MODELS
+from pytest_manylinux.model.distro import image_file
 from pytest_manylinux.model.observation import ALL_LEVELS, ImportDepth
 from pytest_manylinux.model.packages import check_names
 from pytest_manylinux.model.policy import AUTO_POLICY, LibcKind, PolicyChoice, parse_policy_choice
@@ -201,16 +202,17 @@ def choice_or_foreign(what: str, known: tuple[str, ...]) -> Callable[[object, st
 
 
 def builder(known: tuple[str, ...]) -> Callable[[object, str], str]:
-    """Make a reader for one word out of `known`, or the name of an image (it has a `/` or `:`)."""
+    """Make a reader for one word out of `known`, or an image: its name has a `/` or `:`, or a file."""
     word = choice_or_foreign("builder", known)
 
     def read(raw: object, where: str) -> str:
-        if isinstance(raw, str) and re.search(r"[/:@]", raw) and not re.search(r"\s|://", raw.strip()):
-            return raw.strip()
+        name = raw.strip() if isinstance(raw, str) else ""
+        if image_file(name) or (re.search(r"[/:@]", name) and not re.search(r"\s|://", name)):
+            return name
         try:
             return word(raw, where)
         except UsageError as error:
-            error.remedy = f"{error.remedy} or an image of the manylinux layout, as NAME:TAG"
+            error.remedy += " or an image of the manylinux layout, as NAME:TAG or docker-archive:FILE"
             raise
 
     return read

@@ -59,31 +59,37 @@ class FolderImages(OfficialImages):
 
     def _base(self, distro: Distro, arch: str) -> Pulled:
         found = image_file(distro.image)
-        return super()._base(distro, arch) if found is None else self._of_file(distro, arch, *found)
+        if found is None:
+            return super()._base(distro, arch)
+        return self.of_file(*found, arch, title=distro.id)
 
-    def _of_file(self, distro: Distro, arch: str, kind: str, path: str) -> Pulled:
-        """The image that a file or folder of this machine holds; known by a digest of its content."""
+    def of_file(self, kind: str, path: str, arch: str, *, title: str) -> Pulled:
+        """The image that a file or folder of this machine holds; known by a digest of its content.
+
+        `kind` is one of IMAGE_FILES, `title` what progress and errors call it. Raises ImageError and
+        StoreError.
+        """
         source, place = f"{kind}:{path}", Path(path)
         if kind == "tarball" or (kind == "dir" and not (place / "manifest.json").exists()):
-            key = digest = self._digest_of_root(distro, place)
-            stored = self._of_root(key, arch, distro.id, place)
+            key = digest = self._digest_of_root(title, place)
+            stored = self._of_root(key, arch, title, place)
         else:
-            content = self._skopeo.manifest(source, title=distro.id, name=source)
+            content = self._skopeo.manifest(source, title=title, name=source)
             digest, (key, _) = digest_of(content), of_platform(content, arch)
-            stored = self._stored(key or digest, arch, distro.id, source=source, name=source)
+            stored = self._stored(key or digest, arch, title, source=source, name=source)
         return replace(_pulled(stored, digest, source), source=ImageSource.LOCAL)
 
     @staticmethod
-    def _digest_of_root(distro: Distro, place: Path) -> str:
+    def _digest_of_root(title: str, place: Path) -> str:
         try:
             if place.is_dir() and not (place / "usr").is_dir():
                 raise ImageError(
-                    f"{distro.id}: {place} is not the root of a system", why="it has no folder usr"
+                    f"{title}: {place} is not the root of a system", why="it has no folder usr"
                 )
             return f"sha256:{content_of(place) if place.is_dir() else sha256_of(place)}"
         except OSError as error:
             raise ImageError(
-                f"{distro.id}: {place} cannot be read", why=error.strerror or str(error)
+                f"{title}: {place} cannot be read", why=error.strerror or str(error)
             ) from error
 
     def _of_root(self, key: str, arch: str, title: str, place: Path) -> StoredImage:

@@ -122,8 +122,9 @@ ANSWER_WITHIN = 2.0
 class RunImages:
     """A run's provider of images. `registry` is None where distros' images are from no registry.
 
-    `builders` is where builder images are from, whatever `image-source` says of distros. `pins` are
-    digests by distro id; they bind images of registries only.
+    `builders` is where builder images are from, whatever `image-source` says of distros, and `of_file`
+    takes those that are files of this machine. `pins` are digests by distro id; they bind images of
+    registries only.
     """
 
     def __init__(
@@ -144,12 +145,14 @@ class RunImages:
         self.builders.known = dict(self._known)
         without = no_registry(engine.name, settings)
         self.registry = None if without else self.builders
+        files = _folder_images(store, mirrors=mirrors, say=say)
+        self.of_file = files.of_file
         self.sources = ImageSources(
             archive=ArchiveImages(store, say=say),
             registry=self.registry,
             choice=settings.image_source,
             say=say,
-            files=_folder_images(store, mirrors=mirrors, say=say),
+            files=files,
             without=without,
             pinned=pins,
         )

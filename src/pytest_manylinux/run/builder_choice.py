@@ -33,7 +33,7 @@ from pytest_manylinux.errors import (
 )
 from pytest_manylinux.images.references import parse_reference
 from pytest_manylinux.images.run_images import no_registry
-from pytest_manylinux.model.distro import Image
+from pytest_manylinux.model.distro import Image, image_file
 from pytest_manylinux.model.policy import PolicyChoice, parse_policy
 from pytest_manylinux.model.wheel_tags import installable_tags
 from pytest_manylinux.plan import PlannedBuild
@@ -188,14 +188,18 @@ class Builders:
         return found
 
     def _look(self, reference: str, arch: str) -> Layout:
-        registry = self._workspace.images.builders
-        engine = self._workspace.engine()
-        pulled = registry.obtain(reference, arch, title="builder")
-        name = str(parse_reference(pulled.reference).repository)
+        images = self._workspace.images
+        if (file := image_file(reference)) is not None:
+            kind, path = file[0], str(Path(file[1]).expanduser().absolute())
+            pulled = images.of_file(kind, path, arch, title="builder")
+            name = reference
+        else:
+            pulled = images.builders.obtain(reference, arch, title="builder")
+            name = str(parse_reference(pulled.reference).repository)
         image = pulled.image(f"{name}@{pulled.digest}", arch, note=pulled.note)
         return layout_of(
             image,
-            engine,
+            self._workspace.engine(),
             prefix=prefix_of(arch),
             root=self._workspace.store.root / "layouts",
             say=self._workspace.say,

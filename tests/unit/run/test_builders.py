@@ -60,6 +60,13 @@ class FakeRegistry:
 class FakeImages:
     def __init__(self, builders: FakeRegistry) -> None:
         self.builders = builders
+        self.files: list[str] = []
+
+    def of_file(self, kind: str, path: str, arch: str, *, title: str) -> Pulled:
+        assert (arch, title) == ("x86_64", "builder")
+        self.files.append(f"{kind}:{path}")
+        source = f"{kind}:{path}"
+        return Pulled(id="sha256:1", digest=DIGEST, reference=source, source=ImageSource.LOCAL)
 
 
 def plan(python: PythonVersion = CP39, policy: tuple[int, int] = (2, 5)) -> PlannedBuild:
@@ -93,10 +100,11 @@ class World:
     ) -> tuple[Builders, FakeRegistry, Settings]:
         chosen = settings(**options)
         registry = FakeRegistry(error)
+        self.images = FakeImages(registry)
         workspace = FakeWorkspace(
             settings=chosen,
             engine=lambda: FakeEngine(engine),
-            images=FakeImages(registry),
+            images=self.images,
             store=SimpleNamespace(root=self.folder / "cache"),
             say=self.said.append,
         )
@@ -228,3 +236,19 @@ def test_official_as_the_lock_pins_it_and_for_the_policy(world: World) -> None:
     makers.choose(chosen, plan(policy=(2, 34)))
     assert registry.asked[0] == f"quay.io/pypa/manylinux2014_x86_64@{DIGEST}"
     assert registry.asked[1].startswith("quay.io/pypa/manylinux_2_34_x86_64@sha256:")
+
+
+@pytest.mark.parametrize("kind", ["docker-archive", "oci", "tarball"])
+def test_an_image_in_a_file_is_taken_from_there(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = f"{kind}:images/my builder.tar"
+    makers, registry, chosen = world.make("bubblewrap", builder=named)
+    assert makers.in_image(chosen)
+    found = makers.choose(chosen, plan())
+    assert (found.builder.name, found.why) == (named, "set by --manylinux-builder")
+    assert found.image is not None
+    assert found.image.source is ImageSource.LOCAL
+    assert world.images.files == [f"{kind}:{tmp_path}/images/my builder.tar"]
+    assert registry.asked == []
