@@ -8,6 +8,8 @@ find one.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -61,44 +63,56 @@ def _brings(name: str, wanted: str) -> bool:
     return f"/{wanted}".endswith(f"/{name}")
 
 
-def _advice(what: str, file: str) -> str:
-    if package := package_of(file):
-        return f'{what} is not there: build-packages = ["{package}"] brings it'
-    return (
-        f"{what} is not there: if a package of the distro has it, name that in build-packages "
-        f"(`apt-file search {file}`), or let before-build make it"
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Missing:
+    """What to do about each thing that is missing in a root with the packages `asked` for."""
+
+    asked: frozenset[str]
+
+    def header(self, match: re.Match[str]) -> str:
+        header = _name(match)
+        if place := _OF_THE_INDEX.get(name := header.partition("/")[0]):
+            return (
+                f'{header} is not there: "{name}" in [build-system] requires of pyproject.toml '
+                f"brings it, {place} says where"
+            )
+        return self._advice(header, header)
+
+    def library(self, match: re.Match[str]) -> str:
+        return self._advice(f"lib{_name(match)}", f"lib{_name(match)}.so")
+
+    def module(self, match: re.Match[str]) -> str:
+        return self._advice(f"{_name(match)}.pc", f"{_name(match)}.pc")
+
+    def cmake(self, match: re.Match[str]) -> str:
+        return self._advice(f"what CMake calls {match['cmake']}", f"Find{match['cmake']}.cmake")
+
+    def _advice(self, what: str, file: str) -> str:
+        package = package_of(file)
+        if package in self.asked:
+            return (
+                f"{what} is not found, though {package} is installed, which has it: in a folder of its"
+                " own perhaps, which the project has to ask pkg-config for (build-packages bring it) or"
+                " to name"
+            )
+        if package:
+            return f'{what} is not there: build-packages = ["{package}"] brings it'
+        return (
+            f"{what} is not there: if a package of the distro has it, name that in build-packages "
+            f"(`apt-file search {file}`), or let before-build make it"
+        )
 
 
 def _name(match: re.Match[str]) -> str:
     return next(text for text in match.groups() if text)
 
 
-def _of_header(match: re.Match[str]) -> str:
-    header = _name(match)
-    if place := _OF_THE_INDEX.get(name := header.partition("/")[0]):
-        return (
-            f'{header} is not there: "{name}" in [build-system] requires of pyproject.toml brings it, '
-            f"{place} says where"
-        )
-    return _advice(header, header)
-
-
-def _of_library(match: re.Match[str]) -> str:
-    return _advice(f"lib{_name(match)}", f"lib{_name(match)}.so")
-
-
-def _of_module(match: re.Match[str]) -> str:
-    return _advice(f"{_name(match)}.pc", f"{_name(match)}.pc")
-
-
-def _of_cmake(match: re.Match[str]) -> str:
-    return _advice(f"what CMake calls {match['cmake']}", f"Find{match['cmake']}.cmake")
-
-
-MISSING_LIBRARIES = (
-    KnownFailure(pattern=_HEADER, remedy=_of_header),
-    KnownFailure(pattern=_LIBRARY, remedy=_of_library),
-    KnownFailure(pattern=_MODULE, remedy=_of_module),
-    KnownFailure(pattern=_CMAKE, remedy=_of_cmake),
-)
+def missing_libraries(build_packages: Iterable[str] = ()) -> tuple[KnownFailure, ...]:
+    """Known failures of a build in a root with `build_packages`, as the setting has them."""
+    missing = _Missing(asked=frozenset(re.split("[:=]", name)[0] for name in build_packages))
+    return (
+        KnownFailure(pattern=_HEADER, remedy=missing.header),
+        KnownFailure(pattern=_LIBRARY, remedy=missing.library),
+        KnownFailure(pattern=_MODULE, remedy=missing.module),
+        KnownFailure(pattern=_CMAKE, remedy=missing.cmake),
+    )

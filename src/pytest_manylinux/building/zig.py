@@ -43,7 +43,7 @@ from pytest_manylinux.building.compiler import (
     warm_folder,
     warm_up,
 )
-from pytest_manylinux.building.development_packages import MISSING_LIBRARIES
+from pytest_manylinux.building.development_packages import missing_libraries
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
 from pytest_manylinux.building.missing_from_python import OLD_C_API, UNDECLARED_MODULE
@@ -321,7 +321,7 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         exports=kit.exports,
         aligned_new=() if musl else CXX17_SINCE,
         known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature))
-        + (() if musl else MISSING_LIBRARIES),
+        + (() if musl else missing_libraries(request.build_packages)),
         before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True),
     )
 

@@ -348,7 +348,7 @@ def unavailable(wheel: str, target: Target, output: str) -> DependencyError:
         return DependencyError(
             f"{name}, which {wheel} requires, has no wheel for {target.id} and cannot be built there",
             why=last_real_line(output),
-            remedy="require a release that has wheels; a user's pip builds it without a compiler too",
+            remedy="require a release that has wheels: users without a compiler cannot install it",
         )
     return DependencyError(
         f"the dependencies of {wheel} cannot be had on {target.id}",

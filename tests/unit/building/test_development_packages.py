@@ -8,14 +8,14 @@ import pytest
 
 from pytest_manylinux.building.api import KnownFailure
 from pytest_manylinux.building.development_packages import (
-    MISSING_LIBRARIES,
     development_packages,
+    missing_libraries,
     package_of,
 )
 
 
 def advice(words: str) -> list[str]:
-    return [one for known in MISSING_LIBRARIES for one in known.advice(words)]
+    return [one for known in missing_libraries() for one in known.advice(words)]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,14 @@ def test_what_no_table_knows_is_looked_for_by_its_name() -> None:
     assert "`apt-file search crc32c/crc32c.h`" in said
 
 
+@pytest.mark.parametrize("asked", ["libfreetype-dev", "libfreetype-dev:amd64", "libfreetype-dev=2.12"])
+def test_a_package_that_is_installed_is_not_advised_again(asked: str) -> None:
+    words = "x.c:3:10: fatal error: 'ft2build.h' file not found"
+    [said] = [one for known in missing_libraries([asked]) for one in known.advice(words)]
+    assert said.startswith("ft2build.h is not found, though libfreetype-dev is installed, which has it")
+    assert "pkg-config" in said
+
+
 def test_headers_that_the_index_has_are_named_with_their_distribution() -> None:
     [said] = advice("x.c:3:10: fatal error: 'numpy/arrayobject.h' file not found")
     assert '"numpy" in [build-system] requires of pyproject.toml brings it, numpy.get_include()' in said
@@ -77,7 +85,7 @@ def test_a_header_that_python_no_longer_has_is_in_no_package() -> None:
 
 def test_each_thing_is_named_once() -> None:
     twice = "a.c:1:1: fatal error: 'zmq.h' file not found\n" * 2
-    chain = [one for one in MISSING_LIBRARIES if list(one.advice(twice))]
+    chain = [one for one in missing_libraries() if list(one.advice(twice))]
     assert len(set(chain[0].advice(twice + "b.c:1:1: fatal error: 'krb5.h' file not found"))) == 2
 
 

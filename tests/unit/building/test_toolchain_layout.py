@@ -41,6 +41,7 @@ def lay_out(tmp_path: Path) -> LayOut:
             "TARGET": "x86_64-linux-gnu.2.5",
             "TRIPLET": "x86_64-linux-gnu",
             "FORWARD": "no",
+            "ROOT": str(tmp_path / "root"),
             "MUSL": "",
             "PYTHON": "python3.11",
             "PACKAGES": packages,
@@ -105,6 +106,19 @@ def test_what_a_package_needs_to_be_built_with_is_shown_too(lay_out: LayOut, ask
     assert set(targets(folder / "include")) == {"libxml2", "unicode", "zlib.h", "lzma.h"}
     assert "libxml2.so" in targets(folder / "lib")
     assert "libicuuc.so.72" not in targets(folder / "lib")
+
+
+def test_what_several_packages_offer_is_shown_too(lay_out: LayOut, tmp_path: Path) -> None:
+    for name in ("include/x86_64-linux-gnu/cblas.h", "lib/x86_64-linux-gnu/libblas.so"):
+        link = tmp_path / "root/usr" / name
+        link.parent.mkdir(parents=True)
+        link.symlink_to(f"/etc/alternatives/{link.name}-x86_64-linux-gnu")
+        link.with_name("libother.so.2").symlink_to("libother.so.2.1")
+    folder = lay_out("", {})
+    assert targets(folder / "include") == {"cblas.h": "/usr/include/x86_64-linux-gnu/cblas.h"}
+    shown = targets(folder / "lib")
+    assert shown["libblas.so"] == "/usr/lib/x86_64-linux-gnu/libblas.so"
+    assert "libother.so.2" not in shown
 
 
 def test_the_linker_and_the_preprocessor_have_their_own_names(lay_out: LayOut) -> None:

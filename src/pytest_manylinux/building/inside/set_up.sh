@@ -61,3 +61,16 @@ link_package() {
 for package in $PACKAGES; do
   link_package "$package"
 done
+
+# What several packages offer, such as BLAS, is in none's list of files: Debian's alternatives lead to it.
+show_alternative() {
+  [ -L "$1" ] || return 0
+  case $(readlink "$1") in /etc/alternatives/*) ln -sfn "${1#"$ROOT"}" "$2/${1##*/}" ;; esac
+}
+ROOT=${ROOT:-}
+for path in "$ROOT/usr/include"/* "$ROOT/usr/include/$TRIPLET"/*; do
+  show_alternative "$path" "$toolchain/include"
+done
+for path in "$ROOT/usr/lib/$TRIPLET"/lib*.so "$ROOT/usr/lib/$TRIPLET"/lib*.a; do
+  [ -n "$MUSL" ] || show_alternative "$path" "$toolchain/lib"
+done
