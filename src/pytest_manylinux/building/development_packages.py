@@ -19,6 +19,9 @@ from pytest_manylinux.toml import parse_toml
 _HEADER = re.compile(
     r"fatal error: (?!'?longintrepr\.h)"  # a header of Python's; see missing_from_python
     r"(?:'(?P<clang>[^'\n]+)' file not found|(?P<gcc>[^\s:]+): No such file or directory)"
+    # projects' own checks
+    r"|(?:[Ff]ailed to locate|(?:[Cc]ould not|[Cc]annot|[Uu]nable to) (?:find|locate)|[Mm]issing"
+    r" header) ['\"]?(?P<own>[\w/.+-]+\.h)\b"
 )
 _LIBRARY = re.compile(
     r"unable to find (?:dynamic |static )?system library ['\"](?P<zig>[^'\"\n]+)['\"]"

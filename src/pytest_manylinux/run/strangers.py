@@ -221,10 +221,16 @@ class Links:
         words = (
             ("links that lead out of the paths given were not followed", links),
             ("not wheels or sdists, whatever their names say", special),
-            ("not sdists, since they hold no PKG-INFO", [printable(path) for path in self.others]),
-            (f"not tried unless named, since {_ASIDE}", [printable(path) for path in self.aside]),
+            ("not sdists, since they hold no PKG-INFO", [_shown(path) for path in self.others]),
+            (f"not tried unless named, since {_ASIDE}", [_shown(path) for path in self.aside]),
         )
         return [f"{what}: {_some(which)}" for what, which in words if which]
+
+
+def _shown(path: Path) -> str:
+    """A path as a person may type it where he stands."""
+    here = Path.cwd()
+    return printable(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _some(words: Sequence[str]) -> str:

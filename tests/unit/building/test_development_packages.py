@@ -23,6 +23,8 @@ def advice(words: str) -> list[str]:
     [
         ("a.h:17:10: fatal error: 'gssapi/gssapi.h' file not found", "libkrb5-dev"),
         ("x.c:4:10: fatal error: 'sqlite3.h' file not found", "libsqlite3-dev"),
+        ("FileNotFoundError: Failed to locate glpk.h.", "libglpk-dev"),
+        ("RuntimeError: could not find 'lzo/lzo1x.h'", "liblzo2-dev"),
         ("x.c:4:10: fatal error: 'libxml/parser.h' file not found", "libxml2-dev"),
         ("x.c:4:10: fatal error: ffi.h: No such file or directory", "libffi-dev"),
         ("x.c:4:10: fatal error: postgresql/libpq-fe.h: No such file or directory", "libpq-dev"),
