@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
@@ -79,19 +80,40 @@ def _named(folder: Path) -> Iterator[AtomicFile]:
         aside.rmdir()
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether a path leads to a pipe or a device of characters; OSError for folders and disks."""
+    mode = path.stat().st_mode if path.exists() else stat.S_IFREG
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        return True
+    if not stat.S_ISREG(mode):
+        raise OSError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}")
+    return False
+
+
+def _write_through(path: Path, parts: Iterable[bytes]) -> None:
+    """Write to what is no file; to a pipe that nobody reads at once, raise OSError and do not wait."""
+    handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb") as stream:
+        stream.writelines(parts)
+
+
 def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write aside and rename, so that a reader or a crash never meets half a file.
 
     Missing folders are made. A link is followed: what it points to is replaced, the link stays.
-    The file gets the permissions that the user's umask gives to any new file. Raises ReportError
-    where the place cannot be written.
+    The file gets the permissions that the user's umask gives to any new file. A pipe, a terminal or
+    `/dev/null` is written to as it is: root could replace it. Raises ReportError where the place cannot
+    be written.
     """
+    parts = [content] if isinstance(content, bytes) else content
     real = path.resolve()
     try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        if real.is_dir():
-            raise IsADirectoryError(f"{path} is a folder")
-        write_whole(real, content)
+        if _is_stream(path):
+            _write_through(path, parts)
+        else:
+            real.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(real, parts)
     except OSError as error:
         raise ReportError(
             f"{path} could not be written",

@@ -19,6 +19,7 @@ from pytest_manylinux.cache.atomic import draft
 from pytest_manylinux.cache.integrity import file_digest
 from pytest_manylinux.cache.paths import store_errors
 from pytest_manylinux.errors import ExitCode, UsageError
+from pytest_manylinux.host.path_checks import require_plain
 from pytest_manylinux.images.cache_archive import parts_of, read_archive, write_archive
 from pytest_manylinux.images.dpkg import verify
 from pytest_manylinux.images.prune import PrunePolicy, prune, side_caches
@@ -196,6 +197,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     target: Path = arguments.file.absolute()
+    require_plain(target)
     if target.exists() and not arguments.force:
         raise UsageError(
             f"{arguments.file} is there already", remedy="name another file, or add --force"

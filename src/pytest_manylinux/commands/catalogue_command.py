@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
 from pytest_manylinux.escape import plain_json, plain_line
+from pytest_manylinux.report.destinations import Destination, ReportForm, check_destinations
 
 TYPE_CHECKING = False  # `typing` and all else is imported when the command runs
 if TYPE_CHECKING:
@@ -283,6 +284,8 @@ def _pin(arguments: argparse.Namespace) -> int:
     from pytest_manylinux.engines.select import select_engine  # noqa: PLC0415
     from pytest_manylinux.images.lock_file import NAME, Lock, write_lock  # noqa: PLC0415
 
+    path = arguments.output or Path(NAME)
+    check_destinations([Destination("--output", path, ReportForm.JSON)])
     catalogue = _catalogue()
     distros = catalogue.select(arguments.words or ["default"])
     engine = select_engine(arguments.engine)
@@ -295,7 +298,6 @@ def _pin(arguments: argparse.Namespace) -> int:
         )
     finally:
         engine.close()
-    path = arguments.output or Path(NAME)
     write_lock(path, lock)
     print(f"{path}: {len(lock.distros)} distros, {len(lock.builders)} builders")
     return ExitCode.OK

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.errors import UsageError
 
 NAME = "manylinux-lock.json"
@@ -56,6 +57,6 @@ def read_lock(path: Path) -> Lock | None:
 
 
 def write_lock(path: Path, lock: Lock) -> None:
-    """Write it for people's eyes and for diffs: sorted, a line each."""
+    """Write it for people's eyes and for diffs: sorted, a line each. Raises ReportError."""
     content = msgspec.json.encode(lock, order="sorted")
-    path.write_bytes(msgspec.json.format(content, indent=2) + b"\n")
+    write_atomically(path, msgspec.json.format(content, indent=2) + b"\n")

@@ -51,6 +51,8 @@ def check_destinations(destinations: Iterable[Destination]) -> None:
                 why=f"{above} is no folder that may be written",
                 remedy="name a file in another folder",
             )
+        if path.is_block_device() or path.is_socket():
+            raise UsageError(f"{flag}: {path} is no file", remedy="name a file")
         if path.is_file() and not _may_be_replaced(path, form):
             raise UsageError(
                 f"{flag}: {path} is there, and is no earlier report",

@@ -129,7 +129,7 @@ class Flow:
         """Raises DependencyError where another wheel of this run is required and could not be built."""
         settings, own, suite = settings_of(job.origin), read.facts.requires_dist, None
         if settings.test_command:
-            asked = await self._tasks.in_thread(self._run.suites.of, job.origin, job.target)
+            asked = await self._tasks.in_thread(self._run.suites.wanted, job.origin, job.target)
             suite = with_known_extras(asked, read.facts)
         wanted = own if settings.dependencies == "resolve" or suite else ()
         wanted += suite.wanted(read.wheel.name) if suite else ()

@@ -17,10 +17,10 @@ from packaging.utils import canonicalize_name
 
 from pytest_manylinux.building.project import Project, open_tree
 from pytest_manylinux.building.source import pack
-from pytest_manylinux.config.cibuildwheel import WORD, suite_values
+from pytest_manylinux.config.cibuildwheel import WORD, requirements, suite_values
 from pytest_manylinux.config.keys import BY_NAME
 from pytest_manylinux.config.settings import Settings, SourceKind
-from pytest_manylinux.errors import UsageError
+from pytest_manylinux.errors import ProjectError, UsageError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.model.distro import Target
@@ -69,6 +69,16 @@ class Suites:
         self._lock = threading.Lock()
         self._packed: dict[Path, Packed] = {}
         self._documents: dict[Path, Mapping[str, Any]] = {}
+
+    def wanted(self, origin: Origin, target: Target) -> SuiteRequest | None:
+        """The same as `of`; what does not fit the project is why the tests are not run there."""
+        try:
+            return self.of(origin, target)
+        except (UsageError, ProjectError) as error:
+            words = f"{error.what}: {error.why}" if error.why else error.what
+            lacking = " ".join(words.split())
+            command = settings_of(origin).test_command
+            return SuiteRequest(settings=SuiteSettings(command=command, lacking=lacking))
 
     def of(self, origin: Origin, target: Target) -> SuiteRequest | None:
         """What is to be run on a target after its trial; None if no `test-command` is set.
@@ -215,23 +225,36 @@ def grouped(document: Mapping[str, Any], names: Iterable[str], shown: str) -> tu
     Raises UsageError for a group that is not there, that includes itself, or breaks the form.
     """
     table = document.get("dependency-groups", {})
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{shown}: dependency-groups is no table")
     groups: dict[str, Any] = {canonicalize_name(name): rows for name, rows in table.items()}
     found: list[str] = []
+    done: set[str] = set()
     for name in names:
-        found += _group(groups, name, shown, ())
+        found += _group(groups, name, shown, (), done)
     return tuple(found)
 
 
-def _group(groups: Mapping[str, Any], name: str, shown: str, outer: tuple[str, ...]) -> Iterable[str]:
+_DEEPEST = 50  # groups that include one another
+
+
+def _group(
+    groups: Mapping[str, Any], name: str, shown: str, outer: tuple[str, ...], done: set[str]
+) -> Iterable[str]:
+    """The rows of a group; of one in `done`, nothing, for two that include it twice make four."""
     key = canonicalize_name(name)
+    if key in done:
+        return
     rows = groups.get(key)
-    if not isinstance(rows, list) or key in outer:
+    if not isinstance(rows, list) or key in outer or len(outer) > _DEEPEST:
         why = "it includes itself" if key in outer else f"there are {', '.join(groups) or 'none'}"
+        why = why if len(outer) <= _DEEPEST else f"{_DEEPEST} groups include it one in the other"
         raise UsageError(f"{shown}: the dependency group {name!r} cannot be used", why=why)
     for row in rows:
         if isinstance(row, str):
-            yield row
+            yield from requirements([row], f"{shown}: dependency-groups.{name}")
         elif isinstance(row, dict) and isinstance(row.get("include-group"), str):
-            yield from _group(groups, row["include-group"], shown, (*outer, key))
+            yield from _group(groups, row["include-group"], shown, (*outer, key), done)
         else:
             raise UsageError(f"{shown}: the dependency group {name!r} holds {printable(str(row))}")
+    done.add(key)

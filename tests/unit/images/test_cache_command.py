@@ -93,3 +93,10 @@ def test_damage_is_reported_and_can_be_removed(
     store.release()
     assert main(["cache", "verify", "--remove"]) == ExitCode.OK
     assert store.images() == ()
+
+
+def test_an_export_replaces_no_pipe(adopt: Callable[..., Image], tmp_path: Path) -> None:
+    adopt("debian-12", base="1")
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["cache", "export", "--force", str(tmp_path / "pipe")]) == ExitCode.USAGE
+    assert (tmp_path / "pipe").is_fifo()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -93,3 +94,39 @@ def test_only_a_lack_of_room_is_taken_for_one(tmp_path: Path) -> None:
         raise OSError(errno.EDQUOT, "quota")
     with pytest.raises(PermissionError), room_errors(tmp_path):
         raise PermissionError(errno.EACCES, "no")
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for path, content in ((pipe, b"whole"), (link, [b"in ", b"parts"])):
+            write_atomically(path, content)
+            assert os.read(reader, 100) == b"".join(content if isinstance(content, list) else [content])
+            assert stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe"]
+
+
+def test_a_terminal_is_written_to() -> None:
+    ours, terminal = os.openpty()
+    try:
+        write_atomically(Path(os.ttyname(terminal)), b"seen")
+        assert os.read(ours, 100) == b"seen"
+    finally:
+        os.close(ours)
+        os.close(terminal)
+
+
+def test_a_pipe_without_a_reader_and_a_socket_are_errors(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+        for name in ("pipe", "socket"):
+            with pytest.raises(ReportError, match="could not be written"):
+                write_atomically(tmp_path / name, b"content")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert stat.S_ISSOCK((tmp_path / "socket").stat().st_mode)

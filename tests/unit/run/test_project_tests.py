@@ -139,13 +139,43 @@ test-groups = "test"
     assert suite(suites, tmp_path, text).settings.requires == ("c", "d", "a>1", "b")
 
 
+DEEP = {f"test{n}": [{"include-group": f"test{n + 1}"}] for n in range(2000)}
+
+
 @pytest.mark.parametrize(
     "groups",
-    [{}, {"test": "x"}, {"test": [{"include-group": "test"}]}, {"test": [{"other": 1}]}],
+    [
+        {},
+        {"test": "x"},
+        {"test": [{"include-group": "test"}]},
+        {"test": [{"other": 1}]},
+        {"test": ["-r x.txt"]},
+        {"test": ["--index-url=https://example.org"]},
+        {"test": [{"include-group": "test0"}], **DEEP},
+        "table of tests",
+    ],
 )
-def test_groups_that_cannot_be_used(groups: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="test"):
+def test_groups_that_cannot_be_used(groups: object) -> None:
+    with pytest.raises(UsageError, match=r"test|groups is no table"):
         grouped({"dependency-groups": groups}, ["test"], "demo")
+
+
+def test_groups_that_include_each_other_twice_are_taken_once() -> None:
+    groups: dict[str, object] = {f"g{n}": [{"include-group": f"g{n + 1}"}] * 2 for n in range(40)}
+    assert grouped({"dependency-groups": groups | {"g40": ["a"]}}, ["g0", "g1"], "demo") == ("a",)
+
+
+def test_what_does_not_fit_the_project_is_why_its_tests_are_not_run(
+    suites: Suites, tmp_path: Path
+) -> None:
+    text = '[tool.pytest-manylinux]\ntest-command = ["a", "b"]\ntest-groups = "nosuch"'
+    found = suites.wanted(job(project(tmp_path, text)), TARGET)
+    assert found is not None
+    assert not found.can_run
+    assert found.shown == "a && b"
+    assert found.settings.lacking == (
+        f"{tmp_path.name}: the dependency group 'nosuch' cannot be used: there are none"
+    )
 
 
 def test_sources_must_be_there(suites: Suites, tmp_path: Path) -> None:
