@@ -246,6 +246,40 @@ def test_archives_go_to_zigs_own_tools(driver: Driver, name: str, tool: str) -> 
 
 
 @pytest.mark.parametrize(
+    "question", ["-dumpversion", "-dumpmachine", "-v", "--version", "-print-prog-name=ld", "-###"]
+)
+def test_a_question_links_nothing(driver: Driver, question: str) -> None:
+    words = driver("cc", question)
+    assert "LIB/libforward.a" not in words
+    assert words[words.index("-target") + 1] == "x86_64-linux-gnu"
+
+
+def test_questions_that_clang_does_not_know_are_answered(driver: Driver) -> None:
+    assert driver("cc", "-print-multiarch") == ["x86_64-linux-gnu"]
+    assert "-dumpversion" in driver("cc", "-dumpfullversion")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "typed"),
+    [
+        ("cc", ("-E", "-"), ["-E", "-x", "c", "-"]),
+        ("c++", ("-c", "-", "-o", "a.o"), ["-c", "-x", "c++", "-", "-o", "a.o"]),
+        ("cc", ("-x", "c++", "-E", "-"), ["-x", "c++", "-E", "-"]),
+    ],
+)
+def test_standard_input_is_of_the_compilers_language(
+    driver: Driver, name: str, given: tuple[str, ...], typed: list[str]
+) -> None:
+    assert driver(name, *given)[6:-1] == typed
+
+
+@pytest.mark.parametrize("given", [("-", "-o", "a"), ("-xc", "a.txt", "-o", "a")])
+def test_libraries_are_not_taken_for_what_x_says(driver: Driver, given: tuple[str, ...]) -> None:
+    words = driver("cc", *given)
+    assert words[words.index("-LLIB") - 2 :] == ["-x", "none", "-LLIB", "LIB/libforward.a"]
+
+
+@pytest.mark.parametrize(
     ("given", "words"),
     [
         ((), ["-x", "c", "-"]),

@@ -176,6 +176,8 @@ link_again() {
 
 link=yes
 sources=no
+inputs=no # without one, the compiler is asked a question: its version, where something lies
+typed=no  # whether -x says what is read; of standard input zig wants to be told
 program=yes # which musl is linked into, unless it needs another shared library: so that it runs anywhere
 option= # an option that was seen and whose folder or word comes next
 for argument do
@@ -200,12 +202,20 @@ for argument do
     -isystem*) ! is_system_folder "${argument#-isystem}" || continue ;;
     -c | -S | -E | -M | -MM | -fsyntax-only) link=no ;;
     -r | -static) dynamic= ;;
-    -x* | *.c | *.cc | *.cpp | *.cxx | *.c++ | *.C | *.i | *.ii) sources=yes ;;
+    -x*) sources=yes typed=yes ;;
+    *.c | *.cc | *.cpp | *.cxx | *.c++ | *.C | *.i | *.ii) sources=yes ;;
+    -print-multiarch | --print-multiarch) echo "$triplet" && exit ;; # clang knows neither
+    -dumpfullversion) argument=-dumpversion ;;
     -dump* | -print-* | --print-*) target=${target%%.*} ;;
+    -)
+      case $typed$language in nocc) set -- "$@" -x c ;; noc++) set -- "$@" -x c++ ;; esac
+      typed=yes
+      ;;
     -flto | -flto=* | -flto-* | -ffat-lto-objects | -fno-fat-lto-objects) continue ;; # see above
     -mtune=* | -static-libgcc | -static-libstdc++ | -fuse-ld=*) continue ;;
     -Wp,-D* | -Wp,-U*) argument=${argument#-Wp,} ;;
     -Wl,*)
+      inputs=yes
       linker_words "${argument#-Wl,}"
       IFS='
 '
@@ -219,8 +229,10 @@ for argument do
       is_in_libc "${argument#-l}" || program=no
       ;;
   esac
+  case $argument in - | [!-]* | -l* | -shared) inputs=yes ;; esac
   set -- "$@" "$argument"
 done
+[ $inputs = yes ] || link=no target=${target%%.*}
 [ -z "$pending" ] || set -- "$@" "-Wl,$pending" # its value is missing, which zig says
 [ -z "$option" ] || set -- "$@" "$option"
 
@@ -228,6 +240,7 @@ done
 # policies have. Debug information would make wheels several times too big.
 set -- -target "$target" -fno-sanitize=all $includes "$@" -g0
 [ $program = no ] || dynamic=
+[ $typed = no ] || libraries="-x none $libraries" # which are not what -x says
 [ $link = no ] || set -- "$@" -s $libraries $dynamic
 # Only objects are linked, so C will do: for C++ zig would compile all of its runtime, if it did not yet.
 if [ "$language $link $sources" = "c++ yes no" ] && [ -n "$runtime" ]; then
