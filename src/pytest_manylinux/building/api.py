@@ -283,12 +283,20 @@ class Toolchain:
         return next((policy for policy in newer if policy.version in _USUAL), None)
 
 
+THOUGH_INSTALLED = " is not found, though "
 _BRINGS = re.compile(r'(?P<what>[^"]+): build-packages = \["(?P<package>[^"]+)"\] brings it')
 
 
 def _together(advice: Iterable[str]) -> list[str]:
-    """The same advice, with one line for all packages: as it is to stand in the project's table."""
-    asked = [(one, _BRINGS.fullmatch(one)) for one in advice]
+    """The same advice, with one line for all packages: as it is to stand in the project's table.
+
+    What an installed package has is told of the first thing that was not found in it.
+    """
+    first: dict[str, str] = {}
+    for one in advice:
+        _, installed, rest = one.partition(THOUGH_INSTALLED)
+        first.setdefault(rest if installed else one, one)
+    asked = [(one, _BRINGS.fullmatch(one)) for one in first.values()]
     found = [match for _, match in asked if match]
     if len(found) < 2:  # noqa: PLR2004 - nothing to put together
         return [one for one, _ in asked]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pytest_manylinux.building.api import KnownFailure
+from pytest_manylinux.building.api import THOUGH_INSTALLED, KnownFailure
 from pytest_manylinux.toml import parse_toml
 
 _HEADER = re.compile(
@@ -94,7 +94,7 @@ class _Missing:
         package = package_of(file)
         if package in self.asked:
             return (
-                f"{what} is not found, though {package} is installed, which has it: in a folder of its"
+                f"{what}{THOUGH_INSTALLED}{package} is installed, which has it: in a folder of its"
                 " own perhaps, which the project has to ask pkg-config for (build-packages bring it) or"
                 " to name"
             )

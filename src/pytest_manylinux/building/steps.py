@@ -27,7 +27,7 @@ _CONTEXT = 3
 _SHOWN, _LAST = 12, 15  # lines of errors, of a log's end
 _ERROR_WORDS = ("rror", "ERROR", "undefined ", "xception: ", "command not found")
 _ERROR = re.compile(
-    r"\b(?:fatal )?error\b(?: [A-Z]+\d+)?:|undefined (?:symbol|reference)|^\w*(?:Error|Exception): |"
+    r"\b(?:fatal )?error\b(?: [A-Z]+\d+)?:|undefined (?:symbol|reference)|^[\w.]*(?:Error|Exception): |"
     r"^ERROR\b|^\S+:\d+:\d+: ERROR: |: command not found|CMake Error",
 )
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")

@@ -272,6 +272,13 @@ def test_a_step_that_failed_is_told_by_its_own_words(tmp_path: Path) -> None:
         assert log.decisive().splitlines()[-1] == "swig is required"
 
 
+def test_an_exception_is_known_by_the_name_of_its_module_too(tmp_path: Path) -> None:
+    with BuildLog(tmp_path / "a.log") as log:
+        log.feed(b'  File "x.py", line 9, in f\n    raise mapped\n' * 20)
+        log.feed(b"httpx.ConnectError: [Errno -2] Name or service not known\n")
+        assert log.decisive() == "httpx.ConnectError: [Errno -2] Name or service not known"
+
+
 def test_mesons_error_is_one_among_its_many_words(tmp_path: Path) -> None:
     error = "../meson.build:66:15: ERROR: Dependency lookup for alsa with method 'pkg-config' failed"
     with BuildLog(tmp_path / "a.log") as log:

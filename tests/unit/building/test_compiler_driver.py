@@ -116,6 +116,7 @@ def test_linking_strips_and_adds_what_old_glibc_lacks(driver: Driver, name: str)
         ("-flto=thin", []),
         ("-march=x86-64-v2", ["-march=x86-64-v2"]),
         ("-Wp,-D_FORTIFY_SOURCE=2", ["-D_FORTIFY_SOURCE=2"]),
+        ("-Wp,-v", ["-v"]),
         ("-I/usr/include", []),
         ("-I/usr/include/x86_64-linux-gnu/", []),
         ("-isystem/usr/include", []),

@@ -144,6 +144,19 @@ def test_an_old_rust_is_told_with_a_newer_one(words: str) -> None:
     assert 'build-packages = ["cargo-web"]' in said
 
 
+def test_what_an_installed_package_has_is_told_once() -> None:
+    chain = Toolchain(
+        policy=parse_policy("manylinux1"),
+        python="python3",
+        tools_python="python3",
+        pip=Pip(command=("pip",)),
+        known_failures=missing_libraries(["libssl-dev"]),
+    )
+    names = ("openssl/aes.h", "openssl/evp.h", "zlib.h")
+    said = chain.advice("".join(f"x.c:1:1: fatal error: '{name}' file not found\n" for name in names))
+    assert [one.partition(" ")[0] for one in said] == ["openssl/aes.h", "zlib.h"]
+
+
 def test_packages_for_several_causes_are_told_as_one_line_of_the_table() -> None:
     chain = Toolchain(
         policy=parse_policy("manylinux1"),

@@ -213,7 +213,7 @@ for argument do
       ;;
     -flto | -flto=* | -flto-* | -ffat-lto-objects | -fno-fat-lto-objects) continue ;; # see above
     -mtune=* | -static-libgcc | -static-libstdc++ | -fuse-ld=*) continue ;;
-    -Wp,-D* | -Wp,-U*) argument=${argument#-Wp,} ;;
+    -Wp,-D* | -Wp,-U* | -Wp,-v) argument=${argument#-Wp,} ;;
     -Wl,*)
       inputs=yes
       linker_words "${argument#-Wl,}"
