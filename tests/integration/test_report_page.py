@@ -26,7 +26,7 @@ from pytest_manylinux.model.observation import ImportKind, ImportOutcome, Import
 from pytest_manylinux.model.run import RunRecord, WheelRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.report.diff import History
-from pytest_manylinux.report.page.view import write_html
+from pytest_manylinux.report.page.view import FIRST, write_html
 
 pytestmark = pytest.mark.browser
 
@@ -393,3 +393,43 @@ def test_two_hundred_wheels_on_twenty_distros_open_and_filter(browser: Browser, 
     expect(visit.page.locator("#shown")).to_have_text("3 of 200 wheels")
     data = json.loads(visit.page.locator("#data").text_content() or "")
     assert len(data["cells"]) == len(record.verdicts)
+
+
+def test_rows_beyond_the_first_screens_follow_by_themselves(browser: Browser, tmp_path: Path) -> None:
+    write_html(make_large_run(FIRST + 40, 2), tmp_path / "page.html")
+    visit = Visit(browser, tmp_path / "page.html", viewport={"width": 1280, "height": 900})
+    assert visit.page.locator(".later").count() >= 40
+    last = visit.page.locator("#matrix-table tbody tr").last
+    expect(last).to_be_visible()
+    expect(visit.page.locator("#shown")).to_have_text(f"{FIRST + 40} of {FIRST + 40} wheels")
+    assert visit.complaints == []
+
+
+def test_a_filter_finds_rows_that_were_not_drawn_yet(browser: Browser, tmp_path: Path) -> None:
+    write_html(make_large_run(FIRST + 40, 2), tmp_path / "page.html")
+    page = browser.new_page()
+    page.add_init_script("window.requestIdleCallback = () => {}")
+    page.goto((tmp_path / "page.html").as_uri())
+    last = page.locator("#matrix-table tbody tr").last
+    expect(last).to_be_hidden()
+    page.locator("#filter-wheel").fill(last.locator(".wheel").get_attribute("title") or "")
+    expect(last).to_be_visible()
+    assert page.locator("#matrix-table tbody tr:visible[data-w]").count() == 1
+    page.close()
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_nothing_is_missing_without_scripts_or_on_paper(
+    browser: Browser,
+    tmp_path: Path,
+    scripted: bool,  # noqa: FBT001
+) -> None:
+    write_html(make_large_run(FIRST + 40, 2), tmp_path / "page.html")
+    context = browser.new_context(java_script_enabled=scripted)
+    page = context.new_page()
+    page.add_init_script("window.requestIdleCallback = () => {}")
+    page.goto((tmp_path / "page.html").as_uri())
+    if scripted:
+        page.emulate_media(media="print")
+    assert page.locator("#matrix-table tbody tr[data-w]:visible").count() == FIRST + 40
+    context.close()

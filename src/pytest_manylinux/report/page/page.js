@@ -32,6 +32,11 @@
   const [familyRow, headRow] = table.tHead.rows;
   const heads = Array.from(headRow.cells).slice(1);
 
+  // ---- rows beyond the first screens are laid out once those are drawn (page.css: .later) ---------
+  const unfold = () => table.classList.add("unfolded");
+  const soon = window.requestIdleCallback || ((work) => window.setTimeout(work, 200));
+  if (table.querySelector(".later")) window.requestAnimationFrame(() => soon(unfold));
+
   // ---- filters -------------------------------------------------------------------------------
   const wheelFilter = byId("filter-wheel");
   const findingFilter = byId("filter-finding");
@@ -40,6 +45,7 @@
   let columnsShown = heads.map(() => true);
 
   function filter() {
+    unfold();
     const word = wheelFilter.value.trim().toLowerCase();
     const finding = findingFilter.value;
     const verdicts = new Set(verdictBoxes.filter((box) => box.checked).map((box) => box.value));
@@ -305,6 +311,7 @@
   // ---- on paper everything is open ---------------------------------------------------------------
   let opened = [];
   window.addEventListener("beforeprint", () => {
+    unfold();
     opened = Array.from(document.querySelectorAll("main details:not([open]):not(.distros)"));
     for (const part of opened) part.open = true;
   });

@@ -385,6 +385,8 @@ def _night(run: RunRecord) -> Trend:
 
 # Up to so many columns their headings stand upright; more are turned, so that all fit a screen.
 ROOMY = 8
+# Rows that are laid out before all others: those of the first screens, a phone's too.
+FIRST = 200
 _PACKAGE = "pytest_manylinux.report.page"
 
 
@@ -411,6 +413,7 @@ def _parts(record: RunRecord, history: History | None) -> Iterator[str]:
             data=_embedded(view.data),
             policy=_content_policy(style, script),
             roomy=ROOMY,
+            first=FIRST,
         )
     )
 
