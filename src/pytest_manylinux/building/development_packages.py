@@ -19,6 +19,7 @@ from pytest_manylinux.toml import parse_toml
 _HEADER = re.compile(
     r"fatal error: (?!'?longintrepr\.h)"  # a header of Python's; see missing_from_python
     r"(?:'(?P<clang>[^'\n]+)' file not found|(?P<gcc>[^\s:]+): No such file or directory)"
+    r"(?P<quoted>\n[ \d]*\|[ \t]*#[ \t]*include[ \t]*\")?"  # the line that both show
     # projects' own checks
     r"|(?:[Ff]ailed to locate|(?:[Cc]ould not|[Cc]annot|[Uu]nable to) (?:find|locate)|[Mm]issing"
     r" header) ['\"]?(?P<own>[\w/.+-]+\.h)\b"
@@ -78,6 +79,12 @@ class _Missing:
             return (
                 f'{header} is not there: "{name}" in [build-system] requires of pyproject.toml '
                 f"brings it, {place} says where"
+            )
+        if match["quoted"] and not package_of(header):
+            return (
+                f"{header} is not there, which is included as a file of the project: if its sdist lacks"
+                " it, MANIFEST.in or the back end's settings have to name it; else let before-build"
+                " make it"
             )
         return self._advice(header, header)
 

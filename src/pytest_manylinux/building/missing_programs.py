@@ -11,6 +11,7 @@ from pytest_manylinux.building.api import KnownFailure
 
 # Debian's packages, by the program.
 _PACKAGES = {
+    "as": "binutils",
     "autoconf": "autoconf",
     "autoreconf": "autoconf",
     "automake": "automake",
@@ -75,9 +76,9 @@ _WORDS = (
     r"Program '{0}' not found",  # Meson's find_program
     r"command '{0}' failed: No such file or directory",  # distutils
     r"Command '[('\[]*{0}\b[^\n]* returned non-zero exit status 127\b",  # subprocess, through a shell
-    _IS_REQUIRED,
-    _IS_SOUGHT,
 )
+_OF_PROJECTS = (_IS_REQUIRED, _IS_SOUGHT)
+_ENGLISH = frozenset({"as", "go", "make", "patch"})  # words of sentences about other things, too
 # Words that name no program, or another one than the package is named for.
 _OWN_WORDS = {
     "cargo": (
@@ -110,7 +111,8 @@ _OWN_WORDS = {
 
 
 def _pattern(program: str) -> re.Pattern[str]:
-    words = (*(one.format(re.escape(program)) for one in _WORDS), *_OWN_WORDS.get(program, ()))
+    patterns = _WORDS if program in _ENGLISH else (*_WORDS, *_OF_PROJECTS)
+    words = (*(one.format(re.escape(program)) for one in patterns), *_OWN_WORDS.get(program, ()))
     return re.compile("|".join(f"(?:{one})" for one in words), re.MULTILINE)
 
 

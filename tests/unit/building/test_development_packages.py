@@ -81,6 +81,17 @@ def test_headers_that_the_index_has_are_named_with_their_distribution() -> None:
     assert '"numpy" in [build-system] requires of pyproject.toml brings it, numpy.get_include()' in said
 
 
+@pytest.mark.parametrize(
+    "words", ["'tree/parser.h' file not found", "tree/parser.h: No such file or directory"]
+)
+def test_a_header_of_the_projects_own_is_looked_for_in_its_sdist(words: str) -> None:
+    shown = f'x.c:1:10: fatal error: {words}\n    1 | #include "tree/parser.h"\n      |          ^~~\n'
+    [said] = advice(shown)
+    assert said.startswith("tree/parser.h is not there, which is included as a file of the project")
+    assert "MANIFEST.in" in said
+    assert "apt-file" in advice(shown.replace('"', "<"))[0]
+
+
 def test_a_header_that_python_no_longer_has_is_in_no_package() -> None:
     assert advice("core.c:196:12: fatal error: 'longintrepr.h' file not found") == []
 

@@ -88,6 +88,7 @@ def test_each_way_to_say_that_a_program_is_missing(program: str, words: str) -> 
             "libkrb5-dev",
         ),
         ("/bin/sh: 1: xml2-config: not found", "libxml2-dev"),
+        ("error: command 'as' failed: No such file or directory", "binutils"),
     ],
 )
 def test_a_librarys_own_program_is_brought_by_its_package(words: str, package: str) -> None:
@@ -125,6 +126,7 @@ def test_other_words_are_of_something_else(words: str) -> None:
         "error: make_default is required",
         "Cannot find make_unique in namespace std",
         "Unable to find patches of that release",
+        "a compiler such as is required",
     ],
 )
 def test_a_programs_name_in_other_words_is_no_missing_program(words: str) -> None:
