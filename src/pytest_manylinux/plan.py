@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 
 from pytest_manylinux.errors import UsageError
@@ -103,11 +103,12 @@ def accepts_python(requires_python: str, version: PythonVersion) -> bool:
     """
     if not requires_python:
         return True
+    releases = (f"{version.dotted}.{patch}" for patch in (0, 99))
     try:
         specifier = SpecifierSet(requires_python)
-    except InvalidSpecifier:
+        return any(specifier.contains(release, prereleases=True) for release in releases)
+    except ValueError:  # InvalidSpecifier is one, as is a number that is too long for Python
         return True
-    return any(specifier.contains(f"{version.dotted}.{patch}", prereleases=True) for patch in (0, 99))
 
 
 def wheel_targets(

@@ -505,3 +505,8 @@ def test_pythons_that_no_chosen_distro_packages(tag: str, expected: list[str]) -
 def test_the_stable_abi_of_both_kinds_wants_both_kinds() -> None:
     found = other_targets(parse_tag("cp315-abi3.abi3t-manylinux_2_17_x86_64"), TARGETS, from_source)
     assert {target.interpreter.version.id for target in found} == {"cp315", "cp315t"}
+
+
+@pytest.mark.parametrize("specifier", [f">=3.{'9' * 5000}", f"<={'9' * 5000}", "nonsense"])
+def test_a_specifier_that_cannot_be_read_excludes_nothing(specifier: str) -> None:
+    assert accepts_python(specifier, PythonVersion(3, 11))

@@ -113,14 +113,11 @@ def walk(folder: Path) -> Iterator[str]:
         yield from (f"{prefix}{name}" for name in sorted([*files, *links]))
 
 
-_SHOWN = 200  # characters of a path in a message
-
-
 def _unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # a folder that has just gone
         name = os.fsdecode(error.filename)
-        if len(name) > _SHOWN:  # as the name of a folder is that lies too deep to be opened
-            name = f"{name[: _SHOWN // 2]}…{name[-_SHOWN // 2 :]}"
+        if len(name) > 200:  # noqa: PLR2004 - as that of a folder that lies too deep
+            name = f"{name[:100]}…{name[-100:]}"
         raise ProjectError(
             f"{printable(name)} cannot be read",
             why=error.strerror or str(error),
@@ -344,7 +341,7 @@ def _asks_git(tree: Tree, table: Mapping[str, Any], requires: Iterable[str]) -> 
     ):
         return False
     names = {canonicalize_name(match[0]) for one in requires if (match := _NAME.match(one.strip()))}
-    pdm = table.get("tool", {}).get("pdm", {})
+    pdm = _tool(table, "pdm")
     version = pdm.get("version") if isinstance(pdm, dict) else None
     return (
         not names.isdisjoint(_VERSION_FROM_GIT)
@@ -467,13 +464,18 @@ def _native_evidence(tree: Tree, table: Mapping[str, Any]) -> tuple[str, ...]:
     return (declaration, f"{source} is native source") if declaration and source else ()
 
 
+def _tool(table: Mapping[str, Any], name: str) -> object:
+    tool = table.get("tool")  # which need be no table
+    return tool.get(name, {}) if isinstance(tool, dict) else {}
+
+
 def _declarations(tree: Tree, table: Mapping[str, Any]) -> list[str]:
     found = []
     build_system = table.get("build-system")
     backend = str(build_system.get("build-backend", "")) if isinstance(build_system, dict) else ""
     if _SETUP_EXTENSION.search(tree.texts.get("setup.py", "")):
         found.append("setup.py declares extension modules")
-    if "ext-modules" in str(table.get("tool", {}).get("setuptools", "")):
+    if "ext-modules" in str(_tool(table, "setuptools")):
         found.append("pyproject.toml declares extension modules")
     if backend.startswith("mesonpy"):
         found += [
@@ -488,7 +490,7 @@ def _declarations(tree: Tree, table: Mapping[str, Any]) -> list[str]:
 
 def _is_kept_pure(table: Mapping[str, Any]) -> bool:
     """Whether scikit-build-core is told that its wheel is pure, whatever CMake installs."""
-    settings = table.get("tool", {}).get("scikit-build", {})
+    settings = _tool(table, "scikit-build")
     wheel = settings.get("wheel", {}) if isinstance(settings, dict) else {}
     return isinstance(wheel, dict) and (wheel.get("platlib") is False or wheel.get("cmake") is False)
 

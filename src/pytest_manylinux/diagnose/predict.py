@@ -10,14 +10,13 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from packaging.version import InvalidVersion, Version
-
 from pytest_manylinux.diagnose.api import once_per_survey
 from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
 from pytest_manylinux.diagnose.loader_model import loadings
 from pytest_manylinux.diagnose.modules import variants
 from pytest_manylinux.inspect.python_code import NEWEST
 from pytest_manylinux.model.distro import NAMESPACES, Distro, Survey, Target
+from pytest_manylinux.model.elf_facts import version_of
 from pytest_manylinux.model.verdict import Finding, Foretold, Outcome, Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -228,15 +227,8 @@ def _certainty(target: Target) -> Certainty:
 
 def _highest(namespace: str, versions: Iterable[str]) -> str:
     numbers = [v.removeprefix(f"{namespace}_") for v in versions if v.startswith(f"{namespace}_")]
-    parsed = [(version, number) for number in numbers if (version := _version(number))]
+    parsed = [(version, number) for number in numbers if (version := version_of(number))]
     return max(parsed)[1] if parsed else ""
-
-
-def _version(number: str) -> Version | None:
-    try:
-        return Version(number)
-    except InvalidVersion:
-        return None
 
 
 def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:

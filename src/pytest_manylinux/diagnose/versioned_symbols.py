@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.api import once_per_wheel
 from pytest_manylinux.diagnose.loader_model import loaded_files
 from pytest_manylinux.model.distro import NAMESPACES, Distro
-from pytest_manylinux.model.elf_facts import ElfFacts
+from pytest_manylinux.model.elf_facts import ElfFacts, version_of
 from pytest_manylinux.model.wheel import WheelFacts
 
 RELR_MARK = "GLIBC_ABI_DT_RELR"
@@ -66,7 +66,7 @@ def excesses(facts: WheelFacts, distro: Distro) -> Iterator[Excess]:
         if name == RELR_MARK or _offers(distro, library, name) is not False:
             continue
         namespace, number = split_version(name)
-        version = _version(number) or Version("0")
+        version = version_of(number) or Version("0")
         best, wanted, paths = highest.get(namespace, (version, number, []))
         wanted = number if version > best else wanted
         highest[namespace] = (max(best, version), wanted, [*paths, *files])
@@ -105,7 +105,7 @@ def _offers(distro: Distro, library: str, name: str) -> bool | None:
     if namespace == "GLIBC_ABI":
         since = MARKS.get(number)
         return number in (limit or "").split() or (since is not None and distro.libc.is_glibc(since))
-    wanted = _version(number)
+    wanted = version_of(number)
     if namespace not in NAMESPACES or limit is None or wanted is None:
         return None
     return wanted <= Version(limit)
@@ -122,14 +122,6 @@ def wanted_symbols(elf: ElfFacts, version: str) -> tuple[str, ...] | None:
     symbols = tuple(want.name for want in elf.wants if want.version == version)
     needed = any(version in versions for _, versions in elf.version_needs)
     return symbols if symbols or needed else None
-
-
-def _version(number: str) -> Version | None:
-    """A version such as 2.34; None for words such as PRIVATE or ABI_DT_RELR."""
-    try:
-        return Version(number)
-    except InvalidVersion:
-        return None
 
 
 # The families that most readers know, to be named first; of the others a few will do.
@@ -156,7 +148,5 @@ def _release_offers(distro: Distro, namespace: str, version: str) -> bool:
     offered = dict(distro.symbol_maxima)
     if distro.libc.is_glibc():
         offered.setdefault("GLIBC", distro.libc.number)
-    try:
-        return namespace in offered and Version(offered[namespace]) >= Version(version)
-    except InvalidVersion:
-        return False
+    wanted = version_of(version)
+    return namespace in offered and wanted is not None and Version(offered[namespace]) >= wanted

@@ -323,8 +323,13 @@ Auditwheel's data for musllinux name it too; its code then has the name of the m
 
 def version_key(version: str) -> tuple[tuple[int, str], ...]:
     """Numbers by value, words by alphabet, so that 2.5 stands before 2.12."""
-    parts = re.findall(r"\d+|[A-Za-z_]+", version)
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)
+    return tuple(map(_part_key, re.findall(r"\d+|[A-Za-z_]+", version)))
+
+
+def _part_key(part: str) -> tuple[int, str]:
+    """Of a number of any length, which Python may refuse to read: how long it is, then its digits."""
+    digits = part.lstrip("0")
+    return (len(digits), digits) if part.isdecimal() else (-1, part)
 
 
 def _breaches(subject: _JudgedFile, rules: PolicyRules) -> Iterator[Obstacle]:

@@ -19,6 +19,7 @@ import itertools
 import json
 import math
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,11 @@ MAX_RECORD = 64 * 1024**2
 
 MAX_TAGS = 10_000
 """Single tags in one compressed set; real ones hold some ten, and they multiply."""
+
+MOST_DIGITS = 100
+"""Digits of a number in a version; Python itself reads no more than 4,300, and pip ends there."""
+
+ENDLESS = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 
 # The wheel specification wants sha256 or better, of those that hashlib guarantees; the lengths of
 # SHAKE's digests are not stated in RECORD.
@@ -141,11 +147,14 @@ def _metadata(
         lacks = "Name" if not name else "Version"
         raise malformed(archive.path, f"METADATA has no {lacks}", "or has it more than once")
     requires_python = _once(message, "Requires-Python")
+    requires = tuple(str(line).strip() for line in message.get_all("Requires-Dist", []))
+    if any(map(ENDLESS.search, (version, requires_python, *requires))):
+        why = f"it has a number of more than {MOST_DIGITS} digits"
+        raise malformed(archive.path, "METADATA cannot be read", why)
     try:
         SpecifierSet(requires_python)
     except InvalidSpecifier:
         problems.append(f"METADATA: Requires-Python {requires_python!r} is no version specifier")
-    requires = tuple(str(line).strip() for line in message.get_all("Requires-Dist", []))
     for line in requires:
         try:
             Requirement(line)
@@ -307,12 +316,17 @@ def _rows(path: Path, data: bytes, problems: list[str]) -> dict[str, RecordEntry
     return rows
 
 
+def _size(text: str) -> int | None:
+    """A file's size; None for what is no number, or none of any file."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
+
+
 def _row(row: list[str], problems: list[str]) -> RecordEntry:
     _, stated, size = (*row, "", "")[:3]
     algorithm, _, encoded = stated.partition("=")
     if not encoded:
-        return RecordEntry(size=int(size) if size.isdecimal() else None)
-    entry = RecordEntry(size=int(size) if size.isdecimal() else None)
+        return RecordEntry(size=_size(size))
+    entry = RecordEntry(size=_size(size))
     if algorithm not in _KNOWN:
         problems.append(f"RECORD is wrong: {row[0]}: unknown hash {algorithm!r}")
         return entry

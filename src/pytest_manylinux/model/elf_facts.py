@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
+
+from packaging.version import InvalidVersion, Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,3 +143,14 @@ class ElfFacts:
     def runs_on_linux(self) -> bool:
         """Whether there is a Linux for its machine; what is not known is taken for one."""
         return not self.machine or self.machine in LINUX_MACHINES
+
+
+_ENDLESS, _BEYOND = re.compile(r"\d{10,}"), "999999999"  # no library comes near; Python has a limit
+
+
+def version_of(number: str) -> Version | None:
+    """The number of a symbol's version, such as 2.34; None for words such as PRIVATE."""
+    try:
+        return Version(_ENDLESS.sub(_BEYOND, number))
+    except InvalidVersion:
+        return None

@@ -21,10 +21,10 @@ ALIASES: dict[str, tuple[int, int]] = {
 }
 # Installers write the numbers plainly and compare text: manylinux_02_17 is a tag that none of them has.
 # They count down from the glibc at hand to 2.0 at most, so that manylinux_1_0 is none either.
-_PERENNIAL = re.compile(r"manylinux_(?P<major>[2-9]|[1-9]\d+)_(?P<minor>0|[1-9]\d*)")
+_PERENNIAL = re.compile(r"manylinux_(?P<major>[2-9]|[1-9]\d{1,5})_(?P<minor>0|[1-9]\d{0,5})")
 
 
-_MUSLLINUX = re.compile(r"musllinux_(?P<major>[1-9]\d*)_(?P<minor>0|[1-9]\d*)")
+_MUSLLINUX = re.compile(r"musllinux_(?P<major>[1-9]\d{0,5})_(?P<minor>0|[1-9]\d{0,5})")
 
 
 class LibcKind(str, enum.Enum):

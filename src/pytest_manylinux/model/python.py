@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pytest_manylinux.errors import UsageError
 
 _IDENTIFIER = re.compile(
-    r"(?P<kind>cp|pp|gp|graalpy)(?P<major>\d)(?P<minor>\d+)(?:(?P<threads>t)|_(?P<abi>\d+))?"
+    r"(?P<kind>cp|pp|gp|graalpy)(?P<major>\d)(?P<minor>\d{1,5})(?:(?P<threads>t)|_(?P<abi>\d{1,9}))?"
 )
 _VERSION = re.compile(
-    r"(?P<kind>(?:pypy|graalpy)?)(?P<major>\d)\.(?P<minor>\d+)(?P<threads>t?)(?P<abi>)"
+    r"(?P<kind>(?:pypy|graalpy)?)(?P<major>\d)\.(?P<minor>\d{1,5})(?P<threads>t?)(?P<abi>)"
 )
 _FIRST_FREE_THREADED = (3, 13)  # PEP 703
 _FIRST_OF_PYPY_8 = (3, 12)

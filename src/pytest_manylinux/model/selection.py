@@ -25,7 +25,7 @@ _LONGEST = 400  # characters of a pattern
 _SPACE_IN_CLAUSE = re.compile(r"([<>=!~]=?=?)\s+")
 _OPERATORS = tuple("<>=!~")
 _PATCH = re.compile(r"\d+\.\d+\.[\d*]")
-_RANGE = re.compile(r"(?P<first>-?\d+)\.\.(?P<last>-?\d+)")
+_RANGE = re.compile(r"(?P<first>-?\d{1,9})\.\.(?P<last>-?\d{1,9})")
 # What cibuildwheel makes wheels for, as the last part of an identifier (its build-platforms.toml).
 _ELSEWHERE = (
     *("macosx_x86_64", "macosx_arm64", "macosx_universal2", "win32", "win_amd64", "win_arm64"),

@@ -272,3 +272,8 @@ def test_a_build_system_table_that_breaks_the_specification(
     with pytest.raises(ProjectError, match="is not valid") as caught:
         read_project(tmp_path)
     assert why in caught.value.why
+
+
+def test_a_tool_that_is_no_table_is_none(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("tool = 3\n[build-system]\nrequires = []\n")
+    assert read_project(tmp_path).native == ()

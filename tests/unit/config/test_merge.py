@@ -277,6 +277,15 @@ def test_no_value_of_a_table_is_more_than_a_usage_error(tmp_path: Path, value: s
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize("name", ["policy", "python", "build", "kernel", "jobs", "repeat"])
+@pytest.mark.parametrize(
+    "form", ["manylinux_2_{}", "musllinux_1_{}", "cp3{}", "3.{}", "cp3{{1..{}}}-*", "{}"]
+)
+def test_a_number_that_python_does_not_read_is_a_usage_error(name: str, form: str) -> None:
+    with pytest.raises(UsageError):
+        merge([Layer(SourceKind.FLAG, "command line", {name: form.format("9" * 5000)})])
+
+
 @pytest.mark.parametrize("name", [key.name for key in KEYS if key.name.endswith("timeout")])
 @pytest.mark.parametrize("raw", ["1e300", 10**15, "86401", "nan", "-1", 0, True])
 def test_a_time_limit_is_at_most_a_day(name: str, raw: object) -> None:

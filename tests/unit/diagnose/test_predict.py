@@ -485,3 +485,10 @@ def test_a_fault_that_a_warning_foretold(
         Foretold.BEYOND: "1 fault that no file shows",
     }
     assert prediction_words([verdict]) == told[foretold]
+
+
+def test_the_version_of_a_symbol_may_be_longer_than_python_reads() -> None:
+    facts = facts_wanting(f"GLIBC_2.{'9' * 5000}")
+    (found,) = forecasts([facts], (make_distro(id="debian-12"),))
+    ((prediction,),) = found.predictions.values()
+    assert [error.name for error in prediction.errors] == ["symbol-too-new"]

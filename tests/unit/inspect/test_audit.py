@@ -10,6 +10,7 @@ from wheels import NATIVE, build_wheel, extension_spec
 
 from pytest_manylinux.inspect import audit as audit_module
 from pytest_manylinux.inspect.audit import audit_wheel, reference_audit
+from pytest_manylinux.inspect.audit_policies import version_key
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.wheel import Audit, WheelFacts
 
@@ -309,3 +310,9 @@ def test_the_reference_on_wheels_that_it_refuses(tmp_path: Path) -> None:
     assert (pure.deserved, pure.true) == ("any", True)
     assert (impure.deserved, impure.true) == ("", False)
     assert impure.reasons
+
+
+def test_versions_are_ordered_by_value_whatever_their_length() -> None:
+    ordered = ["GLIBC_2.2.5", "GLIBC_2.05", "GLIBC_2.12", f"GLIBC_2.{'9' * 5000}"]
+    mixed = [ordered[place] for place in (3, 0, 2, 1)]
+    assert sorted(mixed, key=version_key) == ordered

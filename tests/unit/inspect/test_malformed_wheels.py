@@ -58,6 +58,29 @@ from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 
 pytestmark = pytest.mark.attack("archive")
 
+ENDLESS = "9" * 5000  # more digits than Python reads
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"Requires-Python: >=3.{ENDLESS}",
+        f"Requires-Dist: six>={ENDLESS}",
+        f"Requires-Dist: a; b>'{ENDLESS}'",
+    ],
+)
+def test_a_number_without_end_in_metadata_is_told(tmp_path: Path, line: str) -> None:
+    metadata = f"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n{line}\n".encode()
+    wheel = build_wheel(tmp_path, {"demo.py": ""}, metadata=metadata)
+    with pytest.raises(MalformedWheelError, match="METADATA cannot be read"):
+        read_wheel(open_wheel(wheel))
+
+
+def test_a_size_without_end_in_record_is_none(tmp_path: Path) -> None:
+    row = f"demo.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,{ENDLESS}\n"
+    wheel = build_wheel(tmp_path, {"demo.py": ""}, record=row.encode())
+    assert read_wheel(open_wheel(wheel)).wheel.name == "demo"
+
 
 def read(path: Path) -> object:
     return read_wheel(open_wheel(path))
