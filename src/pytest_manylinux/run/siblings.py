@@ -48,7 +48,7 @@ class Consumer:
     """Something whose requirements are to be met: a wheel on a target, or a build.
 
     `what` names it for people, `name` is its project's, of which nothing is taken. `tags` are those
-    that can be installed there.
+    that can be installed there. `builds`: it is a build, which others may wait for.
     """
 
     what: str
@@ -57,6 +57,7 @@ class Consumer:
     python: PythonVersion
     arch: str
     tags: frozenset[Tag]
+    builds: bool = False
 
 
 def consumer_on(target: Target, origin: Origin, wheel: Wheel) -> Consumer:
@@ -87,6 +88,7 @@ def consumer_building(job: BuildJob) -> Consumer:
         python=build.python,
         arch=build.arch,
         tags=frozenset(tags),
+        builds=True,
     )
 
 
@@ -204,8 +206,11 @@ class Siblings:
             yield from (row for row in self._lying[folder] if row[2] not in self._wheels)
 
     def _wait(self, consumer: Consumer, origin: Origin, name: str) -> None:
-        """Note that a build waits for another one; raises DependencyError where that is a circle."""
-        if not (isinstance(consumer.origin, BuildJob) and isinstance(origin, BuildJob)):
+        """Note that a build waits for another one; raises DependencyError where that is a circle.
+
+        A trial waits too, but nothing waits for it: wheels may require each other when installed.
+        """
+        if not (consumer.builds and isinstance(origin, BuildJob)):
             return
         waiting, for_ = key_of(consumer.origin), key_of(origin)
         if waiting == for_ or _reaches(self._waits, for_, waiting):

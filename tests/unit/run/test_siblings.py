@@ -238,6 +238,19 @@ def test_projects_that_require_each_other_to_build_are_an_error_and_not_a_hang()
         asyncio.run(build(job))
 
 
+def test_projects_that_require_each_other_when_installed_are_tried_together() -> None:
+    made = Made({"one": ("two",), "two": ("one",)}, built={"one": "1.0", "two": "1.0"})
+    rows = [project(name, requires=(other,)) for name, other in (("one", "two"), ("two", "one"))]
+    for row in rows:
+        made.siblings.add_project(*row)
+    for (subject, plan), other in zip(rows, ("two", "one"), strict=True):
+        job = BuildJob(subject=subject, build=plan.builds[0][0])
+        wheel = make_wheel(f"{subject.project.name}-1.0-cp311-cp311-manylinux1_x86_64.whl")
+        consumer = consumer_on(make_target(python="3.11"), job, wheel)
+        (found,) = asyncio.run(made.siblings.meet((other,), consumer))
+        assert found.wheel.name == other
+
+
 def order(**requires: tuple[str, ...]) -> list[str]:
     groups = {
         Path(name): project(name, requires=lines, build_requires=())[0]
