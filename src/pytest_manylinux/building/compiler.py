@@ -198,17 +198,23 @@ def fetch_compiler(cache: Path, arch: str, *, say: Say, otherwise: Download | No
     )
 
 
-def warm_up(compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool = False) -> None:
+def warm_up(
+    compiler: Path, cache: Path, policy: Policy, arch: str, *, cxx: bool = False, say: Say | None = None
+) -> None:
     """Have zig compile what every link for a policy begins with; with `cxx` its C++ library too.
 
     It takes seconds that a root's making leaves free (C++: a minute or two), is done once, and goes
     to where builds of all projects take it from; zig's cache knows no absolute paths. Only a cure for
-    waiting: what goes wrong here goes wrong in a build too, and is explained there.
+    waiting: what goes wrong here goes wrong in a build too, and is explained there. `say` is told that
+    somebody waits for it.
     """
     target = target_of(arch).aimed_at(policy)
     with contextlib.suppress(OSError, subprocess.SubprocessError), temporary_folder() as here:
         folder = warm_folder(cache)
         done = folder.with_name(f"{folder.name}-{target}-{'c++' if cxx else 'c'}")
+        if say is not None and not done.exists():
+            library = "C++ library" if cxx else "C library"
+            say(f"compiling zig's {library} for {policy} on {arch}, once")
         with in_turn(Path(f"{done}.lock")):
             if not done.exists() and _compile_empty(compiler, folder, target, here, cxx=cxx):
                 done.touch()

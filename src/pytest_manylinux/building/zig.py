@@ -322,7 +322,7 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         aligned_new=() if musl else CXX17_SINCE,
         known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature))
         + (() if musl else missing_libraries(request.build_packages)),
-        before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True),
+        before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True, say=say),
     )
 
 

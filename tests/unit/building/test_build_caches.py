@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_manylinux.building import wheelhouse
+from pytest_manylinux.building import compiler, wheelhouse
 from pytest_manylinux.building.compiler import (
     EDITED,
     compare_types_by_name,
@@ -25,6 +25,7 @@ from pytest_manylinux.building.wheelhouse import (
     within_bounds,
 )
 from pytest_manylinux.errors import ToolchainError
+from pytest_manylinux.model.policy import Policy
 
 
 def own_folders(cache: Path, project: Path) -> list[Path]:
@@ -142,3 +143,15 @@ def test_what_may_be_at_work_stays_however_large(
         (folder / "objects").write_bytes(b"x" * 100)
     forget_old_projects(tmp_path)
     assert folder.exists()
+
+
+def test_who_waits_for_the_cxx_library_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "_compile_empty", lambda *_, **__: True)
+    said: list[str] = []
+    for _ in range(2):
+        compiler.warm_up(
+            tmp_path / "zig", tmp_path, Policy((2, 5)), "x86_64", cxx=True, say=said.append
+        )
+    assert said == ["compiling zig's C++ library for manylinux1 on x86_64, once"]
