@@ -65,6 +65,10 @@ def _rebuild_build(  # noqa: PLR0917 - as BuildError.__reduce__ lists them
     return BuildError(what, why=why, remedy=remedy, finding=finding, policy=policy, because=because)
 
 
+def _rebuild_no_wheel(what: str, why: str, remedy: str, sdist: str) -> NoWheelError:
+    return NoWheelError(what, why=why, remedy=remedy, sdist=sdist)
+
+
 class InternalError(ManylinuxError):
     """A fault of pytest-manylinux itself; `what` is one line with the place of the saved traceback."""
 
@@ -155,6 +159,21 @@ class TrialTimeoutError(SandboxError):
 
 class DependencyError(ManylinuxError):
     """What a wheel depends on cannot be had for a target; `why` is the resolver's decisive line."""
+
+
+class NoWheelError(DependencyError):
+    """A dependency that has no wheel for a target, and whose source its pip cannot build there.
+
+    `sdist` is the file name of that source; empty where pip did not name it.
+    """
+
+    def __init__(self, what: str, *, why: str = "", remedy: str = "", sdist: str = "") -> None:
+        super().__init__(what, why=why, remedy=remedy)
+        self.sdist = sdist
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling with all that is in it."""
+        return (_rebuild_no_wheel, (self.what, self.why, self.remedy, self.sdist))
 
 
 class PackageIndexError(ManylinuxError):

@@ -18,7 +18,7 @@ from pytest_manylinux.cache.paths import room_errors
 from pytest_manylinux.config.settings import Settings
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.engines.select import select_engine
-from pytest_manylinux.errors import DependencyError, ManylinuxError, StoreError
+from pytest_manylinux.errors import DependencyError, ManylinuxError, NoWheelError, StoreError
 from pytest_manylinux.images.image_survey import Surveys
 from pytest_manylinux.images.run_images import RunImages
 from pytest_manylinux.images.store import ImageStore
@@ -236,16 +236,21 @@ class Workspace:
             lowest=lowest,
         )
 
-    def prepared_suite(self, suite: SuiteRequest, resolve: Callable[..., Path | None]) -> SuiteRequest:
+    def prepared_suite(
+        self, suite: SuiteRequest, resolve: Callable[..., Path | None], *, compiling: bool = False
+    ) -> SuiteRequest:
         """A project's tests with what they require; what cannot be resolved is why they do not run.
 
-        `resolve` is `dependencies` of their wheel on its target.
+        `resolve` is `dependencies` of their wheel on its target. With `compiling` NoWheelError is
+        raised for what has no wheel there but a source, which the caller builds.
         """
         if not suite.can_run or not suite.needs:
             return suite
         try:
             required = resolve(extras=suite.settings.extras, also=suite.settings.requires)
         except DependencyError as error:
+            if compiling and isinstance(error, NoWheelError) and error.sdist:
+                raise
             lacking = " ".join(f"{error.what}: {error.why}".split())
             return replace(suite, settings=replace(suite.settings, lacking=lacking))
         return replace(suite, required=required)

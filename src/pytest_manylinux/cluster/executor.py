@@ -256,7 +256,11 @@ class Executor:
 
     def _siblings(self, order: Order, stream: Stream) -> tuple[SiblingWheel, ...]:
         return tuple(
-            SiblingWheel(wheel=self._read(self._files.wheel(one.part, stream))[0], extras=one.extras)
+            SiblingWheel(
+                wheel=self._read(self._files.wheel(one.part, stream))[0],
+                extras=one.extras,
+                compiled=one.compiled,
+            )
             for one in order.siblings
         )
 

@@ -60,10 +60,11 @@ class SuiteOrder(_Message, frozen=True):
 
 
 class SiblingPart(_Message, frozen=True):
-    """A wheel that is taken for what requires it, with these extras."""
+    """A wheel that is taken for what requires it; see `SiblingWheel`."""
 
     part: Part
     extras: tuple[str, ...] = ()
+    compiled: bool = False
 
 
 class Order(_Message, frozen=True):
@@ -103,13 +104,14 @@ class RemoteResult(_Message, frozen=True, tag="seen"):
 
 
 class Failed(_Message, frozen=True, tag="failed"):
-    """Why a worker saw nothing; `kind` is the name of an error class of ours."""
+    """Why a worker saw nothing; `kind` names an error class of ours, `sdist` is NoWheelError's."""
 
     worker: str
     kind: str
     what: str
     why: str = ""
     remedy: str = ""
+    sdist: str = ""
 
 
 Answer = RemoteResult | Failed
@@ -122,6 +124,7 @@ _KINDS: dict[str, type[ManylinuxError]] = {
         errors.DependencyError,
         errors.EngineError,
         errors.ImageError,
+        errors.NoWheelError,
         errors.SandboxError,
         errors.StoreError,
         errors.TrialTimeoutError,
@@ -149,8 +152,14 @@ def read_order(content: bytes) -> Order:
 def failed(error: BaseException, worker: str) -> Failed:
     """An error as an answer."""
     if isinstance(error, ManylinuxError):
-        kind = type(error).__name__
-        return Failed(worker=worker, kind=kind, what=error.what, why=error.why, remedy=error.remedy)
+        return Failed(
+            worker=worker,
+            kind=type(error).__name__,
+            what=error.what,
+            why=error.why,
+            remedy=error.remedy,
+            sdist=error.sdist if isinstance(error, errors.NoWheelError) else "",
+        )
     words = f"{type(error).__name__}: {error}"
     return Failed(worker=worker, kind="EngineError", what="the worker failed", why=words)
 
@@ -196,8 +205,11 @@ def _unsound(why: str) -> ClusterError:
 
 def error_of(answer: Failed) -> ManylinuxError:
     """The error that an answer stands for; it names the worker."""
+    what, why, remedy = f"worker {answer.worker}: {answer.what}", answer.why, answer.remedy
+    if answer.sdist:
+        return errors.NoWheelError(what, why=why, remedy=remedy, sdist=answer.sdist)
     kind = _KINDS.get(answer.kind, EngineError)
-    return kind(f"worker {answer.worker}: {answer.what}", why=answer.why, remedy=answer.remedy)
+    return kind(what, why=why, remedy=remedy)
 
 
 def root_of(image: Image, recipe: Recipe | None) -> Root:

@@ -70,7 +70,7 @@ def send(cluster: Cluster, store: ImageStore, trial: TrialOrder) -> Future[Answe
         wheel=_offered(trial.wheel.path, trial.wheel.sha256, cluster.supply),
         target=_lean(trial.target),
         root=root,
-        resolve=request is None and settings.dependencies == "resolve",
+        resolve=request is None and settings.dependencies != "none",
         dependencies=None if folder is None else _offered_folder(folder, cluster.supply),
         imports=settings.imports,
         import_skip=settings.import_skip,
@@ -136,7 +136,7 @@ def _offered_suite(suite: SuiteRequest | None, supply: Supply) -> SuiteOrder | N
 
 def _offered_sibling(sibling: SiblingWheel, supply: Supply) -> SiblingPart:
     part = _offered(sibling.wheel.path, sibling.wheel.sha256, supply)
-    return SiblingPart(part=part, extras=sibling.extras)
+    return SiblingPart(part=part, extras=sibling.extras, compiled=sibling.compiled)
 
 
 def _offered_folder(folder: Path, supply: Supply) -> tuple[Part, ...]:

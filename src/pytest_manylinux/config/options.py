@@ -206,8 +206,9 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "dependencies",
-        "resolve: a wheel's requirements are downloaded for each target beforehand; "
-        "none: the wheel is installed with --no-deps (default: resolve)",
+        "resolve: a wheel's requirements are downloaded for each target beforehand; build: what has "
+        "no wheel for a target is compiled for it besides; none: the wheel is installed with --no-deps "
+        "(default: resolve)",
         metavar="HOW",
     ),
     Option(

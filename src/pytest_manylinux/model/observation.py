@@ -360,6 +360,8 @@ class Observation:
     from source`, and `added_python_digest` that of its files; empty for the distro's own.
     `siblings` are wheels that this run built or was given, or that lay with them, and that were taken
     for what the wheel or its tests require: (file name, SHA-256).
+    `compiled` are (name, version) of those that the run made of an index's source, for want of a wheel
+    for the target.
     `extras` are sets of the wheel's extras, such as `fast,cli`: of a fault the one that it was seen
     with, else those that were tried too, each in a trial of its own. `lowest` are (name, version) of
     what was taken as old as the wheel admits it (the setting `resolution`). `kernel` is the version of
@@ -404,6 +406,7 @@ class Observation:
     lowest: Pairs = ()
     kernel: str = ""
     processor: str = ""
+    compiled: Pairs = ()
 
     @property
     def extra_names(self) -> tuple[str, ...]:

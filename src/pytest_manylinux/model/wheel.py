@@ -60,10 +60,15 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiblingWheel:
-    """A wheel that is taken for what requires its project, and the extras that it is required with."""
+    """A wheel that is taken for what requires its project, and the extras that it is required with.
+
+    `compiled` tells that it is no wheel of the run's own: the run made it of an index's source, for
+    want of a wheel there.
+    """
 
     wheel: Wheel
     extras: tuple[str, ...] = ()
+    compiled: bool = False
 
     def arguments(self, path: str) -> tuple[str, ...]:
         """What pip is given for it, if it lies at `path`, before any requirement that it meets.

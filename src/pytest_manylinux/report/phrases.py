@@ -243,6 +243,8 @@ def _details(seen: Observation | None) -> Iterator[str]:
     yield from _pretended(seen)
     if seen.lowest:
         yield f"with {plain_line(lowest_words(seen))}"
+    if seen.compiled:
+        yield f"with {plain_line(compiled_words(seen))}"
 
 
 def _pretended(seen: Observation) -> Iterator[str]:
@@ -256,6 +258,12 @@ def _pretended(seen: Observation) -> Iterator[str]:
 def lowest_words(seen: Observation) -> str:
     """What was taken as old as the wheel admits it: `numpy 1.26.0 (lowest-direct)`."""
     return f"{', '.join(' '.join(pair) for pair in seen.lowest)} (lowest-direct)"
+
+
+def compiled_words(seen: Observation) -> str:
+    """What the run compiled for want of a wheel: `numpy 2.4.0 (compiled here, it has no wheel)`."""
+    verb = "it has" if len(seen.compiled) == 1 else "they have"
+    return f"{', '.join(' '.join(pair) for pair in seen.compiled)} (compiled here, {verb} no wheel)"
 
 
 def extras_words(verdict: Verdict) -> str:

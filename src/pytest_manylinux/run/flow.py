@@ -33,6 +33,7 @@ from pytest_manylinux.model.policy import Policy
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.model.wheel import SiblingWheel
 from pytest_manylinux.run.builder_choice import BuilderChoice, for_the_policy_it_needs, tags_fit
+from pytest_manylinux.run.compiled_dependencies import CompiledDependencies
 from pytest_manylinux.run.observation_memory import (
     SharedParts,
     TryCount,
@@ -88,6 +89,7 @@ class Flow:
         self._read_lately: deque[tuple[str, ...]] = deque()
         self._coming: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)  # by target
         self.siblings = Siblings(run.own / "dist", self.facts)
+        self._compiled = CompiledDependencies(run, self.facts)
 
     def start(self, work: Callable[[], Awaitable[_T]]) -> Future[_T]:
         """Begin what one of the methods gives, from another thread."""
@@ -111,7 +113,8 @@ class Flow:
             if left_out := too_old(job, read):
                 return left_out
             inputs = await self._inputs(job, read)
-            verdict = await self._with_extras(inputs, await image)
+            trial = partial(self._with_extras, image=await image)
+            verdict = await self._compiled.supplied(trial, inputs)
         verdict = declared(verdict, settings_of(job.origin), job.target.distro.id)
         return Judged(verdict=verdict, wheel=wheel_record(job.origin, read))
 
@@ -131,7 +134,7 @@ class Flow:
         if settings.test_command:
             asked = await self._tasks.in_thread(self._run.suites.wanted, job.origin, job.target)
             suite = with_known_extras(asked, read.facts)
-        wanted = own if settings.dependencies == "resolve" or suite else ()
+        wanted = own if settings.dependencies != "none" or suite else ()
         wanted += suite.wanted(read.wheel.name) if suite else ()
         wanted += tuple(
             f"{read.wheel.name}[{','.join(extras)}]" for extras in extra_sets(settings, read.facts)
@@ -309,8 +312,8 @@ class Flow:
         if root and certain and await self._tasks.in_thread(run.builders.wants_root, settings):
             self._root(job, root)  # begins now, for it is certain to be wanted
         of, first = await self._first(job)
-        if first is not None and (reused := _reused(job, of, first)):
-            return reused
+        if first and tags_fit(job.build, first.record.policy, tags_of_name(first.wheel)):
+            return first.reused(job.build.python.id, of)
         requires = job.subject.project.build_requires
         siblings = await self.siblings.meet(requires, consumer_building(job))
         attempt = partial(self._attempt, siblings=siblings)
@@ -330,7 +333,7 @@ class Flow:
         )
         built = await self._tasks.in_thread(self._built, job, request, chosen)
         built = replace(built, record=replace(built.record, policy_why=why))
-        if run.rebuild:
+        if run.rebuild and job.subject.wheelhouse is None:
             built = await self._rebuilt(job, request, chosen, built)
         how = "built before" if built.record.remembered else f"{built.record.duration:.0f} s"
         self._workspace.say(f"{job.subject.group}: {job.build.id} is {built.wheel.name} ({how})")
@@ -371,7 +374,7 @@ class Flow:
             arch=job.build.arch,
             image=image,
             plain=plain,
-            wheelhouse=self._run.wheelhouse,
+            wheelhouse=job.subject.wheelhouse or self._run.wheelhouse,
             before_build=settings.before_build,
             build_packages=settings.build_packages,
             network=settings.build_network == "host",
@@ -489,11 +492,3 @@ class Flow:
     def _install_tools(self, target: Target, image: Image) -> None:
         place, python = self._workspace, target.interpreter.version
         prepare_build_tools(place.build_cache, image, python, place.engine(), say=place.say)
-
-
-def _reused(job: BuildJob, earlier: str, first: Built) -> Built | None:
-    """An earlier build, if its wheel's tags fit this Python under the policy too."""
-    if not tags_fit(job.build, first.record.policy, tags_of_name(first.wheel)):
-        return None
-    python, earlier = job.build.python.id, first.record.reused or earlier
-    return replace(first, record=replace(first.record, python=python, reused=earlier, duration=0.0))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from pytest_manylinux.host.architecture import (
     named_architectures,
 )
 from pytest_manylinux.host.shutdown import Shutdown
+from pytest_manylinux.host.tempdirs import temporary_folder
 from pytest_manylinux.images.lock_file import NAME as LOCK
 from pytest_manylinux.images.lock_file import Lock, read_lock
 from pytest_manylinux.images.references import parse_mirrors
@@ -134,23 +136,19 @@ class Run:
         self.catalogue: Catalogue = load_catalogue(settings.distro, file=rows, folder=own)
         self.lock: Lock | None = read_lock(own / LOCK)
         self.messages = Messages(show)
-        self.workspace = Workspace(
-            settings,
-            pins={} if self.lock is None else self.lock.pins,
-            say=self.messages.say,
-            fresh=fresh,
-            engines=self.extensions.engines,
-        )
+        say = self.messages.say
+        pins, engines = {} if self.lock is None else self.lock.pins, self.extensions.engines
+        self.workspace = Workspace(settings, pins=pins, say=say, fresh=fresh, engines=engines)
         self.builders = self._make_builders()
         cores = cores_of(settings.jobs or os.cpu_count() or 1)
-        self.suites = Suites(own=own, wheelhouse=self.wheelhouse, say=self.messages.say, cores=cores)
+        self.suites = Suites(own=own, wheelhouse=self.wheelhouse, say=say, cores=cores)
+        self._folders = ExitStack()
+        self._scratch = OnFirstUse(lambda: self._folders.enter_context(temporary_folder()))
         self._lifetime = Shutdown()
         self.tasks = Tasks(settings.jobs, enter=self._lifetime.enter)
         self._memory = OnFirstUse(self._open_memory)
         self._cluster = OnFirstUse(self._connect)
-        self._standalone = StandalonePythons(
-            cache_root(), say=self.messages.say, only_listed=only_planned
-        )
+        self._standalone = StandalonePythons(cache_root(), say=say, only_listed=only_planned)
         self._only_planned = only_planned
         self._targets: dict[tuple[Any, ...], tuple[Target, ...]] = {}
         self._packaged: dict[tuple[Any, ...], tuple[Target, ...]] = {}
@@ -168,6 +166,11 @@ class Run:
     def wheelhouse(self) -> Path:
         """Where built wheels go; relative to the current folder, as cibuildwheel's is."""
         return self.here / self.settings.wheelhouse
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that all processes of the run use, and that is gone after it."""
+        return self.shared or self._scratch()
 
     @property
     def memory(self) -> Memory:
@@ -410,6 +413,7 @@ class Run:
             cluster.close()
         self.workspace.close()
         self.suites.close()
+        self._folders.close()
         if (memory := self._memory.made) is not None:
             memory.prune()
         self.messages.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -25,11 +25,15 @@ _GIT = "git"  # the package's name with every package manager of the catalogue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSubject:
-    """A project folder or sdist with the settings that hold for it. `group` is its node path."""
+    """A project folder or sdist with the settings that hold for it. `group` is its node path.
+
+    `wheelhouse` is where its wheels go, if they are none of the run's own: those of a dependency.
+    """
 
     project: Project
     settings: Settings
     group: str
+    wheelhouse: Path | None = None
 
     @property
     def build_packages(self) -> tuple[str, ...]:
@@ -108,6 +112,11 @@ class Built:
     wheel: Path
     record: BuildRecord
     facts: WheelFacts | None = None
+
+    def reused(self, python: str, of: str) -> Built:
+        """The same wheel as that of another Python's build, which `of` was made for."""
+        of = self.record.reused or of
+        return replace(self, record=replace(self.record, python=python, reused=of, duration=0.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ HIGHEST, LOWEST = "highest", "lowest-direct"
 
 def check_resolution(settings: Settings) -> None:
     """Raise UsageError for settings of dependencies that are not to be resolved."""
-    if settings.dependencies == "resolve":
+    if settings.dependencies != "none":
         return
     for name in ("extras", "resolution"):
         value = getattr(settings, name)
@@ -85,10 +85,11 @@ class TrialInputs:
             lowest=self.lowest,
         )
         with room_errors(place.store.root):
-            if settings.dependencies == "resolve":
+            if settings.dependencies != "none":
                 dependencies = resolve(extras=self.extras)
             if suite is not None:
-                suite = place.prepared_suite(suite, resolve)
+                compiling = settings.dependencies == "build"
+                suite = place.prepared_suite(suite, resolve, compiling=compiling)
         return TrialRequest(
             wheel=self.read.wheel,
             facts=facts,

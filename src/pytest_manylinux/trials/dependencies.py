@@ -18,13 +18,13 @@ from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.cache.directories import is_recent, make_once
 from pytest_manylinux.cache.integrity import file_digest, is_whole
 from pytest_manylinux.engines.api import SCRATCH, Completed, Engine, Limits, Mount, Sandbox
-from pytest_manylinux.errors import DependencyError, TrialTimeoutError
+from pytest_manylinux.errors import DependencyError, NoWheelError, TrialTimeoutError
 from pytest_manylinux.escape import redact
 from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.indexes import MAX_AGE, OUT_OF_REACH, IndexAccess, host_index
@@ -72,6 +72,12 @@ _UNBUILT = re.compile(r"Failed (?:building wheel|to build wheels?) for (?P<name>
 _AT = re.compile(r"╰─> (?P<name>[A-Za-z0-9][\w.-]*)(?=,|\s*$)", re.MULTILINE)
 # Older ones (23.0) say "See above" there: it is what pip had begun with last, and says unindented.
 _BEGUN = re.compile(r"^Collecting (?P<name>[A-Za-z0-9][\w.-]*)", re.MULTILINE)
+# pip, src/pip/_internal/network/download.py and operations/prepare.py: a file, or where it lies.
+_TAKEN = re.compile(
+    r"^\s*(?:Downloading|Using cached|Processing|File was already downloaded) "
+    r"(?:\S*/)?(?P<file>[\w.+-]+\.(?:tar\.gz|zip))",
+    re.MULTILINE,
+)
 # What may stand before a mark of an end: pip's own words on a build inside the build.
 _OF_PIP = ("hint: ", "note: ", "╰─>")
 _BEGINNING = re.compile(r"\[\d+ lines? of output\]$")
@@ -345,10 +351,12 @@ def unavailable(wheel: str, target: Target, output: str) -> DependencyError:
     remote = "Could not fetch URL" in output or OUT_OF_REACH.search(output)
     if _OF_BUILD.search(output) and not remote:
         name = _unbuilt(output)
-        return DependencyError(
+        return NoWheelError(
             f"{name}, which {wheel} requires, has no wheel for {target.id} and cannot be built there",
             why=last_real_line(output),
-            remedy="require a release that has wheels: users without a compiler cannot install it",
+            remedy="require a release that has wheels: users without a compiler cannot install it; or "
+            "let this run compile it, dependencies = build",
+            sdist=_sdist_of(name, output),
         )
     return DependencyError(
         f"the dependencies of {wheel} cannot be had on {target.id}",
@@ -360,12 +368,28 @@ def unavailable(wheel: str, target: Target, output: str) -> DependencyError:
     )
 
 
+def _sdist_of(name: str, output: str) -> str:
+    """The file of a project's source that pip took first, the newest; empty if it names none."""
+    wanted = canonicalize_name(name)
+    return next((file for _, project, file in _sources_taken(output) if project == wanted), "")
+
+
+def _sources_taken(output: str) -> Iterator[tuple[int, str, str]]:
+    """Where in pip's words it takes a source: the place, the project and the file's name."""
+    for found in _TAKEN.finditer(output):
+        with contextlib.suppress(InvalidSdistFilename, InvalidVersion):
+            yield found.start(), parse_sdist_filename(found["file"])[0], found["file"]
+
+
 def _unbuilt(output: str) -> str:
     """The project whose source was not built, by pip's words."""
+    if found := _UNBUILT.search(output) or _AT.search(output):
+        return found["name"]
     failure = _OF_BUILD.search(output)
-    begun = list(_BEGUN.finditer(output, 0, failure.start() if failure else len(output)))
-    found = _UNBUILT.search(output) or _AT.search(output) or (begun[-1] if begun else None)
-    return found["name"] if found else "a project"
+    end = failure.start() if failure else len(output)
+    begun = [(one.start(), one["name"]) for one in _BEGUN.finditer(output)]
+    begun += [(start, name) for start, name, _ in _sources_taken(output)]  # of a folder, that alone
+    return max((one for one in begun if one[0] < end), default=(0, "a project"))[1]
 
 
 def last_real_line(output: str) -> str:

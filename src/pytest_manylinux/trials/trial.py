@@ -152,6 +152,9 @@ def _observation(request: TrialRequest, asked: Asked, seen: Seen, engine: str) -
         added_python=image.added.title if image.added is not None else "",
         added_python_digest=image.added.digest if image.added is not None else "",
         siblings=tuple(sorted((one.wheel.filename, one.wheel.sha256) for one in request.siblings)),
+        compiled=tuple(
+            sorted((one.wheel.name, one.wheel.version) for one in request.siblings if one.compiled)
+        ),
         extras=(",".join(request.extras),) if request.extras else (),
         lowest=request.lowest,
         kernel="" if request.kernel is None else kernel_number(request.kernel),

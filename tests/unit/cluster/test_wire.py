@@ -118,6 +118,7 @@ def test_an_order_of_another_form_is_refused(change: dict[str, object]) -> None:
         errors.DependencyError,
         errors.EngineError,
         errors.ImageError,
+        errors.NoWheelError,
         errors.SandboxError,
         errors.StoreError,
         errors.TrialTimeoutError,
@@ -130,6 +131,16 @@ def test_an_error_keeps_its_kind_and_names_the_worker(kind: type[ManylinuxError]
     error = error_of(answer)
     assert type(error) is kind
     assert (error.what, error.why, error.remedy) == ("worker w7: no", "so", "do")
+
+
+def test_a_source_that_a_worker_could_not_build_is_named_for_who_can() -> None:
+    asked = encode_order(order())
+    told = failed(errors.NoWheelError("no", sdist="demo-1.0.tar.gz"), "w7")
+    answer = read_answer(encode_answer(told, asked), asked)
+    assert not isinstance(answer, RemoteResult)
+    error = error_of(answer)
+    assert isinstance(error, errors.NoWheelError)
+    assert error.sdist == "demo-1.0.tar.gz"
 
 
 def test_a_bug_on_a_worker_is_an_error_and_no_pass() -> None:

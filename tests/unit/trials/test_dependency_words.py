@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from trial_values import make_facts, make_observation, make_target, refused
 
 from pytest_manylinux.diagnose.judge import judge
-from pytest_manylinux.errors import ImageError
+from pytest_manylinux.errors import ImageError, NoWheelError
 from pytest_manylinux.model.distro import Image, ImageSource
 from pytest_manylinux.trials.dependencies import last_real_line, refuses_wheel, unavailable
 from pytest_manylinux.trials.trial import check_python
@@ -134,6 +136,41 @@ def test_a_log_that_is_gone_and_pips_own_words_tell_nothing(words: str, line: st
 def test_the_source_that_is_not_built_is_named(words: str, name: str) -> None:
     error = unavailable("x.whl", make_target(), words)
     assert error.what.startswith(f"{name}, which x.whl requires, has no wheel for ")
+
+
+_OLD_PIP = """Collecting numpy>=2
+  Downloading https://index.example/f/numpy-2.4.0.tar.gz (20 MB)
+  Preparing metadata (pyproject.toml): finished with status 'error'
+  ERROR: Command errored out with exit status 1
+WARNING: Discarding https://index.example/f/numpy-2.4.0.tar.gz. Command errored out
+  Using cached numpy-2.3.5.tar.gz (20 MB)
+  ERROR: Command errored out with exit status 1
+"""
+_OF_A_FOLDER = """Looking in links: file:///tmp/index/0
+Processing ./inputs/wheel/x.whl
+Processing /tmp/index/0/demo_core-2.0.tar.gz (from demo)
+  Preparing metadata (pyproject.toml): finished with status 'error'
+  error: subprocess-exited-with-error
+╰─> See above for output.
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "sdist"),
+    [
+        (_OLD_PIP, "numpy", "numpy-2.4.0.tar.gz"),
+        (_OF_A_FOLDER, "demo-core", "demo_core-2.0.tar.gz"),
+        (_METADATA_OF_MESON, "numpy", ""),
+        (f"  Downloading other-1.0.tar.gz\n{_METADATA_OF_MESON}", "numpy", ""),
+    ],
+)
+def test_the_source_that_pip_came_upon_first_is_named(words: str, name: str, sdist: str) -> None:
+    error = unavailable("x.whl", make_target(), words)
+    assert isinstance(error, NoWheelError)
+    assert error.what.startswith(f"{name}, which x.whl requires")
+    assert error.sdist == sdist
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (str(again), again.sdist) == (str(error), sdist)
 
 
 def test_another_python_than_the_rows_proves_nothing() -> None:

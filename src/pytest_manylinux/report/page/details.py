@@ -13,6 +13,7 @@ from pytest_manylinux.report.matrix import Grid, Row
 from pytest_manylinux.report.phrases import (
     build_words,
     cause_words,
+    compiled_words,
     counted,
     extras_words,
     lowest_words,
@@ -130,11 +131,7 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     )
     if seen.install is not None and seen.install.installed:
         yield "installed", ", ".join(f"{name} {version}" for name, version in seen.install.installed)
-    if seen.lowest:
-        yield "as old as admitted", lowest_words(seen)
-    if seen.siblings:
-        rows = (f"{wheel_words(name)} (sha256 {digest[:12]})" for name, digest in seen.siblings)
-        yield "with wheels of this run", ", ".join(rows)
+    yield from _required(seen)
     if names := [o.name for o in seen.imports if o.status is ImportStatus.OK]:
         yield "imported", ", ".join(names)
     if seen.tests is not None:
@@ -142,6 +139,17 @@ def _observed(seen: Observation) -> Iterable[tuple[str, str]]:
     if words := seen_words(seen):
         yield "tried", words
     yield "took", f"{seen.duration:.1f} s"
+
+
+def _required(seen: Observation) -> Iterable[tuple[str, str]]:
+    """What was not as the index has it among the things that the wheel requires."""
+    if seen.lowest:
+        yield "as old as admitted", lowest_words(seen)
+    if seen.compiled:
+        yield "without a wheel", compiled_words(seen)
+    if seen.siblings:
+        rows = (f"{wheel_words(name)} (sha256 {digest[:12]})" for name, digest in seen.siblings)
+        yield "with wheels of this run", ", ".join(rows)
 
 
 def _suite_facts(suite: SuiteOutcome) -> Iterable[tuple[str, str]]:
