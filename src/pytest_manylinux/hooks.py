@@ -185,6 +185,7 @@ class Hooks:
             check_there(config.args, here)
         alone = projects_of_root(config.rootpath, settings) if bare else frozenset()
         self.context = Context(run=self.run, layers=layers, alone=alone, with_tests=with_tests)
+        self.context.goes_on = not config.option.collectonly
         config.stash[CONTEXT] = self.context
         self.common.enter_context(added_checks(extensions.checks))
 

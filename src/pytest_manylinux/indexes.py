@@ -8,6 +8,7 @@ mount; the rest becomes environment variables that any pip reads (pip's document
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import netrc
@@ -16,6 +17,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
@@ -50,6 +52,7 @@ OUT_OF_REACH = re.compile(
 )
 """What pip says where an index cannot be reached: urllib3's words, and its own from release 26.3 on."""
 
+_ASKING = threading.RLock()  # one thread asks pip, and the others wait for its answer
 _CONFIG_TIMEOUT = 60.0
 _PLAIN = ("no-index", "trusted-host", "proxy", "timeout", "default-timeout", "retries")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -108,7 +111,8 @@ def host_index() -> IndexAccess:
 
     Raises UsageError, with pip's words, where pip cannot read its own configuration.
     """
-    return _host_index()
+    with _ASKING:
+        return _host_index()
 
 
 @functools.cache
@@ -116,11 +120,26 @@ def _host_index() -> IndexAccess:
     return index_access(_pip_settings(), os.environ, home=Path.home())
 
 
+def begin_host_index() -> None:
+    """Have it read in a thread meanwhile, since pip takes some tenths of a second to start.
+
+    What goes wrong with it is told to who asks for it.
+    """
+
+    def read() -> None:
+        with contextlib.suppress(UsageError):
+            host_index()
+
+    if not _host_index.cache_info().currsize:
+        threading.Thread(target=read, name="pip-configuration").start()
+
+
 def forget_host_index() -> None:
     """Read the configuration anew when it is asked for next."""
-    _host_index.cache_clear()
-    _pip_settings.cache_clear()
-    _index_of_pip.cache_clear()
+    with _ASKING:
+        _host_index.cache_clear()
+        _pip_settings.cache_clear()
+        _index_of_pip.cache_clear()
 
 
 def host_proxies() -> dict[str, str]:
@@ -133,7 +152,8 @@ def host_certificates() -> Path | None:
 
     Raises UsageError where pip cannot read its own configuration, which may name it.
     """
-    return _bundle(_pip_settings(), os.environ)
+    with _ASKING:
+        return _bundle(_pip_settings(), os.environ)
 
 
 def index_access(settings: Mapping[str, str], environ: Mapping[str, str], *, home: Path) -> IndexAccess:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_manylinux import indexes
+from pytest_manylinux.errors import UsageError
 from pytest_manylinux.escape import redact
-from pytest_manylinux.indexes import MOUNTS, index_access, parse_pip_config
+from pytest_manylinux.indexes import MOUNTS, host_index, index_access, parse_pip_config
 
 
 def test_command_section_beats_global_and_environment_beats_both() -> None:
@@ -141,3 +143,42 @@ def test_redact_hides_every_quoted_password(before: str, user: str, word: str, a
 @given(st.text(alphabet=st.characters(exclude_characters="@")))
 def test_redact_leaves_text_without_credentials_alone(text: str) -> None:
     assert redact(text) == text
+
+
+def _stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> Path:
+    """A pip that takes its time; gives the file in which it writes a line each time it is asked."""
+    marks = folder / "marks"
+    program = folder / "pip"
+    program.write_text(f"#!/bin/sh\nsleep 0.3\necho asked >> {marks}\n{ending}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(indexes, "_pip_commands", lambda: iter([[str(program)]]))
+    return marks
+
+
+def test_pip_is_asked_once_however_many_begin_or_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending = "echo \"global.index-url='https://index.example/simple'\""
+    marks = _stand_in(tmp_path, monkeypatch, ending)
+    indexes.forget_host_index()
+    try:
+        for _ in range(3):
+            indexes.begin_host_index()
+        assert host_index().environment["PIP_INDEX_URL"] == "https://index.example/simple"
+        indexes.begin_host_index()
+        assert marks.read_text() == "asked\n"
+    finally:
+        indexes.forget_host_index()
+
+
+def test_what_went_wrong_in_the_background_is_told_to_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _stand_in(tmp_path, monkeypatch, "echo no such section >&2; exit 2")
+    indexes.forget_host_index()
+    try:
+        indexes.begin_host_index()
+        with pytest.raises(UsageError, match="pip cannot read its own configuration"):
+            host_index()
+    finally:
+        indexes.forget_host_index()

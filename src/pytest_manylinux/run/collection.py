@@ -20,6 +20,7 @@ from pytest_manylinux.errors import BuildError, ManylinuxError, ProjectError, Us
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.architecture import ARCHITECTURES, emulation_of, named_architectures
 from pytest_manylinux.host.tempdirs import temporary_folder
+from pytest_manylinux.indexes import begin_host_index
 from pytest_manylinux.inspect.zip_archive import Archive
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.run import BuildRecord, ShardRecord
@@ -44,6 +45,7 @@ class Context:
     nothing else below them; empty where paths were given. `with_tests` tells that pytest's ordinary
     tests are to be collected too.
     `left_out` has a line for each project that has no trial on some of the chosen distros.
+    With `goes_on` what is planned will be done, and what takes time is begun.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Context:
         self.flow = Flow(run)
         self.alone = alone
         self.with_tests = with_tests
+        self.goes_on = False
         self.recorder = Recorder()
         self.shard: ShardRecord | None = None
         self.collect_errors: list[ManylinuxError] = []
@@ -120,6 +123,8 @@ class Context:
                     chosen=self.run.packaged(settings, arch),
                     add=partial(self.run.add_python, settings),
                 )
+        if plan.builds and self.goes_on:
+            begin_host_index()
         subject = ProjectSubject(project=project, settings=settings, group=self.shown(path))
         self.flow.siblings.add_project(subject, plan)
         return subject, plan
