@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 
-from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 
 from pytest_manylinux.errors import UsageError
@@ -21,6 +20,7 @@ from pytest_manylinux.model.distro import (
 from pytest_manylinux.model.packages import PackageManager
 from pytest_manylinux.model.policy import LibcKind, Policy, PolicyChoice, policy_of_platform_tag
 from pytest_manylinux.model.python import Implementation, PythonVersion
+from pytest_manylinux.model.wheel import admitted_releases
 from pytest_manylinux.model.wheel_tags import (
     asking,
     oldest_built,
@@ -98,17 +98,10 @@ def targets_of(
 def accepts_python(requires_python: str, version: PythonVersion) -> bool:
     """Whether a Requires-Python admits some release of the feature version.
 
-    A bound inside the series (`>=3.9.5`) is left for the distro's own pip to judge, so a high
-    patch release stands for the series. A specifier that cannot be read excludes nothing.
+    A bound inside the series (`>=3.9.5`) is left for the distro's own pip to judge. A specifier that
+    cannot be read excludes nothing.
     """
-    if not requires_python:
-        return True
-    releases = (f"{version.dotted}.{patch}" for patch in (0, 99))
-    try:
-        specifier = SpecifierSet(requires_python)
-        return any(specifier.contains(release, prereleases=True) for release in releases)
-    except ValueError:  # InvalidSpecifier is one, as is a number that is too long for Python
-        return True
+    return admitted_releases(requires_python, version.dotted) > 0
 
 
 def wheel_targets(

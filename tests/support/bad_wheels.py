@@ -224,3 +224,77 @@ def huge_claim(folder: Path) -> Path:
 
 def bad_name(folder: Path) -> Path:
     return build_wheel(folder, FILES, filename="demo.whl")
+
+
+def name_with_an_end(folder: Path) -> Path:
+    return build_wheel(folder, FILES, name="demo_")
+
+
+def metadata_in_latin(folder: Path) -> Path:
+    metadata = "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\nAuthor: J\xfcrgen\n".encode("latin-1")
+    return build_wheel(folder, FILES, metadata=metadata)
+
+
+def metadata_with_mark(folder: Path) -> Path:
+    metadata = "\ufeffMetadata-Version: 2.1\nName: demo\nVersion: 1.0\n".encode()
+    return build_wheel(folder, FILES, metadata=metadata)
+
+
+def metadata_below_a_remark(folder: Path) -> Path:
+    metadata = b"Metadata-Version: 2.1\nby hand\nName: demo\nVersion: 1.0\n"
+    return build_wheel(folder, FILES, metadata=metadata)
+
+
+def two_names(folder: Path) -> Path:
+    metadata = b"Metadata-Version: 2.1\nName: demo\nName: demo\nVersion: 1.0\n"
+    return build_wheel(folder, FILES, metadata=metadata)
+
+
+def wheel_file_in_latin(folder: Path) -> Path:
+    text = b"Wheel-Version: 1.0\nGenerator: \xff\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    return build_wheel(folder, FILES, wheel_file=text)
+
+
+def wheel_file_with_mark(folder: Path) -> Path:
+    text = "\ufeffWheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n".encode()
+    return build_wheel(folder, FILES, wheel_file=text)
+
+
+def no_wheel_version(folder: Path) -> Path:
+    return build_wheel(folder, FILES, wheel_file=b"Root-Is-Purelib: true\nTag: py3-none-any\n")
+
+
+def wheel_version_with_a_letter(folder: Path) -> Path:
+    return build_wheel(folder, FILES, wheel_file=b"Wheel-Version: 1.a\nTag: py3-none-any\n")
+
+
+def unknown_scheme(folder: Path) -> Path:
+    return build_wheel(folder, {**FILES, "demo-1.0.data/share/man.1": ""})
+
+
+def data_without_scheme(folder: Path) -> Path:
+    return build_wheel(folder, {**FILES, "demo-1.0.data/table.txt": ""})
+
+
+def file_called_like_data(folder: Path) -> Path:
+    return build_wheel(folder, {**FILES, "tables.data": ""})
+
+
+def offering(folder: Path, entry_points: bytes) -> Path:
+    return build_wheel(folder, {**FILES, "demo-1.0.dist-info/entry_points.txt": entry_points})
+
+
+def entry_point_on_two_lines(folder: Path) -> Path:
+    return offering(folder, b"[console_scripts]\ndemo =\n    demo:main\n")
+
+
+def entry_point_by_colon(folder: Path) -> Path:
+    return offering(folder, b"[plugins]\ndemo: demo.main\n")
+
+
+def entry_points_with_mark(folder: Path) -> Path:
+    return offering(folder, "\ufeff[console_scripts]\ndemo = demo:main\n".encode())
+
+
+def entry_points_in_latin(folder: Path) -> Path:
+    return offering(folder, b"[console_scripts]\n# J\xfcrgen\ndemo = demo:main\n")

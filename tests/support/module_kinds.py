@@ -132,7 +132,7 @@ def arriving_by(scheme: str, extra: Mapping[str, str] | None = None) -> Callable
     return make
 
 
-def started_by(text: str, name: str = "arrive.pth", **more: Any) -> Callable[[Path], Path]:  # noqa: ANN401
+def started_by(text: str | bytes, name: str = "arrive.pth", **more: Any) -> Callable[[Path], Path]:  # noqa: ANN401
     """A sound package, and a file that every start of Python reads."""
 
     def make(folder: Path) -> Path:
@@ -356,6 +356,19 @@ KINDS: tuple[WheelKind, ...] = (
         predicted=(WORKS, WORKS, "removed-module", "removed-module"),
     ),
     WheelKind(
+        name="namespace-of-setuptools",
+        make=source("__import__('pkg_resources').declare_namespace(__name__)\n", "old.py"),
+        predicted=(WORKS, WORKS, "removed-module", "removed-module"),
+    ),
+    WheelKind(
+        name="namespace-of-setuptools-if-it-is-there",
+        make=source(
+            "try:\n    __import__('pkg_resources').declare_namespace(__name__)\n"
+            "except ImportError:\n    pass\n",
+            "old.py",
+        ),
+    ),
+    WheelKind(
         name="imports-what-nothing-declares",
         make=source("from absent.part import b\n", "old.py"),
         predicted="undeclared-dependency",
@@ -395,6 +408,13 @@ KINDS: tuple[WheelKind, ...] = (
         name="start-file-that-does-not-compile",
         make=started_by("import sys; if sys: pass\n"),
         audit={"start-file-broken": "warning"},
+    ),
+    WheelKind(
+        name="start-file-that-is-not-utf-8",
+        make=started_by(b"\xff"),
+        audit={"start-file-broken": "error"},
+        predicted="start-file-broken",
+        seen="import-exited",
     ),
     WheelKind(name="start-file-that-raises", make=started_by("import sys; sys.nothing\n")),
     WheelKind(

@@ -259,6 +259,21 @@ KINDS: tuple[WheelKind, ...] = (
         seen="install-failed",
     ),
     WheelKind(
+        name="entry-point-with-blanks-around-its-colon",
+        make=offering("offer = offer.cli : main", "def main():\n    return 0\n"),
+        audit={"entry-point-broken": "error"},
+        predicted="entry-point-broken",
+        seen="install-failed",
+    ),
+    WheelKind(
+        # pip makes a program of the last word alone
+        name="entry-point-of-two-words",
+        make=offering("of fer = offer.cli:main", "def main():\n    return 0\n"),
+        audit={"entry-point-broken": "error"},
+        predicted="entry-point-broken",
+        seen="installed-files-differ",
+    ),
+    WheelKind(
         name="entry-point-of-the-build-script",
         make=offering("offer = setup:main"),
         audit={"entry-point-broken": "error"},

@@ -296,6 +296,9 @@ def test_tags_of_other_pythons(python: str, takes: str, refuses: str) -> None:
         ("!=3.13.*", 13, False),
         ("not a specifier", 9, True),
         (">=3.8,<4", 14, True),
+        ("===3.11.2", 11, True),
+        (">=3.11.1,<3.11.90", 11, True),
+        ("===3.11.2", 13, False),
     ],
 )
 def test_requires_python(specifier: str, minor: int, *, accepted: bool) -> None:

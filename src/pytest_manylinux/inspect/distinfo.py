@@ -50,6 +50,8 @@ ENDLESS = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 # SHAKE's digests are not stated in RECORD.
 _WEAK = frozenset({"md5", "sha1", "sha224"})
 _KNOWN = frozenset(name for name in hashlib.algorithms_guaranteed if not name.startswith("shake"))
+_SCHEMES = ("data", "headers", "platlib", "purelib", "scripts")
+_BELOW_SCHEME = 2  # parts of a path after `.data`: the scheme's folder, and what is in it
 _UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 
 
@@ -128,6 +130,7 @@ def _check_places(archive: Archive) -> None:
     """No two files may be installed in one place: which of them stays depends on the installer."""
     places: dict[str, str] = {}
     for name in archive.files:
+        _check_scheme(archive, name)
         place = environment_path(name)
         if place and places.setdefault(place, name) != name:
             why = (
@@ -136,16 +139,25 @@ def _check_places(archive: Archive) -> None:
             raise malformed(archive.path, "two files for one place", why)
 
 
+def _check_scheme(archive: Archive, name: str) -> None:
+    """A file of `.data` lies below a folder that is called like an installation scheme."""
+    top, *rest = name.split("/", 2)
+    if top.endswith(".data") and (len(rest) < _BELOW_SCHEME or rest[0] not in _SCHEMES):
+        why = (
+            f"{name}: only files below {', '.join(_SCHEMES)} have a place there; pip refuses all others"
+        )
+        raise malformed(archive.path, "a file in .data that has no place", why)
+
+
 def _metadata(
     archive: Archive, folder: str, problems: list[str]
 ) -> tuple[str, str, str, tuple[str, ...], tuple[str, ...]]:
     """Name, version, requires-python, requirements and extras of METADATA."""
     place = f"{folder}/METADATA"
     message = _headers(archive, place)
-    name, version = _once(message, "Name"), _once(message, "Version")
-    if not name or not version:
-        lacks = "Name" if not name else "Version"
-        raise malformed(archive.path, f"METADATA has no {lacks}", "or has it more than once")
+    name, version = _needed(archive, message, "Name"), _needed(archive, message, "Version")
+    if str(message["Name"]) != name:
+        problems.append(f"METADATA: blanks after Name: {name}; newer pips take them for a part of it")
     requires_python = _once(message, "Requires-Python")
     requires = tuple(str(line).strip() for line in message.get_all("Requires-Dist", []))
     if any(map(ENDLESS.search, (version, requires_python, *requires))):
@@ -173,8 +185,34 @@ def _headers(archive: Archive, place: str) -> email.message.Message:
 
     packaging.metadata reads them with the same parser, and takes longer to import than this to read.
     """
-    text = archive.read(place, limit=MAX_METADATA).decode("utf-8", "replace")
+    try:
+        text = archive.read(place, limit=MAX_METADATA).decode("utf-8")
+    except UnicodeDecodeError as error:  # core metadata is UTF-8; pip decodes WHEEL so too
+        what = f"{posixpath.basename(place)} cannot be read"
+        raise malformed(archive.path, what, f"it is not UTF-8: {error}") from error
     return email.parser.HeaderParser().parsestr(text)
+
+
+def _needed(archive: Archive, message: email.message.Message, key: str) -> str:
+    """The header's value; raises MalformedWheelError unless METADATA has exactly one."""
+    count = len(message.get_all(key, []))
+    if count > 1:
+        why = f"{count} lines {key}:, of which one is allowed; readers take the first, or refuse"
+        raise malformed(archive.path, f"METADATA has more than one {key}", why)
+    value = _once(message, key)
+    if not value:
+        raise malformed(archive.path, f"METADATA has no {key}", _why_not(message, key))
+    return value
+
+
+def _why_not(message: email.message.Message, key: str) -> str:
+    """Why a header of METADATA or WHEEL is not read, though a line of it may have it."""
+    text = str(message.get_payload())
+    if text.startswith("\ufeff"):
+        return "it begins with a byte order mark, so that no line of it is read as a header"
+    if re.search(rf"^{key}:", text, re.MULTILINE | re.IGNORECASE):
+        return "its line stands below one that is no header, where the headers end"
+    return f"no header of it is {key}, or that has no value"
 
 
 def _once(message: email.message.Message, key: str) -> str:
@@ -211,16 +249,27 @@ def _wheel_file(
     message = _headers(archive, f"{folder}/WHEEL")
     version = str(message.get("Wheel-Version", "")).strip()
     if not version:
-        problems.append("WHEEL: no Wheel-Version")
-    elif version.split(".")[0] != "1":
+        raise malformed(archive.path, "WHEEL has no Wheel-Version", _why_not(message, "Wheel-Version"))
+    if (major := _major(version)) is None or major > 1:
         why = f"WHEEL says Wheel-Version: {version[:40]!r}; installers know version 1 of the format"
         raise malformed(archive.path, "a Wheel-Version that installers do not know", why)
+    if major < 1:
+        problems.append(f"WHEEL: Wheel-Version {version} was before the first, 1.0; pip takes it")
     purelib = str(message.get("Root-Is-Purelib", "")).strip().lower() == "true"
     tags = tuple(sorted({str(tag).strip() for tag in message.get_all("Tag", [])}))
     stated = {single for tag in tags for single in _expanded(tag)}
     if stated != {str(tag) for tag in wheel.tags}:
         problems.append("WHEEL: its tags are not those of the file's name")
     return purelib, str(message.get("Generator", "")).strip(), tags
+
+
+def _major(version: str) -> int | None:
+    """The first number of a Wheel-Version; None if pip does not read it, for which all are numbers."""
+    try:
+        numbers = [int(part) for part in version.split(".")]
+    except ValueError:
+        return None
+    return numbers[0]
 
 
 def _variant_problems(archive: Archive, folder: str, label: str) -> Iterator[str]:
@@ -264,14 +313,39 @@ def _entry_points(archive: Archive, folder: str, problems: list[str]) -> tuple[t
         parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
         try:
-            parser.read_string(archive.read(place, limit=MAX_METADATA).decode("utf-8"))
-        except (configparser.Error, UnicodeDecodeError):
-            problems.append("entry_points.txt cannot be read")
+            text = archive.read(place, limit=MAX_METADATA).decode("utf-8")
+            _check_lines(archive, text, problems)
+            parser.read_string(text)
+        except UnicodeDecodeError as error:
+            why = f"it is not UTF-8: {error}"
+            raise malformed(archive.path, "entry_points.txt cannot be read", why) from error
+        except configparser.Error as error:
+            problems.append(f"entry_points.txt cannot be read: {str(error).splitlines()[0]}")
             return ()
         for section in ("console_scripts", "gui_scripts"):
             if parser.has_section(section):
                 found.update(parser.items(section))
     return tuple(sorted(found.items()))
+
+
+def _check_lines(archive: Archive, text: str, problems: list[str]) -> None:
+    """Each line is in a section and has a `=` of its own, as pip's readers want it.
+
+    Of them importlib.metadata passes over lines before the first section, and pkg_resources refuses
+    those; both end in an error over a line without `=`, and know comments with `#` alone.
+    """
+    inside = False
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.startswith("[") and line.endswith("]"):
+            inside = True
+        elif line.startswith(";") and not inside:
+            problems.append(f"entry_points.txt: {line[:80]!r} is no comment for all pips; # begins one")
+        elif not inside:
+            why = f"{line[:80]!r} is in no section; pip makes no program of it, or refuses the wheel"
+            raise malformed(archive.path, "entry_points.txt cannot be read", why)
+        elif "=" not in line and not line.startswith("#"):
+            why = f"{line[:80]!r} is not a line NAME = MODULE:OBJECT; pip does not install the wheel"
+            raise malformed(archive.path, "entry_points.txt cannot be read", why)
 
 
 def _record(archive: Archive, folder: str, problems: list[str]) -> dict[str, RecordEntry]:

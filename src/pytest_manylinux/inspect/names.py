@@ -21,11 +21,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 
 from pytest_manylinux.model.elf_facts import ElfFacts
-from pytest_manylinux.model.wheel import FileContent, ModuleFile
+from pytest_manylinux.model.wheel import FileContent, ModuleFile, admitted_releases
 
 NOT_NAMESPACES = frozenset(
     {
@@ -191,16 +190,8 @@ def lowest_python(tags: Iterable[Tag], requires: str) -> int:
     """The lowest minor version of Python 3 that a wheel's tags and its Requires-Python admit."""
     named = [match for tag in tags if (match := _INTERPRETER.fullmatch(tag.interpreter))]
     lowest = min((int(match["minor"] or 0) for match in named), default=0)
-    try:
-        specifier = SpecifierSet(requires)
-    except InvalidSpecifier:
-        return lowest
-    admitted = (m for m in range(lowest, _FUTURE) if _admits(specifier, m))
+    admitted = (m for m in range(lowest, _FUTURE) if admitted_releases(requires, f"3.{m}"))
     return next(admitted, lowest)
-
-
-def _admits(specifier: SpecifierSet, minor: int) -> bool:
-    return any(specifier.contains(f"3.{minor}.{patch}", prereleases=True) for patch in (0, 99))
 
 
 def extension_stem(file: str, tags: Iterable[Tag]) -> str | None:

@@ -142,7 +142,12 @@ _STATEMENT = (
     r"(?:from[ \t]*(?P<dots>\.*)[ \t]*(?P<where>[\w.]*)[ \t]+import\b[ \t]*(?P<what>\([^)]*\)|[^\n]+)"
     r"|import[ \t]+(?P<whole>[^\n;]+))"
 )
-_ALWAYS = re.compile(f"^{_STATEMENT}", re.MULTILINE)
+# As setuptools had namespace packages begin: __import__('pkg_resources').declare_namespace(__name__).
+_IMPORT_CALL = (
+    r"(?:\w+[ \t]*=[ \t]*)?(?:__import__|(?:importlib\.)?import_module)"
+    r"[ \t]*\([ \t]*(?P<quote>['\"])(?P<called>\w[\w.]*)(?P=quote)"
+)
+_ALWAYS = re.compile(f"^(?:{_STATEMENT}|{_IMPORT_CALL})", re.MULTILINE)
 _ANYWHERE = re.compile(f"^[ \\t]*{_STATEMENT}", re.MULTILINE)
 _CONDITION = re.compile(r"\s*(?:if|elif|else|try|except|finally|match|case|while)\b")
 _OPENING = re.compile(
@@ -352,6 +357,9 @@ def _imported(pattern: re.Pattern[str], place: str, text: str) -> Iterator[tuple
     package = place.rpartition("/")[0].replace("/", ".")
     for match in pattern.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
+        if called := match.groupdict().get("called"):
+            yield line, called
+            continue
         if match["whole"]:
             yield from ((line, name) for name in _words(match["whole"].partition("#")[0]))
             continue

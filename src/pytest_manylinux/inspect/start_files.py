@@ -30,11 +30,12 @@ _SEARCH = re.compile(
 class StartFile:
     """The lines of one file that say something, with their numbers, and the folders among them.
 
-    The folders are those below site-packages.
+    The folders are those below site-packages. `unreadable` says why a Python before 3.15 ends over it.
     """
 
     lines: tuple[tuple[int, str], ...] = ()
     folders: tuple[str, ...] = ()
+    unreadable: str = ""
 
 
 def is_start_file(name: str) -> bool:
@@ -43,8 +44,12 @@ def is_start_file(name: str) -> bool:
 
 
 def read_start_file(name: str, data: bytes) -> StartFile:
-    """Read such a file."""
-    numbered = enumerate(data.decode("utf-8-sig", "replace").splitlines(), 1)
+    """Read such a file; one that is not UTF-8 has no lines."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return StartFile(unreadable=str(error))
+    numbered = enumerate(data.decode("utf-8-sig").splitlines(), 1)
     lines = tuple((n, line) for n, line in numbered if line.strip() and not line.startswith("#"))
     if not name.endswith(".pth"):
         return StartFile(lines=lines)
@@ -66,9 +71,15 @@ def start_lines(
     # A line is code by itself, so that each is compiled alone.
     wrong = {need.path: need.message for need in syntax_needs(code, lowest) if need.refused_by}
     modules = {place: data for path, data in sources.items() if (place := module_place(path))}
-    return tuple(
+    unreadable = (
+        StartLine(path=path, line=0, text="", error=file.unreadable, fatal=True)
+        for path, file in files.items()
+        if file.unreadable
+    )
+    told = (
         _line(path, n, line, wrong.get(f"{path}:{n}", ""), modules) for path, n, line in _each(files)
     )
+    return (*unreadable, *told)
 
 
 def _each(files: Mapping[str, StartFile]) -> Iterator[tuple[str, int, str]]:

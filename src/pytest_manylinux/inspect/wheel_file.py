@@ -103,10 +103,10 @@ class _Reading:
             self.mismatches[name] = f"has {size} bytes, RECORD says {row.size}"
 
 
-# A path, and its facts, or what is wrong with it, or what a source or a start file tells, or what is
-# called a library.
+# A path, and its facts, or what is wrong with it, what a source or start file tells, or is called so.
 Found = tuple[str, ElfFacts | str | _PythonSource | StartFile | FileContent]
 
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # core metadata specification, Name
 _SOURCE = ".py"
 _LIBRARY = re.compile(r".*\.so(?:\.\d+)*")
 _LFS = b"version https://git-lfs"
@@ -119,7 +119,6 @@ FIRST_LINE = 256
 
 IN_MEMORY = 32 * 1024**2
 """ELF files up to so many bytes are read in memory; larger ones are mapped from a nameless file."""
-
 
 BATCH = 4 * 1024**2
 """Bytes that a thread takes at a time: many small files, or one large one."""
@@ -167,6 +166,8 @@ def _parsed(filename: str) -> tuple[str, tuple[()] | tuple[int, str], frozenset[
     project, _, rest = split_variant(filename)[0].partition("-")
     _, dash, rest = rest.partition("-")
     name, _, build, tags = parse_wheel_filename(f"{project}-0{dash}{rest}")
+    if _NAME.fullmatch(project) is None:
+        raise InvalidWheelFilename(f"{project!r} has to begin and end with a letter or digit of ASCII")
     return name, build, tags
 
 

@@ -7,10 +7,12 @@ sysconfig's scheme for virtual environments (programs in `bin`, data from the pr
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 
 from pytest_manylinux.model.elf_facts import ElfFacts, ElfKind
@@ -220,7 +222,7 @@ class StartLine:
 
     `folder`: it is a folder for sys.path; others are executed. `imports` are the dotted names that it
     imports first, `error` says why it is not code. `changes_search` tells that it may make modules
-    importable which lie elsewhere.
+    importable which lie elsewhere. `fatal`: the file cannot be read, and Python ends over it.
     """
 
     path: str
@@ -230,6 +232,7 @@ class StartLine:
     imports: tuple[str, ...] = ()
     error: str = ""
     changes_search: bool = False
+    fatal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,3 +391,22 @@ def _from_prefix(path: str) -> str:
         return path
     folder, _, inside = match["rest"].partition("/")
     return f"{SITE}/{inside}" if folder in _SITE_FOLDERS and inside else path
+
+
+RELEASES = 100
+"""Bugfix releases that a Python's series is taken to have; CPython 3.8 came to 20."""
+
+
+@functools.lru_cache(maxsize=4096)
+def admitted_releases(requires_python: str, dotted: str) -> int:
+    """How many of RELEASES a Requires-Python admits of a series such as `3.11`.
+
+    All, if it is empty or cannot be read: pip passes over it then.
+    """
+    if not requires_python:
+        return RELEASES
+    try:
+        admits = SpecifierSet(requires_python).contains
+        return sum(admits(f"{dotted}.{patch}", prereleases=True) for patch in range(RELEASES))
+    except ValueError:  # InvalidSpecifier is one, as is a number that is too long for Python
+        return RELEASES

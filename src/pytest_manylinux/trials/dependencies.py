@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 from packaging.version import InvalidVersion, Version
 
@@ -31,7 +31,7 @@ from pytest_manylinux.indexes import MAX_AGE, OUT_OF_REACH, IndexAccess, host_in
 from pytest_manylinux.inspect.requirements import contradictory_requirements, needed_requirements
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.observation import InstallOutcome
-from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts
+from pytest_manylinux.model.wheel import SiblingWheel, Wheel, WheelFacts, admitted_releases
 from pytest_manylinux.trials.request import INPUTS, QUIET, Errand, make_request, sent
 from pytest_manylinux.trials.result import Asked, look
 from pytest_manylinux.trials.venv import prepared_venv
@@ -150,12 +150,7 @@ def _asked(
 
 def refuses_python(requires_python: str, target: Target) -> bool:
     """Whether a Requires-Python admits no release of the target's Python; pip passes over a bad one."""
-    try:
-        specifier = SpecifierSet(requires_python)
-    except InvalidSpecifier:
-        return False
-    dotted = target.interpreter.version.dotted
-    return not any(specifier.contains(f"{dotted}.{patch}", prereleases=True) for patch in range(100))
+    return not admitted_releases(requires_python, target.interpreter.version.dotted)
 
 
 def _nothing(folder: Path) -> None:

@@ -6,12 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.tags import Tag
-from trial_values import make_distro, make_facts, make_target, make_wheel
+from trial_values import (
+    make_distro,
+    make_facts,
+    make_observation,
+    make_target,
+    make_wheel,
+    refused,
+)
 
+from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.diagnose.tags import Misfit, best_fit, misfit_of
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.python import parse_python
+from pytest_manylinux.model.verdict import Foretold, Severity
 from pytest_manylinux.model.wheel_tags import supported_tags
 
 _INTERPRETERS = st.sampled_from(
@@ -123,3 +132,23 @@ def test_the_nearest_miss_is_told() -> None:
     fit = best_fit(wheel.tags, make_target())
     assert fit.misfit is Misfit.LIBC_VERSION
     assert fit.tag.platform == "manylinux_2_39_x86_64"
+
+
+@pytest.mark.parametrize("specifier", [">=3.11.3", "===3.11.2", "!=3.11.7"])
+def test_a_bound_within_a_series_is_told_and_decides_nothing(specifier: str) -> None:
+    predicted = predict_target(make_facts(requires_python=specifier), make_target(python="3.11"))
+
+    found = [finding for finding in predicted.findings if finding.name == "requires-python"]
+    assert [finding.severity for finding in found] == [Severity.INFORMATION]
+    assert predicted.works
+
+
+def test_a_refused_python_is_told_with_its_release() -> None:
+    facts = make_facts(requires_python=">=3.11.3")
+    words = "ERROR: Package 'demo' requires a different Python: 3.11.2 not in '>=3.11.3'"
+    seen = make_observation(install=refused(words))
+
+    verdict = judge(facts, seen, make_target(python="3.11"), wheel=facts.wheel)
+
+    assert verdict.errors[0].message == "the wheel requires Python >=3.11.3; debian-12 has 3.11.2"
+    assert verdict.prediction is Foretold.BEYOND

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Sequence
 
 from pytest_manylinux.diagnose.api import Check, Findings
@@ -13,22 +15,35 @@ from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
 _BUILD_SCRIPT = "setup"
+# What pip reads of an entry point's value (distlib's ENTRY_RE): blanks and dashes end it.
+_READ_BY_PIP = re.compile(r"\w+(?:[:.]\w+)*")
 
 
 def _wheel(facts: WheelFacts) -> Findings:
     for program, text in facts.entry_references:
         reference, _, extras = text.partition("[")
-        module, colon, attribute = (part.strip() for part in reference.partition(":"))
-        if not (colon and attribute):
+        module, _, attribute = (part.strip() for part in reference.partition(":"))
+        read = _READ_BY_PIP.match(reference.strip())
+        if read is None or ":" not in read[0]:
             yield CHECK.finding(
                 f"{program} names no callable: {text.strip()!r}; every pip refuses to install it",
-                remedy="name module and callable, as in package.module:main",
+                remedy="name module and callable without blanks or dashes, as in package.module:main",
+            )
+        elif (made := _name_by_pip(program)) != program:
+            yield CHECK.finding(
+                f"{program!r} is not the name of a program: pip makes {made!r} of it",
+                remedy="give it a name of letters, digits, dots, dashes and underscores",
             )
         elif not extras and (why := _why_absent(module, facts)):
             yield CHECK.finding(
                 f"{program} calls {module}:{attribute}, and {module} is not in the wheel",
                 evidence=[why],
             )
+
+
+def _name_by_pip(program: str) -> str:
+    """The file's name that pip gives a program: the last word, and the end of a path (distlib)."""
+    return posixpath.basename(program.rsplit(maxsplit=1)[-1])
 
 
 def _static(facts: WheelFacts, _: Target) -> Findings:

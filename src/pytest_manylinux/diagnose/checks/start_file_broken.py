@@ -26,18 +26,38 @@ _STARTS = (3, 15)  # the first Python with .start files, which also tells of fol
 
 def _wheel(facts: WheelFacts) -> Findings:
     """What is so with every Python."""
-    for line in facts.start_lines:
+    yield from _unreadable(facts)
+    for line in _readable(facts):
         if words := _fault(line, facts):
             yield from _finding(line.path, [f"line {line.line}: {line.text[:200]}", words])
 
 
 def _static(facts: WheelFacts, target: Target) -> Findings:
     release = target.interpreter.version.release
-    for line in facts.start_lines:
+    if release < _STARTS:
+        yield from _unreadable(facts)
+    for line in _readable(facts):
         read = release >= _STARTS or not line.path.endswith(".start")
         words = _fault(line, facts) or _fault_there(line, facts, release)
         if read and words:
             yield from _finding(line.path, [f"line {line.line}: {line.text[:200]}", words])
+
+
+def _unreadable(facts: WheelFacts) -> Findings:
+    """Files over which Python before 3.15 ends as it starts."""
+    for line in facts.start_lines:
+        if line.fatal:
+            yield CHECK.finding(
+                f"no Python before 3.15 starts with {line.path}",
+                evidence=[line.error],
+                files=[line.path],
+                severity=Severity.ERROR,
+                remedy="write it as UTF-8",
+            )
+
+
+def _readable(facts: WheelFacts) -> Iterator[StartLine]:
+    return (line for line in facts.start_lines if not line.fatal)
 
 
 def _fault(line: StartLine, facts: WheelFacts) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.pip_words import PipRefusal, refusal_of
 from pytest_manylinux.diagnose.tags import Misfit, best_fit, first_pip, is_unknown
@@ -11,7 +9,7 @@ from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.policy import policy_of_platform_tag
 from pytest_manylinux.model.verdict import Finding, Severity
-from pytest_manylinux.model.wheel import WheelFacts
+from pytest_manylinux.model.wheel import RELEASES, WheelFacts, admitted_releases
 from pytest_manylinux.model.wheel_tags import oldest_policy
 
 # ML201: the distro's own pip does not know the wheel's tag.
@@ -105,17 +103,17 @@ GLIBC_TOO_OLD = Check(
 
 
 def _requires_python_static(facts: WheelFacts, target: Target) -> Findings:
-    if not facts.requires_python:
-        return
-    try:
-        specifier = SpecifierSet(facts.requires_python)
-    except InvalidSpecifier:
-        return
     dotted = target.interpreter.version.dotted
-    # A bound inside the series (>=3.9.5) is the distro's own pip's to judge: any release counts.
-    if not any(specifier.contains(f"{dotted}.{patch}", prereleases=True) for patch in (0, 99)):
+    admitted = admitted_releases(facts.requires_python, dotted)
+    if not admitted:
         yield REQUIRES_PYTHON.finding(
             f"the wheel requires Python {facts.requires_python}; {target.distro.id} has {dotted}"
+        )
+    elif admitted < RELEASES:  # which release the distro has is not in its row
+        yield REQUIRES_PYTHON.finding(
+            f"the wheel requires Python {facts.requires_python}, not every release of {dotted}; "
+            f"{target.distro.id} has one of them",
+            severity=Severity.INFORMATION,
         )
 
 
@@ -124,7 +122,7 @@ def _requires_python_dynamic(facts: WheelFacts, observation: Observation, target
     if refusal is not None and refusal.kind is PipRefusal.PYTHON:
         yield REQUIRES_PYTHON.finding(
             f"the wheel requires Python {facts.requires_python}; {target.distro.id} has "
-            f"{target.interpreter.version.dotted}",
+            f"{observation.python or target.interpreter.version.dotted}",
             evidence=refusal.lines,
         )
 
