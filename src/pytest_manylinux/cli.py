@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_manylinux import __version__, commands
-from pytest_manylinux.errors import ExitCode, ManylinuxError
+from pytest_manylinux.errors import ExitCode, ManylinuxError, ReportError
 
 
 def build_parser(first: str = "") -> argparse.ArgumentParser:
@@ -34,11 +35,61 @@ def build_parser(first: str = "") -> argparse.ArgumentParser:
     return parser
 
 
+class _Output(io.FileIO):
+    """Standard output, whose reader may go (`| head -1`): the command does its work to the end.
+
+    Its exit code is what it came to, so that `gate … | head` refuses what the gate refuses. Any other
+    error, such as a full disk, is a ReportError.
+    """
+
+    gone = False
+
+    def write(self, data: bytes) -> int:  # type: ignore[override] # bytes are what io's writers give
+        """Write what the reader takes."""
+        if self.gone:
+            return len(data)
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            self.gone = True
+            return len(data)
+        except OSError as error:
+            self.gone = True  # what is left in buffers would raise again as Python ends
+            why = error.strerror or str(error)
+            remedy = "make room, or let it go elsewhere"
+            raise ReportError("standard output cannot be written", why=why, remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """Let print and Console write to _Output, where standard output is a file or a pipe."""
+    old = sys.stdout
+    if not isinstance(old, io.TextIOWrapper):  # it is closed, or another program's own
+        yield
+        return
+    old.reconfigure(errors="backslashreplace")  # names of files can be any bytes
+    if not isinstance(getattr(old.buffer, "raw", old.buffer), io.FileIO):
+        yield
+        return
+    raw = _Output(old.fileno(), "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=old.encoding,
+        errors=old.errors,
+        line_buffering=old.line_buffering or old.write_through,
+    )
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        with contextlib.suppress(ReportError):  # it was told, or another error is
+            sys.stdout.flush()
+        sys.stdout = old
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code (docs/reference/exit-codes.md)."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be any bytes
     parser = build_parser(*words[:1])
     try:
         arguments = parser.parse_args(words)
@@ -46,18 +97,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # argparse says 2 for a usage error; ours is 4, like pytest's own.
         return ExitCode.USAGE if stop.code == 2 else ExitCode.OK  # noqa: PLR2004
     try:
-        return int(arguments.func(arguments))
+        with _output():
+            return int(arguments.func(arguments))
     except ManylinuxError as error:
-        print(f"pytest-manylinux: {error}", file=sys.stderr)
+        _say(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - whatever it is, a user gets one line
-        if isinstance(error, BrokenPipeError):
-            return ExitCode.OK
         from pytest_manylinux.run.tracebacks import internal_error  # noqa: PLC0415 - seldom wanted
 
         fault = internal_error(error, f"the command {words[0]}")
-        print(f"pytest-manylinux: {fault}", file=sys.stderr)
+        _say(str(fault))
         return fault.exit_code
     except KeyboardInterrupt:
-        print("pytest-manylinux: interrupted", file=sys.stderr)
+        _say("interrupted")
         return ExitCode.INTERRUPTED
+
+
+def _say(words: str) -> None:
+    """One message on standard error; the exit code counts where that takes nothing."""
+    with contextlib.suppress(OSError):
+        print(f"pytest-manylinux: {words}", file=sys.stderr)
