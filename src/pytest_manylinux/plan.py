@@ -376,5 +376,5 @@ def check_policy(policy: Policy, arch: str, *, where: str) -> None:
         raise UsageError(
             f"{where}: there is no {policy} on {arch}",
             why=f"the oldest policy defined for {arch} is {oldest}",
-            remedy=f"use {oldest} or a newer policy",
+            remedy=f"use {oldest} or a newer policy; auto takes the oldest of each architecture",
         )

@@ -218,7 +218,7 @@ def parse_patterns(texts: Iterable[str], *, where: str) -> tuple[str, ...]:
     patterns = tuple(dict.fromkeys(word for text in texts for word in text.split()))
     for pattern in patterns:
         try:
-            known = any(is_matched(name, (pattern[:_LONGEST],)) for name in _known_identifiers())
+            known = any(is_matched(name, (pattern[:_LONGEST],)) for name in known_identifiers())
         except OverflowError as error:
             raise UsageError(
                 f"{where}: {pattern!r} stands for more than {_MOST} patterns",
@@ -234,7 +234,7 @@ def parse_patterns(texts: Iterable[str], *, where: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def _known_identifiers() -> tuple[str, ...]:
+def known_identifiers() -> tuple[str, ...]:
     """Identifiers of what cibuildwheel builds or built, and of some releases to come."""
     pythons = [f"cp3{minor}" for minor in range(6, 25)] + [f"cp3{minor}t" for minor in range(13, 25)]
     pythons += [f"pp3{minor}" for minor in range(6, 25)] + [

@@ -17,8 +17,7 @@ from pytest_manylinux.errors import ReportError
 from pytest_manylinux.escape import plain, plain_line
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Finding, Outcome, Verdict
-from pytest_manylinux.report.labels import grouped_labels
-from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt
+from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt, row_labels
 from pytest_manylinux.report.phrases import (
     counted,
     decisive_line,
@@ -129,7 +128,7 @@ def _table(view: Grid, rows: Iterable[Row]) -> Iterator[str]:
     yield f"|:---|{':-:|' * (len(heads) - 1)}"
     every = iter(view.rows)
     wanted = {(row.wheel, row.sha256) for row in shown}
-    for group in grouped_labels([row.wheel for row in view.rows], _LABEL_WIDTH):
+    for group in row_labels(view.rows, _LABEL_WIDTH):
         found = [(label, next(every)) for label in group.labels]
         kept = [(label, row) for label, row in found if (row.wheel, row.sha256) in wanted]
         if group.heading and kept:

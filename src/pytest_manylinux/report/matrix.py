@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict, distinct
-from pytest_manylinux.report.labels import wheel_name
+from pytest_manylinux.report.labels import LabelGroup, grouped_labels, shortened, wheel_name
 from pytest_manylinux.report.phrases import counted
 
 # The worst first: of several verdicts in one cell the worst is shown.
@@ -45,13 +46,14 @@ class Row:
 
     `general` are its verdicts that belong to no target (the audit, no target that fits);
     `cells` has one entry a column, None where there was no trial. A wheel that no target takes has
-    what says so in every cell.
+    what says so in every cell. `mark` tells files of one name apart: its folder, or its digest's start.
     """
 
     wheel: str
     sha256: str
     general: tuple[Verdict, ...]
     cells: tuple[Verdict | None, ...]
+    mark: str = ""
 
     @property
     def audit(self) -> Verdict | None:
@@ -104,6 +106,8 @@ class Grid:
 
 
 AUDIT = "audit"
+_DIGITS = 8  # of a digest, to tell a few files apart
+_MARK = 24  # characters of a folder
 NO_TARGET = Column("no target", ())
 """The column of a run in which nothing has a target."""
 
@@ -125,8 +129,9 @@ def grid(record: RunRecord) -> Grid:
     by_wheel: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         by_wheel.setdefault((verdict.wheel, verdict.wheel_sha256), []).append(verdict)
+    marks = _marks(by_wheel, record)
     rows = (
-        _row(*key, by_wheel[key], columns, ordered)
+        replace(_row(*key, by_wheel[key], columns, ordered), mark=marks.get(key, ""))
         for key in sorted(by_wheel, key=lambda key: wheel_order(*key))
     )
     return Grid(
@@ -134,6 +139,44 @@ def grid(record: RunRecord) -> Grid:
         rows=tuple(rows),
         counts=Counter(verdict.outcome for verdict in verdicts),
         unbuilt=sum(map(is_unbuilt, verdicts)),
+    )
+
+
+def _marks(keys: Iterable[Key], record: RunRecord) -> dict[Key, str]:
+    """What tells files of one name apart: their folders, where those differ, else their digests."""
+    namesakes: dict[str, list[Key]] = {}
+    for key in keys:
+        namesakes.setdefault(key[0], []).append(key)
+    folders = {(one.file, one.sha256): _folder(one.group) for one in record.wheels}
+    marks: dict[Key, str] = {}
+    for same in (same for same in namesakes.values() if len(same) > 1):
+        own = {key: shortened(folders.get(key, ""), _MARK) for key in same}
+        differ = all(own.values()) and len(set(own.values())) == len(same)
+        marks |= own if differ else {key: key[1][:_DIGITS] for key in same}
+    return marks
+
+
+def _folder(group: str) -> str:
+    """Where a wheel lies that was given, or the project that it was built from."""
+    return (posixpath.dirname(group) or ".") if group.endswith(".whl") else group
+
+
+def row_labels(
+    rows: Sequence[Row], width: int, *, most: int | None = None, indent: str = ""
+) -> tuple[LabelGroup, ...]:
+    """`grouped_labels` of the rows' wheels, with what tells files of one name apart at their ends."""
+    ends = [f" ({row.mark})" if row.mark else "" for row in rows]
+    room = max(map(len, ends), default=0)
+    each = iter(ends)
+    groups = grouped_labels(
+        [row.wheel for row in rows],
+        width - room,
+        most=None if most is None else most - room,
+        indent=indent,
+    )
+    return tuple(
+        replace(group, labels=tuple(f"{label}{next(each)}" for label in group.labels))
+        for group in groups
     )
 
 

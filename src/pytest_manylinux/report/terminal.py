@@ -13,8 +13,8 @@ from rich.text import Text
 
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Severity, distinct
-from pytest_manylinux.report.labels import grouped_labels, shortened
-from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt
+from pytest_manylinux.report.labels import shortened
+from pytest_manylinux.report.matrix import Grid, Row, grid, is_unbuilt, row_labels
 from pytest_manylinux.report.phrases import (
     outcome_words,
     policy_words,
@@ -160,8 +160,7 @@ def _lines(
     """Headings and rows; names have `width` characters if their tags fit in it, `most` at most."""
     cells = iter(marks)
     lines = []
-    wheels = [row.wheel for row in view.rows]
-    for group in grouped_labels(wheels, width, most=most, indent="  "):
+    for group in row_labels(view.rows, width, most=most, indent="  "):
         if group.heading:
             lines.append(_Line(text=group.heading))
         lines += [_Line(text=label, marks=tuple(next(cells))) for label in group.labels]

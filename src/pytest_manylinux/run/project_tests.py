@@ -6,7 +6,7 @@ import hashlib
 import os
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -23,7 +23,8 @@ from pytest_manylinux.config.settings import Settings, SourceKind
 from pytest_manylinux.errors import ProjectError, UsageError
 from pytest_manylinux.escape import printable
 from pytest_manylinux.host.tempdirs import temporary_folder
-from pytest_manylinux.model.distro import Target
+from pytest_manylinux.model.distro import Distro, Target
+from pytest_manylinux.model.selection import known_identifiers
 from pytest_manylinux.run.subjects import Origin, WheelSubject, settings_of
 from pytest_manylinux.toml import parse_toml
 from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings, speaks_of_tree
@@ -204,6 +205,33 @@ def _left_out(target: Target, patterns: Iterable[str]) -> str:
         if any(fnmatchcase(word, pattern) for word in words):
             return f"test-skip has {pattern!r}"
     return ""
+
+
+def check_skipped(settings: Settings, distros: Iterable[Distro]) -> None:
+    """Raise UsageError for a pattern of `test-skip` that no target or build identifier matches.
+
+    Those of the catalogue count, whether this run has them or not, with every Python.
+    """
+    for pattern in settings.test_skip:
+        if not any(fnmatchcase(word, pattern) for word in _words(distros)):
+            raise UsageError(
+                f"{settings.source('test-skip')}: test-skip: {pattern!r} matches no target",
+                why="names of targets look like debian-12-cp311-x86_64, of builds like "
+                "cp311-manylinux_x86_64",
+                remedy="write * for what may follow, such as debian-11-* or cp39-*",
+            )
+
+
+def _words(distros: Iterable[Distro]) -> Iterator[str]:
+    """What a pattern of `test-skip` is held against, for all targets that there may be."""
+    identifiers = known_identifiers()
+    yield from identifiers
+    pythons = sorted({identifier.partition("-")[0] for identifier in identifiers})
+    for distro in distros:
+        yield distro.id
+        for place in (f"{distro.id}{joint}{python}" for joint in "-+" for python in pythons):
+            yield place
+            yield from (f"{place}-{arch}" for arch in distro.architectures)
 
 
 def _check_sources(sources: Iterable[str], tree: Packed | None, place: _TestedPackage) -> None:

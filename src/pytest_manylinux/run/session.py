@@ -51,7 +51,7 @@ from pytest_manylinux.run.builder_choice import Builders
 from pytest_manylinux.run.extensions import Extensions
 from pytest_manylinux.run.observation_memory import OBSERVATIONS, Memory
 from pytest_manylinux.run.outcomes import check_bounds, check_findings
-from pytest_manylinux.run.project_tests import Suites, cores_of
+from pytest_manylinux.run.project_tests import Suites, check_skipped, cores_of
 from pytest_manylinux.run.tasks import Overview, Tasks
 from pytest_manylinux.run.trial_inputs import check_resolution
 from pytest_manylinux.workspace import OnFirstUse, Workspace
@@ -388,6 +388,7 @@ class Run:
         parse_mirrors(settings.registry_mirror, where=str(settings.source("registry-mirror")))
         words = [word.partition("+")[0] for word in settings.distros if word != AUTO]
         self.catalogue.select(words, where=str(settings.source("distros")))
+        check_skipped(settings, self.catalogue.distros)
         list(self._places(settings, self.arch))
 
     def wait(self, future: Future[_T]) -> _T:

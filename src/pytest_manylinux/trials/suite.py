@@ -37,6 +37,11 @@ _NOT_FOUND = (126, 127)  # a shell's
 _REFUSAL = re.compile(
     r"^(?:ERROR: (?!usage: )|\S+: error: )(.+)$", re.MULTILINE
 )  # pytest's, argparse's
+# Where a shell's command begins that is pytest, by its name or as a module.
+_PYTEST = re.compile(
+    r"(?:^|[;&|(\n])[ \t]*(?:\w+=\S*[ \t]+)*(?:\S*/)?"
+    r"(?:(?:pytest|py\.test)|python[\d.]*(?:[ \t]+-\w+)*[ \t]+-m[ \t]*pytest)(?=$|[\s;&|)])"
+)
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in [\d.]+s$", re.MULTILINE)
 _UNITTEST_FAILED = re.compile(r"^={70}\n(FAIL|ERROR): (.+)$", re.MULTILINE)
 
@@ -208,7 +213,7 @@ def _outcome(told: Suite, command: str) -> SuiteOutcome:
     ran = sum(counts.values())
     return SuiteOutcome(
         command=command,
-        not_run=_not_run(told, ran),
+        not_run=_not_run(told, ran, command),
         ran=ran,
         counts=tuple((word, counts[word]) for word in _STATUSES if counts[word]),
         cases=cases,
@@ -235,7 +240,7 @@ def _of_unittest(output: str) -> tuple[tuple[CaseResult, ...], Counter[str]]:
     return tuple(CaseResult(name=name, status=status) for name, status in failed), counts
 
 
-def _not_run(told: Suite, ran: int) -> str:
+def _not_run(told: Suite, ran: int, command: str) -> str:
     """Why no test ran; empty where one did, and where the command is one of its own kind."""
     code, last = told.ending.exit_code, last_lines(told.ending.output, 1)
     reason = ""
@@ -252,9 +257,18 @@ def _not_run(told: Suite, ran: int) -> str:
         reason = f"pytest refused its command line: {_refusal(told.ending.output)}"
     elif told.sessions and told.ended and code in (0, _NO_TESTS):
         reason = "pytest found no test"
-    elif not told.sessions and (code == _NO_TESTS or _UNITTEST_RAN.search(told.ending.output)):
+    elif not told.sessions and (
+        code == _NO_TESTS
+        or _UNITTEST_RAN.search(told.ending.output)
+        or (code == 0 and _is_pytest(command))
+    ):
         reason = f"the command ran no test: {last}"
     return reason
+
+
+def _is_pytest(command: str) -> bool:
+    """Whether a pytest without a session ran no test: `pytest --version`, `pytest --help`."""
+    return _PYTEST.search(command) is not None and "PYTEST_ADDOPTS" not in command
 
 
 def _refusal(output: str) -> str:

@@ -285,7 +285,9 @@ def _twice(files: Sequence[ReleaseFile]) -> Found:
         for tag in file.tags:
             by_tag[file.project, file.version, tag].append(file.filename)
     for names in by_tag.values():
-        if len(names) > 1:
+        if len(names) > 1 and len(set(names)) == 1:
+            yield "same-tags", f"{len(names)} files are called {names[0]}: an index takes one of a name"
+        elif len(names) > 1:
             yield "same-tags", f"for the same tags: {_some(names)}"
 
 

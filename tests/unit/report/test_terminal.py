@@ -20,6 +20,7 @@ from run_records import (
 from pytest_manylinux.model.observation import ImportKind, ImportOutcome, ImportStatus, InstallOutcome
 from pytest_manylinux.model.run import BuildRecord, RunRecord
 from pytest_manylinux.model.verdict import Cause, Ignored, Outcome, Severity, Tries
+from pytest_manylinux.report.markdown import markdown
 from pytest_manylinux.report.matrix import grid
 from pytest_manylinux.report.phrases import tries_words
 from pytest_manylinux.report.terminal import can_show_marks, matrix, verdict_text, warning_lines
@@ -133,6 +134,37 @@ def test_of_two_verdicts_in_one_cell_the_worse_is_shown() -> None:
 def test_a_wheel_audited_twice_with_one_result_counts_once() -> None:
     verdicts = [make_verdict(WHEEL, "audit"), make_verdict(WHEEL, "audit"), make_verdict(WHEEL, TARGET)]
     assert "✓ portable 2" in matrix(make_run([WHEEL], verdicts), width=80, color=False)
+
+
+NAME = "demo-1.0-cp39-abi3-manylinux_2_17_x86_64.whl"
+
+
+@pytest.mark.parametrize(
+    ("groups", "marks"),
+    [
+        ((f"old/{NAME}", f"new/{NAME}"), ("(old)", "(new)")),
+        ((f"dist/{NAME}", f"dist/{NAME}"), ("(aaaaaaaa)", "(bbbbbbbb)")),
+        ((NAME, f"new/{NAME}"), ("(.)", "(new)")),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 12])
+def test_files_of_one_name_are_told_apart(
+    groups: tuple[str, str], marks: tuple[str, str], others: int
+) -> None:
+    """By the folders that they were given in, or, in a proof of several runs, by their digests."""
+    wheel = make_wheel_record(NAME)
+    digests = ("a" * 64, "b" * 64)
+    wheels = [
+        replace(wheel, sha256=digest, group=group)
+        for digest, group in zip(digests, groups, strict=True)
+    ]
+    wheels += [make_wheel_record(f"demo-1.0-cp3{n}-cp3{n}-linux_x86_64.whl") for n in range(others)]
+    record = make_run(wheels, [make_verdict(one, TARGET) for one in wheels])
+
+    for text in (matrix(record, width=80, color=False), markdown(record)):
+        lines = [line for line in text.splitlines() if "abi3" in line]
+        assert [[mark in line for mark in marks] for line in lines] == [[True, False], [False, True]]
+    assert all(len(line) <= 80 for line in matrix(record, width=80, color=False).splitlines())
 
 
 def test_what_was_never_built_is_a_row_all_the_same() -> None:

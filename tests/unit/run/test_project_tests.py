@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from trial_values import make_target
 
 from pytest_manylinux.building.project import read_project
+from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.config.cibuildwheel import suite_values
 from pytest_manylinux.config.merge import Layer, file_layer, merge
 from pytest_manylinux.config.settings import Settings, SourceKind
@@ -18,7 +20,7 @@ from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.policy import Policy, PolicyChoice
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.plan import PlannedBuild
-from pytest_manylinux.run.project_tests import Suites, grouped, identifier
+from pytest_manylinux.run.project_tests import Suites, check_skipped, grouped, identifier
 from pytest_manylinux.run.subjects import BuildJob, ProjectSubject, WheelSubject
 from pytest_manylinux.trials.suite import SuiteRequest
 
@@ -277,3 +279,21 @@ def test_cibuildwheel_without_a_command_is_told(suites: Suites, tmp_path: Path) 
 
 def test_identifiers_are_cibuildwheels() -> None:
     assert identifier(TARGET) == "cp311-manylinux_x86_64"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["debian-11-*", "debian-12", "*-cp313t-*", "debian-12+cp315*", "cp39-*", "*_i686", "pp*", "*-win*"],
+)
+def test_a_pattern_of_skipped_tests_stands_for_something(pattern: str) -> None:
+    settings = merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {"test-skip": pattern})])
+    check_skipped(settings, load_catalogue().distros)
+
+
+@pytest.mark.parametrize("pattern", ["debian11-*", "cp39", "bookworm*", "cp3.9-*", "debian-12-3.11"])
+def test_a_pattern_of_skipped_tests_that_no_target_matches_is_refused(pattern: str) -> None:
+    settings = merge(
+        [Layer(SourceKind.PYPROJECT, "pyproject.toml", {"test-skip": f"cp39-* {pattern}"})]
+    )
+    with pytest.raises(UsageError, match=re.escape(f"{pattern!r} matches no target")):
+        check_skipped(settings, load_catalogue().distros)

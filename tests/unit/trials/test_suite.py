@@ -47,7 +47,8 @@ def told(**words: Any) -> Answers:  # noqa: ANN401
 
 
 def outcome(**words: Any) -> SuiteOutcome:  # noqa: ANN401
-    found = suite_outcome(told(**words), DONE, "pytest")
+    command = words.pop("command", "make check")
+    found = suite_outcome(told(**words), DONE, command)
     assert found is not None
     return found
 
@@ -103,6 +104,38 @@ def test_nothing_that_tests_tell_makes_a_pass_of_a_failing_command(
     code: int, counts: dict[str, int]
 ) -> None:
     assert not outcome(exit_code=code, counts=counts, sessions=2, ended=2).passed
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pytest --version",
+        "py.test -h",
+        "python -m pytest --markers",
+        "python3.11 -I -m pytest --help",
+        "cd sub &&\n/scratch/env/bin/pytest --version; true",
+        "A=1 B= pytest --fixtures",
+    ],
+)
+def test_a_pytest_that_begins_no_session_ran_no_test(command: str) -> None:
+    found = outcome(sessions=0, ended=0, output="pytest 8.0.0\n", command=command)
+    assert not found.passed
+    assert found.not_run == "the command ran no test: pytest 8.0.0"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tox -e pytest",
+        "make pytest",
+        "./run-pytest.sh",
+        "python pytest_all.py",
+        "PYTEST_ADDOPTS=-q pytest tests",
+        "python -c 'import x' # pytest",
+    ],
+)
+def test_other_commands_decide_by_their_exit_code(command: str) -> None:
+    assert outcome(sessions=0, ended=0, command=command).passed
 
 
 def test_unittest_tells_numbers_and_names() -> None:

@@ -209,6 +209,14 @@ def test_a_pure_release_serves_every_python(tmp_path: Path) -> None:
     assert faults_of(tmp_path) == ()
 
 
+def test_files_of_one_name_are_told_as_such() -> None:
+    """As `gate a/demo.whl b/demo.whl` has them."""
+    name = "demo-1.0-py3-none-any.whl"
+    files = [file for file in (release_file(name), release_file(name)) if file is not None]
+    texts = [fault.text for fault in release_faults(files) if fault.name == "same-tags"]
+    assert texts == [f"2 files are called {name}: an index takes one of a name"]
+
+
 def test_the_last_release_is_the_newest_final_one_before() -> None:
     this = release_file("demo-2.0.tar.gz")
     assert this is not None

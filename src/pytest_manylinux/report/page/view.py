@@ -30,8 +30,16 @@ from pytest_manylinux.model.distro import Distro, split_target_id
 from pytest_manylinux.model.run import RunRecord
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.diff import History, Night
-from pytest_manylinux.report.labels import grouped_labels
-from pytest_manylinux.report.matrix import SEVERITY_ORDER, Grid, Key, Row, family_of, grid, is_unbuilt
+from pytest_manylinux.report.matrix import (
+    SEVERITY_ORDER,
+    Grid,
+    Key,
+    Row,
+    family_of,
+    grid,
+    is_unbuilt,
+    row_labels,
+)
 from pytest_manylinux.report.page.details import (
     Texts,
     cell_details,
@@ -199,7 +207,7 @@ class _Assembly:
         self.wheels = {(w.file, w.sha256): w for w in record.wheels}
         self.labels: list[str] = []
         self.headings: list[str] = []
-        for group in grouped_labels([row.wheel for row in layout.rows], LABEL_WIDTH):
+        for group in row_labels(layout.rows, LABEL_WIDTH):
             self.labels += group.labels
             self.headings += [group.heading] * len(group.labels)
         self.texts = Texts()
