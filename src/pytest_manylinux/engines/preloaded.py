@@ -38,6 +38,15 @@ from pytest_manylinux.errors import SandboxError
 from pytest_manylinux.host.shutdown import Closeable
 
 INSIDE = Path(__file__).parent / "inside" / "preloaded_main.py"
+# Nothing that is imported is garbage: looking for some would take a tenth of the time.
+_START = """
+import gc, sys
+gc.disable()
+names = {}
+exec(sys.argv[1], names)
+exec(sys.argv[2])
+main(names["work"])
+"""
 _TMP = PurePosixPath("/tmp")  # noqa: S108 - the sandbox's own
 
 
@@ -86,7 +95,10 @@ def isolation_of_runs(
 def preloaded_argv(
     interpreter: str, code: str, limits: Limits, isolation: Isolation, max_runs: int | None
 ) -> tuple[str, ...]:
-    """What starts the inside; it is ready when its standard output says `ready` and a line's end."""
+    """What starts the inside; it is ready when its standard output says `ready` and a line's end.
+
+    The owner's code comes first: it may start again as another interpreter, which then begins anew.
+    """
     settings = {
         "max_runs": max_runs,
         "cwd": str(SCRATCH),
@@ -97,7 +109,8 @@ def preloaded_argv(
             "read_only": [f"/proc/{name}" for name in READ_ONLY_PROC],
         },
     }
-    return (interpreter, "-c", INSIDE.read_text(encoding="utf-8"), code, json.dumps(settings))
+    inside = INSIDE.read_text(encoding="utf-8")
+    return (interpreter, "-c", _START, code, inside, json.dumps(settings))
 
 
 def _writable(limits: Limits) -> Iterator[tuple[str, str]]:

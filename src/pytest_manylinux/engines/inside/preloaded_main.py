@@ -1,8 +1,8 @@
 """The inside of a preloaded process: a program that is ready, and runs in forks of itself.
 
 Runs inside a sandbox on its interpreter, Python 3.6 or later, standard library only; preloaded.py hands
-the text over by `-c`. `python -c TEXT CODE SETTINGS`: CODE is executed first and defines `work`, a
-callable without arguments. SETTINGS is a JSON object: `max_runs` (null: any number), `cwd`,
+the text over by `python -c START CODE TEXT SETTINGS`. CODE is executed before this, and defines `work`,
+a callable without arguments. SETTINGS is a JSON object: `max_runs` (null: any number), `cwd`,
 `isolation`, which says what this process does for each run and what its own sandbox gives already
 (preloaded.py has its fields), and `surroundings`, the file systems of a run with namespaces of its own.
 
@@ -389,16 +389,11 @@ def checked(result: int, what: str) -> None:
         raise OSError(number, "%s: %s" % (what, os.strerror(number)))
 
 
-def main() -> None:
-    """Prepare, then serve."""
-    names = {}  # type: dict[str, Any]
-    settings, code = json.loads(sys.argv.pop()), sys.argv.pop()
-    exec(code, names)  # noqa: S102 -- ours: the owner's own program
-    gc.collect()
-    if hasattr(gc, "freeze"):
-        gc.freeze()  # what is there now is not touched any more, and stays shared with the forks
-    serve(names["work"], settings)
-
-
-if __name__ == "__main__":
-    main()
+def main(work: "Callable[[], None]") -> None:
+    """Serve `work`, for which all has been imported: the arguments go, garbage is looked for again."""
+    settings = json.loads(sys.argv.pop())
+    del sys.argv[1:]
+    # What is there now is not touched any more, and stays shared with the forks; 3.6 cannot say so.
+    getattr(gc, "freeze", gc.collect)()
+    gc.enable()
+    serve(work, settings)

@@ -13,6 +13,7 @@ Runs inside the distro as part of the agent: Python 3.6 or later, standard libra
 
 import base64
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -73,6 +74,7 @@ def rehearse(pip: "list[str]", layout: str) -> None:
     for folder in (os.path.join(site, "rehearsal"), os.path.join(site, OWN), WORK):
         shutil.rmtree(folder)
     os.unlink(WHEEL)
+    gc.collect()  # forks are to have none of its garbage
 
 
 def make_wheel() -> "dict[str, bytes]":
