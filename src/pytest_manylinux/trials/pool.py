@@ -47,13 +47,17 @@ from pytest_manylinux.trials.request import (
     whole_time,
 )
 
+# Not among the inputs, which are linked where that is possible: the cache's seal of it would not hold.
+_LAYOUT = INPUTS.with_name("venv.json")
+# Of the first interpreter, which starts again as the venv's own, no more is asked than that takes.
 _CODE = (
     f"import sys; sys.path.insert(1, {str(LIBRARY)!r}); "
+    f"from pytest_manylinux.trials.inside.venv_layout import become_the_venvs; "
+    f"become_the_venvs({str(_LAYOUT)!r}); "
     f"from pytest_manylinux.trials.inside.preload_pip import prepare; "
-    f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r}, %r)"
+    f"work = prepare({str(LIBRARY)!r}, {str(REQUEST)!r}, {str(_LAYOUT)!r}, %r)"
 )
 _REHEARSED = ("install", *QUIET, *OFFLINE, "--no-compile", "--no-deps")
-_LAYOUT = LIBRARY / "venv.json"
 _AT_REST = 8  # processes that may run again; each is some 40 MB of memory
 _WAITING = 16  # those for one run each, of all images together; each is some 50 MB
 

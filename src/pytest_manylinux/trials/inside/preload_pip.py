@@ -8,12 +8,10 @@ that is done before the fork. Wheels are still imported by interpreters of their
 
 import contextlib
 import importlib
-import json
 import os
 import signal
 import sys
 
-from pytest_manylinux.trials.inside import venv_layout
 from pytest_manylinux.trials.inside.c_library import allocator
 
 TYPE_CHECKING = False  # `typing` is not free to import
@@ -48,18 +46,16 @@ LATER = (
 )
 
 
-def prepare(folder: str, request: str, pip: "Sequence[str]" = ()) -> "Callable[[], None]":
-    """Make this process ready; give what carries out the trial that is asked for in the file `request`.
+def prepare(folder: str, request: str, layout: str, pip: "Sequence[str]" = ()) -> "Callable[[], None]":
+    """Make this process ready, which is the venv's own interpreter; give what carries out a trial.
 
-    `folder`, where the agent's modules lie, is taken off sys.path again: pip finds it as it was. With
-    `pip`, arguments for an installation, there is a rehearsal (rehearsal.py).
+    The trial is asked for in the file `request`. `folder`, where the agent's modules lie, is taken off
+    sys.path again: pip finds it as it was. With `pip`, arguments for an installation, there is a
+    rehearsal (rehearsal.py), for which `layout` is the venv's recorded one.
     """
-    layout = os.path.join(folder, "venv.json")
-    if sys.prefix != venv_layout.VENV:
-        become_the_venvs(layout)
     for name in allocator():
         os.environ.pop(name, None)  # it is this process's own: imports have the distro's
-    from pytest_manylinux.trials.inside import agent  # after that, since it takes a while
+    from pytest_manylinux.trials.inside import agent
 
     agent.importer(compiled=True)
     if pip:
@@ -92,16 +88,6 @@ def depending() -> "Iterator[str]":
     environments = sys.modules.get("pip._internal.metadata.importlib._envs")
     if hasattr(getattr(environments, "_DistributionFinder", None), "find_eggs"):
         yield "pip._internal.metadata.pkg_resources"
-
-
-def become_the_venvs(layout: str) -> "NoReturn":
-    """Start again with the venv's own interpreter, once the venv is there."""
-    with open(layout, encoding="utf-8") as file:
-        venv_layout.lay_out(json.load(file)["entries"], [])
-    with open("/proc/self/cmdline", "rb") as words:
-        argv = words.read().split(b"\0")[1:-1]
-    argv[:0] = [os.fsencode(venv_layout.PYTHON)]
-    os.execve(venv_layout.PYTHON, argv, dict(os.environ, **allocator()))  # noqa: S606 -- no shell is the point
 
 
 def run_pip(argv: "list[str]") -> "NoReturn":
