@@ -217,8 +217,8 @@ class Preloaded(Protocol):
     except that its program need not start up: new process, network, IPC and host-name namespaces,
     empty /tmp, /scratch and /dev/shm, no rights. What it leaves behind is gone when `run` returns, and
     no later run can tell that there was one. One run at a time; `Limits` are for all together. Where a
-    process may run only once, that run is in the process's own sandbox, and ends with it. Output is
-    kept as a command's is.
+    process may run only once, that run is in the process's own sandbox: all in it is killed when `run`
+    returns, and gone when `close` does. Output is kept as a command's is.
     """
 
     def run(self, mounts: Sequence[Mount], *, timeout: float) -> Completed:

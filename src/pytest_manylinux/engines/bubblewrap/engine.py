@@ -328,6 +328,11 @@ class BubblewrapSandbox(Closeable):
         """Copy `source` to the path `target`; a file that is there already is an error."""
         transfer.fetch(self._run, source, target, bound=self._bound)
 
+    def end(self) -> None:
+        """Have everything inside killed, now; `close` waits until it is gone."""
+        self._closed = True
+        self._supervisor.hang_up()
+
     def close(self) -> None:
         """Kill everything inside; return when it is gone, mounts and control groups too."""
         with self._lock:
@@ -392,7 +397,7 @@ class BubblewrapProgram(Closeable):
         sinks = (output.stdout.write, output.stderr.write)
         in_time = self._pipes.take(sinks, timeout=timeout, until=output.is_complete)
         if self._single:  # a container ends with its first process, which has ended now
-            self._sandbox.close()
+            self._sandbox.end()
         return Heard(in_time=in_time, whole=True)  # what was written is in the pipes
 
     def close(self) -> None:

@@ -95,11 +95,15 @@ class Supervisor:
                 raise
         return asked
 
-    def close(self) -> None:
-        """Hang up; return when the sandbox and everything in it is gone."""
+    def hang_up(self) -> None:
+        """Have the sandbox ended; the supervisor kills what is in it at once, and is not waited for."""
         with contextlib.suppress(OSError):
             # A fork of this process may hold the socket open too: end the conversation itself.
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Hang up; return when the sandbox and everything in it is gone."""
+        self.hang_up()
         self._socket.close()
         try:
             self._process.wait(_END_TIMEOUT)
