@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -80,6 +81,24 @@ def test_what_is_laid_out_is_what_was_installed(venv: Path) -> None:
     emptied(venv)
     assert installed_files.unpack(str(archive), [])
     assert seen(venv) == before
+
+
+def test_modes_are_those_of_the_files_and_folders_those_of_the_process(venv: Path) -> None:
+    install(venv, "one-1.0", {"one/inner/two.py": "1", "one/three.py": "2"})
+    (venv / SITE / "one/three.py").chmod(0o666)
+    archive = packed(venv)
+    emptied(venv)
+    shutil.rmtree(venv / SITE / "one")
+    before = os.umask(0o027)
+    try:
+        assert installed_files.unpack(str(archive), [])
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    modes = [
+        (venv / SITE / name).stat().st_mode & 0o777 for name in ("one/three.py", "one", "one/inner")
+    ]
+    assert modes == [0o666, 0o750, 0o750]
 
 
 def test_distributions_that_are_there_are_left_out(venv: Path) -> None:

@@ -84,11 +84,15 @@ def unpack(archive: str, left_out: "list[str]") -> bool:
             for entry in entries
         ]
         wanted = [place(entry[0]) for entry, taken in rows if taken]
-        if any(os.path.lexists(path) for path in wanted):
+        folders = sorted({os.path.dirname(path) for path in wanted})
+        known = {folder for folder in folders if os.path.lexists(folder)}  # in others is nothing yet
+        if any(os.path.dirname(path) in known and os.path.lexists(path) for path in wanted):
             return False
+        umask = None
         try:
-            for folder in sorted({os.path.dirname(path) for path in wanted}):
+            for folder in folders:
                 os.makedirs(folder, exist_ok=True)
+            umask = os.umask(0)  # files get their modes when they are made
             for entry, taken in rows:
                 if taken:
                     write(file, *entry)
@@ -99,6 +103,9 @@ def unpack(archive: str, left_out: "list[str]") -> bool:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
             return False
+        finally:
+            if umask is not None:
+                os.umask(umask)
     return True
 
 
@@ -112,7 +119,6 @@ def write(file: "BinaryIO", path: str, mode: int, size: int, date: int) -> None:
             written += os.write(descriptor, content[written:])
         if len(content) != size:
             raise OSError("the file ends too early")
-        os.fchmod(descriptor, mode)
         os.utime(descriptor, ns=(date, date))
     finally:
         os.close(descriptor)
