@@ -25,7 +25,11 @@ import socket
 import stat
 import sys
 import time
-from typing import Any, NoReturn
+import warnings  # noqa: F401 -- for os.execvpe, which imports it where no library is any more
+
+TYPE_CHECKING = False  # `typing` is not free to import
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE = 4
