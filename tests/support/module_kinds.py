@@ -356,15 +356,14 @@ KINDS: tuple[WheelKind, ...] = (
         predicted=(WORKS, WORKS, "removed-module", "removed-module"),
     ),
     WheelKind(
-        name="namespace-of-setuptools",
-        make=source("__import__('pkg_resources').declare_namespace(__name__)\n", "old.py"),
+        name="imports-by-a-call-what-setuptools-brought",
+        make=source("__import__('pkg_resources').resource_filename\n", "old.py"),
         predicted=(WORKS, WORKS, "removed-module", "removed-module"),
     ),
     WheelKind(
-        name="namespace-of-setuptools-if-it-is-there",
+        name="imports-by-a-call-what-may-be-there",
         make=source(
-            "try:\n    __import__('pkg_resources').declare_namespace(__name__)\n"
-            "except ImportError:\n    pass\n",
+            "try:\n    __import__('pkg_resources').resource_filename\nexcept ImportError:\n    pass\n",
             "old.py",
         ),
     ),

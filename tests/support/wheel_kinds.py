@@ -10,6 +10,7 @@ import data_kinds
 import library_kinds
 import module_kinds
 import program_kinds
+import refused_kinds
 from kinds_of_wheels import WheelKind
 
 KINDS: tuple[WheelKind, ...] = (
@@ -17,5 +18,6 @@ KINDS: tuple[WheelKind, ...] = (
     *data_kinds.KINDS,
     *module_kinds.KINDS,
     *program_kinds.KINDS,
+    *refused_kinds.KINDS,
     *archive_kinds.KINDS,
 )

@@ -117,6 +117,7 @@ _SENTENCES: tuple[tuple[Refusal, str], ...] = (
     ),
     (Refusal.SYMBOL, r"Error relocating (?P<file>[^\s:]+): (?P<symbol>[^\s:]+): symbol not found"),
     (Refusal.OTHER, r"Error relocating (?P<file>[^\s:]+): .+"),
+    (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?shared object cannot be dlopen\(\)ed"),
     (Refusal.LIBRARY, r"(?P<library>[^\s:'\"]+): cannot open shared object file"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?invalid ELF header"),
     (Refusal.OTHER, r"(?:(?P<file>[^\s:]+): )?file too short"),

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.api import once_per_wheel
-from pytest_manylinux.diagnose.loader_model import loaded_files
+from pytest_manylinux.diagnose.loader_model import loaded_files, loadings
 from pytest_manylinux.model.distro import NAMESPACES, Distro
 from pytest_manylinux.model.elf_facts import ElfFacts, version_of
 from pytest_manylinux.model.wheel import WheelFacts
@@ -37,6 +37,15 @@ class Excess:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnLack:
+    """A version that `file` wants of `library`, both in the wheel, and that is not in it."""
+
+    file: str
+    version: str
+    library: str
+
+
 @once_per_wheel
 def wanted_versions(facts: WheelFacts) -> dict[tuple[str, str], tuple[str, ...]]:
     """(library, version) to the files that want it, for every versioned need from outside the wheel.
@@ -51,6 +60,25 @@ def wanted_versions(facts: WheelFacts) -> dict[tuple[str, str], tuple[str, ...]]
             for version in versions if library not in brought else ():
                 found.setdefault((library, version), []).append(elf.path)
     return {need: tuple(paths) for need, paths in found.items()}
+
+
+@once_per_wheel
+def own_lacks(facts: WheelFacts) -> tuple[OwnLack, ...]:
+    """Versions that files of the wheel want of its own libraries, and that those do not define.
+
+    Of a library that defines no versions at all the loader only warns.
+    """
+    found: dict[OwnLack, None] = {}
+    for loading in loadings(facts):
+        own = {file.soname or file.path.rpartition("/")[2]: file for file in reversed(loading.files)}
+        for file in loading.files:
+            for library, versions in file.version_needs:
+                offered = own[library].version_defs if library in own else ()
+                for version in versions:
+                    if offered and version not in offered:
+                        path = own[library].path
+                        found[OwnLack(file=file.path, version=version, library=path)] = None
+    return tuple(found)
 
 
 def excesses(facts: WheelFacts, distro: Distro) -> Iterator[Excess]:

@@ -56,7 +56,7 @@ _PAGE = 4096  # bytes, the smallest on Linux
 
 _CLASSES = {1: 32, 2: 64}  # EI_CLASS
 _ORDERS = {1: "<", 2: ">"}  # EI_DATA
-_IDENT = 16
+_IDENT, _OS_ABI = 16, 7
 _FLAGS = tuple(
     "".join(letter if flags & bit else "-" for bit, letter in ((4, "r"), (2, "w"), (1, "x")))
     for flags in range(8)
@@ -116,6 +116,16 @@ class Headers:
     flags: int
     segments: tuple[Segment, ...]
     sections: tuple[Section, ...]
+
+    @property
+    def loads(self) -> tuple[LoadSegment, ...]:
+        """What a loader maps."""
+        return tuple(one.load for one in self.segments if one.kind == PT_LOAD)
+
+    @property
+    def rodata(self) -> tuple[tuple[int, int], ...]:
+        """Where read-only data lies: place and size in bytes."""
+        return tuple((s.offset, s.size) for s in self.sections if s.name.startswith(".rodata"))
 
 
 class _Table(NamedTuple):
@@ -221,7 +231,7 @@ _ARM_EABI_MASK, _ARM_EABI5, _ARM_HARD_FLOAT = 0xFF000000, 0x05000000, 0x400
 # sysdeps/*/stackinfo.h; the 64-bit newcomers and 64-bit PowerPC default to none.
 _STACK_DEFAULTS_TO_EXECUTABLE = frozenset({"x86_64", "i686", "x32", "armv7l", "arm", "s390x"})
 
-_DF_TEXTREL, _DF_STATIC_TLS, _DF_1_PIE = 0x4, 0x10, 0x08000000
+_DF_TEXTREL, _DF_STATIC_TLS, _DF_1_NOOPEN, _DF_1_PIE = 0x4, 0x10, 0x40, 0x08000000
 _NOTE_GNU_PROPERTY, _X86_ISA_1_NEEDED = 5, 0xC0008002
 _WORD = 4  # bytes: the padding of notes, and the size of this property
 
@@ -260,13 +270,11 @@ def _damaged(path: str, why: str) -> MalformedElfError:
 
 
 def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
-    headers = read_headers(data)
-    segments, sections, arch = headers.segments, headers.sections, _arch(headers)
-    loads = tuple(s.load for s in segments if s.kind == PT_LOAD)
+    arch = _arch(headers := read_headers(data))
+    segments, sections, loads = headers.segments, headers.sections, headers.loads
     dynamic = _dynamic(layout := ElfLayout(data, headers.bits, headers.order, _spans(loads)), segments)
     symbols = sym.read_symbols(layout, dynamic, stated=_stated(layout, dynamic, sections), pool=pool)
     kind = _kind(headers.e_type, segments, dynamic, interpreter := _interpreter(layout, segments))
-    rodata = tuple((s.offset, s.size) for s in sections if s.name.startswith(".rodata"))
     debug = tuple(s for s in sections if s.name.startswith((".debug_", ".zdebug_")))
     return ElfFacts(
         path=path,
@@ -300,14 +308,16 @@ def _read(path: str, data: Data, pool: Pool) -> ElfFacts:
         symbol_table=any(s.kind == SHT_SYMTAB for s in sections),
         debug_sections=tuple(s.name for s in debug),
         debug_size=sum(s.size for s in debug),
-        libraries_by_name=library_names(data, rodata) if _dlopens(symbols.wants) else (),
-        baked_paths=baked_paths(data, rodata),
-        numpy_headers=numpy_headers(data, rodata),
-        imports_array=imports_array(data, rodata),
+        libraries_by_name=library_names(data, headers.rodata) if _dlopens(symbols.wants) else (),
+        baked_paths=baked_paths(data, headers.rodata),
+        numpy_headers=numpy_headers(data, headers.rodata),
+        imports_array=imports_array(data, headers.rodata),
         library_versions=_versions_inside(data, sections, dynamic, symbols.exports),
         system_calls=_system_calls(layout, dynamic, loads, symbols.wants) if arch == "x86_64" else (),
         indirect_functions=symbols.indirect or has_indirect_relocations(layout, dynamic, arch),
         writes_to_read_only=bool(interpreter) and _writes_to_read_only(layout, segments),
+        os_abi=(data[_OS_ABI], data[_OS_ABI + 1]),
+        no_open=bool(dynamic.value(sym.FLAGS_1) & _DF_1_NOOPEN),
     )
 
 

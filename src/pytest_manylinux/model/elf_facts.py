@@ -79,6 +79,7 @@ class ElfFacts:
     the bytes of PT_TLS; `text_relocations` DT_TEXTREL or DF_TEXTREL; `relr` DT_RELR.
     `indirect_functions`: a symbol or a relocation wants a resolver called (IFUNC).
     `writes_to_read_only`: a loader that starts the program writes to memory mapped for reading only.
+    `os_abi` are EI_OSABI and EI_ABIVERSION; `no_open` is DF_1_NOOPEN: dlopen is not to load it.
     `isa_level` is what the GNU property X86_ISA_1_NEEDED states: 1 (baseline) to 4 (x86-64-v4), 0
     if it states nothing. `loads` are the PT_LOAD segments, for page-size checks.
 
@@ -133,6 +134,8 @@ class ElfFacts:
     auxiliaries: tuple[str, ...] = ()
     indirect_functions: bool = False
     writes_to_read_only: bool = False
+    os_abi: tuple[int, int] = (0, 0)
+    no_open: bool = False
 
     @property
     def is_static_program(self) -> bool:

@@ -90,3 +90,15 @@ def test_a_module_for_pypy_is_a_module_though_nothing_of_python_makes_it(tmp_pat
     assert (one.name, one.has_init, one.inits) == ("demo._x", True, False)
     assert facts.extension_modules == ("demo._x",)
     assert facts.lone_libraries("x86_64") == ()
+
+
+def test_a_name_of_other_letters_is_told_as_python_looks_for_it(tmp_path: Path) -> None:
+    """PEP 489: `import é` calls PyInitU_ and the name in Punycode."""
+    files: dict[str, bytes | str] = {"demo/__init__.py": ""}
+    files[f"demo/é.{ON_CPYTHON}.so"] = extension_spec("_x", exports=(OLD,)).build()
+    tag = "cp311-cp311-manylinux_2_17_x86_64"
+    facts = read_wheel(open_wheel(build_wheel(tmp_path, files, tag=tag, name="demo")))
+
+    found = [one.message for one in predict_target(facts, make_target()).errors]
+
+    assert found == [f"demo/é.{ON_CPYTHON}.so does not export PyInitU_9ca, which Python 3.11 calls"]

@@ -15,19 +15,31 @@ from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
 _BUILD_SCRIPT = "setup"
+_VERBATIM = (3, 11)  # from here on pip takes values from importlib.metadata, before from pkg_resources
 # What pip reads of an entry point's value (distlib's ENTRY_RE): blanks and dashes end it.
 _READ_BY_PIP = re.compile(r"\w+(?:[:.]\w+)*")
 
 
 def _wheel(facts: WheelFacts) -> Findings:
+    yield from _found(facts, Severity.WARNING)
+
+
+def _static(facts: WheelFacts, target: Target) -> Findings:
+    verbatim = target.interpreter.version.release >= _VERBATIM
+    yield from _found(facts, Severity.ERROR if verbatim else None)
+
+
+def _found(facts: WheelFacts, spaced: Severity | None) -> Findings:
+    """What is wrong with a wheel's programs; `spaced` is the weight of blanks around a colon."""
     for program, text in facts.entry_references:
         reference, _, extras = text.partition("[")
-        module, _, attribute = (part.strip() for part in reference.partition(":"))
-        read = _READ_BY_PIP.match(reference.strip())
+        module, colon, attribute = (part.strip() for part in reference.partition(":"))
+        whole = f"{module}{colon}{attribute}"
+        read = _READ_BY_PIP.match(whole)
         if read is None or ":" not in read[0]:
             yield CHECK.finding(
                 f"{program} names no callable: {text.strip()!r}; every pip refuses to install it",
-                remedy="name module and callable without blanks or dashes, as in package.module:main",
+                remedy="name module and callable, as in package.module:main",
             )
         elif (made := _name_by_pip(program)) != program:
             yield CHECK.finding(
@@ -39,15 +51,18 @@ def _wheel(facts: WheelFacts) -> Findings:
                 f"{program} calls {module}:{attribute}, and {module} is not in the wheel",
                 evidence=[why],
             )
+        elif reference.strip() != whole and spaced is not None:
+            yield CHECK.finding(
+                f"{program} has blanks around the colon: {text.strip()!r}; with Python 3.11 and later"
+                " pip refuses to install it",
+                severity=spaced,
+                remedy="write module and callable without blanks, as in package.module:main",
+            )
 
 
 def _name_by_pip(program: str) -> str:
     """The file's name that pip gives a program: the last word, and the end of a path (distlib)."""
     return posixpath.basename(program.rsplit(maxsplit=1)[-1])
-
-
-def _static(facts: WheelFacts, _: Target) -> Findings:
-    return _wheel(facts)
 
 
 def _why_absent(module: str, facts: WheelFacts) -> str:

@@ -140,17 +140,24 @@ def _init_missing_dynamic(facts: WheelFacts, observation: Observation, target: T
 
 
 def _init_missing_finding(one: ModuleFile, version: PythonVersion) -> Finding:
-    name = one.name.rpartition(".")[2]
-    what = f"of PyInit_{name} and PyModExport_{name} it exports neither"
+    name = _encoded(one.name.rpartition(".")[2])
+    what = f"of PyInit{name} and PyModExport{name} it exports neither"
     if one.exports:
-        what = f"it exports PyModExport_{name}, which Python calls from 3.15 on"
+        what = f"it exports PyModExport{name}, which Python calls from 3.15 on"
     elif one.pypy_init:
-        what = f"it exports _cffi_pypyinit_{name}, which PyPy calls, and no other Python"
+        what = f"it exports _cffi_pypyinit{name}, which PyPy calls, and no other Python"
     return INIT_MISSING.finding(
-        f"{one.path} does not export PyInit_{name}, which {version.title} calls",
+        f"{one.path} does not export PyInit{name}, which {version.title} calls",
         evidence=[what],
         files=[one.path],
     )
+
+
+def _encoded(name: str) -> str:
+    """The end of an init function: `_x`; `U_` and Punycode where it is not ASCII (PEP 489)."""
+    if name.isascii():
+        return f"_{name}"
+    return f"U_{name.encode('punycode').decode('ascii').replace('-', '_')}"
 
 
 INIT_MISSING = Check(

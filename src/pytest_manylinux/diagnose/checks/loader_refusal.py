@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped
-from pytest_manylinux.diagnose.loader_model import is_command, linked_files
+from pytest_manylinux.diagnose.loader_model import is_command, linked_files, loadings
 from pytest_manylinux.diagnose.loader_words import Refusal, loader_problems, read_words, same_file
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.elf_facts import ElfFacts
@@ -12,6 +12,9 @@ from pytest_manylinux.model.observation import Observation
 from pytest_manylinux.model.verdict import Severity
 from pytest_manylinux.model.wheel import WheelFacts
 
+_OF_LINUX = frozenset({0, 3})  # ELFOSABI_SYSV, ELFOSABI_GNU
+# Where only these two are taken; ARM's and MIPS's headers have ABIs of their own.
+_CHECKED = frozenset({"x86_64", "i686", "aarch64", "ppc64le", "s390x", "riscv64", "loongarch64"})
 _NO_ELF = ("invalid ELF header", "file too short")
 
 
@@ -34,6 +37,8 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
     """musl, to 1.2.6, calls no resolver: "unsupported relocation type", or "symbol not found"."""
     yield from _wheel(facts)
     libc = target.distro.libc
+    if libc.is_glibc():
+        yield from _refused_by_glibc(facts, target)
     if libc.is_musl():
         for elf in linked_files(facts):
             if elf.indirect_functions:
@@ -42,6 +47,21 @@ def _static(facts: WheelFacts, target: Target) -> Findings:
                     remedy=CHECK.text.remedies[2].words,
                     files=[elf.path],
                 )
+
+
+def _refused_by_glibc(facts: WheelFacts, target: Target) -> Findings:
+    """What glibc holds an ELF header to, and what a linker has it not open (elf/dl-load.c)."""
+    loaded = {file.path: file for one in loadings(facts, target) for file in one.files}
+    opened = {file.path for one in loadings(facts, target) if not one.program for file in one.files}
+    for path, elf in loaded.items():
+        abi, version = elf.os_abi
+        if elf.arch in _CHECKED and (abi not in _OF_LINUX or (version and not abi)):
+            why = f"its header is for OS ABI {abi}, version {version}; Linux has 0 and 3"
+        elif elf.no_open and path in opened:
+            why = "its linker was told that it is not to be opened (-z nodlopen)"
+        else:
+            continue
+        yield CHECK.finding(f"the loader refuses {path}: {why}", files=[path])
 
 
 def _dynamic(facts: WheelFacts, observation: Observation, target: Target) -> Findings:

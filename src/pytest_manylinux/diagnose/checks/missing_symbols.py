@@ -19,6 +19,7 @@ from pytest_manylinux.diagnose.versioned_symbols import (
     Excess,
     excesses,
     first_releases,
+    own_lacks,
     split_version,
     wanted_symbols,
 )
@@ -115,6 +116,21 @@ def _symbol_too_new_static(facts: WheelFacts, target: Target) -> Findings:
             Severity.ERROR,
             facts,
         )
+    if target.distro.libc.is_glibc():  # musl asks no version
+        for version in dict.fromkeys(lack.version for lack in own_lacks(facts)):
+            yield _own_lack_finding(version, [], Severity.ERROR, facts)
+
+
+def _own_lack_finding(version: str, lines: list[str], severity: Severity, facts: WheelFacts) -> Finding:
+    """A version that a file wants of a library of the wheel's own, which does not define it."""
+    lacks = [lack for lack in own_lacks(facts) if lack.version == version]
+    return SYMBOL_TOO_NEW.finding(
+        f"{lacks[0].file} wants {version}, which the wheel's own {lacks[0].library} does not define",
+        evidence=[*lines, *(f"{one.file} wants {version} of {one.library}" for one in lacks)],
+        severity=severity,
+        remedy="put the library into the wheel that its files were linked with",
+        files=tuple(dict.fromkeys(lack.file for lack in lacks)),
+    )
 
 
 def _offered(excess: Excess, target: Target) -> str:
@@ -145,6 +161,8 @@ def _version_named(failure: Failure) -> str:
 def _symbol_too_new_seen(
     version: str, severity: Severity, lines: list[str], facts: WheelFacts
 ) -> Finding:
+    if any(lack.version == version for lack in own_lacks(facts)):
+        return _own_lack_finding(version, lines, severity, facts)
     files = tuple(elf.path for elf in facts.elf if wanted_symbols(elf, version) is not None)
     namespace, number = split_version(version)
     excess = Excess(namespace=namespace, wanted=number, offered="", files=files)
