@@ -7,7 +7,8 @@ A made project with 200 tests, in turns, so that all see the same machine; secon
 * by hand: `pytest tests` alone, in a sandbox of the root in which `python3 -m venv` and pip have
   installed the wheel and pytest before, bytecode compiled: the suite's own time;
 * trial: all of ours, as a run does the only trial on an image: a sandbox, the wheel installed and
-  imported, what the tests require laid out, the tests, their results read;
+  imported, what the tests require laid out, the tests, their results read; the sandbox, in which all
+  is killed by then, is removed meanwhile;
 * first trial: the same where nothing of what the tests require is kept yet;
 * one of many: the same where another trial on the image is known to come, whose process is made ready
   while the tests run;
