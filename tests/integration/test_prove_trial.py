@@ -617,7 +617,7 @@ before = """
 import sys
 sys.path.insert(1, {library!r})
 from pytest_manylinux.trials.inside.preload_pip import prepare
-prepare({library!r}, "")
+prepare({library!r}, "", {layout!r})
 """
 during = """
 import runpy, sys
