@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def command_lines(raw: object, where: str) -> tuple[str, ...]:
     if isinstance(raw, list) and all(isinstance(line, str) and line.strip() for line in raw):
         return tuple(line.strip() for line in raw)
     raise _wrong(where, raw, "give a command line, or a list of them")
+
+
+def program_lines(raw: object, where: str) -> tuple[str, ...]:
+    """Command lines that are split into words as a shell does, and run without one."""
+    lines = command_lines(raw, where)
+    for line in lines:
+        try:
+            found = shlex.split(line)
+        except ValueError as error:
+            raise _wrong(where, line, f"quote its words as for a shell: {error}") from error
+        if not found[0]:
+            raise _wrong(where, line, "begin it with the name of a program")
+    return lines
 
 
 def import_depth(raw: object, where: str) -> ImportDepth:
@@ -263,7 +277,7 @@ def job_count(raw: object, where: str) -> int:
     """`auto` (0) or a number from 1."""
     count = 0 if raw == "auto" else _count(raw)
     if count is None:
-        raise _wrong(where, raw, "give auto or a number from 1")
+        raise _wrong(where, raw, f"give auto or a number from 1, of {_DIGITS} digits at most")
     return count
 
 

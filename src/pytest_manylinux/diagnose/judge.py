@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from pytest_manylinux.config.settings import IgnoreRule
 from pytest_manylinux.diagnose.check_registry import checks, find_check, make_finding
-from pytest_manylinux.diagnose.loader_words import is_resolved
+from pytest_manylinux.diagnose.loader_words import is_resolved, same_file
 from pytest_manylinux.diagnose.predict import WEIGHT, held_against, merged, predict_target, surveyed
 from pytest_manylinux.errors import ManylinuxError
 from pytest_manylinux.model.distro import Survey, Target
@@ -320,7 +320,10 @@ def _untouched(
         return Outcome.PORTABLE, None, "nothing to import; its programs can be started"
     if any(library.opened for library in observation.libraries):
         return Outcome.PORTABLE, None, "nothing to import; its libraries can be opened"
-    if any(is_resolved(check, facts) for check in observation.loader):
+    # Where all names were left out (import-skip), the loader's word on a module is none on an import.
+    left_out = bool(facts.top_level) and not observation.imports
+    resolved = (check for check in observation.loader if is_resolved(check, facts))
+    if any(not left_out or _is_program(check.path, facts) for check in resolved):
         return Outcome.PORTABLE, None, "nothing to import; the loader resolved every program"
     if facts.top_level or any(_could_act(elf, target) for elf in facts.elf):
         names = ", ".join(facts.top_level[:3]) or "only libraries that nothing here loads"
@@ -330,6 +333,10 @@ def _untouched(
             f"nothing was imported, started or opened (the wheel holds: {names})",
         )
     return Outcome.PORTABLE, None, "nothing to import or run: installed, which is all it can do"
+
+
+def _is_program(path: str, facts: WheelFacts) -> bool:
+    return any(same_file(path, one) for one in facts.programs)
 
 
 def _could_act(elf: ElfFacts, target: Target) -> bool:

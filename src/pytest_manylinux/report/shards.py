@@ -19,7 +19,8 @@ from pytest_manylinux.model.run import MergedRecord, RunRecord, SettingRecord, S
 from pytest_manylinux.model.verdict import Outcome, Verdict
 from pytest_manylinux.report.proof import Proof
 
-_SHARD = re.compile(r"(?P<index>[1-9]\d*)/(?P<count>[1-9]\d*)")
+_SHARD = re.compile(r"(?P<index>[1-9]\d{0,3})/(?P<count>[1-9]\d{0,3})", re.ASCII)
+_MOST = 9999  # shards, as many as four digits say; each takes memory in every one of them
 _UNKNOWN = 1.0  # seconds, where history knows no duration at all; any number divides evenly
 
 
@@ -28,7 +29,8 @@ def parse_shard(text: str, *, where: str = "--manylinux-shard") -> tuple[int, in
     match = _SHARD.fullmatch(text.strip())
     if match is None or int(match["index"]) > int(match["count"]):
         raise UsageError(
-            f"{where}: {text!r} is not a shard", remedy="write it as 2/5, the second of five shards"
+            f"{where}: {text[:80]!r} is not a shard",
+            remedy=f"write it as 2/5, the second of five shards; there may be {_MOST}",
         )
     return int(match["index"]), int(match["count"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,7 +100,7 @@ class TrialInputs:
             import_skip=settings.import_skip,
             import_depth=settings.import_depth,
             dependencies=dependencies,
-            programs=tuple(tuple(line.split()) for line in settings.programs),
+            programs=tuple(tuple(shlex.split(line)) for line in settings.programs),
             timeout=settings.trial_timeout,
             cache=place.venvs,
             suite=suite,

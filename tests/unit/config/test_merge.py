@@ -316,6 +316,19 @@ def test_extras_and_groups_have_names(name: str) -> None:
             merge([Layer(SourceKind.PYPROJECT, "pyproject.toml", {name: [wrong]})])
 
 
+@pytest.mark.parametrize("line", ["demo --version", "demo 'a b' c\\ d", 'demo --name="a b"'])
+def test_programs_are_command_lines(line: str) -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"programs": [line]})
+    assert merge([layer]).programs == (line,)
+
+
+@pytest.mark.parametrize("line", ['demo "a', "demo 'a", "demo \\", "''"])
+def test_programs_whose_words_cannot_be_split_are_refused(line: str) -> None:
+    layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"programs": line})
+    with pytest.raises(UsageError, match="programs"):
+        merge([layer])
+
+
 def test_patterns_expand_as_a_shell_does_and_not_without_end() -> None:
     layer = Layer(SourceKind.PYPROJECT, "pyproject.toml", {"test-skip": "{cp39,cp31{0..2}}-* debian-*"})
     assert merge([layer]).test_skip == ("cp39-*", "cp310-*", "cp311-*", "cp312-*", "debian-*")

@@ -172,6 +172,13 @@ def test_a_program_that_the_loader_resolves_is_proof_enough() -> None:
     assert "loader" in verdict.reason
 
 
+def test_a_resolved_module_is_no_proof_where_its_name_was_not_imported() -> None:
+    """As with `import-skip = "*"`: the loader's word is no import, and the module no program."""
+    check = LoaderCheck(path="/v/site-packages/demo/_native.so")
+    verdict = verdict_on(facts=NATIVE, loader=(check,))
+    assert (verdict.outcome, verdict.cause) == (Outcome.NOT_PROVEN, Cause.NOTHING_TO_IMPORT)
+
+
 def test_a_program_that_lacks_a_library_is_not_portable() -> None:
     check = LoaderCheck(path="/v/bin/demo", missing=("libfoo.so.1",))
     assert names(verdict_on(facts=PROGRAM, loader=(check,))) == ["missing-library"]

@@ -284,7 +284,9 @@ def test_what_has_no_history_counts_as_usual() -> None:
     assert sorted(len(shard) for shard in shards) == [2, 2]
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "1/0", "-1/2", "a/b", "1/2/3", "01/2", ""])
+@pytest.mark.parametrize(
+    "text", ["0/2", "3/2", "1", "1/0", "-1/2", "a/b", "1/2/3", "01/2", "", "1/10000", "1/" + "9" * 5000]
+)
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a shard"):
         parse_shard(text)
