@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
+from pytest_manylinux.engines.bubblewrap import supervisor
 from pytest_manylinux.engines.bubblewrap.supervisor import PendingRequest
 
 MUCH = b"x" * 50_000  # fits into a pipe
@@ -69,3 +72,21 @@ def test_at_the_deadline_there_is_all_that_was_written() -> None:
 
     came, answer = run(work, timeout=0.5)
     assert (came, answer) == (MUCH, None)
+
+
+PROGRAM_BY_NAME = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import supervisor_main
+sys.path.clear()
+sys.path_importer_cache.clear()
+os.execvpe("true", ["true"], dict(os.environ))
+"""
+
+
+def test_a_keeper_needs_no_library_to_start_a_program_by_name() -> None:
+    """It has the sandbox's root by then."""
+    folder = str(supervisor._PROGRAM.parent)
+    command = [sys.executable, *supervisor._ALONE, "-c", PROGRAM_BY_NAME, folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
