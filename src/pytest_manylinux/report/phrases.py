@@ -261,9 +261,8 @@ def lowest_words(seen: Observation) -> str:
 
 
 def compiled_words(seen: Observation) -> str:
-    """What the run compiled for want of a wheel: `numpy 2.4.0 (compiled here, it has no wheel)`."""
-    verb = "it has" if len(seen.compiled) == 1 else "they have"
-    return f"{', '.join(' '.join(pair) for pair in seen.compiled)} (compiled here, {verb} no wheel)"
+    """What the run compiled for its trial: `numpy 2.4.0 (compiled, for want of a wheel)`."""
+    return f"{', '.join(' '.join(pair) for pair in seen.compiled)} (compiled, for want of a wheel)"
 
 
 def extras_words(verdict: Verdict) -> str:

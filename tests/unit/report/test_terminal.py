@@ -258,6 +258,15 @@ def test_a_failure_says_what_where_why_and_what_to_do() -> None:
     assert "  more: pytest-manylinux explain executable-stack" in lines
 
 
+def test_what_was_compiled_for_a_trial_is_said_with_its_place() -> None:
+    verdict = make_verdict(WHEEL, TARGET, Outcome.NOT_PORTABLE)
+    assert verdict.observation is not None
+    compiled = (("numpy", "2.4.6"), ("pillow", "12.0"))
+    verdict = replace(verdict, observation=replace(verdict.observation, compiled=compiled))
+    first = verdict_text(verdict).splitlines()[0]
+    assert first.endswith("with numpy 2.4.6, pillow 12.0 (compiled, for want of a wheel))")
+
+
 def test_the_policy_that_auto_came_to_is_said_with_its_cause() -> None:
     build = BuildRecord(
         project="/here/demo",

@@ -146,7 +146,7 @@ def _required(seen: Observation) -> Iterable[tuple[str, str]]:
     if seen.lowest:
         yield "as old as admitted", lowest_words(seen)
     if seen.compiled:
-        yield "without a wheel", compiled_words(seen)
+        yield "made for this trial", compiled_words(seen)
     if seen.siblings:
         rows = (f"{wheel_words(name)} (sha256 {digest[:12]})" for name, digest in seen.siblings)
         yield "with wheels of this run", ", ".join(rows)
