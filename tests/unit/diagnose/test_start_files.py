@@ -15,6 +15,7 @@ from pytest_manylinux.diagnose.predict import predict_target
 from pytest_manylinux.inspect.audit import audit_wheel
 from pytest_manylinux.inspect.start_files import is_start_file, read_start_file, start_lines
 from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
+from pytest_manylinux.model.observation import ImportStatus
 from pytest_manylinux.model.verdict import Outcome
 from pytest_manylinux.model.wheel import WheelFacts
 
@@ -134,3 +135,46 @@ def test_any_text_can_be_read(text: str) -> None:
     file = read_start_file("demo.pth", text.encode("utf-8", "surrogatepass"))
     for line in start_lines({"demo.pth": file}, {}, 8):
         assert line.line >= 1
+
+
+_ENDS = """Traceback (most recent call last):
+  File "<frozen site>", line 550, in venv
+  File "{site}", line 192, in addpackage
+  File "<string>", line 1, in <module>
+SystemExit: 3
+"""
+
+
+@pytest.mark.parametrize("site", ["<frozen site>", "/usr/lib/python3.9/site.py"])
+def test_a_start_file_that_ends_python_is_told_as_such(tmp_path: Path, site: str) -> None:
+    facts = facts_of(tmp_path, "import sys; sys.exit(3)\n")
+    ended = imported(status=ImportStatus.EXITED, exit_code=1, output=_ENDS.format(site=site))
+
+    (finding,) = judge(facts, make_observation(ended), make_target(), wheel=facts.wheel).errors
+
+    assert finding.message == (
+        "import demo: the interpreter exited with code 1 as it started, over a .pth file"
+    )
+    assert "the wheel has demo.pth" in finding.evidence
+
+
+def test_a_complaint_about_a_start_file_ends_no_python(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, "import gone\n")
+    ended = imported(status=ImportStatus.EXITED, exit_code=1, output=_3_11)
+
+    (finding,) = judge(facts, make_observation(ended), make_target(), wheel=facts.wheel).errors
+
+    assert finding.message.endswith("exited with code 1 half-way")
+
+
+def test_a_start_file_that_is_not_utf_8_ends_every_python_before_3_15(tmp_path: Path) -> None:
+    wheel = build_wheel(tmp_path, {"demo/__init__.py": "", "demo.pth": b"\xff\n"})
+    facts = read_wheel(open_wheel(wheel))
+
+    errors = [predict_target(facts, make_target(python=one)).errors for one in ("3.9", "3.14", "3.15")]
+
+    assert [[finding.name for finding in found] for found in errors] == [
+        ["start-file-broken"],
+        ["start-file-broken"],
+        [],
+    ]

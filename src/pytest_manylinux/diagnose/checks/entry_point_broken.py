@@ -43,7 +43,7 @@ def _found(facts: WheelFacts, spaced: Severity | None) -> Findings:
             )
         elif (made := _name_by_pip(program)) != program:
             yield CHECK.finding(
-                f"{program!r} is not the name of a program: pip makes {made!r} of it",
+                f"{program!r} is not the name of a program: pip makes one of {made!r} alone",
                 remedy="give it a name of letters, digits, dots, dashes and underscores",
             )
         elif not extras and (why := _why_absent(module, facts)):

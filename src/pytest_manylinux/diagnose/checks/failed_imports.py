@@ -8,6 +8,7 @@ import re
 from pytest_manylinux.diagnose.api import Check, Findings
 from pytest_manylinux.diagnose.attribution import Failure, blamed, grouped, lacking_extras, spoken
 from pytest_manylinux.inspect.names import NOT_NAMESPACES
+from pytest_manylinux.inspect.start_files import is_start_file
 from pytest_manylinux.model.distro import Target
 from pytest_manylinux.model.observation import Observation, signal_name
 from pytest_manylinux.model.verdict import Severity
@@ -41,17 +42,27 @@ IMPORT_ERROR = Check(
 
 # ML302: the interpreter exited in the middle of an import.
 
+# Where the module site reads such a file, in a traceback that ends Python: complaints indent it more.
+_START_FILE = re.compile(
+    r'^  File "(?:<frozen site>|[^"\n]*/site\.py)", line \d+, in addpackage$', re.MULTILINE
+)
+
 
 def _import_exited(facts: WheelFacts, observation: Observation, target: Target) -> Findings:
     for failure in blamed("import-exited", facts, observation, target):
         outcome = failure.outcome
         output = outcome.output.strip().splitlines()[-3:]
         when = "while it shut down, the import complete" if outcome.completed else "half-way"
+        remedy = IMPORT_EXITED.text.remedies[1].words if outcome.completed else ""
+        own: list[str] = []
+        if _START_FILE.search(outcome.output):
+            when, remedy = "as it started, over a .pth file", "take what ends Python out of that file"
+            own = [f"the wheel has {path}" for path in facts.files if is_start_file(path)]
         yield IMPORT_EXITED.finding(
             f"{failure.subject}: the interpreter exited with code {outcome.exit_code} {when}",
-            evidence=[failure.line, *(f"it said: {line}" for line in output)],
+            evidence=[failure.line, *own, *(f"it said: {line}" for line in output)],
             severity=failure.severity,
-            remedy=IMPORT_EXITED.text.remedies[1].words if outcome.completed else "",
+            remedy=remedy,
         )
 
 
