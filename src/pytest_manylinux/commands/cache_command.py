@@ -228,7 +228,8 @@ def _export(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     archive: Path = arguments.file
     if not archive.is_file():
-        raise UsageError(f"{archive} is not there", remedy="`pytest-manylinux cache export` writes one")
+        what = "is not a file" if archive.exists() else "is not there"
+        raise UsageError(f"{archive} {what}", remedy="`pytest-manylinux cache export` writes one")
     if arguments.sha256 and (found := file_digest(archive)) != arguments.sha256.lower():
         raise UsageError(f"{archive} is another file", why=f"its sha256 is {found}")
     with _progress("unpacking", None) as heard:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError
+from pytest_manylinux.errors import ExitCode, ManylinuxError, UsageError, nearest
 from pytest_manylinux.escape import plain_json, plain_line
 from pytest_manylinux.report.destinations import Destination, ReportForm, check_destinations
 
@@ -90,6 +90,9 @@ def _catalogue() -> Catalogue:
 def _list(arguments: argparse.Namespace) -> int:
     catalogue = _catalogue()
     chosen = catalogue.select(arguments.words) if arguments.words else catalogue.distros
+    _require_known("--family", arguments.family, {one.family for one in catalogue.distros})
+    architectures = {arch for one in catalogue.distros for arch in one.architectures}
+    _require_known("--arch", arguments.arch, architectures)
     distros = [distro for distro in chosen if _passes(distro, arguments)]
     if arguments.json:
         rows = [_described(distro) for distro in distros]
@@ -99,6 +102,14 @@ def _list(arguments: argparse.Namespace) -> int:
     else:
         _table(catalogue, distros)
     return ExitCode.OK
+
+
+def _require_known(flag: str, word: str, known: set[str]) -> None:
+    if word and word not in known:
+        raise UsageError(
+            f"{flag}: no distro of the catalogue has {word!r}",
+            remedy=f"{nearest(word, known)}use one of {', '.join(sorted(known))}",
+        )
 
 
 def _passes(distro: Distro, arguments: argparse.Namespace) -> bool:

@@ -30,6 +30,18 @@ def test_everything_is_listed_by_default(capsys: pytest.CaptureFixture[str]) -> 
     assert "3.11 (23.0.1)*" in out
 
 
+@pytest.mark.parametrize(
+    ("flag", "word", "hint"), [("--family", "ubunto", "'ubuntu'"), ("--arch", "arch64", "'aarch64'")]
+)
+def test_a_filter_that_nothing_can_pass_is_a_usage_error(
+    flag: str, word: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["catalogue", flag, word]) == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert f"{flag}: no distro of the catalogue has {word!r}" in err
+    assert hint in err
+
+
 def test_filters_narrow_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(_ids(capsys, "--family", "opensuse")) == {
         *("opensuse-leap-15.5", "opensuse-leap-15.6", "opensuse-leap-16.0"),
