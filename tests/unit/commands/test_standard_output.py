@@ -75,7 +75,10 @@ def test_what_the_gate_refuses_stays_refused(
     assert _run(*unproven, *more, stdout=broken, buffered=buffered).returncode == ExitCode.NOT_PROVEN
 
 
-def test_where_standard_error_takes_nothing_the_exit_code_counts() -> None:
+@pytest.mark.parametrize("buffered", [True, False])
+def test_where_standard_error_takes_nothing_the_exit_code_counts(*, buffered: bool) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([*_COMMAND, "explain", "nothing"], stderr=full, check=False)
+        command = [*_COMMAND, "explain", "nothing"]
+        done = subprocess.run(command, stderr=full, env=environment, check=False)
     assert done.returncode == ExitCode.USAGE
