@@ -57,7 +57,11 @@ def _listed(filename: str) -> IndexFile:
         for file in project_files(project, url, session):
             if file.filename == filename:
                 return file
-    raise PackageIndexError(f"no index has {filename}", why=", ".join(map(redact, urls)))
+    raise PackageIndexError(
+        f"no index has {filename}",
+        why=", ".join(map(redact, urls)),
+        remedy="run it again: the index has changed since pip looked",
+    )
 
 
 def _download(file: IndexFile, place: Path) -> None:
@@ -73,10 +77,13 @@ def _download(file: IndexFile, place: Path) -> None:
                 copy.write(piece)
     except requests.RequestException as error:
         raise PackageIndexError(
-            f"{file.filename} did not come from the index", why=redact(str(error))
+            f"{file.filename} did not come from the index",
+            why=redact(str(error)),
+            remedy="see that pip on this machine reaches its index, then run again",
         ) from error
     if file.sha256 and digest.hexdigest() != file.sha256:
         raise PackageIndexError(
             f"{file.filename} is not what the index states",
             why=f"sha256 {digest.hexdigest()}, stated {file.sha256}",
+            remedy="see that pip on this machine gets it whole from its index, then run again",
         )

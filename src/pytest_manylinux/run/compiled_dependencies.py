@@ -94,7 +94,11 @@ class CompiledDependencies:
         )
         if not plan.builds:
             python = target.interpreter.version.title
-            raise DependencyError(f"{sdist} cannot be built for {python}: no root has its headers")
+            raise DependencyError(
+                f"{sdist} cannot be built for {python}",
+                why="no root has its headers",
+                remedy="offer a wheel of it (find-links in pip's configuration)",
+            )
         subject = ProjectSubject(
             project=project, settings=settings, group=sdist, wheelhouse=run.scratch / "dependencies"
         )
