@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import pickle
 import signal
@@ -17,6 +18,8 @@ from pytest_manylinux.engines.api import SandboxSpec
 from pytest_manylinux.engines.container.engine import ContainerEngine
 from pytest_manylinux.engines.container.leftovers import LABEL
 from pytest_manylinux.engines.select import select_engine
+
+pytestmark = pytest.mark.parametrize("where", ["docker"], indirect=True)
 
 OWNER = """
 import base64, pickle, sys
@@ -51,7 +54,6 @@ def test_a_daemon_that_is_killed(
         assert words.startswith("told: docker does not answer")
     with docker_daemon(tmp_path) as address:
         monkeypatch.setenv("DOCKER_HOST", address)
-        again = select_engine("docker")
-        assert isinstance(again, ContainerEngine)
-        assert again._client.api.containers(all=True, filters={"label": LABEL}) == []
-        again.close()
+        with contextlib.closing(select_engine("docker")) as again:
+            assert isinstance(again, ContainerEngine)
+            assert again.api.containers(all=True, filters={"label": LABEL}) == []

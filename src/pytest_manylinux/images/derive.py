@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,7 +26,7 @@ from pytest_manylinux.engines.container.attach import (
     exit_code_of,
     is_whole,
 )
-from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels, ulimits
+from pytest_manylinux.engines.container.leftovers import LABEL, owner_labels, remove_container, ulimits
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.api import Say
@@ -95,7 +94,7 @@ def derive(
                 changes=_instructions(labels),
             )
         finally:
-            _remove(api, container)
+            remove_container(api, container)
             if line is not None:
                 line.close()
 
@@ -109,15 +108,6 @@ def _refusals(title: str) -> Iterator[None]:
             f"{title}: Python could not be installed into the image",
             why=str(error.explanation or error),
         ) from error
-
-
-def _remove(api: APIClient, container: str) -> None:
-    """Remove a container that the engine may be removing by itself, its command having ended."""
-    try:
-        api.remove_container(container, force=True, v=True)
-    except APIError as error:
-        if error.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
-            raise
 
 
 def _create(api: APIClient, base: str, ca_bundle: Path | None) -> str:

@@ -60,7 +60,7 @@ class FakeApi:
         self.commands: list[tuple[list[str], Mapping[str, str]]] = []
         self.committed: list[Mapping[str, Any]] = []
         self.mounts: list[Any] = []
-        self.containers: list[str] = []
+        self.running: list[str] = []
         self.exit_code = 0
         self.derived = "id-of-derived"
         self.listed = b"python3 3.11.2\nlibc6 2.36\n"
@@ -101,7 +101,7 @@ class FakeApi:
 
     def create_container(self, base: str, **options: object) -> dict[str, str]:
         assert "environment" not in options
-        self.containers.append(base)
+        self.running.append(base)
         return {"Id": "container"}
 
     def attach_socket(self, container: str, params: Mapping[str, int]) -> bytes:
@@ -149,7 +149,12 @@ class FakeApi:
         assert container == "container"
         assert force
         assert v
-        self.containers.pop()
+        self.running.pop()
+
+    def containers(self, *, all: bool, filters: Mapping[str, str]) -> list[str]:  # noqa: A002 - the SDK's
+        assert all
+        assert filters == {"id": "container"}
+        return list(self.running)
 
 
 @pytest.fixture
@@ -193,7 +198,7 @@ def test_an_official_image_is_pulled_and_gets_python_once(api: FakeApi) -> None:
     assert len(installs) == 1
     assert {"python3", "python3-pip", "python3-venv"} <= set(installs[0])
     assert "python3-dev" not in installs[0]
-    assert api.containers == []
+    assert api.running == []
 
 
 def test_a_derived_image_is_known_by_base_and_packages_wherever_it_was_made(api: FakeApi) -> None:
@@ -479,5 +484,5 @@ def test_a_failed_installation_leaves_no_container_and_no_image(api: FakeApi) ->
         _provide(_images(api))
     assert "exit code 100" in caught.value.what
     assert "E: no such package" in caught.value.why
-    assert api.containers == []
+    assert api.running == []
     assert api.committed == []

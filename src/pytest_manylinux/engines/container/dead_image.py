@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, DockerException
 
-from pytest_manylinux.engines.container.leftovers import owner_labels
+from pytest_manylinux.engines.container.leftovers import owner_labels, remove_container
 from pytest_manylinux.errors import DeadImageError, SandboxError
 
 _SIGNALS = range(129, 193)  # exit codes that mean 128 + a signal
@@ -69,4 +69,4 @@ def _run_true(client: docker.DockerClient, reference: str) -> int:
         return int(api.wait(container, timeout=_TIMEOUT)["StatusCode"])
     finally:
         with contextlib.suppress(APIError):
-            api.remove_container(container, force=True, v=True)
+            remove_container(api, container)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import docker
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import HostConfig, LogConfig
 from docker.types import Mount as Bind
 
@@ -35,7 +35,13 @@ from pytest_manylinux.engines.container.connection import (
     speaking_to,
 )
 from pytest_manylinux.engines.container.dead_image import explained
-from pytest_manylinux.engines.container.leftovers import LABEL, owner_is_gone, owner_labels, ulimits
+from pytest_manylinux.engines.container.leftovers import (
+    LABEL,
+    owner_is_gone,
+    owner_labels,
+    remove_container,
+    ulimits,
+)
 from pytest_manylinux.engines.container.sandbox import HOLDER, ContainerSandbox, first_process
 from pytest_manylinux.engines.environment import SHARED_MEMORY, USER, check_mounts, user_database
 from pytest_manylinux.engines.preloaded import (
@@ -176,8 +182,8 @@ class ContainerEngine:
     def _sweep(self) -> None:
         for container in self._client.api.containers(all=True, filters={"label": LABEL}):
             if owner_is_gone(container["Labels"]):
-                with contextlib.suppress(NotFound):
-                    self._client.api.remove_container(container["Id"], force=True, v=True)
+                with contextlib.suppress(APIError):  # what cannot be removed now is tried again
+                    remove_container(self._client.api, container["Id"])
 
     def open(self, spec: SandboxSpec) -> ContainerSandbox:
         """Start a container from `spec.image`, importing its root first if that was never done."""

@@ -1,4 +1,4 @@
-"""What every container of ours is made with: labels that say whose it is, and limits.
+"""What every container of ours is made with: labels that say whose it is, and limits; and its end.
 
 By the labels what a killed run left behind is found and removed.
 """
@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from docker import APIClient
+from docker.errors import APIError, NotFound
 from docker.types import Ulimit
 
 from pytest_manylinux.host.subprocesses import start_time
@@ -19,6 +22,8 @@ from pytest_manylinux.host.subprocesses import start_time
 LABEL = "pytest-manylinux"
 """The label that every container of ours carries; the others begin with it."""
 
+_REMOVAL_TIMEOUT = 30.0
+_CONFLICT = 409  # its removal is under way already, by the daemon or by another run
 _OPEN_FILES = 1024  # the soft limit that a login on a distro gives
 
 
@@ -56,6 +61,27 @@ def owner_is_gone(labels: Mapping[str, str]) -> bool:
     except (KeyError, ValueError):
         return False
     return start_time(pid) != started
+
+
+def remove_container(api: APIClient, container: str) -> None:
+    """Have it removed, and wait until the daemon does not list it any more.
+
+    Podman (4.3) says that it is removed a moment before it is. Docker (20.10), when it removes the
+    container at the same time by itself, first says that there is none and then lists it as dead.
+    Raises docker.errors.APIError if the daemon cannot remove it.
+    """
+    end = time.monotonic() + _REMOVAL_TIMEOUT
+    while time.monotonic() < end:
+        try:
+            api.remove_container(container, force=True, v=True)
+        except NotFound:
+            pass
+        except APIError as error:
+            if error.status_code != _CONFLICT:
+                raise
+        if not api.containers(all=True, filters={"id": container}):
+            return
+        time.sleep(0.02)
 
 
 def ulimits() -> Iterator[Ulimit]:

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import docker
-from docker.errors import APIError, NotFound
 
 from pytest_manylinux.engines import transfer
 from pytest_manylinux.engines.api import (
@@ -33,6 +32,7 @@ from pytest_manylinux.engines.container.attach import (
     is_whole,
 )
 from pytest_manylinux.engines.container.connection import speaking_to
+from pytest_manylinux.engines.container.leftovers import remove_container
 from pytest_manylinux.engines.environment import clean_environment
 from pytest_manylinux.engines.output import (
     INCOMPLETE,
@@ -58,7 +58,6 @@ HOLDER = (
 _PROGRAM = 'mkdir /scratch/home && echo ready && read -r _ && exec /usr/bin/env -i "$@"'
 _WRITABLE = frozenset({SCRATCH, PurePosixPath("/tmp")})  # noqa: S108 - the sandbox's own
 _START_TIMEOUT = 60.0
-_END_TIMEOUT = 30.0
 _IDLE = 0.2  # seconds without output after which we ask whether the command still runs
 _QUIET = 2.0  # the same for a first process, which tells its own end
 _LATE = 30.0  # seconds in which the last output of what has ended arrives
@@ -333,29 +332,10 @@ class ContainerSandbox(Closeable):
             try:
                 if not self._silent:
                     with speaking_to(self._engine, "ending a sandbox"):
-                        self._remove()
+                        remove_container(self._api, self._container)
             except EngineError as error:
                 self._note(error)
         self._forget(self)
-
-    def _remove(self) -> None:
-        """Have it removed, and wait until it is: Podman (4.3) says so a moment before."""
-        end = time.monotonic() + _END_TIMEOUT
-        while time.monotonic() < end:
-            try:
-                self._api.remove_container(self._container, force=True, v=True)
-            except NotFound:
-                pass
-            except APIError as error:
-                if error.status_code != 409:  # its removal is under way  # noqa: PLR2004
-                    raise
-            if self._is_unknown():
-                return
-            time.sleep(0.02)
-
-    def _is_unknown(self) -> bool:
-        """Whether the daemon does not know the container any more."""
-        return not self._api.containers(all=True, filters={"id": self._container})
 
 
 def first_process(argv: Sequence[str]) -> tuple[str, ...]:
