@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -20,10 +21,18 @@ from pytest_manylinux.engines.api import MIB, Limits, SandboxSpec, Status
 from pytest_manylinux.engines.bubblewrap import engine as bubblewrap_engine
 from pytest_manylinux.engines.bubblewrap import supervisor
 from pytest_manylinux.engines.bubblewrap.engine import BubblewrapEngine
+from pytest_manylinux.engines.bubblewrap.supervisor import Supervisor
 from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image
 
 NOBODY = 65534
+OWNER = """
+import time
+from pytest_manylinux.engines.bubblewrap.engine import BubblewrapEngine
+engine = BubblewrapEngine()
+print(engine._supervisors._waiting[0]._process.pid, flush=True)
+time.sleep(600)
+"""
 FORKS = """
 import os, time
 for n in range(1000):
@@ -58,6 +67,51 @@ def test_a_keeper_that_is_killed_takes_all_with_it(engine: BubblewrapEngine, spe
         with pytest.raises(SandboxError):
             sh(sandbox, "true")
         assert eventually(lambda: processes_with(f"sleep 4248.5{OWN}") == [])
+
+
+def test_the_keeper_that_waits_is_taken_and_another_one_waits(
+    engine: BubblewrapEngine, spec: SandboxSpec
+) -> None:
+    (first,) = waiting(engine)
+    with engine.open(spec) as sandbox:
+        assert sandbox._supervisor is first
+        (second,) = waiting(engine)
+        assert second is not first
+
+
+def test_a_keeper_that_is_killed_while_it_waits_is_missed_by_nobody(
+    engine: BubblewrapEngine, spec: SandboxSpec
+) -> None:
+    (spare,) = waiting(engine)
+    spare._process.kill()
+    spare._process.wait()
+    with engine.open(spec) as sandbox:
+        assert sh(sandbox, "echo fine").stdout == b"fine\n"
+
+
+@pytest.mark.parametrize("end", ["closed", "forgotten"])
+def test_no_keeper_waits_for_an_engine_that_is_gone(end: str) -> None:
+    engine = BubblewrapEngine()
+    (spare,) = waiting(engine)
+    assert not spare.has_ended()
+    if end == "closed":
+        engine.close()
+    del engine
+    gc.collect()
+    assert spare._process.returncode is not None
+
+
+def test_no_keeper_waits_for_an_owner_that_was_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        spare = Path("/proc", owner.stdout.readline().strip())
+        assert spare.exists()
+        owner.kill()
+    assert eventually(lambda: not spare.exists())
+
+
+def waiting(engine: BubblewrapEngine) -> list[Supervisor]:
+    return list(engine._supervisors._waiting or [])
 
 
 def test_an_image_without_a_folder(engine: BubblewrapEngine, spec: SandboxSpec) -> None:

@@ -81,12 +81,13 @@ def said(completed: Completed) -> str:
 
 
 def containers(engine: PreloadingEngine, owner: int) -> list[str]:
-    """What sandboxes an owner has: containers, or supervisors of bubblewrap (process ids).
+    """What sandboxes an owner has: containers, or supervisors with a bubblewrap (process ids).
 
     An earlier test's may still be on its way out; so those of one test are found by comparing.
     """
     if not isinstance(engine, ContainerEngine):
-        return [pid for pid in children(owner) if "supervisor_main.py" in command_line(pid)]
+        keepers = [pid for pid in children(owner) if "supervisor_main.py" in command_line(pid)]
+        return [pid for pid in keepers if children(int(pid))]
     client: docker.DockerClient = engine._client
     label = f"{LABEL}.pid={owner}"
     return [found["Id"] for found in client.api.containers(all=True, filters={"label": label})]

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -31,7 +31,12 @@ from pytest_manylinux.engines.api import (
 )
 from pytest_manylinux.engines.bubblewrap.cgroups import Group, find_control_groups
 from pytest_manylinux.engines.bubblewrap.mounts import isolation_arguments, mount_arguments
-from pytest_manylinux.engines.bubblewrap.supervisor import DeadlineError, PendingRequest, Supervisor
+from pytest_manylinux.engines.bubblewrap.supervisor import (
+    DeadlineError,
+    PendingRequest,
+    SpareSupervisor,
+    Supervisor,
+)
 from pytest_manylinux.engines.environment import USER, clean_environment, generated_files
 from pytest_manylinux.engines.output import (
     BoundedOutput,
@@ -157,6 +162,7 @@ class BubblewrapEngine:
         self._lock = threading.Lock()
         self._staging: Staging | None = None
         self._closed = False
+        self._supervisors = SpareSupervisor()
 
     def version(self) -> str:
         """The version of bubblewrap, such as `0.8.0`."""
@@ -174,7 +180,13 @@ class BubblewrapEngine:
 
     def open(self, spec: SandboxSpec) -> BubblewrapSandbox:
         """Start a sandbox from the folder `spec.image.root`."""
-        return BubblewrapSandbox(spec, *self._prepare(spec), self._sandboxes)
+        return self._open(spec)
+
+    def _open(self, spec: SandboxSpec, rights: Rights | None = None) -> BubblewrapSandbox:
+        setup, group = self._prepare(spec, rights)
+        sandbox = BubblewrapSandbox(spec, setup, group, self._sandboxes, self._supervisors.take)
+        self._supervisors.prepare()
+        return sandbox
 
     def preload(
         self,
@@ -193,8 +205,7 @@ class BubblewrapEngine:
         try:
             shown = replace(spec, mounts=inputs.mounts)
             rights = None if single else Rights(user=USER if emulated else None)
-            setup, group = self._prepare(shown, rights)
-            sandbox = BubblewrapSandbox(shown, setup, group, self._sandboxes)
+            sandbox = self._open(shown, rights)
             program = BubblewrapProgram(sandbox, argv, rights=rights, name=spec.image.name)
         except BaseException:
             inputs.remove()
@@ -242,6 +253,7 @@ class BubblewrapEngine:
     def close(self) -> None:
         """Close all sandboxes that are still open; none is started any more."""
         self._closed = True
+        self._supervisors.close()
         for sandbox in tuple(self._sandboxes):
             sandbox.close()
         if self._staging is not None:
@@ -257,6 +269,7 @@ class BubblewrapSandbox(Closeable):
         setup: dict[str, object],
         group: Group | None,
         known: set[BubblewrapSandbox],
+        supervisor: Callable[[str], Supervisor],
     ) -> None:
         self._bound = spec.limits.scratch
         self._known = known
@@ -265,7 +278,7 @@ class BubblewrapSandbox(Closeable):
         self._closed = False
         emulation = emulation_of(spec.image.arch)
         self._environment = dict(emulation.environment)
-        self._supervisor = Supervisor(emulation.registration)
+        self._supervisor = supervisor(emulation.registration)
         known.add(self)
         try:
             answer = self._supervisor.ask(setup, timeout=_START_TIMEOUT)

@@ -12,7 +12,9 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -101,6 +103,16 @@ class Supervisor:
             # A fork of this process may hold the socket open too: end the conversation itself.
             self._socket.shutdown(socket.SHUT_RDWR)
 
+    def has_ended(self) -> bool:
+        """Whether it is gone, killed perhaps."""
+        return self._process.poll() is not None
+
+    def discard(self) -> None:
+        """End it at once, which no sandbox was asked of."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """Hang up; return when the sandbox and everything in it is gone."""
         self.hang_up()
@@ -112,6 +124,47 @@ class Supervisor:
         ):  # stopped, say; with it goes bubblewrap, and all that is inside
             self._process.kill()
             self._process.wait()
+
+
+class SpareSupervisor(Closeable):
+    """A supervisor that is started before it is wanted: a Python takes as long as bubblewrap to start.
+
+    There is one from the beginning, and a next one when it is asked for. Thread-safe. Whoever forgets
+    to close this leaves no process behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[Supervisor] | None = []
+        self._forgotten = weakref.finalize(self, _discard, self._waiting)
+        self._forgotten.atexit = False  # the kernel closes the socket then
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Start one, unless one waits; not if this is closed."""
+        with self._lock:
+            if self._waiting == []:
+                self._waiting.append(Supervisor())
+
+    def take(self, registration: str = "") -> Supervisor:
+        """A supervisor, the caller's from now on; with a `registration` none that has waited."""
+        with self._lock:
+            spare = self._waiting.pop() if self._waiting and not registration else None
+        if spare is not None and spare.has_ended():
+            spare.discard()
+            spare = None
+        return spare or Supervisor(registration)
+
+    def close(self) -> None:
+        """End the one that waits; none is started any more."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, None
+        _discard(waiting or [])
+
+
+def _discard(waiting: list[Supervisor]) -> None:
+    while waiting:
+        waiting.pop().discard()
 
 
 class PendingRequest(Closeable):
