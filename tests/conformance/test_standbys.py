@@ -248,6 +248,19 @@ print('had')
     standby.close()
 
 
+def test_a_script_before_it(engine: SandboxEngine, spec: SandboxSpec, tmp_path: Path) -> None:
+    link = "/scratch/it's a python"
+    setup = f'ln -s {PYTHON} "{link}"'
+    with engine.preload(spec, link, CODE, setup=setup, inbox=INBOX, max_runs=1) as standby:
+        program = "import os, sys; print(sys.executable, sorted(os.environ))"
+        told = perform(standby, tmp_path, program).stdout.decode()
+    with engine.preload(spec, PYTHON, CODE, inbox=INBOX, max_runs=1) as standby:
+        assert told == perform(standby, tmp_path, program).stdout.decode().replace(PYTHON, link)
+    with pytest.raises(SandboxError, match="no preloaded process could be started") as caught:
+        engine.preload(spec, PYTHON, CODE, setup="echo because >&2; false", inbox=INBOX, max_runs=1)
+    assert "because" in str(caught.value.why)
+
+
 def test_one_that_does_not_start(engine: SandboxEngine, spec: SandboxSpec) -> None:
     before = containers(engine, os.getpid())
     with pytest.raises(SandboxError, match="no preloaded process could be started"):

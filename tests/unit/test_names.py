@@ -47,7 +47,7 @@ SMALL_MODULES = {
     "pythons/added": "the way in to the room: which of its other modules provides a Python",
     "pythons/inside/describe_cpython": "a program of its own",
     "toml": "the choice between two libraries, made when it is imported",
-    "trials/inside/venv_layout": "all that an interpreter loads which starts again as the venv's own",
+    "trials/inside/venv_layout": "what the agent and its steps share, which are more than that each",
     "trials/inside/install_by_uv": "a step of its own in the agent, which is at its limit",
 }
 """Modules below SMALL lines that are no check, with the reason why they are no part of another one."""

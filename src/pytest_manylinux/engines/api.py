@@ -242,10 +242,13 @@ class PreloadingEngine(Protocol):
         interpreter: str,
         code: str,
         *,
+        setup: str = "",
         inbox: PurePosixPath = INBOX,
         max_runs: int | None = None,
     ) -> Preloaded:
         """Start `interpreter` (a path inside), and execute `code` (Python) once.
+
+        `setup` is a shell script that is run before; the interpreter is started if it ends with 0.
 
         `code` defines `work`, which each run calls without arguments; a run ends with exit code 0
         when it returns. It must not run anything that is foreign to the image.

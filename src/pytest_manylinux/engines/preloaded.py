@@ -47,6 +47,7 @@ exec(sys.argv[1], names)
 exec(sys.argv[2])
 main(names["work"])
 """
+_OF_SHELLS = ("PWD", "OLDPWD", "SHLVL", "_")
 _TMP = PurePosixPath("/tmp")  # noqa: S108 - the sandbox's own
 
 
@@ -111,6 +112,16 @@ def preloaded_argv(
     }
     inside = INSIDE.read_text(encoding="utf-8")
     return (interpreter, "-c", _START, code, inside, json.dumps(settings))
+
+
+def after(setup: str, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A command that runs a shell script, if it is not empty, and then goes on as `argv`.
+
+    What shells add to the environment is taken out again: dash the first, bash all of it.
+    """
+    words = " ".join(f"-u {name}" for name in _OF_SHELLS)
+    go_on = f'exec /usr/bin/env {words} "$0" "$@"'
+    return ("/bin/sh", "-c", f"{setup} && {go_on}", *argv) if setup else argv
 
 
 def _writable(limits: Limits) -> Iterator[tuple[str, str]]:

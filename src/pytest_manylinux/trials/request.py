@@ -25,6 +25,8 @@ from pytest_manylinux.model.distro import Image, Interpreter
 VENV = PurePosixPath("/scratch/venv")
 LAYOUT_FILE = "layout.json"
 """In the folder of a prepared environment: its layout."""
+SMALL_FOLDER = "small"
+"""In the same folder: what the layout consists of, laid out."""
 _PYTHON = re.compile(r"/(?:python|pypy)(\d+\.\d+)t?/")
 
 INPUTS = PurePosixPath("/tmp/trial")  # noqa: S108 -- inside a sandbox, where /tmp is its own
@@ -247,7 +249,10 @@ class VenvLayout(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedVenv:
-    """A layout, and the folder of this machine that holds its heavy folders."""
+    """A layout, and the folder of this machine that holds its heavy folders.
+
+    All else of the venv lies beside that folder, in `small`.
+    """
 
     layout: VenvLayout
     folder: Path
@@ -256,6 +261,11 @@ class PreparedVenv:
     def record(self) -> Path:
         """The layout as a file: JSON."""
         return self.folder.parent / LAYOUT_FILE
+
+    @property
+    def small(self) -> Path:
+        """The folder with all of the venv but its heavy folders, in their places."""
+        return self.folder.parent / SMALL_FOLDER
 
     def mounts(self) -> tuple[Mount, ...]:
         """The heavy folders in their places."""

@@ -24,9 +24,16 @@ from pytest_manylinux.engines.api import Command, Engine, Sandbox, SandboxSpec, 
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.model.distro import Image, Interpreter
-from pytest_manylinux.trials.request import LAYOUT_FILE, VENV, PreparedVenv, VenvEntry, VenvLayout
+from pytest_manylinux.trials.request import (
+    LAYOUT_FILE,
+    SMALL_FOLDER,
+    VENV,
+    PreparedVenv,
+    VenvEntry,
+    VenvLayout,
+)
 
-_FORMAT = 1  # of the record; part of the key
+_FORMAT = 2  # of the record; part of the key
 _ARCHIVE = PurePosixPath("/scratch/venv.tar")
 _TIMEOUT = 300.0  # seconds; two to three pass on an idle machine
 _SLOW = "run again when the machine has less to do"
@@ -66,7 +73,7 @@ def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) 
         words = _run(sandbox, image, str(VENV / "bin/python"), "-I", "-c", _PATHS)
         _run(sandbox, image, interpreter.executable, "-m", "tarfile", "-c", str(_ARCHIVE), str(VENV))
         sandbox.copy_out(_ARCHIVE, archive)
-    layout = _unpack(archive, json.loads(words), folder / "tree")
+    layout = _unpack(archive, json.loads(words), folder / "tree", folder / SMALL_FOLDER)
     archive.unlink()
     (folder / LAYOUT_FILE).write_bytes(msgspec.json.encode(layout))
 
@@ -82,18 +89,20 @@ def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def _unpack(archive: Path, paths: dict[str, str], tree: Path) -> VenvLayout:
-    """Take the venv apart: heavy folders below `tree`, everything else into the layout."""
+def _unpack(archive: Path, paths: dict[str, str], tree: Path, small: Path) -> VenvLayout:
+    """Take the venv apart: heavy folders below `tree`, all else into the layout and below `small`."""
     below = {key: _below(paths[key]) for key in ("purelib", "platlib", "scripts", "data")}
     parents = {below["purelib"], below["platlib"], "share"}
     entries: list[VenvEntry] = []
     heavy: set[str] = set()
     tree.mkdir()
+    small.mkdir()
     with tarfile.open(archive) as tar:
         for member, path in _members(tar):
             root = _heavy_root(path, parents, is_folder=member.isdir())
             if root is None:
                 entries.append(_entry(tar, member, path))
+                _lay_out(entries[-1], small / path)
                 continue
             heavy.add(root)
             _extract(tar, member, tree / path)
@@ -136,6 +145,16 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> VenvEntr
     stream = tar.extractfile(member)
     content = stream.read() if stream else b""
     return VenvEntry("file", path, member.mode, base64.b64encode(content).decode())
+
+
+def _lay_out(entry: VenvEntry, place: Path) -> None:
+    if entry.kind == "link":
+        place.symlink_to(entry.content)
+    elif entry.kind == "folder":
+        place.mkdir()
+    else:
+        place.write_bytes(base64.b64decode(entry.content))
+        place.chmod(entry.mode)
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:

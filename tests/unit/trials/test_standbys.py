@@ -14,7 +14,14 @@ from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import LAYOUT_FILE, Errand, PreparedVenv, VenvLayout, make_request
+from pytest_manylinux.trials.request import (
+    LAYOUT_FILE,
+    VENV,
+    Errand,
+    PreparedVenv,
+    VenvLayout,
+    make_request,
+)
 
 FINE = Completed(
     status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0
@@ -99,10 +106,12 @@ class Standbys:
         interpreter: str,
         code: str,
         *,
+        setup: str = "",
         inbox: PurePosixPath = INBOX,
         max_runs: int | None = None,
     ) -> Asked:
-        assert (interpreter, bool(code), inbox.is_absolute()) == (KEY[1], True, True)
+        assert (interpreter, bool(code), inbox.is_absolute()) == (f"{VENV}/bin/python", True, True)
+        assert setup.endswith(f" {VENV}")
         record = next(mount for mount in spec.mounts if mount.source.name == LAYOUT_FILE)
         assert inbox not in record.target.parents  # it would be linked, and the cache's seal broken
         if max_runs != 1:

@@ -22,7 +22,14 @@ from pytest_manylinux.errors import EngineError, SandboxError
 from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
 from pytest_manylinux.model.python import parse_python
 from pytest_manylinux.trials.pool import PreloadedPool
-from pytest_manylinux.trials.request import Errand, PreparedVenv, SuiteSteps, VenvLayout, make_request
+from pytest_manylinux.trials.request import (
+    VENV,
+    Errand,
+    PreparedVenv,
+    SuiteSteps,
+    VenvLayout,
+    make_request,
+)
 
 FINE = Completed(
     status=Status.EXITED, exit_code=0, signal=None, stdout=b"", stderr=b"", truncated=False, duration=0
@@ -81,10 +88,12 @@ class Engine:
         interpreter: str,
         code: str,
         *,
+        setup: str = "",
         inbox: PurePosixPath = INBOX,
         max_runs: int | None = None,
     ) -> Server:
-        assert (spec.network, interpreter) == (False, "/usr/bin/python3")
+        assert (spec.network, interpreter) == (False, f"{VENV}/bin/python")
+        assert setup.endswith(f" {VENV}")
         assert spec.limits == self.limits
         compile(code, "code", "exec")
         if max_runs == 1:

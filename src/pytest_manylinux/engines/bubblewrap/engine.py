@@ -50,6 +50,7 @@ from pytest_manylinux.engines.output import (
 from pytest_manylinux.engines.preloaded import (
     Inputs,
     PreloadedProcess,
+    after,
     isolation_of_runs,
     preloaded_argv,
 )
@@ -194,6 +195,7 @@ class BubblewrapEngine:
         interpreter: str,
         code: str,
         *,
+        setup: str = "",
         inbox: PurePosixPath = INBOX,
         max_runs: int | None = None,
     ) -> PreloadedProcess:
@@ -201,7 +203,7 @@ class BubblewrapEngine:
         single, emulated = max_runs == 1, emulation_of(spec.image.arch).emulated
         inputs = Inputs(spec, self._folder(), inbox=inbox if single else None)
         isolation = isolation_of_runs(max_runs, emulated=emulated)
-        argv = preloaded_argv(interpreter, code, spec.limits, isolation, max_runs)
+        argv = after(setup, preloaded_argv(interpreter, code, spec.limits, isolation, max_runs))
         try:
             shown = replace(spec, mounts=inputs.mounts)
             rights = None if single else Rights(user=USER if emulated else None)

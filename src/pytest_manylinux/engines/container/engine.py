@@ -47,6 +47,7 @@ from pytest_manylinux.engines.environment import SHARED_MEMORY, USER, check_moun
 from pytest_manylinux.engines.preloaded import (
     Inputs,
     PreloadedProcess,
+    after,
     isolation_of_runs,
     preloaded_argv,
 )
@@ -196,6 +197,7 @@ class ContainerEngine:
         interpreter: str,
         code: str,
         *,
+        setup: str = "",
         inbox: PurePosixPath = INBOX,
         max_runs: int | None = None,
     ) -> PreloadedProcess:
@@ -213,7 +215,7 @@ class ContainerEngine:
         folder, readable = self._staging.subfolder(), self._staging.readable
         inputs = Inputs(spec, folder, inbox=inbox if single else None, readable=readable)
         isolation = isolation_of_runs(max_runs, superuser=True)
-        argv = preloaded_argv(interpreter, code, spec.limits, isolation, max_runs)
+        argv = after(setup, preloaded_argv(interpreter, code, spec.limits, isolation, max_runs))
         try:
             shown = replace(spec, mounts=inputs.mounts)
             sandbox = self._open(shown, first_process(argv), nested=not single)

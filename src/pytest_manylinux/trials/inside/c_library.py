@@ -1,7 +1,6 @@
 """The C library that this interpreter runs on, and the allocator of memory that suits it.
 
-Runs inside the distro as part of the agent: Python 3.6 or later, standard library only, and little of
-that: an interpreter that starts again as the venv's own needs no more.
+Runs inside the distro as part of the agent: Python 3.6 or later, standard library only.
 """
 
 import os
@@ -58,3 +57,13 @@ def allocator() -> "dict[str, str]":
     if not sysconfig.get_config_var("WITH_MIMALLOC"):
         return {}
     return {"PYTHONMALLOC": "mimalloc", "MIMALLOC_PURGE_DELAY": "-1"}
+
+
+def use_allocator() -> None:
+    """Start this interpreter again where another allocator suits it; return in that one."""
+    wanted = allocator()
+    if all(os.environ.get(name) == value for name, value in wanted.items()):
+        return
+    with open("/proc/self/cmdline", "rb") as words:
+        argv = words.read().split(b"\0")[:-1]
+    os.execve(sys.executable, argv, dict(os.environ, **wanted))  # noqa: S606 -- no shell is the point

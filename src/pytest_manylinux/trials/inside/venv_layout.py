@@ -1,15 +1,10 @@
 """The venv of a trial, made from its recorded layout (trials/venv.py).
 
-Runs inside the distro: Python 3.6 or later, standard library only, and little of that: an interpreter
-that starts again as the venv's own needs no more.
+Runs inside the distro as part of the agent: Python 3.6 or later, standard library only.
 """
 
 import base64
-import json
 import os
-import sys
-
-from pytest_manylinux.trials.inside.c_library import allocator
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
@@ -17,21 +12,6 @@ if TYPE_CHECKING:
 
 VENV = "/scratch/venv"
 PYTHON = f"{VENV}/bin/python"
-
-
-def become_the_venvs(layout: str) -> None:
-    """Start again with the venv's own interpreter, once the venv is there; return in that one.
-
-    `layout` is a file with the recorded layout.
-    """
-    if sys.prefix == VENV:
-        return
-    with open(layout, encoding="utf-8") as file:
-        lay_out(json.load(file)["entries"], [])
-    with open("/proc/self/cmdline", "rb") as words:
-        argv = words.read().split(b"\0")[1:-1]
-    argv[:0] = [os.fsencode(PYTHON)]
-    os.execve(PYTHON, argv, dict(os.environ, **allocator()))  # noqa: S606 -- no shell is the point
 
 
 def lay_out(entries: "list[list[Any]]", copies: "list[list[str]]") -> None:
