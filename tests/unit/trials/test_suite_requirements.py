@@ -35,6 +35,7 @@ def venv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (folder / SITE).mkdir(parents=True)
     (folder / SITE / "there.py").write_text("")
     monkeypatch.setattr(installed_files, "VENV", str(folder))
+    monkeypatch.setattr(installed_files, "ASIDE", str(tmp_path / "aside"))
     return folder
 
 
@@ -54,6 +55,15 @@ def packed(venv: Path) -> Path | None:
     fine = installed_files.pack({f"{SITE}/there.py"}, [str(venv / SITE)], str(target))
     assert target.exists() is fine
     return target if fine else None
+
+
+def laid_out(archive: str, left_out: list[str]) -> bool:
+    installed_files.lay_aside(archive, left_out)
+    aside = Path(installed_files.ASIDE)
+    assert aside.is_dir()
+    fine = installed_files.move_in()
+    assert [path for path in aside.rglob("*") if not path.is_dir()] == []
+    return fine
 
 
 def emptied(venv: Path) -> None:
@@ -79,7 +89,7 @@ def test_what_is_laid_out_is_what_was_installed(venv: Path) -> None:
     before, archive = seen(venv), packed(venv)
     assert archive is not None
     emptied(venv)
-    assert installed_files.unpack(str(archive), [])
+    assert laid_out(str(archive), [])
     assert seen(venv) == before
 
 
@@ -91,7 +101,7 @@ def test_modes_are_those_of_the_files_and_folders_those_of_the_process(venv: Pat
     shutil.rmtree(venv / SITE / "one")
     before = os.umask(0o027)
     try:
-        assert installed_files.unpack(str(archive), [])
+        assert laid_out(str(archive), [])
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(before)
@@ -106,7 +116,7 @@ def test_distributions_that_are_there_are_left_out(venv: Path) -> None:
     install(venv, "two-2.0", {"two.py": "2"})
     archive = packed(venv)
     emptied(venv)
-    assert installed_files.unpack(str(archive), ["one-1.0.dist-info"])
+    assert laid_out(str(archive), ["one-1.0.dist-info"])
     assert (venv / SITE / "two.py").read_text() == "2"
     assert not (venv / SITE / "one.py").exists()
 
@@ -133,7 +143,7 @@ def test_nothing_is_laid_out_over_a_file(venv: Path, *, link: bool) -> None:
     else:
         (venv / SITE / "other.py").write_text("theirs")
     before = installed_files.files_of_venv()
-    assert not installed_files.unpack(str(archive), [])
+    assert not laid_out(str(archive), [])
     assert installed_files.files_of_venv() == before
 
 
@@ -143,7 +153,26 @@ def test_a_file_that_ends_too_early_leaves_nothing(venv: Path) -> None:
     assert archive is not None
     archive.write_bytes(archive.read_bytes()[:-1])
     emptied(venv)
-    assert not installed_files.unpack(str(archive), [])
+    with pytest.raises(OSError, match="too early"):
+        installed_files.lay_aside(str(archive), [])
+    assert not Path(installed_files.ASIDE).exists()
+    assert installed_files.files_of_venv() == {f"{SITE}/there.py"}
+
+
+def test_what_cannot_be_moved_leaves_nothing(venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(venv, "one-1.0", {"one.py": "1", "other.py": "2"})
+    archive = packed(venv)
+    emptied(venv)
+    rename = os.rename
+
+    def refuse(source: str, target: str) -> None:
+        if source.startswith(installed_files.ASIDE) and target.endswith("dist-info/RECORD"):
+            raise PermissionError(target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    (venv / SITE / "one-1.0.dist-info").mkdir(exist_ok=True)
+    assert not laid_out(str(archive), [])
     assert installed_files.files_of_venv() == {f"{SITE}/there.py"}
 
 

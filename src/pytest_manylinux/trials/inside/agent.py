@@ -109,7 +109,8 @@ class Trial:
         files = installed_files.files_of_venv() if packed else set()
         task = Task([PYTHON, "-m", "pip", *self.request["pip"]], self.left())
         task.ready = self.run_pip
-        list(run([task]))
+        beside = self.suite.laying_aside() if self.suite else []
+        list(run([task, *beside], 1 + len(beside)))
         self.installed = self.distributions()
         self.tell(
             "pip",

@@ -1,11 +1,13 @@
-"""What an installation has added to the venv, as one file, and that file laid out in another venv.
+"""What an installation has added to the venv, as one file, and that file laid out for another venv.
 
 Runs inside the distro as part of the agent: Python 3.6 or later, standard library only. The file is a
 line of JSON, {folder of metadata: [[path below the venv, mode, size, date in nanoseconds], …]}, and
 then the bytes of all files in that order. Dates are kept since compiled files name their source's.
+
+Most of the time that takes is the kernel's, for making files: they are laid out beside the venv while
+pip still installs the wheel, and moved in when that may be.
 """
 
-import contextlib
 import json
 import os
 
@@ -13,9 +15,11 @@ from pytest_manylinux.trials.inside.venv_layout import VENV
 
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, BinaryIO
 
 METADATA = ".dist-info"
+ASIDE = "/scratch/installed"  # in the file system of the venv
 
 
 def files_of_venv() -> "set[str]":
@@ -72,10 +76,10 @@ def described(path: str) -> "list[Any]":
     return [path, status.st_mode & 0o777, status.st_size, status.st_mtime_ns]
 
 
-def unpack(archive: str, left_out: "list[str]") -> bool:
-    """Lay out all distributions but those that are `left_out`, by their folders of metadata.
+def lay_aside(archive: str, left_out: "list[str]") -> None:
+    """Lay out all distributions but those that are `left_out`, by their folders of metadata, in ASIDE.
 
-    Returns False, with nothing changed, where a file is there already or cannot be written.
+    Raises OSError, with nothing there, where a file cannot be written or the archive ends too early.
     """
     with open(archive, "rb") as file:
         rows = [
@@ -83,35 +87,28 @@ def unpack(archive: str, left_out: "list[str]") -> bool:
             for name, entries in json.loads(file.readline().decode("ascii")).items()
             for entry in entries
         ]
-        wanted = [place(entry[0]) for entry, taken in rows if taken]
-        folders = sorted({os.path.dirname(path) for path in wanted})
-        known = {folder for folder in folders if os.path.lexists(folder)}  # in others is nothing yet
-        if any(os.path.dirname(path) in known and os.path.lexists(path) for path in wanted):
-            return False
-        umask = None
         try:
-            for folder in folders:
-                os.makedirs(folder, exist_ok=True)
-            umask = os.umask(0)  # files get their modes when they are made
-            for entry, taken in rows:
-                if taken:
-                    write(file, *entry)
-                else:
-                    file.seek(entry[2], os.SEEK_CUR)
-        except OSError:  # no room, say: an installer then tells of it in its own words
-            for path in wanted:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
-            return False
-        finally:
-            if umask is not None:
-                os.umask(umask)
-    return True
+            os.makedirs(ASIDE)
+            for folder in sorted({os.path.dirname(entry[0]) for entry, taken in rows if taken}):
+                os.makedirs(os.path.join(ASIDE, folder), exist_ok=True)
+            before = os.umask(0)  # files get their modes when they are made
+            try:
+                for entry, taken in rows:
+                    if taken:
+                        write(file, *entry)
+                    else:
+                        file.seek(entry[2], os.SEEK_CUR)
+            finally:
+                os.umask(before)
+        except OSError:
+            forget()
+            raise
 
 
 def write(file: "BinaryIO", path: str, mode: int, size: int, date: int) -> None:
     """Make one file of the next `size` bytes. Raises OSError, also where they are not all there."""
-    descriptor = os.open(place(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(os.path.join(ASIDE, path), flags, mode)
     try:
         content = file.read(size)
         written = os.write(descriptor, content)
@@ -122,3 +119,45 @@ def write(file: "BinaryIO", path: str, mode: int, size: int, date: int) -> None:
         os.utime(descriptor, ns=(date, date))
     finally:
         os.close(descriptor)
+
+
+def forget() -> None:
+    """Remove what was laid aside."""
+    import shutil  # not free, and seldom needed
+
+    shutil.rmtree(ASIDE, ignore_errors=True)
+
+
+def move_in() -> bool:
+    """Move what was laid aside into the venv.
+
+    Returns False, with nothing changed and nothing left aside, where a file is there already or one
+    cannot be moved: an installer then tells of it in its own words.
+    """
+    moved = []  # type: list[tuple[str, str]]
+    try:
+        for source, target in list(moves("")):
+            os.rename(source, target)
+            moved.append((source, target))
+    except OSError:
+        for source, target in moved:
+            os.rename(target, source)
+        forget()
+        return False
+    return True
+
+
+def moves(folder: str) -> "Iterator[tuple[str, str]]":
+    """Yield (from, to) for all in a folder, given below the venv, that the venv has not.
+
+    Raises FileExistsError where it has a file of that name.
+    """
+    for name in os.listdir(os.path.join(ASIDE, folder)):
+        path = os.path.join(folder, name)
+        source, target = os.path.join(ASIDE, path), place(path)
+        if not os.path.lexists(target):
+            yield source, target
+        elif os.path.isdir(source) and os.path.isdir(target) and not os.path.islink(target):
+            yield from moves(path)
+        else:
+            raise FileExistsError(target)

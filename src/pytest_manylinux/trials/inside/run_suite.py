@@ -16,7 +16,7 @@ from pytest_manylinux.trials.inside.suite_results import NAME, RESULTS
 TYPE_CHECKING = False  # `typing` is not free to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Any
+    from typing import Any, NoReturn
 
 FOLDER = "/scratch/suite"
 PROJECT = f"{FOLDER}/project"
@@ -47,6 +47,7 @@ class SuiteRun:
         self.sites = sites
         self.python = python
         self.run_pip = run_pip
+        self.aside = None  # type: Task | None
         with open(os.path.join(os.path.dirname(__file__), "suite_results.py"), "rb") as file:
             self.plugin = file.read()  # now: what lies there later may be the wheel's
 
@@ -58,9 +59,8 @@ class SuiteRun:
         """
         os.makedirs(WORKING)
         self.unpack()
-        kept = self.steps["installed"] if as_installed else ""
-        laid_out = kept and installed_files.unpack(kept, self.steps["present"])
-        if self.steps["pip"] and not laid_out:
+        moved_in = self.is_aside() and as_installed and installed_files.move_in()
+        if self.steps["pip"] and not moved_in:
             task = Task([self.python, "-m", "pip", *self.steps["pip"]], left())
             task.ready = self.run_pip
             ending = self.run(task)
@@ -76,6 +76,23 @@ class SuiteRun:
                 return told("before", ending)
         ending = self.run(Task(["/bin/sh", "-c", self.steps["script"]], timeout))
         return dict(told("", ending), **read_results())
+
+    def laying_aside(self) -> "list[Task]":
+        """List what is to be run beside pip, if installed files are kept: a fork of this process."""
+        if not self.steps["installed"]:
+            return []
+        self.aside = Task(["the files that tests require"], float(self.steps["timeout"]))
+        self.aside.ready = self.lay_aside
+        return [self.aside]
+
+    def lay_aside(self, _: "list[str]") -> "NoReturn":
+        """Be that fork."""
+        installed_files.lay_aside(self.steps["installed"], self.steps["present"])
+        os._exit(0)
+
+    def is_aside(self) -> bool:
+        """Whether that was done, and went well."""
+        return self.aside is not None and self.aside.duration > 0 and self.aside.status == 0
 
     @staticmethod
     def run(task: Task) -> "dict[str, Any]":
