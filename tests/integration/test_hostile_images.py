@@ -8,7 +8,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +25,7 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.images import unpack
 from pytest_manylinux.images.folder_images import FolderImages
 from pytest_manylinux.images.store import ImageStore
-from pytest_manylinux.images.user_namespace import InsideRequest, laid_out, running_inside
+from pytest_manylinux.images.user_namespace import TRIES, InsideRequest, laid_out, running_inside
 from pytest_manylinux.model.distro import ImagePurpose
 
 pytestmark = pytest.mark.integration
@@ -161,6 +164,44 @@ def test_what_provisions_an_image_cannot_change_the_machines_devices(
         said = process.communicate()[0].decode().splitlines()
     assert "could" not in said, said
     assert said[-1] == "used", said
+
+
+# What bubblewrap does when a mount goes while it sees to it: all is made up to there, nothing is begun.
+UNLUCKY = """#!{python}
+import os, sys
+folder, words = {folder!r}, sys.argv[1:]
+tries = len(os.listdir(folder + "/tries"))
+try:
+    open(folder + "/tries/" + str(tries), "x").close()
+except OSError:  # the second one, inside the first
+    tries = {failures}
+if tries < {failures}:
+    said = "bwrap: Can't bind mount /oldroot/ on /newroot/: Unable to apply mount flags: gone"
+    words[words.index("--") + 1:] = ["sh", "-c", 'echo "$0" >&2; exit 1', said]
+os.execv({real!r}, ["bwrap", *words])
+"""
+
+
+@pytest.mark.parametrize("failures", [2, TRIES])
+def test_a_mount_of_somebody_else_that_goes_meanwhile(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    folder, real = tmp_path / "unlucky", shutil.which("bwrap")
+    (folder / "tries").mkdir(parents=True)
+    program = folder / "bwrap"
+    values = {"python": sys.executable, "folder": str(folder), "real": real, "failures": failures}
+    program.write_text(UNLUCKY.format_map(values))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    packed = layer(Entry(name="usr", kind=DIR), Entry(name="usr/a", content=b"1"))
+    if failures == TRIES:
+        with pytest.raises(ImageError, match="cannot be unpacked") as caught:
+            scene.root(packed)
+        assert "mount flags" in str(caught.value.why)
+        assert len([*(folder / "tries").iterdir()]) == TRIES
+    else:
+        assert (scene.root(packed) / "usr/a").read_text() == "1"
+        assert failures < len([*(folder / "tries").iterdir()]) < TRIES
 
 
 def test_a_hole_takes_no_room(scene: Scene) -> None:

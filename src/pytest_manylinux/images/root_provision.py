@@ -21,7 +21,14 @@ from pytest_manylinux.engines.seccomp import no_sync_program
 from pytest_manylinux.errors import EngineError, ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.images.provision import CA_INSIDE, Network, ProvisionPlan, command_failed
-from pytest_manylinux.images.user_namespace import Ids, InsideRequest, ids_here, running_inside
+from pytest_manylinux.images.user_namespace import (
+    TRIES,
+    Ids,
+    InsideRequest,
+    ids_here,
+    lost_a_mount,
+    running_inside,
+)
 
 _SILENCE = 900.0
 """Seconds without a word after which an installation counts as hung."""
@@ -62,9 +69,13 @@ class Provisioning:
             filter=_without_fsync(),
             overlay=self.overlay,
         )
-        with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            output = self._follow(process, log)
-            code = process.wait()
+        code, output = 0, ""
+        for _ in range(TRIES):
+            with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+                output = self._follow(process, log)
+                code = process.wait()
+            if not lost_a_mount(code, output):
+                break
         if code != 0:
             raise command_failed(self.title, command, code, output)
         return output

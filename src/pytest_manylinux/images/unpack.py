@@ -20,7 +20,13 @@ from pytest_manylinux.cache.paths import full
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.shutdown import lifetime
 from pytest_manylinux.host.subprocesses import install_command, reason_of
-from pytest_manylinux.images.user_namespace import SHARED_MEMORY, InsideRequest, running_inside
+from pytest_manylinux.images.user_namespace import (
+    SHARED_MEMORY,
+    TRIES,
+    InsideRequest,
+    lost_a_mount,
+    running_inside,
+)
 
 UNPACKER = "bsdtar"
 _INSIDE = Path(__file__).with_name("unpack_inside.py")
@@ -104,18 +110,28 @@ def _ask(
         ),
         environment={"PATH": os.environ.get("PATH", os.defpath)},
     )
-    with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        out, err = _communicate(process)
-    answer = json.loads(out) if process.returncode == 0 else {"refused": err.decode("utf-8", "replace")}
+    code, out, words = 0, b"", ""
+    for _ in range(TRIES):
+        code, out, words = _answer(request)
+        if not lost_a_mount(code, words):
+            break
+    answer = json.loads(out) if code == 0 else {"refused": words}
     if "size" in answer:
         return int(answer["size"])
     if _NO_ROOM in answer["refused"]:
         raise full(store, answer["refused"])
     raise ImageError(
         f"{title}: the image is refused: its layers cannot be unpacked into a root",
-        why=reason_of(process.returncode, answer["refused"]),
+        why=reason_of(code, answer["refused"]),
         remedy="see where the image comes from; a registry that keeps it unharmed gives it whole",
     )
+
+
+def _answer(request: InsideRequest) -> tuple[int, bytes, str]:
+    """Exit code, output and words of a program inside."""
+    with running_inside(request, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, err = _communicate(process)
+        return process.returncode, out, err.decode("utf-8", "replace")
 
 
 def _communicate(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

@@ -13,6 +13,7 @@ import enum
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,10 @@ CAPABILITIES = (
     *("CAP_SETUID", "CAP_SETPCAP", "CAP_SETFCAP", "CAP_SYS_CHROOT", "CAP_NET_BIND_SERVICE"),
 )
 
+
+TRIES = 10
+"""Times that a program is begun where mounts of this machine go meanwhile; see `lost_a_mount`."""
+_LOST = re.compile(r"\Abwrap: Can't bind mount /oldroot/ on /newroot/: [^\n]*\n?\Z")
 
 SHARED_MEMORY = ("--bind-try", "/dev/shm", "/dev/shm")  # noqa: S108 - the machine's
 """The machine's own again, once /dev is another: where memory is plenty, a cache may lie there."""
@@ -82,9 +87,23 @@ def overlays_work(folder: Path) -> bool:
     """
     request = InsideRequest(argv=("true",), view=("--ro-bind", "/", "/"), overlay=folder)
     request = replace(request, environment={"PATH": _path()})
-    silent = subprocess.DEVNULL
-    with running_inside(request, stdout=silent, stderr=silent) as process:
-        return process.wait() == 0
+    code: int | None = None
+    for _ in range(TRIES):
+        with running_inside(request, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            words = process.communicate()[1].decode("utf-8", "replace")
+            code = process.returncode
+        if not lost_a_mount(code, words):
+            break
+    return code == 0
+
+
+def lost_a_mount(code: int | None, words: str) -> bool:
+    """Whether a program was not begun because one of this machine's mounts went away just then.
+
+    bubblewrap (0.8) shows all that is mounted below `/`, one after the other, and ends where one is
+    gone by then: that of a container of somebody else's, say. `code` and `words` are its own.
+    """
+    return code == 1 and _LOST.match(words) is not None
 
 
 def ids_here() -> Ids:

@@ -100,6 +100,15 @@ def test_bubblewrap_too_old(path: Path) -> None:
     assert "0.4.1" in caught.value.why
 
 
+def test_bubblewrap_is_not_shown_all_that_is_mounted(path: Path) -> None:
+    """A mount that goes while bubblewrap (0.8) sees to it ends it: of another one's container, say."""
+    program(path, "bwrap", f'echo "$@" >> {path}/asked; echo bubblewrap 0.8.0')
+    find_bubblewrap()
+    asked = set((path / "asked").read_text().split())
+    assert "/usr" in asked
+    assert asked.isdisjoint({"/", "/var", "/run"})
+
+
 def test_bubblewrap_that_works(path: Path) -> None:
     program(path, "bwrap", "echo bubblewrap 0.11.0")
     assert find_bubblewrap() == (str(path / "bwrap"), "0.11.0")

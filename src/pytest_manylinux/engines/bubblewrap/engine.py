@@ -64,10 +64,14 @@ from pytest_manylinux.host.tempdirs import Staging
 
 _OLDEST = (0, 8)
 _PROBE_TIMEOUT = 60.0
+# What a shell lies in. With all of `/` came all mounts below, and bubblewrap (0.8) ends where one goes
+# while it sees to them, such as that of a container of somebody else's.
+_SYSTEM = ("bin", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "sbin", "usr")
 # What a sandbox of ours needs of the kernel: nested user namespaces, a procfs, a tmpfs.
 _PROBE = (
     *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000"),
-    *("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/tmp"),  # noqa: S108
+    *(word for name in _SYSTEM for word in ("--ro-bind-try", f"/{name}", f"/{name}")),
+    *("--proc", "/proc", "--dev", "/dev", "--size", "4096", "--tmpfs", "/tmp"),  # noqa: S108
 )
 
 
