@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 _USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]+@")
 
+_SHORT = 2000  # characters of a text that is remembered
 _SUSPECT = re.compile("[^\t\n -~]")
 # Hangul fillers are letters that nobody sees; what else has no weight is no word character.
 _WEIGHTLESS = r"(?:[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
@@ -54,7 +56,14 @@ def plain(text: str) -> str:
     """
     if _ORDINARY.fullmatch(text):  # nearly all that a large run writes
         return text
+    return _plain_again(text) if len(text) <= _SHORT else _made_plain(text)
+
+
+def _made_plain(text: str) -> str:
     return without_commands(_SUSPECT.sub(_spell, text.replace("\r\n", "\n")))
+
+
+_plain_again = lru_cache(maxsize=512)(_made_plain)  # each report asks, and one wheel's words are alike
 
 
 def plain_line(text: str) -> str:

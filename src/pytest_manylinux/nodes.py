@@ -26,6 +26,7 @@ from pytest_manylinux.report.junit import properties
 from pytest_manylinux.report.matrix import is_unbuilt
 from pytest_manylinux.run.item_attributes import MadeOnRead, id_in_parts
 from pytest_manylinux.run.monorepo import is_project
+from pytest_manylinux.run.outcomes import VerdictError
 from pytest_manylinux.run.record import ItemRecord
 from pytest_manylinux.run.subjects import (
     BuildJob,
@@ -47,14 +48,6 @@ _T = TypeVar("_T")
 _Node = TypeVar("_Node", bound=pytest.File | pytest.Directory)
 
 
-class VerdictError(Exception):
-    """A verdict that does not pass; carries it to the report."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.reason)
-        self.verdict = verdict
-
-
 class UntargetedWarning(pytest.PytestWarning):
     """A wheel that no chosen target takes."""
 
@@ -68,6 +61,7 @@ class PortabilityItem(pytest.Item):
     _report_sections = MadeOnRead[list[tuple[str, str, str]]](lambda _: [])
     entry: ItemRecord | None = None
     own_duration: float | None = None
+    begun: Future[Any] | None = None
 
     def __init__(self, *, name: str, **kwargs: Any) -> None:
         super().__init__(name=sys.intern(name), **kwargs)
@@ -86,8 +80,18 @@ class PortabilityItem(pytest.Item):
         return self.config.stash[CONTEXT]
 
     @abstractmethod
+    def work(self) -> Future[Any] | None:
+        """Begin this item's work; None where there is none."""
+
     def start(self) -> Future[Any] | None:
-        """Begin this item's work, unless it has begun."""
+        """Begin this item's work ahead of its turn."""
+        self.begun = self.work()
+        return self.begun
+
+    def outcome(self) -> Any:
+        """What the work gives, begun now if it was not before; raises ManylinuxErrors only."""
+        future, self.begun = self.begun or self.work(), None
+        return future and self.awaited(future)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the item is: its path as it may be shown; there is no line."""
@@ -122,9 +126,8 @@ class PortabilityItem(pytest.Item):
         """The name of the failed build's item, if this session has it; else nothing."""
         items = (item for item in self.session.items if isinstance(item, BuildItem))
         name = next((item.name for item in items if key_of(item.job) == key_of(job)), "")
-        flow = self.context.flow
         try:
-            self.awaited(flow.start(lambda: flow.build(job)))
+            self.awaited(self.context.flow.start(lambda: self.context.flow.build(job)))
         except ManylinuxError:
             return name
         return ""
@@ -164,15 +167,14 @@ class BuildItem(PortabilityItem):
     def words(self) -> set[str]:  # noqa: D102 - as above
         return _build_words(self.job.build)
 
-    def start(self) -> Future[Built]:
+    def work(self) -> Future[Built]:
         """Begin the build."""
-        flow = self.context.flow
-        return flow.start(lambda: flow.build(self.job))
+        return self.context.flow.start(lambda: self.context.flow.build(self.job))
 
     def runtest(self) -> None:
         """Wait for the build; its errors are the item's failure."""
         try:
-            built = self.awaited(self.start())
+            built: Built = self.outcome()
         except ManylinuxError as error:
             self.entry = ItemRecord(
                 build=self.context.failed_build(self.job, error),
@@ -195,14 +197,13 @@ class AuditItem(PortabilityItem):
     def words(self) -> set[str]:  # noqa: D102 - as above
         return _build_words(self.origin.build) if isinstance(self.origin, BuildJob) else set()
 
-    def start(self) -> Future[Judged]:
+    def work(self) -> Future[Judged]:
         """Begin the audit."""
-        flow = self.context.flow
-        return flow.start(lambda: flow.audit(self.origin))
+        return self.context.flow.start(lambda: self.context.flow.audit(self.origin))
 
     def runtest(self) -> None:
         """Wait for the audit."""
-        judged = self.awaited(self.start())
+        judged: Judged = self.outcome()
         self.judged_by(judged, self.origin)
 
 
@@ -230,14 +231,13 @@ class TrialItem(PortabilityItem):
         """The architecture, where it is not this machine's."""
         return "" if job.target.arch == host_arch() else f"-{job.target.arch}"
 
-    def start(self) -> Future[Judged]:
+    def work(self) -> Future[Judged]:
         """Begin the trial."""
-        flow = self.context.flow
-        return flow.start(lambda: flow.trial(self.job))
+        return self.context.flow.start(lambda: self.context.flow.trial(self.job))
 
     def runtest(self) -> None:
         """Wait for the trial; the time it took by itself is what reports show."""
-        judged = self.awaited(self.start())
+        judged: Judged = self.outcome()
         if judged.verdict.observation is not None:
             self.own_duration = judged.verdict.observation.duration
         if judged.verdict.cause is Cause.NO_TARGET and self._others_take(judged.wheel):
@@ -261,7 +261,7 @@ class UnplannedItem(PortabilityItem):
         self.reason = reason
         self.way = way
 
-    def start(self) -> None:
+    def work(self) -> None:
         """There is nothing to do."""
 
     def _wheel(self) -> WheelRecord | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Generator
+from functools import partial
 
 import pytest
 
 MARKER = "manylinux: an item of pytest-manylinux: a build, an audit or a trial of a wheel"
 # docutils, which renders descriptions, makes use of its own old names: no affair of the project's.
 _OF_DOCUTILS = "ignore:.*frontend.* class will be removed in Docutils:DeprecationWarning"
+
+_THRESHOLDS = (20_000, 50, 50)  # of the generations; Python's own begin with 700, or 2000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,6 +74,15 @@ def pytest_load_initial_conftests(
     return done
 
 
+def _collect_garbage_seldom(config: pytest.Config) -> None:
+    """Have Python look for cycles less often, until pytest ends.
+
+    Each time it goes through all that the items of a release hold: a tenth of the run's time.
+    """
+    config.add_cleanup(partial(gc.set_threshold, *gc.get_threshold()))
+    gc.set_threshold(*_THRESHOLDS)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the hooks of a portability run if one is wanted."""
     config.addinivalue_line("markers", MARKER)
@@ -80,6 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
         activate(config)
         config.pluginmanager.register(OtherPlugins(), "manylinux-other-plugins")
         config.addinivalue_line("filterwarnings", _OF_DOCUTILS)
+        _collect_garbage_seldom(config)
         return
     for argument in config.invocation_params.args:
         if str(argument).startswith("--manylinux-"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,21 @@ def pytest_collection_finish(session):
     gc.collect()
     print("traced", len(session.items), tracemalloc.get_traced_memory()[0])
 """
+
+
+def test_garbage_is_looked_for_seldom_and_afterwards_as_before(pytester: pytest.Pytester) -> None:
+    before, during = gc.get_threshold(), []
+
+    class Noting:
+        def pytest_collection_finish(self) -> None:
+            during.append(gc.get_threshold())
+
+    make(pytester, 1)
+    for words in ((), ("--manylinux", FOUR)):
+        pytester.inline_run("--collect-only", "-qq", *words, "dist1", plugins=[Noting()])
+        assert gc.get_threshold() == before
+    assert during[0] == before
+    assert during[1][0] > before[0]
 
 
 def test_an_item_takes_little_memory(pytester: pytest.Pytester) -> None:

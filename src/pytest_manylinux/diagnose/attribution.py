@@ -131,21 +131,21 @@ def _afterwards(outcome: ImportOutcome) -> str:
 def failures(facts: WheelFacts, observation: Observation) -> Iterator[Failure]:
     """Everything that did not end well, in the order of the trial."""
     needed = {library for check in observation.loader for library in check.missing}
-    spared = spared_variants(facts, observation)
+    bad = [one for one in observation.imports if one.status is not ImportStatus.OK]
+    spared = spared_variants(facts, observation) if bad else frozenset()
     beside = any(one.kind is ImportKind.TOP_LEVEL and one.completed for one in observation.imports)
-    for outcome in observation.imports:
-        if outcome.status is not ImportStatus.OK:
-            words = _words(outcome)
-            weight = _weight(outcome, words, facts, beside=beside)
-            unused = weight is Severity.ERROR and outcome.name in spared
-            yield Failure(
-                outcome=outcome,
-                words=words,
-                severity=Severity.WARNING if unused else weight,
-                subject=_subject(outcome),
-                listed=words is not None and PurePosixPath(words.library).name in needed,
-                uncompiled=outcome.exception in _UNCOMPILED and bool(observation.syntax),
-            )
+    for outcome in bad:
+        words = _words(outcome)
+        weight = _weight(outcome, words, facts, beside=beside)
+        unused = weight is Severity.ERROR and outcome.name in spared
+        yield Failure(
+            outcome=outcome,
+            words=words,
+            severity=Severity.WARNING if unused else weight,
+            subject=_subject(outcome),
+            listed=words is not None and PurePosixPath(words.library).name in needed,
+            uncompiled=outcome.exception in _UNCOMPILED and bool(observation.syntax),
+        )
     yield from _refused_programs(observation)
     yield from _refused_libraries(facts, observation)
 
@@ -158,7 +158,7 @@ def _subject(outcome: ImportOutcome) -> str:
 def _refused_programs(observation: Observation) -> Iterator[Failure]:
     """What the loader said of programs on PATH, missing libraries aside (loader_words.py)."""
     for check in observation.loader:
-        for text in check.problems if is_on_path(check.path) else ():
+        for text in check.problems if check.problems and is_on_path(check.path) else ():
             if not text.endswith(_NO_LOADER):
                 yield _refused(check.path, text, Severity.ERROR, f"the loader on {check.path}")
 

@@ -6,6 +6,7 @@ import enum
 import re
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 
 from pytest_manylinux.model.policy import Libc, LibcKind
 from pytest_manylinux.model.python import PythonVersion
@@ -242,6 +243,7 @@ class Target:
 _TARGET_ID = re.compile(r"(?P<distro>.+)[-+](?P<python>(?:cp|pp|gp)\d{2,}(?:t|_\d+)?)-(?P<arch>\w+)")
 
 
+@lru_cache(maxsize=1024)  # asked for each verdict by each report
 def split_target_id(text: str) -> tuple[str, str, str] | None:
     """Distro id, Python and architecture of a target's id; None for any other text."""
     match = _TARGET_ID.fullmatch(text)

@@ -154,6 +154,7 @@ def log_tail(text: str) -> str:
     return plain("\n".join(lines[-TAIL_LINES:]))
 
 
+@lru_cache(maxsize=256)  # each item of a wheel asks
 def class_name(group: str) -> str:
     """A testcase's class from its project's or wheel's path.
 

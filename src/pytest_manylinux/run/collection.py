@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from packaging.tags import Tag
@@ -187,11 +187,7 @@ class Context:
 
     def shown(self, path: Path) -> str:
         """A path as in node ids, relative to the root folder; the root itself by its name."""
-        if path == self.run.root:
-            return printable(path.name)
-        if path.is_relative_to(self.run.root):
-            return printable(path.relative_to(self.run.root).as_posix())
-        return printable(path)
+        return _shown(path, self.run.root)
 
     def failed_build(self, job: BuildJob, error: ManylinuxError) -> BuildRecord:
         """The record of a build that gave no wheel."""
@@ -207,6 +203,13 @@ class Context:
             image_name=chosen.image.name if chosen and chosen.image else "",
             error=str(error),
         )
+
+
+@lru_cache(maxsize=256)  # each item of a wheel asks
+def _shown(path: Path, root: Path) -> str:
+    if path == root:
+        return printable(path.name)
+    return printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else path)
 
 
 def _architectures_of(tags: frozenset[Tag]) -> tuple[str, ...]:

@@ -121,11 +121,11 @@ class Flow:
     async def _with_extras(self, inputs: TrialInputs, image: Image | None) -> Verdict:
         """Without extras, and then with each set of them that the settings ask for."""
         sets = extra_sets(inputs.settings, inputs.read.facts)
-        verdict = await self._tried(inputs, await self._request(inputs, image))
+        verdict = await self._tried(inputs, image)
         verdicts: dict[tuple[str, ...], Verdict] = {(): verdict}
         for extras in sets if verdict.outcome is Outcome.PORTABLE else ():
             more = inputs.with_extras(extras)
-            verdicts[extras] = await self._tried(more, await self._request(more, image))
+            verdicts[extras] = await self._tried(more, image)
         return deciding(verdicts)
 
     async def _inputs(self, job: TrialJob, read: Read) -> TrialInputs:
@@ -143,14 +143,19 @@ class Flow:
         siblings = await self.siblings.meet(wanted, consumer, own)
         return TrialInputs(job=job, read=read, suite=suite, siblings=siblings)
 
-    async def _tried(self, inputs: TrialInputs, request: TrialRequest | None) -> Verdict:
-        """As many tries as are wanted; one alone may be an earlier run's."""
-        job, read = inputs.job, inputs.read
+    async def _tried(self, inputs: TrialInputs, image: Image | None) -> Verdict:
+        """As many tries as are wanted; one alone may be an earlier run's.
+
+        Without an image a worker prepares all that a try takes.
+        """
+        job, read, request = inputs.job, inputs.read, None
         tries = TryCount(self._run.memory, settings_of(job.origin).repeat)
-        if tries.wanted == 1 and request is not None:
-            known = await self._tasks.in_thread(self._recalled, job, read, request)
-            if known is not None:
-                return known
+        if image is not None:  # at one go: of a large release nearly all is remembered
+            alone = tries.wanted == 1
+            asked = await self._tasks.in_thread(self._asked, inputs, image, recall=alone)
+            if isinstance(asked, Verdict):
+                return asked
+            request = asked
         while tries.left:
             try:
                 seen = await self._observed(inputs, request, more=tries.left - 1)
@@ -210,6 +215,12 @@ class Flow:
         with room_errors(self._workspace.store.root):
             return send(self._run.cluster(), self._workspace.store, order)
 
+    def _asked(self, inputs: TrialInputs, image: Image, *, recall: bool) -> TrialRequest | Verdict:
+        """What a trial takes; or its verdict, if it is remembered and that is to be looked up."""
+        request = inputs.request(self._workspace, image)
+        known = self._recalled(inputs.job, inputs.read, request) if recall else None
+        return request if known is None else known
+
     def _recalled(self, job: TrialJob, read: Read, request: TrialRequest) -> Verdict | None:
         """By what was seen before of the same bytes on such an engine, but perhaps by another way."""
         for label in self._engine_labels():
@@ -241,12 +252,6 @@ class Flow:
             yield
         finally:
             self._coming[job.target.id].discard(key_of(job.origin))
-
-    async def _request(self, inputs: TrialInputs, image: Image | None) -> TrialRequest | None:
-        """What the trial takes; None where a worker prepares all of it."""
-        if image is None:
-            return None
-        return await self._tasks.in_thread(inputs.request, self._workspace, image)
 
     # Audits, facts, and where an error becomes a verdict.
 

@@ -47,6 +47,14 @@ from pytest_manylinux.upload_rules.index_rules import index_rules, rule_text
 from pytest_manylinux.upload_rules.review import review
 
 
+class VerdictError(Exception):
+    """A verdict that does not pass; carries it to the report."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
 def wheel_record(origin: Origin, read: Read, audit: Audit | None = None) -> WheelRecord:
     """What the run records of a wheel."""
     return record_wheel(read.wheel, group_of(origin), audit=audit, build=read.record)

@@ -42,11 +42,14 @@ class Texts:
 
     def number(self, text: str) -> int:
         """The number of a text, made sound first."""
-        sound = plain(text)
-        if sound not in self._numbers:
-            self._numbers[sound] = len(self.all)
-            self.all.append(sound)
-        return self._numbers[sound]
+        number = self._numbers.get(text)  # of most: a sound text stays as it is
+        if number is None:
+            sound = plain(text)
+            number = self._numbers.setdefault(sound, len(self.all))
+            if number == len(self.all):
+                self.all.append(sound)
+            self._numbers[text] = number
+        return number
 
     def numbers(self, texts: Iterable[str]) -> list[int]:
         """The numbers of several."""
