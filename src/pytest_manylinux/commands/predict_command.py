@@ -457,6 +457,8 @@ def _row(family: FamilyReach, *, several: bool) -> tuple[str, str, str, str, str
 
     oldest, first, reason = family.oldest, family.first_unserved, family.reason
     served = sum(row.works for row in family.served)
+    others = len(family.served) - served - 1
+    more = f" and {others} more" if others > 0 else ""
     message = reason.message if reason else ""
     if several and first and reason and reason.name == "python-mismatch" and not reason.files:
         python = first.best.target.interpreter.version.dotted
@@ -466,7 +468,7 @@ def _row(family: FamilyReach, *, several: bool) -> tuple[str, str, str, str, str
         family.family,
         f"[green]{_release(oldest)}[/]" if oldest else "[red]none[/]",
         f"{served}/{len(family.served)}",
-        f"[red]{_release(first)}[/]" if first else "",
+        f"[red]{_release(first)}[/]{more}" if first else "",
         escape(because),
     )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,8 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert wheel.name in said
     assert "Reach: 1 of" in said
+    served, failing = re.findall(r"debian +12 +(1/\d+) +11 and (\d+) more ", said)[0]
+    assert int(served[2:]) == 1 + 1 + int(failing)
     assert main(["predict", str(wheel), "--json", "--distros", "debian-12,debian-11"]) == ExitCode.OK
     told = json.loads(capsys.readouterr().out)
     (project,) = told["projects"]
