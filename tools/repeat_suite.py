@@ -27,19 +27,24 @@ _BLOCKS = 64  # of them in the file that is written again and again
 
 def main() -> int:
     """Parse the arguments, run; gives the exit code of the run that failed, or 0."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    # argparse takes what stands after `--` for this only where all options stand before the number.
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    words = given[end + 1 :] or ["-n", "auto", "tests/conformance"]
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        usage="%(prog)s [options] times [-- WORD…]",
+        epilog="What stands after -- is pytest's own: -n auto tests/conformance, if there is nothing.",
+    )
     parser.add_argument("times", type=int, help="how often it has to pass")
     parser.add_argument("--nice", type=int, default=5, help="how far the busy processes stand back")
     parser.add_argument("--idle", action="store_true", help="keep the machine's load as it is")
-    parser.add_argument(
-        "words", nargs="*", default=["-n", "auto", "tests/conformance"], help="pytest's own, after --"
-    )
-    asked = parser.parse_args()
+    asked = parser.parse_args(given[:end])
     _LOGS.mkdir(parents=True, exist_ok=True)
     for number in range(1, asked.times + 1):
         log = _LOGS / f"run-{number:03}.log"
         with contextlib.nullcontext() if asked.idle else busy(asked.nice):
-            code = run(asked.words, log)
+            code = run(words, log)
         print(f"run {number} of {asked.times}: {last_line(log)}", flush=True)
         if code:
             print(f"passed {number - 1} times of {asked.times}; the log of the next: {log.resolve()}")

@@ -71,7 +71,9 @@ def test_a_suite_is_repeated_until_it_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, code: int
 ) -> None:
     (tmp_path / "test_it.py").write_text(program)
-    monkeypatch.setattr(sys, "argv", ["repeat_suite.py", "2", "--", "-p", "no:cacheprovider", "."])
+    monkeypatch.setattr(
+        sys, "argv", ["repeat_suite.py", "2", "--nice", "19", "--", "-p", "no:cacheprovider", "."]
+    )
     assert repeat_suite.main() == code
     assert multiprocessing.active_children() == []
     logs = sorted(path.name for path in Path("reports", "repeat").iterdir())
