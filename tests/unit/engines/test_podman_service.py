@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import shutil
 import socket
+import socketserver
 import tempfile
+import threading
 import time
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -112,3 +116,49 @@ def test_a_service_that_ends_is_not_waited_for_and_says_why(
 def test_warnings_are_told_where_there_is_nothing_else() -> None:
     assert connection.told(LOG.splitlines()[0]) == '"/" is not a shared mount'
     assert connection.told("") == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "spoken"),
+    [({"API-Version": "1.40"}, ["/_ping"], "1.40"), ({}, ["/_ping", "/version"], "1.41")],
+    ids=["in its answer to a ping", "only when asked for it"],
+)
+def test_the_version_of_the_api_is_had_from_a_ping(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, str],
+    asked: list[str],
+    spoken: str,
+) -> None:
+    """Podman looks for the packages of its programs when it is asked for its version."""
+    paths: list[str] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            body = b"OK" if self.path == "/_ping" else b'{"ApiVersion": "1.41"}'
+            self.send_response(200)
+            for name, value in {**said, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def address_string(self) -> str:
+            return "somebody"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    path = str(tmp_path / "podman.sock")
+    monkeypatch.setenv("CONTAINER_HOST", f"unix://{path}")
+    with socketserver.ThreadingUnixStreamServer(path, Service) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            client, service = connect_podman()
+            with closing(client):
+                assert (client.api.api_version, service, paths) == (spoken, None, asked)
+        finally:
+            server.shutdown()
+            thread.join()

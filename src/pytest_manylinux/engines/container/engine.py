@@ -164,8 +164,9 @@ class ContainerEngine:
         self._closed = False
         self._user_files: dict[tuple[str, _User], list[Bind]] = {}
         with speaking_to(name, "asking what it is"):
-            self._version = str(client.version()["Version"])
-            options = client.info().get("SecurityOptions") or []
+            about = client.info()  # asked once: Podman takes half a second for it
+            self._version = str(about["ServerVersion"])
+            options = about.get("SecurityOptions") or []
             self._rootless = any("rootless" in option for option in options)
             self._apparmor = any("apparmor" in option for option in options)
             self._sweep()
