@@ -433,10 +433,10 @@ def test_without_network_requirements_come_from_a_folder(
 
 
 PLANTS = """
-import pathlib
+import glob, pathlib
 for place in ("cache/zig", "cache/pip"):
     pathlib.Path("/scratch", place, "planted").write_text("poison")
-for place in ("kit/warm/h", "kit/zig/lib", "kit/tools/bin"):
+for place in ("kit/warm", *glob.glob("/scratch/kit/warm/*/h"), "kit/zig/lib", "kit/tools/bin"):
     try:
         pathlib.Path("/scratch", place, "planted").write_text("poison")
     except OSError:

@@ -22,8 +22,7 @@ from pathlib import Path, PurePosixPath
 from pytest_manylinux.building.api import Say
 from pytest_manylinux.building.glibc_symbols import Version
 from pytest_manylinux.cache.directories import make_once
-from pytest_manylinux.cache.locks import in_turn
-from pytest_manylinux.errors import ToolchainError, UsageError
+from pytest_manylinux.errors import StoreError, ToolchainError, UsageError
 from pytest_manylinux.escape import redact
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.shutdown import run_program
@@ -49,6 +48,7 @@ EDITED = f"{VERSION}-by-name-musl"
 REQUIREMENT = f"ziglang=={VERSION}"
 DOWNLOAD = ("-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir")
 _TIMEOUT = 900.0
+_LAYOUT = 2  # of `warm_folder`: caches of projects hold links into it
 _GLIBCS = ("2_12", "2_17", "2_31", "2_39")  # which its wheels are tagged for, by architecture
 _BY_ADDRESS = re.compile(
     r"^(# +else\n# +define _LIBCPP_TYPEINFO_COMPARISON_IMPLEMENTATION )1$", re.MULTILINE
@@ -204,35 +204,39 @@ def warm_up(
     """Have zig compile what every link for a policy begins with; with `cxx` its C++ library too.
 
     It takes seconds that a root's making leaves free (C++: a minute or two), is done once, and goes
-    to where builds of all projects take it from; zig's cache knows no absolute paths. Only a cure for
+    to where builds of all projects take it from; zig's cache knows no absolute paths. Builds find the
+    whole of it or nothing: a list of zig's from one moment with files of a later one would have zig
+    make these files again, through links into a folder that no build can write. Only a cure for
     waiting: what goes wrong here goes wrong in a build too, and is explained there. `say` is told that
     somebody waits for it.
     """
     target = target_of(arch).aimed_at(policy)
-    with contextlib.suppress(OSError, subprocess.SubprocessError), temporary_folder() as here:
-        folder = warm_folder(cache)
-        done = folder.with_name(f"{folder.name}-{target}-{'c++' if cxx else 'c'}")
-        if say is not None and not done.exists():
+    with contextlib.suppress(OSError, subprocess.SubprocessError, StoreError):
+        folder = warm_folder(cache) / f"{target}-{'c++' if cxx else 'c'}"
+        if say is not None and not folder.exists():
             library = "C++ library" if cxx else "C library"
             say(f"compiling zig's {library} for {policy} on {arch}, once")
-        with in_turn(Path(f"{done}.lock")):
-            if not done.exists() and _compile_empty(compiler, folder, target, here, cxx=cxx):
-                done.touch()
+        make_once(
+            folder, lambda place: _compile_empty(compiler, place, target, cxx=cxx), usable=Path.exists
+        )
 
 
-def _compile_empty(compiler: Path, cache: Path, target: str, here: Path, *, cxx: bool) -> bool:
-    """Link an empty library, with all that this takes into zig's cache; whether it went well."""
-    source = here / ("empty.cpp" if cxx else "empty.c")
-    source.write_text("#include <iostream>\nint empty;\n" if cxx else "int empty;\n")
+def _compile_empty(compiler: Path, cache: Path, target: str, *, cxx: bool) -> None:
+    """Link an empty library, with all that this takes into zig's cache.
+
+    Raises CalledProcessError and TimeoutExpired of subprocess.
+    """
     # musl is linked statically unless told otherwise, into a shared library too.
     flags = ("-target", target, "-fno-sanitize=all", "-O2", "-fPIC", "-shared", "-g0", "-s", "-dynamic")
-    program = (str(compiler / "zig"), "c++" if cxx else "cc")
-    done = run_program(
-        (*program, *flags, str(source), "-o", str(here / "empty.so")),
-        environment={"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)},
-        timeout=_TIMEOUT,
-    )
-    return done.returncode == 0
+    with temporary_folder() as here:
+        source = here / ("empty.cpp" if cxx else "empty.c")
+        source.write_text("#include <iostream>\nint empty;\n" if cxx else "int empty;\n")
+        argv = (str(compiler / "zig"), "c++" if cxx else "cc", *flags, str(source))
+        environment = {"ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
+        done = run_program(
+            (*argv, "-o", str(here / "empty.so")), environment=environment, timeout=_TIMEOUT
+        )
+    done.check_returncode()
 
 
 def last_words(output: bytes) -> str:
@@ -307,11 +311,11 @@ def edition(cache: Path) -> str:
     """
     compilers = (cache / "zig").glob(f"{EDITED}-*/zig")
     fetched = sorted(compiler.stat().st_mtime_ns for compiler in compilers)
-    return f"{EDITED}-{hashlib.sha256(repr(fetched).encode()).hexdigest()[:8]}"
+    return f"{EDITED}-{hashlib.sha256(repr((_LAYOUT, fetched)).encode()).hexdigest()[:8]}"
 
 
 def warm_folder(cache: Path) -> Path:
-    """The folder that `warm_up` fills, and nobody else."""
+    """The folder that `warm_up` fills, and nobody else: a folder for each target and language."""
     folder = cache / "zig-warm" / edition(cache)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import tarfile
 import time
 from pathlib import Path
@@ -148,10 +149,32 @@ def test_what_may_be_at_work_stays_however_large(
 def test_who_waits_for_the_cxx_library_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiler, "_compile_empty", lambda *_, **__: True)
+    monkeypatch.setattr(compiler, "_compile_empty", lambda *_, **__: None)
     said: list[str] = []
     for _ in range(2):
         compiler.warm_up(
             tmp_path / "zig", tmp_path, Policy((2, 5)), "x86_64", cxx=True, say=said.append
         )
     assert said == ["compiling zig's C++ library for manylinux1 on x86_64, once"]
+
+
+def test_what_zig_makes_ahead_appears_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build that begins meanwhile would take a list without its files, or the other way round."""
+    seen: list[list[Path]] = []
+
+    def make(_compiler: Path, place: Path, _target: str, *, cxx: bool) -> None:
+        for folder in ("b", "h", "o"):
+            (place / folder).mkdir()
+            (place / folder / str(cxx)).touch()
+        seen.append(list(warm_folder(tmp_path).glob("*/h")))
+        if len(seen) == 1:
+            raise subprocess.CalledProcessError(1, "zig")
+
+    monkeypatch.setattr(compiler, "_compile_empty", make)
+    for _ in range(3):
+        compiler.warm_up(tmp_path / "zig", tmp_path, Policy((2, 5)), "x86_64")
+    assert seen == [[], []]
+    (made,) = warm_folder(tmp_path).glob("*/h")
+    assert made.parent.name == "x86_64-linux-gnu.2.5-c"
