@@ -124,6 +124,7 @@ $(BIN)/.develop: $(BIN)/.package $(BIN)/.tox
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint
 	@touch $@
 
+# apt does not wait for whoever updates its lists, another clone's run say; for dpkg it does, if told to.
 define install_missing
 if [ -n "$$missing" ]; then \
   command -v apt-get >/dev/null || { \
@@ -133,8 +134,8 @@ if [ -n "$$missing" ]; then \
   [ -z "$$as_root" ] || command -v sudo >/dev/null || { \
     echo "Missing on this machine; let root install them: apt-get install$$missing" >&2; exit 1; }; \
   echo "Missing on this machine, now installed with $$as_root apt-get:$$missing"; \
-  $$as_root apt-get update -qq </dev/null && \
+  for try in $$(seq 12); do $$as_root apt-get update -qq </dev/null && break; sleep 10; done; \
   $$as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -qq --yes $$missing </dev/null >/dev/null; \
+    apt-get install -qq --yes -o DPkg::Lock::Timeout=600 $$missing </dev/null >/dev/null; \
 fi
 endef
