@@ -27,6 +27,7 @@ from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.observation import ImportStatus
 from pytest_manylinux.model.verdict import Foretold, Outcome
 from pytest_manylinux.report.proof import read_proof
+from pytest_manylinux.trials.inside import c_library
 from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.request import Errand
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
@@ -67,8 +68,11 @@ def test_one_file_is_judged_by_the_c_library_of_each_root(
 
 
 ASKS = """
-import os, sys
-assert not {"PYTHONMALLOC", "MIMALLOC_PURGE_DELAY"}.intersection(os.environ), dict(os.environ)
+import os
+found = {"LD_PRELOAD", "PYTHONMALLOC", "MIMALLOC_PURGE_DELAY"}.intersection(os.environ)
+assert not found, found
+with open("/proc/self/maps") as maps:
+    assert "malloc" not in maps.read()
 """
 
 
@@ -78,6 +82,8 @@ def test_a_preloaded_process_keeps_its_allocator_to_itself(
     """The wheel is imported with musl's, as it is anywhere on musl."""
     wheel = open_wheel(build_wheel(tmp_path, {"demo/__init__.py": ASKS}))
     place, pool = roots[MUSL_ROOT], Answered(engine)
+    assert place.image.root is not None
+    assert Path(f"{place.image.root}{c_library.LIBRARY}").is_file()
     request = TrialRequest(
         wheel=wheel, facts=read_wheel(wheel), target=place.target, image=place.image, timeout=120.0
     )

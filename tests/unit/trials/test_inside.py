@@ -60,6 +60,18 @@ def test_a_python_that_has_mimalloc_takes_it_on_musl(
     assert c_library.allocator().get("PYTHONMALLOC") == wanted
 
 
+@pytest.mark.parametrize("kind", ["musl", "linux"])
+def test_an_embedded_root_has_a_library_that_stands_in_for_musls_allocator(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "malloc.so"
+    library.touch()
+    monkeypatch.setattr(c_library, "own_loader", lambda: f"/lib/ld-{kind}-x86-64.so.1")
+    monkeypatch.setattr(c_library, "LIBRARY", str(library))
+    preloaded = c_library.allocator().get("LD_PRELOAD")
+    assert preloaded == (str(library) if kind == "musl" else None)
+
+
 @pytest.mark.parametrize("name", sorted(INSIDE))
 def test_the_syntax_is_that_of_python_3_6(name: str) -> None:
     source = (FOLDER / f"{name}.py").read_text()

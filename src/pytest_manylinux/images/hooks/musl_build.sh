@@ -9,7 +9,8 @@ if [ "$1" != --inside ]; then
     cp "$0" "$work/build.sh"
     cp "$hooks/musl_build.mk" "$work/build.mk"
     cp "$hooks/musl_training.py" "$work/training.py"
-    script=$(cat "$work/build.sh" "$work/build.mk" "$work/training.py" | sha256sum | cut -c 1-12)
+    cp "$hooks/musl_allocator.c" "$work/allocator.c"
+    script=$(cat "$work/build.sh" "$work/build.mk" "$work/training.py" "$work/allocator.c" | sha256sum | cut -c 1-12)
     made_from=$(
         grep -v '^python' "$work/versions"
         dpkg-query --admindir="$root/var/lib/dpkg" --show binutils gcc linux-libc-dev musl-dev

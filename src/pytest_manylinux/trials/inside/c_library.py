@@ -7,6 +7,8 @@ import os
 import sys
 
 MIMALLOC = (3, 13)  # the first Python that has it
+_OPTIONS = {"MIMALLOC_PURGE_DELAY": "-1"}
+LIBRARY = "/usr/libexec/pytest-manylinux-malloc.so"  # in embedded roots: images/hooks/musl_build.mk
 
 
 def own_loader() -> str:
@@ -46,17 +48,25 @@ def allocator() -> "dict[str, str]":
     It is for our own process and its forks; a wheel is imported with the distro's allocator.
 
     musl's allocator gives memory back to the kernel as soon as it is free, which then has to clear it
-    anew: 200,000 pages while the sources of NumPy are compiled, 13,000 on glibc. mimalloc, which Python
-    brings along, keeps what it has got, if it is told so (mimalloc's option purge_delay): after 10 ms
-    it would give it back too, which made the same compilation take 44,000 to 82,000 pages.
+    again: 200,000 pages while the sources of NumPy are compiled, 13,000 on glibc. mimalloc keeps what
+    it has got, if it is told so (mimalloc's option purge_delay): after 10 ms it would give it back too,
+    which made the same compilation take 44,000 to 82,000 pages. The embedded root has it as a library
+    that stands in for musl's (images/hooks/musl_allocator.c): so Python keeps its own allocator for
+    small objects, which on musl is as fast as on glibc, and large pages (madvise(2), MADV_HUGEPAGE)
+    hold only what forks seldom write to. In other roots Python's copy of mimalloc serves small objects
+    too; it hands out what has left the processor's cache.
     """
-    if not is_musl(own_loader()) or sys.version_info < MIMALLOC:
+    if not is_musl(own_loader()):
+        return {}
+    if os.path.exists(LIBRARY):
+        return {"LD_PRELOAD": LIBRARY, **_OPTIONS, "MIMALLOC_ALLOW_LARGE_OS_PAGES": "1"}
+    if sys.version_info < MIMALLOC:
         return {}
     import sysconfig
 
     if not sysconfig.get_config_var("WITH_MIMALLOC"):
         return {}
-    return {"PYTHONMALLOC": "mimalloc", "MIMALLOC_PURGE_DELAY": "-1"}
+    return {"PYTHONMALLOC": "mimalloc", **_OPTIONS}
 
 
 def use_allocator() -> None:
