@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socketserver
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,46 +15,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from daemon_stand_in import Answers, UnixServer, serving
 
 from pytest_manylinux.engines.container.connection import connect_docker
 from pytest_manylinux.errors import EngineError
 
 
-class Daemon(BaseHTTPRequestHandler):
+class Daemon(Answers):
     """Says its version, which is all that a connection asks for."""
 
-    server_version = "Fake"
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        body = json.dumps({"ApiVersion": "1.41", "Version": "20.10.24"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def address_string(self) -> str:
-        return "somebody"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class UnixServer(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-
-
-@contextmanager
-def serving(server: socketserver.BaseServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    def body(self) -> bytes:
+        return json.dumps({"ApiVersion": "1.41", "Version": "20.10.24"}).encode()
 
 
 @pytest.fixture

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import shutil
 import socket
-import socketserver
 import tempfile
-import threading
 import time
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from daemon_stand_in import Answers, UnixServer, serving
 from sandboxes import OWN, eventually, processes_with
 
 from pytest_manylinux.engines.container import connection
@@ -133,32 +131,17 @@ def test_the_version_of_the_api_is_had_from_a_ping(
     """Podman looks for the packages of its programs when it is asked for its version."""
     paths: list[str] = []
 
-    class Service(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Service(Answers):
+        def body(self) -> bytes:
             paths.append(self.path)
-            body = b"OK" if self.path == "/_ping" else b'{"ApiVersion": "1.41"}'
-            self.send_response(200)
-            for name, value in {**said, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+            return b"OK" if self.path == "/_ping" else b'{"ApiVersion": "1.41"}'
 
-        def address_string(self) -> str:
-            return "somebody"
-
-        def log_message(self, *_: object) -> None:
-            pass
+        def headers_besides(self) -> dict[str, str]:
+            return said
 
     path = str(tmp_path / "podman.sock")
     monkeypatch.setenv("CONTAINER_HOST", f"unix://{path}")
-    with socketserver.ThreadingUnixStreamServer(path, Service) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            client, service = connect_podman()
-            with closing(client):
-                assert (client.api.api_version, service, paths) == (spoken, None, asked)
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(UnixServer(path, Service)):
+        client, service = connect_podman()
+        with closing(client):
+            assert (client.api.api_version, service, paths) == (spoken, None, asked)

@@ -52,8 +52,8 @@ def allocator() -> "dict[str, str]":
     it has got, if it is told so (mimalloc's option purge_delay): after 10 ms it would give it back too,
     which made the same compilation take 44,000 to 82,000 pages. The embedded root has it as a library
     that stands in for musl's (images/hooks/musl_allocator.c): so Python keeps its own allocator for
-    small objects, which on musl is as fast as on glibc, and large pages (madvise(2), MADV_HUGEPAGE)
-    hold only what forks seldom write to. In other roots Python's copy of mimalloc serves small objects
+    small objects. With large pages (madvise(2), MADV_HUGEPAGE) a trial of NumPy took 1.09 times what it
+    takes on glibc, without 1.11 times. In other roots Python's copy of mimalloc serves small objects
     too; it hands out what has left the processor's cache.
     """
     if not is_musl(own_loader()):
