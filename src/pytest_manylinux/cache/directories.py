@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pytest_manylinux.cache.integrity import is_whole, seal_folder
+from pytest_manylinux.cache.integrity import is_whole, just_sealed, seal_folder
 from pytest_manylinux.cache.locks import hold_alone, in_turn
 from pytest_manylinux.cache.paths import refusal
 from pytest_manylinux.errors import ImageError, StoreError
@@ -80,6 +80,7 @@ def put_in_place(folder: Path, target: Path) -> None:
         remove_tree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(target)
+    just_sealed(target)
 
 
 @contextlib.contextmanager

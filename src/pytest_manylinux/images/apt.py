@@ -83,7 +83,8 @@ DEBIAN_ARCHITECTURES = {
 }
 """Debian's name for each architecture of a platform tag (wiki.debian.org/ArchitectureSpecificsMemo)."""
 
-_FIELDS = ("SITE", "RELEASE", "ORIGIN", "LABEL", "SOURCESENTRY", "CREATED_BY")
+_FIELDS = ("SITE", "RELEASE", "SOURCESENTRY", "CREATED_BY", "FILENAME")
+_NO_LISTS = "/nonexistent/lists"
 _TRANSPORT = re.compile(r"Acquire::(https?|ftp|Retries|ForceIPv[46])\b")
 _SIGNED_BY = re.compile(
     r"(?:signed-by=|^Signed-By:[ \t]*)(?P<path>/[^\s\],]+)", re.IGNORECASE | re.MULTILINE
@@ -157,10 +158,8 @@ class MachineApt:
         """An apt.conf of how this machine reaches its mirrors: proxies, certificates, logins."""
         lines = [line for line in _run("apt-config", "dump").splitlines() if _TRANSPORT.match(line)]
         lines.append('Acquire::Retries "3";')
-        for name in ("netrc", "netrcparts"):
-            path = _run("apt-config", "shell", "found", f"Dir::Etc::{name}/f")
-            if match := re.search(r"found='(?P<path>[^']+)'", path):
-                lines.append(f'Dir::Etc::{name} "{match["path"]}";')
+        places = _apt_places(netrc="Dir::Etc::netrc/f", netrcparts="Dir::Etc::netrcparts/f")
+        lines.extend(f'Dir::Etc::{name} "{path}";' for name, path in places.items() if path)
         return "\n".join(lines) + "\n"
 
     def _mirrors(self, origin: str) -> Iterator[Mirror]:
@@ -183,10 +182,38 @@ class MachineApt:
 
 
 def _targets() -> Iterator[dict[str, str]]:
-    """What apt has fetched the lists of: with what `apt-get update` never fetched, it says nothing."""
+    """What apt has fetched the lists of, with the `ORIGIN` that its Release file says, empty if none.
+
+    apt would say that, too, but reads all lists first, which takes a second where it may not or does
+    not keep what it has read: in a container, for an ordinary user. So it is shown no lists.
+    """
     template = "|".join(f"$({field})" for field in _FIELDS)
-    for line in _run("apt-get", "indextargets", "--format", template).splitlines():
-        yield dict(zip(_FIELDS, line.split("|"), strict=False))
+    options = ("--no-release-info", "-o", f"Dir::State::lists={_NO_LISTS}")
+    lines = _run("apt-get", "indextargets", *options, "--format", template).splitlines()
+    folder = Path(_apt_places(lists="Dir::State::lists/d").get("lists") or _NO_LISTS)
+    lists = sorted(folder.iterdir()) if folder.is_dir() else []
+    fetched = {name for path in lists for name in (path.name, path.stem)}
+    releases = [path for path in lists if path.name.endswith(("_InRelease", "_Release"))]
+    for line in lines:
+        target = dict(zip(_FIELDS, line.split("|"), strict=False))
+        name = Path(target.get("FILENAME", "")).name
+        if name in fetched:
+            yield {**target, "ORIGIN": _origin_of(name, releases)}
+
+
+def _origin_of(name: str, releases: Iterable[Path]) -> str:
+    """The origin in the Release file beside a list; the longest prefix is its own archive's."""
+    beside = [path for path in releases if name.startswith(path.name.rpartition("_")[0] + "_")]
+    for path in sorted(beside, key=lambda path: len(path.name), reverse=True):
+        if found := re.search(r"^Origin: *(.*\S)", path.read_text("utf-8", "replace"), re.MULTILINE):
+            return found[1]
+    return ""
+
+
+def _apt_places(**options: str) -> dict[str, str]:
+    """What apt's configuration says of these options, by the names given."""
+    words = [word for pair in options.items() for word in pair]
+    return dict(_SHELL.findall(_run("apt-config", "shell", *words)))
 
 
 def _never_fetched(origin: str, keyrings: tuple[Path, ...]) -> Iterator[Mirror]:
@@ -204,8 +231,7 @@ def _never_fetched(origin: str, keyrings: tuple[Path, ...]) -> Iterator[Mirror]:
 
 def _signed_by_entry_of(url: str) -> tuple[Path, ...]:
     """The Signed-By of the first entry that has an address in it."""
-    asked = ("list", "Dir::Etc::sourcelist/f", "parts", "Dir::Etc::sourceparts/d")
-    places = dict(_SHELL.findall(_run("apt-config", "shell", *asked)))
+    places = _apt_places(list="Dir::Etc::sourcelist/f", parts="Dir::Etc::sourceparts/d")
     files = [Path(places["list"])] if places.get("list") else []
     if parts := places.get("parts"):
         files += sorted(path for path in Path(parts).glob("*") if path.suffix in {".list", ".sources"})
@@ -226,9 +252,8 @@ def is_security(suite: str) -> bool:
 def _usable(target: dict[str, str], origin: str) -> bool:
     if target.get("CREATED_BY") != "Packages" or target["SITE"].startswith("cdrom:"):
         return False
-    known = target["ORIGIN"]
-    if known:
-        return known.lower() == origin
+    if target["ORIGIN"]:
+        return target["ORIGIN"].lower() == origin
     pattern = _SUITES.get(origin)
     return pattern is not None and pattern.match(target["RELEASE"]) is not None
 

@@ -11,9 +11,10 @@ from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay
 RECIPE = ArchiveRecipe(
     origin="debian", suite="trixie", extra_suites=("trixie-updates", "trixie-security")
 )
-MAIN = "http://m.example/debian|bookworm|Debian|Debian|{sources}:1|Packages"
-SECURITY = "http://m.example/sec|bookworm-security|Debian|Debian-Security|{sources}:2|Packages"
-OTHER = "https://other.example/apt|nodistro|Other|Other|{sources}:1|Packages"
+# Site, release, what its Release file says of the origin, and the entry among the sources.
+MAIN = "http://m.example/debian|bookworm|Debian|{sources}:1"
+SECURITY = "http://m.example/sec|bookworm-security|Debian|{sources}:2"
+OTHER = "https://other.example/apt|nodistro|Other|{sources}:1"
 
 
 class FakeApt:
@@ -26,9 +27,22 @@ class FakeApt:
 
     def says(self, *targets: str, config: str = "", sources: str = "") -> None:
         self.sources.write_text(sources)
-        lines = "\n".join(targets).format(sources=self.sources)
-        self._program("apt-get", lines)
-        self._program("apt-config", config)
+        lists = self.folder / "lists"
+        lists.mkdir(exist_ok=True)
+        lines = [
+            self._fetched(lists, *target.format(sources=self.sources).split("|")) for target in targets
+        ]
+        self._program("apt-get", "\n".join(lines), only_for="indextargets *")
+        self._program("apt-config", f"{config}\nlists='{lists}/'")
+
+    def _fetched(self, lists: Path, site: str, release: str, origin: str, entry: str) -> str:
+        """Lay the files of a list as `apt-get update` does; gives the line of it."""
+        archive = f"{site.partition('://')[2].replace('/', '_')}_dists_{release}_"
+        packages = f"{archive}main_binary-amd64_Packages"
+        (lists / f"{packages}.lz4").write_bytes(b"")
+        if origin:
+            (lists / f"{archive}InRelease").write_text(f"Hash: SHA256\n\nOrigin: {origin}\nLabel: x\n")
+        return f"{site}|{release}|{entry}|Packages|/nonexistent/lists/{packages}"
 
     def without_lists(self, *uris: str, sources: str) -> None:
         """A machine where `apt-get update` never ran: apt knows what it would fetch, no more."""
@@ -40,7 +54,7 @@ class FakeApt:
         (self.folder / f"{name}.txt").write_text(output + "\n")
         path = self.folder / name
         answer = f'cat "{self.folder}/{name}.txt"'
-        pattern = only_for if only_for == "*" else f'"{only_for}"'
+        pattern = only_for.replace(" ", r"\ ")
         path.write_text(f'#!/bin/sh\ncase "$*" in {pattern}) {answer} ;; esac\n')
         path.chmod(0o755)
 
@@ -67,7 +81,22 @@ def test_without_a_security_mirror_there_is_no_security_suite(apt: FakeApt) -> N
 
 
 def test_a_machine_that_never_updated_is_known_by_its_suites(apt: FakeApt) -> None:
-    apt.says("http://m.example/debian|bookworm|||{sources}:1|Packages")
+    apt.says("http://m.example/debian|bookworm||{sources}:1")
+    assert "http://m.example/debian trixie main" in MachineApt().sources(RECIPE)[0]
+
+
+def test_what_was_never_fetched_says_nothing(apt: FakeApt) -> None:
+    """apt lists an archive that was added after the last update, too."""
+    apt.says(MAIN, "http://new.example/debian|bookworm|Debian|{sources}:1")
+    for path in (apt.folder / "lists").glob("new.example*"):
+        path.unlink()
+    assert all("http://m.example/debian" in line for line in MachineApt().sources(RECIPE))
+
+
+def test_the_longest_name_is_the_archives_own(apt: FakeApt) -> None:
+    """`suite` and `suite_main`, say, both begin the name of a list of the second."""
+    apt.says("http://m.example/debian|bookworm|Debian|{sources}:1")
+    (apt.folder / "lists" / "m.example_Release").write_text("Origin: Another\n")
     assert "http://m.example/debian trixie main" in MachineApt().sources(RECIPE)[0]
 
 
@@ -90,7 +119,7 @@ def test_a_machine_without_lists_has_its_sources(apt: FakeApt, tmp_path: Path) -
 def test_a_machine_without_a_debian_mirror_is_told_how_to_name_one(
     apt: FakeApt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apt.says(OTHER, "cdrom:[disk]/|bookworm|Debian|Debian|{sources}:1|Packages")
+    apt.says(OTHER, "cdrom:[disk]/|bookworm|Debian|{sources}:1")
     with pytest.raises(ImageError) as caught:
         MachineApt().sources(RECIPE)
     assert "PYTEST_MANYLINUX_MIRROR_DEBIAN" in str(caught.value)
@@ -150,7 +179,7 @@ def test_the_keyring_is_the_one_of_the_entry(apt: FakeApt, tmp_path: Path) -> No
     keyring = tmp_path / "company.gpg"
     keyring.write_bytes(b"")
     stanzas = f"Types: deb\n# a comment\nURIs: x\n\nTypes: deb\nSigned-By: {keyring}\n"
-    apt.says(MAIN.replace(":1|", ":2|"), sources=stanzas)
+    apt.says(MAIN.replace(":1", ":2"), sources=stanzas)
     assert f"deb [signed-by={keyring}] " in MachineApt().sources(RECIPE)[0]
 
 
