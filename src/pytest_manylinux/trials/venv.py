@@ -1,8 +1,9 @@
 """A distro's own venv, made once per image and laid out afresh in every trial.
 
-`python3 -m venv` costs seconds, nearly all of them for seeding pip. Its result is recorded: small
-files and links are written anew by the agent, and the folders that pip and setuptools consist of are
-mounted read-only in their places. It is the same venv, file by file, at the same path.
+`python3 -m venv` costs seconds, nearly all of them for seeding pip (trials/inside/make_venv.py needs
+fewer). Its result is recorded: small files and links are written anew by the agent, and the folders
+that pip and setuptools consist of are mounted read-only in their places. It is the same venv, file by
+file, at the same path.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from packaging.utils import canonicalize_name
 
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.paths import store_errors
-from pytest_manylinux.engines.api import Command, Engine, Sandbox, SandboxSpec, Status
+from pytest_manylinux.engines.api import Command, Completed, Engine, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.architecture import allowed_time
 from pytest_manylinux.model.distro import Image, Interpreter
 from pytest_manylinux.trials.request import (
+    INPUTS,
     LAYOUT_FILE,
     SMALL_FOLDER,
     VENV,
@@ -35,6 +37,9 @@ from pytest_manylinux.trials.request import (
 
 _FORMAT = 2  # of the record; part of the key
 _ARCHIVE = PurePosixPath("/scratch/venv.tar")
+_PROGRAM = Mount(
+    source=Path(__file__).parent / "inside" / "make_venv.py", target=INPUTS / "make_venv.py"
+)
 _TIMEOUT = 300.0  # seconds; two to three pass on an idle machine
 _SLOW = "run again when the machine has less to do"
 _LACKING = "the image needs Python with its venv module and pip (python3-venv on Debian)"
@@ -68,8 +73,9 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
 
 def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) -> None:
     archive = folder / "venv.tar"
-    with engine.open(SandboxSpec(image=image, label=f"venv of {image.name}")) as sandbox:
-        _run(sandbox, image, interpreter.executable, "-m", "venv", str(VENV))
+    label = f"venv of {image.name}"
+    with engine.open(SandboxSpec(image=image, mounts=(_PROGRAM,), label=label)) as sandbox:
+        _venv(sandbox, image, interpreter.executable)
         words = _run(sandbox, image, str(VENV / "bin/python"), "-I", "-c", _PATHS)
         _run(sandbox, image, interpreter.executable, "-m", "tarfile", "-c", str(_ARCHIVE), str(VENV))
         sandbox.copy_out(_ARCHIVE, archive)
@@ -78,15 +84,31 @@ def _make(image: Image, interpreter: Interpreter, engine: Engine, folder: Path) 
     (folder / LAYOUT_FILE).write_bytes(msgspec.json.encode(layout))
 
 
+def _venv(sandbox: Sandbox, image: Image, python: str) -> None:
+    """Make it by our program; by `-m venv` alone for a Python in which that does not work."""
+    done = _exec(sandbox, image, python, str(_PROGRAM.target), str(VENV))
+    if not done.ok and done.status is not Status.TIMED_OUT:
+        done = _exec(sandbox, image, python, "-m", "venv", "--clear", str(VENV))
+    _check(done, image)
+
+
 def _run(sandbox: Sandbox, image: Image, *argv: str) -> str:
-    done = sandbox.exec(Command(argv=argv, timeout=allowed_time(_TIMEOUT, image.arch)))
+    done = _exec(sandbox, image, *argv)
+    _check(done, image)
+    return done.stdout.decode(errors="replace")
+
+
+def _exec(sandbox: Sandbox, image: Image, *argv: str) -> Completed:
+    return sandbox.exec(Command(argv=argv, timeout=allowed_time(_TIMEOUT, image.arch)))
+
+
+def _check(done: Completed, image: Image) -> None:
     if not done.ok:
         raise ImageError(
             f"no virtual environment can be made in image {image.name}",
             why=done.reason(done.stderr, done.stdout),
             remedy=_SLOW if done.status is Status.TIMED_OUT else _LACKING,
         )
-    return done.stdout.decode(errors="replace")
 
 
 def _unpack(archive: Path, paths: dict[str, str], tree: Path, small: Path) -> VenvLayout:
@@ -97,6 +119,7 @@ def _unpack(archive: Path, paths: dict[str, str], tree: Path, small: Path) -> Ve
     heavy: set[str] = set()
     tree.mkdir()
     small.mkdir()
+    made = {tree}
     with tarfile.open(archive) as tar:
         for member, path in _members(tar):
             root = _heavy_root(path, parents, is_folder=member.isdir())
@@ -105,7 +128,7 @@ def _unpack(archive: Path, paths: dict[str, str], tree: Path, small: Path) -> Ve
                 _lay_out(entries[-1], small / path)
                 continue
             heavy.add(root)
-            _extract(tar, member, tree / path)
+            _extract(tar, member, tree / path, made)
     seeded = {name for entry in heavy if (name := _distribution(entry))}
     return VenvLayout(
         entries=tuple(entries), heavy=tuple(sorted(heavy)), seeded=frozenset(seeded), **below
@@ -157,12 +180,17 @@ def _lay_out(entry: VenvEntry, place: Path) -> None:
         place.chmod(entry.mode)
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> None:
-    """Write one folder or file; its date stays, since compiled files name their source's."""
-    if member.isdir():
-        place.mkdir(parents=True, exist_ok=True)
-    elif stream := tar.extractfile(member):
-        place.parent.mkdir(parents=True, exist_ok=True)
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, made: set[Path]) -> None:
+    """Write one folder or file; its date stays, since compiled files name their source's.
+
+    `made` are the folders that are there already: to ask for each of a thousand files costs as much
+    as to write it.
+    """
+    folder = place if member.isdir() else place.parent
+    if folder not in made:
+        folder.mkdir(parents=True, exist_ok=True)
+        made.add(folder)
+    if not member.isdir() and (stream := tar.extractfile(member)):
         place.write_bytes(stream.read())
         os.utime(place, (member.mtime, member.mtime))
 

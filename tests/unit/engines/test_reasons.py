@@ -17,6 +17,7 @@ from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.architecture import host_arch
 from pytest_manylinux.host.subprocesses import reason_of
 from pytest_manylinux.model.distro import Image, ImageSource, Interpreter
+from pytest_manylinux.trials.request import INPUTS
 from pytest_manylinux.trials.venv import prepared_venv
 
 
@@ -63,9 +64,10 @@ def test_its_own_words_come_first() -> None:
 class _Sandbox:
     def __init__(self, completed: Completed) -> None:
         self._completed = completed
+        self.asked: list[tuple[str, ...]] = []
 
     def exec(self, command: Command) -> Completed:
-        assert command.argv[1:] == ("-m", "venv", "/scratch/venv")
+        self.asked.append(command.argv[1:])
         return self._completed
 
 
@@ -73,12 +75,12 @@ class _Engine:
     """Gives a sandbox in which every command ends in one way."""
 
     def __init__(self, completed: Completed) -> None:
-        self._completed = completed
+        self.sandbox = _Sandbox(completed)
 
     @contextlib.contextmanager
     def open(self, spec: SandboxSpec) -> Iterator[_Sandbox]:
         assert spec.label == "venv of debian-12"
-        yield _Sandbox(self._completed)
+        yield self.sandbox
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,12 @@ class _Engine:
 def test_a_venv_that_cannot_be_made(completed: Completed, next_step: str, tmp_path: Path) -> None:
     image = Image(digest="sha256:0", name="debian-12", source=ImageSource.ARCHIVE, arch=host_arch())
     interpreter = cast("Interpreter", SimpleNamespace(executable="/usr/bin/python3"))
+    engine = _Engine(completed)
     with pytest.raises(ImageError, match="no virtual environment") as caught:
-        prepared_venv(image, interpreter, cast("Engine", _Engine(completed)), tmp_path)
+        prepared_venv(image, interpreter, cast("Engine", engine), tmp_path)
     assert caught.value.why == completed.reason()
     assert next_step in caught.value.remedy
+    own, *plain = engine.sandbox.asked
+    assert own == (str(INPUTS / "make_venv.py"), "/scratch/venv")
+    has_time = completed.status is not Status.TIMED_OUT
+    assert plain == [("-m", "venv", "--clear", "/scratch/venv")] * has_time
