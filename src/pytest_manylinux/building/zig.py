@@ -300,7 +300,7 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         environment=build_environment(request.arch, its_index),
         set_up=("sh", str(INSIDE / "set_up.sh")),
         folders=(_TOOLCHAIN, _NATIVE_TOOLCHAIN) if musl else (_TOOLCHAIN,),
-        warm_up=("sh", str(INSIDE / "warm_cache.sh")),
+        warm_up=("sh", str(INSIDE / "warm_cache.sh"), str(KIT / "warm")),
         cache_environment=_zig_caches(APART / "zig"),
         set_up_environment={
             **target.set_up_environment(policy, KIT / "zig/zig"),

@@ -178,3 +178,41 @@ def test_what_zig_makes_ahead_appears_whole_or_not_at_all(
     assert seen == [[], []]
     (made,) = warm_folder(tmp_path).glob("*/h")
     assert made.parent.name == "x86_64-linux-gnu.2.5-c"
+
+
+def test_a_file_that_a_killed_build_cut_off_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """zig believes the list; the file of the killed build has no list of its own."""
+    warm, cache = tmp_path / "warm", tmp_path / "cache"
+    made = {
+        "b": "made",
+        "h/list.txt": "whole: o/1/libc.so",
+        "o/1/libc.so": "whole",
+        "o/2/crt1.o": "crt",
+    }
+    for name, content in made.items():
+        place = warm / "x86_64-linux-gnu.2.5-c" / (f"{name}/x" if name == "b" else name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+    own = {"o/1/libc.so": "wh", "o/2/crt1.o": "crt", "o/3/main.o": "the project's", "h/own.txt": "own"}
+    for name, content in own.items():
+        place = cache / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+    for _ in range(2):
+        _fill(warm, cache)
+    found = {str(path.relative_to(cache)): path for path in cache.rglob("*") if not path.is_dir()}
+    assert {name: path.read_text() for name, path in found.items()} == {
+        "b/x": "made",
+        "h/list.txt": "whole: o/1/libc.so",
+        "h/own.txt": "own",
+        "o/1/libc.so": "whole",
+        "o/2/crt1.o": "crt",
+        "o/3/main.o": "the project's",
+    }
+    assert [name for name, path in found.items() if path.is_symlink()] == ["o/1/libc.so"]
+
+
+def _fill(warm: Path, cache: Path) -> None:
+    script = Path(compiler.__file__).parent / "inside" / "warm_cache.sh"
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache)}
+    subprocess.run(["sh", str(script), str(warm)], env=environment, check=True)
