@@ -397,8 +397,8 @@ def test_two_hundred_wheels_on_twenty_distros_open_and_filter(browser: Browser, 
 
 def test_rows_beyond_the_first_screens_follow_by_themselves(browser: Browser, tmp_path: Path) -> None:
     write_html(make_large_run(FIRST + 40, 2), tmp_path / "page.html")
+    assert len(re.findall(r'class="[^"]*\blater"', (tmp_path / "page.html").read_text())) >= 40
     visit = Visit(browser, tmp_path / "page.html", viewport={"width": 1280, "height": 900})
-    assert visit.page.locator(".later").count() >= 40
     last = visit.page.locator("#matrix-table tbody tr").last
     expect(last).to_be_visible()
     expect(visit.page.locator("#shown")).to_have_text(f"{FIRST + 40} of {FIRST + 40} wheels")
@@ -416,6 +416,72 @@ def test_a_filter_finds_rows_that_were_not_drawn_yet(browser: Browser, tmp_path:
     expect(last).to_be_visible()
     assert page.locator("#matrix-table tbody tr:visible[data-w]").count() == 1
     page.close()
+
+
+TAKE_TURNS = """async () => {
+  for (let frame = 0; frame < 20; frame += 1) {
+    await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+    while (turns.length) turns.shift()();
+  }
+}"""
+
+
+def test_rows_that_a_filter_brings_back_follow_by_themselves(browser: Browser, tmp_path: Path) -> None:
+    """The first of them at once, so that the page answers, the others when nothing else is to do."""
+    count = 2 * FIRST + 40
+    write_html(make_large_run(count, 2), tmp_path / "page.html")
+    page = browser.new_page()
+    page.add_init_script("window.turns = []; window.requestIdleCallback = (work) => turns.push(work)")
+    page.goto((tmp_path / "page.html").as_uri())
+    shown = page.locator("#matrix-table tbody tr[data-w]:visible")
+    expect(shown).to_have_count(FIRST)
+    page.evaluate(TAKE_TURNS)
+    expect(shown).to_have_count(count)
+    page.locator("#filter-wheel").fill("nothing of the kind")
+    expect(shown).to_have_count(0)
+    page.locator("#reset").click()
+    expect(shown).to_have_count(FIRST)
+    expect(page.locator("#shown")).to_have_text(f"{count} of {count} wheels")
+    page.evaluate(TAKE_TURNS)
+    expect(shown).to_have_count(count)
+    page.close()
+
+
+def test_keys_reach_a_row_that_was_not_drawn_yet(browser: Browser, tmp_path: Path) -> None:
+    write_html(make_large_run(FIRST + 40, 2), tmp_path / "page.html")
+    page = browser.new_page()
+    page.add_init_script("window.requestIdleCallback = () => {}")
+    page.goto((tmp_path / "page.html").as_uri())
+    rows = page.locator("#matrix-table tbody tr[data-w]")
+    expect(rows.nth(FIRST)).to_be_hidden()
+    rows.nth(FIRST - 1).locator(".m").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(rows.nth(FIRST)).to_be_visible()
+    expect(rows.nth(FIRST).locator(".m").first).to_be_focused()
+    page.close()
+
+
+def test_each_reach_is_there_when_it_is_opened_printed_or_read_without_scripts(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """All but the first are text to the browser until then; they hold the same as the first."""
+    write_html(make_large_run(60, 4), tmp_path / "page.html")
+    for scripted in (True, False):
+        context = browser.new_context(java_script_enabled=scripted)
+        page = context.new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        groups = page.locator(".reach-group")
+        assert groups.count() > 3
+        assert page.locator("table.reach").count() == (1 if scripted else groups.count())
+        second = groups.nth(1)
+        second.locator("summary").click()
+        expect(second.locator("table.reach tbody tr")).to_have_count(4)
+        expect(second.locator("table.reach")).to_be_visible()
+        if scripted:
+            page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        expect(page.locator("table.reach")).to_have_count(groups.count())
+        assert page.locator("noscript").count() == 0 or not scripted
+        context.close()
 
 
 @pytest.mark.parametrize("scripted", [True, False])

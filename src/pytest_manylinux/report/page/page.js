@@ -4,27 +4,30 @@
   const byId = (id) => document.getElementById(id);
   const table = byId("matrix-table");
   if (!table) return;
-  const data = JSON.parse(byId("data").textContent);
-  const text = (number) => data.texts[number];
+  let parsed = null; // megabytes for a large release, and nothing that the first sight needs
+  const data = () => (parsed ??= JSON.parse(byId("data").textContent));
+  const text = (number) => data().texts[number];
   const file = (row) => row.querySelector(".wheel").title;
   const rows = Array.from(table.querySelectorAll("tr[data-w]"), (row) => ({
     row,
     name: [row.cells[0].textContent, file(row), file(row).replaceAll("-", " ")].join(" ").toLowerCase(),
     cells: Array.from(row.cells).slice(1).map((cell) => {
-      const mark = cell.querySelector(".m");
+      const mark = cell.className === "none" ? null : cell.firstChild;
       return {
         cell,
         mark,
         verdict: mark ? mark.className.slice(-1) : "",
-        findings: mark ? (mark.dataset.f || "").split(" ") : [],
+        findings: mark && mark.dataset.f ? mark.dataset.f.split(" ") : [],
       };
     }),
   }));
+  const headings = new Map();
   const releases = Array.from(table.querySelectorAll("tr.release"), (row) => {
     const own = [];
     let next = row.nextElementSibling;
     while (next && next.dataset.w !== undefined) {
       own.push(next);
+      headings.set(next, row);
       next = next.nextElementSibling;
     }
     return { row, own };
@@ -32,10 +35,39 @@
   const [familyRow, headRow] = table.tHead.rows;
   const heads = Array.from(headRow.cells).slice(1);
 
-  // ---- rows beyond the first screens are laid out once those are drawn (page.css: .later) ---------
-  const unfold = () => table.classList.add("unfolded");
+  // ---- rows beyond the first screens are laid out in turns, when nothing else is to do (page.css: .later) ----
+  const AT_ONCE = 200;
+  const IN_TURN = 100;
+  const later = new Set(rows.map((entry) => entry.row).filter((row) => row.classList.contains("later")));
   const soon = window.requestIdleCallback || ((work) => window.setTimeout(work, 200));
-  if (table.querySelector(".later")) window.requestAnimationFrame(() => soon(unfold));
+
+  function unfold(row) {
+    for (const one of [row, headings.get(row)]) if (one) one.classList.remove("later");
+    later.delete(row);
+  }
+
+  function fold(row) {
+    row.classList.add("later");
+    later.add(row);
+  }
+
+  let turn = false;
+  function unfoldInTurns() {
+    if (turn) return;
+    const next = [];
+    for (const row of later) {
+      if (next.length === IN_TURN) break;
+      if (!row.hidden) next.push(row);
+    }
+    if (next.length === 0) return;
+    turn = true;
+    window.requestAnimationFrame(() => soon(() => {
+      turn = false;
+      next.forEach(unfold);
+      unfoldInTurns();
+    }));
+  }
+  unfoldInTurns();
 
   // ---- filters -------------------------------------------------------------------------------
   const wheelFilter = byId("filter-wheel");
@@ -45,7 +77,6 @@
   let columnsShown = heads.map(() => true);
 
   function filter() {
-    unfold();
     const word = wheelFilter.value.trim().toLowerCase();
     const finding = findingFilter.value;
     const verdicts = new Set(verdictBoxes.filter((box) => box.checked).map((box) => box.value));
@@ -53,6 +84,7 @@
     const chosen = distroBoxes.map((box) => box.checked);
     const changed = chosen.map((shown, place) => shown !== columnsShown[place]);
     let shownRows = 0;
+    let fresh = 0;
     for (const entry of rows) {
       let hits = 0;
       entry.cells.forEach((part, place) => {
@@ -63,10 +95,18 @@
         if (part.mark !== null) part.cell.classList.toggle("faint", choosy && !hit);
       });
       const shown = entry.name.includes(word) && (hits > 0 || (!choosy && chosen.every(Boolean)));
+      if (shown && (entry.row.hidden || later.has(entry.row))) {
+        fresh += 1;
+        (fresh > AT_ONCE ? fold : unfold)(entry.row);
+      }
       entry.row.hidden = !shown;
       if (shown) shownRows += 1;
     }
-    for (const { row, own } of releases) row.hidden = own.every((one) => one.hidden);
+    for (const { row, own } of releases) {
+      row.hidden = own.every((one) => one.hidden);
+      row.classList.toggle("later", own.every((one) => one.hidden || later.has(one)));
+    }
+    unfoldInTurns();
     heads.forEach((head, place) => { if (changed[place]) head.hidden = !chosen[place]; });
     columnsShown = chosen;
     showFamilies();
@@ -150,6 +190,7 @@
     event.preventDefault();
     const next = neighbour(event.target, ...step);
     if (next) {
+      unfold(next.closest("tr"));
       makeCurrent(next);
       next.focus();
     }
@@ -215,7 +256,7 @@
     part.append(make("h3", "", `The last ${letters.length} nights, the latest at the end`));
     const strip = make("ol", "strip");
     Array.from(letters).forEach((letter, place) => {
-      const words = `${data.nights[place]}: ${data.words[letter] || "no trial"}`;
+      const words = `${data().nights[place]}: ${data().words[letter] || "no trial"}`;
       const item = make("li", `mark-${letter}`);
       item.title = words;
       const mark = make("span", "", MARKS[letter]);
@@ -239,7 +280,7 @@
   }
 
   function showCell(number, letter) {
-    const cell = data.cells[number];
+    const cell = data().cells[number];
     const parts = (cell.findings || []).map(findingPart);
     for (const [what, why] of cell.ignored || []) {
       const part = make("section", "said");
@@ -256,10 +297,22 @@
     show(`${text(cell.o)}: ${text(cell.t)}`, parts, letter);
   }
 
+  // A closed picture of the reach is in the page as the text that it is without scripts.
+  function unpack(part) {
+    for (const packed of part.querySelectorAll("noscript")) {
+      const template = document.createElement("template");
+      template.innerHTML = packed.textContent;
+      packed.replaceWith(template.content);
+    }
+  }
+  const reach = byId("reach");
+  if (reach) reach.addEventListener("toggle", (event) => unpack(event.target), true);
+
   function showWheel(number) {
-    const wheel = data.wheels[number];
+    const wheel = data().wheels[number];
     const parts = [facts(wheel.facts)];
     if (wheel.reach !== undefined) {
+      unpack(byId(`reach-${wheel.reach}`));
       const picture = make("section", "said");
       picture.append(make("h3", "", "Reach"));
       for (const child of byId(`reach-${wheel.reach}`).children) picture.append(child.cloneNode(true));
@@ -297,9 +350,9 @@
     return `linear-gradient(to right, ${stops.join(", ")})`;
   }
 
-  for (const entry of rows) {
+  for (const entry of byId("nights") ? rows : []) {
     for (const { mark } of entry.cells) {
-      const letters = mark ? data.cells[Number(mark.dataset.i)].nights : undefined;
+      const letters = mark ? data().cells[Number(mark.dataset.i)].nights : undefined;
       if (letters) {
         mark.style.backgroundImage = strip(letters);
         mark.style.backgroundSize = "100% 4px";
@@ -311,7 +364,8 @@
   // ---- on paper everything is open ---------------------------------------------------------------
   let opened = [];
   window.addEventListener("beforeprint", () => {
-    unfold();
+    later.forEach(unfold);
+    if (reach) unpack(reach);
     opened = Array.from(document.querySelectorAll("main details:not([open]):not(.distros)"));
     for (const part of opened) part.open = true;
   });
