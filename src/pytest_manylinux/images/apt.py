@@ -8,6 +8,7 @@ already fetches from.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -191,7 +192,10 @@ def _targets() -> Iterator[dict[str, str]]:
     options = ("--no-release-info", "-o", f"Dir::State::lists={_NO_LISTS}")
     lines = _run("apt-get", "indextargets", *options, "--format", template).splitlines()
     folder = Path(_apt_places(lists="Dir::State::lists/d").get("lists") or _NO_LISTS)
-    lists = sorted(folder.iterdir()) if folder.is_dir() else []
+    try:
+        lists = sorted(folder.iterdir())
+    except OSError:  # none were ever fetched, or this user may not see them
+        lists = []
     fetched = {name for path in lists for name in (path.name, path.stem)}
     releases = [path for path in lists if path.name.endswith(("_InRelease", "_Release"))]
     for line in lines:
@@ -205,8 +209,10 @@ def _origin_of(name: str, releases: Iterable[Path]) -> str:
     """The origin in the Release file beside a list; the longest prefix is its own archive's."""
     beside = [path for path in releases if name.startswith(path.name.rpartition("_")[0] + "_")]
     for path in sorted(beside, key=lambda path: len(path.name), reverse=True):
-        if found := re.search(r"^Origin: *(.*\S)", path.read_text("utf-8", "replace"), re.MULTILINE):
-            return found[1]
+        with contextlib.suppress(OSError):
+            text = path.read_text("utf-8", "replace")
+            if found := re.search(r"^Origin: *(.*\S)", text, re.MULTILINE):
+                return found[1]
     return ""
 
 
