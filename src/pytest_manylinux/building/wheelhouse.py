@@ -40,6 +40,7 @@ from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.integrity import file_digest, sealed, unsealed
 from pytest_manylinux.cache.least_recently_used import CacheEntry, entries, remove_surplus
 from pytest_manylinux.cache.values import ValueCache, code_version, key_of
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import BuildError, StoreError
 from pytest_manylinux.model.run import BuildRecord
 
@@ -126,7 +127,7 @@ class BuildMemory:
             content = unsealed(key, (folder / _RECORD).read_bytes())
             if content is None:
                 return None
-            record = msgspec.json.decode(content, type=BuildRecord)
+            record = decode_json(content, BuildRecord)
             wheel = next(folder.glob("*.whl"), None)
             if wheel is None or file_digest(wheel) != record.wheel_sha256:
                 return None

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from pytest_manylinux.decoding import decode_json
+
 NAME = "seal.json"
 EVERY = 7 * 86400.0
 """Seconds after which everything is read again, changed or not."""
@@ -53,7 +55,7 @@ def seal_links(folder: Path) -> None:
     A folder that cannot be read or written is read in full by whoever asks for it next.
     """
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        seal = msgspec.json.decode((folder / NAME).read_bytes(), type=Seal)
+        seal = decode_json((folder / NAME).read_bytes(), Seal)
         _write(folder, seal.content, seal.checked)
 
 
@@ -79,7 +81,7 @@ def is_whole(folder: Path) -> bool:
 def is_as_sealed(folder: Path) -> bool:
     """Read all of a sealed folder, whatever the file system says. Raises OSError."""
     try:
-        seal = msgspec.json.decode((folder / NAME).read_bytes(), type=Seal)
+        seal = decode_json((folder / NAME).read_bytes(), Seal)
     except msgspec.MsgspecError:
         return False
     return seal.content == content_of(folder)
@@ -91,7 +93,7 @@ def _mark(folder: Path) -> tuple[int, int]:
 
 
 def _is_whole(folder: Path) -> bool:
-    seal = msgspec.json.decode((folder / NAME).read_bytes(), type=Seal)
+    seal = decode_json((folder / NAME).read_bytes(), Seal)
     now = time.time()
     if seal.look == _look(folder) and 0 <= now - seal.checked < EVERY:
         return True

@@ -17,6 +17,7 @@ from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.cache.integrity import sealed, unsealed
 from pytest_manylinux.cache.least_recently_used import CacheEntry, remove_surplus
 from pytest_manylinux.cache.locks import in_turn
+from pytest_manylinux.decoding import json_decoder
 from pytest_manylinux.errors import ReportError
 
 _T = TypeVar("_T")
@@ -64,7 +65,7 @@ class ValueCache(Generic[_T]):
         self._limit = limit
         self._fresh = fresh
         self._encoder = msgspec.json.Encoder(enc_hook=encode)
-        self._decoder = msgspec.json.Decoder(kind, dec_hook=decode)
+        self._decoder = json_decoder(kind, decode)
 
     def recall(self, key: str) -> _T | None:
         """What was kept under this key; None if nothing was, or it can no longer be read."""

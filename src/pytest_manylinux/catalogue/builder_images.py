@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import msgspec
 
+from pytest_manylinux.decoding import convert
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.policy import Policy, parse_policy
 from pytest_manylinux.toml import parse_toml
@@ -88,7 +89,7 @@ def builder_for(builders: Sequence[BuilderImage], policy: Policy, arch: str) -> 
 
 def _parse(raw: Mapping[str, object], *, where: str) -> list[BuilderImage]:
     try:
-        row = msgspec.convert(dict(raw), BuilderRow)
+        row = convert(dict(raw), BuilderRow)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"{where}: {raw.get('policy', 'a row without policy')}: not a builder image",

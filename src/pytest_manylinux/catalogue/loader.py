@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from pytest_manylinux.catalogue.lookup import Catalogue
+from pytest_manylinux.decoding import convert
 from pytest_manylinux.errors import UsageError
 from pytest_manylinux.model.distro import ArchiveRecipe, ArchiveWay, Distro, Interpreter, image_file
 from pytest_manylinux.model.packages import PackageManager, check_names, package_manager
@@ -110,7 +111,7 @@ def parse_row(raw: Mapping[str, object], *, where: str) -> Distro:
     """
     name = raw.get("id", "a row without id")
     try:
-        row = msgspec.convert(dict(raw), DistroRow)
+        row = convert(dict(raw), DistroRow)
     except msgspec.ValidationError as error:
         raise UsageError(
             f"{where}: {name}: not a row of the catalogue", why=str(error), remedy=_hint(str(error))

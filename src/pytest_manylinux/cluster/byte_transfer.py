@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 import msgspec
 from distributed import Client, Queue
 
+from pytest_manylinux.decoding import convert
 from pytest_manylinux.engines.transfer import pack_root
 from pytest_manylinux.errors import ClusterError
 
@@ -123,7 +124,7 @@ class Supply:
 
     def _serve(self, wish: object) -> None:
         try:
-            ask = msgspec.convert(wish, Ask)
+            ask = convert(wish, Ask)
         except msgspec.ValidationError:
             return
         self.sent[ask.digest] += 1

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from pytest_manylinux import errors
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import ClusterError, EngineError, ManylinuxError
 from pytest_manylinux.images.recipe import Recipe
 from pytest_manylinux.model.distro import Image, Survey, Target
@@ -140,7 +141,7 @@ def encode_order(order: Order) -> bytes:
 def read_order(content: bytes) -> Order:
     """Read an order; raises ClusterError for what is none of this version."""
     try:
-        return msgspec.json.decode(content, type=Order)
+        return decode_json(content, Order)
     except msgspec.MsgspecError as error:
         raise ClusterError(
             "the worker was asked for what it does not understand",
@@ -178,7 +179,7 @@ def read_answer(data: object, order: bytes) -> Answer:
     if seal != _seal(order, content):
         raise _unsound("its seal does not fit it, or it answers something else")
     try:
-        answer: Answer = msgspec.json.decode(content, type=Answer)
+        answer: Answer = decode_json(content, Answer)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise _unsound(str(error)) from error
     if isinstance(answer, RemoteResult):

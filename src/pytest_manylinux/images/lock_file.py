@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.cache.atomic import write_atomically
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import UsageError
 
 NAME = "manylinux-lock.json"
@@ -40,7 +41,7 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
 def read_lock(path: Path) -> Lock | None:
     """The lock at `path`, None if there is no file; raises UsageError for one that is none."""
     try:
-        lock = msgspec.json.decode(path.read_bytes(), type=Lock)
+        lock = decode_json(path.read_bytes(), Lock)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:

@@ -21,6 +21,7 @@ import msgspec
 from pytest_manylinux.cache.atomic import write_atomically
 from pytest_manylinux.cache.locks import once_per_run
 from pytest_manylinux.config.settings import Settings
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.engines.api import Engine
 from pytest_manylinux.errors import EngineError, ImageError, ReportError
 from pytest_manylinux.host.subprocesses import install_command
@@ -174,7 +175,7 @@ class RunImages:
 def read_tags(path: Path) -> dict[str, str]:
     """Digests by reference; empty if there is no such file or it is damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        return decode_json(path.read_bytes(), dict[str, str])
     except (OSError, msgspec.MsgspecError):
         return {}
 

@@ -29,6 +29,7 @@ from pytest_manylinux.cache.directories import aside_folder, put_in_place, remov
 from pytest_manylinux.cache.integrity import is_sealed, is_whole, seal_folder
 from pytest_manylinux.cache.locks import hold_alone, hold_shared, in_turn
 from pytest_manylinux.cache.paths import cache_root, store_errors
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.host.containment import contained
 from pytest_manylinux.host.subprocesses import reason_of
@@ -250,7 +251,7 @@ class ImageStore:
     def read(self, folder: Path) -> StoredImage | None:
         """The finished image in a folder; None if its record cannot be read."""
         try:
-            record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=ImageRecord)
+            record = decode_json((folder / _RECORD).read_bytes(), ImageRecord)
             used = (folder / "used" if (folder / "used").exists() else folder / _RECORD).stat()
         except (OSError, msgspec.MsgspecError):
             return None

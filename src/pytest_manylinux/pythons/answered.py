@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.cache.atomic import write_atomically
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import ReportError
 from pytest_manylinux.model.distro import InterpreterOrigin, Target
 
@@ -62,6 +63,6 @@ class AnsweredPythons:
 
     def _read(self) -> dict[str, str]:
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, str])
+            return decode_json(self._file.read_bytes(), dict[str, str])
         except (OSError, msgspec.MsgspecError):
             return {}

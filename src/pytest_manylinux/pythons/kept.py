@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.cache.integrity import content_of, is_whole
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import StoreError
 from pytest_manylinux.host.subprocesses import reason_of
 from pytest_manylinux.model.distro import AddedPython, InterpreterOrigin
@@ -88,7 +89,7 @@ def kept_python(folder: Path) -> AddedPython | None:
     if not is_whole(folder):
         return None
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=PythonRecord)
+        record = decode_json((folder / _RECORD).read_bytes(), PythonRecord)
         return AddedPython(
             version=parse_python(record.python),
             release=record.release,
@@ -103,7 +104,7 @@ def kept_python(folder: Path) -> AddedPython | None:
 def python_fault(folder: Path) -> str:
     """Why a folder that came from elsewhere is not the Python that its record says; empty if it is."""
     try:
-        record = msgspec.json.decode((folder / _RECORD).read_bytes(), type=PythonRecord)
+        record = decode_json((folder / _RECORD).read_bytes(), PythonRecord)
         content = content_of(folder / _PREFIX)
     except (OSError, msgspec.MsgspecError):
         return "it has no record that can be read"

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_manylinux.cache.directories import make_once
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.engines.api import SCRATCH, Command, Completed, Engine, Mount, SandboxSpec
 from pytest_manylinux.errors import ManylinuxError, ToolchainError
 from pytest_manylinux.host.architecture import allowed_time
@@ -170,7 +171,7 @@ def _describe(target: Target, archive: Path, engine: Engine, root: Root) -> Buil
         done = sandbox.exec(Command(argv=("sh", "-c", words), timeout=timeout))
     lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
     try:
-        return msgspec.json.decode(lines[-1], type=BuiltFacts)
+        return decode_json(lines[-1], BuiltFacts)
     except (IndexError, msgspec.MsgspecError) as error:
         raise _failed(target, None, done) from error
 

@@ -20,6 +20,7 @@ import msgspec
 from packaging.version import InvalidVersion, Version
 
 from pytest_manylinux.cache.directories import make_once
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.errors import ImageError, ManylinuxError
 from pytest_manylinux.escape import redact
 from pytest_manylinux.host.shutdown import run_program
@@ -161,7 +162,7 @@ class StandalonePythons:
         with self._lock:
             if self._downloads is None:
                 output = self._run(*_LIST, "--output-format", "json", timeout=_LIST_TIMEOUT)
-                self._downloads = msgspec.json.decode(output, type=tuple[Download, ...])
+                self._downloads = decode_json(output, tuple[Download, ...])
             return self._downloads
 
     def _fetch(self, download: Download, version: PythonVersion, place: Path) -> None:

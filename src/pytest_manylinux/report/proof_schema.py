@@ -31,6 +31,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 from packaging.tags import parse_tag
 
+from pytest_manylinux.decoding import convert, decode_json
 from pytest_manylinux.errors import ProofError, SignatureError, UsageError
 from pytest_manylinux.model.distro import Distro, Interpreter, split_target_id
 from pytest_manylinux.model.observation import (
@@ -188,7 +189,7 @@ def _encoded(verdicts: Iterable[Verdict]) -> Iterator[bytes]:
     for verdict in verdicts:
         if cell != (cell := (verdict.wheel, verdict.wheel_sha256, verdict.subject)):
             there.clear()
-        value = msgspec.convert(_verdict(verdict), form, from_attributes=True)
+        value = convert(_verdict(verdict), form, from_attributes=True)
         encoded = msgspec.json.encode(value, order="deterministic")
         if encoded not in there:
             there.add(encoded)
@@ -227,7 +228,7 @@ def _form_of(record: RunRecord, *, seal: str) -> msgspec.Struct:
             verdicts=record.verdicts,
         ),
     )
-    form: msgspec.Struct = msgspec.convert(statement, form_of(Statement), from_attributes=True)
+    form: msgspec.Struct = convert(statement, form_of(Statement), from_attributes=True)
     return form
 
 
@@ -237,7 +238,7 @@ def decode_statement(payload: bytes) -> tuple[tuple[Subject, ...], RunRecord]:
     Raises ProofError for what is not a proof, SignatureError where the seal does not fit.
     """
     try:
-        form: Any = msgspec.json.decode(payload, type=form_of(Statement))
+        form: Any = decode_json(payload, form_of(Statement))
     except msgspec.ValidationError as error:
         raise ProofError(
             "not a proof that this version reads",
@@ -279,7 +280,7 @@ def _record(predicate: Any) -> RunRecord:  # noqa: ANN401
 
 
 def _model(form: object, kind: type[_T]) -> _T:
-    return msgspec.convert(form, kind, from_attributes=True)
+    return convert(form, kind, from_attributes=True)
 
 
 def _check_tags(tags: Iterable[str]) -> None:

@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from pytest_manylinux.decoding import json_decoder
+
 _LINE = re.compile(rb"(?P<nonce>[0-9a-f]{32}) (?P<number>\d{1,9}) (?P<content>\{.*\})")
 
 
@@ -224,7 +226,7 @@ class End(Told, frozen=True, tag="end"):
     """The last line: everything was done."""
 
 
-_DECODER = msgspec.json.Decoder(
+_DECODER = json_decoder(
     Start
     | PipEnd
     | UvEnd

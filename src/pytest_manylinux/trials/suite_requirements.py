@@ -29,6 +29,7 @@ from pytest_manylinux.cache.directories import ASIDE, make_once
 from pytest_manylinux.cache.integrity import file_digest, is_whole
 from pytest_manylinux.cache.least_recently_used import entries, remove_surplus
 from pytest_manylinux.cache.locks import hold_alone
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.engines.api import SCRATCH, Engine, Limits, Mount
 from pytest_manylinux.errors import ManylinuxError, SandboxError
 from pytest_manylinux.host.architecture import allowed_time
@@ -153,7 +154,7 @@ def _fitting(
     if not file.exists():
         return None
     with file.open("rb") as stream:
-        folders = msgspec.json.decode(stream.readline(), type=dict[str, object])
+        folders = decode_json(stream.readline(), dict[str, object])
     found = {
         canonicalize_name(folder.removesuffix(METADATA).rpartition("-")[0]): folder
         for folder in folders

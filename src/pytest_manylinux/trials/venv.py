@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.cache.paths import store_errors
+from pytest_manylinux.decoding import decode_json
 from pytest_manylinux.engines.api import Command, Completed, Engine, Mount, Sandbox, SandboxSpec, Status
 from pytest_manylinux.errors import ImageError
 from pytest_manylinux.host.architecture import allowed_time
@@ -67,7 +68,7 @@ def prepared_venv(image: Image, interpreter: Interpreter, engine: Engine, cache:
     folder = cache / hashlib.sha256("\0".join(words).encode()).hexdigest()[:32]
     make_once(folder, lambda unfinished: _make(image, interpreter, engine, unfinished))
     with store_errors(cache):
-        layout = msgspec.json.decode((folder / LAYOUT_FILE).read_bytes(), type=VenvLayout)
+        layout = decode_json((folder / LAYOUT_FILE).read_bytes(), VenvLayout)
     return PreparedVenv(layout=layout, folder=folder / "tree")
 
 

@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 
 from pytest_manylinux.config.settings import IndexChoice
+from pytest_manylinux.decoding import convert
 from pytest_manylinux.errors import UsageError, nearest
+from pytest_manylinux.toml import parse_toml
 
 
 class UploadRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +135,7 @@ class IndexRules:
 def pypi_table() -> RuleTable:
     """The packaged table of PyPI's rules."""
     data = files(__package__).joinpath("pypi.toml").read_bytes()
-    return msgspec.toml.decode(data, type=RuleTable)
+    return convert(parse_toml(data.decode()), RuleTable)
 
 
 def index_rules(choice: IndexChoice) -> IndexRules:
