@@ -7,8 +7,12 @@ import contextlib
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import docker
 import docker.errors
@@ -93,6 +97,29 @@ def test_a_root_is_imported_once(
     other = select_engine(engine.name)
     other.open(spec).close()
     other.close()
+
+
+def test_two_processes_import_a_root_in_turn(
+    engine: ContainerEngine, spec: SandboxSpec, reference: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes second, while the first is at it, waits and finds it there."""
+    client, there, imported = engine._client, threading.Event(), []
+
+    def look(_: docker.DockerClient, name: str) -> bool:
+        return there.is_set() and name == reference
+
+    def slow(_: docker.DockerClient, root: Path, name: str) -> None:
+        assert (str(root), name) == (spec.image.root, reference)
+        imported.append(name)
+        time.sleep(1)
+        there.set()
+
+    monkeypatch.setattr("pytest_manylinux.engines.container.engine._has", look)
+    monkeypatch.setattr("pytest_manylinux.engines.container.engine._import", slow)
+    with ThreadPoolExecutor(3) as pool:
+        names = list(pool.map(reference_of, [client] * 3, [spec.image] * 3))
+    assert names == [reference] * 3
+    assert imported == [reference]
 
 
 def test_an_image_by_its_reference(engine: ContainerEngine, spec: SandboxSpec, reference: str) -> None:

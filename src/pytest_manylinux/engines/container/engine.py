@@ -9,6 +9,7 @@ found by its labels and removed at the next start; containers that are not ours 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -27,6 +28,8 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import HostConfig, LogConfig
 from docker.types import Mount as Bind
 
+from pytest_manylinux.cache.locks import in_turn
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.engines.api import INBOX, SCRATCH, SandboxSpec
 from pytest_manylinux.engines.container.connection import (
     PodmanService,
@@ -76,11 +79,31 @@ def reference_of(client: docker.DockerClient, image: Image) -> str:
             remedy="run again; the image is then made anew",
         )
     reference = imported_name(image)
+    if not _has(client, reference):
+        with _alone(reference):
+            if not _has(client, reference):  # meanwhile another process may have imported it
+                _import(client, Path(image.root), reference)
+    return reference
+
+
+def _has(client: docker.DockerClient, reference: str) -> bool:
     try:
         client.images.get(reference)
     except ImageNotFound:
-        _import(client, Path(image.root), reference)
-    return reference
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _alone(reference: str) -> Iterator[None]:
+    """No other process that has our cache imports the same root; without a cache, any may."""
+    folder = cache_root() / "locks"
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            name = hashlib.sha256(reference.encode()).hexdigest()[:32]
+            stack.enter_context(in_turn(folder / f"import-{name}.lock"))
+        yield
 
 
 def imported_name(image: Image) -> str:
