@@ -47,7 +47,7 @@ def image(arch: str) -> Image:
 @pytest.fixture(scope="session")
 def engine(where: str) -> Iterator[Engine]:
     name = where.partition("-")[0]
-    with engine_running(name):
+    with engine_running(name, shared=True):
         engine = select_engine(name)
         yield engine
         engine.close()

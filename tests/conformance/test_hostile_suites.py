@@ -12,6 +12,7 @@ from installed_wheels import pack_installed
 from sandboxes import OWN, eventually, processes_with
 from wheels import build_wheel
 
+from pytest_manylinux.cache.paths import cache_root
 from pytest_manylinux.catalogue import load_catalogue
 from pytest_manylinux.diagnose.judge import judge
 from pytest_manylinux.engines.api import Engine
@@ -19,7 +20,9 @@ from pytest_manylinux.inspect.wheel_file import open_wheel, read_wheel
 from pytest_manylinux.model.distro import Image, Target
 from pytest_manylinux.model.verdict import Cause, Outcome, Verdict
 from pytest_manylinux.trials.inside.suite_results import RESULTS
+from pytest_manylinux.trials.pool import PreloadedPool
 from pytest_manylinux.trials.suite import SuiteRequest, SuiteSettings
+from pytest_manylinux.trials.suite_requirements import Stores, with_kept_installation
 from pytest_manylinux.trials.trial import TrialRequest, run_trial
 
 MARK = f"5217.5{OWN}"  # seconds that nobody else sleeps
@@ -116,17 +119,27 @@ def required(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack_installed(tmp_path_factory.mktemp("required"), "pytest")
 
 
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Stores:
+    """Where a run keeps what its suites require, once pip has installed it."""
+    return Stores(kept=tmp_path_factory.mktemp("kept"), venvs=cache_root() / "venvs")
+
+
 @pytest.fixture(scope="module")
 def judged(
-    engine: Engine, image: Image, arch: str, required: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Judge:
-    """The verdict on a wheel with a test file for its suite."""
+    engine: Engine,
+    image: Image,
+    required: Path,
+    stores: Stores,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Judge]:
+    """The verdict on a wheel with a test file for its suite, tried as a run does."""
     distro = load_catalogue().get("debian-12")
-    target = Target(distro=distro, arch=arch, interpreter=distro.interpreters[0])
+    target = Target(distro=distro, arch=image.arch, interpreter=distro.interpreters[0])
     wheel = open_wheel(
         build_wheel(tmp_path_factory.mktemp("wheel"), {"demo/__init__.py": "VALUE = 1\n"})
     )
-    facts = read_wheel(wheel)
+    facts, warm = read_wheel(wheel), PreloadedPool(engine)
 
     def run(body: str, after: str = "", timeout: float = LIMIT, *, network: bool = False) -> Verdict:
         command = f"cat > test_it.py <<'EOF'\n{body}\nEOF\n{PYTEST}{after}"
@@ -141,9 +154,11 @@ def judged(
             timeout=LIMIT,
             suite=SuiteRequest(settings=settings, required=required),
         )
-        return judge(facts, run_trial(request, engine), target, wheel=wheel)
+        request = with_kept_installation(request, engine, stores)
+        return judge(facts, run_trial(request, engine, warm), target, wheel=wheel)
 
-    return run
+    yield run
+    warm.close()
 
 
 @pytest.mark.attack("suite", by="name")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from shared_ground import shared_ground
 
 from pytest_manylinux.engines.container.connection import connect_docker
 from pytest_manylinux.errors import EngineError
@@ -33,59 +36,114 @@ runroot = "{folder}/run"
 
 
 @contextmanager
-def engine_running(name: str) -> Iterator[None]:
-    """See that the engine `name` can be selected meanwhile, by this process and by its children."""
-    with (
-        tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as folder,
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.ExitStack() as stack,
-    ):
-        if name == "docker":
-            stack.enter_context(_docker(Path(folder), patch))
+def engine_running(name: str, *, shared: bool = False) -> Iterator[None]:
+    """See that the engine `name` can be selected meanwhile, by this process and by its children.
+
+    With `shared` other workers of the run have the same daemon and the same images: for tests that
+    look only at what is theirs.
+    """
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        ground = shared_ground if shared else _own_ground
+        if name == "docker" and not _docker_answers():
+            folder = stack.enter_context(ground("engine-docker", start_docker, stop_docker))
+            patch.setenv("DOCKER_HOST", _address(folder))
         elif name == "podman":
-            stack.callback(_unmount_below, Path(folder))
-            _configure_podman(Path(folder), patch)
+            folder = stack.enter_context(ground("engine-podman", _make_storage, _unmount_below))
+            _configure_podman(folder, patch)
         yield
 
 
 @contextmanager
-def _docker(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_ground(
+    name: str, make: Callable[[Path], object], remove: Callable[[Path], object]
+) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", ignore_cleanup_errors=True) as path:
+        try:
+            make(Path(path))
+            yield Path(path)
+        finally:
+            remove(Path(path))
+
+
+def _docker_answers() -> bool:
     try:
         connect_docker().close()
     except EngineError:
-        with docker_daemon(folder) as address:
-            patch.setenv("DOCKER_HOST", address)
-            yield
-    else:
-        yield
+        return False
+    return True
 
 
 @contextmanager
 def docker_daemon(folder: Path) -> Iterator[str]:
-    """A daemon with everything it has below `folder`; its address. It needs root and `dockerd`.
+    """A daemon with everything it has below `folder`; its address. It needs root and `dockerd`."""
+    try:
+        start_docker(folder)
+        yield _address(folder)
+    finally:
+        stop_docker(folder)
+
+
+def _address(folder: Path) -> str:
+    return f"unix://{folder}/docker.sock"
+
+
+def start_docker(folder: Path) -> None:
+    """Start a daemon with everything it has below `folder`, until `stop_docker`, of whatever process.
 
     As on a machine with systemd, containerd is a process beside it, which survives its death.
     """
     if os.geteuid() != 0:
         pytest.skip("an ordinary user starts no Docker daemon")
-    address, containers = f"unix://{folder}/docker.sock", f"{folder}/containerd.sock"
+    containers = f"{folder}/containerd.sock"
     beside = ["containerd", "--address", containers]
     beside += ["--root", f"{folder}/containerd", "--state", f"{folder}/containerd-state"]
-    command = ["dockerd", "--host", address, "--containerd", containers]
+    command = ["dockerd", "--host", _address(folder), "--containerd", containers]
     command += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
     command += ["--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false"]
+    containerd = _start(beside, folder, "containerd")
+    while not Path(containers).exists():
+        if containerd.poll() is not None:
+            words = (folder / "containerd.log").read_text()[-2000:]
+            pytest.fail(f"containerd does not start: {words}")
+        time.sleep(0.1)
+    dockerd = _start(command, folder, "dockerd")
+    _await(_address(folder), dockerd, folder / "dockerd.log")
+    for process in (containerd, dockerd):
+        process.returncode = 0  # else Popen warns that it still runs, which is what it is for
+
+
+def stop_docker(folder: Path) -> None:
+    """End what `start_docker` has started, as far as it came, and wait until it has ended."""
+    for name in ("dockerd", "containerd"):
+        with contextlib.suppress(FileNotFoundError):
+            _stop(int((folder / f"{name}.started").read_text()))
+    _unmount_below(folder)
+
+
+def _start(command: list[str], folder: Path, name: str) -> subprocess.Popen[bytes]:
+    """A process in the background, which `_stop` ends."""
+    with (folder / f"{name}.log").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    (folder / f"{name}.started").write_text(str(process.pid))
+    return process
+
+
+def _stop(pid: int) -> None:
+    """End a process, be it a child of ours, of somebody else's or nobody's any more."""
     try:
-        with _process(beside, folder / "containerd.log") as containerd:
-            while not Path(containers).exists():
-                if containerd.poll() is not None:
-                    words = (folder / "containerd.log").read_text()[-2000:]
-                    pytest.fail(f"containerd does not start: {words}")
-                time.sleep(0.1)
-            with _process(command, folder / "log") as daemon:
-                _await(address, daemon, folder / "log")
-                yield address
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        if not select.select([descriptor], [], [], 120)[0]:
+            pytest.fail(f"the process {pid} does not end")
+    except ProcessLookupError:  # it has ended, and waits for its parent to ask
+        pass
     finally:
-        _unmount_below(folder)
+        os.close(descriptor)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _unmount_below(folder: Path) -> None:
@@ -93,18 +151,6 @@ def _unmount_below(folder: Path) -> None:
     points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for point in reversed([point for point in points if point.startswith(f"{folder}/")]):
         subprocess.run(["umount", "--lazy", point], check=False)
-
-
-@contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in the background, ended in the end."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(timeout=120)
 
 
 def _await(address: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
@@ -120,12 +166,16 @@ def _await(address: str, daemon: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.2)
 
 
-def _configure_podman(folder: Path, patch: pytest.MonkeyPatch) -> None:
+def _make_storage(folder: Path) -> None:
     """Images below `folder`; and where the machine is short of rights, the runtime that bears it."""
     (folder / "storage.conf").write_text(_STORAGE.format(folder=folder))
-    patch.setenv("CONTAINERS_STORAGE_CONF", str(folder / "storage.conf"))
     if os.geteuid() == 0 and not _may_raise_limits() and shutil.which("runc"):
         (folder / "containers.conf").write_text(_CONTAINERS)
+
+
+def _configure_podman(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("CONTAINERS_STORAGE_CONF", str(folder / "storage.conf"))
+    if (folder / "containers.conf").exists():
         patch.setenv("CONTAINERS_CONF", str(folder / "containers.conf"))
 
 
