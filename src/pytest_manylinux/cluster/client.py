@@ -14,7 +14,7 @@ import uuid
 import warnings
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_manylinux.cluster import quieten
 from pytest_manylinux.cluster.protocol import Answer, Order, encode_order, read_answer
@@ -111,9 +111,13 @@ class Cluster:
     def members(self) -> tuple[ClusterWorker, ...]:
         """The workers that there are now, ours or not."""
         with contextlib.suppress(Exception):  # no scheduler: the trials that are sent tell
-            found = self._client.scheduler_info(n_workers=-1)["workers"].values()
+            # Not by `scheduler_info`: it gives what the client's own periodic question, which wants no
+            # workers, may have put in the answer's place; see dask_scheduler_info_without_workers.sh
+            # in findings/.
+            scheduler: Any = self._client.scheduler
+            found = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
             self._members = tuple(
-                member(str(worker["name"]), worker.get("resources") or {}) for worker in found
+                member(str(worker["name"]), worker.get("resources") or {}) for worker in found.values()
             )
         return self._members
 

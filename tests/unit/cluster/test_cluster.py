@@ -135,6 +135,16 @@ def seen(future: Future[Answer]) -> RemoteResult:
     return answer
 
 
+def test_what_the_client_asks_for_itself_hides_no_worker(ground: Ground) -> None:
+    """Dask's client asks every two seconds for the scheduler without workers; here all the time."""
+    ground.add("one", MadeUp(nothing, "x86_64"))
+    with dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}):
+        cluster = connect(ground.address, wait=WAIT)
+    found = {len(cluster.members()) for _ in range(300)}
+    cluster.close()
+    assert found == {1}
+
+
 def test_trials_go_where_they_fit(ground: Ground, cluster: Cluster) -> None:
     duties = {arch: MadeUp(nothing, arch) for arch in ("x86_64", "aarch64")}
     for arch, duty in duties.items():
