@@ -21,32 +21,55 @@ from __future__ import annotations
 
 import os
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 _USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]+@")
 
 _SHORT = 2000  # characters of a text that is remembered
 _SUSPECT = re.compile("[^\t\n -~]")
-# Hangul fillers are letters that nobody sees; what else has no weight is no word character.
-_WEIGHTLESS = r"(?:[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
-_BLANK = r"(?:[ \t]|[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0])*"
-
-
-def _spread(*words: str) -> str:
-    """A pattern of the words, also with characters that nobody sees between their letters."""
-    return "|".join(_WEIGHTLESS.join(map(re.escape, word)) for word in words)
-
-
 # One line that begins with a letter or digit, without `#`, and not with both `_` and `:`: no command.
 _ORDINARY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,;/()=@+:-]*|[A-Za-z0-9 .,;/()=@+_-]*)")
-_HEADING = rf"(?:{_spread('---', '+++', '~~~', '^^^')}){_WEIGHTLESS}(?:\s|$)"
-_AT_START = re.compile(rf"^({_BLANK})(?=:|{_HEADING})", re.MULTILINE)
-_ANYWHERE = re.compile(
-    rf"#(?={_WEIGHTLESS}#{_WEIGHTLESS}(?:{_spread('[', 'vso[', 'teamcity[')}))"
-    rf"|{_spread('section_')}(?={_WEIGHTLESS}(?:{_spread('start:', 'end:')}))"
-    rf"|{_spread('travis_')}(?={_WEIGHTLESS}(?:{_spread('fold:', 'time:')}))",
-    re.IGNORECASE,
-)
+
+
+class _Commands(NamedTuple):
+    """Where a line begins with what a CI system obeys, and what it obeys anywhere."""
+
+    at_start: re.Pattern[str]
+    anywhere: re.Pattern[str]
+
+
+def _commands(unseen: str = "") -> _Commands:
+    """The patterns; with `unseen` also where what that matches stands between a command's letters."""
+    weightless, blank = (f"(?:{unseen})*", rf"(?:[ \t]|{unseen})*") if unseen else ("", r"[ \t]*")
+
+    def spread(*words: str) -> str:
+        return "|".join(weightless.join(map(re.escape, word)) for word in words)
+
+    heading = rf"(?:{spread('---', '+++', '~~~', '^^^')}){weightless}(?:\s|$)"
+    return _Commands(
+        at_start=re.compile(rf"^({blank})(?=:|{heading})", re.MULTILINE),
+        anywhere=re.compile(
+            rf"#(?={weightless}#{weightless}(?:{spread('[', 'vso[', 'teamcity[')}))"
+            rf"|{spread('section_')}(?={weightless}(?:{spread('start:', 'end:')}))"
+            rf"|{spread('travis_')}(?={weightless}(?:{spread('fold:', 'time:')}))",
+            re.IGNORECASE,
+        ),
+    )
+
+
+_COMMANDS = _commands()
+
+
+@cache
+def _spread_commands() -> _Commands:
+    """For texts that are not ASCII: ten times as long to compile, and seldom wanted."""
+    # Hangul fillers are letters that nobody sees; what else has no weight is no word character.
+    return _commands(r"[^\x00-\x7f\w]|[\u115f\u1160\u3164\uffa0]")
+
+
+def _commands_for(text: str) -> _Commands:
+    return _COMMANDS if text.isascii() else _spread_commands()
 
 
 def plain(text: str) -> str:
@@ -73,12 +96,15 @@ def plain_line(text: str) -> str:
 
 def without_commands(text: str) -> str:
     """The text with a backslash in whatever a CI system would obey, and otherwise as it is."""
-    return _ANYWHERE.sub(r"\g<0>\\", _AT_START.sub(r"\1\\", text))
+    commands = _commands_for(text)
+    return commands.anywhere.sub(r"\g<0>\\", commands.at_start.sub(r"\1\\", text))
 
 
 def plain_json(text: str) -> str:
     """JSON that means the same and has no command in it: its characters are written as numbers."""
-    return _ANYWHERE.sub(lambda match: f"{match.group()[:-1]}\\u{ord(match.group()[-1]):04x}", text)
+    return _commands_for(text).anywhere.sub(
+        lambda match: f"{match.group()[:-1]}\\u{ord(match.group()[-1]):04x}", text
+    )
 
 
 def _spell(match: re.Match[str]) -> str:

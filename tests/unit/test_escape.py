@@ -185,3 +185,15 @@ def test_no_line_of_a_verdict_is_a_command(text: str, full: bool) -> None:  # no
 def test_what_is_taken_for_ordinary_needs_nothing(text: str) -> None:
     if escape._ORDINARY.fullmatch(text):
         assert without_commands(text) == text == escape._SUSPECT.sub("", text)
+
+
+@given(
+    st.lists(st.sampled_from([*COMMANDS, " ", "\t", "\n", "a"]) | st.text(st.characters(codec="ascii")))
+)
+def test_of_ascii_the_short_patterns_say_what_the_long_ones_say(words: list[str]) -> None:
+    """Nothing of ASCII is without weight, so nothing can stand between the letters of a command."""
+    text = "".join(words)
+    for short, long in zip(escape._COMMANDS, escape._spread_commands(), strict=True):
+        assert [one.span() for one in short.finditer(text)] == [
+            one.span() for one in long.finditer(text)
+        ]

@@ -6,6 +6,7 @@ Shells, make, Python, Meson and CMake each say in words of their own that a prog
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from pytest_manylinux.building.api import KnownFailure
 
@@ -128,17 +129,23 @@ OLD_RUST = KnownFailure(
     " that Debian has for its browsers",
 )
 
-MISSING_PROGRAMS = tuple(
-    KnownFailure(
-        pattern=_pattern(program),
-        remedy=f'{program} is not there: build-packages = ["{package}"] brings it',
+
+@cache
+def missing_programs() -> tuple[KnownFailure, ...]:
+    """What says that a program is missing; its patterns take longer to compile than a run to start."""
+    of_the_distro = (
+        KnownFailure(
+            pattern=_pattern(program),
+            remedy=f'{program} is not there: build-packages = ["{package}"] brings it',
+        )
+        for program, package in _PACKAGES.items()
     )
-    for program, package in _PACKAGES.items()
-) + tuple(
-    KnownFailure(
-        pattern=_pattern(program),
-        remedy=f'{program} is not there: "{program}" in [build-system] requires brings it from the '
-        f'index, build-packages = ["{package}"] from the distro',
+    of_the_index = (
+        KnownFailure(
+            pattern=_pattern(program),
+            remedy=f'{program} is not there: "{program}" in [build-system] requires brings it from the '
+            f'index, build-packages = ["{package}"] from the distro',
+        )
+        for program, package in _OF_THE_INDEX.items()
     )
-    for program, package in _OF_THE_INDEX.items()
-)
+    return (*of_the_distro, *of_the_index)

@@ -47,7 +47,7 @@ from pytest_manylinux.building.development_packages import missing_libraries
 from pytest_manylinux.building.frontend import pip_environment
 from pytest_manylinux.building.inside.musl_sysconfig import NAME
 from pytest_manylinux.building.missing_from_python import OLD_C_API, UNDECLARED_MODULE
-from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS, OLD_RUST
+from pytest_manylinux.building.missing_programs import OLD_RUST, missing_programs
 from pytest_manylinux.building.newer_libc import LIBC_FAILURES
 from pytest_manylinux.cache.directories import make_once
 from pytest_manylinux.engines.api import SCRATCH, Cache, Command, Engine, Mount, SandboxSpec
@@ -248,7 +248,6 @@ def _of_strictness(match: re.Match[str]) -> str:
 
 
 _KNOWN_FAILURES = (
-    *MISSING_PROGRAMS,
     OLD_RUST,
     UNDECLARED_MODULE,
     OLD_C_API,
@@ -320,8 +319,11 @@ def zig_toolchain(request: BuildRequest, engine: Engine, index: IndexAccess, say
         target=target.triple,
         exports=kit.exports,
         aligned_new=() if musl else CXX17_SINCE,
-        known_failures=tuple(one for one in _KNOWN_FAILURES if not (musl and one.feature))
-        + (() if musl else missing_libraries(request.build_packages)),
+        known_failures=(
+            *missing_programs(),
+            *(one for one in _KNOWN_FAILURES if not (musl and one.feature)),
+            *(() if musl else missing_libraries(request.build_packages)),
+        ),
         before_cxx=lambda: warm_up(kit.zig, cache, policy, arch, cxx=True, say=say),
     )
 

@@ -14,13 +14,9 @@ from email.utils import parseaddr
 from functools import lru_cache
 from importlib.util import find_spec
 
-import email_validator
 from packaging.metadata import ExceptionGroup, InvalidMetadata, Metadata, RawMetadata, parse_email
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
-from rfc3986 import uri_reference
-from rfc3986.exceptions import RFC3986Exception
-from rfc3986.validators import Validator
 from trove_classifiers import classifiers, deprecated_classifiers
 
 from pytest_manylinux.upload_rules.index_rules import RuleTable
@@ -124,6 +120,8 @@ def _version(raw: RawMetadata, table: RuleTable) -> Found:
 
 
 def _addresses(raw: RawMetadata) -> Found:
+    import email_validator  # noqa: PLC0415 - its patterns take a run's start longer than packaging's
+
     for field, value in (
         ("Author-Email", raw.get("author_email")),
         ("Maintainer-Email", raw.get("maintainer_email")),
@@ -167,6 +165,10 @@ def _urls(raw: RawMetadata, table: RuleTable) -> Found:
 
 def is_web_address(url: str) -> bool:
     """Whether PyPI takes it for an address: http or https, with all parts of their form."""
+    from rfc3986 import uri_reference  # noqa: PLC0415 - the same
+    from rfc3986.exceptions import RFC3986Exception  # noqa: PLC0415
+    from rfc3986.validators import Validator  # noqa: PLC0415
+
     validator = Validator().allow_schemes("http", "https").require_presence_of("scheme")
     validator.check_validity_of("scheme", "host", "port", "path", "query")
     try:

@@ -7,7 +7,7 @@ import pytest
 from pytest_manylinux.building.api import Pip, Toolchain
 from pytest_manylinux.building.development_packages import missing_libraries
 from pytest_manylinux.building.missing_from_python import UNDECLARED_MODULE
-from pytest_manylinux.building.missing_programs import MISSING_PROGRAMS, OLD_RUST
+from pytest_manylinux.building.missing_programs import OLD_RUST, missing_programs
 from pytest_manylinux.model.policy import parse_policy
 
 WORDS = {
@@ -61,7 +61,7 @@ WORDS = {
 )
 def test_each_way_to_say_that_a_program_is_missing(program: str, words: str) -> None:
     said = f"compiling\n{words}\n== exit code 1"
-    found = [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(said)]
+    found = [one.remedy for one in missing_programs() if one.pattern.search(said)]
     assert found == [f'{program} is not there: build-packages = ["{program}"] brings it']
 
 
@@ -92,13 +92,13 @@ def test_each_way_to_say_that_a_program_is_missing(program: str, words: str) -> 
     ],
 )
 def test_a_librarys_own_program_is_brought_by_its_package(words: str, package: str) -> None:
-    [found] = [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)]
+    [found] = [one.remedy for one in missing_programs() if one.pattern.search(words)]
     assert str(found).endswith(f' is not there: build-packages = ["{package}"] brings it')
 
 
 def test_what_the_index_has_as_well_may_come_from_there() -> None:
     words = "error: [Errno 2] No such file or directory: 'cmake'"
-    [found] = [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)]
+    [found] = [one.remedy for one in missing_programs() if one.pattern.search(words)]
     assert '"cmake" in [build-system] requires' in str(found)
 
 
@@ -114,7 +114,7 @@ def test_what_the_index_has_as_well_may_come_from_there() -> None:
     ],
 )
 def test_other_words_are_of_something_else(words: str) -> None:
-    assert [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)] == []
+    assert [one.remedy for one in missing_programs() if one.pattern.search(words)] == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_other_words_are_of_something_else(words: str) -> None:
     ],
 )
 def test_a_programs_name_in_other_words_is_no_missing_program(words: str) -> None:
-    assert [one.remedy for one in MISSING_PROGRAMS if one.pattern.search(words)] == []
+    assert [one.remedy for one in missing_programs() if one.pattern.search(words)] == []
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_packages_for_several_causes_are_told_as_one_line_of_the_table() -> None
         python="python3",
         tools_python="python3",
         pip=Pip(command=("pip",)),
-        known_failures=(*MISSING_PROGRAMS, UNDECLARED_MODULE, *missing_libraries()),
+        known_failures=(*missing_programs(), UNDECLARED_MODULE, *missing_libraries()),
     )
     log = (
         "ERROR: Dependency lookup for dbus-1 with method 'pkg-config' failed: "
