@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -52,7 +54,11 @@ def pytest_load_initial_conftests(
     known = early_config.known_args_namespace
     if not known.manylinux:
         return (yield)
-    from pytest_manylinux.other_plugins import measure_no_coverage  # noqa: PLC0415 - only if it is asked for
+    _collect_garbage_seldom(early_config)
+    with _not_rewritten():
+        from pytest_manylinux.other_plugins import (  # noqa: PLC0415 - only if it is asked for
+            measure_no_coverage,
+        )
 
     measure_no_coverage(early_config)
     if known.manylinux_with_tests:
@@ -74,11 +80,29 @@ def pytest_load_initial_conftests(
     return done
 
 
+@contextmanager
+def _not_rewritten() -> Iterator[None]:
+    """Import our modules as Python does.
+
+    pytest rewrites the assertions of a plugin's modules, and we have none: its way to find and read a
+    module, in Python itself, took an eighth of the time of a start.
+    """
+    found = [one for one in sys.meta_path if type(one).__module__ == "_pytest.assertion.rewrite"]
+    sys.meta_path[:] = [one for one in sys.meta_path if one not in found]
+    try:
+        yield
+    finally:
+        sys.meta_path[:0] = found
+
+
 def _collect_garbage_seldom(config: pytest.Config) -> None:
     """Have Python look for cycles less often, until pytest ends.
 
-    Each time it goes through all that the items of a release hold: a tenth of the run's time.
+    Each time it goes through all that the items of a release hold: a tenth of the run's time. While
+    modules are imported there are none.
     """
+    if gc.get_threshold() == _THRESHOLDS:
+        return
     config.add_cleanup(partial(gc.set_threshold, *gc.get_threshold()))
     gc.set_threshold(*_THRESHOLDS)
 
@@ -87,13 +111,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the hooks of a portability run if one is wanted."""
     config.addinivalue_line("markers", MARKER)
     if config.getoption("manylinux"):
-        from pytest_manylinux.hooks import activate  # noqa: PLC0415 - the whole tool comes with it
-        from pytest_manylinux.other_plugins import OtherPlugins  # noqa: PLC0415 - the same
+        _collect_garbage_seldom(config)
+        with _not_rewritten():
+            from pytest_manylinux.diagnose.check_registry import own_checks  # noqa: PLC0415 - the same
+            from pytest_manylinux.hooks import activate  # noqa: PLC0415 - the whole tool comes with it
+            from pytest_manylinux.other_plugins import OtherPlugins  # noqa: PLC0415 - the same
 
+            own_checks()  # which imports their modules
         activate(config)
         config.pluginmanager.register(OtherPlugins(), "manylinux-other-plugins")
         config.addinivalue_line("filterwarnings", _OF_DOCUTILS)
-        _collect_garbage_seldom(config)
         return
     for argument in config.invocation_params.args:
         if str(argument).startswith("--manylinux-"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -276,6 +277,30 @@ def test_without_the_switch_nothing_heavy_is_imported(pytester: pytest.Pytester)
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)
+
+
+def test_assertions_of_tests_are_rewritten_and_our_modules_are_not(pytester: pytest.Pytester) -> None:
+    """But for the few that come before it is known that a run is wanted, and those of an engine."""
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_terminal_summary(terminalreporter):
+            ours = {name: m for name, m in sys.modules.items() if name.startswith("pytest_manylinux.")}
+            for name, module in ours.items():
+                kind = type(module.__spec__.loader).__module__.partition(".")[0]
+                terminalreporter.write_line(f"{kind}: {name}")
+        """
+    )
+    pytester.makepyfile("def value(): return 1\ndef test_it(): assert value() == 2")
+    make_wheel(pytester.path)
+    result = pytester.runpytest_subprocess(
+        "--manylinux", "--manylinux-with-tests", "-k", "test_it", "."
+    )
+    result.stdout.fnmatch_lines(["*where 1 = value()"])
+    found = Counter(line.partition(":")[0] for line in result.outlines if ": pytest_manylinux." in line)
+    assert found["_frozen_importlib_external"] > 100
+    assert found["_pytest"] < 20
 
 
 SILENT, MIRROR = "the registry docker.io does not answer: no route", "mirror.example"
