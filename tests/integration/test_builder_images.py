@@ -58,16 +58,13 @@ class Place:
         config = self.login if login else self.folder
         return {**os.environ, "DOCKER_HOST": self.daemon, "DOCKER_CONFIG": str(config)}
 
-    def pushed(self, *distros: str) -> str:
-        """Make a builder image with the Pythons of distros, and push it: its name with the digest."""
-        archive = self.folder / "builder.tar"
-        make_archive(archive, distros, POLICY)
+    def pushed(self, archive: Path) -> str:
+        """Push a builder image: its name with the digest."""
         variables = [f"{name}={value}" for name, value in environment(POLICY).items()]
         name = f"{self.registry}/pypa/manylinux1_x86_64"
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("REGISTRY_AUTH_FILE", str(self.login / "config.json"))
-            digest = push_root(f"{name}:{len(distros)}", archive, environment=variables)
-        archive.unlink()
+            digest = push_root(f"{name}:{archive.stem}", archive, environment=variables)
         return f"{name}@{digest}"
 
 
@@ -87,8 +84,17 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 @pytest.fixture(scope="module")
-def builder(place: Place) -> str:
-    return place.pushed("debian-12")
+def archive() -> Iterator[Path]:
+    """A builder image with the Python of debian-12, for all engines."""
+    with tempfile.TemporaryDirectory(prefix="archive-") as folder:
+        path = Path(folder, "one.tar")
+        make_archive(path, ["debian-12"], POLICY)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def builder(place: Place, archive: Path) -> str:
+    return place.pushed(archive)
 
 
 def run(
@@ -180,7 +186,9 @@ def test_four_pythons_on_four_distros(place: Place, tmp_path: Path) -> None:
         "cp313": "debian-13",
         "cp314": "debian-testing",
     }
-    builder = place.pushed(*targets.values())
+    archive = tmp_path / "four.tar"
+    make_archive(archive, targets.values(), POLICY)
+    builder = place.pushed(archive)
     distros = f"--manylinux-distros={','.join(targets.values())}"
     done = run(place, tmp_path, builder, distros, *PROJECTS)
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
