@@ -4,11 +4,11 @@
 
 Parts: trials, suites, libcs, cold, whole, samples, builds, predict, release, start, growth, large,
 cluster, images, disk, emulated; without any, all of them, which takes an hour, and large and emulated
-one more each. `cold` and `large` have a build from before beside them where --before names its Python.
-Wheels, the builder image and the last figures of each part are kept in the folder, and page and picture
-have them all. Wants what the test suite wants, and the dependency group `bench` (`make bench` sees to
-both). Run it on a machine that does nothing else: ratios hold on a busy one too, limits in seconds do
-not.
+one more each. `cold`, `start` and `large` have a build from before beside them where --before names its
+Python. Wheels, the builder image and the last figures of each part are kept in the folder,
+and page and picture have them all. Wants what the test suite wants, and the dependency group `bench`
+(`make bench` sees to both). Run it on a machine that does nothing else: ratios hold on a busy one too,
+limits in seconds do not.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ PARTS: dict[str, Measure] = {
     "builds": lambda options: builds(options.folder, rounds=options.rounds),
     "predict": _predictions,
     "release": lambda _: release(),
-    "start": lambda options: [start_up(8 * options.rounds)],
+    "start": lambda options: start_up(8 * options.rounds, before=options.before),
     "growth": lambda _: growth(),
     "large": lambda options: large(options.folder, before=options.before),
     "cluster": lambda options: [cluster(options.folder)],

@@ -1,10 +1,11 @@
 """What a start of pytest costs with the plugin there but unused, and what collecting many trials costs.
 
-    python benchmarks/collection.py [--rounds 11]
+    python benchmarks/collection.py [--rounds 11] [--before PYTHON]
 
-First `pytest` on an empty folder, with the plugin and with `-p no:manylinux`, in turns: medians of wall
-clock. Then `pytest --manylinux --collect-only` on folders of wheels (planning reads names only, so they
-are empty files) whose trials are wheels x targets: seconds, and memory at most.
+First `pytest` on an empty folder, with the plugin and with `-p no:manylinux`, and `pytest --manylinux`
+there, with the build of another Python if one is named, in turns: medians of wall clock. Then
+`pytest --manylinux --collect-only` on folders of wheels (planning reads names only, so they are empty
+files) whose trials are wheels x targets: seconds, and memory at most.
 """
 
 from __future__ import annotations
@@ -22,9 +23,16 @@ BARE = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispyte
 SIZES = ((1, 20), (10, 20), (100, 20), (1000, 20), (1000, 5), (1000, 1))
 
 
-def start_up(rounds: int) -> Part:
-    """What the plugin adds to a start of pytest."""
+def start_up(rounds: int, *, before: str = "") -> list[Part]:
+    """What the plugin adds to a start of pytest, and what a run's start costs before its first item.
+
+    `before` is the Python of another build, measured in turns with this one.
+    """
     progress("start-up")
+    return [_unused(rounds), _wanted(rounds, before)]
+
+
+def _unused(rounds: int) -> Part:
     with tempfile.TemporaryDirectory() as name:
         ways = {
             "without the plugin": (*BARE, "-p", "no:manylinux"),
@@ -42,6 +50,22 @@ def start_up(rounds: int) -> Part:
         base="without the plugin",
         asked="under 15 ms more",
         note=f"The plugin adds {extra:.1f} ms.",
+    )
+
+
+def _wanted(rounds: int, before: str) -> Part:
+    builds = {"before": before, "now": sys.executable} if before else {"now": sys.executable}
+    words = (*BARE, "--manylinux", "--collect-only")
+    with tempfile.TemporaryDirectory() as name:
+        ways = {"pytest alone": (sys.executable, *BARE, "-p", "no:manylinux")}
+        ways |= {f"--manylinux, {word}": (python, *words) for word, python in builds.items()}
+        cells = {
+            what: lambda argv=argv: spent(list(argv), folder=Path(name)).clock
+            for what, argv in ways.items()
+        }
+        rows = in_turns(cells, rounds)
+    return Part(
+        title="`pytest --manylinux --collect-only` in an empty folder", rows=rows, base="pytest alone"
     )
 
 
@@ -94,8 +118,9 @@ def main() -> int:
     """Print both; see the module's text."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--before", default="", metavar="PYTHON")
     options = parser.parse_args()
-    for part in (start_up(options.rounds), *growth()):
+    for part in (*start_up(options.rounds, before=options.before), *growth()):
         print("\n".join((*part.lines(), "")))
     return 0
 
