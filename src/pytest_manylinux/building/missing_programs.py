@@ -132,7 +132,7 @@ OLD_RUST = KnownFailure(
 
 @cache
 def missing_programs() -> tuple[KnownFailure, ...]:
-    """What says that a program is missing; its patterns take longer to compile than a run to start."""
+    """What says that a program is missing; made for the first build, as it takes 50 ms to compile."""
     of_the_distro = (
         KnownFailure(
             pattern=_pattern(program),
