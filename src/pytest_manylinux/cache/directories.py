@@ -8,9 +8,11 @@ folder has an owner for as long as the owner's process lives; what dead ones lef
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -81,6 +83,26 @@ def put_in_place(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(target)
     just_sealed(target)
+
+
+@contextlib.contextmanager
+def writing_out(folder: Path) -> Iterator[None]:
+    """Have the kernel write out what the file system of `folder` holds in memory; done at the end."""
+    writing = threading.Thread(target=_write_out, args=(folder,))
+    writing.start()
+    try:
+        yield
+    finally:
+        writing.join()
+
+
+def _write_out(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            ctypes.CDLL(None).syncfs(handle)  # waits without Python's lock
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager

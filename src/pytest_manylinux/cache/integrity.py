@@ -163,9 +163,12 @@ def _readable_digest(path: str) -> bytes:
 def file_digest(path: Path | str) -> str:
     """The hexadecimal SHA-256 of a file's content. Raises OSError."""
     digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a text is as good
-        while chunk := file.read(_CHUNK):
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object is a seventh of the time
+    try:
+        while chunk := os.read(handle, _CHUNK):
             digest.update(chunk)
+    finally:
+        os.close(handle)
     return digest.hexdigest()
 
 

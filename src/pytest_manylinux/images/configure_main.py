@@ -27,6 +27,20 @@ LEFT = "run/pytest-manylinux-left-to-dpkg"
 ADDITIONAL = "run/pytest-manylinux-additional"
 """The same as in fetch_main.py."""
 _CORES = os.cpu_count() or 1
+_MAINTSCRIPT_HELPER = """#!/bin/sh
+case $1 in rm_conffile | mv_conffile | symlink_to_dir | dir_to_symlink) exit ;; esac
+exec "$0.real" "$@"
+"""
+"""These do something to files of an earlier version and else nothing (dpkg-maintscript-helper(1))."""
+_SYSTEMD_HELPER = """#!/bin/sh
+case $* in "unmask "* | "--quiet was-enabled "*) exit ;; esac
+exec "$0.real" "$@"
+"""
+"""No unit of a package that was never there is masked, and each is as if it had been enabled."""
+_SYSTEMD_HELPERS = frozenset({"ff5c49492222", "a895d5f07765"})
+"""Digests of the deb-systemd-helper of which that was read: Debian 11, 12 to 14."""
+_IN_A_CHROOT = "#!/bin/sh\n"
+"""An ischroot(1) that says so. The real one may not see it, and libc6 then waits a second for init."""
 _CERTIFICATE_TOOLS = frozenset({"395364bffc7c", "2cb06c85b5f0"})
 """Digests of the update-ca-certificates that `_Certificates` stands for: Debian 11, 12 to 14."""
 
@@ -86,10 +100,10 @@ def _configure(root: Path, pool: ThreadPoolExecutor) -> None:
     bytecode.begin()
     sys.stdout.write("I: configuring packages\n")
     sys.stdout.flush()
-    for package in sorted(packages, key=lambda package: package.name != "base-passwd"):
-        if package.path("preinst").exists():
-            _run_preinst(package)
-    with bytecode.deferred(), certificates.deferred():
+    with _first_installation(root), bytecode.deferred(), certificates.deferred():
+        for package in sorted(packages, key=lambda package: package.name != "base-passwd"):
+            if package.path("preinst").exists():
+                _run_preinst(package)
         if left := (root / LEFT).read_text().split():
             debs = (f"/var/cache/apt/archives/{name}" for name in left)
             _chroot(root, "dpkg", "--force-depends", "--unpack", *debs)
@@ -129,17 +143,39 @@ def _chroot(root: Path, *argv: str, environment: Mapping[str, str] | None = None
     )
 
 
+def _digest(program: Path) -> str:
+    """A digest of a program, empty if there is none."""
+    return hashlib.sha256(program.read_bytes()).hexdigest()[:12] if program.is_file() else ""
+
+
 @contextlib.contextmanager
 def _instead(program: Path, stub: str) -> Iterator[Path]:
     """Have a script in the place of a program, which goes by another name for now."""
     real = program.with_name(f"{program.name}.real")
     program.rename(real)
     try:
-        program.write_text(stub)
+        program.write_text(stub, "utf-8")
         program.chmod(0o755)
         yield real
     finally:
         real.replace(program)
+
+
+@contextlib.contextmanager
+def _first_installation(root: Path) -> Iterator[None]:
+    """Spare scripts what they do for packages that were there in an earlier version."""
+    with contextlib.ExitStack() as stack:
+        programs = root / "usr/bin"
+        systemd = programs / "deb-systemd-helper"
+        stubs = {
+            programs / "dpkg-maintscript-helper": _MAINTSCRIPT_HELPER,
+            programs / "ischroot": _IN_A_CHROOT,
+            systemd: _SYSTEMD_HELPER if _digest(systemd) in _SYSTEMD_HELPERS else "",
+        }
+        for program, stub in stubs.items():
+            if stub and program.is_file():
+                stack.enter_context(_instead(program, stub))
+        yield
 
 
 class _Bytecode:
@@ -151,6 +187,7 @@ class _Bytecode:
     """
 
     _NOTED = "/run/pytest-manylinux-compile"
+    _PROGRAM = "/run/pytest-manylinux-compiler.py"
     _COMPILER = """import sys
 if __name__ == "__main__" and sys.argv[1:] and "-" not in sys.argv and not sys.flags.optimize:
     with open("{noted}", "a") as noted:
@@ -177,7 +214,7 @@ echo >> {noted}
         if len(self._compilers) != 1 or any(self._root.glob("usr/share/python3/bcep/*")):
             return
         (version, compiler) = next(iter(self._compilers.items()))
-        shutil.copyfile(compiler, self._root / "run/pytest-manylinux-compiler.py")
+        shutil.copyfile(compiler, self._root / self._PROGRAM[1:])
         scripts = (package.info("postinst") for package in self._packages.values())
         foreseen = {name for script in scripts for name in self._foreseen(script)}
         # For a while another file lies in the compiler's place.
@@ -219,9 +256,10 @@ echo >> {noted}
 
     def _compile(self, version: str, names: Sequence[str]) -> None:
         if names:
-            interpreter = ("chroot", str(self._root), f"/usr/bin/python{version}", "-E", "-S")
+            # The scripts, one after the other, are what is waited for.
+            root = ("nice", "chroot", str(self._root))
             subprocess.run(
-                (*interpreter, "/run/pytest-manylinux-compiler.py", "-"),
+                (*root, f"/usr/bin/python{version}", "-E", "-S", self._PROGRAM, "-"),
                 input="".join(f"{name}\n" for name in names).encode(),
                 check=True,
             )
@@ -256,7 +294,7 @@ echo >> {noted}
         self._compile(next(iter(self._compilers)), sorted(asked - self._done))
         for words in left:
             _chroot(self._root, "py3compile", *words)
-        (self._root / "run/pytest-manylinux-compiler.py").unlink()
+        (self._root / self._PROGRAM[1:]).unlink()
 
     def _noted(self) -> tuple[set[str], list[list[str]]]:
         """The files that were asked for, and the calls of py3compile that it has to be asked about."""
@@ -276,21 +314,29 @@ echo >> {noted}
 
 
 class _Certificates:
-    """/etc/ssl/certs, made once, without the some hundred processes of update-ca-certificates(8)."""
+    """/etc/ssl/certs, made once, without the some hundred processes of update-ca-certificates(8).
+
+    Nor those by which the package's config script looks for each certificate among the ones that are
+    distrusted and trusted by now: both are none where its file is not there yet.
+    """
+
+    _LOOK = re.compile(r'\(echo "\$CERTS_(DISABLED|TRUST)" \| grep -F -q -x "\$crt"\) > /dev/null 2>&1')
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._config = root / "var/lib/dpkg/info/ca-certificates.config"
         self._tool = root / "usr/sbin/update-ca-certificates"
-        self._known = (
-            self._tool.is_file()
-            and hashlib.sha256(self._tool.read_bytes()).hexdigest()[:12] in _CERTIFICATE_TOOLS
-            and not any(root.glob("usr/local/share/ca-certificates/*"))
+        self._known = _digest(self._tool) in _CERTIFICATE_TOOLS and not any(
+            root.glob("usr/local/share/ca-certificates/*")
         )
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Have the tool do nothing, if it is one that is known."""
+        """Have the tool do nothing, if it is one that is known, and the script find nothing."""
         with contextlib.ExitStack() as stack:
+            if self._config.is_file() and not (self._root / "etc/ca-certificates.conf").exists():
+                script = self._LOOK.sub("false", self._config.read_text("utf-8"))
+                stack.enter_context(_instead(self._config, script))
             if self._known:
                 stack.enter_context(_instead(self._tool, "#!/bin/sh\n"))
             yield

@@ -27,7 +27,7 @@ from pytest_manylinux.images.apt import DEBIAN_ARCHITECTURES
 from pytest_manylinux.images.configure_main import FAILED as CONFIGURE_FAILED
 from pytest_manylinux.images.fetch_main import FAILED as FETCH_FAILED
 from pytest_manylinux.images.image_progress import WHAT, Pace
-from pytest_manylinux.images.no_fsync import without_fsync, write_out
+from pytest_manylinux.images.no_fsync import without_fsync
 from pytest_manylinux.images.recipe import MUSL, MUSL_SOURCES, MUSL_TOOLS, UNPACKED, Recipe
 from pytest_manylinux.model.packages import PackageManager, check_names
 
@@ -102,7 +102,6 @@ def run_mmdebstrap(making: Making, listener: Callable[[str], None]) -> None:
         _run(replace(making, at_one_go=False), listener)
     if making.recipe.variant == MUSL:
         _keep_what_was_built(making.folder)
-    write_out(making.folder)
 
 
 def _run(making: Making, listener: Callable[[str], None]) -> None:
@@ -182,7 +181,7 @@ def _arguments(making: Making) -> Iterator[str]:
         yield "--variant=extract"
         yield from (f"--include={pattern}" for pattern in _BASE_SYSTEM)
         yield f"--include={','.join(packages)}"
-        yield f'--extract-hook={shlex.quote(sys.executable)} -I {shlex.quote(str(_UNPACK))} "$1"'
+        yield f'--extract-hook={shlex.quote(sys.executable)} -I -S {shlex.quote(str(_UNPACK))} "$1"'
         yield f"--extract-hook={_hook('finish.sh')}"
     elif making.base is not None:
         yield "--variant=custom"
@@ -227,7 +226,7 @@ def _at_one_go(recipe: Recipe, packages: tuple[str, ...]) -> Iterator[str]:
     """The hooks that install the packages; what merges /usr has left a stand-in for one of them."""
     merged = ("usr-is-merged",) if recipe.merged_usr and _MERGED_USR.is_dir() else ()
     words = (recipe.suite, DEBIAN_ARCHITECTURES[recipe.arch], *packages, *merged)
-    python = shlex.join((sys.executable, "-I"))
+    python = shlex.join((sys.executable, "-I", "-S"))
     yield f'{python} {shlex.quote(str(_FETCH))} "$1" {shlex.join(words)}'
     yield f'{python} {shlex.quote(str(_CONFIGURE))} "$1"'
 

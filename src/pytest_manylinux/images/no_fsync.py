@@ -6,7 +6,8 @@ dpkg asks the kernel some thousand times per root to write a file out before it 
 crash of the machine leaves a system that boots. A root that is made aside and renamed when it is
 whole has no use for that, and on a slow disk waits a good part of its making for it. A system call
 filter (PROGRAM: `engines.seccomp.no_sync_program`, in hexadecimal) answers those calls with success,
-for the command and all that it starts; all is written out once, at the end (`write_out`).
+for the command and all that it starts; all is written out once, when the root is adopted
+(`writing_out` in cache/directories.py).
 
 Where the kernel does not take the filter, the command runs without it. This file is also run by its
 path, with nothing but the standard library.
@@ -14,7 +15,6 @@ path, with nothing but the standard library.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import sys
@@ -33,16 +33,6 @@ class _Filter(ctypes.Structure):
 def without_fsync(program: bytes, argv: Sequence[str]) -> tuple[str, ...]:
     """The command line that runs `argv` under the filter `program`."""
     return (sys.executable, "-I", "-S", os.fspath(Path(__file__)), program.hex(), *argv)
-
-
-def write_out(folder: Path) -> None:
-    """Have the kernel write out all that the file system of `folder` still holds in memory."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            ctypes.CDLL(None).syncfs(handle)
-        finally:
-            os.close(handle)
 
 
 def _main(program: bytes, argv: list[str]) -> None:

@@ -424,8 +424,7 @@ class Flow:
         record = replace(built.record, reproducible=rebuilt.reproducible, differences=rebuilt.sentences)
         return replace(built, record=record)
 
-    # What comes before builds and trials. Where making something ahead fails, nothing is said: the
-    # build or trial that needs it fails in the same way, and explains.
+    # What comes before builds and trials. Its failures are told by the build or trial that needs it.
 
     def _root(self, job: BuildJob, target: Target) -> _BuildRoot:
         """A Debian root to build in; compiler and tools are fetched while it is made."""
@@ -475,6 +474,8 @@ class Flow:
 
     async def _made_venv(self, target: Target) -> None:
         image = await self.image(target)
+        look = partial(self._tasks.in_thread, self._workspace.survey, target.distro, image)
+        self._tasks.once(("survey", target.id), look)  # which a verdict wants, too
         await self._tasks.in_thread(self._workspace.prepare_venv, target, image)
 
     def _compiler(self, policy: Policy, arch: str) -> asyncio.Future[None]:

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_manylinux.cache import integrity
-from pytest_manylinux.cache.directories import ASIDE, make_once, put_in_place
+from pytest_manylinux.cache.directories import ASIDE, make_once, put_in_place, writing_out
 from pytest_manylinux.cache.integrity import is_whole
 from pytest_manylinux.errors import StoreError, ToolchainError
 
@@ -173,3 +174,32 @@ def test_a_finished_folder_takes_the_place_of_what_is_there(tmp_path: Path) -> N
     put_in_place(tmp_path / "fresh", tmp_path / "place")
     assert read(tmp_path / "place") == {"new": b"1"}
     assert is_whole(tmp_path / "place")
+
+
+def test_what_is_written_out_meanwhile_has_been_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, going, over = threading.Event(), threading.Event(), list[str]()
+
+    class Library:
+        @staticmethod
+        def syncfs(handle: int) -> int:
+            over.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+            begun.set()
+            assert going.wait(10)
+            over.append("written")
+            return 0
+
+    monkeypatch.setattr("pytest_manylinux.cache.directories.ctypes.CDLL", lambda _: Library)
+    with writing_out(tmp_path):
+        assert begun.wait(10)
+        assert over == [str(tmp_path)]
+        going.set()
+    assert over == [str(tmp_path), "written"]
+
+
+@pytest.mark.parametrize("name", ["", "none"])
+def test_writing_out_takes_any_folder(tmp_path: Path, name: str) -> None:
+    with writing_out(tmp_path / name):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ That the root comes out as mmdebstrap makes it: tests/integration/test_images_ro
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -224,3 +225,87 @@ def test_a_certificate_tool_that_is_not_known_does_its_work_itself(tmp_path: Pat
         assert "other" in tool.read_text()
     certificates.finish()
     assert list(tool.parent.iterdir()) == [tool]
+
+
+def run_stub(program: Path, *words: str) -> tuple[int, str]:
+    """The exit code and output of what stands in a program's place."""
+    done = subprocess.run([program, *words], check=False, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def make_program(path: Path, word: str) -> str:
+    """A program that says `word` and its arguments, and fails; gives its text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\necho {word} "$@"\nexit 3\n')
+    path.chmod(0o755)
+    return path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "spared"),
+    [
+        ("dpkg-maintscript-helper", ("rm_conffile", "/etc/demo", "1~", "--", "install"), True),
+        ("dpkg-maintscript-helper", ("symlink_to_dir", "/a", "b", "1~", "--", "configure"), True),
+        ("dpkg-maintscript-helper", ("supports", "rm_conffile"), False),
+        ("ischroot", (), True),
+        ("deb-systemd-helper", ("unmask", "demo.timer"), True),
+        ("deb-systemd-helper", ("--quiet", "was-enabled", "demo.timer"), True),
+        ("deb-systemd-helper", ("enable", "demo.timer"), False),
+        ("deb-systemd-helper", ("--user", "unmask", "demo.timer"), False),
+    ],
+)
+def test_scripts_are_spared_what_is_for_earlier_versions_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...], *, spared: bool
+) -> None:
+    program = tmp_path / "usr/bin" / name
+    text = make_program(program, "real")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    monkeypatch.setattr(configure_main, "_SYSTEMD_HELPERS", {digest})
+    with configure_main._first_installation(tmp_path):
+        seen = run_stub(program, *words)
+    assert seen == ((0, "") if spared else (3, f"real {' '.join(words)}\n"))
+    assert program.read_text() == text
+    assert list(program.parent.iterdir()) == [program]
+
+
+def test_a_systemd_helper_that_was_not_read_is_asked_everything(tmp_path: Path) -> None:
+    program = tmp_path / "usr/bin/deb-systemd-helper"
+    make_program(program, "other")
+    with configure_main._first_installation(tmp_path):
+        assert run_stub(program, "unmask", "demo.timer") == (3, "other unmask demo.timer\n")
+
+
+CONFIG = """#!/bin/sh
+CERTS_DISABLED=$(sed -ne 's/^!//p' "$1")
+CERTS_TRUST=$(sed -e '/^!/d' "$1")
+for crt in m/é.crt m/two.crt; do
+   if (echo "$CERTS_DISABLED" | grep -F -q -x "$crt") > /dev/null 2>&1; then
+     echo "$crt disabled"
+   elif (echo "$CERTS_TRUST" | grep -F -q -x "$crt") > /dev/null 2>&1; then
+     echo "$crt trusted"
+   else
+     echo "$crt new"
+   fi
+done
+"""
+
+
+@pytest.mark.parametrize("listed", [None, "!m/é.crt\nm/two.crt\n"])
+def test_certificates_are_looked_for_only_where_some_are_listed(
+    tmp_path: Path, listed: str | None
+) -> None:
+    config = tmp_path / "var/lib/dpkg/info/ca-certificates.config"
+    known = tmp_path / "etc/ca-certificates.conf"
+    for folder in (config.parent, known.parent):
+        folder.mkdir(parents=True)
+    config.write_text(CONFIG, "utf-8")
+    config.chmod(0o755)
+    if listed is not None:
+        known.write_text(listed, "utf-8")
+    conf = known if listed is not None else Path("/dev/null")
+    before = run_stub(config, str(conf))
+    with configure_main._Certificates(tmp_path).deferred():
+        assert ("grep" in config.read_text("utf-8")) is (listed is not None)
+        assert run_stub(config, str(conf)) == before
+    assert before[1].count("new") == (2 if listed is None else 0)
+    assert config.read_text("utf-8") == CONFIG

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_manylinux.engines.seccomp import no_sync_program
-from pytest_manylinux.images.no_fsync import without_fsync, write_out
+from pytest_manylinux.images.no_fsync import without_fsync
 
 _ASK = """
 import ctypes, os, sys
@@ -38,9 +38,3 @@ def test_syncing_calls_succeed_without_being_made_and_all_others_are(tmp_path: P
 def test_a_command_without_the_right_to_filter_runs_all_the_same(tmp_path: Path) -> None:
     drop = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
     assert ask(tmp_path, *drop, *without_fsync(no_sync_program(), ()))[-1] == "True"
-
-
-def test_writing_out_takes_any_folder(tmp_path: Path) -> None:
-    write_out(tmp_path)
-    write_out(tmp_path / "none")
-    assert list(tmp_path.iterdir()) == []
