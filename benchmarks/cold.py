@@ -6,6 +6,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from figures import Part, Row, Spent, progress, spent
@@ -23,16 +24,22 @@ def cold(folder: Path, *, before: str, rounds: int) -> list[Part]:
     """One wheel on one distro, and one for each of four; `before` is the Python of the other build.
 
     The archive's answers are the machine's own: a mirror nearby, or a cache before it, is part of what
-    is measured.
+    is measured. What was made is removed when all has been measured: a file system may be at that for
+    minutes, and slower.
     """
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        return _measured(folder, Path(name), before=before, rounds=rounds)
+
+
+def _measured(folder: Path, place: Path, *, before: str, rounds: int) -> list[Part]:
     wheels = {name: download([SMALL], folder / name, [DISTROS[name]]) for name in DISTROS}
     cells: dict[str, Callable[[], Spent]] = {}
     for count, names in ((1, [_ONE]), (len(DISTROS), list(DISTROS))):
         chosen = [str(wheel) for name in names for wheel in wheels[name]]
         for word, python in (("before", before), ("now", sys.executable)):
             if python:
-                cells[f"{count} on {count}, {word}"] = _from_nothing(python, names, chosen)
-    cells["mmdebstrap --variant=extract"] = _extract
+                cells[f"{count} on {count}, {word}"] = _from_nothing(place, python, names, chosen)
+    cells["mmdebstrap --variant=extract"] = partial(_extract, place)
     seen: dict[str, list[Spent]] = {name: [] for name in cells}
     for number in range(rounds):
         for name, cell in cells.items():
@@ -53,24 +60,26 @@ def _part(what: str, seen: dict[str, list[float]]) -> Part:
     return Part(title=title, rows=tuple(rows), base=rows[0].name)
 
 
-def _from_nothing(python: str, distros: list[str], wheels: list[str]) -> Callable[[], Spent]:
+def _from_nothing(
+    place: Path, python: str, distros: list[str], wheels: list[str]
+) -> Callable[[], Spent]:
     def run() -> Spent:
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            words = [python, *_PYTEST, "--manylinux-engine=bubblewrap"]
-            words += [f"--manylinux-distros={' '.join(distros)}", *wheels]
-            done = spent(words, folder=Path(name), PYTEST_MANYLINUX_CACHE=f"{name}/cache")
-            if done.code:
-                raise SystemExit(f"the run is not green:\n{done.output[-3000:]}")
-            return done
+        name = tempfile.mkdtemp(dir=place)
+        words = [python, *_PYTEST, "--manylinux-engine=bubblewrap"]
+        words += [f"--manylinux-distros={' '.join(distros)}", *wheels]
+        done = spent(words, folder=Path(name), PYTEST_MANYLINUX_CACHE=f"{name}/cache")
+        if done.code:
+            raise SystemExit(f"the run is not green:\n{done.output[-3000:]}")
+        return done
 
     return run
 
 
-def _extract() -> Spent:
+def _extract(place: Path) -> Spent:
     """The same packages as of the one distro, fetched and unpacked and no more."""
     archive = load_catalogue().get(_ONE).archive
     assert archive is not None
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--format=directory"]
-        words += [f"--include={pattern}" for pattern in _UNPACKED]
-        return spent([*words, archive.suite, f"{name}/root", *MachineApt().sources(archive)])
+    root = f"{tempfile.mkdtemp(dir=place)}/root"
+    words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=extract", "--format=directory"]
+    words += [f"--include={pattern}" for pattern in _UNPACKED]
+    return spent([*words, archive.suite, root, *MachineApt().sources(archive)])
