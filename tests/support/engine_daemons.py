@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -99,7 +100,7 @@ def start_docker(folder: Path) -> None:
     beside += ["--root", f"{folder}/containerd", "--state", f"{folder}/containerd-state"]
     command = ["dockerd", "--host", _address(folder), "--containerd", containers]
     command += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
-    command += ["--pidfile", f"{folder}/pid", "--bridge", "none", "--iptables=false"]
+    command += ["--pidfile", f"{folder}/pid", "--iptables=false", "--ip-forward=false", *_bridge()]
     containerd = _start(beside, folder, "containerd")
     while not Path(containers).exists():
         if containerd.poll() is not None:
@@ -110,6 +111,12 @@ def start_docker(folder: Path) -> None:
     _await(_address(folder), dockerd, folder / "dockerd.log")
     for process in (containerd, dockerd):
         process.returncode = 0  # else Popen warns that it still runs, which is what it is for
+
+
+def _bridge() -> list[str]:
+    """No bridge, where there is none; dockerd would remove that of the machine's own daemon."""
+    theirs = any(name == "docker0" for _, name in socket.if_nameindex())
+    return [] if theirs else ["--bridge", "none"]
 
 
 def stop_docker(folder: Path) -> None:
