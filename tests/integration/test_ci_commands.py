@@ -48,7 +48,7 @@ WHEELS: Mapping[str, Mapping[str, str]] = {
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     with ExitStack() as stack:
         if request.param != "bubblewrap":
-            stack.enter_context(engine_running(request.param))
+            stack.enter_context(engine_running(request.param, shared=True))
         yield request.param
 
 

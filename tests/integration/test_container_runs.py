@@ -159,7 +159,7 @@ def test_all_engines_find_the_same(daemon: Daemon, tmp_path: Path) -> None:
         options = (f"--manylinux-engine={engine}", f"--manylinux-wheelhouse=wh-{engine}", *distro)
         # What bubblewrap built and saw before in this way serves; containers do it all anew.
         anew = () if engine == "bubblewrap" else ("--manylinux-fresh",)
-        with engine_running(engine) if engine == "podman" else nullcontext():
+        with engine_running(engine, shared=True) if engine == "podman" else nullcontext():
             run = Run(tmp_path, *options, *anew, path, "dist", DOCKER_HOST=daemon.address)
             run.end()
         verdicts = run.verdicts()

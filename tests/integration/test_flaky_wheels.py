@@ -55,7 +55,7 @@ workspace.run_trial = dated
 def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     with ExitStack() as stack:
         if request.param != "bubblewrap":
-            stack.enter_context(engine_running(request.param))
+            stack.enter_context(engine_running(request.param, shared=True))
         yield request.param
 
 

@@ -89,7 +89,7 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     name, preloaded = request.param
     with ExitStack() as stack:
         if name != "bubblewrap":
-            stack.enter_context(engine_running(name))
+            stack.enter_context(engine_running(name, shared=True))
         engine = select_engine(name)
         stack.callback(engine.close)
         pool = PreloadedPool(engine) if preloaded else None

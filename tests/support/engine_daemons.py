@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from shared_ground import shared_ground
+from shared_ground import STAY
 
 from pytest_manylinux.engines.container.connection import connect_docker
 from pytest_manylinux.errors import EngineError
@@ -40,17 +40,20 @@ runroot = "{folder}/run"
 def engine_running(name: str, *, shared: bool = False) -> Iterator[None]:
     """See that the engine `name` can be selected meanwhile, by this process and by its children.
 
-    With `shared` other workers of the run have the same daemon and the same images: for tests that
-    look only at what is theirs.
+    With `shared` later tests and other workers of the run have the same daemon and the same images:
+    for tests that look only at what is theirs.
     """
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
-        ground = shared_ground if shared else _own_ground
+
+        def ground(make: Callable[[Path], object], remove: Callable[[Path], object]) -> Path:
+            if shared:
+                return STAY.on(f"engine-{name}", make, remove)
+            return stack.enter_context(_own_ground(f"engine-{name}", make, remove))
+
         if name == "docker" and not _docker_answers():
-            folder = stack.enter_context(ground("engine-docker", start_docker, stop_docker))
-            patch.setenv("DOCKER_HOST", _address(folder))
+            patch.setenv("DOCKER_HOST", _address(ground(start_docker, stop_docker)))
         elif name == "podman":
-            folder = stack.enter_context(ground("engine-podman", _make_storage, _unmount_below))
-            _configure_podman(folder, patch)
+            _configure_podman(ground(_make_storage, _unmount_below), patch)
         yield
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import filelock
@@ -55,3 +55,25 @@ def _clear(folder: Path, remove: Callable[[Path], object]) -> None:
         remove(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Stay:
+    """What a process holds until its last test has run; what one test puts there serves the next."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._folders: dict[str, Path] = {}
+
+    def on(self, name: str, make: Callable[[Path], object], remove: Callable[[Path], object]) -> Path:
+        """The folder of `shared_ground`, entered by whoever asks first."""
+        if name not in self._folders:
+            self._folders[name] = self._stack.enter_context(shared_ground(name, make, remove))
+        return self._folders[name]
+
+    def end(self) -> None:
+        """Leave them all."""
+        self._folders.clear()
+        self._stack.close()
+
+
+STAY = Stay()  # of this process; conftest.py ends it

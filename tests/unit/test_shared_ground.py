@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from shared_ground import shared_ground
+from shared_ground import Stay, shared_ground
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +57,16 @@ def test_what_was_half_made_is_taken_away() -> None:
         pass
     (folder,) = removed
     assert not folder.exists()
+
+
+def test_one_that_stays_finds_what_it_left() -> None:
+    made: list[Path] = []
+    removed: list[Path] = []
+    stay = Stay()
+    first = stay.on("daemon", made.append, removed.append)
+    (first / "image").touch()
+    assert (stay.on("daemon", made.append, removed.append) / "image").exists()
+    assert (made, removed) == ([first], [])
+    stay.end()
+    assert removed == [first]
+    assert not first.exists()
