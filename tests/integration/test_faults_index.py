@@ -108,6 +108,6 @@ BUILD_PARTS = [(fault, part) for fault, part in PARTS if (fault, part) != (Fault
 @pytest.mark.parametrize("engine", ENGINES, indirect=True, scope="module")
 @pytest.mark.parametrize(("fault", "part"), BUILD_PARTS)
 def test_an_index_fails_a_build(requirements: Scene, fault: str, part: str) -> None:
-    requirements.forget("build/wheels", "build/projects", "observations")
+    requirements.forget("build/wheels", "build/projects", "build/environments", "observations")
     shutil.rmtree(requirements.place.out / "wheelhouse", ignore_errors=True)
     requirements.fail(FAULTS[fault], f"/{part}/leaf")
