@@ -19,7 +19,7 @@ from pytest_manylinux.errors import ExitCode
 pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.attack("fault", by="runs")]
 
 SAMPLE = Path(__file__).parents[2] / "sample_projects/portable/abi3_extension"
-ONCE = ("making the root, once", "fetching the compiler", "fetching build and repair tools")
+ONCE = ("making the root, once", "fetching the compiler", "fetching pip and repair tools")
 LIMIT = 1800  # seconds; ten runs build on what may be two cores
 
 
