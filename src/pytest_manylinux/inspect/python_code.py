@@ -13,13 +13,15 @@ from __future__ import annotations
 import json
 import keyword
 import marshal
+import os
 import re
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from pytest_manylinux.inspect.names import makes_modules, module_place
@@ -100,6 +102,11 @@ MAX_CODE = 64 * 1024 * 1024
 
 COMPILE_TIMEOUT = 60.0
 """Seconds for all compiling of one wheel."""
+
+_SHARE = 1 << 18
+"""Bytes of code that are worth a process of their own."""
+_Asked = dict[str, tuple[bytes, bool]]
+_Answer = dict[str, tuple[int | None, int, str]]
 
 # Signs of syntax by the first minor version of Python 3 that has it (the grammars of 3.7 to 3.15; PEPs
 # 563, 572, 570, 614, 634, 646, 654, 695, 750, 758, 798, 810). What they find is parsed, so that a false
@@ -201,17 +208,29 @@ def _untold(path: str, why: str) -> SyntaxNeed:
     return SyntaxNeed(path=path, since=None, refused_by=0, line=0, message=why)
 
 
-def _compiled(
-    lowest: int, asked: dict[str, tuple[bytes, bool]]
-) -> dict[str, tuple[int | None, int, str]] | None:
-    """The answer of compile_sources.py; None if it gave none."""
+def _compiled(lowest: int, asked: _Asked) -> _Answer | None:
+    """The answer of compile_sources.py, for much code by several at once; None if one gave none."""
+    size = sum(len(code) for code, _ in asked.values())
+    shares = max(1, min(os.cpu_count() or 1, size // _SHARE))
+    order = sorted(asked, key=lambda path: len(asked[path][0]), reverse=True)
+    parts = [{path: asked[path] for path in order[first::shares]} for first in range(shares)]
+    answer: _Answer = {}
+    with ThreadPoolExecutor(shares, "compile") as pool:
+        for part in pool.map(partial(_compiled_by_one, lowest), parts):
+            if part is None:
+                return None
+            answer |= part
+    return answer
+
+
+def _compiled_by_one(lowest: int, asked: _Asked) -> _Answer | None:
     command = [sys.executable, "-I", "-S", "-W", "ignore", str(_COMPILER)]
     request = marshal.dumps((lowest, asked))
     try:
         done = subprocess.run(
             command, input=request, capture_output=True, check=False, timeout=COMPILE_TIMEOUT
         )
-        answer: dict[str, tuple[int | None, int, str]] = json.loads(done.stdout)
+        answer: _Answer = json.loads(done.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return None
     return answer

@@ -78,3 +78,12 @@ def test_new_syntax_that_this_python_does_not_have_is_left_open() -> None:
     later = b"a = t'{1}'\n" if NEWEST < 14 else b"lazy import os\n"
     (need,) = syntax_needs({"a.py": later}, 9)
     assert (need.since, need.refused_by) == (None, NEWEST)
+
+
+def test_much_code_is_shared_among_processes_and_told_alike() -> None:
+    long = b"x = 0\n" * 60_000
+    sources = {f"{number}.py": long + b"\n" * number for number in range(5)}
+    sources["1.py"] += b"def\n"
+    sources["4.py"] += b"match x:\n    case 0: pass\n"
+    found = {need.path: (need.since, need.line) for need in syntax_needs(sources, 9)}
+    assert found == {"1.py": (None, 60_002), "4.py": (10, 60_006)}
