@@ -105,6 +105,8 @@ COMPILE_TIMEOUT = 60.0
 
 _SHARE = 1 << 18
 """Bytes of code that are worth a process of their own."""
+_PROCESSES = 4
+"""The most that compile for one wheel; other wheels are read at the same time."""
 _Asked = dict[str, tuple[bytes, bool]]
 _Answer = dict[str, tuple[int | None, int, str]]
 
@@ -211,7 +213,7 @@ def _untold(path: str, why: str) -> SyntaxNeed:
 def _compiled(lowest: int, asked: _Asked) -> _Answer | None:
     """The answer of compile_sources.py, for much code by several at once; None if one gave none."""
     size = sum(len(code) for code, _ in asked.values())
-    shares = max(1, min(os.cpu_count() or 1, size // _SHARE))
+    shares = max(1, min(os.cpu_count() or 1, _PROCESSES, size // _SHARE))
     order = sorted(asked, key=lambda path: len(asked[path][0]), reverse=True)
     parts = [{path: asked[path] for path in order[first::shares]} for first in range(shares)]
     answer: _Answer = {}
